@@ -1,0 +1,145 @@
+// The requests that the load generator sends: bytes made once, with places of a fixed width that are
+// overwritten for each job. Pure: no sockets, no time.
+
+import { Prng } from '../../shards/prng.ts'
+
+/** The shapes of a job; `mixed` draws from the others. */
+export const PROFILES = ['typical', 'small', 'large', 'mixed'] as const
+export type Profile = (typeof PROFILES)[number]
+export type Shape = Exclude<Profile, 'mixed'>
+
+/** The whole JSON of a typical job, and the body inside. */
+export const TYPICAL_JSON_BYTES = 479
+export const TYPICAL_BODY_BYTES = 214
+export const LARGE_BODY_BYTES = 16 * 1024
+const SMALL_BODY_BYTES = 16
+
+export const ACCOUNTS_MAX = 99_999_999
+const ACCOUNT_DIGITS = 8
+const SEQUENCE_DIGITS = 12
+/** Chooses the part of a key that all jobs of one run of the bench have in common. */
+export const RUN_ID_LENGTH = 8
+/** What a request's key is marked with until it is sent. */
+const ACCOUNT_BLANK = '0'.repeat(ACCOUNT_DIGITS)
+const SEQUENCE_BLANK = '0'.repeat(SEQUENCE_DIGITS)
+const API_KEY_PREFIX = 'Bearer sk-bench-'
+
+/** What all jobs of a load have in common. */
+export interface PayloadSettings {
+  /** RUN_ID_LENGTH characters. */
+  readonly runId: string
+  /** Where the jobs go: `http://127.0.0.1:40000`; each has a shape's bytes of its own. */
+  readonly upstreams: readonly string[]
+  /** Where outcomes go, `http://127.0.0.1:40001`, or undefined for jobs that are polled for. */
+  readonly receiver: string | undefined
+  /** The Host header of the requests to Sluice. */
+  readonly host: string
+  /** Asks for account queues with every job. */
+  readonly accountQueue?: boolean
+}
+
+/** One POST /jobs as bytes, with the places that change from job to job. */
+export interface RequestPattern {
+  readonly bytes: Buffer
+  readonly jsonBytes: number
+  /** Where the digits of the account stand: in user_id and in the API key. */
+  readonly accountAt: readonly [number, number]
+  readonly sequenceAt: number
+}
+
+/** An account's API key, as the upstream sees it. */
+export const apiKeyOf = (account: number): string =>
+  API_KEY_PREFIX + String(account).padStart(ACCOUNT_DIGITS, '0')
+
+/** The account of an API key; -1 for a key that the bench did not make. */
+export function accountOf(authorization: string): number {
+  if (!authorization.startsWith(API_KEY_PREFIX)) return -1
+  const digits = authorization.slice(API_KEY_PREFIX.length)
+  return /^\d{8}$/.test(digits) ? Number(digits) : -1
+}
+
+/** Builds one pattern. @param upstream an index into settings.upstreams. */
+export function requestPattern(
+  settings: PayloadSettings, shape: Shape, upstream: number,
+): RequestPattern {
+  const json = jobJson(settings, shape, upstream)
+  const jsonBytes = Buffer.byteLength(json)
+  const head = `POST /jobs HTTP/1.1\r\nHost: ${settings.host}\r\n` +
+    'Content-Type: application/json\r\n' +
+    (settings.accountQueue === true ? 'X-Aqueduct-Account-Queue: enabled\r\n' : '') +
+    `Content-Length: ${jsonBytes}\r\n\r\n`
+  const bytes = Buffer.from(head + json)
+  const keyAt = bytes.indexOf(API_KEY_PREFIX)
+  return {
+    bytes, jsonBytes,
+    accountAt: [bytes.indexOf('"user-') + '"user-'.length, keyAt + API_KEY_PREFIX.length],
+    sequenceAt: bytes.indexOf(`"${settings.runId}-`) + settings.runId.length + 2,
+  }
+}
+
+/** Fields in the order in which a caller would write them; the URL's path makes up the length. */
+function jobJson(settings: PayloadSettings, shape: Shape, upstream: number): string {
+  const build = (path: string): string => JSON.stringify({
+    user_id: `user-${ACCOUNT_BLANK}`,
+    idempotent_key: `${settings.runId}-${SEQUENCE_BLANK}`,
+    url: settings.upstreams[upstream] + path,
+    method: 'POST',
+    headers: { Authorization: API_KEY_PREFIX + ACCOUNT_BLANK },
+    body: bodyOf(shape),
+    ...(settings.receiver === undefined
+      ? { delivery: 'poll' } : { webhook_url: `${settings.receiver}/hook` }),
+  })
+  const bare = build('/')
+  if (shape !== 'typical') return bare
+  // Ports have four or five digits, and a job that is polled for has no webhook: the path evens out.
+  return build(`/${'chat/completions/v1/'.repeat(8).slice(0, TYPICAL_JSON_BYTES - bare.length)}`)
+}
+
+function bodyOf(shape: Shape): string {
+  if (shape === 'small') return 'x'.repeat(SMALL_BODY_BYTES)
+  const bytes = shape === 'typical' ? TYPICAL_BODY_BYTES : LARGE_BODY_BYTES
+  const before = '{"model":"gpt-5","messages":[{"role":"user","content":"'
+  const after = '"}]}'
+  const text = 'Say in one sentence what the customer asks for, and how urgent it is. '
+  const length = bytes - before.length - after.length
+  return before + text.repeat(Math.ceil(length / text.length)).slice(0, length) + after
+}
+
+/** Overwrites the account and the sequence number in a pattern's bytes, or in a copy of them. */
+export function patch(
+  bytes: Buffer, pattern: RequestPattern, account: number, sequence: number,
+): void {
+  writeDigits(bytes, pattern.accountAt[0], ACCOUNT_DIGITS, account)
+  writeDigits(bytes, pattern.accountAt[1], ACCOUNT_DIGITS, account)
+  writeDigits(bytes, pattern.sequenceAt, SEQUENCE_DIGITS, sequence)
+}
+
+const DIGIT_ZERO = 0x30
+
+function writeDigits(bytes: Buffer, at: number, digits: number, value: number): void {
+  let rest = value
+  for (let place = at + digits - 1; place >= at; place--) {
+    const tenth = Math.floor(rest / 10)
+    bytes[place] = DIGIT_ZERO + (rest - tenth * 10)
+    rest = tenth
+  }
+}
+
+/** Of a hundred jobs of the mixed profile. */
+const MIXED_SMALL = 45
+const MIXED_TYPICAL = 45
+
+/** Chooses the shape of each next job: the same ones in every run. */
+export function shapeChooser(profile: Profile): () => Shape {
+  if (profile !== 'mixed') return () => profile
+  const prng = new Prng(1)
+  return () => {
+    const drawn = prng.below(100)
+    if (drawn < MIXED_SMALL) return 'small'
+    return drawn < MIXED_SMALL + MIXED_TYPICAL ? 'typical' : 'large'
+  }
+}
+
+/** The shapes that a profile draws from. */
+export const shapesOf = (profile: Profile): readonly Shape[] =>
+  profile === 'mixed' ? ['typical', 'small', 'large'] : [profile]

@@ -1,0 +1,34 @@
+// Calls that have one home: time, randomness, errors.
+
+import { OUTSIDE_PRODUCT, THROW_HOMES, TIME_HOMES } from './policy.ts'
+import { type Finding, type Source, findAll } from './source.ts'
+
+/** Math.random cannot be seeded, so that a failing run could not be repeated. */
+export function randomness(source: Source): Finding[] {
+  return findAll(source, source.code, /\bMath\s*\.\s*random\b/g, 'randomness',
+    () => 'Math.random; take a Prng, or node:crypto for secrets')
+}
+
+const TIME_CALLS = new RegExp([
+  String.raw`\bDate\s*\.\s*now\b`, String.raw`\bnew\s+Date\s*\(\s*\)`,
+  String.raw`\bperformance\s*\.\s*now\b`, String.raw`\bhrtime\b`,
+  String.raw`\b(?:setTimeout|setInterval)\s*\(`, String.raw`\bAbortSignal\s*\.\s*timeout\b`,
+].join('|'), 'g')
+
+/** Time comes in through a Clock, so that tests can drive it. */
+export function time(source: Source): Finding[] {
+  if (OUTSIDE_PRODUCT.test(source.path) || TIME_HOMES.includes(source.path)) return []
+  return [
+    ...findAll(source, source.code, TIME_CALLS, 'time',
+      ([call]) => `${call.replace(/\s*\($/, '')}; take a Clock (shards/clock.ts)`),
+    ...findAll(source, source.uncommented, /\bfrom\s+['"](node:timers[^'"]*)['"]/g, 'time',
+      ([, module]) => `${module}; take a Clock (shards/clock.ts)`),
+  ]
+}
+
+/** Errors are one table; what can happen is returned, not thrown. */
+export function thrown(source: Source): Finding[] {
+  if (OUTSIDE_PRODUCT.test(source.path) || THROW_HOMES.includes(source.path)) return []
+  return findAll(source, source.code, /\bthrow\b|\bnew\s+\w*Error\s*\(/g, 'throw',
+    ([what]) => `${what.replace(/\s*\($/, '')}: return it, assert it, or fail() from src/errors.ts`)
+}

@@ -1,0 +1,49 @@
+// What the rules allow, in one place. An exception is a line here with its reason.
+
+/** The engine's files that the process around it may import. */
+export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
+  'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
+  'prng', 'headers',
+])
+
+/** Packages and modules with one home each; types may be imported anywhere. */
+export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where: string]> = [
+  [/^uWebSockets\.js$/, /^src\/http\//, 'src/http'],
+  [/^undici$/, /^shards\/undici-transport\.ts$/, 'shards/undici-transport.ts'],
+  [/^msgpackr$/, /^shards\/codec\.ts$/, 'shards/codec.ts'],
+  [/^(piscina|(node:)?worker_threads)$/, /^(src\/supervisor|shards\/worker)\.ts$/,
+    'src/supervisor.ts and shards/worker.ts'],
+  [/^pino$/, /^src\/log\.ts$/, 'src/log.ts'],
+  [/^commander$/, /^src\/cli\//, 'src/cli'],
+  [/^(yaml|zod)$/, /^src\/config\//, 'src/config'],
+]
+
+/** The engine's pure files: they import each other and nothing that does I/O or knows the time. */
+export const PURE: ReadonlySet<string> = new Set([
+  'units', 'limits', 'prng', 'stats', 'contract', 'pace', 'wheel', 'lanes', 'retry', 'headers',
+  'outcome', 'slot-index', 'turn-lists', 'job-list', 'transport',
+].map((name) => `shards/${name}.ts`))
+
+/** Where the time may be read and timers set. */
+export const TIME_HOMES: readonly string[] = ['shards/clock.ts']
+
+/** Where errors are made and thrown. */
+export const THROW_HOMES: readonly string[] = ['src/errors.ts', 'shards/assert.ts']
+
+/** Folders whose code is no part of the product: they may throw and read the clock. */
+export const OUTSIDE_PRODUCT = /^(test|bench|scripts)\//
+
+/** What may lie at the top, besides names that begin with a dot. */
+export const TOP_LEVEL: ReadonlySet<string> = new Set([
+  'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE', 'CHANGELOG.md',
+  'src', 'shards', 'test', 'bench', 'scripts', 'docs',
+])
+
+/** At the top of a working copy, but not of the project. */
+export const TOP_LEVEL_IGNORED: ReadonlySet<string> =
+  new Set(['node_modules', 'dist', 'sluice-data'])
+
+/** Files that are started or loaded by name, so that nothing imports their exports. */
+export const ENTRY_FILES: ReadonlySet<string> = new Set(['src/main.ts', 'shards/worker.ts'])
+
+export const LINE_CHARS_MAX = 100

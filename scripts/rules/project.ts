@@ -1,0 +1,48 @@
+// All rules over all files of the project: what `scripts/check` runs besides the compiler and the
+// linter.
+
+import { readFileSync, readdirSync } from 'node:fs'
+import path from 'node:path'
+import { randomness, thrown, time } from './banned.ts'
+import { deadExports } from './exports.ts'
+import { importRules } from './imports.ts'
+import { fileName, header, leftoverNote, lineWidth } from './shape.ts'
+import { type Finding, type Source, readSource } from './source.ts'
+import { lockFile, stalePolicy, topLevel } from './tree.ts'
+
+const FOLDERS = ['src', 'shards', 'test', 'bench', 'scripts'] as const
+
+const FILE_RULES: ReadonlyArray<(source: Source) => Finding[]> = [
+  lineWidth, header, fileName, leftoverNote, randomness, time, thrown, importRules,
+]
+
+/** The findings about one file. */
+export const checkSource = (source: Source): Finding[] =>
+  FILE_RULES.flatMap((rule) => rule(source))
+
+/** The findings about the project in a folder, ordered by place. */
+export function checkProject(root: string): Finding[] {
+  const sources = FOLDERS.flatMap((folder) => typescriptFiles(root, folder))
+    .map((file) => readSource(file, readFileSync(path.join(root, file), 'utf8')))
+  const findings = [
+    ...sources.flatMap(checkSource),
+    ...deadExports(sources),
+    ...topLevel(readdirSync(root)),
+    ...lockFile(readFileSync(path.join(root, 'package-lock.json'), 'utf8')),
+    ...stalePolicy(new Set(sources.map((source) => source.path))),
+  ]
+  return findings.sort((left, right) =>
+    left.path.localeCompare(right.path) || left.line - right.line)
+}
+
+/** `src/a.ts:3 rule message` */
+export const formatFinding = ({ path: file, line, rule, message }: Finding): string =>
+  `${file}:${line} ${rule} ${message}`
+
+function typescriptFiles(root: string, folder: string): string[] {
+  return readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)))
+    .map((file) => file.split(path.sep).join('/'))
+    .sort()
+}

@@ -1,0 +1,27 @@
+// Rules about the project as a whole: what lies at its top, what the lock file holds, and whether
+// the policy's own lists still name files that exist.
+
+import { ENTRY_FILES, PURE, TOP_LEVEL, TOP_LEVEL_IGNORED } from './policy.ts'
+import type { Finding } from './source.ts'
+
+/** Only known names at the top. */
+export function topLevel(names: readonly string[]): Finding[] {
+  return names
+    .filter((name) => !name.startsWith('.') && !TOP_LEVEL.has(name) && !TOP_LEVEL_IGNORED.has(name))
+    .map((name) => ({ path: name, line: 1, rule: 'top-level', message: 'does not belong here' }))
+}
+
+/** The lock file says what, by hash; where from is the installing machine's own choice. */
+export function lockFile(text: string): Finding[] {
+  return text.split('\n').flatMap((line, index) => /"resolved"|https?:\/\/[^"]*\.tgz/.test(line)
+    ? [{ path: 'package-lock.json', line: index + 1, rule: 'lock-file',
+      message: 'names a registry host; .npmrc sets omit-lockfile-registry-resolved' }]
+    : [])
+}
+
+/** A listed file that is gone would be an exception for nobody. */
+export function stalePolicy(paths: ReadonlySet<string>): Finding[] {
+  return [...PURE, ...ENTRY_FILES].filter((path) => !paths.has(path))
+    .map((path) => ({ path: 'scripts/rules/policy.ts', line: 1, rule: 'stale-policy',
+      message: `${path} does not exist` }))
+}

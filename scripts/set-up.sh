@@ -1,0 +1,108 @@
+# Sourced by the scripts beside it. Finds the project, and sees to it that its dependencies and the
+# Node that it brings along are there, before anything is run with them.
+#
+# Sets: root, the project's folder; node, the Node to run it with.
+
+# How long a second start waits for the first one's installation.
+lock_wait_seconds=600
+
+set_up_fail() {
+  echo "sluice: $1" >&2
+  exit 1
+}
+
+# The project's folder, from the real path of a script in it.
+find_root() {
+  root=$(CDPATH='' cd -P "$(dirname "$1")/.." && pwd) || set_up_fail "cannot find its own folder"
+  node=$root/node_modules/.bin/node
+}
+
+node_works() {
+  "$node" --version >/dev/null 2>&1
+}
+
+# npm writes its own lock file into node_modules when everything is in place.
+installed() {
+  [ -f "$root/node_modules/.package-lock.json" ] &&
+    [ -z "$(find "$root/package-lock.json" -newer "$root/node_modules/.package-lock.json")" ]
+}
+
+install() {
+  command -v npm >/dev/null 2>&1 ||
+    set_up_fail "npm is missing; install Node 20 or newer, which has it: https://nodejs.org"
+  command -v node >/dev/null 2>&1 ||
+    set_up_fail "node is missing; install Node 20 or newer: https://nodejs.org"
+  host_version=$(node --version)
+  host_major=${host_version#v}
+  [ "${host_major%%.*}" -ge 20 ] ||
+    set_up_fail "Node 20 or newer is needed for the set-up; this is $host_version"
+
+  if ! installed; then
+    echo "sluice: installing dependencies (npm ci) ..." >&2
+    # Errors come on standard error; what npm has to say otherwise would only be in the way.
+    (cd "$root" && npm ci --include=dev --loglevel=error --no-progress >/dev/null) ||
+      set_up_fail "npm ci failed; see above"
+    # It may keep an older date from npm's cache of the tree: it is as new as this installation.
+    touch "$root/node_modules/.package-lock.json"
+  fi
+  if ! node_works; then
+    # npm was told not to run install scripts, or the folder comes from another kind of machine.
+    echo "sluice: fetching Node for this machine ..." >&2
+    (cd "$root/node_modules/node" && node installArchSpecificPackage.js >/dev/null) ||
+      set_up_fail "could not fetch Node; see above"
+    # npm leaves out the link to a program that was not there yet.
+    ln -sf ../node/bin/node "$node"
+  fi
+  node_works || set_up_fail "$node does not run on this machine"
+}
+
+# One installation at a time in one folder. A folder is made by one process only, which is the lock;
+# a lock whose process is gone is taken over.
+lock=''
+take_lock() {
+  waited=0
+  while ! mkdir "$root/.set-up-lock" 2>/dev/null; do
+    [ -w "$root" ] || set_up_fail "cannot write to $root"
+    holder=$(cat "$root/.set-up-lock/pid" 2>/dev/null || true)
+    if [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; then
+      drop_stale_lock "$holder"
+      continue
+    fi
+    [ "$waited" -gt 0 ] || echo "sluice: waiting for another set-up of this folder ..." >&2
+    [ "$waited" -lt "$lock_wait_seconds" ] ||
+      set_up_fail "another set-up holds $root/.set-up-lock; remove it if there is none"
+    sleep 1
+    waited=$((waited + 1))
+  done
+  lock=$root/.set-up-lock
+  trap release_lock EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  echo $$ >"$lock/pid"
+}
+
+# Moves the lock aside first, so that of two who find it stale only one removes it; a lock that was
+# taken in between has another process in it and is put back.
+drop_stale_lock() {
+  aside=$root/.set-up-lock.$$
+  mv "$root/.set-up-lock" "$aside" 2>/dev/null || return 0
+  if [ "$(cat "$aside/pid" 2>/dev/null || true)" = "$1" ]; then rm -rf "$aside"
+  else mv "$aside" "$root/.set-up-lock"
+  fi
+}
+
+release_lock() {
+  [ -z "$lock" ] || rm -rf "$lock"
+  lock=''
+}
+
+set_up() {
+  find_root "$1"
+  if ! installed || ! node_works; then
+    take_lock
+    # Another start may have done it while this one waited.
+    if ! installed || ! node_works; then install; fi
+    release_lock
+    trap - EXIT INT TERM
+  fi
+}

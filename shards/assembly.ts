@@ -1,0 +1,111 @@
+// How a shard is put together: which part is given which.
+// Thread: shard. Memory: hands each part the views that it owns.
+// Never: does anything afterwards; engine.ts moves the parts.
+// The one circle, a pacer that sends and a sender that hears from it, is closed by the engine.
+
+import { Attempts } from './attempts.ts'
+import type { Clock } from './clock.ts'
+import type { ShardSettings } from './contract.ts'
+import { Delivery } from './delivery.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { Bell } from './doorbell.ts'
+import { Finished } from './finished.ts'
+import { Intake } from './intake.ts'
+import { JobLog } from './job-log.ts'
+import { JobRecords } from './job-records.ts'
+import { JobSlots } from './job-slots.ts'
+import { JobViews } from './job-view.ts'
+import { Lanes } from './lanes.ts'
+import type { SharedViews, ShardViews } from './layout.ts'
+import { RESULTS_PER_MILLE_MAX } from './limits.ts'
+import { OutcomeWriter } from './outcome-writer.ts'
+import { Overdue } from './overdue.ts'
+import { Pacer, type Sender } from './pacer.ts'
+import type { Prng } from './prng.ts'
+import { RingReader } from './ring.ts'
+import { Settlement } from './settlement.ts'
+import { SharedBudgets } from './shared-budget.ts'
+import { StatsWriter } from './stats.ts'
+import { Templates } from './templates.ts'
+import type { Transport } from './transport.ts'
+import type { Micros } from './units.ts'
+import { Warnings } from './warnings.ts'
+import { Watchers } from './watchers.ts'
+
+/** What a shard is given. */
+export interface EngineParts {
+  readonly shard: number
+  readonly shared: SharedViews
+  /** All shards' views; this one's are at index `shard`. */
+  readonly shards: readonly ShardViews[]
+  readonly settings: ShardSettings
+  readonly clock: Clock
+  readonly prng: Prng
+  readonly transport: Transport
+  /** Something ended outside a turn: one is wanted soon. */
+  readonly wantTurn: () => void
+  /** An event of the transport broke an assertion: the shard cannot go on. */
+  readonly broken: (error: unknown) => void
+}
+
+/** What a shard is made of, as far as its turn speaks to it. */
+export interface ShardParts {
+  readonly stats: StatsWriter
+  readonly budgets: SharedBudgets
+  readonly jobs: JobSlots
+  readonly log: JobLog
+  readonly records: JobRecords
+  readonly lanes: Lanes
+  readonly ingress: RingReader
+  readonly outcomes: OutcomeWriter
+  readonly watchers: Watchers
+  readonly finished: Finished
+  readonly settlement: Settlement
+  readonly pacer: Pacer
+  readonly attempts: Attempts
+  readonly overdue: Overdue
+  readonly dispatcher: Dispatcher
+  readonly delivery: Delivery
+  readonly intake: Intake
+}
+
+/** Puts a shard together on fresh memory; `sender` is asked and told by its pacer. */
+export function assemble(given: EngineParts, sender: Sender): ShardParts {
+  const { clock, prng, settings, shard, shared, transport } = given
+  const views = given.shards[shard] as ShardViews
+  const nowUs = clock.nowUs()
+  const wallMs = (atUs: Micros) => clock.wallMs(atUs)
+  const stats = new StatsWriter(views.stats)
+  const budgets = new SharedBudgets(shared, shard, given.shards)
+  const jobs = new JobSlots(views)
+  const log = new JobLog(views, { recover: false })
+  const templates = new Templates(views, log, { recover: false })
+  const records = new JobRecords(log, jobs, templates)
+  const lanes = new Lanes(views, jobs)
+  const ingress = new RingReader(views.ingress)
+  const outcomes = new OutcomeWriter(views.outcomes, new Bell(shared.mainBell), jobs)
+  const jobViews = new JobViews(jobs, records, lanes, wallMs)
+  const watchers = new Watchers(jobs, jobViews, outcomes)
+  const finished = new Finished(jobs, records, stats, {
+    completedTtlMs: settings.completedTtlMs,
+    failedTtlMs: settings.failedTtlMs,
+    resultBytesMax: Math.floor((log.usableBytes * RESULTS_PER_MILLE_MAX) / 1000),
+    unwatch: (slot) => watchers.unwatch(slot),
+  })
+  const pacer = new Pacer(views, lanes, budgets, sender, nowUs)
+  const settlement = new Settlement(
+    views, { jobs, lanes, records, finished, watchers, stats, pacer }, nowUs)
+  const attempts = new Attempts(nowUs)
+  const overdue = new Overdue(jobs)
+  const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
+  const shares = {
+    jobs, lanes, records, pacer, budgets, attempts, transport, settlement, watchers, warnings,
+    stats, prng, wallMs, finished, log, outcomes, overdue,
+  }
+  return {
+    ...shares, ingress,
+    dispatcher: new Dispatcher(shares),
+    delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),
+    intake: new Intake(views, { ...shares, ring: ingress, views: jobViews }),
+  }
+}

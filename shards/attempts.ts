@@ -1,0 +1,91 @@
+// The requests in flight: a token for each, with what its end will need, and its deadline.
+// Thread: shard. Memory: typed arrays of its own, IN_FLIGHT_PER_SHARD_MAX long.
+// Never: sends, aborts or judges; transport and dispatcher do.
+// A token is given out again once released, so nothing may be heard of it after that.
+
+import { assert } from './assert.ts'
+import { EXPIRED_PER_TURN_MAX, IN_FLIGHT_PER_SHARD_MAX } from './limits.ts'
+import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
+import { Wheel } from './wheel.ts'
+
+/** What a token stands for: an attempt at a job, or at the delivery of its webhook. */
+export const ATTEMPT_JOB = 0
+export const ATTEMPT_WEBHOOK = 1
+
+/** Tokens of one shard's requests in flight. */
+export class Attempts {
+  readonly slot: Uint32Array
+  readonly lane: Uint32Array
+  readonly upstream: Uint32Array
+  readonly kind: Uint8Array
+  /** The response's status once its headers are here, else 0. */
+  readonly status: Uint16Array
+  /** What Retry-After asked for, in ms; 0 for nothing. */
+  readonly retryAfterMs: Float64Array
+  /** Whether the token's deadline is in the wheel. */
+  readonly #armed: Uint8Array
+  readonly #free: Uint32Array
+  #freeCount: number
+  readonly #deadlines: Wheel
+
+  constructor(nowUs: Micros, count: number = IN_FLIGHT_PER_SHARD_MAX) {
+    this.slot = new Uint32Array(count)
+    this.lane = new Uint32Array(count)
+    this.upstream = new Uint32Array(count)
+    this.kind = new Uint8Array(count)
+    this.status = new Uint16Array(count)
+    this.retryAfterMs = new Float64Array(count)
+    this.#armed = new Uint8Array(count)
+    this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
+    this.#freeCount = count
+    this.#deadlines = new Wheel({
+      next: new Uint32Array(count), prev: new Uint32Array(count), dueUs: new Float64Array(count),
+    }, nowUs)
+  }
+
+  get inFlight(): number {
+    return this.slot.length - this.#freeCount
+  }
+
+  get isFull(): boolean {
+    return this.#freeCount === 0
+  }
+
+  /** A token for an attempt that must end by `deadlineUs`; asserts that one is free. */
+  take(
+    kind: number, slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, deadlineUs: Micros,
+  ): number {
+    assert(this.#freeCount > 0, 'more attempts in flight than tokens')
+    const token = this.#free[--this.#freeCount] as number
+    this.kind[token] = kind
+    this.slot[token] = slot
+    this.lane[token] = lane
+    this.upstream[token] = upstream
+    this.status[token] = 0
+    this.retryAfterMs[token] = 0
+    this.#deadlines.schedule(token, deadlineUs)
+    this.#armed[token] = 1
+    return token
+  }
+
+  /** Gives a token back and disarms its deadline, unless that is what ended it. */
+  release(token: number): void {
+    assert(this.slot[token] !== NONE, 'a token was released twice')
+    if (this.#armed[token] === 1) this.#deadlines.cancel(token)
+    this.#armed[token] = 0
+    this.slot[token] = NONE
+    this.#free[this.#freeCount++] = token
+  }
+
+  /** Hands over the tokens whose deadline has passed; the listener must release each. */
+  advance(nowUs: Micros, expired: (token: number) => void): boolean {
+    return this.#deadlines.advance(nowUs, (token) => {
+      this.#armed[token] = 0
+      expired(token)
+    }, EXPIRED_PER_TURN_MAX) > 0
+  }
+
+  nextUs(): Micros {
+    return this.#deadlines.nextUs()
+  }
+}

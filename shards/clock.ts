@@ -1,0 +1,63 @@
+// The only place where time is read and timers are set.
+// Thread: any; an instance belongs to one. Memory: none shared.
+// Never: imported by the pure files, which take `nowUs` as an argument.
+// Why hrtime: it is the machine's monotonic clock, one origin for all threads and processes,
+// where performance.now() counts from each thread's own start.
+
+import type { Micros, Millis } from './units.ts'
+
+/** Time, and being woken at one. Monotonic microseconds inside, Unix milliseconds outside. */
+export interface Clock {
+  /** Monotonic now. */
+  nowUs(): Micros
+  /**
+   * Calls `wake` once, at `atUs` or shortly after; a later call replaces the earlier one.
+   * `Infinity` disarms. A system clock may be a millisecond or two late, never early.
+   */
+  wakeAt(atUs: Micros, wake: () => void): void
+  /** The Unix time of a monotonic one. The offset is fixed when the clock is made. */
+  wallMs(atUs: Micros): Millis
+}
+
+const US_PER_HR_SECOND = 1_000_000
+const NS_PER_US = 1000
+/** setTimeout takes at most 2^31-1 ms; a longer sleep wakes once for nothing. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1
+
+/** Monotonic microseconds since the machine's start, as every thread and process here reads it. */
+export function monotonicUs(): Micros {
+  const time = process.hrtime()
+  return (time[0] * US_PER_HR_SECOND + Math.floor(time[1] / NS_PER_US)) as Micros
+}
+
+/** What to add to a monotonic microsecond to get a Unix one; measured once, by the main thread. */
+export function measureWallOffsetUs(): Micros {
+  return (Date.now() * 1000 - monotonicUs()) as Micros
+}
+
+/** The machine's clock. */
+export class SystemClock implements Clock {
+  readonly #wallOffsetUs: number
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param wallOffsetUs from measureWallOffsetUs(), the same for all threads of a process. */
+  constructor(wallOffsetUs: number) {
+    this.#wallOffsetUs = wallOffsetUs
+  }
+
+  nowUs(): Micros {
+    return monotonicUs()
+  }
+
+  wakeAt(atUs: Micros, wake: () => void): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (atUs === Infinity) return
+    const delayMs = Math.max(0, Math.ceil((atUs - monotonicUs()) / 1000))
+    this.#timer = setTimeout(wake, Math.min(delayMs, TIMEOUT_MS_MAX))
+  }
+
+  wallMs(atUs: Micros): Millis {
+    return Math.floor((atUs + this.#wallOffsetUs) / 1000) as Millis
+  }
+}

@@ -1,0 +1,183 @@
+// What crosses between the front door and a shard: record kinds, their words, and their values.
+// Thread: main and shards. Memory: describes ring payloads, owns none.
+// Never: encodes or decodes text; that is codec.ts.
+// A payload starts on 8 bytes; words are little-endian 32-bit at 4 * index.
+
+import type { Limits } from './limits.ts'
+import type { Micros, PerSecond } from './units.ts'
+
+// --- front door → shard ---
+
+export const INGRESS_ENQUEUE = 1
+export const INGRESS_GET = 2
+export const INGRESS_CANCEL = 3
+export const INGRESS_WATCH = 4
+export const INGRESS_UNWATCH = 5
+/** The front door wants an upstream's record back; answered RELEASED or BUSY. */
+export const INGRESS_RELEASE_UPSTREAM = 6
+
+// Words that every request begins with.
+/** Chosen by the front door, echoed in the answer. */
+export const WORD_REQUEST = 0
+export const WORD_ROUTE = 1
+export const WORD_ID_HIGH = 2
+export const WORD_ID_LOW = 3
+export const REQUEST_WORDS = 4
+
+// INGRESS_ENQUEUE goes on with these, then the encoded template, then the encoded job.
+export const WORD_KEY_HIGH = 4
+export const WORD_KEY_LOW = 5
+/** Keyed hash of account and upstream. */
+export const WORD_LANE_HIGH = 6
+export const WORD_LANE_LOW = 7
+export const WORD_UPSTREAM = 8
+/** The webhook receiver's upstream slot, or NONE. */
+export const WORD_RECEIVER = 9
+/** FLAG_… bits; max_retries as a signed byte in the top eight. */
+export const WORD_FLAGS = 10
+export const WORD_TEMPLATE_BYTES = 11
+export const WORD_TEMPLATE_HASH = 12
+export const ENQUEUE_HEADER_BYTES = 56
+
+/** The submitting request asked for account queues at this upstream. */
+export const FLAG_ISOLATE = 1
+/** Send events about this job from the start. */
+export const FLAG_WATCH = 2
+/** The job has an execute_before; its value is in the encoded job. */
+export const FLAG_BEGIN_BY = 4
+export const FLAG_RETRIES_SHIFT = 24
+
+// INGRESS_RELEASE_UPSTREAM uses WORD_ROUTE for the upstream slot.
+
+// --- shard → front door ---
+
+/** Words: request. */
+export const OUTCOME_ACCEPTED = 1
+/** Words: request, the id's three, job state; then the encoded result or nil. */
+export const OUTCOME_DUPLICATE = 2
+/** Words: request, REFUSED_… reason; float64 limit and current at float64 index 1 and 2. */
+export const OUTCOME_REFUSED = 3
+/** Answers GET, CANCEL and WATCH. Words: request, CODE_…; then the encoded JobView or nil. */
+export const OUTCOME_JOB = 4
+/** Words: EVENT_…, the id's three; then the encoded event data. */
+export const OUTCOME_EVENT = 5
+/** Words: request, 1 released or 0 busy. */
+export const OUTCOME_RELEASED = 6
+/** Words: upstream slot, 0; then the encoded {name, value} of the header that was ignored. */
+export const OUTCOME_WARNING = 7
+
+// Bytes of an outcome's words; in those that carry an encoded value it begins there.
+export const ACCEPTED_BYTES = 4
+export const DUPLICATE_HEADER_BYTES = 20
+export const REFUSED_BYTES = 24
+export const JOB_HEADER_BYTES = 8
+export const EVENT_HEADER_BYTES = 16
+export const RELEASED_BYTES = 8
+export const WARNING_HEADER_BYTES = 8
+
+export const REFUSED_MEMORY = 1
+export const REFUSED_JOBS = 2
+
+export const CODE_OK = 0
+export const CODE_NOT_FOUND = 1
+/** CANCEL of a job that has been sent or is finished. */
+export const CODE_NOT_CANCELLABLE = 2
+/** WATCH beyond WATCHED_JOBS_MAX. */
+export const CODE_TOO_MANY_WATCHED = 3
+
+export const EVENT_QUEUED = 1
+export const EVENT_POSITION = 2
+export const EVENT_DISPATCHING = 3
+export const EVENT_RETRYING = 4
+export const EVENT_COMPLETED = 5
+export const EVENT_FAILED = 6
+export const EVENT_CANCELLED = 7
+
+/** Names of the events as clients see them, by EVENT_… number. */
+export const EVENT_NAMES = [
+  '', 'queued', 'position', 'dispatching', 'retrying', 'completed', 'failed', 'cancelled',
+] as const
+
+export type JobStatus = 'queued' | 'in_flight' | 'completed' | 'failed' | 'cancelled'
+
+/** The states as callers see them, by OUTCOME_DUPLICATE's state word (JOB_… in job-slots.ts). */
+export const STATUS_OF_STATE: readonly JobStatus[] = [
+  'queued', 'queued', 'in_flight', 'queued', 'completed', 'failed', 'cancelled',
+]
+
+/** A finished job's outcome, as webhooks, streams and polls show it. */
+export interface JobResult {
+  status: 'completed' | 'failed' | 'cancelled'
+  response_status?: number
+  /** Why a job failed: `upstream_error`, `timeout`, `connection_error`, … */
+  reason?: string
+  body?: string
+  /** Instead of `body` when the bytes are not UTF-8. */
+  body_base64?: string
+  /** The response went on beyond the kept limit, or its bytes had to be given up. */
+  truncated?: boolean
+}
+
+/** What GET /jobs/:id shows, but for the id itself. */
+export interface JobView {
+  status: JobStatus
+  /** With `method` and `created_at`, absent once a finished job's record was given up. */
+  url?: string
+  method?: string
+  /** Unix ms. */
+  created_at?: number
+  attempts: number
+  position?: number
+  /** Unix ms of the next attempt, while a retry waits. */
+  retry_at?: number
+  result?: JobResult
+}
+
+// --- control plane: messages that start and steer a shard's thread ---
+
+/** What a shard's task is given by the supervisor; SharedArrayBuffers are shared, not copied. */
+export interface ShardTask {
+  readonly shard: number
+  readonly limits: Limits
+  readonly shared: SharedArrayBuffer
+  /** Every shard's memory: a shard rings the others' bells and reads their upstream words. */
+  readonly shardBuffers: readonly SharedArrayBuffer[]
+  readonly wallOffsetUs: Micros
+  readonly seed: number
+  readonly settings: ShardSettings
+  readonly port: import('node:worker_threads').MessagePort
+}
+
+/** What a shard must know of the configuration. */
+export interface ShardSettings {
+  readonly completedTtlMs: number
+  readonly failedTtlMs: number
+  readonly responseBytesMax: number
+  readonly connectionsPerOriginMax: number
+  readonly webhookTimeoutMs: number
+  /** PEM of certificate authorities to trust besides the built-in ones, or empty. */
+  readonly extraCaPem: string
+  readonly userAgent: string
+}
+
+/** What an upstream starts with; the front door writes it into the shared record. */
+export interface UpstreamSettings {
+  readonly pacePerSecond: PerSecond
+  readonly concurrentMax: number
+  readonly accountQueues: boolean
+  readonly timeoutMs: number
+}
+
+/** Main → shard. */
+export type ShardControl =
+  /** Send nothing new; finish what is in flight, then end the task. */
+  | { readonly kind: 'stop' }
+  /** End the task now. */
+  | { readonly kind: 'abort' }
+
+/** Shard → main. */
+export type ShardReport =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'stopped'; readonly queued: number }
+  | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string
+      readonly fields: Readonly<Record<string, string | number | boolean>> }

@@ -1,0 +1,112 @@
+// Webhooks: an outcome goes to its receiver, at the receiver's own pace, up to five times.
+// Thread: shard. Memory: deliveries in the slot's state; tokens of its attempts.
+// Never: changes the outcome. 2xx ends it; whatever else comes is tried again after 1, 2, 4, 8 s,
+// and after that the outcome stays where polls find it.
+
+import { ATTEMPT_WEBHOOK, type Attempts } from './attempts.ts'
+import { splitUrl } from './dispatcher.ts'
+import { readPaceHeaders, readRetryAfterMs } from './headers.ts'
+import { jobIdText } from './job-id.ts'
+import type { JobRecords } from './job-records.ts'
+import { JOB_DELIVERING, type JobSlots } from './job-slots.ts'
+import { showResult } from './job-view.ts'
+import { WEBHOOK_RETRIES_MAX } from './limits.ts'
+import type { Pacer } from './pacer.ts'
+import { webhookRetryDelayMs } from './retry.ts'
+import type { Settlement } from './settlement.ts'
+import type { SharedBudgets } from './shared-budget.ts'
+import type { StatsWriter } from './stats.ts'
+import type { ResponseHeaders, Transport } from './transport.ts'
+import {
+  type JobSlot, type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
+} from './units.ts'
+import type { Warnings } from './warnings.ts'
+
+/** The parts that a delivery passes through. */
+export interface DeliveryParts {
+  readonly jobs: JobSlots
+  readonly records: JobRecords
+  readonly pacer: Pacer
+  readonly budgets: SharedBudgets
+  readonly attempts: Attempts
+  readonly transport: Transport
+  readonly settlement: Settlement
+  readonly warnings: Warnings
+  readonly stats: StatsWriter
+  readonly userAgent: string
+  readonly wallMs: (atUs: Micros) => Millis
+}
+
+const isSuccess = (status: number): boolean => status >= 200 && status < 300
+
+/** Delivers outcomes to their webhooks. */
+export class Delivery {
+  readonly #parts: DeliveryParts
+
+  constructor(parts: DeliveryParts) {
+    this.#parts = parts
+  }
+
+  /** Starts a delivery; the receiver's budget is charged and the job has left its lane. */
+  send(slot: JobSlot, lane: LaneSlot, receiver: UpstreamSlot, nowUs: Micros): void {
+    const { jobs, records, attempts, transport, budgets, stats, userAgent } = this.#parts
+    const deliveries = jobs.deliveries(slot) + 1
+    jobs.setDeliveries(slot, deliveries)
+    jobs.setFlag(slot, JOB_DELIVERING, true)
+    const result = records.readResult(slot)
+    const jobId = jobIdText(jobs.at, slot)
+    const body = Buffer.from(JSON.stringify({ job_id: jobId, ...showResult(result) }))
+    const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(receiver))) as Micros
+    const token = attempts.take(ATTEMPT_WEBHOOK, slot, lane, receiver, deadlineUs)
+    stats.add('webhookAttempts')
+    const { origin, path } = splitUrl(result.webhookUrl ?? '')
+    transport.send(token, {
+      origin, path, method: 'POST', body,
+      headers: [
+        'Content-Type', 'application/json', 'User-Agent', userAgent,
+        'X-Sluice-Job-Id', jobId, 'X-Sluice-Attempt', String(deliveries),
+      ],
+    })
+  }
+
+  /** A receiver sets its pace as an upstream does; it has no accounts to tell apart. */
+  head(token: number, status: number, headers: ResponseHeaders, nowUs: Micros): void {
+    const { attempts, pacer, warnings, wallMs } = this.#parts
+    const lane = attempts.lane[token] as LaneSlot
+    const receiver = attempts.upstream[token] as UpstreamSlot
+    attempts.status[token] = status
+    const update = readPaceHeaders(headers)
+    if (update !== undefined) {
+      warnings.ignored(receiver, update.ignored, nowUs)
+      pacer.applyUpdate(lane, receiver, update, nowUs)
+    }
+    if (isSuccess(status)) return
+    attempts.retryAfterMs[token] = readRetryAfterMs(headers['retry-after'], wallMs(nowUs)) ?? 0
+  }
+
+  /** The receiver has answered, or could not be reached (status 0). */
+  ended(token: number, nowUs: Micros): void {
+    const { attempts, jobs, pacer, settlement, stats } = this.#parts
+    const slot = attempts.slot[token] as JobSlot
+    const delivered = isSuccess(attempts.status[token] as number)
+    const retryAfterMs = attempts.retryAfterMs[token] as number
+    const lane = attempts.lane[token] as LaneSlot
+    const receiver = attempts.upstream[token] as UpstreamSlot
+    attempts.release(token)
+    jobs.setFlag(slot, JOB_DELIVERING, false)
+    pacer.attemptEnded(lane, receiver, nowUs)
+    const deliveries = jobs.deliveries(slot)
+    if (delivered || deliveries > WEBHOOK_RETRIES_MAX) {
+      stats.add(delivered ? 'webhooksDelivered' : 'webhooksFailed')
+      return settlement.webhookDone(slot, nowUs)
+    }
+    const delayMs = Math.max(webhookRetryDelayMs(deliveries), retryAfterMs)
+    settlement.redeliverAt(slot, (nowUs + msToUs(delayMs)) as Micros)
+  }
+
+  /** No whole response: not a success, whatever the head said. */
+  failed(token: number, nowUs: Micros): void {
+    this.#parts.attempts.status[token] = 0
+    this.ended(token, nowUs)
+  }
+}

@@ -1,0 +1,192 @@
+// Attempts at jobs: a job leaves its lane, goes out, and comes back with an outcome or a retry.
+// Thread: shard. Memory: job state and attempts, through the parts that own them.
+// Never: touches a socket (the transport does), nor decides when to send (the pacer does).
+// An attempt is a straight line: read the record, send, hear the head (its pace headers hold from
+// the next send on), hear the end, then settle: finished, or waiting for a retry.
+
+import type { Attempts } from './attempts.ts'
+import { ATTEMPT_JOB } from './attempts.ts'
+import type { StoredResult } from './codec.ts'
+import { readPaceHeaders, readRetryAfterMs } from './headers.ts'
+import type { JobRecords } from './job-records.ts'
+import { JOB_IN_FLIGHT, type JobSlots } from './job-slots.ts'
+import type { Lanes } from './lanes.ts'
+import { BUDGET_HOLD_MS_MAX, JOB_DEADLINE_MS, RETRIES_UNLIMITED } from './limits.ts'
+import { addLoadHeaders } from './load-headers.ts'
+import { classify, mayFailureRetry } from './outcome.ts'
+import { pacePerSecondOf } from './pace.ts'
+import type { Pacer } from './pacer.ts'
+import type { Prng } from './prng.ts'
+import { mayRetry, retryDelayMs } from './retry.ts'
+import type { Settlement } from './settlement.ts'
+import type { SharedBudgets } from './shared-budget.ts'
+import type { StatsWriter } from './stats.ts'
+import type { FailureReason, ResponseHeaders, Transport } from './transport.ts'
+import {
+  type JobSlot, type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
+} from './units.ts'
+import { jobIdText } from './job-id.ts'
+import type { Warnings } from './warnings.ts'
+import type { Watchers } from './watchers.ts'
+
+const STATUS_TOO_MANY_REQUESTS = 429
+
+/** The parts that an attempt passes through. */
+export interface DispatcherParts {
+  readonly jobs: JobSlots
+  readonly lanes: Lanes
+  readonly records: JobRecords
+  readonly pacer: Pacer
+  readonly budgets: SharedBudgets
+  readonly attempts: Attempts
+  readonly transport: Transport
+  readonly settlement: Settlement
+  readonly watchers: Watchers
+  readonly warnings: Warnings
+  readonly stats: StatsWriter
+  readonly prng: Prng
+  readonly wallMs: (atUs: Micros) => Millis
+}
+
+/** Why an attempt brought no outcome, and what the response said if there was one. */
+interface Failure {
+  readonly reason: string
+  readonly status: number
+  readonly body: Uint8Array | null
+  readonly truncated: boolean
+  readonly mayRetry: boolean
+}
+
+/** Sends jobs and settles what comes back. */
+export class Dispatcher {
+  readonly #parts: DispatcherParts
+
+  constructor(parts: DispatcherParts) {
+    this.#parts = parts
+  }
+
+  /** Starts an attempt; the budget is charged and the job has left its lane. */
+  send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const { jobs, records, attempts, transport, watchers, stats, budgets } = this.#parts
+    jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + 1)
+    const template = records.readTemplate(slot)
+    const { body } = records.readJob(slot)
+    const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(upstream))) as Micros
+    const token = attempts.take(ATTEMPT_JOB, slot, lane, upstream, deadlineUs)
+    const headers = template.headers.slice()
+    this.#addLoad(headers, slot, lane, upstream)
+    const { origin, path } = splitUrl(template.url)
+    stats.add('attempts')
+    watchers.dispatching(slot)
+    transport.send(token, { origin, path, method: template.method, headers, body })
+  }
+
+  /** The response's headers are here: what they say of the pace holds from now on. */
+  head(token: number, status: number, headers: ResponseHeaders, nowUs: Micros): void {
+    const { attempts, pacer, warnings, wallMs } = this.#parts
+    const lane = attempts.lane[token] as LaneSlot
+    const upstream = attempts.upstream[token] as UpstreamSlot
+    attempts.status[token] = status
+    const update = readPaceHeaders(headers)
+    if (update !== undefined) {
+      warnings.ignored(upstream, update.ignored, nowUs)
+      pacer.applyUpdate(lane, upstream, update, nowUs)
+    }
+    if (classify(status) === 'completed') return
+    const waitMs = readRetryAfterMs(headers['retry-after'], wallMs(nowUs))
+    if (waitMs === undefined) return
+    attempts.retryAfterMs[token] = waitMs
+    if (status !== STATUS_TOO_MANY_REQUESTS) return
+    const holdMs = Math.min(waitMs, BUDGET_HOLD_MS_MAX)
+    pacer.holdUntil(lane, upstream, (nowUs + msToUs(holdMs)) as Micros)
+  }
+
+  /** The response is whole, or cut at the limit. */
+  end(token: number, body: Uint8Array, truncated: boolean, nowUs: Micros): void {
+    const { attempts } = this.#parts
+    const status = attempts.status[token] as number
+    if (classify(status) === 'completed') {
+      return this.#complete(token, status, body, truncated, nowUs)
+    }
+    this.#fail(token, { reason: 'upstream_error', status, body, truncated, mayRetry: true }, nowUs)
+  }
+
+  /** No whole response came. */
+  failed(token: number, reason: FailureReason, nowUs: Micros): void {
+    this.#fail(token, {
+      reason, status: 0, body: null, truncated: false, mayRetry: mayFailureRetry(reason),
+    }, nowUs)
+  }
+
+  #complete(
+    token: number, status: number, body: Uint8Array, truncated: boolean, nowUs: Micros,
+  ): void {
+    const slot = this.#parts.attempts.slot[token] as JobSlot
+    this.#release(token, nowUs)
+    const result = { ...this.#blankResult(slot), responseStatus: status, body, truncated }
+    this.#parts.settlement.finish(slot, result, nowUs)
+  }
+
+  #fail(token: number, failure: Failure, nowUs: Micros): void {
+    const { attempts, jobs, prng, settlement, watchers } = this.#parts
+    const slot = attempts.slot[token] as JobSlot
+    const retryAfterMs = attempts.retryAfterMs[token] as number
+    this.#release(token, nowUs)
+    const made = jobs.attempts(slot)
+    if (failure.mayRetry && mayRetry(made, jobs.retriesMax(slot))) {
+      const delayMs = retryDelayMs(made, retryAfterMs === 0 ? undefined : retryAfterMs, prng)
+      const dueUs = (nowUs + msToUs(delayMs)) as Micros
+      if (this.#withinDeadline(slot, dueUs)) {
+        watchers.retrying(slot, delayMs, failure.reason, failure.status)
+        return settlement.retryAt(slot, dueUs)
+      }
+      failure = { ...failure, reason: 'deadline_exceeded' }
+    }
+    const result: StoredResult = {
+      ...this.#blankResult(slot), status: 'failed', reason: failure.reason,
+      responseStatus: failure.status, body: failure.body, truncated: failure.truncated,
+    }
+    settlement.finish(slot, result, nowUs)
+  }
+
+  #release(token: number, nowUs: Micros): void {
+    const { attempts, pacer } = this.#parts
+    const lane = attempts.lane[token] as LaneSlot
+    const upstream = attempts.upstream[token] as UpstreamSlot
+    attempts.release(token)
+    pacer.attemptEnded(lane, upstream, nowUs)
+  }
+
+  /** A job that is tried without end has a day for it; any other has its number of retries. */
+  #withinDeadline(slot: JobSlot, dueUs: Micros): boolean {
+    const { jobs, records, wallMs } = this.#parts
+    if (jobs.retriesMax(slot) !== RETRIES_UNLIMITED) return true
+    return wallMs(dueUs) < records.readJob(slot).createdAtMs + JOB_DEADLINE_MS
+  }
+
+  #blankResult(slot: JobSlot): StoredResult {
+    return this.#parts.settlement.blankResult(slot)
+  }
+
+  #addLoad(headers: string[], slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot): void {
+    const { jobs, lanes, pacer, budgets } = this.#parts
+    const budget = pacer.budgetOf(lane, upstream)
+    const queued = budgets.queuedEverywhere(upstream)
+    addLoadHeaders(headers, {
+      jobId: jobIdText(jobs.at, slot),
+      attempt: jobs.attempts(slot),
+      totalJobs: queued + budgets.inFlight(upstream),
+      queueDepth: budget.own ? lanes.count(lane) : queued,
+      flowRate: pacePerSecondOf(budget.intervalNs),
+      concurrentMax: budget.concurrentMax,
+      accountQueue: budget.own,
+    })
+  }
+}
+
+/** Origin and path of a normalised http(s) URL: everything from the first slash after the host. */
+export function splitUrl(url: string): { origin: string; path: string } {
+  const hostAt = url.indexOf('://') + 3
+  const pathAt = url.indexOf('/', hostAt)
+  return { origin: url.slice(0, pathAt), path: url.slice(pathAt) }
+}

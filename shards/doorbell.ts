@@ -1,0 +1,110 @@
+// The doorbell of a thread: anyone rings, and only a sleeper is woken, so a busy one costs nothing.
+// Thread: Bell in any, Sleeper in the owner. Memory: one bell (layout.ts), Atomics only.
+// Never: blocks, sets a timer, knows what the work is.
+// Source: the sleep flag of Agrona's and Aeron's idle strategies; Atomics.waitAsync for the wait.
+//
+// No wake-up is lost. The owner stores ASLEEP, then looks for work; a producer publishes its work,
+// then looks at ASLEEP. All four are sequentially consistent, so at least one sees the other:
+//
+//   owner                                   producer
+//   ASLEEP := 1                             publish
+//   work? then awake, look again            ASLEEP taken from 1 to 0? then RINGS += 1, notify
+//   else wait while RINGS is as it was
+//
+// Between the owner's look and its wait RINGS may change; the wait then ends before it begins.
+// A pending wait does not keep a thread alive, and a thread should not bet its life on a bell: the
+// owner holds a port or socket open, and looks again on a slow timer all the same.
+
+import { assert } from './assert.ts'
+import { BELL_BYTES, LINE_BYTES } from './layout.ts'
+
+const RINGS_WORD = 0
+const ASLEEP_WORD = LINE_BYTES / 4
+
+/** Rings one thread's bell, from any thread. */
+export class Bell {
+  readonly #words: Int32Array
+
+  /** @param words a bell's words, as layout.ts lays them. */
+  constructor(words: Int32Array) {
+    assert(words.byteLength === BELL_BYTES, 'these words are no bell')
+    this.#words = words
+  }
+
+  /** Wakes the owner if it sleeps. To be called after the work is published; once per batch. */
+  ring(): void {
+    if (Atomics.load(this.#words, ASLEEP_WORD) === 0) return
+    if (Atomics.exchange(this.#words, ASLEEP_WORD, 0) === 0) return // another ringer has it
+    Atomics.add(this.#words, RINGS_WORD, 1)
+    Atomics.notify(this.#words, RINGS_WORD)
+  }
+}
+
+/** The owner's end of a bell. */
+export class Sleeper {
+  readonly #words: Int32Array
+  /** Set while asleep. */
+  #wake: (() => void) | undefined
+  /** A wait is pending, of this sleep or of an earlier one that ended by awake(). */
+  #waiting = false
+
+  /** @param words a bell's words, as layout.ts lays them. */
+  constructor(words: Int32Array) {
+    assert(words.byteLength === BELL_BYTES, 'these words are no bell')
+    this.#words = words
+    // A thread that died asleep leaves the flag; its successor starts awake.
+    Atomics.store(this.#words, ASLEEP_WORD, 0)
+  }
+
+  /**
+   * Falls asleep unless `hasWork` says otherwise after sleep was announced. True: asleep, and
+   * `wake` is called once, from the event loop, when the bell is rung; it may also come for nothing
+   * (a ring that was meant for an earlier sleep), so it must look for itself. False: awake, `wake`
+   * is not called, there is work or the bell has just been rung.
+   * What `wake` throws ends the thread, as an unhandled rejection.
+   */
+  sleep(hasWork: () => boolean, wake: () => void): boolean {
+    assert(this.#wake === undefined, 'asleep already')
+    const rings = Atomics.load(this.#words, RINGS_WORD)
+    Atomics.store(this.#words, ASLEEP_WORD, 1)
+    if (hasWork() || !this.#wait(rings)) {
+      Atomics.store(this.#words, ASLEEP_WORD, 0)
+      return false
+    }
+    this.#wake = wake
+    return true
+  }
+
+  /**
+   * The owner woke for another reason, a timer for instance: nobody need ring, and the `wake` of
+   * this sleep is not called any more. Harmless when awake already. A ring that was under way finds
+   * no sleeper, or wakes the next sleep for nothing.
+   */
+  awake(): void {
+    this.#wake = undefined
+    Atomics.store(this.#words, ASLEEP_WORD, 0)
+  }
+
+  /**
+   * Sees to it that a wait is pending; false when RINGS is not `rings` any more. There is at most
+   * one, kept across sleeps that timers end: a wait cannot be called off, and a thousand a second
+   * would pile up. An old one is as good as a new one, because RINGS never changes without a notify
+   * after it, so it either still waits or is about to call #rung.
+   */
+  #wait(rings: number): boolean {
+    if (this.#waiting) return true
+    const wait = Atomics.waitAsync(this.#words, RINGS_WORD, rings)
+    if (!wait.async) return false
+    this.#waiting = true
+    void wait.value.then(this.#rung)
+    return true
+  }
+
+  readonly #rung = (): void => {
+    this.#waiting = false
+    const wake = this.#wake
+    if (wake === undefined) return // awake() came first
+    this.awake()
+    wake()
+  }
+}

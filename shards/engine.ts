@@ -1,0 +1,178 @@
+// One shard, whole: the turn that moves all of its parts on.
+// Thread: shard. Memory: attaches to the views it is given; its parts own what they own.
+// Never: waits, sleeps or sets a timer: the shell calls turn() when something came or is due.
+// The order of a turn: what changed elsewhere, what came in, what is due, then sends, then
+// housekeeping. Everything in it is bounded, so that a turn cannot starve the sockets.
+
+import { ATTEMPT_JOB } from './attempts.ts'
+import type { Clock } from './clock.ts'
+import { type EngineParts, type ShardParts, assemble } from './assembly.ts'
+import { JOB_OWES_WEBHOOK } from './job-slots.ts'
+import { KIND_RECEIVER } from './layout.ts'
+import {
+  CLEAN_BYTES_PER_TURN_MAX, INGRESS_RECORDS_PER_TURN_MAX, RESPONSE_BUFFER_BYTES_MAX,
+} from './limits.ts'
+import type { Sender } from './pacer.ts'
+import type { FailureReason, ResponseHeaders, TransportEvents } from './transport.ts'
+import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from './units.ts'
+
+/** One shard. */
+export class Engine implements TransportEvents, Sender {
+  readonly #clock: Clock
+  readonly #given: EngineParts
+  readonly #parts: ShardParts
+  #stopping = false
+
+  constructor(given: EngineParts) {
+    this.#given = given
+    this.#clock = given.clock
+    this.#parts = assemble(given, this)
+    given.transport.start(this)
+  }
+
+  /** Moves everything on that can move now. @returns when the next turn is due at the latest. */
+  turn(): Micros {
+    const parts = this.#parts
+    const nowUs = this.#clock.nowUs()
+    parts.pacer.takeNotices(nowUs)
+    const handled = parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
+    let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
+    parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
+    busy = parts.settlement.advance(nowUs) || busy
+    parts.overdue.advance(nowUs, (slot) => this.#failOverdue(slot, nowUs))
+    busy = parts.pacer.advance(nowUs) || busy
+    parts.finished.expire(nowUs)
+    parts.watchers.advance(nowUs)
+    if (parts.log.needsCleaning()) {
+      busy = parts.log.clean(CLEAN_BYTES_PER_TURN_MAX, parts.records) > 0 || busy
+    }
+    parts.outcomes.flush()
+    this.#count(nowUs)
+    return busy ? nowUs : this.#nextUs()
+  }
+
+  /** Whether a turn would find something in the rings or notices, though nothing is due. */
+  hasWork(): boolean {
+    return !this.#parts.ingress.isEmpty() || this.#parts.budgets.hasNotices()
+  }
+
+  /** Starts no further job; webhooks go on, and so does what is in flight. */
+  stop(): void {
+    this.#stopping = true
+  }
+
+  /** Whether nothing is in flight and no webhook is owed. */
+  get isIdle(): boolean {
+    const { attempts, settlement } = this.#parts
+    return attempts.inFlight === 0 && settlement.webhooksOwed === 0 && !settlement.isBlocked
+  }
+
+  /** Jobs that were accepted and have no outcome yet. */
+  get unfinished(): number {
+    const { jobs, finished, settlement } = this.#parts
+    return jobs.used - finished.count - settlement.webhooksOwed
+  }
+
+  /** Under VERIFY: walks what can be walked and asserts that the counts agree. */
+  verify(): void {
+    this.#parts.log.verify(this.#parts.records)
+  }
+
+  // --- what the pacer asks ---
+
+  maySend(upstream: UpstreamSlot): boolean {
+    const { attempts, budgets, settlement } = this.#parts
+    if (attempts.isFull) return false
+    if (this.#given.transport.bufferedBytes > RESPONSE_BUFFER_BYTES_MAX) return false
+    if (budgets.kind(upstream) === KIND_RECEIVER) return true
+    return !this.#stopping && !settlement.isBlocked
+  }
+
+  dropOverdue(_lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean {
+    if (!this.#parts.overdue.isOverdue(slot, nowUs)) return false
+    this.#failOverdue(slot, nowUs)
+    return true
+  }
+
+  send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const { delivery, dispatcher, jobs } = this.#parts
+    if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) delivery.send(slot, lane, upstream, nowUs)
+    else dispatcher.send(slot, lane, upstream, nowUs)
+  }
+
+  // --- what the transport tells ---
+
+  head(token: number, status: number, headers: ResponseHeaders): void {
+    this.#hear(() => {
+      const { attempts, delivery, dispatcher } = this.#parts
+      const to = attempts.kind[token] === ATTEMPT_JOB ? dispatcher : delivery
+      to.head(token, status, headers, this.#clock.nowUs())
+    })
+  }
+
+  end(token: number, body: Uint8Array, truncated: boolean): void {
+    this.#hear(() => {
+      const { attempts, delivery, dispatcher } = this.#parts
+      const nowUs = this.#clock.nowUs()
+      if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.end(token, body, truncated, nowUs)
+      else delivery.ended(token, nowUs)
+    })
+  }
+
+  failed(token: number, reason: FailureReason): void {
+    this.#hear(() => this.#settleFailure(token, reason, this.#clock.nowUs()))
+  }
+
+  /** A network library must not swallow what is wrong with the shard, so it never sees it. */
+  #hear(settle: () => void): void {
+    try {
+      settle()
+      this.#given.wantTurn()
+    } catch (error) {
+      this.#given.broken(error)
+    }
+  }
+
+  #timedOut(token: number, nowUs: Micros): void {
+    this.#given.transport.abort(token)
+    this.#settleFailure(token, 'timeout', nowUs)
+  }
+
+  #settleFailure(token: number, reason: FailureReason, nowUs: Micros): void {
+    const { attempts, delivery, dispatcher } = this.#parts
+    if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.failed(token, reason, nowUs)
+    else delivery.failed(token, nowUs)
+  }
+
+  #failOverdue(slot: JobSlot, nowUs: Micros): void {
+    const { jobs, pacer, settlement } = this.#parts
+    pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
+    const reason = 'execution_deadline_exceeded'
+    settlement.finish(
+      slot, { ...settlement.blankResult(slot), status: 'failed', reason }, nowUs)
+  }
+
+  #nextUs(): Micros {
+    const { attempts, finished, overdue, pacer, settlement, watchers } = this.#parts
+    return Math.min(pacer.nextUs(), settlement.nextUs(), attempts.nextUs(), overdue.nextUs(),
+      watchers.nextUs(), finished.nextUs()) as Micros
+  }
+
+  #count(nowUs: Micros): void {
+    const { stats, jobs, settlement, attempts, finished, lanes, pacer, log, watchers } = this.#parts
+    stats.set('heartbeatUs', nowUs)
+    stats.add('turns')
+    stats.set('retrying', settlement.retrying)
+    stats.set('inFlight', attempts.inFlight)
+    stats.set('webhooksWaiting', settlement.webhooksOwed)
+    stats.set('finished', finished.count)
+    stats.set('queued', this.unfinished)
+    stats.set('jobSlotsUsed', jobs.used)
+    stats.set('lanesUsed', lanes.used)
+    stats.set('lanesActive', pacer.activeLanes)
+    stats.set('logLiveBytes', log.liveBytes)
+    stats.set('logCapacityBytes', log.usableBytes)
+    stats.set('resultBytes', finished.resultBytes)
+    stats.set('watched', watchers.count)
+  }
+}

@@ -1,0 +1,267 @@
+// What comes through the ingress ring: new jobs, questions, cancellations.
+// Thread: shard. Memory: reads the ingress ring; makes slots, records and lanes of new jobs.
+// Never: accepts what it has not stored: the word "accepted" goes out after the slot's state is
+// written, and a refused job leaves no trace. A request whose answer finds no room in the
+// outcome ring stays in the ingress ring, untouched.
+
+import * as contract from './contract.ts'
+import type { Finished } from './finished.ts'
+import type { JobRecords } from './job-records.ts'
+import {
+  JOB_CANCELLED, JOB_COMPLETED, JOB_QUEUED, JOB_RETRYING, type JobSlots,
+} from './job-slots.ts'
+import type { JobViews } from './job-view.ts'
+import type { Lanes } from './lanes.ts'
+import type { ShardViews } from './layout.ts'
+import { QUEUED_KEY_TTL_MS } from './limits.ts'
+import type { JobLog } from './job-log.ts'
+import type { OutcomeWriter } from './outcome-writer.ts'
+import type { Overdue } from './overdue.ts'
+import type { Pacer } from './pacer.ts'
+import type { RingReader } from './ring.ts'
+import type { Settlement } from './settlement.ts'
+import type { StatsWriter } from './stats.ts'
+import {
+  type JobSlot, type LaneSlot, type Micros, type Millis, NONE, type UpstreamSlot, msToUs,
+} from './units.ts'
+import type { Watchers } from './watchers.ts'
+import { assert } from './assert.ts'
+
+/** Finished jobs given up, at most, to let one new job in; beyond it the job is refused. */
+const GIVEN_UP_PER_JOB_MAX = 64
+
+/** The parts that a request passes through. */
+export interface IntakeParts {
+  readonly ring: RingReader
+  readonly outcomes: OutcomeWriter
+  readonly jobs: JobSlots
+  readonly lanes: Lanes
+  readonly log: JobLog
+  readonly records: JobRecords
+  readonly views: JobViews
+  readonly pacer: Pacer
+  readonly settlement: Settlement
+  readonly finished: Finished
+  readonly watchers: Watchers
+  readonly overdue: Overdue
+  readonly stats: StatsWriter
+  readonly wallMs: (atUs: Micros) => Millis
+}
+
+/** Takes requests from the ring, one by one. */
+export class Intake {
+  readonly #parts: IntakeParts
+  readonly #references: Uint32Array
+
+  constructor(views: ShardViews, parts: IntakeParts) {
+    this.#parts = parts
+    this.#references = views.upstreams.references
+  }
+
+  /** Handles up to `recordsMax` requests; fewer when the outcome ring is full. */
+  read(recordsMax: number, nowUs: Micros): number {
+    return this.#parts.ring.read(
+      (kind, offset, length) => this.#handle(kind, offset, length, nowUs), recordsMax)
+  }
+
+  /** True when the request is done with; false leaves it in the ring. */
+  #handle(kind: number, offset: number, length: number, nowUs: Micros): boolean {
+    const at = offset / 4
+    switch (kind) {
+      case contract.INGRESS_ENQUEUE: return this.#enqueue(offset, length, nowUs)
+      case contract.INGRESS_GET: return this.#get(at)
+      case contract.INGRESS_CANCEL: return this.#cancel(at, nowUs)
+      case contract.INGRESS_WATCH: return this.#watch(at, nowUs)
+      case contract.INGRESS_UNWATCH: return this.#unwatch(at)
+      case contract.INGRESS_RELEASE_UPSTREAM: return this.#releaseUpstream(at)
+      default: assert(false, `an ingress record of kind ${kind}`)
+    }
+  }
+
+  // --- new jobs ---
+
+  #enqueue(offset: number, length: number, nowUs: Micros): boolean {
+    const { outcomes, jobs } = this.#parts
+    if (!outcomes.hasRoom()) return false
+    const at = offset / 4
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const holder = jobs.findByKey(this.#word(at, contract.WORD_ROUTE),
+      this.#word(at, contract.WORD_KEY_HIGH), this.#word(at, contract.WORD_KEY_LOW))
+    if (holder !== NONE && !this.#keyIsFree(holder as JobSlot, nowUs)) {
+      return this.#duplicate(request, holder as JobSlot)
+    }
+    const bytes = length - contract.ENQUEUE_HEADER_BYTES
+    if (!this.#makeRoom(bytes)) return this.#refuse(request)
+    const slot = this.#store(offset, length)
+    if (slot === NONE) return this.#refuse(request)
+    this.#line(at, slot as JobSlot, nowUs)
+    this.#parts.stats.add('accepted')
+    return outcomes.accepted(request)
+  }
+
+  /** A key may be used anew once its time is over; a waiting job keeps its place without it. */
+  #keyIsFree(holder: JobSlot, nowUs: Micros): boolean {
+    const { jobs, finished, records, wallMs } = this.#parts
+    const state = jobs.state(holder)
+    if (state === JOB_QUEUED) {
+      const heldMs = wallMs(nowUs) - records.readJob(holder).createdAtMs
+      if (heldMs < QUEUED_KEY_TTL_MS) return false
+      jobs.freeKey(holder)
+      return true
+    }
+    if (state !== JOB_COMPLETED || !finished.isExpired(holder, nowUs)) return false
+    jobs.freeKey(holder)
+    return true
+  }
+
+  #duplicate(request: number, holder: JobSlot): boolean {
+    const { outcomes, views, stats } = this.#parts
+    if (!outcomes.duplicate(request, holder, views.result(holder))) return false
+    stats.add('duplicates')
+    return true
+  }
+
+  /** Makes sure of a slot and of room in the log, at the price of the oldest finished jobs. */
+  #makeRoom(bytes: number): boolean {
+    const { jobs, records, finished } = this.#parts
+    for (let left = GIVEN_UP_PER_JOB_MAX; left > 0; left--) {
+      if (!jobs.isFull && records.admits(bytes)) return true
+      if (!finished.giveUpOldest()) return false
+    }
+    return false
+  }
+
+  #refuse(request: number): boolean {
+    const { outcomes, jobs, log, stats } = this.#parts
+    if (jobs.isFull) {
+      stats.add('refusedJobs')
+      return outcomes.refused(request, contract.REFUSED_JOBS, jobs.slotsMax, jobs.used)
+    }
+    stats.add('refusedMemory')
+    return outcomes.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.liveBytes)
+  }
+
+  /** Slot and record of a new job; NONE when the log has no room after all. */
+  #store(offset: number, length: number): JobSlot | typeof NONE {
+    const { ring, jobs, records } = this.#parts
+    const at = offset / 4
+    const slot = jobs.take({
+      route: this.#word(at, contract.WORD_ROUTE),
+      idHigh: this.#word(at, contract.WORD_ID_HIGH), idLow: this.#word(at, contract.WORD_ID_LOW),
+      keyHigh: this.#word(at, contract.WORD_KEY_HIGH),
+      keyLow: this.#word(at, contract.WORD_KEY_LOW),
+    })
+    jobs.beginState(slot, JOB_QUEUED)
+    const start = offset + contract.ENQUEUE_HEADER_BYTES
+    const bodyStart = start + this.#word(at, contract.WORD_TEMPLATE_BYTES)
+    const hash = this.#word(at, contract.WORD_TEMPLATE_HASH)
+    if (records.storeJob(slot, ring.bytes, start, bodyStart, offset + length, hash)) return slot
+    jobs.release(slot)
+    return NONE
+  }
+
+  /** Puts a stored job into its lane's line. */
+  #line(at: number, slot: JobSlot, nowUs: Micros): void {
+    const { jobs, lanes, pacer, records, overdue, watchers, stats, wallMs } = this.#parts
+    const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
+    const receiver = this.#word(at, contract.WORD_RECEIVER)
+    const flags = this.#word(at, contract.WORD_FLAGS)
+    const lane = lanes.find(this.#word(at, contract.WORD_LANE_HIGH),
+      this.#word(at, contract.WORD_LANE_LOW), upstream, nowUs)
+    if (lanes.isOverflow(lane)) stats.add('overflowJobs')
+    jobs.at.lane[slot] = lane
+    jobs.setRetriesMax(slot, flags >> contract.FLAG_RETRIES_SHIFT)
+    lanes.addReference(lane)
+    this.#addReference(upstream)
+    if (receiver !== NONE) this.#addReference(receiver as UpstreamSlot)
+    if ((flags & contract.FLAG_BEGIN_BY) !== 0) {
+      const { executeBeforeMs } = records.readJob(slot)
+      const beginByUs = (nowUs + msToUs(executeBeforeMs - wallMs(nowUs))) as Micros
+      jobs.at.timeUs[slot] = beginByUs
+      overdue.expect(beginByUs, nowUs)
+    }
+    if ((flags & contract.FLAG_WATCH) !== 0) watchers.watch(slot, nowUs)
+    if ((flags & contract.FLAG_ISOLATE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)
+    pacer.enqueue(lane, slot, false, nowUs)
+  }
+
+  // --- questions ---
+
+  #get(at: number): boolean {
+    const { outcomes, views } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const slot = this.#find(at)
+    if (slot === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    return outcomes.job(request, contract.CODE_OK, views.show(slot as JobSlot))
+  }
+
+  #cancel(at: number, nowUs: Micros): boolean {
+    const { outcomes, views, jobs } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const found = this.#find(at)
+    if (found === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    const slot = found as JobSlot
+    const state = jobs.state(slot)
+    const waiting = state === JOB_QUEUED || state === JOB_RETRYING
+    const code = waiting || state === JOB_CANCELLED
+      ? contract.CODE_OK : contract.CODE_NOT_CANCELLABLE
+    const view = views.show(slot)
+    if (waiting) {
+      delete view.position
+      delete view.retry_at
+      view.status = 'cancelled'
+    }
+    if (!outcomes.job(request, code, view)) return false
+    if (waiting) this.#cancelWaiting(slot, state, nowUs)
+    return true
+  }
+
+  #cancelWaiting(slot: JobSlot, state: number, nowUs: Micros): void {
+    const { jobs, pacer, settlement } = this.#parts
+    if (state === JOB_RETRYING) settlement.withdraw(slot)
+    else pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
+    settlement.finish(slot, { ...settlement.blankResult(slot), status: 'cancelled' }, nowUs)
+  }
+
+  #watch(at: number, nowUs: Micros): boolean {
+    const { outcomes, views, watchers } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const found = this.#find(at)
+    if (found === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    const slot = found as JobSlot
+    const view = views.show(slot)
+    const over = view.result !== undefined
+    if (!over && !watchers.watch(slot, nowUs)) {
+      return outcomes.job(request, contract.CODE_TOO_MANY_WATCHED, null)
+    }
+    return outcomes.job(request, contract.CODE_OK, view)
+  }
+
+  #unwatch(at: number): boolean {
+    const slot = this.#find(at)
+    if (slot !== NONE) this.#parts.watchers.unwatch(slot as JobSlot)
+    return true
+  }
+
+  #releaseUpstream(at: number): boolean {
+    const { outcomes, lanes } = this.#parts
+    const upstream = this.#word(at, contract.WORD_ROUTE) as UpstreamSlot
+    const free = this.#references[upstream] === 0
+    if (!outcomes.released(this.#word(at, contract.WORD_REQUEST), free)) return false
+    if (free) lanes.releaseAllOf(upstream)
+    return true
+  }
+
+  #find(at: number): JobSlot | typeof NONE {
+    return this.#parts.jobs.findById(this.#word(at, contract.WORD_ROUTE),
+      this.#word(at, contract.WORD_ID_HIGH), this.#word(at, contract.WORD_ID_LOW))
+  }
+
+  #word(at: number, word: number): number {
+    return this.#parts.ring.u32[at + word] as number
+  }
+
+  #addReference(upstream: UpstreamSlot): void {
+    this.#references[upstream] = (this.#references[upstream] as number) + 1
+  }
+}

@@ -1,0 +1,195 @@
+// The job slots: the facts of every job, a field to an array, and the ways to find one.
+// Thread: shard. Memory: owns views.jobs, views.idIndex, views.keyIndex.
+// Never: knows lanes, paces or the log's records; a location is a number here.
+// A slot's `next` and `prev` belong to the one list that the job is in: its lane's line, the
+// retry wheel, a list of finished jobs, or the free list.
+//
+//   queued ──────────► in flight ──────────► completed | failed      (then: webhook, finished)
+//     │  ▲                 │ retry
+//     │  └── retrying ◄────┘
+//     └─────────► cancelled ◄── retrying
+
+import { assert } from './assert.ts'
+import { type JobStatus, STATUS_OF_STATE } from './contract.ts'
+import type { JobArrays, ShardViews } from './layout.ts'
+import { SlotIndex } from './slot-index.ts'
+import { type JobSlot, NONE } from './units.ts'
+
+// How callers see the states: STATUS_OF_STATE in contract.ts.
+export const JOB_FREE = 0
+export const JOB_QUEUED = 1
+export const JOB_IN_FLIGHT = 2
+export const JOB_RETRYING = 3
+export const JOB_COMPLETED = 4
+export const JOB_FAILED = 5
+export const JOB_CANCELLED = 6
+
+/** The outcome is to be delivered to a webhook, and has not been. */
+export const JOB_OWES_WEBHOOK = 1
+/** An event stream follows the job. */
+export const JOB_WATCHED = 2
+/** The key index leads to this slot. */
+export const JOB_HOLDS_KEY = 4
+/** A webhook attempt is in flight. */
+export const JOB_DELIVERING = 8
+
+const ATTEMPTS_MAX = 0xffff
+const DELIVERIES_MAX = 0xff
+
+/** What identifies a job: its id and its key share the first word, the user's hash. */
+export interface JobIdentity {
+  readonly route: number
+  readonly idHigh: number
+  readonly idLow: number
+  readonly keyHigh: number
+  readonly keyLow: number
+}
+
+/** Slots, free list and indexes of one shard's jobs. */
+export class JobSlots {
+  readonly at: JobArrays
+  readonly slotsMax: number
+  readonly #ids: SlotIndex
+  readonly #keys: SlotIndex
+  #free = NONE
+  #freeCount = 0
+  /** Slots from here on were never used; their memory is untouched. */
+  #fresh = 0
+
+  constructor(views: ShardViews) {
+    this.at = views.jobs
+    this.slotsMax = views.limits.jobsMax
+    this.#ids = new SlotIndex(views.idIndex, (slot) => this.at.idLow[slot] as number)
+    this.#keys = new SlotIndex(views.keyIndex, (slot) => this.at.keyLow[slot] as number)
+  }
+
+  get used(): number {
+    return this.#fresh - this.#freeCount
+  }
+
+  /** Slots below this have been used at some time; a sweep need look no further. */
+  get highWater(): number {
+    return this.#fresh
+  }
+
+  get isFull(): boolean {
+    return this.#freeCount === 0 && this.#fresh === this.slotsMax
+  }
+
+  /** A slot for a new job, indexed by its id and key; asserts that one is free. */
+  take(identity: JobIdentity): JobSlot {
+    assert(!this.isFull, 'no job slot is free')
+    let slot = this.#free
+    if (slot === NONE) slot = this.#fresh++
+    else {
+      this.#free = this.at.next[slot] as number
+      this.#freeCount--
+    }
+    const { at } = this
+    at.route[slot] = identity.route
+    at.idHigh[slot] = identity.idHigh
+    at.idLow[slot] = identity.idLow
+    at.keyHigh[slot] = identity.keyHigh
+    at.keyLow[slot] = identity.keyLow
+    at.outcome[slot] = JOB_HOLDS_KEY << 16
+    at.timeUs[slot] = Infinity
+    at.location[slot] = NONE
+    this.#ids.insert(identity.idLow, slot)
+    this.#keys.insert(identity.keyLow, slot)
+    return slot as JobSlot
+  }
+
+  /** Forgets a job; the slot may be given out again at once. */
+  release(slot: JobSlot): void {
+    const { at } = this
+    assert(at.state[slot] !== JOB_FREE, 'a job slot was released twice')
+    this.freeKey(slot)
+    assert(this.#ids.remove(at.idLow[slot] as number, slot), 'a job was not indexed by its id')
+    at.state[slot] = JOB_FREE
+    at.location[slot] = NONE
+    at.next[slot] = this.#free
+    this.#free = slot
+    this.#freeCount++
+  }
+
+  /** Lets the key be used by another job, as after a failure. */
+  freeKey(slot: JobSlot): void {
+    if (!this.hasFlag(slot, JOB_HOLDS_KEY)) return
+    this.setFlag(slot, JOB_HOLDS_KEY, false)
+    assert(this.#keys.remove(this.at.keyLow[slot] as number, slot), 'a key was not indexed')
+  }
+
+  /** The job with this id, or NONE. */
+  findById(route: number, idHigh: number, idLow: number): JobSlot | typeof NONE {
+    const { at } = this
+    return this.#ids.find(idLow, (slot) =>
+      at.idHigh[slot] === idHigh && at.idLow[slot] === idLow && at.route[slot] === route) as JobSlot
+  }
+
+  /** The job that holds this key, or NONE. */
+  findByKey(route: number, keyHigh: number, keyLow: number): JobSlot | typeof NONE {
+    const { at } = this
+    return this.#keys.find(keyLow, (slot) => at.keyHigh[slot] === keyHigh &&
+      at.keyLow[slot] === keyLow && at.route[slot] === route) as JobSlot
+  }
+
+  state(slot: JobSlot): number {
+    return (this.at.state[slot] as number) & 0xff
+  }
+
+  status(slot: JobSlot): JobStatus {
+    return STATUS_OF_STATE[this.state(slot)] as JobStatus
+  }
+
+  attempts(slot: JobSlot): number {
+    return ((this.at.state[slot] as number) >>> 8) & ATTEMPTS_MAX
+  }
+
+  deliveries(slot: JobSlot): number {
+    return (this.at.state[slot] as number) >>> 24
+  }
+
+  /** Sets state and attempts in one store; attempts saturate at 65,535. */
+  setState(slot: JobSlot, state: number, attempts = this.attempts(slot)): void {
+    const word = this.at.state[slot] as number
+    const kept = word & 0xff000000
+    this.at.state[slot] = (kept | (Math.min(attempts, ATTEMPTS_MAX) << 8) | state) >>> 0
+  }
+
+  /** A new job: this state, no attempts, no deliveries. */
+  beginState(slot: JobSlot, state: number): void {
+    this.at.state[slot] = state
+  }
+
+  setDeliveries(slot: JobSlot, deliveries: number): void {
+    const word = (this.at.state[slot] as number) & 0xffffff
+    this.at.state[slot] = (word | (Math.min(deliveries, DELIVERIES_MAX) << 24)) >>> 0
+  }
+
+  responseStatus(slot: JobSlot): number {
+    return (this.at.outcome[slot] as number) & 0xffff
+  }
+
+  setResponseStatus(slot: JobSlot, status: number): void {
+    this.at.outcome[slot] = (((this.at.outcome[slot] as number) & 0xffff0000) | status) >>> 0
+  }
+
+  hasFlag(slot: JobSlot, flag: number): boolean {
+    return ((this.at.outcome[slot] as number) & (flag << 16)) !== 0
+  }
+
+  setFlag(slot: JobSlot, flag: number, on: boolean): void {
+    const word = this.at.outcome[slot] as number
+    this.at.outcome[slot] = (on ? word | (flag << 16) : word & ~(flag << 16)) >>> 0
+  }
+
+  /** -1 to 100. */
+  retriesMax(slot: JobSlot): number {
+    return (this.at.outcome[slot] as number) << 0 >> 24
+  }
+
+  setRetriesMax(slot: JobSlot, retries: number): void {
+    const word = (this.at.outcome[slot] as number) & 0xffffff
+    this.at.outcome[slot] = (word | (retries << 24)) >>> 0
+  }
+}

@@ -1,0 +1,255 @@
+// The lanes: one first-in-first-out line for each account at each upstream, and their slots.
+// Thread: shard. Memory: owns views.lanes and views.laneIndex, and the line heads in them.
+// Never: decides when a job leaves; that is the pacer's. Imports no Node module.
+// A lane is taken when an account's first job arrives and kept when it empties: its pace and its
+// last send hold until lanes run short, then the longest idle goes, if idle long enough and not
+// due in the future. When none can go, the account's jobs join the upstream's overflow lane.
+
+import { assert } from './assert.ts'
+import { JobLists } from './job-list.ts'
+import type { JobSlots } from './job-slots.ts'
+import type { LaneArrays, ShardViews } from './layout.ts'
+import { IDLE_KEEP_MS_MIN } from './limits.ts'
+import { eligibleAtUs } from './pace.ts'
+import { SlotIndex } from './slot-index.ts'
+import { type JobSlot, type LaneSlot, type Micros, NONE, US_PER_MS, type UpstreamSlot } from './units.ts'
+
+/** The slot is in use. */
+export const LANE_USED = 1
+/** The lane spends a budget of its own: its interval and limit hold. */
+export const LANE_OWN_BUDGET = 2
+/** The lane is in its upstream's turn list: jobs wait in it. */
+export const LANE_ACTIVE = 4
+/** The lane waits for one of its requests in flight to end. */
+export const LANE_BLOCKED = 8
+
+/** How many idle lanes are looked at to find one that may go. */
+const RECLAIM_LOOKS_MAX = 16
+
+/** Lanes of one shard. */
+export class Lanes {
+  readonly at: LaneArrays
+  readonly #jobs: JobSlots
+  readonly #lines: JobLists
+  readonly #index: SlotIndex
+  readonly #siblingHead: Uint32Array
+  readonly #upstreamsMax: number
+  readonly #lanesMax: number
+  /** Idle lanes, the longest idle first. */
+  #idleHead = NONE
+  #idleTail = NONE
+  #free = NONE
+  #fresh: number
+  #used = 0
+
+  constructor(views: ShardViews, jobs: JobSlots) {
+    this.at = views.lanes
+    this.#jobs = jobs
+    this.#lines = new JobLists(views.jobs, views.lanes.head, views.lanes.tail)
+    this.#index = new SlotIndex(views.laneIndex, (lane) => this.at.keyLow[lane] as number)
+    this.#siblingHead = views.upstreams.siblingHead
+    this.#upstreamsMax = views.limits.upstreamsMax
+    this.#lanesMax = views.limits.lanesMax
+    this.#fresh = this.#upstreamsMax
+  }
+
+  get used(): number {
+    return this.#used
+  }
+
+  isOverflow(lane: LaneSlot): boolean {
+    return lane < this.#upstreamsMax
+  }
+
+  /** The lane with this key, a new one, or the upstream's overflow lane. */
+  find(keyHigh: number, keyLow: number, upstream: UpstreamSlot, nowUs: Micros): LaneSlot {
+    const { at } = this
+    const known = this.#index.find(keyLow, (lane) => at.keyHigh[lane] === keyHigh &&
+      at.keyLow[lane] === keyLow && at.upstream[lane] === upstream)
+    if (known !== NONE) return known as LaneSlot
+    const lane = this.#takeFree(nowUs)
+    if (lane === NONE) return this.overflow(upstream)
+    at.keyHigh[lane] = keyHigh
+    at.keyLow[lane] = keyLow
+    this.#begin(lane as LaneSlot, upstream)
+    this.#index.insert(keyLow, lane)
+    return lane as LaneSlot
+  }
+
+  /** The upstream's overflow lane, which is a webhook receiver's only one. */
+  overflow(upstream: UpstreamSlot): LaneSlot {
+    const lane = upstream as number as LaneSlot
+    if (this.at.flags[lane] === 0) this.#begin(lane, upstream)
+    return lane
+  }
+
+  /** A job names the lane from now on; it is not idle. */
+  addReference(lane: LaneSlot): void {
+    const references = this.at.references[lane] as number
+    if (references === 0) this.#leaveIdle(lane)
+    this.at.references[lane] = references + 1
+  }
+
+  /** A job no longer names the lane; the last one leaves it idle. */
+  dropReference(lane: LaneSlot): void {
+    const references = this.at.references[lane] as number
+    assert(references > 0, 'a lane lost more references than it had')
+    this.at.references[lane] = references - 1
+    if (references === 1) this.#enterIdle(lane)
+  }
+
+  count(lane: LaneSlot): number {
+    return this.at.count[lane] as number
+  }
+
+  pushBack(lane: LaneSlot, slot: JobSlot): void {
+    const order = this.at.nextOrder[lane] as number
+    this.at.nextOrder[lane] = order + 1
+    this.#jobs.at.order[slot] = order
+    this.#lines.pushBack(lane, slot)
+    this.at.count[lane] = this.count(lane) + 1
+  }
+
+  /** Puts a job before all others, as a retry whose wait is over. */
+  pushFront(lane: LaneSlot, slot: JobSlot): void {
+    const first = this.#lines.first(lane)
+    if (first === NONE) return this.pushBack(lane, slot)
+    this.#jobs.at.order[slot] = (this.#jobs.at.order[first] as number) - 1
+    this.#lines.pushFront(lane, slot)
+    this.at.count[lane] = this.count(lane) + 1
+  }
+
+  first(lane: LaneSlot): JobSlot | typeof NONE {
+    return this.#lines.first(lane)
+  }
+
+  remove(lane: LaneSlot, slot: JobSlot): void {
+    this.#lines.remove(lane, slot)
+    this.at.count[lane] = this.count(lane) - 1
+  }
+
+  /**
+   * The job's place in its lane, 1 for the next to leave. Jobs cancelled from the middle leave
+   * holes, so it may be too high until those before it have left, never beyond the lane's count.
+   */
+  position(lane: LaneSlot, slot: JobSlot): number {
+    const first = this.#lines.first(lane)
+    if (first === NONE) return 1
+    const orders = this.#jobs.at.order
+    const ahead = ((orders[slot] as number) - (orders[first] as number)) >>> 0
+    return Math.min(ahead + 1, this.count(lane))
+  }
+
+  /** Visits every lane of the upstream, idle ones too. `visit` must not free lanes. */
+  forEachOf(upstream: UpstreamSlot, visit: (lane: LaneSlot) => void): void {
+    for (let lane = this.#siblingFirst(upstream); lane !== NONE;
+      lane = this.at.siblingNext[lane] as number) visit(lane as LaneSlot)
+  }
+
+  /** Frees all lanes of an upstream that no job names; its record goes back. */
+  releaseAllOf(upstream: UpstreamSlot): void {
+    let lane = this.#siblingFirst(upstream)
+    while (lane !== NONE) {
+      const next = this.at.siblingNext[lane] as number
+      assert(this.at.references[lane] === 0, 'a lane is named by a job of a released upstream')
+      this.#leaveIdle(lane as LaneSlot)
+      this.#release(lane as LaneSlot)
+      lane = next
+    }
+  }
+
+  #begin(lane: LaneSlot, upstream: UpstreamSlot): void {
+    const { at } = this
+    at.upstream[lane] = upstream
+    at.baseUs[lane] = 0
+    at.lastSendUs[lane] = 0
+    at.intervalNs[lane] = 0
+    at.concurrentMax[lane] = 0
+    at.nextOrder[lane] = 0
+    at.count[lane] = 0
+    at.inFlight[lane] = 0
+    at.references[lane] = 0
+    this.#lines.reset(lane)
+    at.flags[lane] = LANE_USED
+    const head = this.#siblingFirst(upstream)
+    at.siblingNext[lane] = head
+    at.siblingPrev[lane] = NONE
+    if (head !== NONE) at.siblingPrev[head] = lane
+    this.#siblingHead[upstream] = lane + 1
+    this.#used++
+    this.#enterIdle(lane)
+  }
+
+  #release(lane: LaneSlot): void {
+    const { at } = this
+    const next = at.siblingNext[lane] as number
+    const prev = at.siblingPrev[lane] as number
+    if (prev === NONE) this.#siblingHead[at.upstream[lane] as number] = next === NONE ? 0 : next + 1
+    else at.siblingNext[prev] = next
+    if (next !== NONE) at.siblingPrev[next] = prev
+    at.flags[lane] = 0
+    this.#used--
+    if (this.isOverflow(lane)) return
+    assert(this.#index.remove(at.keyLow[lane] as number, lane), 'a lane was not indexed')
+    at.turnNext[lane] = this.#free
+    this.#free = lane
+  }
+
+  /** Zero means none in fresh memory, so heads of sibling lists are kept as lane + 1. */
+  #siblingFirst(upstream: UpstreamSlot): number {
+    return ((this.#siblingHead[upstream] as number) - 1) >>> 0
+  }
+
+  #takeFree(nowUs: Micros): number {
+    const lane = this.#free
+    if (lane !== NONE) {
+      this.#free = this.at.turnNext[lane] as number
+      return lane
+    }
+    if (this.#fresh < this.#lanesMax) return this.#fresh++
+    return this.#reclaim(nowUs)
+  }
+
+  /** The longest idle lane that may be given back, taken out of its place; else NONE. */
+  #reclaim(nowUs: Micros): number {
+    let lane = this.#idleHead
+    for (let looks = 0; lane !== NONE && looks < RECLAIM_LOOKS_MAX; looks++) {
+      if (this.#mayGo(lane as LaneSlot, nowUs)) {
+        this.#leaveIdle(lane as LaneSlot)
+        this.#release(lane as LaneSlot)
+        this.#free = this.at.turnNext[lane] as number
+        return lane
+      }
+      lane = this.at.turnNext[lane] as number
+    }
+    return NONE
+  }
+
+  #mayGo(lane: LaneSlot, nowUs: Micros): boolean {
+    const { at } = this
+    const lastSendUs = at.lastSendUs[lane] as number
+    if (lastSendUs > 0 && nowUs - lastSendUs < IDLE_KEEP_MS_MIN * US_PER_MS) return false
+    return eligibleAtUs(at.baseUs[lane] as number, at.intervalNs[lane] as number) <= nowUs
+  }
+
+  /** Overflow lanes are never given back, so they do not stand in the idle list. */
+  #enterIdle(lane: LaneSlot): void {
+    if (this.isOverflow(lane)) return
+    const tail = this.#idleTail
+    this.at.turnPrev[lane] = tail
+    this.at.turnNext[lane] = NONE
+    if (tail === NONE) this.#idleHead = lane
+    else this.at.turnNext[tail] = lane
+    this.#idleTail = lane
+  }
+
+  #leaveIdle(lane: LaneSlot): void {
+    if (this.isOverflow(lane)) return
+    const next = this.at.turnNext[lane] as number
+    const prev = this.at.turnPrev[lane] as number
+    if (prev === NONE) this.#idleHead = next
+    else this.at.turnNext[prev] = next
+    if (next === NONE) this.#idleTail = prev
+    else this.at.turnPrev[next] = prev
+  }
+}

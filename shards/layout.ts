@@ -1,0 +1,372 @@
+// The memory layout: every shared region, its picture, and who writes which word.
+// Thread: main allocates, shards attach. Memory: describes all of it, owns none.
+// Never: decides anything; offsets and views only.
+//
+// One SharedArrayBuffer for what all shards share, one for each shard:
+//
+//   shared  | main bell | upstream records, 64 B each |
+//   shard k | bell | stats | ingress ring | outcome ring | job slots | job indexes | lanes |
+//           | templates | upstream words | segments | job log ................................ |
+//
+// Who writes (one thread for each word; the exceptions say so):
+//
+//   region                   writer           readers
+//   bells                    any thread       their owner (Atomics only)
+//   stats                    shard            main
+//   ingress ring             main             shard (which writes the head)
+//   outcome ring             shard            main (which writes the head)
+//   upstream records         main makes; all shards spend them by compare-and-swap
+//   upstream shared words    shard k its own  all shards; NOTICE is set by any, cleared by k
+//   everything else of k     shard k          shard k
+//
+// Lane u of a shard, for u below upstreamsMax, is upstream u's overflow lane: every account that
+// finds no lane of its own shares it, and a webhook receiver has no other.
+//
+// Facts outlive the thread: job and lane slots (but for their links), template slots, segments,
+// log, upstream records. Links, indexes, wheels, free lists and counts are derived from them.
+
+import { assert } from './assert.ts'
+import * as limits from './limits.ts'
+import { type Limits, indexEntries } from './limits.ts'
+
+/** Two cache lines: words written by different threads stay this far apart. */
+export const LINE_BYTES = 128
+
+// A bell: the word that a sleeper waits on, and whether there is a sleeper.
+//   0: rings so far (Int32)   4: budgets changed (Int32, 0 or 1)   128: asleep (Int32, 0 or 1)
+export const BELL_BYTES = 2 * LINE_BYTES
+/** Set by any thread before it rings: some upstream's NOTICE word of this shard is set. */
+export const BELL_NOTICE = 1
+
+// A ring's control block, then its data.
+//   0: tail (written by the producer)      128: head (written by the consumer)
+export const RING_CONTROL_BYTES = 2 * LINE_BYTES
+
+/** Words of a shard's statistics, as float64; see stats.ts for what they count. */
+export const STATS_WORDS = 64
+const STATS_BYTES = STATS_WORDS * 8
+
+// An upstream's record: one time and the numbers that bound it.
+//   0: base, float64 bits (compare-and-swap)    8: interval ns   12: concurrent max
+//  16: in flight (atomic add)   20: account queues 0/1   24: kind   28: attempt timeout ms
+export const UPSTREAM_BASE_F64 = 0
+export const UPSTREAM_INTERVAL_NS = 2
+export const UPSTREAM_CONCURRENT_MAX = 3
+export const UPSTREAM_IN_FLIGHT = 4
+export const UPSTREAM_ACCOUNT_QUEUES = 5
+export const UPSTREAM_KIND = 6
+export const UPSTREAM_TIMEOUT_MS = 7
+export const UPSTREAM_RECORD_WORDS = limits.UPSTREAM_RECORD_BYTES / 4
+/** UPSTREAM_KIND of a job's upstream, and of a webhook receiver. */
+export const KIND_UPSTREAM = 0
+export const KIND_RECEIVER = 1
+
+/** What all shards share. */
+export interface SharedViews {
+  readonly buffer: SharedArrayBuffer
+  /** The main thread's bell. */
+  readonly mainBell: Int32Array
+  /** All upstream records as words: record u starts at u * UPSTREAM_RECORD_WORDS. */
+  readonly upstreams: Int32Array
+  /** The same memory as 64-bit words, for the base: record u's is at u * 8. */
+  readonly upstreamTimes: BigInt64Array
+  readonly upstreamTimesF64: Float64Array
+}
+
+/** One ring's memory. */
+export interface RingViews {
+  readonly control: Int32Array
+  readonly bytes: Buffer
+  readonly u32: Uint32Array
+  readonly f64: Float64Array
+}
+
+/** The job slots, a field to an array. */
+export interface JobArrays {
+  /** The three words of the public id; the first is the user's hash, which chooses the shard. */
+  readonly route: Uint32Array
+  readonly idHigh: Uint32Array
+  readonly idLow: Uint32Array
+  /** With `route`, the 96-bit keyed hash of (user_id, idempotent_key). */
+  readonly keyHigh: Uint32Array
+  readonly keyLow: Uint32Array
+  /** Where the job's record is: the job itself until it is finished, then its result. */
+  readonly location: Uint32Array
+  readonly lane: Uint32Array
+  /** Place in the lane; wraps; the list is rebuilt in this order. */
+  readonly order: Uint32Array
+  /** state | attempts << 8 | webhook deliveries << 24; see job-slots.ts. */
+  readonly state: Uint32Array
+  /** response status | flags << 16 | max_retries (signed) << 24. */
+  readonly outcome: Uint32Array
+  /** When: to begin at the latest (queued), due (waiting for a retry), forgotten (finished). */
+  readonly timeUs: Float64Array
+  /** Derived: the one list that the job is in. */
+  readonly next: Uint32Array
+  readonly prev: Uint32Array
+}
+
+/** The lane slots, a field to an array. */
+export interface LaneArrays {
+  readonly keyHigh: Uint32Array
+  readonly keyLow: Uint32Array
+  readonly upstream: Uint32Array
+  /** GCRA base: the virtual time of the last send; see pace.ts. */
+  readonly baseUs: Float64Array
+  readonly lastSendUs: Float64Array
+  readonly intervalNs: Uint32Array
+  readonly concurrentMax: Uint32Array
+  /** 0 free, else LANE_… bits; see lanes.ts. */
+  readonly flags: Uint32Array
+  readonly nextOrder: Uint32Array
+  // derived
+  readonly head: Uint32Array
+  readonly tail: Uint32Array
+  readonly count: Uint32Array
+  readonly inFlight: Uint32Array
+  /** Jobs that name the lane: queued, waiting for a retry or in flight. */
+  readonly references: Uint32Array
+  /** Links of the turn list while jobs wait, of the idle list else. */
+  readonly turnNext: Uint32Array
+  readonly turnPrev: Uint32Array
+  /** Links of the list of all lanes of an upstream. */
+  readonly siblingNext: Uint32Array
+  readonly siblingPrev: Uint32Array
+}
+
+/** Storage of a timing wheel's entries; see wheel.ts. */
+export interface WheelViews {
+  readonly next: Uint32Array
+  readonly prev: Uint32Array
+  readonly dueUs: Float64Array
+}
+
+/** A shard's words about the upstreams: private ones, and those that other shards read. */
+export interface UpstreamArrays {
+  /** Jobs here that name the upstream, as target or as receiver of their webhook. */
+  readonly references: Uint32Array
+  readonly turnHead: Uint32Array
+  readonly turnTail: Uint32Array
+  readonly siblingHead: Uint32Array
+  readonly activeNext: Uint32Array
+  readonly activePrev: Uint32Array
+  readonly lastSendUs: Float64Array
+  // read by other shards
+  /** Lanes here with a job that could leave. */
+  readonly waiting: Int32Array
+  /** Turns taken at the shared budget, in 1/65536ths of a round; wraps. */
+  readonly rounds: Int32Array
+  /** Requests in flight here that count against the shared budget. */
+  readonly inFlight: Int32Array
+  /** Set by another shard: the budget changed, look again. */
+  readonly notice: Int32Array
+  /** Set here when no token was left; cleared by whoever gives one back, with a notice. */
+  readonly blocked: Int32Array
+  /** Jobs queued here for the upstream. */
+  readonly queued: Int32Array
+}
+
+/** The template slots. */
+export interface TemplateArrays {
+  readonly location: Uint32Array
+  readonly hash: Uint32Array
+  readonly references: Uint32Array
+  readonly next: Uint32Array
+  readonly index: Uint32Array
+}
+
+/** One shard's memory, as views. */
+export interface ShardViews {
+  readonly buffer: SharedArrayBuffer
+  readonly limits: Limits
+  readonly bell: Int32Array
+  readonly stats: Float64Array
+  readonly ingress: RingViews
+  readonly outcomes: RingViews
+  readonly jobs: JobArrays
+  readonly idIndex: Uint32Array
+  readonly keyIndex: Uint32Array
+  readonly lanes: LaneArrays
+  readonly laneIndex: Uint32Array
+  /** Entries 0 … lanesMax-1 are lanes, then come the upstreams. */
+  readonly wheel: WheelViews
+  readonly upstreams: UpstreamArrays
+  readonly templates: TemplateArrays
+  /** A segment to an element: what is alive in it, and its state (see job-log.ts). */
+  readonly segmentLiveBytes: Uint32Array
+  readonly segmentUsedBytes: Uint32Array
+  readonly segmentState: Uint32Array
+  readonly segments: readonly SegmentViews[]
+}
+
+/** One segment of the job log. */
+export interface SegmentViews {
+  readonly bytes: Buffer
+  readonly u32: Uint32Array
+}
+
+/** Hands out views one behind the other; the same calls in the same order give the same layout. */
+class Cursor {
+  readonly buffer: SharedArrayBuffer | undefined
+  offset = 0
+
+  constructor(buffer: SharedArrayBuffer | undefined) {
+    this.buffer = buffer
+  }
+
+  take(bytes: number): number {
+    const at = this.offset
+    this.offset = Math.ceil((at + bytes) / LINE_BYTES) * LINE_BYTES
+    return at
+  }
+
+  i32(count: number): Int32Array {
+    const at = this.take(count * 4)
+    return this.buffer ? new Int32Array(this.buffer, at, count) : new Int32Array(0)
+  }
+
+  u32(count: number): Uint32Array {
+    const at = this.take(count * 4)
+    return this.buffer ? new Uint32Array(this.buffer, at, count) : new Uint32Array(0)
+  }
+
+  f64(count: number): Float64Array {
+    const at = this.take(count * 8)
+    return this.buffer ? new Float64Array(this.buffer, at, count) : new Float64Array(0)
+  }
+
+  region(bytes: number): RingViews {
+    const at = this.take(bytes)
+    const buffer = this.buffer ?? new SharedArrayBuffer(0)
+    const length = this.buffer ? bytes : 0
+    const start = this.buffer ? at : 0
+    return {
+      control: new Int32Array(0),
+      bytes: Buffer.from(buffer as unknown as ArrayBuffer, start, length),
+      u32: new Uint32Array(buffer, start, length / 4),
+      f64: new Float64Array(buffer, start, length / 8),
+    }
+  }
+
+  ring(bytes: number): RingViews {
+    const control = this.i32(RING_CONTROL_BYTES / 4)
+    return { ...this.region(bytes), control }
+  }
+}
+
+function layShared(cursor: Cursor, l: Limits): Omit<SharedViews, 'buffer'> {
+  const mainBell = cursor.i32(BELL_BYTES / 4)
+  const bytes = l.upstreamsMax * limits.UPSTREAM_RECORD_BYTES
+  const at = cursor.take(bytes)
+  const buffer = cursor.buffer ?? new SharedArrayBuffer(0)
+  const start = cursor.buffer ? at : 0
+  const length = cursor.buffer ? bytes : 0
+  return {
+    mainBell,
+    upstreams: new Int32Array(buffer, start, length / 4),
+    upstreamTimes: new BigInt64Array(buffer, start, length / 8),
+    upstreamTimesF64: new Float64Array(buffer, start, length / 8),
+  }
+}
+
+function layJobs(cursor: Cursor, count: number): JobArrays {
+  return {
+    route: cursor.u32(count), idHigh: cursor.u32(count), idLow: cursor.u32(count),
+    keyHigh: cursor.u32(count), keyLow: cursor.u32(count), location: cursor.u32(count),
+    lane: cursor.u32(count), order: cursor.u32(count), state: cursor.u32(count),
+    outcome: cursor.u32(count), timeUs: cursor.f64(count),
+    next: cursor.u32(count), prev: cursor.u32(count),
+  }
+}
+
+function layLanes(cursor: Cursor, count: number): LaneArrays {
+  return {
+    keyHigh: cursor.u32(count), keyLow: cursor.u32(count), upstream: cursor.u32(count),
+    baseUs: cursor.f64(count), lastSendUs: cursor.f64(count), intervalNs: cursor.u32(count),
+    concurrentMax: cursor.u32(count), flags: cursor.u32(count), nextOrder: cursor.u32(count),
+    head: cursor.u32(count), tail: cursor.u32(count), count: cursor.u32(count),
+    inFlight: cursor.u32(count), references: cursor.u32(count),
+    turnNext: cursor.u32(count), turnPrev: cursor.u32(count),
+    siblingNext: cursor.u32(count), siblingPrev: cursor.u32(count),
+  }
+}
+
+function layUpstreams(cursor: Cursor, count: number): UpstreamArrays {
+  return {
+    references: cursor.u32(count), turnHead: cursor.u32(count), turnTail: cursor.u32(count),
+    siblingHead: cursor.u32(count), activeNext: cursor.u32(count), activePrev: cursor.u32(count),
+    lastSendUs: cursor.f64(count), waiting: cursor.i32(count), rounds: cursor.i32(count),
+    inFlight: cursor.i32(count), notice: cursor.i32(count), blocked: cursor.i32(count),
+    queued: cursor.i32(count),
+  }
+}
+
+function layTemplates(cursor: Cursor, count: number): TemplateArrays {
+  return {
+    location: cursor.u32(count), hash: cursor.u32(count), references: cursor.u32(count),
+    next: cursor.u32(count), index: cursor.u32(indexEntries(count)),
+  }
+}
+
+function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
+  const wheelItems = l.lanesMax + l.upstreamsMax
+  return {
+    limits: l,
+    bell: cursor.i32(BELL_BYTES / 4),
+    stats: cursor.f64(STATS_BYTES / 8),
+    ingress: cursor.ring(l.ringBytes),
+    outcomes: cursor.ring(l.ringBytes),
+    jobs: layJobs(cursor, l.jobsMax),
+    idIndex: cursor.u32(indexEntries(l.jobsMax)),
+    keyIndex: cursor.u32(indexEntries(l.jobsMax)),
+    lanes: layLanes(cursor, l.lanesMax),
+    laneIndex: cursor.u32(indexEntries(l.lanesMax)),
+    wheel: {
+      next: cursor.u32(wheelItems), prev: cursor.u32(wheelItems), dueUs: cursor.f64(wheelItems),
+    },
+    upstreams: layUpstreams(cursor, l.upstreamsMax),
+    templates: layTemplates(cursor, l.templatesMax),
+    segmentLiveBytes: cursor.u32(l.segmentsMax),
+    segmentUsedBytes: cursor.u32(l.segmentsMax),
+    segmentState: cursor.u32(l.segmentsMax),
+    segments: Array.from({ length: l.segmentsMax }, () => {
+      const { bytes, u32 } = cursor.region(l.segmentBytes)
+      return { bytes, u32 }
+    }),
+  }
+}
+
+/** The exact size of a shard's buffer; at most what limits.ts counts for it. */
+export function shardBufferBytes(l: Limits): number {
+  const cursor = new Cursor(undefined)
+  layShard(cursor, l)
+  return cursor.offset
+}
+
+/** Allocates what all shards share. */
+export function allocateShared(l: Limits): SharedArrayBuffer {
+  const cursor = new Cursor(undefined)
+  layShared(cursor, l)
+  return new SharedArrayBuffer(cursor.offset)
+}
+
+/** Allocates one shard's memory; untouched pages cost nothing. */
+export function allocateShard(l: Limits): SharedArrayBuffer {
+  return new SharedArrayBuffer(shardBufferBytes(l))
+}
+
+/** Views of what all shards share. */
+export function attachShared(buffer: SharedArrayBuffer, l: Limits): SharedViews {
+  const cursor = new Cursor(buffer)
+  const views = { buffer, ...layShared(cursor, l) }
+  assert(cursor.offset === buffer.byteLength, 'the shared memory has another layout')
+  return views
+}
+
+/** Views of one shard's memory. */
+export function attachShard(buffer: SharedArrayBuffer, l: Limits): ShardViews {
+  const cursor = new Cursor(buffer)
+  const views = { buffer, ...layShard(cursor, l) }
+  assert(cursor.offset === buffer.byteLength, 'the shard memory has another layout')
+  return views
+}

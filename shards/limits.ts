@@ -1,0 +1,289 @@
+// Every bound of the engine, by name and unit, and the sum that --memory pays for.
+// Thread: any. Memory: none; decides the sizes of all of it.
+// Never: reads a setting itself; src/config passes what the user chose.
+// The one place for these numbers: test/unit/limits.test.ts asserts how they relate.
+
+import { assert } from './assert.ts'
+import { type Bytes, KIB, MIB, alignUp, powerOfTwoAtLeast } from './units.ts'
+
+// --- what a caller may send ---
+
+export const USER_ID_BYTES_MAX = 256
+export const IDEMPOTENT_KEY_BYTES_MAX = 512
+export const URL_BYTES_MAX = 8 * KIB
+/** All header names and values of a job together. */
+export const JOB_HEADERS_BYTES_MAX = 32 * KIB
+export const JOB_HEADERS_COUNT_MAX = 128
+export const BODY_BYTES_MAX_DEFAULT = MIB
+/** The most that a body or response limit may be set to: a record must fit in one segment. */
+export const BODY_LIMIT_BYTES_MAX = 7 * MIB
+export const RETRIES_MAX = 100
+export const RETRIES_DEFAULT = 4
+/** max_retries of a job that is tried until it succeeds or its deadline passes. */
+export const RETRIES_UNLIMITED = -1
+/** How deep a MessagePack body may nest; a job needs 2, a batch of jobs 3. */
+export const MSGPACK_DEPTH_MAX = 32
+
+// --- what an upstream may answer ---
+
+export const RESPONSE_BYTES_MAX_DEFAULT = MIB
+export const RESPONSE_HEADERS_BYTES_MAX = 64 * KIB
+/** Characters of what is said about a failed attempt. */
+export const FAILURE_DETAIL_LENGTH_MAX = 200
+
+// --- pace ---
+
+export const PACE_PER_SECOND_DEFAULT = 2
+export const PACE_PER_SECOND_MIN = 0.5
+/** A thousand nanoseconds between sends; more is absurd and ignored. */
+export const PACE_PER_SECOND_MAX = 1_000_000
+export const CONCURRENT_DEFAULT = 100
+export const CONCURRENT_MAX = 1_000_000
+/** GCRA's tolerance: how late a send may be and still be caught up. Part of the promise. */
+export const PACE_TOLERANCE_US = 5000
+/** How long a shard lets the shard whose turn it is go first at a shared budget. */
+export const TURN_GRACE_US = 2000
+/** How long a 429's Retry-After may hold a whole budget; the job itself waits as long as asked. */
+export const BUDGET_HOLD_MS_MAX = 60_000
+export const WEBHOOK_PACE_PER_SECOND_DEFAULT = 100_000
+export const WEBHOOK_CONCURRENT_DEFAULT = 128
+
+// --- time ---
+
+export const ATTEMPT_TIMEOUT_MS_DEFAULT = 30_000
+export const WEBHOOK_TIMEOUT_MS_DEFAULT = 10_000
+export const RETRY_BASE_MS = 1000
+export const RETRY_CAP_MS = 60_000
+export const JOB_DEADLINE_MS = 24 * 3600 * 1000
+export const WEBHOOK_RETRIES_MAX = 4
+export const QUEUED_KEY_TTL_MS = 24 * 3600 * 1000
+export const COMPLETED_TTL_MS_DEFAULT = 30 * 60 * 1000
+export const FAILED_TTL_MS_DEFAULT = 2 * 3600 * 1000
+/** An emptied lane or a silent upstream keeps what it learned at least this long. */
+export const IDLE_KEEP_MS_MIN = 5 * 60 * 1000
+export const POSITION_EVERY_MS = 2000
+/** How often a sleeping thread looks round unasked; what a lost ring would cost at most. */
+export const POLL_EVERY_MS = 50
+/** The longest wait that a Retry-After can ask for; a job does not outlive it. */
+export const RETRY_AFTER_MS_MAX = JOB_DEADLINE_MS
+
+// --- work of one turn of a shard ---
+
+export const INGRESS_RECORDS_PER_TURN_MAX = 4096
+export const SENDS_PER_TURN_MAX = 1024
+export const EXPIRED_PER_TURN_MAX = 4096
+export const CLEAN_BYTES_PER_TURN_MAX = 256 * KIB
+
+// --- sockets and streams ---
+
+/** Connections to one origin from one shard; more in flight than that waits for a free one. */
+export const CONNECTIONS_PER_ORIGIN_MAX_DEFAULT = 1024
+/** Requests in flight from one shard, to all upstreams and receivers together. */
+export const IN_FLIGHT_PER_SHARD_MAX = 16_384
+/** Response bytes held while they arrive; past it no new send starts until some have ended. */
+export const RESPONSE_BUFFER_BYTES_MAX = 64 * MIB
+/** How long an idle connection is kept when the upstream does not say; many close after 5 s. */
+export const CONNECTION_IDLE_MS_DEFAULT = 4000
+/** How long it is kept at most, whatever the upstream's Keep-Alive says. */
+export const CONNECTION_IDLE_MS_MAX = 60_000
+/** Taken off what Keep-Alive says, so that Sluice closes first and no send meets a closed one. */
+export const CONNECTION_IDLE_MARGIN_MS = 1000
+/** Jobs that event streams follow at once, per shard. */
+export const WATCHED_JOBS_MAX = 65_536
+
+// --- front door ---
+
+/** The header block of a request to Sluice itself; more is answered with 431. */
+export const REQUEST_HEADERS_BYTES_MAX = 16 * KIB
+/** Bytes of request bodies that are still arriving, over all connections. */
+export const RECEIVING_BYTES_MAX = 64 * MIB
+/** Requests that wait for a shard's answer; a power of two, and a slot number of 16 bits. */
+export const REQUESTS_PENDING_MAX = 65_536
+/** Event streams at once. */
+export const STREAMS_MAX = 16_384
+/** What one slow reader of events, and all of them together, may leave unread. */
+export const STREAM_BACKLOG_BYTES_MAX = MIB
+export const STREAM_BACKLOGS_BYTES_MAX = 64 * MIB
+export const STREAM_KEEP_ALIVE_MS = 15_000
+/** Records taken from one outcome ring before the sockets get their turn again. */
+export const OUTCOMES_PER_TURN_MAX = 4096
+/** Parsed URLs that are remembered, and the longest that is. */
+export const URLS_CACHED_MAX = 4096
+export const URL_CACHED_LENGTH_MAX = KIB
+export const RETRY_AFTER_S_MIN = 5
+export const RETRY_AFTER_S_MAX = 60
+/** Upstreams that are asked back from the shards when a new one finds no room. */
+export const UPSTREAM_RELEASES_PER_REFUSAL_MAX = 16
+/** The pause between two warnings about the same upstream. */
+export const WARNING_PAUSE_MS = 60_000
+
+// --- tables ---
+
+export const SHARDS_MAX = 64
+export const JOB_SLOT_BYTES = 56
+export const LANE_SLOT_BYTES = 80
+export const TEMPLATE_SLOT_BYTES = 16
+/** An entry of the lane wheel: two links and a due time. */
+export const WHEEL_ITEM_BYTES = 16
+export const INDEX_ENTRY_BYTES = 4
+/** Entries per thousand slots, so that an open-addressing index never fills beyond 80 %. */
+export const INDEX_ENTRIES_PER_MILLE = 1250
+/** An upstream's record that all shards share; a cache line of its own. */
+export const UPSTREAM_RECORD_BYTES = 64
+/** Each shard's own words about an upstream, in shared memory. */
+export const UPSTREAM_SHARD_WORDS_BYTES = 6 * 4
+/** Each shard's private words about an upstream: links, counts and turns, and its wheel entry. */
+export const UPSTREAM_PRIVATE_BYTES = 6 * 4 + 8 + WHEEL_ITEM_BYTES
+export const UPSTREAMS_MAX = 16_384
+export const UPSTREAMS_MIN = 256
+export const LANES_PER_SHARD_MAX = 2_097_152
+/** A record's size that the number of job slots is planned for; small jobs run out of slots. */
+export const RECORD_BYTES_PLANNED = 192
+/** One lane is planned for so many job slots, besides the overflow lane of each upstream. */
+export const LANE_PER_JOBS = 4
+
+// --- job log ---
+
+/** Length, kind, owner, word: 4 bytes each. */
+export const LOG_RECORD_HEADER_BYTES = 16
+export const LOG_ALIGN_BYTES = 8
+export const SEGMENT_BYTES_MAX = 8 * MIB
+/** What is known of a segment: live bytes, used bytes, state. */
+export const SEGMENT_WORDS_BYTES = 3 * 4
+/** Aimed at: enough segments that one being cleaned is a small part of the log. */
+export const SEGMENTS_AIM = 64
+export const SEGMENTS_MIN = 8
+/** Kept free of new jobs so that the cleaner and the results of what is in flight can go on. */
+export const SEGMENTS_RESERVED = 3
+/** New jobs are refused above this share of the log's usable bytes; cleaning stays cheap below. */
+export const LOG_FILL_PER_MILLE_MAX = 900
+/** Results of finished jobs take at most this share of the log; the oldest go first. */
+export const RESULTS_PER_MILLE_MAX = 250
+/** Twelve bits of a location name the segment. */
+export const SEGMENTS_MAX = 4096
+/** Kept free even of results: copying a segment's survivors takes one more, then gives one back. */
+export const SEGMENTS_FOR_CLEANER = 1
+/** Not counted as room for jobs: the open one, the survivors' one, the reserve, and the next. */
+export const SEGMENTS_OVERHEAD = SEGMENTS_RESERVED + 3
+/** While fewer than this share of the segments, and the reserve, are free, the cleaner works. */
+export const SEGMENTS_FREE_PER_MILLE_AIM = 30
+/** A record above this share of a segment may leave a hole before it, and is charged for it. */
+export const LARGE_RECORDS_PER_SEGMENT = 16
+/** The cleaner works ahead only where this share of a segment has died, so that it ends. */
+export const CLEAN_DEAD_PER_SEGMENT = 32
+/** Hashes of parts of jobs that came by lately; a second coming makes a part a template. */
+export const TEMPLATES_RECENT_COUNT = 65_536
+
+/** A shard's bell, its statistics, ring heads and tails, and the gaps between regions. */
+export const LAYOUT_SLACK_BYTES = 16 * KIB
+
+/** What the user chose, in bytes and counts. */
+export interface MemorySettings {
+  readonly memoryBytes: number
+  readonly shards: number
+  readonly bodyBytesMax: number
+  readonly responseBytesMax: number
+}
+
+/** All sizes that follow from MemorySettings; passed to every shard as plain data. */
+export interface Limits extends MemorySettings {
+  /** The largest record in a ring or in the log, its header included. */
+  readonly recordBytesMax: number
+  readonly ringBytes: number
+  readonly segmentBytes: number
+  readonly segmentsMax: number
+  readonly jobsMax: number
+  readonly lanesMax: number
+  readonly templatesMax: number
+  readonly upstreamsMax: number
+}
+
+/** What a job's record holds besides its body: template, msgpack framing and headers. */
+const RECORD_OVERHEAD_BYTES =
+  2 * URL_BYTES_MAX + // url, webhook_url
+  JOB_HEADERS_BYTES_MAX + JOB_HEADERS_COUNT_MAX * 10 + // header text and its framing
+  USER_ID_BYTES_MAX + IDEMPOTENT_KEY_BYTES_MAX +
+  KIB // fixed fields
+
+/** The bytes that one shard takes, part by part, in the order in which they lie. */
+export function shardParts(limits: Limits): ReadonlyArray<readonly [string, Bytes]> {
+  const indexBytes = (slots: number): number => indexEntries(slots) * INDEX_ENTRY_BYTES
+  const parts: [string, number][] = [
+    ['rings', 2 * limits.ringBytes],
+    ['job slots', limits.jobsMax * JOB_SLOT_BYTES],
+    ['job indexes', 2 * indexBytes(limits.jobsMax)],
+    ['lanes', limits.lanesMax * (LANE_SLOT_BYTES + WHEEL_ITEM_BYTES) + indexBytes(limits.lanesMax)],
+    ['templates', limits.templatesMax * TEMPLATE_SLOT_BYTES + indexBytes(limits.templatesMax)],
+    ['upstreams', limits.upstreamsMax * (UPSTREAM_PRIVATE_BYTES + UPSTREAM_SHARD_WORDS_BYTES)],
+    ['job log', limits.segmentsMax * (limits.segmentBytes + SEGMENT_WORDS_BYTES)],
+    ['bell, statistics, alignment', LAYOUT_SLACK_BYTES],
+  ]
+  return parts.map(([name, bytes]) => [name, bytes as Bytes] as const)
+}
+
+/** Entries of an index over `slots`: 1000 → 1250; never fewer than slots + 1. */
+export const indexEntries = (slots: number): number =>
+  Math.max(slots + 1, Math.ceil((slots * INDEX_ENTRIES_PER_MILLE) / 1000))
+
+/** The bytes of one shard. */
+export function shardBytes(limits: Limits): Bytes {
+  let sum = 0
+  for (const [, bytes] of shardParts(limits)) sum += bytes
+  return sum as Bytes
+}
+
+/** The bytes that all shards and the table they share take; at most `limits.memoryBytes`. */
+export const plannedBytes = (limits: Limits): Bytes =>
+  (limits.shards * shardBytes(limits) + limits.upstreamsMax * UPSTREAM_RECORD_BYTES) as Bytes
+
+/**
+ * Sizes for the settings, or the least memory that would do. A shard's log ends at SEGMENTS_MAX
+ * segments (32 GiB), so more memory than that wants more shards; what is beyond stays unused.
+ * Asserts that the body and response limits are at most BODY_LIMIT_BYTES_MAX.
+ */
+export function planMemory(settings: MemorySettings):
+  { ok: true; limits: Limits } | { ok: false; memoryBytesMin: Bytes } {
+  assert(Math.max(settings.bodyBytesMax, settings.responseBytesMax) <= BODY_LIMIT_BYTES_MAX,
+    'a body limit beyond what a segment holds')
+  const recordBytesMax = alignUp(
+    RECORD_OVERHEAD_BYTES + Math.max(settings.bodyBytesMax, settings.responseBytesMax), 8)
+  const limits = plan(settings, recordBytesMax)
+  if (limits !== undefined) return { ok: true, limits }
+  let memoryBytes = settings.memoryBytes
+  while (plan({ ...settings, memoryBytes }, recordBytesMax) === undefined) {
+    memoryBytes += MIB
+    assert(memoryBytes < 2 ** 50, 'no memory is enough for these settings')
+  }
+  return { ok: false, memoryBytesMin: memoryBytes as Bytes }
+}
+
+function plan(settings: MemorySettings, recordBytesMax: number): Limits | undefined {
+  const perShardBytes = Math.floor(settings.memoryBytes / settings.shards)
+  const ringBytes = Math.max(MIB, 4 * powerOfTwoAtLeast(recordBytesMax))
+  const segmentFloor = powerOfTwoAtLeast(recordBytesMax)
+  const upstreamsMax = Math.min(UPSTREAMS_MAX,
+    Math.max(UPSTREAMS_MIN, Math.floor(perShardBytes / (64 * KIB))))
+  const recordsBytes = Math.ceil((upstreamsMax * UPSTREAM_RECORD_BYTES) / settings.shards)
+  const fixed = 2 * ringBytes + LAYOUT_SLACK_BYTES + recordsBytes +
+    upstreamsMax * (UPSTREAM_PRIVATE_BYTES + UPSTREAM_SHARD_WORDS_BYTES)
+  const rest = perShardBytes - fixed
+  if (rest < SEGMENTS_MIN * segmentFloor) return undefined
+  const perJob = JOB_SLOT_BYTES + 2 * INDEX_ENTRY_BYTES * (INDEX_ENTRIES_PER_MILLE / 1000) +
+    RECORD_BYTES_PLANNED
+  const jobsMax = Math.floor(rest / (perJob + 128 / LANE_PER_JOBS))
+  const lanesMax = upstreamsMax +
+    Math.min(LANES_PER_SHARD_MAX, Math.max(KIB, Math.floor(jobsMax / LANE_PER_JOBS)))
+  const base: Limits = {
+    ...settings, recordBytesMax, ringBytes, jobsMax, lanesMax, upstreamsMax,
+    templatesMax: Math.max(KIB, Math.floor(lanesMax / 2)), segmentBytes: 0, segmentsMax: 0,
+  }
+  const logBytes = perShardBytes - shardBytes(base) - recordsBytes
+  let segmentBytes = segmentFloor
+  while (segmentBytes * 2 <= SEGMENT_BYTES_MAX && logBytes / (segmentBytes * 2) >= SEGMENTS_AIM) {
+    segmentBytes *= 2
+  }
+  const segmentsMax = Math.min(SEGMENTS_MAX,
+    Math.floor(logBytes / (segmentBytes + SEGMENT_WORDS_BYTES)))
+  if (segmentsMax < SEGMENTS_MIN) return undefined
+  return { ...base, segmentBytes, segmentsMax }
+}

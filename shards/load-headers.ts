@@ -1,0 +1,39 @@
+// The headers that Sluice adds to each request it sends: which job this is, and how long the
+// line behind it is, for the upstream's autoscaler.
+// Thread: shard. Memory: none; pure.
+// Never: changes one of the caller's own headers. Names as the systems before this one sent them.
+
+/** What the load headers tell. */
+export interface Load {
+  readonly jobId: string
+  /** 1 for the first. */
+  readonly attempt: number
+  /** Jobs held for the upstream, waiting or in flight. */
+  readonly totalJobs: number
+  /** Jobs waiting in the line that this one came from. */
+  readonly queueDepth: number
+  /** Requests per second. */
+  readonly flowRate: number
+  readonly concurrentMax: number
+  readonly accountQueue: boolean
+}
+
+/** Appends name, value, name, value … to the caller's headers. */
+export function addLoadHeaders(headers: string[], load: Load): void {
+  const total = String(load.totalJobs)
+  const depth = String(load.queueDepth)
+  const rate = load.flowRate.toFixed(2)
+  headers.push(
+    'X-Sluice-Job-Id', load.jobId,
+    'X-Sluice-Attempt', String(load.attempt),
+    'X-Aqueduct-Total-Jobs', total,
+    'X-Aqueduct-Queue-Depth', depth,
+    'X-Aqueduct-Flow-Rate', rate,
+    'X-EZTHROTTLE-CURRENT-TOTAL-JOBS', total,
+    'X-EZTHROTTLE-CURRENT-QUEUE-DEPTH', depth,
+    'X-EZTHROTTLE-CURRENT-FLOW-RATE', rate,
+    'X-EZTHROTTLE-CURRENT-MAX-CONCURRENT', String(load.concurrentMax),
+    'X-EZTHROTTLE-CURRENT-ACCOUNT-QUEUE-ENABLED', String(load.accountQueue),
+    'X-EZTHROTTLE-CURRENT-QUEUE-MODE', load.accountQueue ? 'account' : 'shared',
+  )
+}

@@ -1,0 +1,112 @@
+// Whether bytes from outside are one plain MessagePack value: looked at, not yet believed.
+// Thread: any. Memory: none; it walks the bytes and allocates nothing.
+// Never: builds a value, throws, or recurses deeper than it is told.
+// Source: the MessagePack specification (github.com/msgpack/msgpack, spec.md).
+//
+// Plain means: nil, booleans, numbers, strings, binary, arrays, and maps with string keys. No
+// extension type passes: decoders give some of them powers (records, references, regular
+// expressions) that a request body has no use for.
+
+const NIL = 0xc0
+const FALSE = 0xc2
+const TRUE = 0xc3
+const BIN_8 = 0xc4
+const BIN_16 = 0xc5
+const BIN_32 = 0xc6
+const FLOAT_32 = 0xca
+const FLOAT_64 = 0xcb
+const UINT_8 = 0xcc
+const UINT_16 = 0xcd
+const UINT_32 = 0xce
+const UINT_64 = 0xcf
+const INT_8 = 0xd0
+const INT_16 = 0xd1
+const INT_32 = 0xd2
+const INT_64 = 0xd3
+const STR_8 = 0xd9
+const STR_16 = 0xda
+const STR_32 = 0xdb
+const ARRAY_16 = 0xdc
+const ARRAY_32 = 0xdd
+const MAP_16 = 0xde
+const MAP_32 = 0xdf
+const FIX_MAP = 0x80
+const FIX_ARRAY = 0x90
+const FIX_STR = 0xa0
+const NEGATIVE_FIX_INT = 0xe0
+
+/** Not plain, or not all there. */
+const REFUSED = -1
+
+/**
+ * True when `bytes` are exactly one plain value, nested at most `depthMax` arrays and maps deep.
+ * The time is linear in the bytes.
+ */
+export function isPlainMsgpack(bytes: Uint8Array, depthMax: number): boolean {
+  return skipValue(bytes, 0, depthMax) === bytes.length
+}
+
+/** The offset behind the value at `at`, or REFUSED; never beyond the end of `bytes`. */
+function skipValue(bytes: Uint8Array, at: number, depth: number): number {
+  if (at >= bytes.length) return REFUSED
+  const token = bytes[at] as number
+  const next = at + 1
+  if (token < FIX_MAP || token >= NEGATIVE_FIX_INT) return next
+  if (token < FIX_ARRAY) return skipMap(bytes, next, token - FIX_MAP, depth)
+  if (token < FIX_STR) return skipArray(bytes, next, token - FIX_ARRAY, depth)
+  if (token < NIL) return skipBytes(bytes, next, token - FIX_STR)
+  switch (token) {
+    case NIL: case FALSE: case TRUE: return next
+    case UINT_8: case INT_8: return skipBytes(bytes, next, 1)
+    case UINT_16: case INT_16: return skipBytes(bytes, next, 2)
+    case UINT_32: case INT_32: case FLOAT_32: return skipBytes(bytes, next, 4)
+    case UINT_64: case INT_64: case FLOAT_64: return skipBytes(bytes, next, 8)
+    case BIN_8: case STR_8: return skipBytes(bytes, next + 1, readCount(bytes, next, 1))
+    case BIN_16: case STR_16: return skipBytes(bytes, next + 2, readCount(bytes, next, 2))
+    case BIN_32: case STR_32: return skipBytes(bytes, next + 4, readCount(bytes, next, 4))
+    case ARRAY_16: return skipArray(bytes, next + 2, readCount(bytes, next, 2), depth)
+    case ARRAY_32: return skipArray(bytes, next + 4, readCount(bytes, next, 4), depth)
+    case MAP_16: return skipMap(bytes, next + 2, readCount(bytes, next, 2), depth)
+    case MAP_32: return skipMap(bytes, next + 4, readCount(bytes, next, 4), depth)
+    default: return REFUSED // extensions, and 0xc1, which is never used
+  }
+}
+
+/** A big-endian count of `width` bytes, or REFUSED when it is cut off, which skip… passes on. */
+function readCount(bytes: Uint8Array, at: number, width: number): number {
+  if (at + width > bytes.length) return REFUSED
+  let count = 0
+  for (let byte = 0; byte < width; byte++) count = count * 256 + (bytes[at + byte] as number)
+  return count
+}
+
+function skipBytes(bytes: Uint8Array, at: number, count: number): number {
+  return count === REFUSED || count > bytes.length - at ? REFUSED : at + count
+}
+
+function skipArray(bytes: Uint8Array, at: number, count: number, depth: number): number {
+  // Every item takes a byte at least, so a count beyond the bytes is refused before the walk.
+  if (count === REFUSED || depth === 0 || count > bytes.length - at) return REFUSED
+  let end = at
+  for (let item = 0; item < count && end !== REFUSED; item++) {
+    end = skipValue(bytes, end, depth - 1)
+  }
+  return end
+}
+
+function skipMap(bytes: Uint8Array, at: number, count: number, depth: number): number {
+  if (count === REFUSED || depth === 0 || 2 * count > bytes.length - at) return REFUSED
+  let end = at
+  for (let item = 0; item < count && end !== REFUSED; item++) {
+    if (!isString(bytes[end])) return REFUSED
+    end = skipValue(bytes, end, 0)
+    if (end !== REFUSED) end = skipValue(bytes, end, depth - 1)
+  }
+  return end
+}
+
+/** Whether a string begins with this token. */
+function isString(token: number | undefined): boolean {
+  if (token === undefined) return false
+  return (token >= FIX_STR && token < NIL) || (token >= STR_8 && token <= STR_32)
+}

@@ -1,0 +1,128 @@
+// The shard's word to the front door: acknowledgements, answers and events, into the outcome ring.
+// Thread: shard. Memory: writes the outcome ring; main's bell, once a turn.
+// Never: waits for room: a full ring is an answer (false), and the caller keeps its request.
+
+import { encodeValue } from './codec.ts'
+import {
+  OUTCOME_ACCEPTED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED,
+  OUTCOME_RELEASED, OUTCOME_WARNING, type JobResult, type JobView,
+} from './contract.ts'
+import type { Bell } from './doorbell.ts'
+import type { JobSlots } from './job-slots.ts'
+import type { RingViews } from './layout.ts'
+import { RING_FULL, RingWriter } from './ring.ts'
+import type { JobSlot, UpstreamSlot } from './units.ts'
+
+const WORD_BYTES = 4
+/** Any answer without an encoded part fits in this. */
+const PLAIN_ANSWER_BYTES = 24
+const NO_BYTES = new Uint8Array(0)
+
+/** Writes one shard's outcome records. */
+export class OutcomeWriter {
+  readonly #ring: RingWriter
+  readonly #bell: Bell
+  readonly #jobs: JobSlots
+  #written = false
+
+  constructor(views: RingViews, bell: Bell, jobs: JobSlots) {
+    this.#ring = new RingWriter(views)
+    this.#bell = bell
+    this.#jobs = jobs
+  }
+
+  /** Whether an acceptance or a refusal would find room now. */
+  hasRoom(): boolean {
+    return this.#ring.fits(PLAIN_ANSWER_BYTES)
+  }
+
+  accepted(request: number): boolean {
+    const at = this.#claim(OUTCOME_ACCEPTED, 1, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    return this.#commit()
+  }
+
+  /** A known key; `result` is there when the job that holds it is finished. */
+  duplicate(request: number, slot: JobSlot, result: JobResult | undefined): boolean {
+    const encoded = encodeValue(result ?? null)
+    const at = this.#claim(OUTCOME_DUPLICATE, 5, encoded)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#putId(at + 1, slot)
+    this.#ring.u32[at + 4] = this.#jobs.state(slot)
+    return this.#commit()
+  }
+
+  /** @param reason REFUSED_… with the limit that was reached and how much is in use. */
+  refused(request: number, reason: number, limit: number, current: number): boolean {
+    const at = this.#claim(OUTCOME_REFUSED, 6, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#ring.u32[at + 1] = reason
+    this.#ring.f64[at / 2 + 1] = limit
+    this.#ring.f64[at / 2 + 2] = current
+    return this.#commit()
+  }
+
+  /** Answers GET, CANCEL and WATCH. */
+  job(request: number, code: number, view: JobView | null): boolean {
+    const at = this.#claim(OUTCOME_JOB, 2, encodeValue(view))
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#ring.u32[at + 1] = code
+    return this.#commit()
+  }
+
+  event(slot: JobSlot, event: number, data: object): boolean {
+    const at = this.#claim(OUTCOME_EVENT, 4, encodeValue(data))
+    if (at < 0) return false
+    this.#ring.u32[at] = event
+    this.#putId(at + 1, slot)
+    return this.#commit()
+  }
+
+  released(request: number, done: boolean): boolean {
+    const at = this.#claim(OUTCOME_RELEASED, 2, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#ring.u32[at + 1] = done ? 1 : 0
+    return this.#commit()
+  }
+
+  /** A header was ignored; for the log, so it is dropped when the ring is full. */
+  warning(upstream: UpstreamSlot, warning: { name: string; value: string }): void {
+    const at = this.#claim(OUTCOME_WARNING, 2, encodeValue(warning))
+    if (at < 0) return
+    this.#ring.u32[at] = upstream
+    this.#commit()
+  }
+
+  /** Rings for what was written since the last call. */
+  flush(): void {
+    if (!this.#written) return
+    this.#written = false
+    this.#bell.ring()
+  }
+
+  /** @returns the payload's place in 32-bit words, or a negative number when the ring is full. */
+  #claim(kind: number, words: number, encoded: Uint8Array): number {
+    const offset = this.#ring.claim(kind, words * WORD_BYTES + encoded.length)
+    if (offset === RING_FULL) return -1
+    if (encoded.length > 0) this.#ring.bytes.set(encoded, offset + words * WORD_BYTES)
+    return offset / WORD_BYTES
+  }
+
+  #commit(): boolean {
+    this.#ring.commit()
+    this.#written = true
+    return true
+  }
+
+  #putId(at: number, slot: JobSlot): void {
+    const { route, idHigh, idLow } = this.#jobs.at
+    this.#ring.u32[at] = route[slot] as number
+    this.#ring.u32[at + 1] = idHigh[slot] as number
+    this.#ring.u32[at + 2] = idLow[slot] as number
+  }
+}

@@ -1,0 +1,57 @@
+// Jobs that must begin by a certain time: found when it has passed, wherever they wait in line.
+// Thread: shard. Memory: reads jobs.state and jobs.timeUs.
+// Never: keeps an entry per job. A job in a line has no link left for a wheel, so a hand sweeps
+// over the slots, SLOTS_PER_LOOK each LOOK_EVERY_US: 3 million slots a second. It rests once a
+// whole round has passed after the latest such time.
+
+import { JOB_QUEUED, type JobSlots } from './job-slots.ts'
+import type { JobSlot, Micros } from './units.ts'
+
+const LOOK_EVERY_US = 20_000
+const SLOTS_PER_LOOK = 65_536
+
+/** The sweep of one shard. */
+export class Overdue {
+  readonly #jobs: JobSlots
+  #hand = 0
+  #latestUs = -Infinity
+  #roundBeganUs = 0
+  #nextUs = Infinity
+
+  constructor(jobs: JobSlots) {
+    this.#jobs = jobs
+  }
+
+  /** A job must begin by `atUs`; its slot's time says so too. */
+  expect(atUs: Micros, nowUs: Micros): void {
+    this.#latestUs = Math.max(this.#latestUs, atUs)
+    if (this.#nextUs !== Infinity) return
+    this.#hand = 0
+    this.#roundBeganUs = nowUs
+    this.#nextUs = nowUs + LOOK_EVERY_US
+  }
+
+  /** Whether a job that waits in line should have begun by now. */
+  isOverdue(slot: JobSlot, nowUs: Micros): boolean {
+    return (this.#jobs.at.timeUs[slot] as number) <= nowUs && this.#jobs.state(slot) === JOB_QUEUED
+  }
+
+  nextUs(): Micros {
+    return this.#nextUs as Micros
+  }
+
+  /** Moves the hand on; `drop` must take the job out of its line. */
+  advance(nowUs: Micros, drop: (slot: JobSlot) => void): void {
+    if (nowUs < this.#nextUs) return
+    const end = Math.min(this.#hand + SLOTS_PER_LOOK, this.#jobs.highWater)
+    for (let slot = this.#hand; slot < end; slot++) {
+      if (this.isOverdue(slot as JobSlot, nowUs)) drop(slot as JobSlot)
+    }
+    this.#hand = end
+    this.#nextUs = nowUs + LOOK_EVERY_US
+    if (end < this.#jobs.highWater) return
+    if (this.#roundBeganUs > this.#latestUs) this.#nextUs = Infinity
+    this.#hand = 0
+    this.#roundBeganUs = nowUs
+  }
+}

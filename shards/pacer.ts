@@ -1,0 +1,341 @@
+// Who may send next, and when: lanes with jobs wait here for their budget's time.
+// Thread: shard. Memory: turn lists and counts in views.lanes and views.upstreams; the lane wheel.
+// Never: reads a clock, touches a socket, looks into a job's record.
+// With account queues off, an upstream is in the wheel and its lanes take turns at the shared
+// budget (deficit round robin, Shreedhar and Varghese 1995; every send costs one, so a deficit
+// never carries over). With account queues on, each lane is in the wheel with its own budget.
+
+import { assert } from './assert.ts'
+import type { PaceUpdate } from './headers.ts'
+import {
+  LANE_ACTIVE, LANE_BLOCKED, LANE_OWN_BUDGET, type Lanes,
+} from './lanes.ts'
+import {
+  type ShardViews, KIND_UPSTREAM, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_CONCURRENT_MAX,
+  UPSTREAM_INTERVAL_NS,
+} from './layout.ts'
+import { SENDS_PER_TURN_MAX } from './limits.ts'
+import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs } from './pace.ts'
+import type { SharedBudgets } from './shared-budget.ts'
+import { TurnLists } from './turn-lists.ts'
+import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
+import { MemberWheel } from './wheel.ts'
+
+/** How soon a lane looks again that could go, but for sockets or another shard's turn. */
+const LOOK_AGAIN_US = 1000
+
+/** What the pacer asks of those who send. */
+export interface Sender {
+  /** Whether anything may be sent to the upstream now, its budget aside. */
+  maySend(upstream: UpstreamSlot): boolean
+  /** Ends the lane's first job if it is too late for it to begin; true when it did. */
+  dropOverdue(lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean
+  /** Starts an attempt; its budget is charged and the job has left its lane. */
+  send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void
+}
+
+/** The pacer of one shard. */
+export class Pacer {
+  readonly #views: ShardViews
+  readonly #lanes: Lanes
+  readonly #budgets: SharedBudgets
+  readonly #wheel: MemberWheel
+  readonly #turns: TurnLists
+  readonly #sender: Sender
+  /** Whether this shard's lanes of the upstream spend budgets of their own. */
+  readonly #ownBudgets: Uint8Array
+
+  constructor(
+    views: ShardViews, lanes: Lanes, budgets: SharedBudgets, sender: Sender, nowUs: Micros,
+  ) {
+    this.#views = views
+    this.#lanes = lanes
+    this.#budgets = budgets
+    this.#sender = sender
+    this.#wheel = new MemberWheel(views.wheel, nowUs)
+    this.#turns = new TurnLists(views)
+    this.#ownBudgets = new Uint8Array(views.limits.upstreamsMax)
+  }
+
+  /** Lanes with jobs waiting. */
+  get activeLanes(): number {
+    return this.#turns.lanesActive
+  }
+
+  /** When the next lane or upstream is due. */
+  nextUs(): Micros {
+    return this.#wheel.nextUs()
+  }
+
+  /** Adds a job to its lane's line, at the end or (a retry) at the front. */
+  enqueue(lane: LaneSlot, slot: JobSlot, atFront: boolean, nowUs: Micros): void {
+    const upstream = this.#upstreamOf(lane)
+    this.#syncMode(upstream, nowUs)
+    if (atFront) this.#lanes.pushFront(lane, slot)
+    else this.#lanes.pushBack(lane, slot)
+    this.#addQueued(upstream, 1)
+    if (!this.#has(lane, LANE_ACTIVE)) this.#activate(lane, upstream)
+  }
+
+  /** Takes a waiting job out of its lane's line. */
+  withdraw(lane: LaneSlot, slot: JobSlot): void {
+    this.#lanes.remove(lane, slot)
+    const upstream = this.#upstreamOf(lane)
+    this.#addQueued(upstream, -1)
+    if (this.#lanes.count(lane) === 0) this.#deactivate(lane, upstream)
+  }
+
+  /** Sends what is due. @returns whether something was due. */
+  advance(nowUs: Micros): boolean {
+    const { lanesMax } = this.#views.limits
+    return this.#wheel.advance(nowUs, (item) => {
+      if (item < lanesMax) this.#serveOwn(item as LaneSlot, nowUs)
+      else this.#serveShared((item - lanesMax) as UpstreamSlot, nowUs)
+    }, SENDS_PER_TURN_MAX) > 0
+  }
+
+  /** An attempt ended: its token goes back, and whoever waited for one looks again. */
+  attemptEnded(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const inFlight = this.#lanes.at.inFlight
+    assert((inFlight[lane] as number) > 0, 'a lane had fewer in flight than have ended')
+    inFlight[lane] = (inFlight[lane] as number) - 1
+    this.#budgets.giveBack(upstream)
+    if (!this.#has(lane, LANE_BLOCKED)) return
+    this.#flag(lane, LANE_BLOCKED, false)
+    if (this.#has(lane, LANE_ACTIVE)) this.#wheel.reschedule(lane, nowUs)
+  }
+
+  /** Looks again at the upstreams that other shards have changed or freed a token of. */
+  takeNotices(nowUs: Micros): void {
+    if (!this.#budgets.takeNotices()) return
+    this.#turns.forEachUpstream((upstream) => {
+      if (this.#budgets.takeNotice(upstream)) this.#lookAgain(upstream, nowUs)
+    })
+  }
+
+  /** What a response said of pace, limit and account queues; holds from the next send on. */
+  applyUpdate(
+    lane: LaneSlot, upstream: UpstreamSlot, update: PaceUpdate, nowUs: Micros,
+  ): void {
+    if (update.accountQueues !== undefined) {
+      this.setAccountQueues(upstream, update.accountQueues, nowUs)
+    }
+    const own = this.#has(lane, LANE_OWN_BUDGET)
+    if (update.pacePerSecond !== undefined) {
+      const interval = intervalNs(update.pacePerSecond)
+      if (own) this.#lanes.at.intervalNs[lane] = interval
+      else this.#budgets.setWord(upstream, UPSTREAM_INTERVAL_NS, interval)
+    }
+    if (update.concurrentMax !== undefined) {
+      if (own) this.#lanes.at.concurrentMax[lane] = update.concurrentMax
+      else this.#budgets.setWord(upstream, UPSTREAM_CONCURRENT_MAX, update.concurrentMax)
+    }
+    if (!own) return this.#lookAgain(upstream, nowUs)
+    this.#flag(lane, LANE_BLOCKED, false)
+    if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
+  }
+
+  /** Switches account queues for all shards; only a webhook receiver has none to switch. */
+  setAccountQueues(upstream: UpstreamSlot, on: boolean, nowUs: Micros): void {
+    if (this.#budgets.kind(upstream) !== KIND_UPSTREAM) return
+    if (this.#budgets.setWord(upstream, UPSTREAM_ACCOUNT_QUEUES, on ? 1 : 0) && !on) {
+      this.#budgets.restartAt(upstream, nowUs)
+    }
+    this.#syncMode(upstream, nowUs)
+  }
+
+  /** Keeps the lane's budget from sending before `untilUs`, as a 429's Retry-After asks. */
+  holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros): void {
+    if (!this.#has(lane, LANE_OWN_BUDGET)) return this.#budgets.holdUntil(upstream, untilUs)
+    const { baseUs, intervalNs: intervals } = this.#lanes.at
+    baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
+  }
+
+  /** The budget that the lane spends, for the load headers. */
+  budgetOf(lane: LaneSlot, upstream: UpstreamSlot):
+    { intervalNs: number; concurrentMax: number; own: boolean } {
+    if (this.#has(lane, LANE_OWN_BUDGET)) {
+      return {
+        intervalNs: this.#lanes.at.intervalNs[lane] as number,
+        concurrentMax: this.#lanes.at.concurrentMax[lane] as number, own: true,
+      }
+    }
+    return {
+      intervalNs: this.#budgets.intervalNs(upstream),
+      concurrentMax: this.#budgets.concurrentMax(upstream), own: false,
+    }
+  }
+
+  // --- serving ---
+
+  /** The upstream's budget is due: its lanes take turns while it lets them. */
+  #serveShared(upstream: UpstreamSlot, nowUs: Micros): void {
+    for (let sends = 0; sends < SENDS_PER_TURN_MAX; sends++) {
+      const lane = this.#turns.first(upstream)
+      if (lane === NONE) return
+      if (!this.#sender.maySend(upstream)) return this.#wake(upstream, nowUs + LOOK_AGAIN_US)
+      if (this.#dropOverdue(lane, nowUs)) continue
+      const atUs = this.#budgets.eligibleAtUs(upstream)
+      if (atUs > nowUs) return this.#wake(upstream, atUs)
+      if (!this.#budgets.mayGo(upstream, nowUs)) {
+        return this.#wake(upstream, nowUs + LOOK_AGAIN_US)
+      }
+      if (!this.#budgets.tryTake(upstream)) return // a notice comes with the next free token
+      if (!this.#budgets.trySpend(upstream, nowUs)) {
+        this.#budgets.giveBack(upstream)
+        continue
+      }
+      this.#budgets.countTurn(upstream)
+      this.#turns.rotate(upstream)
+      this.#lanes.at.baseUs[lane] = nowUs
+      this.#sendFrom(lane, upstream, nowUs)
+    }
+    this.#wake(upstream, nowUs)
+  }
+
+  /** The lane's own budget is due. */
+  #serveOwn(lane: LaneSlot, nowUs: Micros): void {
+    const { at } = this.#lanes
+    const upstream = this.#upstreamOf(lane)
+    while (this.#has(lane, LANE_ACTIVE)) {
+      if (!this.#sender.maySend(upstream)) {
+        return this.#wheel.reschedule(lane, (nowUs + LOOK_AGAIN_US) as Micros)
+      }
+      if (this.#dropOverdue(lane, nowUs)) continue
+      const interval = at.intervalNs[lane] as number
+      const base = at.baseUs[lane] as number
+      if (eligibleAtUs(base, interval) > nowUs) return this.#scheduleOwn(lane)
+      if ((at.inFlight[lane] as number) >= (at.concurrentMax[lane] as number)) {
+        return this.#flag(lane, LANE_BLOCKED, true)
+      }
+      at.baseUs[lane] = baseAfterSend(base, interval, nowUs)
+      this.#budgets.countInFlight(upstream)
+      this.#sendFrom(lane, upstream, nowUs)
+    }
+  }
+
+  #sendFrom(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const { at } = this.#lanes
+    const slot = this.#lanes.first(lane)
+    assert(slot !== NONE, 'an active lane has no job')
+    at.inFlight[lane] = (at.inFlight[lane] as number) + 1
+    at.lastSendUs[lane] = nowUs
+    this.#views.upstreams.lastSendUs[upstream] = nowUs
+    this.withdraw(lane, slot as JobSlot)
+    this.#sender.send(slot as JobSlot, lane, upstream, nowUs)
+  }
+
+  #dropOverdue(lane: LaneSlot, nowUs: Micros): boolean {
+    const slot = this.#lanes.first(lane)
+    return slot !== NONE && this.#sender.dropOverdue(lane, slot as JobSlot, nowUs)
+  }
+
+  // --- becoming active, idle, due ---
+
+  #activate(lane: LaneSlot, upstream: UpstreamSlot): void {
+    this.#flag(lane, LANE_ACTIVE, true)
+    this.#turns.add(upstream, lane)
+    if (this.#ownBudgets[upstream] === 1) {
+      this.#beginOwnBudget(lane, upstream)
+      return this.#scheduleOwn(lane)
+    }
+    this.#budgets.setWaiting(upstream, this.#turns.count(upstream))
+    if (!this.#wheel.has(this.#item(upstream))) {
+      this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
+    }
+  }
+
+  #deactivate(lane: LaneSlot, upstream: UpstreamSlot): void {
+    this.#flag(lane, LANE_ACTIVE | LANE_BLOCKED, false)
+    this.#turns.remove(upstream, lane)
+    if (this.#ownBudgets[upstream] === 1) {
+      if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
+      return
+    }
+    const count = this.#turns.count(upstream)
+    this.#budgets.setWaiting(upstream, count)
+    if (count === 0 && this.#wheel.has(this.#item(upstream))) {
+      this.#wheel.cancel(this.#item(upstream))
+    }
+  }
+
+  /** Pace, limit or a token changed: ask the budget anew, now. */
+  #lookAgain(upstream: UpstreamSlot, nowUs: Micros): void {
+    this.#syncMode(upstream, nowUs)
+    if (this.#ownBudgets[upstream] === 1 || this.#turns.count(upstream) === 0) return
+    this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
+  }
+
+  #wake(upstream: UpstreamSlot, atUs: number): void {
+    this.#wheel.reschedule(this.#item(upstream), atUs as Micros)
+  }
+
+  #scheduleOwn(lane: LaneSlot): void {
+    const { baseUs, intervalNs: intervals } = this.#lanes.at
+    this.#wheel.reschedule(lane, eligibleAtUs(baseUs[lane] as number, intervals[lane] as number))
+  }
+
+  // --- account queues on and off ---
+
+  /** Follows the upstream's record: jobs stay in their lanes, only the budget asked changes. */
+  #syncMode(upstream: UpstreamSlot, nowUs: Micros): void {
+    const own = this.#budgets.accountQueues(upstream) ? 1 : 0
+    if (this.#ownBudgets[upstream] === own) return
+    this.#ownBudgets[upstream] = own
+    if (own === 1) this.#splitBudget(upstream)
+    else this.#joinBudgets(upstream, nowUs)
+  }
+
+  #splitBudget(upstream: UpstreamSlot): void {
+    this.#budgets.setWaiting(upstream, 0)
+    if (this.#wheel.has(this.#item(upstream))) this.#wheel.cancel(this.#item(upstream))
+    this.#turns.forEachLane(upstream, (lane) => {
+      this.#beginOwnBudget(lane, upstream)
+      this.#scheduleOwn(lane)
+    })
+  }
+
+  #joinBudgets(upstream: UpstreamSlot, nowUs: Micros): void {
+    this.#lanes.forEachOf(upstream, (lane) => {
+      this.#flag(lane, LANE_OWN_BUDGET | LANE_BLOCKED, false)
+      if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
+    })
+    const count = this.#turns.count(upstream)
+    this.#budgets.setWaiting(upstream, count)
+    if (count > 0) this.#lookAgain(upstream, nowUs)
+  }
+
+  /** An own budget starts at the upstream's present pace, from the lane's last send. */
+  #beginOwnBudget(lane: LaneSlot, upstream: UpstreamSlot): void {
+    if (this.#has(lane, LANE_OWN_BUDGET)) return
+    const { at } = this.#lanes
+    this.#flag(lane, LANE_OWN_BUDGET, true)
+    at.intervalNs[lane] = this.#budgets.intervalNs(upstream)
+    at.concurrentMax[lane] = this.#budgets.concurrentMax(upstream)
+    at.baseUs[lane] = at.lastSendUs[lane] as number
+  }
+
+  // --- small things ---
+
+  #item(upstream: UpstreamSlot): number {
+    return this.#views.limits.lanesMax + upstream
+  }
+
+  #upstreamOf(lane: LaneSlot): UpstreamSlot {
+    return this.#lanes.at.upstream[lane] as UpstreamSlot
+  }
+
+  #has(lane: LaneSlot, flag: number): boolean {
+    return ((this.#lanes.at.flags[lane] as number) & flag) !== 0
+  }
+
+  #flag(lane: LaneSlot, flag: number, on: boolean): void {
+    const { flags } = this.#lanes.at
+    flags[lane] = on ? (flags[lane] as number) | flag : (flags[lane] as number) & ~flag
+  }
+
+  #addQueued(upstream: UpstreamSlot, amount: number): void {
+    const { queued } = this.#views.upstreams
+    queued[upstream] = (queued[upstream] as number) + amount
+  }
+}

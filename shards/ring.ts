@@ -1,0 +1,237 @@
+// A ring of records between two threads: one writes, one reads, neither ever waits for the other.
+// Thread: RingWriter in the producer, RingReader in the consumer. Memory: one ring's data; the
+// writer stores the tail, the reader the head, each on a cache line of its own.
+// Never: blocks, wakes anybody (see doorbell.ts), looks into a payload.
+// Source: Agrona's OneToOneRingBuffer (Apache-2.0), with a tail that publishes instead of lengths.
+//
+// A record. The length counts the header; records start on 8-byte boundaries, so a header never
+// straddles the end of the ring.
+//
+//   0        4        8                  length    next multiple of 8
+//   | length | kind   | payload ...      | unused  |
+//
+// A record does not wrap: where one does not fit before the end, a record of kind PADDING fills the
+// rest and the real one starts at 0. Positions count bytes since ever, modulo 2^32; the capacity is
+// a power of two, so `position & (capacity - 1)` is the place and `(tail - head) >>> 0` the fill.
+//
+// Publication: header and payload are plain stores, then the tail is stored atomically; a reader
+// that loads this tail sees them. In the other direction the head says that bytes may be reused.
+// Nothing before the tail store is visible, so a writer that dies while writing leaves no trace.
+
+import { assert } from './assert.ts'
+import { LINE_BYTES, type RingViews } from './layout.ts'
+
+/** claim() found no room; nothing has been changed. */
+export const RING_FULL = -1
+
+export const RING_HEADER_BYTES = 8
+export const RING_ALIGN_BYTES = 8
+/** Kinds are 1 to this; the rest is the ring's own. */
+export const RING_KIND_MAX = 0x7fffffff
+const PADDING = 0xffffffff
+
+const TAIL_WORD = 0
+const HEAD_WORD = LINE_BYTES / 4
+
+/** Positions and their difference must fit 32 bits; a full ring differs from an empty one. */
+const CAPACITY_BYTES_MAX = 2 ** 31
+const CAPACITY_BYTES_MIN = 64
+/** The head is published at least this often, so that a long read does not starve the writer. */
+const PUBLISH_EVERY_RECORDS = 64
+
+assert(RING_HEADER_BYTES % RING_ALIGN_BYTES === 0, 'a header may straddle the end')
+
+/** The bytes that a record takes in the ring: 1 → 16, 8 → 16, 9 → 24, and 0 → 8. */
+export const ringRecordBytes = (payloadBytes: number): number =>
+  (RING_HEADER_BYTES + payloadBytes + RING_ALIGN_BYTES - 1) & -RING_ALIGN_BYTES
+
+/**
+ * The longest payload of a ring: 1024 → 504. With half the ring for a record, one that has to skip
+ * the end still fits once the ring is empty: what it skips is shorter than itself.
+ */
+export const ringPayloadBytesMax = (capacityBytes: number): number =>
+  capacityBytes / 2 - RING_HEADER_BYTES
+
+/** The producer's end. One instance at a time; a new one goes on after the last commit. */
+export class RingWriter {
+  /** The ring's data; claim() returns offsets into it. */
+  readonly bytes: Buffer
+  readonly u32: Uint32Array
+  readonly f64: Float64Array
+  /** The longest payload that claim() takes. */
+  readonly payloadBytesMax: number
+  readonly #control: Int32Array
+  readonly #capacity: number
+  #tail: number
+  /** The head when last looked at: the true one may be ahead, never behind. */
+  #headSeen: number
+  /** Bytes that commit() will publish, padding included; 0 without a claim. */
+  #claimed = 0
+
+  constructor(views: RingViews) {
+    this.bytes = views.bytes
+    this.u32 = views.u32
+    this.f64 = views.f64
+    this.#control = views.control
+    this.#capacity = checkedCapacity(views)
+    this.payloadBytesMax = ringPayloadBytesMax(this.#capacity)
+    this.#tail = Atomics.load(this.#control, TAIL_WORD)
+    this.#headSeen = Atomics.load(this.#control, HEAD_WORD)
+  }
+
+  /**
+   * Reserves a record and returns the offset of its payload in `bytes`, a multiple of 8, or
+   * RING_FULL. The payload is the caller's to write until commit(). One claim at a time.
+   * @param kind 1 to RING_KIND_MAX.
+   * @param payloadBytes 0 to payloadBytesMax; asserted, since no waiting would make room for more.
+   */
+  claim(kind: number, payloadBytes: number): number {
+    assert(this.#claimed === 0, 'a claim is outstanding')
+    assert(kind > 0 && kind <= RING_KIND_MAX, 'a record kind out of range')
+    const needed = this.#neededBytes(payloadBytes)
+    if (!this.#hasRoom(needed)) return RING_FULL
+    const place = this.#tail & (this.#capacity - 1)
+    let start = place
+    if (needed !== ringRecordBytes(payloadBytes)) {
+      this.#writeHeader(place, this.#capacity - place, PADDING)
+      start = 0
+    }
+    this.#writeHeader(start, RING_HEADER_BYTES + payloadBytes, kind)
+    this.#claimed = needed
+    return start + RING_HEADER_BYTES
+  }
+
+  /** Publishes the claimed record. Whoever sleeps must still be rung: see doorbell.ts. */
+  commit(): void {
+    assert(this.#claimed > 0, 'nothing is claimed')
+    this.#tail = (this.#tail + this.#claimed) | 0
+    this.#claimed = 0
+    Atomics.store(this.#control, TAIL_WORD, this.#tail)
+  }
+
+  /** Whether claim() would succeed now. */
+  fits(payloadBytes: number): boolean {
+    return this.#hasRoom(this.#neededBytes(payloadBytes))
+  }
+
+  /** Bytes committed and not yet consumed, headers and padding included: 0 to the capacity. */
+  fillBytes(): number {
+    this.#headSeen = Atomics.load(this.#control, HEAD_WORD)
+    return (this.#tail - this.#headSeen) >>> 0
+  }
+
+  /** The record's bytes, and what has to be skipped before it. */
+  #neededBytes(payloadBytes: number): number {
+    if (payloadBytes >>> 0 !== payloadBytes || payloadBytes > this.payloadBytesMax) {
+      assert(false, `a payload of ${payloadBytes} bytes; at most ${this.payloadBytesMax} fit`)
+    }
+    const bytes = ringRecordBytes(payloadBytes)
+    const untilEnd = this.#capacity - (this.#tail & (this.#capacity - 1))
+    return bytes <= untilEnd ? bytes : untilEnd + bytes
+  }
+
+  #hasRoom(bytes: number): boolean {
+    if (this.#capacity - ((this.#tail - this.#headSeen) >>> 0) >= bytes) return true
+    return this.#capacity - this.fillBytes() >= bytes
+  }
+
+  #writeHeader(place: number, length: number, kind: number): void {
+    this.u32[place >>> 2] = length
+    this.u32[(place >>> 2) + 1] = kind
+  }
+}
+
+/** Takes a record; false leaves it in the ring and ends the read. */
+export type RecordHandler = (kind: number, offset: number, length: number) => boolean
+
+/** The consumer's end. One instance at a time; a new one goes on at the last published head. */
+export class RingReader {
+  /** The ring's data; handlers get offsets into it, valid until they return. */
+  readonly bytes: Buffer
+  readonly u32: Uint32Array
+  readonly f64: Float64Array
+  readonly #control: Int32Array
+  readonly #capacity: number
+  #head: number
+  #headPublished: number
+  /** The tail when last looked at: the true one may be ahead, never behind. */
+  #tailSeen: number
+  #reading = false
+
+  constructor(views: RingViews) {
+    this.bytes = views.bytes
+    this.u32 = views.u32
+    this.f64 = views.f64
+    this.#control = views.control
+    this.#capacity = checkedCapacity(views)
+    this.#head = Atomics.load(this.#control, HEAD_WORD)
+    this.#headPublished = this.#head
+    this.#tailSeen = Atomics.load(this.#control, TAIL_WORD)
+  }
+
+  /**
+   * Hands records to `handler` in order, at most `recordsMax`, and returns how many it has taken.
+   * Offset and length are those of the payload. A record is consumed when its handler returns
+   * true: one that is refused, or whose handler throws, comes again at the next read. A thread that
+   * is killed inside a read may see again what it took since the head was last published (fewer
+   * than 64 records).
+   */
+  read(handler: RecordHandler, recordsMax: number): number {
+    assert(!this.#reading, 'a read inside a read')
+    this.#reading = true
+    let taken = 0
+    try {
+      while (taken < recordsMax && !this.isEmpty()) {
+        const place = this.#head & (this.#capacity - 1)
+        const length = this.u32[place >>> 2] as number
+        const kind = this.u32[(place >>> 2) + 1] as number
+        this.#checkLength(place, length)
+        if (kind !== PADDING) {
+          const payloadBytes = length - RING_HEADER_BYTES
+          if (!handler(kind, place + RING_HEADER_BYTES, payloadBytes)) break
+          taken++
+        }
+        this.#head = (this.#head + ringRecordBytes(length - RING_HEADER_BYTES)) | 0
+        if (taken % PUBLISH_EVERY_RECORDS === 0) this.#publish()
+      }
+    } finally {
+      this.#reading = false
+      this.#publish()
+    }
+    return taken
+  }
+
+  /** Whether nothing is committed that has not been consumed. */
+  isEmpty(): boolean {
+    if (this.#head !== this.#tailSeen) return false
+    this.#tailSeen = Atomics.load(this.#control, TAIL_WORD)
+    return this.#head === this.#tailSeen
+  }
+
+  /** The writer has asserted the same from its side; a difference means a torn or foreign write. */
+  #checkLength(place: number, length: number): void {
+    const filled = (this.#tailSeen - this.#head) >>> 0
+    if (length >= RING_HEADER_BYTES && length <= Math.min(filled, this.#capacity - place)) return
+    assert(false, `a record of ${length} bytes at ${place}, with ${filled} bytes committed`)
+  }
+
+  #publish(): void {
+    if (this.#headPublished === this.#head) return
+    this.#headPublished = this.#head
+    Atomics.store(this.#control, HEAD_WORD, this.#head)
+  }
+}
+
+/** The data's length, after asserting that these views can be a ring and hold a sane one. */
+function checkedCapacity(views: RingViews): number {
+  const capacity = views.bytes.length
+  assert(capacity >= CAPACITY_BYTES_MIN && capacity <= CAPACITY_BYTES_MAX,
+    `a ring of ${capacity} bytes; ${CAPACITY_BYTES_MIN} to ${CAPACITY_BYTES_MAX} can be`)
+  assert(Math.log2(capacity) % 1 === 0, `a ring of ${capacity} bytes, which is no power of two`)
+  assert(views.u32.byteOffset === views.bytes.byteOffset, 'the views are of different places')
+  const tail = Atomics.load(views.control, TAIL_WORD)
+  const head = Atomics.load(views.control, HEAD_WORD)
+  assert((tail | head) % RING_ALIGN_BYTES === 0, 'a ring position off its alignment')
+  assert((tail - head) >>> 0 <= capacity, 'a ring holds more than its capacity')
+  return capacity
+}

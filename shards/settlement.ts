@@ -1,0 +1,173 @@
+// What becomes of a job after an attempt: a retry that waits, or an outcome stored and reported.
+// Thread: shard. Memory: the retry wheel (through the slots' own links); job state.
+// Never: loses an outcome: one that the full log cannot take waits here, and while any does
+// nothing new is sent, so that what is in flight is all that can ever wait.
+
+import type { StoredResult } from './codec.ts'
+import type { Finished } from './finished.ts'
+import type { JobRecords } from './job-records.ts'
+import {
+  JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING,
+  type JobSlots,
+} from './job-slots.ts'
+import type { Lanes } from './lanes.ts'
+import type { ShardViews } from './layout.ts'
+import { EXPIRED_PER_TURN_MAX } from './limits.ts'
+import type { Pacer } from './pacer.ts'
+import type { StatsWriter } from './stats.ts'
+import {
+  type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
+} from './units.ts'
+import type { Watchers } from './watchers.ts'
+import { Wheel } from './wheel.ts'
+
+/** The parts that an outcome passes through. */
+export interface SettlementParts {
+  readonly jobs: JobSlots
+  readonly lanes: Lanes
+  readonly records: JobRecords
+  readonly finished: Finished
+  readonly watchers: Watchers
+  readonly stats: StatsWriter
+  readonly pacer: Pacer
+}
+
+const STATE_OF = {
+  completed: JOB_COMPLETED, failed: JOB_FAILED, cancelled: JOB_CANCELLED,
+} as const
+
+/** Retries and outcomes of one shard. */
+export class Settlement {
+  readonly #parts: SettlementParts
+  readonly #references: Uint32Array
+  readonly #retries: Wheel
+  readonly #unstored = new Map<JobSlot, StoredResult>()
+  #retrying = 0
+  #webhooksOwed = 0
+
+  constructor(views: ShardViews, parts: SettlementParts, nowUs: Micros) {
+    this.#parts = parts
+    this.#references = views.upstreams.references
+    this.#retries = new Wheel(
+      { next: views.jobs.next, prev: views.jobs.prev, dueUs: views.jobs.timeUs }, nowUs)
+  }
+
+  /** Jobs and webhooks that wait for their next attempt's time. */
+  get retrying(): number {
+    return this.#retrying
+  }
+
+  /** Finished jobs whose webhook is not done with. */
+  get webhooksOwed(): number {
+    return this.#webhooksOwed
+  }
+
+  /** Whether an outcome waits for room; nothing new may be sent until none does. */
+  get isBlocked(): boolean {
+    return this.#unstored.size > 0
+  }
+
+  /** A result to be filled in: completed, no response yet, addressed as the job's template says. */
+  blankResult(slot: JobSlot): StoredResult {
+    const { records } = this.#parts
+    const { url, method, webhookUrl, receiver } = records.readTemplate(slot)
+    return {
+      url, method, webhookUrl, receiver, createdAtMs: records.readJob(slot).createdAtMs,
+      status: 'completed', responseStatus: 0, reason: null, body: null, truncated: false,
+    }
+  }
+
+  /** The job waits until `dueUs`, then goes to the front of its lane and waits for its turn. */
+  retryAt(slot: JobSlot, dueUs: Micros): void {
+    this.#parts.stats.add('retries')
+    this.#parts.jobs.setState(slot, JOB_RETRYING)
+    this.#schedule(slot, dueUs)
+  }
+
+  /** A finished job's webhook waits until `dueUs` for its next delivery. */
+  redeliverAt(slot: JobSlot, dueUs: Micros): void {
+    this.#schedule(slot, dueUs)
+  }
+
+  /** Takes a job out of the wheel that waits for its retry. */
+  withdraw(slot: JobSlot): void {
+    this.#retrying--
+    this.#retries.cancel(slot)
+  }
+
+  /** Sends the retries that are due back to their lanes. */
+  advance(nowUs: Micros): boolean {
+    this.#storeWaiting(nowUs)
+    return this.#retries.advance(nowUs, (item) => {
+      this.#retrying--
+      const slot = item as JobSlot
+      const { jobs, pacer } = this.#parts
+      jobs.at.timeUs[slot] = Infinity
+      if (jobs.state(slot) === JOB_RETRYING) jobs.setState(slot, JOB_QUEUED)
+      pacer.enqueue(jobs.at.lane[slot] as LaneSlot, slot, true, nowUs)
+    }, EXPIRED_PER_TURN_MAX) > 0
+  }
+
+  nextUs(): Micros {
+    return this.#retries.nextUs()
+  }
+
+  /**
+   * The job's outcome: stored, told to who follows, and sent to its webhook. The job must be in
+   * no lane and no wheel. A job that was cancelled has nobody to report to but who asks.
+   */
+  finish(slot: JobSlot, result: StoredResult, nowUs: Micros): void {
+    if (!this.#parts.records.storeResult(slot, result)) {
+      this.#unstored.set(slot, result)
+      return
+    }
+    const { jobs, lanes, finished, watchers, stats, pacer } = this.#parts
+    const lane = jobs.at.lane[slot] as LaneSlot
+    jobs.setResponseStatus(slot, result.responseStatus)
+    jobs.setState(slot, STATE_OF[result.status])
+    stats.add(result.status)
+    if (result.status !== 'completed') jobs.freeKey(slot)
+    const upstream = lanes.at.upstream[lane] as UpstreamSlot
+    lanes.dropReference(lane)
+    this.#dropReference(upstream)
+    watchers.finished(slot)
+    if (result.receiver === NONE || result.status === 'cancelled') {
+      if (result.receiver !== NONE) this.#dropReference(result.receiver as UpstreamSlot)
+      return finished.add(slot, nowUs)
+    }
+    const receiver = lanes.overflow(result.receiver as UpstreamSlot)
+    jobs.setFlag(slot, JOB_OWES_WEBHOOK, true)
+    jobs.at.lane[slot] = receiver
+    lanes.addReference(receiver)
+    this.#webhooksOwed++
+    pacer.enqueue(receiver, slot, false, nowUs)
+  }
+
+  /** The webhook was delivered or given up; the job is kept for polls. */
+  webhookDone(slot: JobSlot, nowUs: Micros): void {
+    const { jobs, lanes, finished } = this.#parts
+    const lane = jobs.at.lane[slot] as LaneSlot
+    jobs.setFlag(slot, JOB_OWES_WEBHOOK, false)
+    this.#webhooksOwed--
+    this.#dropReference(lanes.at.upstream[lane] as UpstreamSlot)
+    lanes.dropReference(lane)
+    finished.add(slot, nowUs)
+  }
+
+  #schedule(slot: JobSlot, dueUs: Micros): void {
+    this.#retrying++
+    this.#retries.schedule(slot, dueUs)
+  }
+
+  #storeWaiting(nowUs: Micros): void {
+    for (const [slot, result] of this.#unstored) {
+      this.#unstored.delete(slot)
+      this.finish(slot, result, nowUs)
+      if (this.#unstored.has(slot)) return
+    }
+  }
+
+  #dropReference(upstream: UpstreamSlot): void {
+    this.#references[upstream] = (this.#references[upstream] as number) - 1
+  }
+}

@@ -1,0 +1,284 @@
+// An upstream's shared budget: one time and one count that all shards spend together.
+// Thread: any shard, at once. Memory: upstream records, by compare-and-swap; each shard's own
+// words about the upstream (waiting, rounds, in flight), which the others read.
+// Never: waits, retries for ever, or rings for nothing; a lost race is an answer.
+// Turns: each shard counts the rounds that its lanes have had. A shard ahead of another that has
+// lanes waiting lets that one go first, for at most TURN_GRACE_US, so a dead shard costs no pace.
+// Source: start-time fair queueing (Goyal, Vin, Cheng 1996), with a lane as the unit of weight.
+
+import { assert } from './assert.ts'
+import { Bell } from './doorbell.ts'
+import {
+  BELL_NOTICE, type SharedViews, type ShardViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
+  UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_IN_FLIGHT, UPSTREAM_KIND,
+  UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
+} from './layout.ts'
+import { TURN_GRACE_US } from './limits.ts'
+import { baseAfterSend, baseHeldUntil, eligibleAtUs } from './pace.ts'
+import { type Micros, type UpstreamSlot } from './units.ts'
+
+const TIME_WORDS = UPSTREAM_RECORD_WORDS / 2
+/** One round of turns, in the fixed-point units of the rounds word. */
+const ROUND = 65_536
+/** A shard that comes back keeps a lead of up to this; a larger one is from before a wrap. */
+const LEAD_KEPT_MAX = 16 * ROUND
+/** A race lost this often in a row means that another shard is spending; look again later. */
+const CAS_TRIES_MAX = 8
+
+/** One shard's hand on the shared budgets. */
+export class SharedBudgets {
+  readonly #words: Int32Array
+  readonly #times: BigInt64Array
+  readonly #timesF64: Float64Array
+  readonly #shard: number
+  readonly #shards: readonly ShardViews[]
+  readonly #bells: readonly Bell[]
+  readonly #scratchF64 = new Float64Array(1)
+  readonly #scratchBits = new BigInt64Array(this.#scratchF64.buffer)
+  /** When this shard began to let others go first, per upstream; 0 when it does not. */
+  readonly #yieldedAtUs: Float64Array
+  /** The budget's base at that time: once it has moved, another shard has had its turn. */
+  readonly #yieldedBaseUs: Float64Array
+
+  constructor(shared: SharedViews, shard: number, shards: readonly ShardViews[]) {
+    this.#words = shared.upstreams
+    this.#times = shared.upstreamTimes
+    this.#timesF64 = shared.upstreamTimesF64
+    this.#shard = shard
+    this.#shards = shards
+    this.#bells = shards.map((views) => new Bell(views.bell))
+    const { upstreamsMax } = (shards[shard] as ShardViews).limits
+    this.#yieldedAtUs = new Float64Array(upstreamsMax)
+    this.#yieldedBaseUs = new Float64Array(upstreamsMax)
+  }
+
+  kind(upstream: UpstreamSlot): number {
+    return this.#word(upstream, UPSTREAM_KIND)
+  }
+
+  intervalNs(upstream: UpstreamSlot): number {
+    return this.#word(upstream, UPSTREAM_INTERVAL_NS)
+  }
+
+  concurrentMax(upstream: UpstreamSlot): number {
+    return this.#word(upstream, UPSTREAM_CONCURRENT_MAX)
+  }
+
+  inFlight(upstream: UpstreamSlot): number {
+    return this.#word(upstream, UPSTREAM_IN_FLIGHT)
+  }
+
+  timeoutMs(upstream: UpstreamSlot): number {
+    return this.#word(upstream, UPSTREAM_TIMEOUT_MS)
+  }
+
+  accountQueues(upstream: UpstreamSlot): boolean {
+    return this.#word(upstream, UPSTREAM_ACCOUNT_QUEUES) === 1
+  }
+
+  /** The earliest time of the next send of this budget, by any shard. */
+  eligibleAtUs(upstream: UpstreamSlot): Micros {
+    return eligibleAtUs(this.#baseUs(upstream), this.intervalNs(upstream))
+  }
+
+  /** Takes the next send's place in time; false when it is not due or another shard took it. */
+  trySpend(upstream: UpstreamSlot, nowUs: Micros): boolean {
+    const interval = this.intervalNs(upstream)
+    return this.#moveBase(upstream, (base) =>
+      eligibleAtUs(base, interval) <= nowUs ? baseAfterSend(base, interval, nowUs) : undefined)
+  }
+
+  /** Keeps the budget from sending before `untilUs`. */
+  holdUntil(upstream: UpstreamSlot, untilUs: Micros): void {
+    const interval = this.intervalNs(upstream)
+    this.#moveBase(upstream, (base) => baseHeldUntil(base, interval, untilUs))
+  }
+
+  /** Starts the budget's grid at `nowUs`, when it takes over from the lanes' own budgets. */
+  restartAt(upstream: UpstreamSlot, nowUs: Micros): void {
+    this.#moveBase(upstream, (base) => Math.max(base, nowUs))
+  }
+
+  /** Takes an in-flight token; false at the limit, and then a notice comes when one is free. */
+  tryTake(upstream: UpstreamSlot): boolean {
+    if (this.#tryTakeOnce(upstream)) return true
+    Atomics.store(this.#own().blocked, upstream, 1)
+    // A token given back between the two looks would have found no one blocked.
+    return this.#tryTakeOnce(upstream)
+  }
+
+  /** Counts a send that another budget (a lane's own) has let go. */
+  countInFlight(upstream: UpstreamSlot): void {
+    Atomics.add(this.#words, upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT, 1)
+    this.#addOwnInFlight(upstream, 1)
+  }
+
+  /** Gives an in-flight token back, and tells the shards that wait for one. */
+  giveBack(upstream: UpstreamSlot): void {
+    const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
+    const before = Atomics.sub(this.#words, at, 1)
+    assert(before > 0, 'a token was given back twice')
+    this.#addOwnInFlight(upstream, -1)
+    for (let shard = 0; shard < this.#shards.length; shard++) {
+      const blocked = (this.#shards[shard] as ShardViews).upstreams.blocked
+      if (Atomics.load(blocked, upstream) === 1 &&
+        Atomics.exchange(blocked, upstream, 0) === 1) this.#notify(shard, upstream)
+    }
+  }
+
+  /** Sets pace or limit; true when a word changed, after which the other shards look again. */
+  setWord(upstream: UpstreamSlot, word: number, value: number): boolean {
+    const at = upstream * UPSTREAM_RECORD_WORDS + word
+    if (Atomics.exchange(this.#words, at, value) === value) return false
+    this.noticeOthers(upstream)
+    return true
+  }
+
+  /** Tells all other shards to look at this upstream again. */
+  noticeOthers(upstream: UpstreamSlot): void {
+    for (let shard = 0; shard < this.#shards.length; shard++) {
+      if (shard !== this.#shard) this.#notify(shard, upstream)
+    }
+  }
+
+  // --- turns ---
+
+  /** Says how many lanes wait here; a shard that joins starts level with the one furthest back. */
+  setWaiting(upstream: UpstreamSlot, lanes: number): void {
+    const own = this.#own()
+    const before = own.waiting[upstream] as number
+    if (before === 0 && lanes > 0) this.#levelWithLast(upstream)
+    Atomics.store(own.waiting, upstream, lanes)
+    if (lanes === 0) this.#yieldedAtUs[upstream] = 0
+  }
+
+  /** Whether this shard may go now; if not, another is behind it and has lanes waiting. */
+  mayGo(upstream: UpstreamSlot, nowUs: Micros): boolean {
+    if (this.#shards.length === 1) return true
+    const last = this.#roundsOfLast(upstream)
+    if (last === undefined) return true
+    const own = this.#own()
+    const lead = ((own.rounds[upstream] as number) - last) | 0
+    const lanes = Math.max(1, own.waiting[upstream] as number)
+    const burst = (TURN_GRACE_US * 1000) / this.intervalNs(upstream)
+    if (lead <= (ROUND * burst) / lanes) {
+      this.#yieldedAtUs[upstream] = 0
+      return true
+    }
+    const since = this.#yieldedAtUs[upstream] as number
+    const baseUs = this.#baseUs(upstream)
+    if (since === 0 || this.#yieldedBaseUs[upstream] !== baseUs) {
+      this.#yieldedAtUs[upstream] = nowUs
+      this.#yieldedBaseUs[upstream] = baseUs
+      return false
+    }
+    if (nowUs - since < TURN_GRACE_US) return false
+    this.#yieldedAtUs[upstream] = 0
+    Atomics.store(own.rounds, upstream, last)
+    return true
+  }
+
+  /** Counts a turn taken: a send moves this shard on by one lane's share of a round. */
+  countTurn(upstream: UpstreamSlot): void {
+    const own = this.#own()
+    const lanes = Math.max(1, own.waiting[upstream] as number)
+    const rounds = ((own.rounds[upstream] as number) + Math.ceil(ROUND / lanes)) | 0
+    Atomics.store(own.rounds, upstream, rounds)
+  }
+
+  /** Jobs waiting for the upstream, over all shards. */
+  queuedEverywhere(upstream: UpstreamSlot): number {
+    let sum = 0
+    for (const views of this.#shards) sum += views.upstreams.queued[upstream] as number
+    return sum
+  }
+
+  /** Whether any shard asked this one to look again. */
+  hasNotices(): boolean {
+    return Atomics.load((this.#shards[this.#shard] as ShardViews).bell, BELL_NOTICE) === 1
+  }
+
+  /** The same, cleared by asking. */
+  takeNotices(): boolean {
+    const bell = (this.#shards[this.#shard] as ShardViews).bell
+    return Atomics.load(bell, BELL_NOTICE) === 1 && Atomics.exchange(bell, BELL_NOTICE, 0) === 1
+  }
+
+  /** Whether this upstream is meant; cleared by asking. */
+  takeNotice(upstream: UpstreamSlot): boolean {
+    return Atomics.exchange(this.#own().notice, upstream, 0) === 1
+  }
+
+  #own(): ShardViews['upstreams'] {
+    return (this.#shards[this.#shard] as ShardViews).upstreams
+  }
+
+  #baseUs(upstream: UpstreamSlot): number {
+    return this.#timesF64[upstream * TIME_WORDS + UPSTREAM_BASE_F64] as number
+  }
+
+  #word(upstream: UpstreamSlot, word: number): number {
+    return Atomics.load(this.#words, upstream * UPSTREAM_RECORD_WORDS + word)
+  }
+
+  #notify(shard: number, upstream: UpstreamSlot): void {
+    const views = this.#shards[shard] as ShardViews
+    Atomics.store(views.upstreams.notice, upstream, 1)
+    Atomics.store(views.bell, BELL_NOTICE, 1)
+    this.#bells[shard]?.ring()
+  }
+
+  #tryTakeOnce(upstream: UpstreamSlot): boolean {
+    const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
+    const concurrentMax = this.concurrentMax(upstream)
+    let seen = Atomics.load(this.#words, at)
+    while (seen < concurrentMax) {
+      const found = Atomics.compareExchange(this.#words, at, seen, seen + 1)
+      if (found === seen) {
+        this.#addOwnInFlight(upstream, 1)
+        return true
+      }
+      seen = found
+    }
+    return false
+  }
+
+  #addOwnInFlight(upstream: UpstreamSlot, amount: number): void {
+    const own = this.#own().inFlight
+    own[upstream] = (own[upstream] as number) + amount
+  }
+
+  #moveBase(upstream: UpstreamSlot, move: (base: number) => number | undefined): boolean {
+    const at = upstream * TIME_WORDS + UPSTREAM_BASE_F64
+    for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
+      const bits = Atomics.load(this.#times, at)
+      this.#scratchBits[0] = bits
+      const moved = move(this.#scratchF64[0] as number)
+      if (moved === undefined) return false
+      this.#scratchF64[0] = moved
+      if (Atomics.compareExchange(this.#times, at, bits, this.#scratchBits[0]) === bits) return true
+    }
+    return false
+  }
+
+  /** The rounds of the shard furthest back among the others that wait; undefined if none does. */
+  #roundsOfLast(upstream: UpstreamSlot): number | undefined {
+    let last: number | undefined
+    for (let shard = 0; shard < this.#shards.length; shard++) {
+      if (shard === this.#shard) continue
+      const other = (this.#shards[shard] as ShardViews).upstreams
+      if (Atomics.load(other.waiting, upstream) === 0) continue
+      const rounds = Atomics.load(other.rounds, upstream)
+      if (last === undefined || ((rounds - last) | 0) < 0) last = rounds
+    }
+    return last
+  }
+
+  #levelWithLast(upstream: UpstreamSlot): void {
+    const last = this.#roundsOfLast(upstream)
+    if (last === undefined) return
+    const rounds = this.#own().rounds
+    const lead = ((rounds[upstream] as number) - last) | 0
+    if (lead < 0 || lead > LEAD_KEPT_MAX) Atomics.store(rounds, upstream, last)
+  }
+}

@@ -1,0 +1,165 @@
+// Templates: the part that many jobs have alike (URL, method, headers, webhook, user), kept once.
+// Thread: shard. Memory: writes the template slots; `location` and `hash` are facts, references,
+// links and index are derived. The table of recent hashes is private.
+// Never: knows what a template says; compares by bytes only.
+// A template is kept apart only when the same hash came by before, recently: a caller whose
+// jobs are all different costs no slots, and its second job shares nothing with the first.
+
+import { assert } from './assert.ts'
+import type { ShardViews, TemplateArrays } from './layout.ts'
+import { TEMPLATES_RECENT_COUNT } from './limits.ts'
+import { type JobLog, LOG_TEMPLATE } from './job-log.ts'
+import { SlotIndex } from './slot-index.ts'
+import { type Location, NONE, type TemplateSlot } from './units.ts'
+
+/** Shared parts of jobs, counted by the jobs that refer to them. */
+export class Templates {
+  readonly #slots: TemplateArrays
+  readonly #log: JobLog
+  readonly #index: SlotIndex
+  /** Direct-mapped by the hash's lower bits: the last hash that came by. */
+  readonly #recent = new Uint32Array(TEMPLATES_RECENT_COUNT)
+  #freeHead = NONE
+  #used = 0
+  // What #isSought compares with; fields, so that a search makes no closure.
+  #soughtHash = 0
+  #source: Buffer
+  #start = 0
+  #end = 0
+  readonly #isSought = (slot: number): boolean => {
+    if (this.#slots.hash[slot] !== this.#soughtHash) return false
+    const at = this.#slots.location[slot] as Location
+    const log = this.#log
+    return log.lengthOf(at) === this.#end - this.#start && log.bytesOf(at).compare(
+      this.#source, this.#start, this.#end, log.startOf(at), log.endOf(at)) === 0
+  }
+
+  /**
+   * @param options.recover keep the templates that the memory holds. Their references are
+   *   counted anew: the owner calls addReference for each job, then finishRecovery.
+   */
+  constructor(views: ShardViews, log: JobLog, options: { readonly recover: boolean }) {
+    const slots = views.templates
+    this.#slots = slots
+    this.#log = log
+    this.#source = views.ingress.bytes
+    this.#index = new SlotIndex(slots.index, (slot) => slots.hash[slot] as number)
+    if (!options.recover) slots.location.fill(NONE)
+    slots.references.fill(0)
+    this.#index.clear()
+    for (let slot = slots.location.length - 1; slot >= 0; slot--) {
+      if (slots.location[slot] === NONE) this.#pushFree(slot)
+      else this.#adopt(slot)
+    }
+  }
+
+  /** Slots in use. */
+  get used(): number {
+    return this.#used
+  }
+
+  /**
+   * The template slot with these bytes, one reference of the caller's taken; or NONE when they
+   * are new, or when there is no slot or no room: the job then keeps them itself. May append to
+   * the log, so ask for room for job and template together before.
+   * @param hash uint32 of the bytes, seeded: outsiders must not be able to choose it.
+   */
+  share(hash: number, source: Buffer, start: number, end: number): TemplateSlot | typeof NONE {
+    this.#soughtHash = hash
+    this.#source = source
+    this.#start = start
+    this.#end = end
+    const known = this.#index.find(hash, this.#isSought)
+    if (known !== NONE) {
+      this.addReference(known as TemplateSlot)
+      return known as TemplateSlot
+    }
+    const place = hash % TEMPLATES_RECENT_COUNT
+    if (this.#recent[place] === hash) return this.#promote(hash, source, start, end)
+    this.#recent[place] = hash
+    return NONE
+  }
+
+  /** One more job refers to the template. */
+  addReference(slot: TemplateSlot): void {
+    const { location, references } = this.#slots
+    assert(location[slot] !== NONE, 'a reference to a template that is free')
+    references[slot] = (references[slot] as number) + 1
+  }
+
+  /** One job fewer refers to it; with the last, the template is gone. */
+  release(slot: TemplateSlot): void {
+    const { references } = this.#slots
+    const count = references[slot] as number
+    assert(count > 0, 'a template released more often than referred to')
+    references[slot] = count - 1
+    if (count === 1) this.#drop(slot)
+  }
+
+  /** Where the template's record is now; it moves when the log is cleaned. */
+  locationOf(slot: TemplateSlot): Location {
+    const at = this.#slots.location[slot] as number
+    assert(at !== NONE, 'the location of a template that is free')
+    return at as Location
+  }
+
+  referencesOf(slot: TemplateSlot): number {
+    return this.#slots.references[slot] as number
+  }
+
+  /** For LogOwners: whether the record at `at` is this slot's. */
+  isLive(slot: number, at: Location): boolean {
+    return this.#slots.location[slot] === at
+  }
+
+  /** For LogOwners: the slot's record is elsewhere now. */
+  moved(slot: number, to: Location): void {
+    assert(this.#slots.location[slot] !== NONE, 'a free template was moved')
+    this.#slots.location[slot] = to
+  }
+
+  /** After the log was recovered and every job has called addReference: drops the unused. */
+  finishRecovery(): void {
+    const { location, references } = this.#slots
+    for (let slot = 0; slot < location.length; slot++) {
+      if (location[slot] !== NONE && references[slot] === 0) this.#drop(slot)
+    }
+  }
+
+  /** Gives the bytes a slot of their own, if there is one and the log has room. */
+  #promote(hash: number, source: Buffer, start: number, end: number):
+    TemplateSlot | typeof NONE {
+    const slot = this.#freeHead
+    if (slot === NONE) return NONE
+    const at = this.#log.append(LOG_TEMPLATE, slot, 0, source, start, end, true)
+    if (at === NONE) return NONE
+    this.#freeHead = this.#slots.next[slot] as number
+    // The location makes the slot a used one, so it is written after the hash.
+    this.#slots.hash[slot] = hash
+    this.#slots.location[slot] = at
+    this.#slots.references[slot] = 1
+    this.#adopt(slot)
+    return slot as TemplateSlot
+  }
+
+  #adopt(slot: number): void {
+    this.#index.insert(this.#slots.hash[slot] as number, slot)
+    this.#used++
+  }
+
+  #drop(slot: number): void {
+    const { location, hash } = this.#slots
+    const at = location[slot] as Location
+    const wasThere = this.#index.remove(hash[slot] as number, slot)
+    assert(wasThere, 'a template missing from the index')
+    location[slot] = NONE
+    this.#log.free(at)
+    this.#pushFree(slot)
+    this.#used--
+  }
+
+  #pushFree(slot: number): void {
+    this.#slots.next[slot] = this.#freeHead
+    this.#freeHead = slot
+  }
+}

@@ -1,0 +1,332 @@
+// Sends over real sockets: HTTP/1.1 on keep-alive connections, parsed by undici.
+// Thread: shard. Memory: none shared; what is in flight, and response bodies while they arrive.
+// Never: keeps a deadline, follows a redirect, decompresses, or repeats what was written.
+//
+// One undici Client per connection rather than its Pool: an aborted attempt must take down a
+// connection that is still being made, and a Pool does not tell which one that is. What undici
+// does with a keep-alive socket that the upstream closes while it is idle:
+//   closed before the request was written   it goes out on a fresh connection; nothing is told
+//   closed after it was written             connection_error, for the upstream may have acted on it
+// Only the first is safe to repeat. When the idle socket ends in an error instead (a reset, garbage
+// behind the last response), undici fails the unwritten request too; it is moved here all the same.
+
+import { Socket } from 'node:net'
+import { createSecureContext, getCACertificates } from 'node:tls'
+import { Client, type Dispatcher, buildConnector } from 'undici'
+import { assert } from './assert.ts'
+import {
+  CONNECTION_IDLE_MARGIN_MS, CONNECTION_IDLE_MS_DEFAULT, CONNECTION_IDLE_MS_MAX,
+  FAILURE_DETAIL_LENGTH_MAX, RESPONSE_HEADERS_BYTES_MAX,
+} from './limits.ts'
+import { OriginPool, type PooledConnection } from './origin-pool.ts'
+import { failureReason } from './outcome.ts'
+import { ResponseBody } from './response-body.ts'
+import type {
+  FailureReason, OutgoingRequest, ResponseHeaders, Transport, TransportEvents,
+} from './transport.ts'
+
+/** What a UndiciTransport is made with. */
+export interface UndiciTransportOptions {
+  /** Connections to one origin at once, 1 or more; what is beyond waits for a free one. */
+  readonly connectionsPerOriginMax: number
+  /** Bytes of a response's body that are kept; at the first byte beyond, the attempt ends. */
+  readonly responseBytesMax: number
+  /** PEM of authorities to trust besides Node's own and NODE_EXTRA_CA_CERTS, or ''. */
+  readonly extraCaPem: string
+  /** Sent when the caller gives no User-Agent; without it, or when it is empty, none is sent. */
+  readonly userAgent?: string
+}
+
+type Pool = OriginPool<Attempt, ClientConnection>
+
+/** The transport of a shard. It makes no more pools than the caller names origins. */
+export class UndiciTransport implements Transport {
+  readonly #options: UndiciTransportOptions
+  readonly #connect: buildConnector.connector
+  readonly #inFlight: InFlight
+  readonly #pools = new Map<string, Pool>()
+
+  /** Throws what node:tls throws when `extraCaPem` is not empty and not PEM. */
+  constructor(options: UndiciTransportOptions) {
+    assert(options.connectionsPerOriginMax >= 1, 'no connection is allowed')
+    assert(options.responseBytesMax >= 0, 'a negative limit on response bytes')
+    this.#options = options
+    this.#inFlight = new InFlight(options.responseBytesMax)
+    this.#connect = buildConnector({
+      allowH2: false,
+      timeout: 0, // deadlines are the shard's: an abort reaches a connection being made
+      rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
+      secureContext: createSecureContext(options.extraCaPem === '' ? {} : {
+        ca: [...getCACertificates('default'), options.extraCaPem],
+      }),
+    })
+  }
+
+  get bufferedBytes(): number {
+    return this.#inFlight.heldBytes
+  }
+
+  start(events: TransportEvents): void {
+    assert(this.#inFlight.events === undefined, 'the transport was started before')
+    this.#inFlight.events = events
+  }
+
+  send(token: number, request: OutgoingRequest): void {
+    assert(this.#inFlight.events !== undefined, 'nobody listens to the transport')
+    assert(!this.#inFlight.attempts.has(token), 'the token is still in flight')
+    assert(!(request.body?.buffer instanceof SharedArrayBuffer), 'a body in shared memory')
+    const pool = this.#poolOf(request.origin)
+    const attempt = new Attempt(token, this.#dressed(request), pool, this.#inFlight)
+    this.#inFlight.attempts.set(token, attempt)
+    if (pool === undefined) {
+      queueMicrotask(() => attempt.fail('request_refused', 'not an http or https origin'))
+    } else {
+      pool.begin(attempt)
+    }
+  }
+
+  abort(token: number): void {
+    this.#inFlight.attempts.get(token)?.abort()
+  }
+
+  forget(origin: string): void {
+    this.#pools.get(origin)?.closeIdle()
+  }
+
+  async close(): Promise<void> {
+    for (const attempt of this.#inFlight.attempts.values()) attempt.settle()
+    const closed = [...this.#pools.values()].map((pool) => pool.close())
+    this.#pools.clear()
+    await Promise.all(closed)
+  }
+
+  #poolOf(origin: string): Pool | undefined {
+    const known = this.#pools.get(origin)
+    if (known !== undefined) return known
+    if (!isHttpOrigin(origin)) return undefined
+    const pool: Pool = new OriginPool<Attempt, ClientConnection>({
+      connectionsMax: this.#options.connectionsPerOriginMax,
+      open: () => new ClientConnection(origin, this.#connect, (lost) => pool.lost(lost)),
+      onEmpty: () => this.#pools.delete(origin),
+    })
+    this.#pools.set(origin, pool)
+    return pool
+  }
+
+  /** The request, with the default User-Agent if there is one and the caller gave none. */
+  #dressed(request: OutgoingRequest): OutgoingRequest {
+    const { userAgent } = this.#options
+    if (userAgent === undefined || userAgent === '' || hasUserAgent(request.headers)) {
+      return request
+    }
+    return { ...request, headers: [...request.headers, 'User-Agent', userAgent] }
+  }
+}
+
+/** What the attempts of one transport share. */
+class InFlight {
+  readonly attempts = new Map<number, Attempt>()
+  readonly responseBytesMax: number
+  events: TransportEvents | undefined
+  heldBytes = 0
+
+  constructor(responseBytesMax: number) {
+    this.responseBytesMax = responseBytesMax
+  }
+
+  /**
+   * Calls the listener, outside of undici's reach: undici would take an error of the listener
+   * (a failed assertion, say) for one of the request, where it must end the shard. A rejection
+   * that nobody handles does: Node makes it an uncaught exception, the error unchanged.
+   */
+  tell(event: (events: TransportEvents) => void): void {
+    assert(this.events !== undefined, 'an attempt runs though nobody listens')
+    try {
+      event(this.events)
+    } catch (error) {
+      void Promise.reject(error)
+    }
+  }
+}
+
+/** One token on its way: undici's handler of its request. Events after it is settled are noise. */
+class Attempt implements Dispatcher.DispatchHandler {
+  readonly token: number
+  readonly request: OutgoingRequest
+  readonly #pool: Pool | undefined
+  readonly #inFlight: InFlight
+  readonly #body = new ResponseBody()
+  /** Set while the attempt has a connection, which may still be in the making. */
+  connection: ClientConnection | undefined
+  /** The client is being handed the request: what fails now is told after `send` has returned. */
+  dispatching = false
+  #written = false
+  #settled = false
+
+  constructor(
+    token: number, request: OutgoingRequest, pool: Pool | undefined, inFlight: InFlight,
+  ) {
+    this.token = token
+    this.request = request
+    this.#pool = pool
+    this.#inFlight = inFlight
+  }
+
+  onRequestStart(): void {
+    this.#written = true
+  }
+
+  onResponseStart(_: unknown, status: number, headers: ResponseHeaders): void {
+    if (this.#settled || status < 200) return
+    this.#inFlight.tell((events) => events.head(this.token, status, headers))
+  }
+
+  onResponseData(_: unknown, chunk: Uint8Array): void {
+    if (this.#settled) return
+    const heldBefore = this.#body.heldBytes
+    const whole = this.#body.append(chunk, this.#inFlight.responseBytesMax)
+    this.#inFlight.heldBytes += this.#body.heldBytes - heldBefore
+    if (!whole) this.#end(true)
+  }
+
+  onResponseEnd(): void {
+    if (!this.#settled) this.#end(false)
+  }
+
+  onResponseError(_: unknown, error: Error): void {
+    if (this.#settled) return
+    const handshaking = !this.#written && this.request.origin.startsWith('https:')
+    const reason = failureReason(error, handshaking)
+    const { connection } = this
+    if (this.dispatching) {
+      queueMicrotask(() => this.fail(reason, error.message))
+    } else if (reason !== 'request_refused' && this.#leftUntouched(connection)) {
+      // The connection broke before anything of this request was on it: safe to start over.
+      this.#pool?.replace(connection, this)
+    } else {
+      this.fail(reason, error.message)
+    }
+  }
+
+  /** Tells the failure, unless the attempt was aborted meanwhile. */
+  fail(reason: FailureReason, detail: string): void {
+    if (!this.settle()) return
+    const { connection } = this
+    if (reason === 'request_refused' && this.#leftUntouched(connection)) {
+      this.#pool?.release(connection) // others need not pay for what this caller asks
+    } else if (connection !== undefined) {
+      this.#pool?.drop(connection)
+    }
+    const brief = detail.slice(0, FAILURE_DETAIL_LENGTH_MAX)
+    this.#inFlight.tell((events) => events.failed(this.token, reason, brief))
+  }
+
+  /** Ends the attempt without a word. */
+  abort(): void {
+    if (!this.settle()) return
+    if (this.connection !== undefined) this.#pool?.drop(this.connection)
+    else this.#pool?.withdraw(this)
+  }
+
+  /** Makes the attempt a thing of the past; false when it was already. */
+  settle(): boolean {
+    if (this.#settled) return false
+    this.#settled = true
+    this.#inFlight.heldBytes -= this.#body.heldBytes
+    const known = this.#inFlight.attempts.delete(this.token)
+    assert(known, 'an unsettled attempt is not in flight')
+    return true
+  }
+
+  /** Whether the connection has served others, and has seen nothing of this request. */
+  #leftUntouched(connection: ClientConnection | undefined): connection is ClientConnection {
+    return !this.#written && connection?.reused === true
+  }
+
+  /** The connection is free before the listener hears of it: what it sends next may reuse it. */
+  #end(truncated: boolean): void {
+    const { connection } = this
+    assert(connection !== undefined, 'a response came without a connection')
+    this.settle()
+    if (truncated) this.#pool?.drop(connection)
+    else this.#pool?.release(connection)
+    this.#inFlight.tell((events) => events.end(this.token, this.#body.bytes, truncated))
+  }
+}
+
+/** One connection, that undici opens when it is first needed and again after it was closed. */
+class ClientConnection implements PooledConnection<Attempt> {
+  idleIndex = -1
+  /** It has served an attempt since its socket was opened. */
+  reused = false
+  readonly #client: Client
+  #connecting: Socket | undefined
+  #attempt: Attempt | undefined
+
+  constructor(
+    origin: string, connect: buildConnector.connector,
+    onLost: (connection: ClientConnection) => void,
+  ) {
+    this.#client = new Client(origin, {
+      connect: (options, callback) => this.#open(connect, options, callback),
+      pipelining: 1,
+      allowH2: false,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: CONNECTION_IDLE_MS_DEFAULT,
+      keepAliveMaxTimeout: CONNECTION_IDLE_MS_MAX,
+      keepAliveTimeoutThreshold: CONNECTION_IDLE_MARGIN_MS,
+      maxHeaderSize: RESPONSE_HEADERS_BYTES_MAX,
+    })
+    this.#client.on('disconnect', () => {
+      this.reused = false
+      onLost(this)
+    })
+  }
+
+  begin(attempt: Attempt): void {
+    this.reused = this.#attempt !== undefined
+    this.#attempt = attempt
+    attempt.connection = this
+    attempt.dispatching = true
+    this.#client.dispatch(attempt.request, attempt)
+    attempt.dispatching = false
+  }
+
+  async destroy(): Promise<void> {
+    this.#connecting?.destroy()
+    await this.#client.destroy()
+  }
+
+  /**
+   * Opens the socket. Without the server name that undici takes from the caller's Host header:
+   * a certificate is checked against the name in the URL, whatever Host says.
+   */
+  #open(
+    connect: buildConnector.connector, options: buildConnector.Options,
+    callback: buildConnector.Callback,
+  ): void {
+    const { servername: _, ...rest } = options
+    const socket: unknown = connect(rest, (...outcome) => {
+      this.#connecting = undefined
+      callback(...outcome)
+    })
+    assert(socket instanceof Socket, 'the connector keeps its socket to itself')
+    this.#connecting = socket
+  }
+}
+
+/** Whether the text is an http or https origin, spelled as URL spells it. */
+function isHttpOrigin(origin: string): boolean {
+  const url = URL.parse(origin)
+  return url !== null && url.origin === origin &&
+    (url.protocol === 'http:' || url.protocol === 'https:')
+}
+
+function hasUserAgent(headers: readonly string[]): boolean {
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string
+    if (name.length === 10 && name.toLowerCase() === 'user-agent') return true
+  }
+  return false
+}

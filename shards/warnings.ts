@@ -1,0 +1,34 @@
+// Headers that made no sense: counted always, told to the log once per upstream and minute.
+// Thread: shard. Memory: a time for each upstream, its own.
+// Never: repeats a value that could be long; headers.ts has cut it.
+
+import type { IgnoredHeader } from './headers.ts'
+import type { OutcomeWriter } from './outcome-writer.ts'
+import type { StatsWriter } from './stats.ts'
+import { type Micros, type UpstreamSlot, msToUs } from './units.ts'
+
+const WARN_EVERY_MS = 60_000
+
+/** The warnings of one shard. */
+export class Warnings {
+  readonly #outcomes: OutcomeWriter
+  readonly #stats: StatsWriter
+  /** When to be silent until, per upstream. */
+  readonly #silentUntilUs: Float64Array
+
+  constructor(upstreamsMax: number, outcomes: OutcomeWriter, stats: StatsWriter) {
+    this.#outcomes = outcomes
+    this.#stats = stats
+    this.#silentUntilUs = new Float64Array(upstreamsMax)
+  }
+
+  /** Counts ignored headers, and warns of the first of them if this upstream's minute is over. */
+  ignored(upstream: UpstreamSlot, headers: readonly IgnoredHeader[], nowUs: Micros): void {
+    const [first] = headers
+    if (first === undefined) return
+    this.#stats.add('headersIgnored', headers.length)
+    if (nowUs < (this.#silentUntilUs[upstream] as number)) return
+    this.#silentUntilUs[upstream] = nowUs + msToUs(WARN_EVERY_MS)
+    this.#outcomes.warning(upstream, { name: first.name, value: first.value })
+  }
+}

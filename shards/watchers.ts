@@ -1,0 +1,110 @@
+// Jobs that event streams follow: what happens to them is told to the front door.
+// Thread: shard. Memory: writes events into the outcome ring; a set of watched slots, bounded.
+// Never: slows a job down: when the ring is full, events wait here, the latest word of each job
+// only, since whoever follows wants to know how it stands.
+
+import type { OutcomeWriter } from './outcome-writer.ts'
+import {
+  EVENT_CANCELLED, EVENT_COMPLETED, EVENT_DISPATCHING, EVENT_FAILED, EVENT_POSITION,
+  EVENT_RETRYING,
+} from './contract.ts'
+import type { JobViews } from './job-view.ts'
+import {
+  JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_QUEUED, JOB_WATCHED, type JobSlots,
+} from './job-slots.ts'
+import { POSITION_EVERY_MS, WATCHED_JOBS_MAX } from './limits.ts'
+import { type JobSlot, type Micros, msToUs } from './units.ts'
+
+/** The watched jobs of one shard. */
+export class Watchers {
+  readonly #jobs: JobSlots
+  readonly #views: JobViews
+  readonly #outcomes: OutcomeWriter
+  readonly #watched = new Set<JobSlot>()
+  readonly #untold = new Map<JobSlot, { event: number; data: object }>()
+  #nextPositionsUs = Infinity
+
+  constructor(jobs: JobSlots, views: JobViews, outcomes: OutcomeWriter) {
+    this.#jobs = jobs
+    this.#views = views
+    this.#outcomes = outcomes
+  }
+
+  get count(): number {
+    return this.#watched.size
+  }
+
+  /** Follows a job from now on; false when WATCHED_JOBS_MAX are followed already. */
+  watch(slot: JobSlot, nowUs: Micros): boolean {
+    if (this.#watched.has(slot)) return true
+    if (this.#watched.size >= WATCHED_JOBS_MAX) return false
+    this.#watched.add(slot)
+    this.#jobs.setFlag(slot, JOB_WATCHED, true)
+    if (this.#nextPositionsUs === Infinity) {
+      this.#nextPositionsUs = nowUs + msToUs(POSITION_EVERY_MS)
+    }
+    return true
+  }
+
+  /** Nobody follows the job any longer. */
+  unwatch(slot: JobSlot): void {
+    this.#untold.delete(slot)
+    if (!this.#watched.delete(slot)) return
+    this.#jobs.setFlag(slot, JOB_WATCHED, false)
+    if (this.#watched.size === 0) this.#nextPositionsUs = Infinity
+  }
+
+  dispatching(slot: JobSlot): void {
+    if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
+    this.#tell(slot, EVENT_DISPATCHING, { attempt: this.#jobs.attempts(slot) })
+  }
+
+  /** @param responseStatus 0 when there was no response. */
+  retrying(slot: JobSlot, delayMs: number, reason: string, responseStatus: number): void {
+    if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
+    const data = { attempt: this.#jobs.attempts(slot), retry_in_ms: Math.round(delayMs), reason }
+    this.#tell(slot, EVENT_RETRYING,
+      responseStatus === 0 ? data : { ...data, response_status: responseStatus })
+  }
+
+  /** The job is finished and its result stored; whoever follows is told and followed no more. */
+  finished(slot: JobSlot): void {
+    if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
+    const event = TERMINAL_EVENTS.get(this.#jobs.state(slot)) ?? EVENT_FAILED
+    this.#tell(slot, event, this.#views.result(slot) ?? {})
+    if (!this.#untold.has(slot)) this.unwatch(slot)
+  }
+
+  /** Tells positions every two seconds, and what the ring had no room for. */
+  advance(nowUs: Micros): void {
+    this.#tellUntold()
+    if (nowUs < this.#nextPositionsUs) return
+    this.#nextPositionsUs = nowUs + msToUs(POSITION_EVERY_MS)
+    for (const slot of this.#watched) {
+      if (this.#jobs.state(slot) !== JOB_QUEUED || this.#untold.has(slot)) continue
+      this.#tell(slot, EVENT_POSITION, { position: this.#views.position(slot) })
+    }
+  }
+
+  nextUs(): Micros {
+    return this.#nextPositionsUs as Micros
+  }
+
+  #tell(slot: JobSlot, event: number, data: object): void {
+    if (this.#untold.size === 0 && this.#outcomes.event(slot, event, data)) return
+    this.#untold.set(slot, { event, data })
+  }
+
+  #tellUntold(): void {
+    for (const [slot, { event, data }] of this.#untold) {
+      if (!this.#outcomes.event(slot, event, data)) return
+      this.#untold.delete(slot)
+      if (event >= EVENT_COMPLETED) this.unwatch(slot)
+    }
+  }
+}
+
+const TERMINAL_EVENTS: ReadonlyMap<number, number> = new Map([
+  [JOB_COMPLETED, EVENT_COMPLETED], [JOB_FAILED, EVENT_FAILED],
+  [JOB_CANCELLED, EVENT_CANCELLED],
+])

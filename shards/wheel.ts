@@ -1,0 +1,284 @@
+// A timing wheel: which items are due, without looking at the others.
+// Thread: shard. Memory: writes `next`, `prev`, `dueUs` of the items in it; derived, rebuilt by
+// scheduling again. List ends and bitmaps are private.
+// Never: reads a clock, sets a timer, allocates, or counts ticks: a jump of hours costs no more
+// than the items that it passes.
+// Source: hashed hierarchical timing wheels, Varghese and Lauck 1987.
+//
+//   near: 1,024 lists of one tick (1 ms) each: the rest of the present window
+//   far:  1,024 lists of one window (1,024 ms) each; when time enters a window, its list is dealt
+//         out to the near lists. Beyond 17 minutes an item waits in the farthest window's list.
+//
+// An item goes to a near list only if its tick is in the present window, so that those of one
+// tick leave in the order in which they came. (Not so across the 17 minutes' horizon.)
+
+import { assert } from './assert.ts'
+import type { WheelViews } from './layout.ts'
+import { type Micros, NONE } from './units.ts'
+
+const TICK_US = 1000
+const WINDOW_TICKS = 1024
+const WINDOWS = 1024
+
+// Lists: near ones, far ones, what is due now, and what came due while items were being fired.
+const FAR = WINDOW_TICKS
+const READY = FAR + WINDOWS
+const ARRIVED = READY + 1
+const LISTS = ARRIVED + 1
+/** Where a link holds no item but an end of a list: this plus the list's number. */
+const LIST_BASE = 0xfffff000
+
+/** The first tick at which an item may fire: 1 us → 1, 1000 us → 1, 1001 us → 2. */
+const tickOf = (dueUs: number): number => Math.ceil(dueUs / TICK_US)
+const windowOf = (tick: number): number => Math.floor(tick / WINDOW_TICKS)
+/** A window's far list, 0 … 1023. */
+const placeOf = (window: number): number => window - Math.floor(window / WINDOWS) * WINDOWS
+
+/**
+ * Items by the time when they are due. The owner knows which items are in it: scheduling one
+ * twice or cancelling an absent one damages the lists (MemberWheel keeps that knowledge itself).
+ *
+ * An item fires at the first advance, begun after it was scheduled, that has
+ * floor(nowUs / 1000) ≥ ceil(dueUs / 1000): never early, and less than 1 ms late.
+ */
+export class Wheel {
+  readonly #next: Uint32Array
+  readonly #prev: Uint32Array
+  readonly #dueUs: Float64Array
+  readonly #first = new Uint32Array(LISTS)
+  readonly #last = new Uint32Array(LISTS)
+  readonly #nearFilled = new Bitmap()
+  readonly #farFilled = new Bitmap()
+  /** All ticks up to this one are in READY. */
+  #tick: number
+  #window: number
+  #size = 0
+  #advancing = false
+
+  /** An empty wheel; what the views hold is ignored. */
+  constructor(views: WheelViews, nowUs: Micros) {
+    assert(views.next.length < LIST_BASE, 'too many items for a wheel')
+    this.#next = views.next
+    this.#prev = views.prev
+    this.#dueUs = views.dueUs
+    this.#tick = Math.floor(nowUs / TICK_US)
+    this.#window = windowOf(this.#tick)
+    for (let list = 0; list < LISTS; list++) this.#makeEmpty(list)
+  }
+
+  /** Items in the wheel, those that are due and have not been fired included. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Puts in an item that is not in the wheel; a time that has passed is due at once. */
+  schedule(item: number, atUs: Micros): void {
+    assert(item < this.#next.length, 'no such wheel item')
+    assert(atUs < Infinity, 'an item without a time does not belong in the wheel')
+    this.#dueUs[item] = atUs
+    this.#size++
+    this.#place(item)
+  }
+
+  /** Takes out an item that is in the wheel. */
+  cancel(item: number): void {
+    const next = this.#next[item] as number
+    const prev = this.#prev[item] as number
+    const nextPrev = next < LIST_BASE ? this.#prev[next] : this.#last[next - LIST_BASE]
+    const prevNext = prev < LIST_BASE ? this.#next[prev] : this.#first[prev - LIST_BASE]
+    assert(nextPrev === item && prevNext === item, 'the item is not in the wheel')
+    this.#join(prev, next)
+    // Only an item that was alone in its list has the list on both sides.
+    if (prev === next) this.#unmark(prev - LIST_BASE)
+    this.#size--
+  }
+
+  /**
+   * Moves time to `nowUs` (never back) and calls `due` for at most `itemsMax` items, which are
+   * out of the wheel by then; the rest stay due. `due` may schedule and cancel any item, its own
+   * included; what it schedules for a time that has passed fires at the next advance.
+   * @returns the number fired.
+   */
+  advance(nowUs: Micros, due: (item: number) => void, itemsMax: number): number {
+    assert(!this.#advancing, 'advance called from within advance')
+    this.#spliceToReady(ARRIVED)
+    this.#collect(Math.max(this.#tick, Math.floor(nowUs / TICK_US)))
+    this.#advancing = true
+    let fired = 0
+    while (fired < itemsMax) {
+      const item = this.#first[READY] as number
+      if (item >= LIST_BASE) break
+      this.cancel(item)
+      fired++
+      due(item)
+    }
+    this.#advancing = false
+    return fired
+  }
+
+  /**
+   * When advance has something to do: an item to fire, or a window to deal out (which happens
+   * at most once in 1.024 s). In the past when items are due; Infinity when the wheel is empty.
+   */
+  nextUs(): Micros {
+    if (this.#size === 0) return Infinity as Micros
+    const isDue = (this.#first[READY] as number) < LIST_BASE ||
+      (this.#first[ARRIVED] as number) < LIST_BASE
+    if (isDue) return (this.#tick * TICK_US) as Micros
+    const windowStart = this.#window * WINDOW_TICKS
+    const near = this.#nearFilled.atOrAfter(0)
+    if (near !== NONE) return ((windowStart + near) * TICK_US) as Micros
+    return (this.#nextFilledWindow() * WINDOW_TICKS * TICK_US) as Micros
+  }
+
+  /** Puts every item of a tick up to `target` into READY, in the order of their ticks. */
+  #collect(target: number): void {
+    const targetWindow = windowOf(target)
+    while (this.#window < targetWindow) {
+      this.#collectNear(WINDOW_TICKS - 1)
+      this.#window = Math.min(targetWindow, this.#nextFilledWindow())
+      this.#tick = this.#window * WINDOW_TICKS - 1
+      this.#deal(FAR + placeOf(this.#window))
+    }
+    this.#collectNear(target - targetWindow * WINDOW_TICKS)
+    this.#tick = target
+  }
+
+  /** Puts the near lists 0 … `lastPlace` into READY. */
+  #collectNear(lastPlace: number): void {
+    let place = this.#nearFilled.atOrAfter(0)
+    while (place <= lastPlace) {
+      this.#spliceToReady(place)
+      place = this.#nearFilled.atOrAfter(0)
+    }
+  }
+
+  /** The next window after the present one whose far list holds items; Infinity if none does. */
+  #nextFilledWindow(): number {
+    const here = placeOf(this.#window)
+    let place = this.#farFilled.atOrAfter(here + 1)
+    if (place === NONE) place = this.#farFilled.atOrAfter(0)
+    if (place === NONE) return Infinity
+    return this.#window + (place > here ? place - here : place - here + WINDOWS)
+  }
+
+  /** Deals a far list out: to the near lists, and what waits beyond the horizon to far ones. */
+  #deal(list: number): void {
+    let item = this.#first[list] as number
+    this.#makeEmpty(list)
+    this.#unmark(list)
+    while (item < LIST_BASE) {
+      const following = this.#next[item] as number
+      this.#place(item)
+      item = following
+    }
+  }
+
+  #place(item: number): void {
+    const tick = tickOf(this.#dueUs[item] as number)
+    if (tick <= this.#tick) return this.#append(ARRIVED, item)
+    const ahead = windowOf(tick) - this.#window
+    if (ahead === 0) {
+      const place = tick - this.#window * WINDOW_TICKS
+      this.#nearFilled.set(place)
+      this.#append(place, item)
+    } else {
+      const place = placeOf(this.#window + Math.min(ahead, WINDOWS - 1))
+      this.#farFilled.set(place)
+      this.#append(FAR + place, item)
+    }
+  }
+
+  #append(list: number, item: number): void {
+    this.#join(this.#last[list] as number, item)
+    this.#join(item, LIST_BASE + list)
+  }
+
+  /** Moves a whole list to the end of READY, in O(1). */
+  #spliceToReady(list: number): void {
+    const first = this.#first[list] as number
+    if (first >= LIST_BASE) return
+    const last = this.#last[list] as number
+    this.#join(this.#last[READY] as number, first)
+    this.#join(last, LIST_BASE + READY)
+    this.#makeEmpty(list)
+    this.#unmark(list)
+  }
+
+  /** Makes `right` follow `left`; either may be an end of a list. */
+  #join(left: number, right: number): void {
+    if (left < LIST_BASE) this.#next[left] = right
+    else this.#first[left - LIST_BASE] = right
+    if (right < LIST_BASE) this.#prev[right] = left
+    else this.#last[right - LIST_BASE] = left
+  }
+
+  #makeEmpty(list: number): void {
+    this.#first[list] = LIST_BASE + list
+    this.#last[list] = LIST_BASE + list
+  }
+
+  #unmark(list: number): void {
+    if (list < FAR) this.#nearFilled.clear(list)
+    else if (list < READY) this.#farFilled.clear(list - FAR)
+  }
+}
+
+/** A wheel that knows which items are in it. Memory: a private byte for each item. */
+export class MemberWheel extends Wheel {
+  readonly #members: Uint8Array
+
+  constructor(views: WheelViews, nowUs: Micros) {
+    super(views, nowUs)
+    this.#members = new Uint8Array(views.next.length)
+  }
+
+  /** Whether the item is in the wheel, due ones included; false from its firing on. */
+  has(item: number): boolean {
+    return this.#members[item] === 1
+  }
+
+  override schedule(item: number, atUs: Micros): void {
+    assert(!this.has(item), 'the item is in the wheel already')
+    super.schedule(item, atUs)
+    this.#members[item] = 1
+  }
+
+  /** Takes out an item that is in the wheel; advance, too, takes out by this. */
+  override cancel(item: number): void {
+    assert(this.has(item), 'the item is not in the wheel')
+    super.cancel(item)
+    this.#members[item] = 0
+  }
+
+  /** Schedules the item for `atUs` and no other time, whether it is in the wheel or not. */
+  reschedule(item: number, atUs: Micros): void {
+    if (this.has(item)) this.cancel(item)
+    this.schedule(item, atUs)
+  }
+}
+
+/** 1,024 bits, and the first that is set. */
+class Bitmap {
+  readonly #words = new Int32Array(32)
+
+  set(bit: number): void {
+    this.#words[bit >>> 5] = (this.#words[bit >>> 5] as number) | (1 << (bit & 31))
+  }
+
+  clear(bit: number): void {
+    this.#words[bit >>> 5] = (this.#words[bit >>> 5] as number) & ~(1 << (bit & 31))
+  }
+
+  /** The first set bit at or after `bit` (0 … 1024), or NONE. */
+  atOrAfter(bit: number): number {
+    let word = bit >>> 5
+    if (word === 32) return NONE
+    let bits = (this.#words[word] as number) & (-1 << (bit & 31))
+    while (bits === 0) {
+      if (++word === 32) return NONE
+      bits = this.#words[word] as number
+    }
+    return word * 32 + 31 - Math.clz32(bits & -bits)
+  }
+}

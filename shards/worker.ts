@@ -1,0 +1,135 @@
+// A shard's thread: the loop around its engine, and the only place in it that sleeps.
+// Thread: shard. Memory: attaches to what the task names.
+// Never: decides anything about jobs. It turns the engine when the bell rings, when something is
+// due, and after responses; it sleeps on bell and timer together in between.
+// A pending wait on the bell does not keep a thread alive, so a slow poll does; it also bounds
+// what a lost ring could cost.
+
+import type { MessagePort } from 'node:worker_threads'
+import { SystemClock } from './clock.ts'
+import { unreachable } from './assert.ts'
+import type { ShardControl, ShardReport, ShardTask } from './contract.ts'
+import { Sleeper } from './doorbell.ts'
+import { Engine } from './engine.ts'
+import { type ShardViews, attachShard, attachShared } from './layout.ts'
+import { POLL_EVERY_MS } from './limits.ts'
+import { Prng } from './prng.ts'
+import type { Micros } from './units.ts'
+import { UndiciTransport } from './undici-transport.ts'
+
+/** Runs one shard until it is told to stop; resolves with what it leaves behind. */
+export default async function runShard(task: ShardTask): Promise<{ queued: number }> {
+  return await new ShardLoop(task).done
+}
+
+class ShardLoop {
+  readonly done: Promise<{ queued: number }>
+  readonly #clock: SystemClock
+  readonly #engine: Engine
+  readonly #sleeper: Sleeper
+  readonly #transport: UndiciTransport
+  readonly #port: MessagePort
+  readonly #poll: NodeJS.Timeout
+  #resolve: (left: { queued: number }) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
+  #turnWanted = false
+  #stopping = false
+  #over = false
+
+  constructor(task: ShardTask) {
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    this.#clock = new SystemClock(task.wallOffsetUs)
+    this.#port = task.port
+    this.#transport = new UndiciTransport({
+      connectionsPerOriginMax: task.settings.connectionsPerOriginMax,
+      responseBytesMax: task.settings.responseBytesMax,
+      extraCaPem: task.settings.extraCaPem,
+    })
+    const shards = task.shardBuffers.map((buffer) => attachShard(buffer, task.limits))
+    this.#sleeper = new Sleeper((shards[task.shard] as ShardViews).bell)
+    this.#engine = new Engine({
+      shard: task.shard, shared: attachShared(task.shared, task.limits), shards,
+      settings: task.settings, clock: this.#clock, prng: new Prng(task.seed),
+      transport: this.#transport, wantTurn: () => this.#wantTurn(),
+      broken: (error) => this.#fail(error),
+    })
+    this.#port.on('message', (message: ShardControl) => this.#control(message))
+    this.#poll = setInterval(() => this.#wantTurn(), POLL_EVERY_MS)
+    this.#report({ kind: 'ready' })
+    this.#wantTurn()
+  }
+
+  /** One turn after what the event loop holds now, however often it is asked for. */
+  #wantTurn(): void {
+    if (this.#turnWanted || this.#over) return
+    this.#turnWanted = true
+    this.#sleeper.awake()
+    setImmediate(() => this.#turn())
+  }
+
+  #turn(): void {
+    if (this.#over) return
+    this.#turnWanted = false
+    try {
+      const nextUs = this.#engine.turn()
+      if (this.#stopping && this.#engine.isIdle) return this.#end()
+      this.#sleepUntil(nextUs)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #sleepUntil(nextUs: Micros): void {
+    const wake = (): void => this.#wantTurn()
+    if (nextUs <= this.#clock.nowUs()) return this.#wantTurn()
+    this.#clock.wakeAt(nextUs, wake)
+    if (!this.#sleeper.sleep(() => this.#engine.hasWork(), wake)) this.#wantTurn()
+  }
+
+  #control(message: ShardControl): void {
+    switch (message.kind) {
+      case 'stop':
+        this.#stopping = true
+        this.#engine.stop()
+        return this.#wantTurn()
+      case 'abort':
+        return this.#end()
+      default:
+        unreachable(message)
+    }
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    const queued = this.#engine.unfinished
+    this.#quiet()
+    this.#transport.close().then(() => {
+      this.#report({ kind: 'stopped', queued })
+      this.#port.close()
+      this.#resolve({ queued })
+    }, (error: unknown) => this.#reject(error))
+  }
+
+  /** A failed assertion or any other surprise ends the thread; the supervisor decides. */
+  #fail(error: unknown): void {
+    if (this.#over) return
+    this.#over = true
+    this.#quiet()
+    this.#port.close()
+    this.#reject(error)
+  }
+
+  #quiet(): void {
+    clearInterval(this.#poll)
+    this.#clock.wakeAt(Infinity as Micros, () => {})
+    this.#sleeper.awake()
+  }
+
+  #report(report: ShardReport): void {
+    this.#port.postMessage(report)
+  }
+}

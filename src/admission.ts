@@ -1,0 +1,61 @@
+// What was let in and what was not, and how long a refused caller is asked to wait.
+
+import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../shards/limits.ts'
+
+/** What a 429 names as `limit_reason`. */
+export type LimitReason = 'memory' | 'jobs' | 'ingress' | 'upstreams'
+
+/** Counts since the start. */
+export interface AdmissionCounts {
+  accepted: number
+  duplicates: number
+  /** Bodies that were no valid job: 400, 413 and 415. */
+  invalid: number
+  /** 503: draining, a shard down, or too much under way. */
+  unavailable: number
+  refused: Record<LimitReason, number>
+}
+
+/**
+ * Seconds to wait after so many refusals in a row: 1 → 5, 2 → 10, 3 → 20, 4 → 40, 5 → 60, 6 → 60.
+ */
+export const retryAfterSeconds = (consecutive: number): number =>
+  Math.min(RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN * 2 ** Math.min(consecutive - 1, 30))
+
+/** The counts, and the refusals in a row of each shard. */
+export class Admission {
+  readonly counts: AdmissionCounts = {
+    accepted: 0, duplicates: 0, invalid: 0, unavailable: 0,
+    refused: { memory: 0, jobs: 0, ingress: 0, upstreams: 0 },
+  }
+  readonly #consecutive: Uint32Array
+
+  constructor(shards: number) {
+    this.#consecutive = new Uint32Array(shards)
+  }
+
+  accepted(shard: number): void {
+    this.counts.accepted++
+    this.#consecutive[shard] = 0
+  }
+
+  duplicate(): void {
+    this.counts.duplicates++
+  }
+
+  /** Counts a 429; returns its Retry-After in seconds. */
+  refused(shard: number, reason: LimitReason): number {
+    this.counts.refused[reason]++
+    const consecutive = (this.#consecutive[shard] as number) + 1
+    this.#consecutive[shard] = consecutive
+    return retryAfterSeconds(consecutive)
+  }
+
+  invalid(): void {
+    this.counts.invalid++
+  }
+
+  unavailable(): void {
+    this.counts.unavailable++
+  }
+}

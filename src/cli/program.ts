@@ -1,0 +1,114 @@
+// The command line: commands, flags and help texts, all flags from the table of settings. Exit
+// codes: 0 done, 1 failed while running, 2 wrong usage or configuration.
+
+import { Command, CommanderError, Option } from 'commander'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { readMachine } from '../config/machine.ts'
+import { type Outcome, formatProblems } from '../config/problem.ts'
+import {
+  CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES, type Setting, type SettingName,
+} from '../config/settings.ts'
+import { VERSION } from '../version.ts'
+import { configJson, configTable } from './config-report.ts'
+
+/** What the program reads and writes besides its arguments. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  readonly stdout: (text: string) => void
+  readonly stderr: (text: string) => void
+}
+
+export const EXIT_OK = 0
+export const EXIT_FAILED = 1
+export const EXIT_USAGE = 2
+
+/** Runs one command line, without the program's own name; resolves with the exit code. */
+export async function runProgram(
+  args: readonly string[], surroundings: Surroundings,
+): Promise<number> {
+  let exitCode = EXIT_OK
+  const program = buildProgram(surroundings, (code) => {
+    exitCode = code
+  })
+  try {
+    if (args.length === 0) program.outputHelp()
+    else await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return Promise.reject(error)
+    return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE
+  }
+  return exitCode
+}
+
+function buildProgram(surroundings: Surroundings, exit: (code: number) => void): Command {
+  const { stdout, stderr } = surroundings
+  const program = new Command('sluice')
+    .description('A queue that sends HTTP requests at the pace the receiving API asks for.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .configureOutput({ writeOut: stdout, writeErr: stderr })
+    .exitOverride()
+    .showHelpAfterError('Try --help.')
+
+  withSettings(program.command('serve'))
+    .description('run the server')
+    .action(async (_options, command: Command) => {
+      const loaded = load(command, surroundings)
+      if (!loaded.ok) return exit(refuse(loaded, stderr))
+      // Only the server needs the native parts; help and config work where they do not.
+      const { serve } = await import('../serve.ts')
+      return exit(await serve(loaded.value, surroundings))
+    })
+
+  withSettings(program.command('config'))
+    .description('print the effective configuration and where each value comes from')
+    .option('--json', 'print it as JSON')
+    .action((options: { json?: boolean }, command: Command) => {
+      const loaded = load(command, surroundings)
+      if (!loaded.ok) return exit(refuse(loaded, stderr))
+      stdout(options.json === true ? configJson(loaded.value) : configTable(loaded.value))
+    })
+  return program
+}
+
+function refuse(outcome: Outcome<unknown> & { ok: false }, stderr: (text: string) => void): number {
+  stderr(formatProblems(outcome.problems))
+  return EXIT_USAGE
+}
+
+function withSettings(command: Command): Command {
+  command.addOption(new Option('--config <file>', 'the configuration file ' +
+    `(env ${CONFIG_FILE_ENV}; default ./${CONFIG_FILE_DEFAULT} if it is there)`))
+  for (const [, setting] of SETTING_ENTRIES) {
+    const { argument } = setting.kind
+    const flag = argument === '' ? `--${setting.flag}` : `--${setting.flag} ${argument}`
+    command.addOption(new Option(flag, describe(setting)))
+    if (argument === '') command.addOption(new Option(`--no-${setting.flag}`).hideHelp())
+  }
+  return command
+}
+
+function describe(setting: Setting): string {
+  const fallback = setting.fallbackText ?? showDefault(setting)
+  return `${setting.description} (env ${setting.env}; default ${fallback})`
+}
+
+/** Only for defaults that do not depend on the machine; the others have a text of their own. */
+function showDefault(setting: Setting): string {
+  return setting.kind.format(setting.fallback({ cores: 1, memoryBytes: 0 }))
+}
+
+function load(command: Command, { env, cwd }: Surroundings): Outcome<LoadedConfig> {
+  const given = command.opts<Record<string, string | boolean | undefined>>()
+  const flags: Partial<Record<SettingName, string>> = {}
+  for (const [name, setting] of SETTING_ENTRIES) {
+    const value = given[new Option(`--${setting.flag}`).attributeName()]
+    if (value !== undefined) flags[name] = String(value)
+  }
+  const configFile = given['config']
+  return loadConfig({
+    flags, env, cwd, machine: readMachine(),
+    ...(typeof configFile === 'string' ? { configFile } : {}),
+  })
+}

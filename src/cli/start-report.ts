@@ -1,0 +1,53 @@
+// What the server says on standard output once it listens: for people, but for the line
+// `listening on http://HOST:PORT`, which scripts may wait for.
+
+import { formatBytes } from '../config/quantities.ts'
+import {
+  type Limits, UPSTREAM_RECORD_BYTES, plannedBytes, shardParts,
+} from '../../shards/limits.ts'
+import { VERSION } from '../version.ts'
+
+/** What the report tells. */
+export interface StartFacts {
+  readonly limits: Limits
+  readonly touched: boolean
+  readonly configFile: string | undefined
+  readonly host: string
+  readonly port: number
+}
+
+const LABEL_WIDTH = 12
+const SIZE_WIDTH = 11
+
+/** The address as a URL; an IPv6 host gets its brackets. */
+function listenUrl(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/** The whole report, with a line break at its end. */
+export function startReport(facts: StartFacts): string {
+  const { limits } = facts
+  const lines = [
+    `sluice ${VERSION}`,
+    row('config', facts.configFile ?? 'no file'),
+    row('shards', String(limits.shards)),
+    row('jobs', `at most ${(limits.jobsMax * limits.shards).toLocaleString('en-US')}`),
+    row('memory', `${formatBytes(plannedBytes(limits))} of ${formatBytes(limits.memoryBytes)}` +
+      (facts.touched ? ', all of it touched' : ', taken as it fills')),
+    ...memorySum(limits),
+    `listening on ${listenUrl(facts.host, facts.port)}`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** The parts that add up to the planned bytes, each for all shards together. */
+function memorySum(limits: Limits): readonly string[] {
+  const ofShards = shardParts(limits).map(([name, bytes]) => [name, bytes * limits.shards] as const)
+  const table = ['upstream table', limits.upstreamsMax * UPSTREAM_RECORD_BYTES] as const
+  const parts = [...ofShards, table]
+  const width = Math.max(...parts.map(([name]) => name.length))
+  return parts.map(([name, bytes]) =>
+    row('', `${name.padEnd(width)}${formatBytes(bytes).padStart(SIZE_WIDTH)}`))
+}
+
+const row = (label: string, text: string): string => `${label.padEnd(LABEL_WIDTH)}${text}`

@@ -1,0 +1,103 @@
+// The configuration file: where it is looked for, what it may hold at the top, and which of its
+// keys no setting has.
+
+import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { type Environment, readVariable } from './environment.ts'
+import { type Outcome, type Problem, showGiven, unknownText } from './problem.ts'
+import { CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES } from './settings.ts'
+import { type YamlSource, parseYaml } from './yaml-source.ts'
+
+/** Where to look for the file. */
+export interface FilePlace {
+  /** The argument of --config. */
+  readonly configFile?: string
+  readonly env: Environment
+  readonly cwd: string
+}
+
+/** A file that could be read. */
+export interface ConfigFile {
+  /** As it was named. */
+  readonly name: string
+  readonly root: Readonly<Record<string, unknown>>
+  readonly source: YamlSource
+}
+
+/** The named file, or sluice.yaml where it exists; undefined where there is none to read. */
+export function readConfigFile(place: FilePlace): Outcome<ConfigFile | undefined> {
+  const named = place.configFile ?? readVariable(place.env, CONFIG_FILE_ENV)
+  const name = named ?? CONFIG_FILE_DEFAULT
+  const key = place.configFile !== undefined ? '--config' : CONFIG_FILE_ENV
+  const source = place.configFile !== undefined ? 'flag' : 'environment'
+  const file = path.resolve(place.cwd, name)
+  if (named === undefined && !existsSync(file)) return { ok: true, value: undefined }
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    const problem = named === undefined ? { key: '', source: `file ${name}` } : { key, source }
+    const expected = `a file that can be read (${(error as Error).message})`
+    return { ok: false, problems: [{ ...problem, given: showGiven(name), expected }] }
+  }
+  const yaml = parseYaml(text)
+  if (!yaml.ok) {
+    const problems = yaml.faults.map(({ line, message }) =>
+      ({ key: '', source: `file ${name}:${line}`, expected: message }))
+    return { ok: false, problems }
+  }
+  const root = yaml.source.value ?? {}
+  if (!isMap(root)) {
+    const expected = 'a map of settings'
+    return { ok: false, problems: [{ key: '', source: `file ${name}:1`, given: showGiven(root),
+      expected }] }
+  }
+  return { ok: true, value: { name, root, source: yaml.source } }
+}
+
+/** Whether a value is a YAML map. */
+const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The value at a path of keys, own keys only. */
+export function lookUp(
+  root: unknown, keys: readonly string[],
+): { found: boolean; value?: unknown } {
+  let value = root
+  for (const key of keys) {
+    if (!isMap(value) || !Object.hasOwn(value, key)) return { found: false }
+    value = value[key]
+  }
+  return { found: true, value }
+}
+
+/** Keys that no setting has, at the top and inside the groups `defaults` and `webhooks`. */
+export function unknownKeys(file: ConfigFile): readonly Problem[] {
+  const keys = SETTING_ENTRIES.map(([, setting]) => setting.key)
+  const groups = new Set(keys.filter((key) => key.includes('.')).map((key) => key.split('.')[0]))
+  const problems: Problem[] = []
+  const report = (keyPath: readonly string[], problem: { given?: string; expected: string }) =>
+    problems.push({
+      key: keyPath.join('.'), source: `file ${file.name}:${file.source.lineOf(keyPath)}`,
+      ...problem,
+    })
+  for (const [key, value] of Object.entries(file.root)) {
+    if (!groups.has(key)) {
+      // A key with a dot in it is known only as a group and what is in the group.
+      if (key.includes('.') || !keys.includes(key)) {
+        report([key], { expected: unknownText(key, keys) })
+      }
+      continue
+    }
+    if (value === null) continue
+    if (!isMap(value)) {
+      report([key], { given: showGiven(value), expected: `a map such as ${key}: {rps: 5}` })
+      continue
+    }
+    for (const inner of Object.keys(value)) {
+      const full = `${key}.${inner}`
+      if (!keys.includes(full)) report([key, inner], { expected: unknownText(full, keys) })
+    }
+  }
+  return problems
+}

@@ -1,0 +1,68 @@
+// From the user's configuration to what the engine and the front door are given: plain data and one
+// lookup. The only place that knows both vocabularies.
+
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { ShardSettings, UpstreamSettings } from '../../shards/contract.ts'
+import type { MemorySettings } from '../../shards/limits.ts'
+import { USER_AGENT } from '../version.ts'
+import { type Outcome, showGiven } from './problem.ts'
+import { type Config, SETTINGS } from './settings.ts'
+import { type UpstreamDefaults, settingsOf } from './upstream-table.ts'
+
+/** What planMemory is asked with. */
+export function memorySettings(config: Config): MemorySettings {
+  const { memoryBytes, shards, bodyBytesMax, responseBytesMax } = config
+  return { memoryBytes, shards, bodyBytesMax, responseBytesMax }
+}
+
+/** What every shard is told; `extraCaPem` comes from readExtraCa. */
+export function shardSettings(config: Config, extraCaPem: string): ShardSettings {
+  return {
+    completedTtlMs: config.completedTtlMs,
+    failedTtlMs: config.failedTtlMs,
+    responseBytesMax: config.responseBytesMax,
+    connectionsPerOriginMax: config.connectionsPerOriginMax,
+    webhookTimeoutMs: config.webhookTimeoutMs,
+    extraCaPem,
+    userAgent: USER_AGENT,
+  }
+}
+
+/** What an origin starts with, as a target of jobs or as a receiver of webhooks. */
+export type UpstreamResolver =
+  (origin: string, role: 'upstream' | 'receiver') => UpstreamSettings
+
+/** The lookup through both tables and their defaults. */
+export function upstreamResolver(config: Config): UpstreamResolver {
+  const upstreams: UpstreamDefaults = {
+    rps: config.defaultRps, maxConcurrent: config.defaultMaxConcurrent,
+    accountQueue: config.defaultAccountQueue, timeoutMs: config.defaultTimeoutMs,
+  }
+  const receivers: UpstreamDefaults = {
+    rps: config.webhookRps, maxConcurrent: config.webhookMaxConcurrent,
+    accountQueue: false, timeoutMs: config.webhookTimeoutMs,
+  }
+  return (origin, role) => role === 'upstream'
+    ? settingsOf(origin, config.upstreams, upstreams)
+    : settingsOf(origin, config.webhookReceivers, receivers)
+}
+
+/** The certificates of --ca-file as PEM text; empty where none is named. */
+export function readExtraCa(
+  config: Config, origin: string, cwd: string,
+): Outcome<string> {
+  if (config.caFile === '') return { ok: true, value: '' }
+  const refuse = (expected: string): Outcome<string> => ({
+    ok: false,
+    problems: [{ key: SETTINGS.caFile.key, source: origin, given: showGiven(config.caFile),
+      expected }],
+  })
+  try {
+    const pem = readFileSync(path.resolve(cwd, config.caFile), 'utf8')
+    if (pem.includes('-----BEGIN CERTIFICATE-----')) return { ok: true, value: pem }
+    return refuse(`${SETTINGS.caFile.kind.expected}; there is no certificate in it`)
+  } catch (error) {
+    return refuse(`${SETTINGS.caFile.kind.expected} (${(error as Error).message})`)
+  }
+}

@@ -1,0 +1,36 @@
+// Which variables of the environment are settings: those that are none of ours are told, but for
+// the ones that Kubernetes invents for a Service that is named sluice.
+
+import { type Problem, unknownText } from './problem.ts'
+import { CONFIG_FILE_ENV, SETTING_ENTRIES } from './settings.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** The variable's value; undefined where it is unset, empty, or Kubernetes' and not ours. */
+export function readVariable(env: Environment, name: string): string | undefined {
+  const value = env[name]
+  return value === undefined || value === '' || isServiceLink(name, value) ? undefined : value
+}
+
+/** Variables that begin with SLUICE_ and mean nothing. */
+export function unknownVariables(env: Environment): readonly Problem[] {
+  const known = SETTING_ENTRIES.map(([, setting]) => setting.env)
+  return Object.entries(env)
+    .filter(([name, value]) => name.startsWith('SLUICE_') && !known.includes(name) &&
+      !OTHER_VARIABLES.has(name) && !isServiceLink(name, value ?? ''))
+    .map(([name]) => ({ key: name, source: 'environment', expected: unknownText(name, known) }))
+}
+
+/** Read by tests and assertions, not settings. */
+const OTHER_VARIABLES: ReadonlySet<string> =
+  new Set([CONFIG_FILE_ENV, 'SLUICE_VERIFY', 'SLUICE_SEED'])
+
+/**
+ * Kubernetes sets such variables in every container for a Service that is named sluice:
+ * SLUICE_SERVICE_HOST, SLUICE_PORT_4000_TCP_ADDR, and SLUICE_PORT=tcp://10.0.0.1:4000.
+ */
+function isServiceLink(name: string, value: string): boolean {
+  return /_SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?$/.test(name) ||
+    /_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name) ||
+    (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value))
+}

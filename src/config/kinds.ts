@@ -1,0 +1,111 @@
+// The kinds of values that settings have: each is a zod schema that takes text (from a flag or the
+// environment) or a YAML value, with one sentence that says what is expected.
+
+import { z } from 'zod'
+import {
+  formatBytes, formatDurationMs, parseBytes, parseDecimal, parseDurationMs, parseSwitch,
+} from './quantities.ts'
+
+/** How the values of a setting are read, explained and shown. */
+export interface Kind<T> {
+  readonly schema: z.ZodType<T>
+  /** Completes "expected …". */
+  readonly expected: string
+  /** What stands for the value in a help text, `<size>`; empty for a switch that needs none. */
+  readonly argument: string
+  readonly format: (value: T) => string
+}
+
+/** Text is parsed; everything else is left for the schema behind to accept or refuse. */
+const fromText = (parse: (text: string) => unknown) => (given: unknown): unknown =>
+  typeof given === 'string' ? parse(given) : given
+
+function numberKind(
+  schema: z.ZodNumber, range: { min: number; max: number; expected: string; argument: string },
+  parse: (text: string) => number | undefined, format: (value: number) => string,
+): Kind<number> {
+  const { min, max, expected, argument } = range
+  const error = expected
+  return {
+    schema: z.preprocess(fromText(parse), schema.min(min, { error }).max(max, { error })),
+    expected, argument, format,
+  }
+}
+
+/** A whole number, both ends included. */
+export function wholeNumber(min: number, max: number): Kind<number> {
+  const expected = `a whole number from ${min} to ${max}`
+  return numberKind(z.int({ error: expected }), { min, max, expected, argument: '<number>' },
+    parseDecimal, String)
+}
+
+/** A decimal number, both ends included. */
+export function decimal(min: number, max: number): Kind<number> {
+  const expected = `a number from ${min} to ${max}`
+  return numberKind(z.number({ error: expected }), { min, max, expected, argument: '<number>' },
+    parseDecimal, String)
+}
+
+/** A size, kept in bytes. */
+export function size(min: number, max: number): Kind<number> {
+  const expected =
+    `a size such as 512MiB, 2GiB or 65536, from ${formatBytes(min)} to ${formatBytes(max)}`
+  return numberKind(z.int({ error: expected }), { min, max, expected, argument: '<size>' },
+    parseBytes, formatBytes)
+}
+
+/** A duration, kept in milliseconds; a bare number is refused, 0 excepted. */
+export function duration(minMs: number, maxMs: number): Kind<number> {
+  const expected = 'a duration such as 500ms, 30s or 5m, ' +
+    `from ${formatDurationMs(minMs)} to ${formatDurationMs(maxMs)}`
+  const kind = numberKind(z.int({ error: expected }),
+    { min: minMs, max: maxMs, expected, argument: '<duration>' }, parseDurationMs, formatDurationMs)
+  const textOrZero = (given: unknown): unknown =>
+    typeof given === 'number' && given !== 0 ? undefined : given
+  return { ...kind, schema: z.preprocess(textOrZero, kind.schema) }
+}
+
+/** Milliseconds: a bare number, or a duration with its unit. */
+export function milliseconds(min: number, max: number): Kind<number> {
+  const expected = `milliseconds, such as 30000 or 30s, from ${min} to ${max}`
+  const parse = (text: string): number | undefined => parseDecimal(text) ?? parseDurationMs(text)
+  return numberKind(z.int({ error: expected }), { min, max, expected, argument: '<ms>' },
+    parse, formatDurationMs)
+}
+
+/** On or off. With `bare`, the flag stands alone (`--touch`, `--no-touch`). */
+export function toggle(bare: boolean): Kind<boolean> {
+  const expected = 'on or off'
+  return {
+    schema: z.preprocess(fromText(parseSwitch), z.boolean({ error: expected })),
+    expected, argument: bare ? '' : '<on|off>', format: (value) => (value ? 'on' : 'off'),
+  }
+}
+
+/** One of a few words. */
+export function choice<const T extends readonly [string, ...string[]]>(
+  words: T, argument: string,
+): Kind<T[number]> {
+  const expected = `one of ${words.join(', ')}`
+  return {
+    schema: z.enum(words, { error: expected }) as unknown as z.ZodType<T[number]>,
+    expected, argument, format: String,
+  }
+}
+
+/** Text that is not empty and has no blank or control character in it. */
+export function word(expected: string, argument: string): Kind<string> {
+  return {
+    // oxlint-disable-next-line no-control-regex -- control characters are what is refused
+    schema: z.string({ error: expected }).regex(/^[^\x00-\x20\x7f]{1,255}$/, { error: expected }),
+    expected, argument, format: String,
+  }
+}
+
+/** The path of a file; empty for none. */
+export function path(expected: string): Kind<string> {
+  return {
+    schema: z.string({ error: expected }).max(4096, { error: expected }),
+    expected, argument: '<file>', format: (value) => (value === '' ? 'none' : value),
+  }
+}

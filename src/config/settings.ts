@@ -1,0 +1,127 @@
+// The one table of settings. Flags, environment variables, YAML keys, help texts, `sluice config`
+// and the type Config all come from it; a new setting is a new entry here.
+
+import type { z } from 'zod'
+import * as limits from '../../shards/limits.ts'
+import { KIB, MIB } from '../../shards/units.ts'
+import {
+  type Kind, choice, duration, path, size, toggle, wholeNumber, word,
+} from './kinds.ts'
+import type { Machine } from './machine.ts'
+import {
+  type UpstreamTable, accountQueueKind, concurrentKind, receiverTableKind, rpsKind, timeoutKind,
+  upstreamTableKind,
+} from './upstream-table.ts'
+
+/** One setting: where it may be given, what it takes, what it is when nobody gives it. */
+export interface Setting<T = unknown> {
+  /** Without the dashes. */
+  readonly flag: string
+  readonly env: string
+  /** The path in the YAML file, with dots. */
+  readonly key: string
+  readonly kind: Kind<T>
+  readonly fallback: (machine: Machine) => T
+  readonly description: string
+  /** How the default reads in a help text where its value depends on the machine. */
+  readonly fallbackText?: string
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+const PORT_MAX = 65_535
+const PORT_DEFAULT = 4000
+const GRACE_MS_DEFAULT = 30_000
+const MEMORY_BYTES_SETTING_MAX = 64 * 1024 ** 4
+
+/** An entry whose environment variable and YAML key follow from its flag. */
+function setting<T>(
+  flag: string, kind: Kind<T>, fallback: T | ((machine: Machine) => T), description: string,
+  other: { key?: string; fallbackText?: string } = {},
+): Setting<T> {
+  const snake = flag.replaceAll('-', '_')
+  return {
+    flag, kind, description,
+    env: `SLUICE_${snake.toUpperCase()}`,
+    key: other.key ?? snake,
+    fallback: typeof fallback === 'function' ? fallback as (machine: Machine) => T : () => fallback,
+    ...(other.fallbackText === undefined ? {} : { fallbackText: other.fallbackText }),
+  }
+}
+
+const kept = size(KIB, limits.BODY_LIMIT_BYTES_MAX)
+const ttl = duration(1000, 7 * DAY_MS)
+
+export const SETTINGS = {
+  host: setting('host', word('a host name or an IP address', '<address>'), '127.0.0.1',
+    'address to listen on; 0.0.0.0 for every IPv4 address of the machine'),
+  port: setting('port', wholeNumber(0, PORT_MAX), PORT_DEFAULT,
+    'port to listen on; 0 picks a free one'),
+  shards: setting('shards', wholeNumber(1, limits.SHARDS_MAX),
+    ({ cores }) => Math.min(limits.SHARDS_MAX, Math.max(1, cores - 1)),
+    'worker threads that hold and send jobs',
+    { fallbackText: 'processors minus one, at least 1' }),
+  memoryBytes: setting('memory', size(MIB, MEMORY_BYTES_SETTING_MAX),
+    ({ memoryBytes }) => Math.floor(memoryBytes / 2),
+    'memory for jobs and their indexes, all shards together',
+    { fallbackText: 'half of what the machine or container has' }),
+  touch: setting('touch', toggle(true), false,
+    'take all of that memory from the system at the start, not as it fills'),
+  bodyBytesMax: setting('body-limit', kept, limits.BODY_BYTES_MAX_DEFAULT,
+    'largest request body, and so the largest job'),
+  responseBytesMax: setting('response-limit', kept, limits.RESPONSE_BYTES_MAX_DEFAULT,
+    'how much of an upstream\'s response is kept; the rest is cut off'),
+  graceMs: setting('grace', duration(0, HOUR_MS), GRACE_MS_DEFAULT,
+    'how long a stop waits for requests that are in flight'),
+  completedTtlMs: setting('completed-ttl', ttl, limits.COMPLETED_TTL_MS_DEFAULT,
+    'how long the result of a completed job can be asked for'),
+  failedTtlMs: setting('failed-ttl', ttl, limits.FAILED_TTL_MS_DEFAULT,
+    'how long the result of a failed or cancelled job can be asked for'),
+  connectionsPerOriginMax: setting('connections', wholeNumber(1, limits.IN_FLIGHT_PER_SHARD_MAX),
+    limits.CONNECTIONS_PER_ORIGIN_MAX_DEFAULT,
+    'connections to one origin, per shard'),
+  caFile: setting('ca-file', path('the path of a file with PEM certificates'), '',
+    'certificate authorities to trust besides the built-in ones'),
+  logLevel: setting('log-level', choice(LOG_LEVELS, '<level>'), 'info',
+    `least severe lines that are logged: ${LOG_LEVELS.join(', ')}`),
+  defaultRps: setting('default-rps', rpsKind, limits.PACE_PER_SECOND_DEFAULT,
+    'requests per second to an upstream that has said nothing', { key: 'defaults.rps' }),
+  defaultMaxConcurrent: setting('default-max-concurrent', concurrentKind,
+    limits.CONCURRENT_DEFAULT,
+    'requests in flight to an upstream that has said nothing', { key: 'defaults.max_concurrent' }),
+  defaultAccountQueue: setting('default-account-queue', accountQueueKind, false,
+    'whether each account of an upstream has a pace of its own until the upstream says otherwise',
+    { key: 'defaults.account_queue' }),
+  defaultTimeoutMs: setting('default-timeout', timeoutKind, limits.ATTEMPT_TIMEOUT_MS_DEFAULT,
+    'how long one attempt may take, response included', { key: 'defaults.timeout_ms' }),
+  webhookRps: setting('webhook-rps', rpsKind, limits.WEBHOOK_PACE_PER_SECOND_DEFAULT,
+    'webhooks per second to one receiver', { key: 'webhooks.rps' }),
+  webhookMaxConcurrent: setting('webhook-max-concurrent', concurrentKind,
+    limits.WEBHOOK_CONCURRENT_DEFAULT,
+    'webhooks in flight to one receiver', { key: 'webhooks.max_concurrent' }),
+  webhookTimeoutMs: setting('webhook-timeout', timeoutKind, limits.WEBHOOK_TIMEOUT_MS_DEFAULT,
+    'how long the delivery of one webhook may take', { key: 'webhooks.timeout_ms' }),
+  upstreams: setting<UpstreamTable>('upstreams', upstreamTableKind, {},
+    'settings of single upstreams by host or host:port: rps, max_concurrent, account_queue, ' +
+    'timeout_ms', { fallbackText: 'none' }),
+  webhookReceivers: setting<UpstreamTable>('webhook-receivers', receiverTableKind, {},
+    'settings of single webhook receivers by host or host:port: rps, max_concurrent, timeout_ms',
+    { key: 'webhooks.receivers', fallbackText: 'none' }),
+} as const
+
+export type SettingName = keyof typeof SETTINGS
+
+/** Every setting's value, checked. */
+export type Config = {
+  readonly [Name in SettingName]: z.infer<(typeof SETTINGS)[Name]['kind']['schema']>
+}
+
+/** The table's entries, for those who treat all settings alike. */
+export const SETTING_ENTRIES =
+  Object.entries(SETTINGS) as unknown as ReadonlyArray<readonly [SettingName, Setting]>
+
+/** The environment variable that names the configuration file. */
+export const CONFIG_FILE_ENV = 'SLUICE_CONFIG'
+/** Read where it stands, if there is one and no other is named. */
+export const CONFIG_FILE_DEFAULT = 'sluice.yaml'

@@ -1,0 +1,100 @@
+// What the configuration says about single upstreams and webhook receivers: the table by host, and
+// the lookup that the front door uses when it meets an origin for the first time.
+
+import { z } from 'zod'
+import type { UpstreamSettings } from '../../shards/contract.ts'
+import * as limits from '../../shards/limits.ts'
+import type { PerSecond } from '../../shards/units.ts'
+import { type Kind, decimal, milliseconds, toggle, wholeNumber } from './kinds.ts'
+
+/** Entries of one table; more than upstreams can be known at once would be a mistake. */
+const TABLE_ENTRIES_MAX = limits.UPSTREAMS_MAX
+
+export const rpsKind = decimal(limits.PACE_PER_SECOND_MIN, limits.PACE_PER_SECOND_MAX)
+export const concurrentKind = wholeNumber(1, limits.CONCURRENT_MAX)
+export const timeoutKind = milliseconds(1, limits.JOB_DEADLINE_MS)
+export const accountQueueKind = toggle(false)
+
+const entrySchema = z.strictObject({
+  rps: rpsKind.schema.optional(),
+  max_concurrent: concurrentKind.schema.optional(),
+  account_queue: accountQueueKind.schema.optional(),
+  timeout_ms: timeoutKind.schema.optional(),
+}, { error: 'a map with any of rps, max_concurrent, account_queue, timeout_ms' })
+
+const receiverSchema = entrySchema.omit({ account_queue: true })
+
+/** What a table may say about one host. */
+export type UpstreamEntry = z.infer<typeof entrySchema>
+/** By host or host:port, in lower case. */
+export type UpstreamTable = Readonly<Record<string, UpstreamEntry>>
+
+const HOST_EXPECTED = 'a host or host:port, such as api.example.com or 127.0.0.1:8080'
+
+/** As a URL spells it, the port kept: 'API.Example.com:443' → 'api.example.com:443'. */
+function normalizeHost(text: string): string | undefined {
+  const match = /^(\[[0-9a-f:.]+\]|[^\s:/?#@[\]\\]+)(?::(\d{1,5}))?$/i.exec(text)
+  const name = match?.[1]
+  if (name === undefined) return undefined
+  const url = URL.parse(`http://${name}/`)
+  if (url === null) return undefined
+  const port = match?.[2]
+  if (port === undefined) return url.hostname
+  const portNumber = Number(port)
+  if (portNumber < 1 || portNumber > 65_535) return undefined
+  return `${url.hostname}:${portNumber}`
+}
+
+/** A table as text on the command line is YAML's flow form, of which JSON is a part. */
+function tableKind(entry: z.ZodType<UpstreamEntry>): Kind<UpstreamTable> {
+  const expected = 'a map from host to {rps, max_concurrent, …}'
+  const host = z.string().refine((text) => normalizeHost(text) !== undefined, HOST_EXPECTED)
+  const byHost = z.record(host, entry, { error: expected })
+  const schema = z.preprocess((given) => given ?? {}, byHost).transform((table, context) => {
+    const normal: Record<string, UpstreamEntry> = Object.create(null)
+    const entries = Object.entries(table)
+    const refuse = (path: string[], message: string): void => {
+      context.issues.push({ code: 'custom', path, message, input: table })
+    }
+    if (entries.length > TABLE_ENTRIES_MAX) refuse([], `at most ${TABLE_ENTRIES_MAX} hosts`)
+    for (const [text, settings] of entries) {
+      const name = normalizeHost(text) ?? text
+      if (name in normal) refuse([text], `each host once; ${name} is there twice`)
+      normal[name] = settings
+    }
+    return normal
+  })
+  return { schema, expected, argument: '<map>', format: (table) => JSON.stringify(table) }
+}
+
+export const upstreamTableKind = tableKind(entrySchema)
+export const receiverTableKind = tableKind(receiverSchema)
+
+/** What an upstream that is in no table starts with. */
+export interface UpstreamDefaults {
+  readonly rps: number
+  readonly maxConcurrent: number
+  readonly accountQueue: boolean
+  readonly timeoutMs: number
+}
+
+const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' }
+
+/**
+ * The settings of an origin such as `https://api.example.com`: those of its host and port if the
+ * table has them, else those of its host, what they leave open filled from the defaults.
+ */
+export function settingsOf(
+  origin: string, table: UpstreamTable, defaults: UpstreamDefaults,
+): UpstreamSettings {
+  const url = URL.parse(origin)
+  const host = url?.hostname ?? ''
+  const port = url?.port === '' ? DEFAULT_PORTS[url.protocol] : url?.port
+  const entry: UpstreamEntry = { ...table[host], ...table[`${host}:${port}`] }
+  return {
+    pacePerSecond: (entry.rps ?? defaults.rps) as PerSecond,
+    concurrentMax: entry.max_concurrent ?? defaults.maxConcurrent,
+    accountQueues: entry.account_queue ?? defaults.accountQueue,
+    timeoutMs: entry.timeout_ms ?? defaults.timeoutMs,
+  }
+}

@@ -1,0 +1,75 @@
+// Every error that a caller can be answered with, in one table, and the one class that is thrown.
+// Codes are part of the API: they are added to, never renamed. The README's table comes from here.
+
+/** A code's HTTP status and what it means, for people. */
+export interface ErrorMeaning {
+  readonly status: number
+  readonly meaning: string
+}
+
+/** Code → meaning. Field errors carry the field's name in `field`. */
+export const ERRORS = {
+  invalid_json: { status: 400, meaning: 'The body is not JSON, or not UTF-8.' },
+  invalid_msgpack: { status: 400, meaning: 'The body is not one plain MessagePack value.' },
+  not_an_object: { status: 400, meaning: 'The body is not an object of fields.' },
+  missing_field: { status: 400, meaning: 'A required field is absent.' },
+  wrong_type: { status: 400, meaning: 'A field has another type than expected.' },
+  empty_field: { status: 400, meaning: 'A field is empty.' },
+  too_long: { status: 400, meaning: 'A field has more bytes than its limit.' },
+  not_unicode: { status: 400, meaning: 'A text holds half of a surrogate pair.' },
+  invalid_url: { status: 400, meaning: 'A URL is not absolute, not http or https, or malformed.' },
+  invalid_method: { status: 400, meaning: 'The method is none of those that can be sent.' },
+  invalid_header: { status: 400, meaning: 'A header may not be sent, or is malformed.' },
+  too_many_headers: { status: 400, meaning: 'The headers are too many.' },
+  invalid_base64: { status: 400, meaning: 'body_base64 is not base64.' },
+  conflicting_fields: { status: 400, meaning: 'Two fields say different things.' },
+  out_of_range: { status: 400, meaning: 'A number is outside its range.' },
+  invalid_delivery: { status: 400, meaning: 'delivery is none of webhook, poll and stream.' },
+  not_found: { status: 404, meaning: 'There is no such path.' },
+  job_not_found: { status: 404, meaning: 'There is no such job, or it has been forgotten.' },
+  method_not_allowed: { status: 405, meaning: 'The path takes other methods; see Allow.' },
+  not_cancellable: { status: 409, meaning: 'The job has been sent, or is finished.' },
+  body_too_large: { status: 413, meaning: 'The body is larger than the limit.' },
+  unsupported_media_type: { status: 415, meaning: 'The Content-Type is not one that is read.' },
+  limit_reached: { status: 429, meaning: 'A limit is full; limit_reason says which.' },
+  draining: { status: 503, meaning: 'The server is stopping and takes no new jobs.' },
+  shard_down: { status: 503, meaning: 'The shard of this user or job is not running.' },
+  overloaded: { status: 503, meaning: 'Too much is under way at once.' },
+} as const satisfies Record<string, ErrorMeaning>
+
+export type ErrorCode = keyof typeof ERRORS
+
+/** What a caller did wrong: becomes {error, code, field}. Never quotes a value, only names. */
+export interface Refusal {
+  readonly ok: false
+  readonly code: ErrorCode
+  /** The field's name, `headers.<name>`, or '' for the whole body. */
+  readonly field: string
+  /** A sentence for people. */
+  readonly error: string
+}
+
+/** A refusal of one field. */
+export function refuse(code: ErrorCode, field: string, error: string): Refusal {
+  return { ok: false, code, field, error }
+}
+
+/** The reasons for which the process itself cannot go on. */
+export type FailureCode = 'port_taken' | 'native_missing'
+
+/** Thrown when the process cannot do what it was started for; the message is for people. */
+export class OperatingError extends Error {
+  override name = 'OperatingError'
+  readonly code: FailureCode
+
+  /** @param cause what was caught, if anything. */
+  constructor(code: FailureCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.code = code
+  }
+}
+
+/** Throws an OperatingError. */
+export function fail(code: FailureCode, message: string, cause?: unknown): never {
+  throw new OperatingError(code, message, cause)
+}

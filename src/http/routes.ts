@@ -1,0 +1,114 @@
+// Paths and methods: what is read of a request before it is over, and who answers it.
+
+import { ACCOUNT_QUEUE_HEADERS, readAccountQueue } from '../../shards/headers.ts'
+import type { ErrorCode } from '../errors.ts'
+import { Exchange, wantsMsgpack } from './exchange.ts'
+import { type BodyFormat, formatOf } from './parse-body.ts'
+import type { BodyReceiver } from './receive.ts'
+import type { HttpApp, HttpRequest, HttpResponse } from './uws.ts'
+
+/** What the headers of a submitting request say. */
+export interface Submission {
+  readonly format: BodyFormat
+  /** The Idempotency-Key header, '' for none. */
+  readonly idempotencyKey: string
+  /** The caller asks for account queues at the job's upstream. */
+  readonly isolate: boolean
+}
+
+/** What the routes need of the front door. */
+export interface Door {
+  readonly isReady: boolean
+  /** 503 for a reason that needs no body to be known; undefined: go on. */
+  refusal(): ErrorCode | undefined
+  submit(exchange: Exchange, body: Buffer, submission: Submission): void
+  /** A body was refused before it was one: 413 and 415. */
+  countInvalid(): void
+  /** A body was given up because too much was arriving. */
+  countUnavailable(): void
+  show(exchange: Exchange, jobId: string): void
+  cancel(exchange: Exchange, jobId: string): void
+  follow(exchange: Exchange, jobId: string): void
+  health(): object
+  unavailable(exchange: Exchange, code: ErrorCode): void
+}
+
+/** The methods of every path; HEAD only where an answer costs nothing. */
+const METHODS: readonly (readonly [path: RegExp, allow: string])[] = [
+  [/^\/jobs$/, 'POST'],
+  [/^\/jobs\/[^/]+$/, 'GET, DELETE'],
+  [/^\/jobs\/[^/]+\/stream$/, 'GET'],
+  [/^\/(health|ready)$/, 'GET, HEAD'],
+]
+
+/** The Allow header of a path, or undefined when there is none such. */
+const allowedMethods = (path: string): string | undefined =>
+  METHODS.find(([pattern]) => pattern.test(path))?.[1]
+
+/** Adds all routes to an application. */
+export function addRoutes(app: HttpApp, door: Door, receiver: BodyReceiver): void {
+  app.post('/jobs', (response, request) => postJob(door, receiver, response, request))
+  app.get('/jobs/:id', (response, request) => {
+    door.show(open(response, request), request.getParameter(0) ?? '')
+  })
+  app.del('/jobs/:id', (response, request) => {
+    door.cancel(open(response, request), request.getParameter(0) ?? '')
+  })
+  app.get('/jobs/:id/stream', (response, request) => {
+    door.follow(open(response, request), request.getParameter(0) ?? '')
+  })
+  app.get('/health', (response, request) => sendHealth(door, open(response, request)))
+  app.get('/ready', (response, request) => sendReady(door, open(response, request)))
+  app.any('/*', (response, request) => anyOther(door, response, request))
+}
+
+const open = (response: HttpResponse, request: HttpRequest, isHead = false): Exchange =>
+  new Exchange(response, wantsMsgpack(request.getHeader('accept')), isHead)
+
+function postJob(
+  door: Door, receiver: BodyReceiver, response: HttpResponse, request: HttpRequest,
+): void {
+  const exchange = open(response, request)
+  const refusal = door.refusal()
+  if (refusal !== undefined) return door.unavailable(exchange, refusal)
+  const format = formatOf(request.getHeader('content-type'))
+  if (format === undefined) {
+    door.countInvalid()
+    return exchange.sendError('unsupported_media_type',
+      'Content-Type must be application/json or application/msgpack')
+  }
+  const submission: Submission = {
+    format, idempotencyKey: request.getHeader('idempotency-key'), isolate: asksIsolation(request),
+  }
+  receiver.receive(response, exchange, request.getHeader('content-length'),
+    (body) => door.submit(exchange, body, submission))
+}
+
+/** The first name that is present decides, as it does in an upstream's response. */
+function asksIsolation(request: HttpRequest): boolean {
+  for (const name of ACCOUNT_QUEUE_HEADERS) {
+    const value = request.getHeader(name)
+    if (value !== '') return readAccountQueue(value) === true
+  }
+  return false
+}
+
+function sendHealth(door: Door, exchange: Exchange): void {
+  exchange.send(200, door.health())
+}
+
+function sendReady(door: Door, exchange: Exchange): void {
+  if (door.isReady) exchange.send(200, { status: 'ready' })
+  else exchange.send(503, { status: 'not_ready' })
+}
+
+function anyOther(door: Door, response: HttpResponse, request: HttpRequest): void {
+  const path = request.getUrl()
+  const isHead = request.getMethod() === 'head'
+  const exchange = open(response, request, isHead)
+  if (isHead && path === '/health') return sendHealth(door, exchange)
+  if (isHead && path === '/ready') return sendReady(door, exchange)
+  const allow = allowedMethods(path)
+  if (allow === undefined) return exchange.sendError('not_found', 'there is no such path')
+  exchange.sendError('method_not_allowed', `this path takes ${allow}`, undefined, { allow })
+}

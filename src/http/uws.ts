@@ -1,0 +1,71 @@
+// The native HTTP server, loaded when it is first needed, and the few of its types that are used.
+// Its own declarations say `any` about responses and leave out an overload of listen().
+
+import { REQUEST_HEADERS_BYTES_MAX } from '../../shards/limits.ts'
+import { fail } from '../errors.ts'
+
+/** A response; not to be touched after its onAborted has run or it has ended. */
+export interface HttpResponse {
+  writeStatus(status: string): HttpResponse
+  writeHeader(name: string, value: string): HttpResponse
+  /** Chunked; true when nothing is left in the server's own buffer. */
+  write(chunk: string): boolean
+  end(body?: string | Uint8Array, closeConnection?: boolean): HttpResponse
+  /** Answers a HEAD: says the length, sends no body. */
+  endWithoutBody(length?: number, closeConnection?: boolean): HttpResponse
+  close(): HttpResponse
+  onAborted(handler: () => void): HttpResponse
+  /** The chunk is only valid inside the handler. */
+  onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): HttpResponse
+  cork(write: () => void): HttpResponse
+}
+
+/** A request; only valid inside the route's handler. Header names in lower case, '' for none. */
+export interface HttpRequest {
+  getHeader(name: string): string
+  getParameter(index: number): string | undefined
+  getUrl(): string
+  getMethod(): string
+}
+
+export type RouteHandler = (response: HttpResponse, request: HttpRequest) => void
+
+/** An open listening socket; only the library knows what is in it. */
+export type ListenSocket = object
+
+/** An application: routes and sockets. */
+export interface HttpApp {
+  get(pattern: string, handler: RouteHandler): HttpApp
+  post(pattern: string, handler: RouteHandler): HttpApp
+  del(pattern: string, handler: RouteHandler): HttpApp
+  any(pattern: string, handler: RouteHandler): HttpApp
+  listen(
+    host: string, port: number, options: number, done: (socket: ListenSocket | false) => void,
+  ): HttpApp
+  close(): HttpApp
+}
+
+/** The library. */
+export interface HttpLibrary {
+  App(): HttpApp
+  us_socket_local_port(socket: ListenSocket): number
+  /** listen() without SO_REUSEPORT: two servers never share a port in silence. */
+  readonly LIBUS_LISTEN_EXCLUSIVE_PORT: number
+}
+
+/**
+ * Loads the library. Throws OperatingError `native_missing` where it has no binary for this
+ * platform and version of Node.
+ */
+export async function loadHttpLibrary(): Promise<HttpLibrary> {
+  // Read by the library when it is loaded, which is why it is not imported at the top.
+  process.env['UWS_HTTP_MAX_HEADERS_SIZE'] ??= String(REQUEST_HEADERS_BYTES_MAX)
+  try {
+    return await import('uWebSockets.js') as unknown as HttpLibrary
+  } catch (error) {
+    return fail('native_missing',
+      `uWebSockets.js has no binary for Node ${process.version} on ${process.platform} ` +
+      `${process.arch}; Node 22 on glibc Linux, macOS or Windows has one. The README says how ` +
+      `to use upstream's own Git tag.`, error)
+  }
+}

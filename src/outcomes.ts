@@ -1,0 +1,142 @@
+// What the shards say, read from their outcome rings. Sleeps on the main thread's bell; a slow tick
+// looks all the same, in case a ring of the bell went missing with the thread that owed it.
+
+import type { Clock } from '../shards/clock.ts'
+import { decodeValue } from '../shards/codec.ts'
+import {
+  DUPLICATE_HEADER_BYTES, EVENT_HEADER_BYTES, JOB_HEADER_BYTES, type JobResult, type JobStatus,
+  type JobView, OUTCOME_ACCEPTED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED,
+  OUTCOME_RELEASED, OUTCOME_WARNING, STATUS_OF_STATE, WARNING_HEADER_BYTES,
+} from '../shards/contract.ts'
+import { assert } from '../shards/assert.ts'
+import { Sleeper } from '../shards/doorbell.ts'
+import { OUTCOMES_PER_TURN_MAX, POLL_EVERY_MS } from '../shards/limits.ts'
+import { type Micros, msToUs } from '../shards/units.ts'
+import { formatJobId } from './job-id.ts'
+import type { ShardLink } from './shard-link.ts'
+
+/** Who is told. `request` is the number that the request was sent with. */
+export interface OutcomeSink {
+  accepted(request: number): void
+  /** `result` is null while the job that holds the key is not finished. */
+  duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void
+  /** @param reason REFUSED_…; limit and current are in its unit. */
+  refused(request: number, reason: number, limit: number, current: number): void
+  /** @param code CODE_… */
+  job(request: number, code: number, view: JobView | null): void
+  /** @param event EVENT_… */
+  event(jobId: string, event: number, data: object): void
+  released(request: number, done: boolean): void
+  warning(upstream: number, value: unknown): void
+  /** Every POLL_EVERY_MS or so. */
+  tick(nowUs: Micros): void
+}
+
+const POLL_US = msToUs(POLL_EVERY_MS)
+
+/** Reads all outcome rings, and sleeps while they are empty. */
+export class OutcomePump {
+  readonly #links: readonly ShardLink[]
+  readonly #handlers: readonly ((kind: number, offset: number, length: number) => boolean)[]
+  readonly #sleeper: Sleeper
+  readonly #clock: Clock
+  readonly #sink: OutcomeSink
+  #running = false
+  #goingOn = false
+
+  /** @param clock is the pump's own, since a clock has one wake. */
+  constructor(
+    links: readonly ShardLink[], mainBell: Int32Array, clock: Clock, sink: OutcomeSink,
+  ) {
+    this.#links = links
+    this.#handlers = links.map((link) => (kind, offset, length) => {
+      this.#handle(link, kind, offset, length)
+      return true
+    })
+    this.#sleeper = new Sleeper(mainBell)
+    this.#clock = clock
+    this.#sink = sink
+  }
+
+  start(): void {
+    this.#running = true
+    this.#tick()
+    this.#drain()
+  }
+
+  /** Nothing is read any more. */
+  stop(): void {
+    this.#running = false
+    this.#sleeper.awake()
+    this.#clock.wakeAt(Infinity as Micros, this.#tick)
+  }
+
+  readonly #tick = (): void => {
+    if (!this.#running) return
+    const nowUs = this.#clock.nowUs()
+    this.#clock.wakeAt((nowUs + POLL_US) as Micros, this.#tick)
+    this.#sink.tick(nowUs)
+    if (this.#goingOn || !this.#hasOutcomes()) return
+    this.#sleeper.awake()
+    this.#drain()
+  }
+
+  /** Reads until all rings are empty, or goes on in the next turn of the event loop. */
+  readonly #drain = (): void => {
+    this.#goingOn = false
+    if (!this.#running) return
+    for (let at = 0; at < this.#links.length; at++) {
+      const handler = this.#handlers[at]
+      assert(handler !== undefined, 'a link without a handler')
+      this.#links[at]?.outcomes.read(handler, OUTCOMES_PER_TURN_MAX)
+      if (!this.#running) return
+    }
+    if (this.#sleeper.sleep(this.#hasOutcomes, this.#drain)) return
+    this.#goingOn = true
+    setImmediate(this.#drain)
+  }
+
+  readonly #hasOutcomes = (): boolean => {
+    for (const link of this.#links) if (!link.outcomes.isEmpty()) return true
+    return false
+  }
+
+  #handle(link: ShardLink, kind: number, offset: number, length: number): void {
+    const { bytes, u32, f64 } = link.outcomes
+    const at = offset >>> 2
+    const end = offset + length
+    const first = u32[at] as number
+    const second = u32[at + 1] as number
+    switch (kind) {
+      case OUTCOME_ACCEPTED:
+        return this.#sink.accepted(first)
+      case OUTCOME_DUPLICATE: {
+        const status = STATUS_OF_STATE[u32[at + 4] as number]
+        assert(status !== undefined, 'an unknown job state in an outcome')
+        const jobId = formatJobId(second, u32[at + 2] as number, u32[at + 3] as number)
+        const result = decodeValue(bytes, offset + DUPLICATE_HEADER_BYTES, end)
+        return this.#sink.duplicate(first, jobId, status, result as JobResult | null)
+      }
+      case OUTCOME_REFUSED: {
+        const word = offset >>> 3
+        const limit = f64[word + 1] as number
+        return this.#sink.refused(first, second, limit, f64[word + 2] as number)
+      }
+      case OUTCOME_JOB: {
+        const view = decodeValue(bytes, offset + JOB_HEADER_BYTES, end)
+        return this.#sink.job(first, second, view as JobView | null)
+      }
+      case OUTCOME_EVENT: {
+        const jobId = formatJobId(second, u32[at + 2] as number, u32[at + 3] as number)
+        const data = decodeValue(bytes, offset + EVENT_HEADER_BYTES, end)
+        return this.#sink.event(jobId, first, data as object)
+      }
+      case OUTCOME_RELEASED:
+        return this.#sink.released(first, second === 1)
+      case OUTCOME_WARNING:
+        return this.#sink.warning(first, decodeValue(bytes, offset + WARNING_HEADER_BYTES, end))
+      default:
+        assert(false, `an unknown outcome kind: ${kind}`)
+    }
+  }
+}

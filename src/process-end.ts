@@ -1,0 +1,68 @@
+// Why a running server ends: a signal, a lost shard, or an error that nothing caught. The first
+// reason decides; a second signal does not wait for anything.
+
+import os from 'node:os'
+import type { ProcessLog } from './log.ts'
+import type { ShardLoss } from './supervisor.ts'
+
+/** What the server is ended by. */
+export type EndReason =
+  | { readonly kind: 'signal'; readonly signal: NodeJS.Signals }
+  | { readonly kind: 'lost'; readonly loss: ShardLoss }
+
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+/** A process that a signal ended has 128 and the signal's number as its exit code. */
+const EXIT_SIGNAL_BASE = 128
+const EXIT_CRASHED = 1
+
+/** Listens for the end from its construction on; one per process. */
+export class ProcessEnd {
+  /** Resolves with the first reason. */
+  readonly reason: Promise<EndReason>
+  readonly #log: ProcessLog
+  readonly #decide: (reason: EndReason) => void
+  #decided = false
+
+  constructor(log: ProcessLog) {
+    this.#log = log
+    const { promise, resolve } = Promise.withResolvers<EndReason>()
+    this.reason = promise
+    this.#decide = resolve
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal)
+    process.on('uncaughtException', this.#onUncaught)
+  }
+
+  /** Whether the end has begun. */
+  get decided(): boolean {
+    return this.#decided
+  }
+
+  /** A shard ended by itself. */
+  lost(loss: ShardLoss): void {
+    this.#decided = true
+    this.#decide({ kind: 'lost', loss })
+  }
+
+  /** Stops listening. */
+  forget(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal)
+    process.off('uncaughtException', this.#onUncaught)
+  }
+
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    if (this.#decided) {
+      this.#log.warn({ signal }, 'ended at once by a second signal')
+      this.#log.flush()
+      process.exit(EXIT_SIGNAL_BASE + os.constants.signals[signal])
+    }
+    this.#decided = true
+    this.#decide({ kind: 'signal', signal })
+  }
+
+  /** Unhandled rejections come here too. The state is unknown: end now, queued jobs are lost. */
+  readonly #onUncaught = (error: unknown): void => {
+    this.#log.error({ err: error }, 'an error that nothing caught; the process ends')
+    this.#log.flush()
+    process.exit(EXIT_CRASHED)
+  }
+}

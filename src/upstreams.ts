@@ -1,0 +1,180 @@
+// Which slot of the shared table an upstream (or a webhook receiver) has. The table is bounded: if
+// it is full, the longest unused are asked back from the shards; meanwhile a new one is refused. A
+// slot is free again only when every shard has said that it knows nothing of it any more.
+
+import { assert } from '../shards/assert.ts'
+import type { UpstreamSettings } from '../shards/contract.ts'
+import {
+  KIND_RECEIVER, KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
+  UPSTREAM_CONCURRENT_MAX, UPSTREAM_IN_FLIGHT, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND,
+  UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
+} from '../shards/layout.ts'
+import { IDLE_KEEP_MS_MIN, UPSTREAM_RELEASES_PER_REFUSAL_MAX } from '../shards/limits.ts'
+import { type Micros, msToUs, NONE, type PerSecond, type UpstreamSlot } from '../shards/units.ts'
+
+/** KIND_UPSTREAM or KIND_RECEIVER. */
+export type UpstreamKind = typeof KIND_UPSTREAM | typeof KIND_RECEIVER
+
+/** What an origin starts with, as a target of jobs or as a receiver of webhooks. */
+export type ResolveUpstream =
+  (origin: string, role: 'upstream' | 'receiver') => UpstreamSettings
+
+/** What the table needs of its surroundings. */
+export interface UpstreamsOptions {
+  readonly shared: SharedViews
+  readonly slotsMax: number
+  readonly shards: number
+  readonly settingsOf: ResolveUpstream
+  /** Asks every shard to give the slot back, or none of them: false when one has no room. */
+  readonly release: (request: number, slot: UpstreamSlot) => boolean
+}
+
+/** An origin with its slot. */
+interface Entry {
+  readonly slot: UpstreamSlot
+  readonly origin: string
+  readonly kind: UpstreamKind
+  /** Of the last job that named it, or the last attempt to give it back. */
+  usedUs: Micros
+  /** Shards that have not yet answered to a release; 0 when none is under way. */
+  answersDue: number
+  /** Some shard still has a use for it. */
+  busy: boolean
+  /** Tells the answers to this release from those to an earlier one. */
+  releases: number
+}
+
+const SLOT_BITS = 16
+const NS_PER_SECOND = 1e9
+const IDLE_KEEP_US = msToUs(IDLE_KEEP_MS_MIN)
+
+/** Nanoseconds between sends, rounded up: 2/s → 500,000,000; 3/s → 333,333,334; 1e6/s → 1000. */
+export const intervalNsOf = (pace: PerSecond): number => Math.ceil(NS_PER_SECOND / pace)
+
+/** The table of origins, and the main thread's hand on the shared records. */
+export class Upstreams {
+  readonly #options: UpstreamsOptions
+  readonly #free: number[]
+  readonly #entries: (Entry | undefined)[]
+  readonly #byOrigin: readonly [Map<string, Entry>, Map<string, Entry>] = [new Map(), new Map()]
+  /** A ring through all entries, in the order of `usedUs`; it ends at the place `slotsMax`. */
+  readonly #next: Uint32Array
+  readonly #prev: Uint32Array
+
+  constructor(options: UpstreamsOptions) {
+    assert(options.slotsMax <= 2 ** SLOT_BITS, 'an upstream slot has more than 16 bits')
+    this.#options = options
+    this.#free = Array.from({ length: options.slotsMax }, (_, at) => options.slotsMax - 1 - at)
+    this.#entries = Array.from({ length: options.slotsMax }, () => undefined)
+    this.#next = new Uint32Array(options.slotsMax + 1).fill(options.slotsMax)
+    this.#prev = new Uint32Array(options.slotsMax + 1).fill(options.slotsMax)
+  }
+
+  /** Slots in use, those that are being given back included. */
+  get size(): number {
+    return this.#options.slotsMax - this.#free.length
+  }
+
+  /**
+   * The slot of an origin, made if it is new. NONE when the table is full, or while the origin is
+   * being given back; in the first case room is asked for.
+   */
+  claim(origin: string, kind: UpstreamKind, nowUs: Micros): UpstreamSlot {
+    const entry = this.#byOrigin[kind].get(origin)
+    if (entry !== undefined) {
+      if (entry.answersDue > 0) return NONE as UpstreamSlot
+      this.#unlink(entry.slot)
+      this.#append(entry, nowUs)
+      return entry.slot
+    }
+    const slot = this.#free.pop()
+    if (slot === undefined) {
+      this.#askBack(nowUs)
+      return NONE as UpstreamSlot
+    }
+    this.#add(slot as UpstreamSlot, origin, kind, nowUs)
+    return slot as UpstreamSlot
+  }
+
+  /** A shard's answer to a release; answers to one that was given up are ignored. */
+  released(request: number, done: boolean): void {
+    const entry = this.#entries[request & (2 ** SLOT_BITS - 1)]
+    if (entry === undefined || entry.answersDue === 0) return
+    if (requestOf(entry.slot, entry.releases) !== request) return
+    entry.answersDue--
+    if (!done) entry.busy = true
+    if (entry.answersDue > 0 || entry.busy) return
+    this.#unlink(entry.slot)
+    this.#byOrigin[entry.kind].delete(entry.origin)
+    this.#entries[entry.slot] = undefined
+    this.#free.push(entry.slot)
+  }
+
+  /** The origin that has the slot, for the log. */
+  originOf(slot: number): string {
+    return this.#entries[slot]?.origin ?? 'unknown'
+  }
+
+  #add(slot: UpstreamSlot, origin: string, kind: UpstreamKind, nowUs: Micros): void {
+    const entry: Entry = {
+      slot, origin, kind, usedUs: nowUs, answersDue: 0, busy: false, releases: 0,
+    }
+    this.#entries[slot] = entry
+    this.#byOrigin[kind].set(origin, entry)
+    this.#append(entry, nowUs)
+    const role = kind === KIND_RECEIVER ? 'receiver' : 'upstream'
+    this.#writeRecord(slot, this.#options.settingsOf(origin, role), kind)
+  }
+
+  /**
+   * Asks the shards for the longest unused. One that is tried goes to the end of the ring: should
+   * a shard still need it, or never answer, it is tried again when it has been idle as long.
+   */
+  #askBack(nowUs: Micros): void {
+    const end = this.#options.slotsMax
+    for (let tries = 0; tries < UPSTREAM_RELEASES_PER_REFUSAL_MAX; tries++) {
+      const entry = this.#entries[this.#next[end] as number]
+      if (entry === undefined || nowUs - entry.usedUs < IDLE_KEEP_US) return
+      const releases = (entry.releases + 1) & (2 ** SLOT_BITS - 1)
+      if (!this.#options.release(requestOf(entry.slot, releases), entry.slot)) return
+      entry.releases = releases
+      entry.answersDue = this.#options.shards
+      entry.busy = false
+      this.#unlink(entry.slot)
+      this.#append(entry, nowUs)
+    }
+  }
+
+  #append(entry: Entry, nowUs: Micros): void {
+    const end = this.#options.slotsMax
+    const last = this.#prev[end] as number
+    entry.usedUs = nowUs
+    this.#next[last] = entry.slot
+    this.#prev[entry.slot] = last
+    this.#next[entry.slot] = end
+    this.#prev[end] = entry.slot
+  }
+
+  #unlink(slot: number): void {
+    const next = this.#next[slot] as number
+    const prev = this.#prev[slot] as number
+    this.#next[prev] = next
+    this.#prev[next] = prev
+  }
+
+  /** Nobody else knows the slot yet, so the order of these stores does not matter. */
+  #writeRecord(slot: UpstreamSlot, settings: UpstreamSettings, kind: UpstreamKind): void {
+    const { upstreams: words, upstreamTimesF64: times } = this.#options.shared
+    const at = slot * UPSTREAM_RECORD_WORDS
+    times[(slot * UPSTREAM_RECORD_WORDS) / 2 + UPSTREAM_BASE_F64] = 0
+    words[at + UPSTREAM_INTERVAL_NS] = intervalNsOf(settings.pacePerSecond)
+    words[at + UPSTREAM_CONCURRENT_MAX] = settings.concurrentMax
+    words[at + UPSTREAM_IN_FLIGHT] = 0
+    words[at + UPSTREAM_ACCOUNT_QUEUES] = settings.accountQueues ? 1 : 0
+    words[at + UPSTREAM_KIND] = kind
+    words[at + UPSTREAM_TIMEOUT_MS] = settings.timeoutMs
+  }
+}
+
+const requestOf = (slot: number, releases: number): number =>
+  (releases << SLOT_BITS | slot) >>> 0

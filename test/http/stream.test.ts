@@ -1,0 +1,186 @@
+// GET /jobs/:id/stream, read with a parser that is not the project's own: every event, whoever joins
+// late, positions and comments in time, and readers that go away or never read.
+
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { jobOf } from '../support/api-client.ts'
+import { EventStream } from '../support/event-stream.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'
+
+const RESPONSE_BYTES = 6 * 1024 * 1024
+const scene = new Scene({
+  flags: [...UNPACED, '--shards', '2', '--memory', '512MiB', '--response-limit', '7MiB'],
+})
+
+const join = (jobId: string): Promise<EventStream> => EventStream.join(scene.server.url, jobId)
+
+/** The events of a stream without the positions, which come whenever it is time for them. */
+const stages = (stream: EventStream): string[] =>
+  stream.names.filter((name) => name !== 'position')
+
+describe('an event stream', { concurrency: true }, () => {
+  it('tells every stage of a job: queued, position, dispatching, retrying, completed', async (t) => {
+    const gate = new Gate()
+    let left = 1
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => {
+      response.setHeader('X-Aqueduct-Max-Concurrent', '1')
+      if (left-- > 0) response.writeHead(503).end('busy')
+      else response.end('done')
+    }))
+    const jobId = await scene.api.accept(jobOf(upstream.origin, { delivery: 'stream' }))
+    const stream = await join(jobId)
+    await stream.waitFor('dispatching')
+    gate.open()
+    await stream.ended()
+    assert.deepEqual(stages(stream),
+      ['queued', 'dispatching', 'retrying', 'dispatching', 'completed'])
+    for (const { name, data } of stream.events) assert.equal(data['job_id'], jobId, name)
+    const [, , retrying, again, completed] = stream.events.filter(({ name }) => name !== 'position')
+    assert.equal(retrying?.data['attempt'], 1)
+    assert.equal(retrying.data['response_status'], 503)
+    assert.ok(Number(retrying.data['retry_in_ms']) <= 1000)
+    assert.equal(again?.data['attempt'], 2)
+    assert.deepEqual(completed?.data,
+      { job_id: jobId, status: 'completed', response_status: 200, body: 'done' })
+  })
+
+  it('ends with `failed` and the reason', async (t) => {
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => {
+      response.writeHead(500).end('broken')
+    }))
+    const stream = await join(await scene.api.accept(jobOf(upstream.origin, { max_retries: 0 })))
+    gate.open()
+    await stream.ended()
+    assert.deepEqual(stages(stream), ['queued', 'dispatching', 'failed'])
+    const { job_id: _, ...outcome } = stream.events.at(-1)?.data ?? {}
+    assert.deepEqual(outcome,
+      { status: 'failed', reason: 'upstream_error', response_status: 500, body: 'broken' })
+  })
+
+  it('ends with `cancelled` when the job is', async (t) => {
+    const upstream = await upstreamFor(t, (_request, response) => {
+      response.writeHead(503, { 'Retry-After': '60' }).end()
+    })
+    const jobId = await scene.api.accept(jobOf(upstream.origin))
+    const stream = await join(jobId)
+    await stream.waitFor('retrying')
+    await scene.api.cancel(jobId)
+    await stream.ended()
+    assert.equal(stream.names.at(-1), 'cancelled')
+  })
+
+  it('tells who joins after the end what there was, in brief, and ends', async (t) => {
+    const upstream = await upstreamFor(t)
+    const { job_id: jobId } = await scene.api.run(jobOf(upstream.origin))
+    const stream = await join(String(jobId))
+    await stream.ended()
+    assert.deepEqual(stream.names, ['queued', 'dispatching', 'completed'])
+    assert.equal(stream.events[2]?.data['body'], 'ok')
+  })
+
+  it('tells who joins during a retry\'s wait how long it still is', async (t) => {
+    const upstream = await upstreamFor(t, (_request, response) => {
+      response.writeHead(503, { 'Retry-After': '60' }).end()
+    })
+    const jobId = await scene.api.accept(jobOf(upstream.origin))
+    const first = await join(jobId)
+    await first.waitFor('retrying')
+    const late = await join(jobId)
+    const retrying = await late.waitFor('retrying')
+    assert.deepEqual(late.names, ['queued', 'dispatching', 'retrying'])
+    const waitMs = Number(retrying.data['retry_in_ms'])
+    assert.ok(waitMs > 30_000 && waitMs <= 60_000, `${waitMs} ms`)
+    first.leave()
+    late.leave()
+  })
+
+  it('tells all who follow a job the same', async (t) => {
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end('ok')))
+    const jobId = await scene.api.accept(jobOf(upstream.origin))
+    const streams = await Promise.all(Array.from({ length: 20 }, () => join(jobId)))
+    streams[7]?.leave()
+    gate.open()
+    await Promise.all(streams.map((stream) => stream.ended()))
+    for (const [at, stream] of streams.entries()) {
+      if (at !== 7) assert.deepEqual(stages(stream), ['queued', 'dispatching', 'completed'])
+    }
+  })
+
+  it('tells the position on joining and every two seconds', async (t) => {
+    const upstream = await upstreamFor(t, (_request, response) => {
+      response.setHeader('X-Aqueduct-Rps', '1').end('ok')
+    })
+    await scene.api.run(jobOf(upstream.origin))
+    const ids: string[] = []
+    for (let count = 0; count < 6; count++) ids.push(await scene.api.accept(jobOf(upstream.origin)))
+    const stream = await join(ids[5] as string)
+    await stream.ended()
+    const told = stream.events.filter(({ name }) => name === 'position')
+    const positions = told.map(({ data }) => Number(data['position']))
+    assert.ok(positions.length >= 3, `positions ${positions.join(', ')}`)
+    assert.ok(Number(positions[0]) >= 5)
+    for (let at = 1; at < positions.length; at++) {
+      // The first two may come together: one on joining, one because it was time for all.
+      const allowed = Number(positions[at - 1]) - (at > 1 ? 1 : 0)
+      assert.ok(Number(positions[at]) <= allowed, `positions ${positions.join()}`)
+    }
+    for (let at = 2; at < told.length; at++) {
+      const gapMs = (Number(told[at]?.atUs) - Number(told[at - 1]?.atUs)) / 1000
+      assert.ok(gapMs > 1500 && gapMs < 3000, `${gapMs} ms between positions`)
+    }
+    assert.equal(stream.names.at(-1), 'completed')
+  })
+
+  it('has a comment every 15 s, so that nothing takes it for dead', async (t) => {
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end('ok')))
+    const stream = await join(await scene.api.accept(jobOf(upstream.origin)))
+    const { atUs: fromUs } = await stream.waitFor('queued')
+    await stream.until(({ comments }) => comments.length > 0)
+    const health = await scene.api.health()
+    gate.open()
+    await stream.ended()
+    assert.ok(Number(stream.events.at(-1)?.atUs) - fromUs < 17e6, 'a comment came within 15 s')
+    assert.ok(health.admission.streams >= 1)
+  })
+
+  it('that nobody reads is cut, and holds up nobody else', async (t) => {
+    const upstream = await upstreamFor(t, (_request, response) => {
+      response.end('r'.repeat(RESPONSE_BYTES))
+    })
+    const { job_id: jobId } = await scene.api.run(jobOf(upstream.origin))
+    const idle = await Promise.all(Array.from({ length: 8 }, async () => {
+      const client = await RawClient.connect(scene.server.port)
+      client.socket.pause()
+      client.write(`GET /jobs/${jobId}/stream HTTP/1.1\r\nHost: sluice\r\n\r\n`)
+      return client
+    }))
+    t.after(() => idle.forEach((client) => client.destroy()))
+    const reader = await join(String(jobId))
+    await reader.ended()
+    assert.equal(String(reader.events.at(-1)?.data['body']).length, RESPONSE_BYTES)
+  })
+
+  it('is forgotten when its reader goes away', async (t) => {
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end('ok')))
+    const jobId = await scene.api.accept(jobOf(upstream.origin))
+    for (let round = 0; round < 3; round++) {
+      const streams = await Promise.all(Array.from({ length: 10 }, () => join(jobId)))
+      await Promise.all(streams.map((stream) => stream.waitFor('dispatching')))
+      for (const stream of streams) stream.leave()
+    }
+    gate.open()
+    assert.equal((await scene.api.finished(jobId)).status, 'completed')
+  })
+})
+
+describe('when all streams have ended', () => {
+  it('none is counted any more', async () => {
+    let { streams } = (await scene.api.health()).admission
+    while (streams > 0) ({ streams } = (await scene.api.health()).admission)
+  })
+})

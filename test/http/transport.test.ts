@@ -1,0 +1,438 @@
+// The transport over real sockets, against an upstream that speaks HTTP as it should: what goes
+// out, what comes back, and which connections it takes. Misbehaviour: transport-faults.test.ts.
+
+import assert from 'node:assert/strict'
+import { type TestContext, describe, it } from 'node:test'
+import { Worker } from 'node:worker_threads'
+import { gzipSync } from 'node:zlib'
+import { type UndiciTransportOptions, UndiciTransport } from '../../shards/undici-transport.ts'
+import { LOCAL_CERTIFICATE, OTHER_CERTIFICATE } from '../support/tls.ts'
+import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
+import { RawUpstream, TestUpstream } from '../support/upstream.ts'
+
+/** A started transport that the end of the test closes. */
+function startTransport(t: TestContext, options: Partial<UndiciTransportOptions> = {}): {
+  transport: UndiciTransport
+  heard: TransportRecorder
+} {
+  const transport = new UndiciTransport({
+    connectionsPerOriginMax: 16, responseBytesMax: 64 * 1024, extraCaPem: '', ...options,
+  })
+  const heard = new TransportRecorder()
+  transport.start(heard)
+  t.after(() => transport.close())
+  return { transport, heard }
+}
+
+async function startUpstream(
+  t: TestContext, options: Parameters<typeof TestUpstream.start>[0] = {},
+): Promise<TestUpstream> {
+  const upstream = await TestUpstream.start(options)
+  t.after(() => upstream.close())
+  return upstream
+}
+
+describe('a request on the wire', () => {
+  it('carries method, path, headers in their case and order, and body', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    const headers = [
+      'X-Second', '2', 'content-type', 'text/plain', 'X-first', '1', 'X-Second', 'again',
+    ]
+    transport.send(1, outgoing(upstream.origin, {
+      method: 'PATCH', path: '/a/b?c=%20d', headers, body: Buffer.from('hällo'),
+    }))
+    await heard.waitFor(1)
+    const [request] = upstream.requests
+    assert.equal(request?.method, 'PATCH')
+    assert.equal(request.path, '/a/b?c=%20d')
+    assert.equal(request.body.toString(), 'hällo')
+    const host = new URL(upstream.origin).host
+    assert.deepEqual(request.rawHeaders, [
+      'host', host, 'connection', 'keep-alive', ...headers, 'content-length', '6',
+    ])
+  })
+
+  it('adds neither body nor length to a GET, and a length of 0 to an empty POST', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    await heard.waitFor(1)
+    transport.send(2, outgoing(upstream.origin, { method: 'POST' }))
+    await heard.waitFor(2)
+    const [get, post] = upstream.requests
+    assert.deepEqual(Object.keys(get?.headers ?? {}), ['host', 'connection'])
+    assert.equal(post?.headers['content-length'], '0')
+  })
+
+  it('has the configured User-Agent unless the caller gives one', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t, { userAgent: 'sluice/1' })
+    transport.send(1, outgoing(upstream.origin, { headers: ['X-A', 'b'] }))
+    await heard.waitFor(1)
+    transport.send(2, outgoing(upstream.origin, { headers: ['USER-agent', 'mine'] }))
+    await heard.waitFor(2)
+    assert.deepEqual(
+      upstream.requests.map((request) => request.headers['user-agent']), ['sluice/1', 'mine'])
+  })
+
+  it('passes the caller’s Host', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin, { headers: ['Host', 'tenant.example'] }))
+    await heard.waitFor(1)
+    assert.equal(upstream.requests[0]?.headers.host, 'tenant.example')
+  })
+
+  it('is refused after send has returned when it cannot be written', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    transport.send(0, outgoing(upstream.origin))
+    await heard.waitFor(0)
+    const body = Buffer.from('four')
+    const refused = [
+      outgoing(upstream.origin, { headers: ['X-Split', 'a\r\nX-Evil: 1'] }),
+      outgoing(upstream.origin, { headers: ['bad name', 'a'] }),
+      outgoing(upstream.origin, { headers: ['Transfer-Encoding', 'chunked'] }),
+      outgoing(upstream.origin, { path: '/a b' }),
+      outgoing(upstream.origin, { path: 'relative' }),
+      outgoing(upstream.origin, { method: 'CONNECT' }),
+      outgoing(upstream.origin, { method: 'POST', headers: ['Content-Length', '5'], body }),
+      outgoing('ftp://127.0.0.1'),
+      outgoing('http://127.0.0.1:99999'),
+      outgoing(`${upstream.origin}/`),
+      outgoing(''),
+    ]
+    for (const [at, request] of refused.entries()) {
+      const token = at + 1
+      transport.send(token, request)
+      assert.deepEqual(heard.of(token).events, [], 'told before send returned')
+      const outcome = await heard.waitFor(token)
+      assert.equal(outcome.reason, 'request_refused', JSON.stringify(request))
+    }
+    transport.send(99, outgoing(upstream.origin))
+    assert.equal((await heard.waitFor(99)).body, 'ok')
+    assert.equal(upstream.requests.length, 2, 'a refused request reached the upstream')
+    assert.equal(upstream.connections.opened, 1, 'a refused request cost a connection')
+  })
+})
+
+describe('a response', () => {
+  it('tells status and headers before the body has come', async (t) => {
+    const upstream = await startUpstream(t)
+    let finish = (): void => {}
+    upstream.respond = (_request, response) => {
+      response.writeHead(429, { 'X-Aqueduct-Rps': '3', 'Retry-After': '1' })
+      response.flushHeaders()
+      finish = () => response.end('slow down')
+    }
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    const { status, headers, events } = await heard.waitFor(1, 'head')
+    assert.equal(status, 429)
+    assert.equal(headers?.['x-aqueduct-rps'], '3')
+    assert.deepEqual(events, ['head'])
+    finish()
+    const { body, truncated } = await heard.waitFor(1)
+    assert.equal(body, 'slow down')
+    assert.equal(truncated, false)
+  })
+
+  it('keeps all values of a repeated header, and odd names', async (t) => {
+    const upstream = await startUpstream(t)
+    upstream.respond = (_request, response) => {
+      response.writeHead(200, ['X-A', '1', 'x-a', '2', '__proto__', 'x', 'Constructor', 'y']).end()
+    }
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    const { headers = {} } = await heard.waitFor(1)
+    assert.deepEqual(headers['x-a'], ['1', '2'])
+    assert.equal(Object.hasOwn(headers, '__proto__'), true)
+    assert.equal(headers['constructor'], 'y')
+  })
+
+  it('is given as it is: no redirect followed, nothing decompressed', async (t) => {
+    const upstream = await startUpstream(t)
+    const zipped = gzipSync('plain')
+    upstream.respond = (_request, response) => {
+      response.writeHead(302, { location: '/elsewhere', 'content-encoding': 'gzip' }).end(zipped)
+    }
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    const { status, body } = await heard.waitFor(1)
+    assert.equal(status, 302)
+    assert.equal(body, zipped.toString('latin1'))
+    assert.equal(upstream.requests.length, 1)
+  })
+
+  it('has no body to HEAD, and with 204 and 304', async (t) => {
+    const upstream = await startUpstream(t)
+    upstream.respond = (request, response) => {
+      response.writeHead(Number(request.url?.slice(1)), { 'X-A': 'b' }).end()
+    }
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin, { method: 'HEAD', path: '/200' }))
+    transport.send(2, outgoing(upstream.origin, { path: '/204' }))
+    transport.send(3, outgoing(upstream.origin, { path: '/304' }))
+    for (const [token, status] of [[1, 200], [2, 204], [3, 304]] as const) {
+      const outcome = await heard.waitFor(token)
+      assert.deepEqual([outcome.status, outcome.body, outcome.truncated], [status, '', false])
+    }
+  })
+
+  it('swallows 1xx responses', async (t) => {
+    const upstream = await startUpstream(t)
+    upstream.respond = (_request, response) => {
+      response.writeProcessing()
+      response.writeEarlyHints({ link: '</a.css>; rel=preload' }, () => response.end('final'))
+    }
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    const { status, body, events } = await heard.waitFor(1)
+    assert.deepEqual([status, body, events], [200, 'final', ['head', 'end']])
+  })
+
+  it('is kept up to the limit and cut beyond it, which costs the connection', async (t) => {
+    const upstream = await startUpstream(t)
+    upstream.respond = (request, response) => {
+      response.end('x'.repeat(Number(request.url?.slice(1))))
+    }
+    const { transport, heard } = startTransport(t, { responseBytesMax: 200_000 })
+    transport.send(1, outgoing(upstream.origin, { path: '/200000' }))
+    const whole = await heard.waitFor(1)
+    assert.deepEqual([whole.body?.length, whole.truncated], [200_000, false])
+    assert.equal(upstream.connections.openCount, 1)
+    transport.send(2, outgoing(upstream.origin, { path: '/5000000' }))
+    const cut = await heard.waitFor(2)
+    assert.deepEqual([cut.body?.length, cut.truncated], [200_000, true])
+    await upstream.connections.waitForOpen(0)
+    assert.equal(transport.bufferedBytes, 0)
+  })
+
+  it('drips in byte by byte, and is counted while it does', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    const text = 'abcdefghijklmnopqrstuvwxyz'.repeat(20)
+    let heldBytesMax = 0
+    upstream.respond = (_request, response) => {
+      response.socket?.setNoDelay(true)
+      let at = 0
+      const drip = (): void => {
+        heldBytesMax = Math.max(heldBytesMax, transport.bufferedBytes)
+        if (at === text.length) response.end()
+        else response.write(text.charAt(at++), () => setImmediate(drip))
+      }
+      drip()
+    }
+    transport.send(1, outgoing(upstream.origin))
+    assert.equal((await heard.waitFor(1)).body, text)
+    assert.ok(heldBytesMax > 0 && heldBytesMax <= 64 * 1024, String(heldBytesMax))
+    assert.equal(transport.bufferedBytes, 0)
+  })
+})
+
+describe('connections', () => {
+  it('are kept and used again, also by what is sent from the end of a response', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    heard.onEvent = (token, event) => {
+      if (event === 'end' && token < 10) transport.send(token + 1, outgoing(upstream.origin))
+    }
+    transport.send(1, outgoing(upstream.origin))
+    await heard.waitFor(10)
+    transport.send(11, outgoing(upstream.origin))
+    await heard.waitFor(11)
+    assert.equal(upstream.connections.opened, 1)
+  })
+
+  for (const connectionsPerOriginMax of [1, 3]) {
+    it(`are never more than ${connectionsPerOriginMax} when no more are allowed`, async (t) => {
+      const upstream = await startUpstream(t)
+      const { transport, heard } = startTransport(t, { connectionsPerOriginMax })
+      const tokens = Array.from({ length: 20 }, (_, at) => at + 1)
+      for (const token of tokens) {
+        transport.send(token, outgoing(upstream.origin, { path: `/${token}` }))
+      }
+      for (const token of tokens) await heard.waitFor(token)
+      assert.equal(upstream.connections.opened, connectionsPerOriginMax)
+      if (connectionsPerOriginMax > 1) return
+      const order = upstream.requests.map((request) => Number(request.path.slice(1)))
+      assert.deepEqual(order, tokens, 'who waits is not served in order of arrival')
+    })
+  }
+
+  it('are closed by forget when idle, and only then', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    let finish = (): void => {}
+    transport.send(1, outgoing(upstream.origin))
+    await heard.waitFor(1)
+    upstream.respond = (request, response) => {
+      if (request.url === '/late') finish = () => response.end('late')
+      else response.end('ok')
+    }
+    transport.send(2, outgoing(upstream.origin, { path: '/late' }))
+    transport.send(3, outgoing(upstream.origin))
+    await heard.waitFor(3)
+    assert.equal(upstream.connections.openCount, 2)
+    transport.forget(upstream.origin)
+    transport.forget('http://unknown.example')
+    await upstream.connections.waitForOpen(1)
+    finish()
+    assert.equal((await heard.waitFor(2)).body, 'late')
+    transport.forget(upstream.origin)
+    await upstream.connections.waitForOpen(0)
+  })
+
+  it('are given up when they have idled for as long as the upstream keeps them', async (t) => {
+    const upstream = await startUpstream(t)
+    upstream.respond = (_request, response) => {
+      response.setHeader('Keep-Alive', 'timeout=2')
+      response.end('ok')
+    }
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    await heard.waitFor(1)
+    await upstream.connections.waitForOpen(0) // the upstream itself would keep it for a minute
+    transport.send(2, outgoing(upstream.origin))
+    assert.equal((await heard.waitFor(2)).body, 'ok')
+  })
+
+  it('are closed by close, without a word to those in flight', async (t) => {
+    const upstream = await startUpstream(t, { respond: () => {} })
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 2 })
+    for (let token = 1; token <= 4; token++) transport.send(token, outgoing(upstream.origin))
+    await upstream.waitFor(2)
+    await transport.close()
+    await upstream.connections.waitForOpen(0)
+    for (let token = 1; token <= 4; token++) assert.deepEqual(heard.of(token).events, [])
+    assert.equal(upstream.requests.length, 2)
+  })
+})
+
+describe('abort', () => {
+  it('closes the connection of a request in flight, and its token can be used again', async (t) => {
+    const upstream = await startUpstream(t, { respond: () => {} })
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    await upstream.waitFor(1)
+    transport.abort(1)
+    await upstream.connections.waitForOpen(0)
+    assert.deepEqual(heard.of(1).events, [])
+    upstream.respond = (_request, response) => { response.end('second') }
+    transport.send(1, outgoing(upstream.origin))
+    assert.equal((await heard.waitFor(1)).body, 'second')
+    transport.abort(1)
+    transport.abort(77)
+  })
+
+  it('reaches a connection that is still being made', async (t) => {
+    const silent = await RawUpstream.start(() => {})
+    t.after(() => silent.close())
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(silent.origin.replace('http:', 'https:')))
+    await silent.connections.waitForOpened(1)
+    transport.abort(1)
+    await silent.connections.waitForOpen(0)
+    assert.deepEqual(heard.of(1).events, [])
+  })
+
+  it('takes back what waits for a connection, and lets the next one have it', async (t) => {
+    const upstream = await startUpstream(t, { respond: () => {} })
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 1 })
+    for (let token = 1; token <= 3; token++) {
+      transport.send(token, outgoing(upstream.origin, { path: `/${token}` }))
+    }
+    await upstream.waitFor(1)
+    transport.abort(2)
+    upstream.respond = (_request, response) => { response.end('ok') }
+    transport.abort(1)
+    await heard.waitFor(3)
+    assert.deepEqual(upstream.requests.map((request) => request.path), ['/1', '/3'])
+  })
+
+  it('may come from the listener, at the head and in the middle of the body', async (t) => {
+    const upstream = await startUpstream(t)
+    upstream.respond = (_request, response) => { response.end('x'.repeat(50_000)) }
+    const { transport, heard } = startTransport(t)
+    heard.onEvent = (token, event) => { if (event === 'head' && token < 9) transport.abort(token) }
+    for (let token = 1; token <= 8; token++) transport.send(token, outgoing(upstream.origin))
+    await upstream.waitFor(8)
+    await upstream.connections.waitForOpen(0)
+    transport.send(9, outgoing(upstream.origin))
+    await heard.waitFor(9)
+    for (let token = 1; token <= 8; token++) assert.deepEqual(heard.of(token).events, ['head'])
+    assert.equal(transport.bufferedBytes, 0)
+  })
+
+  it('silences a refusal that has not been told yet', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin, { path: 'relative' }))
+    transport.abort(1)
+    transport.send(2, outgoing('nowhere'))
+    transport.abort(2)
+    transport.send(3, outgoing(upstream.origin))
+    await heard.waitFor(3)
+    assert.deepEqual([heard.of(1).events, heard.of(2).events], [[], []])
+  })
+})
+
+describe('TLS', () => {
+  it('refuses an unknown authority', async (t) => {
+    const upstream = await startUpstream(t, { certificate: LOCAL_CERTIFICATE })
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    assert.equal((await heard.waitFor(1)).reason, 'tls_error')
+    await upstream.connections.waitForOpen(0)
+  })
+
+  it('trusts the authorities that the operator adds', async (t) => {
+    const upstream = await startUpstream(t, { certificate: LOCAL_CERTIFICATE })
+    const { transport, heard } = startTransport(t, { extraCaPem: LOCAL_CERTIFICATE.cert })
+    transport.send(1, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('secret') }))
+    assert.equal((await heard.waitFor(1)).body, 'ok')
+    assert.equal(upstream.requests[0]?.body.toString(), 'secret')
+  })
+
+  it('checks the name in the URL, whatever the Host header says', async (t) => {
+    const right = await startUpstream(t, { certificate: LOCAL_CERTIFICATE })
+    const wrong = await startUpstream(t, { certificate: OTHER_CERTIFICATE })
+    const { transport, heard } = startTransport(t, {
+      extraCaPem: LOCAL_CERTIFICATE.cert + OTHER_CERTIFICATE.cert,
+    })
+    const headers = ['Host', 'other.test']
+    transport.send(1, outgoing(right.origin, { headers }))
+    transport.send(2, outgoing(wrong.origin, { headers }))
+    transport.send(3, outgoing(wrong.origin))
+    assert.equal((await heard.waitFor(1)).body, 'ok')
+    assert.equal((await heard.waitFor(2)).reason, 'tls_error')
+    assert.equal((await heard.waitFor(3)).reason, 'tls_error')
+    assert.equal(wrong.requests.length, 0)
+  })
+
+  it('fails against a server that does not speak it', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin.replace('http:', 'https:')))
+    assert.equal((await heard.waitFor(1)).reason, 'tls_error')
+  })
+})
+
+describe('an error of the listener', () => {
+  it('ends the thread rather than passing for an error of the request', async (t) => {
+    const upstream = await startUpstream(t)
+    const module = new URL('../../shards/undici-transport.ts', import.meta.url).href
+    const worker = new Worker(`
+      import(${JSON.stringify(module)}).then(({ UndiciTransport }) => {
+        const transport = new UndiciTransport(
+          { connectionsPerOriginMax: 1, responseBytesMax: 10, extraCaPem: '' })
+        const boom = () => { throw new RangeError('a bug of the listener') }
+        transport.start({ head: boom, end: () => {}, failed: () => {} })
+        transport.send(1, { origin: ${JSON.stringify(upstream.origin)}, path: '/', method: 'GET',
+          headers: [], body: null })
+      })`, { eval: true })
+    const error = await new Promise<unknown>((resolve) => { worker.once('error', resolve) })
+    assert.ok(error instanceof RangeError && error.message === 'a bug of the listener')
+  })
+})

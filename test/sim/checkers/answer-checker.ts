@@ -1,0 +1,158 @@
+// What callers are told agrees with what has happened: polls, cancellations, event streams, webhooks.
+// An answer may be read a while after the shard gave it, so it has to have been true at some time
+// between the question and now.
+
+import {
+  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, EVENT_CANCELLED, EVENT_COMPLETED, EVENT_FAILED,
+  EVENT_NAMES, type JobResult, type JobView,
+} from '../../../shards/contract.ts'
+import type { Attempt, Observer, Question, SimJob, Verdict } from '../observations.ts'
+import type { Scenario } from '../scenario.ts'
+import type { VirtualTime } from '../virtual-time.ts'
+import { Violation, promise } from '../violation.ts'
+import type { Facts, Ledger } from './ledger.ts'
+import type { MemoryChecker } from './memory-checker.ts'
+import { checkResult } from './results.ts'
+
+const CHECKER = 'answers'
+const OVERDUE = 'execution_deadline_exceeded'
+
+/** Compares answers with the ledger. */
+export class AnswerChecker implements Observer {
+  readonly #ledger: Ledger
+  readonly #memory: MemoryChecker
+  readonly #time: VirtualTime
+  readonly #scenario: Scenario
+  /** Jobs whose terminal event is owed to a watcher. */
+  readonly #watched = new Set<SimJob>()
+  readonly #told = new Set<SimJob>()
+
+  constructor(ledger: Ledger, memory: MemoryChecker, time: VirtualTime, scenario: Scenario) {
+    this.#ledger = ledger
+    this.#memory = memory
+    this.#time = time
+    this.#scenario = scenario
+  }
+
+  judged(job: SimJob, verdict: Verdict): void {
+    if (verdict.kind === 'accepted' && job.watch) this.#watched.add(job)
+  }
+
+  sent(attempt: Attempt): void {
+    if (!attempt.isWebhook) return
+    const body = Buffer.from(attempt.body ?? []).toString()
+    const { job_id: id, ...result } = JSON.parse(body) as JobResult & { job_id: string }
+    promise(id === attempt.job.id, CHECKER, () => `a webhook about ${id}`)
+    checkResult(result, this.#ledger.of(attempt.job), 'webhook')
+  }
+
+  answered(
+    job: SimJob, question: Question, code: number, view: JobView | null, askedUs: number,
+  ): void {
+    const facts = this.#ledger.of(job)
+    if (code === CODE_NOT_FOUND) return this.#checkMissing(facts)
+    promise(facts.verdict === 'accepted', CHECKER, () =>
+      `job ${job.number} is known though it was ${facts.verdict}`)
+    promise(view !== null, CHECKER, () => `no view of job ${job.number}`)
+    promise(code === CODE_OK || question === 'cancel', CHECKER, () =>
+      `${question} of job ${job.number} gave ${code}`)
+    if (question === 'cancel') this.#checkCancel(facts, code, view)
+    this.#checkView(facts, view, askedUs)
+    if (question === 'watch' && view.result === undefined) this.#watched.add(job)
+  }
+
+  unwatched(job: SimJob): void {
+    this.#watched.delete(job)
+  }
+
+  event(job: SimJob, event: number, data: object): void {
+    const facts = this.#ledger.of(job)
+    const name = EVENT_NAMES[event] ?? ''
+    promise(facts.verdict === 'accepted', CHECKER, () => `${name} of job ${job.number}`)
+    promise(!this.#told.has(job), CHECKER, () => `${name} of job ${job.number} after its end`)
+    const isEnd = event === EVENT_COMPLETED || event === EVENT_FAILED || event === EVENT_CANCELLED
+    if (!isEnd) return
+    this.#learnOverdue(facts, (data as JobResult).reason)
+    checkResult(data as JobResult, facts, 'event')
+    promise((data as JobResult).status === name, CHECKER, () => `${name} says another status`)
+    this.#told.add(job)
+    this.#watched.delete(job)
+  }
+
+  /** Everyone who follows a job has heard of its end. */
+  drained(): void {
+    for (const job of this.#watched) {
+      const excused = this.#memory.wasFull(job.shard)
+      promise(excused, CHECKER, () => `nobody was told of the end of job ${job.number} (${job.id})`)
+    }
+    this.#watched.clear()
+  }
+
+  /** Only a job that was not accepted, or that is over and has had its time, is unknown. */
+  #checkMissing(facts: Facts): void {
+    const { job } = facts
+    if (facts.verdict !== 'accepted') return
+    const nowUs = this.#time.nowUs()
+    const doneUs = this.#ledger.doneUs(facts)
+    if (doneUs === undefined) {
+      promise(this.#ledger.mayBeOverdue(facts), CHECKER, () =>
+        `job ${job.number} (${job.id}) is unknown, but not over`)
+      return
+    }
+    const { completedTtlMs, failedTtlMs } = this.#scenario.settings
+    const ttlMs = facts.outcome?.status === 'failed' ? failedTtlMs : completedTtlMs
+    const mayBeForgotten = nowUs >= doneUs + ttlMs * 1000 || this.#memory.wasFull(job.shard)
+    promise(mayBeForgotten, CHECKER, () => `job ${job.number} (${job.id}) is unknown too early`)
+  }
+
+  #checkCancel(facts: Facts, code: number, view: JobView): void {
+    const { job } = facts
+    if (code === CODE_NOT_CANCELLABLE) {
+      const may = facts.attempts > 0 || this.#ledger.mayBeOverdue(facts)
+      promise(may, CHECKER, () => `job ${job.number} was never sent but cannot be cancelled`)
+      promise(view.status !== 'cancelled' && view.status !== 'queued', CHECKER, () =>
+        `job ${job.number} is ${view.status} but cannot be cancelled`)
+      return
+    }
+    promise(view.status === 'cancelled', CHECKER, () =>
+      `job ${job.number} was cancelled but is ${view.status}`)
+    promise(view.attempts === facts.attempts, CHECKER, () =>
+      `job ${job.number} was sent after it was cancelled`)
+    if (facts.outcome?.status !== 'cancelled') this.#ledger.settle(facts, 'cancelled')
+  }
+
+  #checkView(facts: Facts, view: JobView, askedUs: number): void {
+    const { job } = facts
+    promise(view.attempts <= facts.attempts, CHECKER, () =>
+      `job ${job.number} shows ${view.attempts} attempts of ${facts.attempts}`)
+    promise(view.position === undefined || view.position >= 1, CHECKER, () =>
+      `job ${job.number} shows position ${view.position}`)
+    switch (view.status) {
+      case 'queued':
+      case 'in_flight': {
+        const wasOver = facts.outcome !== undefined && facts.outcome.atUs < askedUs
+        // An outcome that the full log cannot take is not told before it can.
+        promise(!wasOver || this.#memory.wasFull(job.shard), CHECKER, () =>
+          `job ${job.number} shows ${view.status} after it was ${facts.outcome?.status}`)
+        return
+      }
+      case 'failed':
+        this.#learnOverdue(facts, view.result?.reason)
+        break
+      case 'completed':
+      case 'cancelled':
+        break
+      default:
+        throw new Violation(CHECKER, `job ${job.number} shows ${String(view.status)}`)
+    }
+    promise(facts.outcome?.status === view.status, CHECKER, () =>
+      `job ${job.number} shows ${view.status} but is ${facts.outcome?.status}`)
+    if (view.result !== undefined) checkResult(view.result, facts, 'view')
+  }
+
+  /** A job that missed its time to begin is seen to fail by nobody but its caller. */
+  #learnOverdue(facts: Facts, reason: string | undefined): void {
+    if (facts.outcome !== undefined || !this.#ledger.mayBeOverdue(facts)) return
+    if (reason === OVERDUE || reason === undefined) this.#ledger.settle(facts, 'failed', OVERDUE)
+  }
+}

@@ -1,0 +1,174 @@
+// Which budget a request spends, and what pace and limit hold for it: followed from what upstreams
+// have said, by the rules of the outside contract alone. The one thing taken from shared memory is
+// whether account queues are on, because a submission may ask for them at a moment that cannot be
+// seen from outside; that somebody had a reason to switch is checked.
+
+import {
+  KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_RECORD_WORDS,
+} from '../../../shards/layout.ts'
+import type { Account, Attempt, Ending, Observer, Said, SimJob } from '../observations.ts'
+import type { Place, Scenario } from '../scenario.ts'
+import { promise } from '../violation.ts'
+
+const CHECKER = 'account queues'
+
+/** A pace, a limit, and what has been spent of them. */
+export class Budget {
+  readonly name: string
+  pacePerSecond: number
+  concurrentMax: number
+  inFlight = 0
+  /** Added to whenever the pace changes or the budget takes over from others. */
+  stretch = 0
+  /** The last send before the present stretch. */
+  anchorUs = -Infinity
+  lastSendUs = -Infinity
+  /** What a 429's Retry-After asked for; forgotten when the pace changes. */
+  heldUntilUs = 0
+
+  constructor(name: string, pacePerSecond: number, concurrentMax: number) {
+    this.name = name
+    this.pacePerSecond = pacePerSecond
+    this.concurrentMax = concurrentMax
+  }
+
+  /** From now on other rules hold: those that come are measured from the last send. */
+  begin(lastSendUs: number): void {
+    this.stretch++
+    this.anchorUs = lastSendUs
+    this.heldUntilUs = 0
+  }
+
+  apply(said: Said): void {
+    this.concurrentMax = said.concurrentMax ?? this.concurrentMax
+    const pace = said.pacePerSecond ?? this.pacePerSecond
+    if (pace === this.pacePerSecond) return
+    this.pacePerSecond = pace
+    this.begin(this.lastSendUs)
+  }
+}
+
+interface PlaceBudgets {
+  readonly place: number
+  readonly shared: Budget
+  accountQueues: boolean
+  /** Since the account queues were switched on. */
+  own: Map<Account, Budget>
+  readonly lastSendUs: Map<Account, number>
+  readonly inFlight: Map<Account, number>
+  isolateAsked: boolean
+}
+
+/** The budgets of all places. To be told of everything before the checkers that ask it. */
+export class BudgetOracle implements Observer {
+  readonly #scenario: Scenario
+  readonly #shared: SharedViews
+  readonly #places: readonly PlaceBudgets[]
+  readonly #nowUs: () => number
+
+  constructor(scenario: Scenario, shared: SharedViews, nowUs: () => number) {
+    this.#scenario = scenario
+    this.#shared = shared
+    this.#nowUs = nowUs
+    this.#places = scenario.places.map((place, slot) => ({
+      place: slot,
+      shared: new Budget(
+        `shared budget of ${slot}`, place.start.pacePerSecond, place.start.concurrentMax),
+      accountQueues: place.start.accountQueues, own: new Map(), lastSendUs: new Map(),
+      inFlight: new Map(), isolateAsked: false,
+    }))
+  }
+
+  /**
+   * The budget that an attempt of the account spends at the place. Undefined when that cannot be
+   * known: with account queues on, accounts without a lane of their own share one.
+   */
+  budgetOf(place: number, account: Account): Budget | undefined {
+    const budgets = this.#at(place)
+    if (!budgets.accountQueues) return budgets.shared
+    return this.#scenario.lanesScarce ? undefined : this.#ownOf(budgets, account)
+  }
+
+  submitted(job: SimJob): void {
+    if (job.isolate) this.#at(job.upstream).isolateAsked = true
+  }
+
+  sent(attempt: Attempt): void {
+    const budgets = this.#at(attempt.place)
+    this.#follow(budgets)
+    const { account } = attempt.job
+    budgets.shared.inFlight++
+    budgets.inFlight.set(account, (budgets.inFlight.get(account) ?? 0) + 1)
+    const own = budgets.own.get(account)
+    if (own !== undefined) own.inFlight++
+  }
+
+  /** To be called once the checkers have looked at the send. */
+  noteSend(attempt: Attempt): void {
+    const budgets = this.#at(attempt.place)
+    const { account } = attempt.job
+    const nowUs = this.#nowUs()
+    budgets.shared.lastSendUs = nowUs
+    budgets.lastSendUs.set(account, nowUs)
+    const own = budgets.own.get(account)
+    if (own !== undefined) own.lastSendUs = nowUs
+  }
+
+  ended(attempt: Attempt, _ending: Ending): void {
+    const budgets = this.#at(attempt.place)
+    const { account } = attempt.job
+    budgets.shared.inFlight--
+    budgets.inFlight.set(account, (budgets.inFlight.get(account) ?? 0) - 1)
+    const own = budgets.own.get(account)
+    if (own !== undefined) own.inFlight--
+  }
+
+  headHeard(attempt: Attempt): void {
+    const budgets = this.#at(attempt.place)
+    this.#follow(budgets)
+    const { said, status } = attempt.answer
+    const { start } = this.#scenario.places[attempt.place] as Place
+    const isUpstream = start.kind === KIND_UPSTREAM
+    if (said.accountQueues !== undefined && isUpstream) this.#switch(budgets, said.accountQueues)
+    const { account } = attempt.job
+    const budget = budgets.accountQueues ? this.#ownOf(budgets, account) : budgets.shared
+    budget.apply(said)
+    if (status !== 429 || said.retryAfterMs === undefined || !isUpstream) return
+    const heldUntilUs = this.#nowUs() + Math.min(said.retryAfterMs, 60_000) * 1000
+    budget.heldUntilUs = Math.max(budget.heldUntilUs, heldUntilUs)
+  }
+
+  #at(place: number): PlaceBudgets {
+    return this.#places[place] as PlaceBudgets
+  }
+
+  #ownOf(budgets: PlaceBudgets, account: Account): Budget {
+    const known = budgets.own.get(account)
+    if (known !== undefined) return known
+    const { pacePerSecond, concurrentMax } = budgets.shared
+    const budget = new Budget(
+      `budget of account ${account.number} at ${budgets.place}`, pacePerSecond, concurrentMax)
+    budget.inFlight = budgets.inFlight.get(account) ?? 0
+    budget.lastSendUs = budgets.lastSendUs.get(account) ?? -Infinity
+    budget.begin(budget.lastSendUs)
+    budgets.own.set(account, budget)
+    return budget
+  }
+
+  /** A submission may have switched account queues on since the last look. */
+  #follow(budgets: PlaceBudgets): void {
+    const word = budgets.place * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
+    const on = this.#shared.upstreams[word] === 1
+    if (on === budgets.accountQueues) return
+    promise(on && budgets.isolateAsked, CHECKER, () =>
+      `upstream ${budgets.place} was switched ${on ? 'on' : 'off'} by nobody`)
+    this.#switch(budgets, on)
+  }
+
+  #switch(budgets: PlaceBudgets, on: boolean): void {
+    if (budgets.accountQueues === on) return
+    budgets.accountQueues = on
+    budgets.own = new Map()
+    if (!on) budgets.shared.begin(budgets.shared.lastSendUs)
+  }
+}

@@ -1,0 +1,89 @@
+// A key of a user is never executed a second time while its job waits, runs, or is remembered as
+// completed; the key of a failed or cancelled job is free again at once.
+
+import { readStats } from '../../../shards/stats.ts'
+import type { ShardViews } from '../../../shards/layout.ts'
+import type { Observer, SimJob, Verdict } from '../observations.ts'
+import type { Scenario } from '../scenario.ts'
+import type { VirtualTime } from '../virtual-time.ts'
+import { promise } from '../violation.ts'
+import type { Facts, Ledger } from './ledger.ts'
+import type { MemoryChecker } from './memory-checker.ts'
+import { checkResult } from './results.ts'
+
+const CHECKER = 'keys'
+
+/** Follows who holds each key. A shard's answers come in the order of its decisions. */
+export class KeyChecker implements Observer {
+  readonly #ledger: Ledger
+  readonly #memory: MemoryChecker
+  readonly #time: VirtualTime
+  readonly #scenario: Scenario
+  readonly #shards: readonly ShardViews[]
+  readonly #holders = new Map<string, Facts>()
+  /** Completed keys used anew before their time, per shard: each must have been given up. */
+  readonly #usedEarly: number[]
+
+  constructor(
+    ledger: Ledger, memory: MemoryChecker, time: VirtualTime, scenario: Scenario,
+    shards: readonly ShardViews[],
+  ) {
+    this.#ledger = ledger
+    this.#memory = memory
+    this.#time = time
+    this.#scenario = scenario
+    this.#shards = shards
+    this.#usedEarly = shards.map(() => 0)
+  }
+
+  judged(job: SimJob, verdict: Verdict): void {
+    const name = `${job.account.route}/${job.key.text}`
+    const holder = this.#holders.get(name)
+    if (verdict.kind === 'accepted') {
+      if (holder !== undefined) this.#checkFree(holder, job)
+      this.#holders.set(name, this.#ledger.of(job))
+    } else if (verdict.kind === 'duplicate') {
+      this.#checkHeld(holder, job, verdict)
+    }
+  }
+
+  #checkFree(holder: Facts, by: SimJob): void {
+    const label = `job ${by.number} was accepted with the key of job ${holder.job.number}`
+    const { outcome } = holder
+    if (outcome === undefined) {
+      promise(this.#ledger.mayBeOverdue(holder), CHECKER, () => `${label}, which is not over`)
+      return
+    }
+    if (outcome.status !== 'completed') return
+    const doneUs = this.#ledger.doneUs(holder)
+    promise(doneUs !== undefined, CHECKER, () => `${label}, which still owes its webhook`)
+    const endsUs = doneUs + this.#scenario.settings.completedTtlMs * 1000
+    if (this.#time.nowUs() >= endsUs) return
+    const early = (this.#usedEarly[by.shard] as number) + 1
+    this.#usedEarly[by.shard] = early
+    const { keysGivenUp } = readStats((this.#shards[by.shard] as ShardViews).stats)
+    promise(early <= keysGivenUp, CHECKER, () =>
+      `${label}, which completed and is kept for ${endsUs - this.#time.nowUs()} us more`)
+  }
+
+  #checkHeld(
+    holder: Facts | undefined, job: SimJob, verdict: Verdict & { kind: 'duplicate' },
+  ): void {
+    const label = `job ${job.number} is a duplicate of ${verdict.id}`
+    promise(holder !== undefined, CHECKER, () => `${label}, but its key is new`)
+    promise(holder.job.id === verdict.id, CHECKER, () => `${label}, not of ${holder.job.id}`)
+    const { status, result } = verdict
+    promise(status !== 'failed' && status !== 'cancelled', CHECKER, () => `${label}: ${status}`)
+    const { outcome } = holder
+    if (outcome !== undefined && outcome.status !== 'completed') {
+      const late = outcome.atUs >= job.submittedUs || this.#memory.wasFull(job.shard)
+      promise(late, CHECKER, () => `${label}, which is ${outcome.status}: its key is free`)
+    }
+    if (status === 'completed') {
+      promise(result !== null, CHECKER, () => `${label}, which has no result`)
+      checkResult(result, holder, 'duplicate')
+    } else {
+      promise(result === null, CHECKER, () => `${label}, which is ${status} with a result`)
+    }
+  }
+}

@@ -1,0 +1,204 @@
+// No job lost, none finished twice: a second set of books, kept from what callers were told and what
+// upstreams saw. It also knows what must become of each attempt, so that other checkers can compare
+// what the engine says with what has happened.
+
+import { mayFailureRetry, classify } from '../../../shards/outcome.ts'
+import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.ts'
+import { NONE } from '../../../shards/units.ts'
+import type { Attempt, Ending, Observer, SimJob, Verdict } from '../observations.ts'
+import type { VirtualTime } from '../virtual-time.ts'
+import { promise } from '../violation.ts'
+
+const CHECKER = 'ledger'
+/** Wall time is in whole milliseconds, so a deadline in it is known to a millisecond. */
+const WALL_GRAIN_MS = 1
+const WEBHOOK_DELAYS_US = [0, 1e6, 2e6, 4e6, 8e6]
+
+/** What became of a job, as it must be told to whoever asks. */
+export interface Outcome {
+  readonly status: 'completed' | 'failed' | 'cancelled'
+  readonly responseStatus: number
+  readonly reason: string | undefined
+  readonly body: Uint8Array | undefined
+  readonly truncated: boolean
+  readonly atUs: number
+}
+
+/** All that is known about a job. */
+export interface Facts {
+  readonly job: SimJob
+  verdict: Verdict['kind'] | undefined
+  attempts: number
+  flying: Attempt | undefined
+  /** A Retry-After that must pass before the next attempt. */
+  notBeforeUs: number
+  outcome: Outcome | undefined
+  deliveries: number
+  delivering: Attempt | undefined
+  deliverNotBeforeUs: number
+  /** When the webhook was delivered or given up. */
+  deliveredUs: number | undefined
+}
+
+/** The books of one run. */
+export class Ledger implements Observer {
+  readonly #time: VirtualTime
+  readonly #facts: Facts[] = []
+
+  constructor(time: VirtualTime) {
+    this.#time = time
+  }
+
+  /** All jobs, by the order of their submission. */
+  get all(): readonly Facts[] {
+    return this.#facts
+  }
+
+  of(job: SimJob): Facts {
+    return this.#facts[job.number] as Facts
+  }
+
+  /** When nothing remained to be done for the job; undefined before that. */
+  doneUs(facts: Facts): number | undefined {
+    const { outcome, job } = facts
+    if (outcome === undefined) return undefined
+    const owesNothing = job.receiver === NONE || outcome.status === 'cancelled'
+    return owesNothing ? outcome.atUs : facts.deliveredUs
+  }
+
+  /** Whether the job may have missed its time to begin without anyone having been told yet. */
+  mayBeOverdue(facts: Facts): boolean {
+    const { executeBeforeMs } = facts.job
+    return executeBeforeMs !== 0 && facts.attempts === 0 &&
+      this.#time.wallMs(this.#time.nowUs()) + WALL_GRAIN_MS >= executeBeforeMs
+  }
+
+  /** Notes that a job was cancelled or has missed its time, which no upstream sees. */
+  settle(facts: Facts, status: 'failed' | 'cancelled', reason?: string): void {
+    const { job, outcome } = facts
+    promise(outcome === undefined, CHECKER, () =>
+      `job ${job.number} is said to be ${status}, but was ${outcome?.status} before`)
+    promise(facts.flying === undefined, CHECKER, () =>
+      `job ${job.number} is ${status} while it is in flight`)
+    facts.outcome = {
+      status, reason, responseStatus: 0, body: undefined, truncated: false,
+      atUs: this.#time.nowUs(),
+    }
+  }
+
+  submitted(job: SimJob): void {
+    this.#facts.push({
+      job, verdict: undefined, attempts: 0, flying: undefined, notBeforeUs: 0,
+      outcome: undefined, deliveries: 0, delivering: undefined, deliverNotBeforeUs: 0,
+      deliveredUs: undefined,
+    })
+  }
+
+  judged(job: SimJob, verdict: Verdict): void {
+    const facts = this.of(job)
+    promise(facts.verdict === undefined, CHECKER, () => `job ${job.number} was judged twice`)
+    facts.verdict = verdict.kind
+    if (verdict.kind === 'accepted') return
+    promise(facts.attempts === 0, CHECKER, () =>
+      `job ${job.number} was sent, but the answer was ${verdict.kind}`)
+  }
+
+  sent(attempt: Attempt): void {
+    if (attempt.isWebhook) this.#sentWebhook(attempt)
+    else this.#sentJob(attempt)
+  }
+
+  ended(attempt: Attempt, ending: Ending): void {
+    if (attempt.isWebhook) this.#endedWebhook(attempt, ending)
+    else this.#endedJob(attempt, ending)
+  }
+
+  #sentJob(attempt: Attempt): void {
+    const { job, number } = attempt
+    const facts = this.of(job)
+    const nowUs = this.#time.nowUs()
+    const label = `job ${job.number} (${job.id}), attempt ${number}`
+    promise(facts.verdict === undefined || facts.verdict === 'accepted', CHECKER, () =>
+      `${label}: sent, though ${facts.verdict}`)
+    promise(facts.outcome === undefined, CHECKER, () =>
+      `${label}: sent again after it was ${facts.outcome?.status}`)
+    promise(facts.flying === undefined, CHECKER, () => `${label}: sent while in flight`)
+    promise(number === ++facts.attempts, CHECKER, () => `${label}: should be ${facts.attempts}`)
+    promise(job.retriesMax === RETRIES_UNLIMITED || number <= job.retriesMax + 1, CHECKER,
+      () => `${label}: only ${job.retriesMax} retries are allowed`)
+    promise(nowUs >= facts.notBeforeUs - 1, CHECKER, () =>
+      `${label}: ${facts.notBeforeUs - nowUs} us before its Retry-After`)
+    const lateMs = this.#time.wallMs(nowUs) - job.executeBeforeMs
+    promise(job.executeBeforeMs === 0 || number > 1 || lateMs <= WALL_GRAIN_MS, CHECKER, () =>
+      `${label}: begun ${lateMs} ms after its execute_before`)
+    this.#checkRequest(attempt, label)
+    facts.flying = attempt
+  }
+
+  /** The request is what the caller has asked for. */
+  #checkRequest(attempt: Attempt, label: string): void {
+    const { job, headers, method, path, body, place } = attempt
+    promise(place === job.upstream, CHECKER, () => `${label}: sent to ${place}`)
+    promise(method === 'POST' && path === `/v1/things?of=${job.account.number}`, CHECKER,
+      () => `${label}: sent as ${method} ${path}`)
+    const kept = headers[0] === 'Authorization' && headers[1] === job.account.apiKey &&
+      headers[2] === 'X-Case' && headers[3] === 'kept'
+    promise(kept, CHECKER, () => `${label}: with other headers: ${headers.join(' ')}`)
+    promise(Buffer.compare(body ?? Buffer.of(), job.body ?? Buffer.of()) === 0, CHECKER,
+      () => `${label}: with another body`)
+  }
+
+  #endedJob(attempt: Attempt, ending: Ending): void {
+    const { job, answer } = attempt
+    const facts = this.of(job)
+    const nowUs = this.#time.nowUs()
+    facts.flying = undefined
+    const whole = ending === 'response'
+    const outcome = {
+      responseStatus: whole ? answer.status : 0, body: whole ? answer.body : undefined,
+      truncated: whole && answer.truncated, atUs: nowUs,
+    }
+    if (whole && classify(answer.status) === 'completed') {
+      facts.outcome = { ...outcome, status: 'completed', reason: undefined }
+      return
+    }
+    const mayRetry = (whole || mayFailureRetry(ending)) &&
+      (job.retriesMax === RETRIES_UNLIMITED || facts.attempts <= job.retriesMax)
+    if (mayRetry) {
+      const waitMs = attempt.headHeard ? answer.said.retryAfterMs ?? 0 : 0
+      facts.notBeforeUs = attempt.sentUs + answer.headAfterUs + waitMs * 1000
+      if (waitMs === 0) facts.notBeforeUs = 0
+    } else {
+      facts.outcome = { ...outcome, status: 'failed', reason: whole ? 'upstream_error' : ending }
+    }
+  }
+
+  #sentWebhook(attempt: Attempt): void {
+    const { job, number } = attempt
+    const facts = this.of(job)
+    const label = `webhook ${number} of job ${job.number} (${job.id})`
+    if (facts.outcome === undefined) {
+      promise(this.mayBeOverdue(facts), CHECKER, () => `${label}: of a job without an outcome`)
+      this.settle(facts, 'failed', 'execution_deadline_exceeded')
+    }
+    const nowUs = this.#time.nowUs()
+    promise(facts.outcome?.status !== 'cancelled', CHECKER, () => `${label}: of a cancelled job`)
+    promise(attempt.place === job.receiver, CHECKER, () => `${label}: to ${attempt.place}`)
+    promise(facts.deliveredUs === undefined, CHECKER, () => `${label}: after it was done with`)
+    promise(facts.delivering === undefined, CHECKER, () => `${label}: while one is in flight`)
+    promise(number === ++facts.deliveries, CHECKER, () => `${label}: expected ${facts.deliveries}`)
+    promise(nowUs >= facts.deliverNotBeforeUs - 1, CHECKER, () =>
+      `${label}: ${facts.deliverNotBeforeUs - nowUs} us too early`)
+    facts.delivering = attempt
+  }
+
+  #endedWebhook(attempt: Attempt, ending: Ending): void {
+    const facts = this.of(attempt.job)
+    const { status } = attempt.answer
+    const nowUs = this.#time.nowUs()
+    facts.delivering = undefined
+    const delivered = ending === 'response' && status >= 200 && status < 300
+    if (delivered || facts.deliveries > WEBHOOK_RETRIES_MAX) facts.deliveredUs = nowUs
+    facts.deliverNotBeforeUs = nowUs + (WEBHOOK_DELAYS_US[facts.deliveries] ?? 0)
+  }
+}

@@ -1,0 +1,88 @@
+// Memory within the sum, and refusals only when it is full. What is used is read from the statistics
+// that every shard publishes; what must be in use is known from the ledger.
+
+import { REFUSED_JOBS } from '../../../shards/contract.ts'
+import type { ShardViews } from '../../../shards/layout.ts'
+import { LOG_RECORD_HEADER_BYTES } from '../../../shards/limits.ts'
+import { STATS } from '../../../shards/stats.ts'
+import type { Observer, SimJob, Verdict } from '../observations.ts'
+import { promise } from '../violation.ts'
+import type { Ledger } from './ledger.ts'
+
+const CHECKER = 'memory'
+/** A template and what surrounds a job in its record, in these runs. */
+const RECORD_OVERHEAD_BYTES = 1024
+
+const LIVE_BYTES = STATS.indexOf('logLiveBytes')
+const CAPACITY_BYTES = STATS.indexOf('logCapacityBytes')
+const SLOTS_USED = STATS.indexOf('jobSlotsUsed')
+const LANES_USED = STATS.indexOf('lanesUsed')
+
+/** Looks at every shard after each of its turns. */
+export class MemoryChecker implements Observer {
+  readonly #ledger: Ledger
+  readonly #shards: readonly ShardViews[]
+  readonly #wasFull: boolean[]
+
+  constructor(ledger: Ledger, shards: readonly ShardViews[]) {
+    this.#ledger = ledger
+    this.#shards = shards
+    this.#wasFull = shards.map(() => false)
+  }
+
+  /** Whether the shard has been so full at some time that it may have given something up. */
+  wasFull(shard: number): boolean {
+    return this.#wasFull[shard] as boolean
+  }
+
+  turned(shard: number): void {
+    const { stats, limits } = this.#shards[shard] as ShardViews
+    const liveBytes = stats[LIVE_BYTES] as number
+    const capacityBytes = stats[CAPACITY_BYTES] as number
+    const slotsUsed = stats[SLOTS_USED] as number
+    promise(liveBytes <= limits.segmentsMax * limits.segmentBytes, CHECKER, () =>
+      `${liveBytes} bytes live in shard ${shard}`)
+    promise(slotsUsed <= limits.jobsMax, CHECKER, () => `${slotsUsed} slots in shard ${shard}`)
+    promise((stats[LANES_USED] as number) <= limits.lanesMax, CHECKER, () =>
+      `${stats[LANES_USED]} lanes in shard ${shard}`)
+    // A record may be charged twice its size, for the hole that it may leave.
+    const nearlyFull = 2 * (liveBytes + limits.recordBytesMax) >= capacityBytes
+    if (nearlyFull || slotsUsed >= limits.jobsMax) this.#wasFull[shard] = true
+  }
+
+  judged(job: SimJob, verdict: Verdict): void {
+    if (verdict.kind === 'accepted') this.#sawAccepted(job)
+    if (verdict.kind !== 'refused') return
+    this.#wasFull[job.shard] = true
+    const { limits } = this.#shards[job.shard] as ShardViews
+    const { reason, limit, current } = verdict
+    const bytes = (job.body?.length ?? 0) + RECORD_OVERHEAD_BYTES + LOG_RECORD_HEADER_BYTES
+    if (reason !== REFUSED_JOBS) {
+      promise(2 * (current + bytes) >= limit, CHECKER, () =>
+        `job ${job.number} was refused at ${current} of ${limit} bytes`)
+      return
+    }
+    promise(current === limits.jobsMax && limit === limits.jobsMax, CHECKER, () =>
+      `job ${job.number} was refused at ${current} of ${limit} jobs`)
+    const busy = this.#unfinishedSince(job)
+    promise(busy >= limits.jobsMax, CHECKER, () =>
+      `job ${job.number} was refused, but only ${busy} of ${limit} jobs were not done with`)
+  }
+
+  #sawAccepted(job: SimJob): void {
+    // Room may have been made for it within the turn, before anyone could look.
+    const { stats, limits } = this.#shards[job.shard] as ShardViews
+    if ((stats[SLOTS_USED] as number) >= limits.jobsMax) this.#wasFull[job.shard] = true
+  }
+
+  /** Jobs of the shard that still had something to be done for them at some time since then. */
+  #unfinishedSince(since: SimJob): number {
+    let count = 0
+    for (const facts of this.#ledger.all) {
+      if (facts.job.shard !== since.shard || facts.verdict !== 'accepted') continue
+      const doneUs = this.#ledger.doneUs(facts)
+      if (doneUs === undefined || doneUs >= since.submittedUs) count++
+    }
+    return count
+  }
+}

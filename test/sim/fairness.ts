@@ -1,0 +1,1 @@
+export function runFairness(_seed: number): void {}

@@ -1,0 +1,236 @@
+// The front door's part of a simulation: it writes requests into the ingress rings as src/submit
+// does, reads the outcome rings, and tells the checkers what was asked and answered.
+
+import { AssertionError } from 'node:assert'
+import { decodeValue, encodeJob, encodeTemplate } from '../../shards/codec.ts'
+import * as contract from '../../shards/contract.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
+import { NONE } from '../../shards/units.ts'
+import type { ShardMemory } from '../support/shard-memory.ts'
+import type { EventLog } from './event-log.ts'
+import type { Observer, Question, SimJob, Verdict } from './observations.ts'
+import type { Scenario } from './scenario.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+const RECORDS_PER_READ_MAX = 4096
+const KIND_OF_QUESTION = {
+  get: contract.INGRESS_GET, cancel: contract.INGRESS_CANCEL, watch: contract.INGRESS_WATCH,
+} as const
+
+type Pending =
+  | { readonly kind: 'submit'; readonly job: SimJob }
+  | { readonly kind: 'release'; readonly heard: (done: boolean) => void }
+  | { readonly kind: Question; readonly job: SimJob; readonly askedUs: number }
+
+/** What the front door needs of its surroundings. */
+export interface FrontDoorParts {
+  readonly scenario: Scenario
+  readonly memory: ShardMemory
+  readonly time: VirtualTime
+  readonly log: EventLog
+  readonly observers: readonly Observer[]
+}
+
+/** Both ends of the rings that are the main thread's. */
+export class FrontDoor {
+  readonly #parts: FrontDoorParts
+  readonly #ingress: readonly RingWriter[]
+  readonly #outcomes: readonly RingReader[]
+  readonly #pending = new Map<number, Pending>()
+  readonly #jobs = new Map<string, SimJob>()
+  #request = 0
+
+  constructor(parts: FrontDoorParts) {
+    this.#parts = parts
+    this.#ingress = parts.memory.shards.map((views) => new RingWriter(views.ingress))
+    this.#outcomes = parts.memory.shards.map((views) => new RingReader(views.outcomes))
+  }
+
+  /** Requests that have not been answered. */
+  get pending(): number {
+    return this.#pending.size
+  }
+
+  jobById(id: string): SimJob | undefined {
+    return this.#jobs.get(id)
+  }
+
+  /** Puts a new job into its shard's ring, or turns it away. */
+  submit(job: SimJob): void {
+    const { log, observers, scenario, time } = this.#parts
+    this.#jobs.set(job.id, job)
+    log.add(`submit ${job.number} ${job.id} account ${job.account.number} key ${job.key.text} ` +
+      `to ${job.upstream} retries ${job.retriesMax} by ${job.executeBeforeMs}`)
+    for (const observer of observers) observer.submitted?.(job)
+    const receiver = job.receiver === NONE ? undefined : scenario.places[job.receiver]
+    const template = encodeTemplate({
+      userId: job.account.userId, method: 'POST', receiver: job.receiver,
+      url: `${scenario.places[job.upstream]?.origin}/v1/things?of=${job.account.number}`,
+      headers: ['Authorization', job.account.apiKey, 'X-Case', 'kept'],
+      webhookUrl: receiver === undefined ? null : `${receiver.origin}/hook`,
+    })
+    const payload = encodeJob({
+      createdAtMs: time.wallMs(job.submittedUs), executeBeforeMs: job.executeBeforeMs,
+      body: job.body,
+    })
+    const ring = this.#ingress[job.shard] as RingWriter
+    const bytes = contract.ENQUEUE_HEADER_BYTES + template.length + payload.length
+    const offset = ring.claim(contract.INGRESS_ENQUEUE, bytes)
+    if (offset === RING_FULL) return this.#judge(job, { kind: 'turned away' })
+    const words = ring.u32.subarray(offset / 4)
+    const request = this.#expect({ kind: 'submit', job })
+    const [laneHigh, laneLow] = job.account.lanes[job.upstream] as readonly [number, number]
+    words.set([request, ...job.idWords, job.key.high, job.key.low, laneHigh, laneLow,
+      job.upstream, job.receiver, flagsOf(job), template.length, hashOf(template)])
+    ring.bytes.set(template, offset + contract.ENQUEUE_HEADER_BYTES)
+    ring.bytes.set(payload, offset + contract.ENQUEUE_HEADER_BYTES + template.length)
+    ring.commit()
+  }
+
+  /** Asks about a job; does nothing when the ring is full. */
+  ask(job: SimJob, question: Question): void {
+    const { log, observers, time } = this.#parts
+    if (!this.#fits(job.shard)) return
+    log.add(`${question} ${job.number}`)
+    for (const observer of observers) observer.asked?.(job, question)
+    const request = this.#expect({ kind: question, job, askedUs: time.nowUs() })
+    this.#send(job.shard, KIND_OF_QUESTION[question], request, job.idWords)
+  }
+
+  /** Nobody listens to the job's events any longer. */
+  unwatch(job: SimJob): void {
+    if (!this.#fits(job.shard)) return
+    for (const observer of this.#parts.observers) observer.unwatched?.(job)
+    this.#send(job.shard, contract.INGRESS_UNWATCH, 0, job.idWords)
+  }
+
+  /** Asks a shard to give an upstream's slot back; `heard` is told whether it did. */
+  release(shard: number, place: number, heard: (done: boolean) => void): void {
+    const request = this.#expect({ kind: 'release', heard })
+    this.#send(shard, contract.INGRESS_RELEASE_UPSTREAM, request, [place, 0, 0])
+  }
+
+  hasOutcomes(): boolean {
+    return this.#outcomes.some((ring) => !ring.isEmpty())
+  }
+
+  /** Reads what the shards have said. */
+  read(): void {
+    for (const [shard, ring] of this.#outcomes.entries()) {
+      ring.read((kind, offset, length) => {
+        this.#hear(shard, kind, offset, offset + length)
+        return true
+      }, RECORDS_PER_READ_MAX)
+    }
+  }
+
+  #hear(shard: number, kind: number, offset: number, end: number): void {
+    const { bytes, u32, f64 } = this.#outcomes[shard] as RingReader
+    const at = offset / 4
+    const first = u32[at] as number
+    const idAt = (word: number): string => idText([...u32.subarray(word, word + 3)])
+    switch (kind) {
+      case contract.OUTCOME_ACCEPTED:
+        return this.#judge(this.#submission(first), { kind: 'accepted' })
+      case contract.OUTCOME_DUPLICATE:
+        return this.#judge(this.#submission(first), {
+          kind: 'duplicate', id: idAt(at + 1),
+          status: contract.STATUS_OF_STATE[u32[at + 4] as number] as contract.JobStatus,
+          result: decodeValue(bytes, offset + contract.DUPLICATE_HEADER_BYTES, end) as
+            contract.JobResult | null,
+        })
+      case contract.OUTCOME_REFUSED:
+        return this.#judge(this.#submission(first), {
+          kind: 'refused', reason: u32[at + 1] as number,
+          limit: f64[offset / 8 + 1] as number, current: f64[offset / 8 + 2] as number,
+        })
+      case contract.OUTCOME_JOB:
+        return this.#answered(first, u32[at + 1] as number,
+          decodeValue(bytes, offset + contract.JOB_HEADER_BYTES, end) as contract.JobView | null)
+      case contract.OUTCOME_EVENT:
+        return this.#event(idAt(at + 1), first,
+          decodeValue(bytes, offset + contract.EVENT_HEADER_BYTES, end) as object)
+      case contract.OUTCOME_RELEASED: {
+        const pending = this.#take(first)
+        if (pending.kind !== 'release') throw new AssertionError({ message: 'no release' })
+        return pending.heard(u32[at + 1] === 1)
+      }
+      case contract.OUTCOME_WARNING:
+        for (const observer of this.#parts.observers) observer.warned?.(first)
+        return
+      default:
+        throw new AssertionError({ message: `an outcome of kind ${kind}` })
+    }
+  }
+
+  #judge(job: SimJob, verdict: Verdict): void {
+    this.#parts.log.add(`judge ${job.number} ${JSON.stringify(verdict)}`)
+    for (const observer of this.#parts.observers) observer.judged?.(job, verdict)
+  }
+
+  #answered(request: number, code: number, view: contract.JobView | null): void {
+    const pending = this.#take(request)
+    if (pending.kind === 'submit' || pending.kind === 'release') {
+      throw new AssertionError({ message: 'an answer to no question' })
+    }
+    const { kind, job, askedUs } = pending
+    this.#parts.log.add(`${kind} ${job.number} says ${code} ${view?.status} ${view?.attempts}`)
+    for (const observer of this.#parts.observers) {
+      observer.answered?.(job, kind, code, view, askedUs)
+    }
+  }
+
+  #event(id: string, event: number, data: object): void {
+    const job = this.#jobs.get(id)
+    if (job === undefined) throw new AssertionError({ message: `an event of no job: ${id}` })
+    this.#parts.log.add(`event ${job.number} ${contract.EVENT_NAMES[event]}`)
+    for (const observer of this.#parts.observers) observer.event?.(job, event, data)
+  }
+
+  #submission(request: number): SimJob {
+    const pending = this.#take(request)
+    if (pending.kind !== 'submit') throw new AssertionError({ message: 'no submission' })
+    return pending.job
+  }
+
+  #expect(pending: Pending): number {
+    this.#pending.set(++this.#request, pending)
+    return this.#request
+  }
+
+  #take(request: number): Pending {
+    const pending = this.#pending.get(request)
+    if (pending === undefined) throw new AssertionError({ message: 'a request answered twice' })
+    this.#pending.delete(request)
+    return pending
+  }
+
+  #fits(shard: number): boolean {
+    return (this.#ingress[shard] as RingWriter).fits(contract.REQUEST_WORDS * 4)
+  }
+
+  #send(shard: number, kind: number, request: number, id: readonly number[]): void {
+    const ring = this.#ingress[shard] as RingWriter
+    const offset = ring.claim(kind, contract.REQUEST_WORDS * 4)
+    if (offset === RING_FULL) throw new AssertionError({ message: 'asked without looking' })
+    ring.u32.set([request, ...id], offset / 4)
+    ring.commit()
+  }
+}
+
+/** Three words → 24 hexadecimal digits. */
+export const idText = (words: readonly number[]): string =>
+  words.map((word) => word.toString(16).padStart(8, '0')).join('')
+
+function flagsOf(job: SimJob): number {
+  return ((job.isolate ? contract.FLAG_ISOLATE : 0) | (job.watch ? contract.FLAG_WATCH : 0) |
+    (job.executeBeforeMs !== 0 ? contract.FLAG_BEGIN_BY : 0) |
+    (job.retriesMax << contract.FLAG_RETRIES_SHIFT)) >>> 0
+}
+
+/** FNV-1a, which is enough where nobody chooses colliding texts. */
+function hashOf(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)
+  return hash >>> 0
+}

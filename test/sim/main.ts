@@ -1,0 +1,43 @@
+// npm run sim -- --seed N --runs M [--shards k] [--verbose]: simulates M seeds from N on, each with one
+// shard and with three unless told, and stops at the first that breaks a promise.
+
+import './verify-on.ts'
+import { parseArgs } from 'node:util'
+import { runFairness } from './fairness.ts'
+import { describeFailure, runSeed } from './run-seed.ts'
+
+const SHARD_COUNTS = [1, 3]
+const PROGRESS_EVERY_RUNS = 100
+/** Fairness has few variants, so it is looked at less often. */
+const FAIRNESS_EVERY_RUNS = 100
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    runs: { type: 'string', default: '1' },
+    shards: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+})
+const firstSeed = Number(values.seed)
+const runs = Number(values.runs)
+const shardCounts = values.shards === undefined ? SHARD_COUNTS : [Number(values.shards)]
+const print = values.verbose ? (line: string): void => console.log(line) : undefined
+
+try {
+  let jobs = 0
+  for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+    for (const shards of shardCounts) {
+      const summary = runSeed(seed, shards, print)
+      jobs += summary.jobs
+      if (runs === 1) console.log(JSON.stringify({ seed, shards, ...summary }))
+    }
+    const done = seed - firstSeed + 1
+    if (done % FAIRNESS_EVERY_RUNS === 0) runFairness(seed)
+    if (done % PROGRESS_EVERY_RUNS === 0) console.log(`${done} seeds, ${jobs} jobs`)
+  }
+  console.log(`ok: ${runs} seeds from ${firstSeed}, ${jobs} jobs`)
+} catch (error) {
+  console.error(describeFailure(error))
+  process.exitCode = 1
+}

@@ -1,0 +1,122 @@
+// What a run shows to its checkers: the jobs as their callers know them, the requests as the
+// upstreams see them, and the moments between. Nothing here looks into the engine.
+
+import type { JobStatus, JobResult, JobView } from '../../shards/contract.ts'
+import type { FailureReason, ResponseHeaders } from '../../shards/transport.ts'
+
+/** A job as its caller submitted it. */
+export interface SimJob {
+  /** Order of submission over the whole run. */
+  readonly number: number
+  readonly id: string
+  readonly idWords: readonly [route: number, high: number, low: number]
+  readonly shard: number
+  readonly account: Account
+  /** With the user, what makes it unique. */
+  readonly key: SimKey
+  readonly upstream: number
+  /** Slot of the webhook receiver, or NONE. */
+  readonly receiver: number
+  readonly retriesMax: number
+  /** Unix ms, or 0. */
+  readonly executeBeforeMs: number
+  readonly body: Uint8Array | null
+  readonly isolate: boolean
+  readonly watch: boolean
+  readonly submittedUs: number
+}
+
+/** A user with one of its API keys. */
+export interface Account {
+  readonly number: number
+  readonly userId: string
+  readonly apiKey: string
+  /** The user's hash. */
+  readonly route: number
+  /** The lane's hash at each upstream. */
+  readonly lanes: readonly (readonly [high: number, low: number])[]
+}
+
+/** A user's idempotent key. */
+export interface SimKey {
+  readonly text: string
+  readonly high: number
+  readonly low: number
+}
+
+/** What a response's headers mean, as the upstream meant them. */
+export interface Said {
+  readonly pacePerSecond?: number
+  readonly concurrentMax?: number
+  readonly accountQueues?: boolean
+  /** On a response that is to be retried. */
+  readonly retryAfterMs?: number
+}
+
+/** What the made-up network is going to do with a request. */
+export interface Answer {
+  readonly headAfterUs: number
+  readonly endAfterUs: number
+  /** 0: there is no head. */
+  readonly status: number
+  readonly headers: ResponseHeaders
+  readonly said: Said
+  readonly body: Uint8Array
+  readonly truncated: boolean
+  /** Instead of an end; `silent` never comes. */
+  readonly failure: FailureReason | 'silent' | undefined
+}
+
+/** One request in flight, of a job or of its webhook. */
+export interface Attempt {
+  readonly job: SimJob
+  readonly shard: number
+  readonly place: number
+  readonly isWebhook: boolean
+  /** As its header says: 1 for the first. */
+  readonly number: number
+  readonly sentUs: number
+  readonly headers: readonly string[]
+  readonly body: Uint8Array | null
+  readonly method: string
+  readonly path: string
+  readonly answer: Answer
+  /** Whether the head has been delivered. */
+  headHeard: boolean
+}
+
+/** How an attempt ended: a whole response, or a reason why there was none. */
+export type Ending = 'response' | FailureReason
+
+/** What a shard answered to a submission. */
+export type Verdict =
+  | { readonly kind: 'accepted' }
+  | { readonly kind: 'duplicate'; readonly id: string; readonly status: JobStatus
+      readonly result: JobResult | null }
+  | { readonly kind: 'refused'; readonly reason: number; readonly limit: number
+      readonly current: number }
+  /** The ring was full: the front door refuses at once. */
+  | { readonly kind: 'turned away' }
+
+/** A question about a job. */
+export type Question = 'get' | 'cancel' | 'watch'
+
+/** A checker: told of everything in its order, before the engine is told. */
+export interface Observer {
+  submitted?(job: SimJob): void
+  judged?(job: SimJob, verdict: Verdict): void
+  sent?(attempt: Attempt): void
+  headHeard?(attempt: Attempt): void
+  ended?(attempt: Attempt, ending: Ending): void
+  asked?(job: SimJob, question: Question): void
+  /** @param askedUs when the question was put into the ring. */
+  answered?(
+    job: SimJob, question: Question, code: number, view: JobView | null, askedUs: number): void
+  unwatched?(job: SimJob): void
+  event?(job: SimJob, event: number, data: object): void
+  warned?(place: number): void
+  /** A shard has had a turn. */
+  turned?(shard: number): void
+  /** All faults have stopped and everything has come to rest. */
+  drained?(): void
+}

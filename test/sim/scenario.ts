@@ -1,0 +1,215 @@
+// What one seed decides before its run begins: sizes of memory, who there is, how upstreams behave,
+// how late threads wake. Every feature is switched on or off and weighed by the seed (swarm
+// testing), so that rare mixtures come up and no feature hides another.
+
+import { intervalNs } from '../../shards/pace.ts'
+import { type Limits } from '../../shards/limits.ts'
+import type { ShardSettings } from '../../shards/contract.ts'
+import { Prng } from '../../shards/prng.ts'
+import { KIB, alignUp, powerOfTwoAtLeast } from '../../shards/units.ts'
+import type { UpstreamStart } from '../support/shard-memory.ts'
+
+/** How a response comes about; weights by kind. */
+export interface Weather {
+  readonly ok: number
+  readonly otherAnswer: number
+  readonly tooMany: number
+  readonly tooManyWait: number
+  readonly serverError: number
+  readonly requestTimeout: number
+  readonly broken: number
+  readonly brokenMidway: number
+  readonly silent: number
+  readonly refused: number
+  /** Latency of the head: 10^low … 10^high microseconds, uniform in the exponent. */
+  readonly latencyLow: number
+  readonly latencyHigh: number
+  /** Chance that a body takes time after its head. */
+  readonly slowBody: number
+  /** The longest response body. */
+  readonly bodyBytesMax: number
+  /** Chances that a response says something of pace, limit or account queues. */
+  readonly saysPace: number
+  readonly saysLimit: number
+  readonly saysQueues: number
+  readonly saysNonsense: number
+  /** Paces and limits that it draws from. */
+  readonly paces: readonly number[]
+  readonly limits: readonly number[]
+  readonly retryAfterMsMax: number
+}
+
+/** An upstream or a webhook receiver; its place in the scenario's list is its slot. */
+export interface Place {
+  readonly origin: string
+  readonly start: Required<UpstreamStart>
+  readonly weather: Weather
+}
+
+/** How late things are that should happen at once. */
+export interface Lateness {
+  readonly wakeUsMax: number
+  readonly timerUsMax: number
+  readonly stallChance: number
+  readonly stallUsMax: number
+  readonly mainUsMax: number
+  readonly mainStallChance: number
+}
+
+/** What callers do; chances for each job that is submitted. */
+export interface Habits {
+  readonly jobs: number
+  readonly durationUs: number
+  /** Jobs that come at once. */
+  readonly burstMax: number
+  readonly repeat: number
+  readonly ask: number
+  readonly cancel: number
+  readonly watch: number
+  readonly watchLater: number
+  readonly unwatch: number
+  readonly isolate: number
+  readonly beginBy: number
+  readonly beginByMsMax: number
+  readonly noWebhook: number
+  readonly bodyBytesMax: number
+  readonly retries: readonly number[]
+  /** Share of the jobs that are the first account's. */
+  readonly noisy: number
+}
+
+/** Everything that a run needs to know. */
+export interface Scenario {
+  readonly seed: number
+  readonly limits: Limits
+  readonly settings: ShardSettings
+  /** Upstreams first, then receivers. */
+  readonly places: readonly Place[]
+  readonly upstreams: number
+  readonly users: number
+  readonly apiKeysMax: number
+  readonly lateness: Lateness
+  readonly habits: Habits
+  /** Times that a load comes and is drained. */
+  readonly rounds: number
+  /** Whether accounts may find no lane of their own. */
+  readonly lanesScarce: boolean
+}
+
+export const KIND_OF_PLACE = { upstream: 0, receiver: 1 } as const
+
+const some = (prng: Prng, chance: number, weightMax: number): number =>
+  prng.chance(chance) ? prng.between(1, weightMax) : 0
+
+function drawWeather(prng: Prng, responseBytesMax: number): Weather {
+  const calm = prng.chance(0.2)
+  const fault = calm ? 0 : 0.4
+  const low = prng.pick([2, 3, 4])
+  return {
+    ok: prng.between(10, 40), otherAnswer: some(prng, 0.5, 10),
+    tooMany: some(prng, fault, 10), tooManyWait: some(prng, fault, 10),
+    serverError: some(prng, fault, 15), requestTimeout: some(prng, fault, 3),
+    broken: some(prng, fault, 10), brokenMidway: some(prng, fault, 5),
+    silent: some(prng, fault * 0.7, 4), refused: some(prng, fault * 0.5, 2),
+    latencyLow: low, latencyHigh: low + prng.pick([0.3, 1, 2, 3]),
+    slowBody: prng.pick([0, 0.1, 0.5]),
+    bodyBytesMax: prng.pick([0, 64, 512, responseBytesMax, responseBytesMax * 2]),
+    saysPace: prng.pick([0, 0, 0.05, 0.3, 1]), saysLimit: prng.pick([0, 0, 0.05, 0.3]),
+    saysQueues: prng.pick([0, 0, 0, 0.02, 0.2]), saysNonsense: prng.pick([0, 0, 0.1]),
+    paces: prng.pick([[0.5, 10_000], [0.5, 2, 50, 1000, 10_000], [3, 7.5, 33.3], [200, 2000]]),
+    limits: prng.pick([[1], [1, 100], [2, 5, 20], [1, 1_000_000]]),
+    retryAfterMsMax: prng.pick([1500, 10_000, 120_000]),
+  }
+}
+
+function drawLimits(prng: Prng, shards: number): { limits: Limits; lanesScarce: boolean } {
+  const bodyBytesMax = prng.pick([KIB, 4 * KIB, 16 * KIB])
+  const responseBytesMax = prng.pick([KIB, 4 * KIB, 16 * KIB])
+  const recordBytesMax = alignUp(2 * KIB + Math.max(bodyBytesMax, responseBytesMax), 8)
+  const segmentBytes = powerOfTwoAtLeast(recordBytesMax)
+  const upstreamsMax = 8
+  const lanesScarce = prng.chance(0.25)
+  const segmentsMax = prng.chance(0.5) ? prng.between(8, 24) : 128
+  return {
+    lanesScarce,
+    limits: {
+      memoryBytes: 0, shards, bodyBytesMax, responseBytesMax, recordBytesMax,
+      ringBytes: Math.max(64 * KIB, 4 * segmentBytes), segmentBytes, segmentsMax,
+      jobsMax: prng.chance(0.3) ? prng.between(4, 64) : 2048,
+      lanesMax: upstreamsMax + (lanesScarce ? prng.between(0, 6) : 256),
+      templatesMax: prng.pick([2, 16, 256]), upstreamsMax,
+    },
+  }
+}
+
+function drawPlaces(prng: Prng, upstreams: number, receivers: number, limits: Limits): Place[] {
+  return Array.from({ length: upstreams + receivers }, (_, slot) => {
+    const isReceiver = slot >= upstreams
+    const drawn = drawWeather(prng, limits.responseBytesMax)
+    const weather = isReceiver ? { ...drawn, bodyBytesMax: 0, refused: 0 } : drawn
+    return {
+      origin: isReceiver ? `http://hook-${slot}.test:8080` : `https://api-${slot}.test`,
+      weather,
+      start: {
+        pacePerSecond: isReceiver ? 100_000 : prng.pick([0.5, 2, 2, 20, 500, 5000]),
+        concurrentMax: isReceiver ? 128 : prng.pick([1, 3, 100, 100]),
+        accountQueues: !isReceiver && prng.chance(0.2),
+        kind: isReceiver ? KIND_OF_PLACE.receiver : KIND_OF_PLACE.upstream,
+        timeoutMs: prng.pick([500, 5000, 30_000]),
+      },
+    }
+  })
+}
+
+function drawLateness(prng: Prng): Lateness {
+  const prompt = prng.chance(0.3)
+  return {
+    wakeUsMax: prompt ? 20 : 200,
+    timerUsMax: prng.pick([0, 1000, 5000]),
+    stallChance: prompt ? 0 : prng.pick([0, 0.001, 0.02]),
+    stallUsMax: prng.pick([5000, 50_000]),
+    mainUsMax: prompt ? 20 : 300,
+    mainStallChance: prompt ? 0 : prng.pick([0, 0.002, 0.02]),
+  }
+}
+
+function drawHabits(prng: Prng, limits: Limits): Habits {
+  const rare = (): number => prng.pick([0, 0, 0.03, 0.2])
+  return {
+    jobs: prng.pick([60, 150, 300]), durationUs: prng.pick([0.2, 5, 60, 600]) * 1e6,
+    burstMax: prng.pick([1, 10, 100]),
+    repeat: rare(), ask: rare(), cancel: rare(), watch: rare(), watchLater: rare(),
+    unwatch: rare(), isolate: prng.pick([0, 0, 0, 0.01]),
+    beginBy: rare(), beginByMsMax: prng.pick([200, 3000, 20_000]),
+    noWebhook: prng.pick([0, 0.3, 1]), bodyBytesMax: prng.pick([0, 100, limits.bodyBytesMax]),
+    retries: prng.pick([[4], [0, 1, 4], [-1, 0, 4], [0]]),
+    noisy: prng.pick([0, 0, 0.9]),
+  }
+}
+
+/** All that `seed` decides, for the given number of shards. */
+export function drawScenario(seed: number, shards: number): Scenario {
+  const prng = new Prng(seed)
+  const { limits, lanesScarce } = drawLimits(prng, shards)
+  const upstreams = prng.between(1, 4)
+  return {
+    seed, limits, lanesScarce, upstreams,
+    settings: drawSettings(prng, limits),
+    places: drawPlaces(prng, upstreams, prng.between(1, 2), limits),
+    users: prng.pick([1, 3, 10, 30]), apiKeysMax: prng.pick([1, 1, 2]),
+    lateness: drawLateness(prng), habits: drawHabits(prng, limits),
+    rounds: prng.pick([1, 1, 2, 3]),
+  }
+}
+
+function drawSettings(prng: Prng, limits: Limits): ShardSettings {
+  return {
+    completedTtlMs: prng.pick([1000, 30_000, 1_800_000]),
+    failedTtlMs: prng.pick([1000, 30_000, 7_200_000]),
+    responseBytesMax: limits.responseBytesMax, connectionsPerOriginMax: 1024,
+    webhookTimeoutMs: 10_000, extraCaPem: '', userAgent: 'sluice-sim',
+  }
+}
+
+/** The pace that the engine makes of a header's: its interval is in whole nanoseconds. */
+export const intervalUsOf = (pacePerSecond: number): number => intervalNs(pacePerSecond) / 1000

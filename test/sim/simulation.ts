@@ -1,0 +1,201 @@
+// A whole world from one seed: shards, network, callers and checkers in virtual time. A run loads the
+// shards while everything misbehaves, lets the faults stop, drains to empty, and does so again; at
+// last it waits until all is forgotten and asks the upstreams' slots back.
+
+import { shardMemory, writeUpstream, type ShardMemory } from '../support/shard-memory.ts'
+import { Prng } from '../../shards/prng.ts'
+import { AnswerChecker } from './checkers/answer-checker.ts'
+import { BudgetOracle } from './checkers/budget-oracle.ts'
+import { DrainChecker } from './checkers/drain-checker.ts'
+import { InFlightChecker } from './checkers/in-flight-checker.ts'
+import { KeyChecker } from './checkers/key-checker.ts'
+import { Ledger } from './checkers/ledger.ts'
+import { MemoryChecker } from './checkers/memory-checker.ts'
+import { OrderChecker } from './checkers/order-checker.ts'
+import { PaceChecker } from './checkers/pace-checker.ts'
+import { EventLog } from './event-log.ts'
+import { FakeNetwork } from './fake-network.ts'
+import { FrontDoor } from './front-door.ts'
+import type { Observer } from './observations.ts'
+import type { Scenario } from './scenario.ts'
+import { SimShard } from './sim-shard.ts'
+import { promise } from './violation.ts'
+import { VirtualTime } from './virtual-time.ts'
+import { Workload } from './workload.ts'
+
+const MAIN_STALL_US_MAX = 100_000
+/** Far more than any run takes; beyond it a shard turns in circles. */
+const STEPS_MAX = 3_000_000
+/** Everything is over so long after the faults: the longest Retry-After, deadlines, webhooks. */
+const DRAIN_US_MAX = 3600e6
+
+/** What a run tells about itself. */
+export interface RunSummary {
+  readonly digest: string
+  readonly lines: number
+  readonly steps: number
+  readonly jobs: number
+  readonly virtualSeconds: number
+}
+
+/** One run's world. */
+export class Simulation {
+  readonly time = new VirtualTime()
+  readonly log: EventLog
+  readonly network: FakeNetwork
+  readonly door: FrontDoor
+  readonly workload: Workload
+  readonly ledger: Ledger
+  readonly shards: readonly SimShard[]
+  readonly #scenario: Scenario
+  readonly #memory: ShardMemory
+  readonly #drainChecker: DrainChecker
+  readonly #observers: Observer[]
+  readonly #mainPrng: Prng
+  #steps = 0
+  #readPlanned = false
+  #broken: unknown
+
+  /** @param extra more checkers, told after the usual ones. */
+  constructor(
+    scenario: Scenario, print?: (line: string) => void, extra: readonly Observer[] = [],
+  ) {
+    const { time } = this
+    this.#scenario = scenario
+    this.#memory = shardMemory(scenario.limits)
+    for (const [slot, { start }] of scenario.places.entries()) {
+      writeUpstream(this.#memory.shared, slot, start)
+    }
+    this.log = new EventLog(time, print)
+    this.ledger = new Ledger(time)
+    this.#drainChecker = new DrainChecker(
+      this.ledger, scenario, this.#memory.shared, this.#memory.shards)
+    this.#observers = [...this.#makeCheckers(), ...extra]
+    const seeds = new Prng(scenario.seed ^ 0x5eed)
+    const { log } = this
+    const observers = this.#observers
+    this.door = new FrontDoor({ scenario, memory: this.#memory, time, log, observers })
+    this.network = new FakeNetwork({
+      scenario, time, log, observers, prng: new Prng(seeds.uint32()),
+      jobById: (id) => this.door.jobById(id),
+    })
+    this.workload = new Workload({
+      scenario, time, door: this.door, prng: new Prng(seeds.uint32()),
+    })
+    this.#mainPrng = new Prng(seeds.uint32())
+    this.shards = this.#memory.shards.map((_, shard) => new SimShard({
+      shard, scenario, memory: this.#memory, network: this.network, time,
+      prng: new Prng(seeds.uint32()), broken: (error) => { this.#broken ??= error },
+      turned: (at) => { for (const observer of observers) observer.turned?.(at) },
+    }))
+  }
+
+  /** The whole run; throws what a checker or an assertion found. */
+  run(): RunSummary {
+    for (let round = 0; round < this.#scenario.rounds; round++) {
+      this.log.add(`round ${round}`)
+      this.network.healthy = false
+      for (const shard of this.shards) shard.stalls = true
+      this.workload.begin()
+      while (this.workload.isComing) this.step(Infinity)
+      this.heal()
+      this.drain()
+    }
+    this.#forgetAll()
+    return this.summary()
+  }
+
+  summary(): RunSummary {
+    return {
+      digest: this.log.digest(), lines: this.log.count, steps: this.#steps,
+      jobs: this.ledger.all.length, virtualSeconds: this.time.nowUs() / 1e6,
+    }
+  }
+
+  /** Lets one thing happen, and what follows at once from it. False when nothing is left. */
+  step(untilUs: number): boolean {
+    if (!this.time.step(untilUs)) return false
+    if (this.#broken !== undefined) throw this.#broken
+    promise(this.#steps++ < STEPS_MAX, 'progress', () => 'a shard turns in circles')
+    for (const shard of this.shards) shard.poke()
+    if (!this.#readPlanned && this.door.hasOutcomes()) this.#planRead()
+    return true
+  }
+
+  /** Faults stop. */
+  heal(): void {
+    this.log.add('healthy')
+    this.network.healthy = true
+    for (const shard of this.shards) shard.stalls = false
+  }
+
+  /** Runs until everything has come to its end, which it must. */
+  drain(): void {
+    const untilUs = this.time.nowUs() + DRAIN_US_MAX
+    while (!this.#isDrained()) {
+      const went = this.step(untilUs)
+      promise(went, 'drain', () => `not empty: ${this.#whatIsLeft()}`)
+    }
+    for (const observer of this.#observers) observer.drained?.()
+    for (const { engine } of this.shards) engine.verify()
+  }
+
+  #makeCheckers(): Observer[] {
+    const { ledger, time } = this
+    const { shared, shards } = this.#memory
+    const memory = new MemoryChecker(ledger, shards)
+    const oracle = new BudgetOracle(this.#scenario, shared, () => time.nowUs())
+    return [
+      ledger, memory, oracle, new PaceChecker(oracle, time), new InFlightChecker(oracle),
+      { sent: (attempt) => oracle.noteSend(attempt) },
+      new OrderChecker(this.#scenario, shards),
+      new KeyChecker(ledger, memory, time, this.#scenario, shards),
+      new AnswerChecker(ledger, memory, time, this.#scenario),
+      this.#drainChecker,
+    ]
+  }
+
+  #planRead(): void {
+    const { mainUsMax, mainStallChance } = this.#scenario.lateness
+    this.#readPlanned = true
+    const stalls = !this.network.healthy && this.#mainPrng.chance(mainStallChance)
+    const delayUs = this.#mainPrng.below(stalls ? MAIN_STALL_US_MAX : mainUsMax + 1)
+    this.time.after(delayUs, () => {
+      this.#readPlanned = false
+      this.door.read()
+    })
+  }
+
+  #isDrained(): boolean {
+    return this.door.pending === 0 && !this.door.hasOutcomes() && this.shards.every(
+      ({ engine, transport }) => engine.isIdle && engine.unfinished === 0 &&
+        transport.inFlight === 0 && !engine.hasWork())
+  }
+
+  #whatIsLeft(): string {
+    const shards = this.shards.map(({ engine, stats, transport }) =>
+      `unfinished ${engine.unfinished}, retrying ${stats.retrying}, ` +
+      `webhooks ${stats.webhooksWaiting}, in flight ${transport.inFlight}`)
+    return `${this.door.pending} requests pending; ${shards.join('; ')}`
+  }
+
+  /** Waits until every finished job has had its time, then asks for the upstreams' slots. */
+  #forgetAll(): void {
+    const { completedTtlMs, failedTtlMs } = this.#scenario.settings
+    const untilUs = this.time.nowUs() + (Math.max(completedTtlMs, failedTtlMs) + 10_000) * 1000
+    while (this.step(untilUs)) { /* until nothing is left to happen */ }
+    for (const [shard, { engine }] of this.shards.entries()) {
+      engine.verify()
+      this.#drainChecker.checkForgotten(shard)
+      for (let place = 0; place < this.#scenario.places.length; place++) {
+        this.door.release(shard, place, (done) => promise(done, 'drain', () =>
+          `shard ${shard} does not give upstream ${place} back`))
+      }
+    }
+    for (const shard of this.shards) shard.poke()
+    while (this.door.pending > 0) {
+      const went = this.step(Infinity)
+      promise(went, 'drain', () => 'a release was not answered')
+    }
+  }
+}

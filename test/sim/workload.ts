@@ -1,0 +1,143 @@
+// The callers of a run: who they are, when they submit, and what else they do: repeat keys, ask,
+// cancel, watch. All of it drawn from the seed.
+
+import { shardOf } from '../../src/hash.ts'
+import type { Prng } from '../../shards/prng.ts'
+import { NONE } from '../../shards/units.ts'
+import { drawBody } from './answers.ts'
+import { type FrontDoor, idText } from './front-door.ts'
+import type { Account, SimJob, SimKey } from './observations.ts'
+import type { Scenario } from './scenario.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+/** Old jobs and keys that are still asked for. */
+const REMEMBERED_MAX = 400
+
+/** What the callers need. */
+export interface WorkloadParts {
+  readonly scenario: Scenario
+  readonly prng: Prng
+  readonly time: VirtualTime
+  readonly door: FrontDoor
+}
+
+/** What a job may be given that the seed does not decide. */
+export interface JobChoice {
+  readonly account?: Account
+  readonly upstream?: number
+  readonly repeatOf?: SimJob
+}
+
+/** All callers together. */
+export class Workload {
+  readonly accounts: readonly Account[]
+  readonly #parts: WorkloadParts
+  readonly #recent: SimJob[] = []
+  #number = 0
+  #comingUs = 0
+
+  constructor(parts: WorkloadParts) {
+    this.#parts = parts
+    const { prng, scenario } = parts
+    const accounts: Account[] = []
+    for (let user = 0; user < scenario.users; user++) {
+      const route = prng.uint32()
+      const apiKeys = prng.between(1, scenario.apiKeysMax)
+      for (let key = 0; key < apiKeys; key++) {
+        accounts.push(makeAccount(prng, accounts.length, user, key, route, scenario.upstreams))
+      }
+    }
+    this.accounts = accounts
+  }
+
+  /** Whether more is to come in this round. */
+  get isComing(): boolean {
+    return this.#parts.time.nowUs() < this.#comingUs
+  }
+
+  /** Plans one round of load, from now on. */
+  begin(): void {
+    const { prng, scenario, time } = this.#parts
+    const { jobs, durationUs, burstMax } = scenario.habits
+    const startUs = time.nowUs()
+    this.#comingUs = startUs + durationUs
+    for (let left = jobs; left > 0;) {
+      const burst = Math.min(left, prng.between(1, burstMax))
+      left -= burst
+      time.at(startUs + prng.below(durationUs), () => {
+        for (let place = 0; place < burst; place++) this.#act()
+      })
+    }
+  }
+
+  /** Submits one job. */
+  submit(choice: JobChoice = {}): SimJob {
+    const { door } = this.#parts
+    const job = this.#make(choice)
+    this.#remember(job)
+    door.submit(job)
+    return job
+  }
+
+  /** One job, and perhaps something about an older one. */
+  #act(): void {
+    const { prng, scenario, door } = this.#parts
+    const { habits } = scenario
+    const older = this.#recent.length > 0 ? prng.pick(this.#recent) : undefined
+    if (older !== undefined) {
+      if (prng.chance(habits.ask)) door.ask(older, 'get')
+      if (prng.chance(habits.cancel)) door.ask(older, 'cancel')
+      if (prng.chance(habits.watchLater)) door.ask(older, 'watch')
+      if (prng.chance(habits.unwatch)) door.unwatch(older)
+      if (prng.chance(habits.repeat)) this.submit({ account: older.account, repeatOf: older })
+    }
+    this.submit()
+  }
+
+  #make(choice: JobChoice): SimJob {
+    const { prng, scenario, time } = this.#parts
+    const { habits, limits, places, upstreams } = scenario
+    const account = choice.account ?? this.#pickAccount()
+    const nowUs = time.nowUs()
+    const idWords = [account.route, prng.uint32(), prng.uint32()] as const
+    const hasReceiver = !prng.chance(habits.noWebhook)
+    const beginByMs = prng.chance(habits.beginBy) ? prng.between(-50, habits.beginByMsMax) : 0
+    const bodyBytes = habits.bodyBytesMax === 0 ? 0 : prng.below(habits.bodyBytesMax + 1)
+    return {
+      number: this.#number++, id: idText(idWords), idWords, account,
+      shard: shardOf(account.route, limits.shards), key: this.#keyFor(choice.repeatOf),
+      upstream: choice.upstream ?? choice.repeatOf?.upstream ?? prng.below(upstreams),
+      receiver: hasReceiver ? prng.between(upstreams, places.length - 1) : NONE,
+      retriesMax: prng.pick(habits.retries),
+      executeBeforeMs: beginByMs === 0 ? 0 : time.wallMs(nowUs) + beginByMs,
+      body: bodyBytes === 0 ? null : drawBody(prng, bodyBytes),
+      isolate: prng.chance(habits.isolate), watch: prng.chance(habits.watch), submittedUs: nowUs,
+    }
+  }
+
+  #keyFor(repeatOf: SimJob | undefined): SimKey {
+    if (repeatOf !== undefined) return repeatOf.key
+    const { prng } = this.#parts
+    return { text: `key-${this.#number}`, high: prng.uint32(), low: prng.uint32() }
+  }
+
+  #pickAccount(): Account {
+    const { prng, scenario } = this.#parts
+    const noisy = prng.chance(scenario.habits.noisy)
+    return noisy ? this.accounts[0] as Account : prng.pick(this.accounts)
+  }
+
+  #remember(job: SimJob): void {
+    if (this.#recent.length < REMEMBERED_MAX) this.#recent.push(job)
+    else this.#recent[this.#parts.prng.below(REMEMBERED_MAX)] = job
+  }
+}
+
+function makeAccount(
+  prng: Prng, number: number, user: number, key: number, route: number, upstreams: number,
+): Account {
+  return {
+    number, route, userId: `user-${user}`, apiKey: `secret-${key}`,
+    lanes: Array.from({ length: upstreams }, () => [prng.uint32(), prng.uint32()] as const),
+  }
+}

@@ -1,0 +1,138 @@
+// A front door in front of fake shards, for tests that look at both of its sides.
+
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { type Clock, measureWallOffsetUs, SystemClock } from '../../shards/clock.ts'
+import {
+  INGRESS_ENQUEUE, type JobView, WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE,
+} from '../../shards/contract.ts'
+import { allocateShard, allocateShared, attachShard, attachShared } from '../../shards/layout.ts'
+import { planMemory } from '../../shards/limits.ts'
+import { KIB, MIB, type PerSecond } from '../../shards/units.ts'
+import { FrontDoor } from '../../src/front-door.ts'
+import { SECRET_BYTES } from '../../src/hash.ts'
+import { formatJobId } from '../../src/job-id.ts'
+import { openShardLink, type ShardLink } from '../../src/shard-link.ts'
+import { type FakeRequest, FakeShard } from './fake-shard.ts'
+
+export const BODY_BYTES_MAX = 64 * KIB
+export const SHARDS = 2
+
+/** A front door, its fake shards, and what they were asked. */
+export interface Scene {
+  url: string
+  port: number
+  door: FrontDoor
+  links: ShardLink[]
+  shards: FakeShard[]
+  /** All that the shards were asked, in order. */
+  requests: FakeRequest[]
+  warnings: object[]
+  /** What happens at a request; accepts every job unless a test says otherwise. */
+  answer: (shard: FakeShard, request: FakeRequest) => void
+  /** Resolves when so many requests have come. */
+  asked: (count: number) => Promise<void>
+}
+
+/** A listening front door in front of fake shards, closed when the test ends. */
+export async function openScene(
+  t: TestContext, port = 0, clock: Clock = new SystemClock(measureWallOffsetUs()),
+): Promise<Scene> {
+  const plan = planMemory({
+    memoryBytes: 32 * MIB, shards: SHARDS, bodyBytesMax: BODY_BYTES_MAX, responseBytesMax: KIB,
+  })
+  assert.ok(plan.ok)
+  const { limits } = plan
+  const shared = attachShared(allocateShared(limits), limits)
+  const views = Array.from({ length: SHARDS }, () => attachShard(allocateShard(limits), limits))
+  const links = views.map((shard, at) => openShardLink(at, shard))
+  const warnings: object[] = []
+  const door = new FrontDoor({
+    config: {
+      host: '127.0.0.1', port, bodyBytesMax: BODY_BYTES_MAX, version: '1.2.3',
+      settingsOf: () => ({
+        pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
+      }),
+    },
+    links, shared, clock,
+    log: { info: () => {}, warn: (fields) => { warnings.push(fields) }, error: () => {} },
+    secret: new Uint8Array(SECRET_BYTES).fill(3),
+  })
+  const shards = views.map((shard) => new FakeShard(shard, shared))
+  t.after(() => {
+    door.close()
+    for (const shard of shards) shard.stop()
+  })
+  const address = await door.listen()
+  const waits: { count: number, resolve: () => void }[] = []
+  const scene: Scene = {
+    url: `http://127.0.0.1:${address.port}`, port: address.port, door, links, shards, warnings,
+    requests: [],
+    answer: (shard, { kind, words }) => {
+      if (kind === INGRESS_ENQUEUE) shard.accept(words[WORD_REQUEST] as number)
+    },
+    asked: (count) => new Promise((resolve) => {
+      waits.push({ count, resolve })
+      wake()
+    }),
+  }
+  const wake = (): void => {
+    for (const { count, resolve } of waits) if (scene.requests.length >= count) resolve()
+  }
+  for (const shard of shards) {
+    shard.onRequest = (request) => {
+      scene.requests.push(request)
+      scene.answer(shard, request)
+      wake()
+    }
+  }
+  return scene
+}
+
+/** A job that is accepted. */
+export const JOB = {
+  user_id: 'ann', idempotent_key: 'k1', url: 'http://api.example/v1', method: 'POST',
+  headers: { Authorization: 'Bearer t' }, body: 'hi', webhook_url: 'http://hook.example/done',
+}
+
+/** An HTTP answer, decoded. */
+export interface Answer { status: number, body: Record<string, unknown>, headers: Headers }
+
+/** One request with a JSON answer. */
+export async function call(scene: Scene, method: string, path: string, init: RequestInit = {}):
+  Promise<Answer> {
+  const response = await fetch(scene.url + path, { method, ...init })
+  const text = await response.text()
+  const body = text === '' ? {} : JSON.parse(text) as Record<string, unknown>
+  return { status: response.status, body, headers: response.headers }
+}
+
+/** Submits JOB with changes. */
+export const post = (scene: Scene, changes: object = {}, headers: Record<string, string> = {}):
+  Promise<Answer> => call(scene, 'POST', '/jobs', {
+    body: JSON.stringify({ ...JOB, ...changes }),
+    headers: { 'content-type': 'application/json', ...headers },
+  })
+
+/** The words at these places. */
+export const wordsOf = ({ words }: FakeRequest, ...at: number[]): number[] =>
+  at.map((word) => words[word] as number)
+
+/** The three words of the id that a request is about. */
+export const idOf = (request: FakeRequest): number[] =>
+  wordsOf(request, WORD_ROUTE, WORD_ID_HIGH, WORD_ID_LOW)
+
+/** The same as text. */
+export function idText(request: FakeRequest): string {
+  const [route = 0, high = 0, low = 0] = idOf(request)
+  return formatJobId(route, high, low)
+}
+
+/** A queued job. */
+export const VIEW: JobView = {
+  status: 'queued', url: 'http://api.example/v1', method: 'POST', created_at: 5, attempts: 0,
+  position: 3,
+}
+/** The second of two shards has it. */
+export const ID = '80000000aaaaaaaabbbbbbbb'
+export const ID_WORDS = [0x80000000, 0xaaaaaaaa, 0xbbbbbbbb]

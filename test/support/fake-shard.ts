@@ -1,0 +1,124 @@
+// A shard that keeps no jobs: it reads the ingress ring on the test's own thread, shows the test
+// each request, and writes whatever outcome the test wants.
+
+import { decodeJob, decodeTemplate, encodeValue, type JobPayload, type Template }
+  from '../../shards/codec.ts'
+import {
+  ACCEPTED_BYTES, DUPLICATE_HEADER_BYTES, ENQUEUE_HEADER_BYTES, EVENT_HEADER_BYTES,
+  INGRESS_ENQUEUE, JOB_HEADER_BYTES, type JobResult, type JobView, OUTCOME_ACCEPTED,
+  OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED, OUTCOME_RELEASED,
+  OUTCOME_WARNING, REFUSED_BYTES, RELEASED_BYTES, WARNING_HEADER_BYTES, WORD_TEMPLATE_BYTES,
+} from '../../shards/contract.ts'
+import { Bell, Sleeper } from '../../shards/doorbell.ts'
+import type { ShardViews, SharedViews } from '../../shards/layout.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
+
+/** An ingress record, copied out of the ring. */
+export interface FakeRequest {
+  readonly kind: number
+  /** All words up to the header's end; see WORD_… in contract.ts. */
+  readonly words: readonly number[]
+  /** Of an enqueue. */
+  readonly template?: Template
+  readonly job?: JobPayload
+}
+
+/** One fake shard. */
+export class FakeShard {
+  /** Called for each request, in order; replace it to answer. */
+  onRequest: (request: FakeRequest) => void = () => {}
+  readonly #ingress: RingReader
+  readonly #outcomes: RingWriter
+  readonly #sleeper: Sleeper
+  readonly #mainBell: Bell
+  #stopped = false
+
+  constructor(views: ShardViews, shared: SharedViews) {
+    this.#ingress = new RingReader(views.ingress)
+    this.#outcomes = new RingWriter(views.outcomes)
+    this.#sleeper = new Sleeper(views.bell)
+    this.#mainBell = new Bell(shared.mainBell)
+    this.#run()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#sleeper.awake()
+  }
+
+  accept(request: number): void {
+    this.#write(OUTCOME_ACCEPTED, [request], ACCEPTED_BYTES)
+  }
+
+  /** @param state a JOB_… number of job-slots.ts. */
+  duplicate(
+    request: number, id: readonly number[], state: number, result: JobResult | null,
+  ): void {
+    this.#write(OUTCOME_DUPLICATE, [request, ...id, state], DUPLICATE_HEADER_BYTES, result)
+  }
+
+  refuse(request: number, reason: number, limit: number, current: number): void {
+    const at = this.#claim(OUTCOME_REFUSED, [request, reason], REFUSED_BYTES)
+    this.#outcomes.f64[at / 8 + 1] = limit
+    this.#outcomes.f64[at / 8 + 2] = current
+    this.#commit()
+  }
+
+  job(request: number, code: number, view: JobView | null): void {
+    this.#write(OUTCOME_JOB, [request, code], JOB_HEADER_BYTES, view)
+  }
+
+  event(id: readonly number[], event: number, data: object): void {
+    this.#write(OUTCOME_EVENT, [event, ...id], EVENT_HEADER_BYTES, data)
+  }
+
+  released(request: number, done: boolean): void {
+    this.#write(OUTCOME_RELEASED, [request, done ? 1 : 0], RELEASED_BYTES)
+  }
+
+  warn(upstream: number, value: object): void {
+    this.#write(OUTCOME_WARNING, [upstream, 0], WARNING_HEADER_BYTES, value)
+  }
+
+  readonly #run = (): void => {
+    while (!this.#stopped) {
+      this.#ingress.read((kind, offset, length) => {
+        this.onRequest(this.#copy(kind, offset, length))
+        return true
+      }, 1000)
+      if (this.#sleeper.sleep(() => !this.#ingress.isEmpty(), this.#run)) return
+    }
+  }
+
+  #copy(kind: number, offset: number, length: number): FakeRequest {
+    const { bytes, u32 } = this.#ingress
+    const header = kind === INGRESS_ENQUEUE ? ENQUEUE_HEADER_BYTES : length
+    const words = [...u32.subarray(offset / 4, (offset + header) / 4)]
+    if (kind !== INGRESS_ENQUEUE) return { kind, words }
+    const start = offset + header
+    const middle = start + (words[WORD_TEMPLATE_BYTES] as number)
+    return {
+      kind, words, template: decodeTemplate(bytes, start, middle),
+      job: decodeJob(bytes, middle, offset + length),
+    }
+  }
+
+  #write(kind: number, words: readonly number[], header: number, value?: unknown): void {
+    const encoded = value === undefined ? Buffer.alloc(0) : encodeValue(value)
+    const at = this.#claim(kind, words, header + encoded.length)
+    this.#outcomes.bytes.set(encoded, at + header)
+    this.#commit()
+  }
+
+  #claim(kind: number, words: readonly number[], length: number): number {
+    const at = this.#outcomes.claim(kind, length)
+    if (at === RING_FULL) throw new Error('the fake shard has filled its outcome ring')
+    this.#outcomes.u32.set(words, at / 4)
+    return at
+  }
+
+  #commit(): void {
+    this.#outcomes.commit()
+    this.#mainBell.ring()
+  }
+}

@@ -1,0 +1,39 @@
+// A ring's or a bell's memory by itself, laid out as in shards/layout.ts, at any size.
+
+import { BELL_BYTES, RING_CONTROL_BYTES, type RingViews } from '../../shards/layout.ts'
+
+const TAIL_WORD = 0
+const HEAD_WORD = RING_CONTROL_BYTES / 2 / 4
+
+/** Memory for ringViews(). */
+export const allocateRing = (capacityBytes: number): SharedArrayBuffer =>
+  new SharedArrayBuffer(RING_CONTROL_BYTES + capacityBytes)
+
+/** Views of a ring that fills a buffer of allocateRing(). */
+export function ringViews(buffer: SharedArrayBuffer): RingViews {
+  const capacityBytes = buffer.byteLength - RING_CONTROL_BYTES
+  const bytes = Buffer.from(
+    buffer as unknown as ArrayBuffer, RING_CONTROL_BYTES, capacityBytes)
+  return {
+    control: new Int32Array(buffer, 0, RING_CONTROL_BYTES / 4),
+    bytes,
+    u32: new Uint32Array(buffer, RING_CONTROL_BYTES, capacityBytes / 4),
+    f64: new Float64Array(buffer, RING_CONTROL_BYTES, capacityBytes / 8),
+  }
+}
+
+/** Makes an empty ring stand at a position, as if so many bytes had gone through it. */
+export function startRingAt(views: RingViews, position: number): void {
+  views.control[TAIL_WORD] = position
+  views.control[HEAD_WORD] = position
+}
+
+/** The word of a bell that is 1 while its owner sleeps. */
+export const ASLEEP_WORD = BELL_BYTES / 2 / 4
+
+/** A bell's words. */
+export const bellWords = (buffer: SharedArrayBuffer): Int32Array =>
+  new Int32Array(buffer, 0, BELL_BYTES / 4)
+
+/** Memory for bellWords(). */
+export const allocateBell = (): SharedArrayBuffer => new SharedArrayBuffer(BELL_BYTES)

@@ -1,0 +1,97 @@
+// What a black-box test file stands on: one real server and one caller for all of its tests, and
+// upstreams of bare sockets or HTTP that live as long as the test that wants them.
+
+import assert from 'node:assert/strict'
+import { type TestContext, after, before } from 'node:test'
+import { ApiClient } from './api-client.ts'
+import { type ServerOptions, type TestServer, startServer } from './server.ts'
+import { type Respond, RawUpstream, TestUpstream } from './upstream.ts'
+
+/** A pace at which it is not the pace that a test waits for. */
+export const UNPACED = ['--default-rps', '100000', '--default-max-concurrent', '10000']
+
+/**
+ * A server for the tests of one file: started before the first, stopped after the last. However
+ * they treated it, it must then be well and end by itself.
+ */
+export class Scene {
+  #server: TestServer | undefined
+  #api: ApiClient | undefined
+
+  /** To be called at the top level of a test file. */
+  constructor(options: ServerOptions = {}) {
+    before(async () => {
+      const flags = ['--grace', '0s', ...options.flags ?? []]
+      this.#server = await startServer({ ...options, flags })
+      this.#api = new ApiClient(this.#server.url)
+    })
+    after(() => this.#endWell())
+  }
+
+  async #endWell(): Promise<void> {
+    if (this.#server === undefined || this.#api === undefined) return
+    const health = await this.api.health()
+    await this.api.close()
+    assert.equal(health.status, 'ok', `after all tests: ${this.server.stderr}`)
+    assert.equal(await this.server.stop('SIGTERM'), 0, this.server.stderr)
+  }
+
+  get server(): TestServer {
+    assert.ok(this.#server, 'the server is started before the first test')
+    return this.#server
+  }
+
+  get api(): ApiClient {
+    assert.ok(this.#api, 'the server is started before the first test')
+    return this.#api
+  }
+}
+
+/** An HTTP upstream, or a receiver of webhooks, for one test. */
+export async function upstreamFor(t: TestContext, respond?: Respond): Promise<TestUpstream> {
+  const upstream = await TestUpstream.start(respond === undefined ? {} : { respond })
+  t.after(() => upstream.close())
+  return upstream
+}
+
+/** An upstream of bare sockets for one test. */
+export async function rawUpstreamFor(
+  t: TestContext, onData: Parameters<typeof RawUpstream.start>[0],
+): Promise<RawUpstream> {
+  const upstream = await RawUpstream.start(onData)
+  t.after(() => upstream.close())
+  return upstream
+}
+
+/** An answer that holds the requests until they are released, in the order of their arrival. */
+export class Gate {
+  readonly #held: (() => void)[] = []
+  #isOpen = false
+  /** The most that were held at once. */
+  heldMax = 0
+
+  /** For `respond`; released requests go on with `then`. */
+  hold(then: Respond): Respond {
+    return (request, response, record) => {
+      const answer = (): void => then(request, response, record)
+      if (this.#isOpen) return answer()
+      this.#held.push(answer)
+      this.heldMax = Math.max(this.heldMax, this.#held.length)
+    }
+  }
+
+  get heldCount(): number {
+    return this.#held.length
+  }
+
+  /** Answers the oldest `count` of the held. */
+  release(count: number): void {
+    for (const answer of this.#held.splice(0, count)) answer()
+  }
+
+  /** Answers all that are held and all that come. */
+  open(): void {
+    this.#isOpen = true
+    this.release(Infinity)
+  }
+}

@@ -1,0 +1,172 @@
+// A real server in a process of its own, for tests that look at Sluice from outside: started on a
+// free port with little memory, and never left behind.
+
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import type { Readable } from 'node:stream'
+
+const ROOT = path.resolve(import.meta.dirname, '../..')
+const QUIET = '--disable-warning=ExperimentalWarning'
+const LISTENING = /^listening on (http:\/\/\S+:(\d+))$/m
+
+/** How to start. */
+export interface ServerOptions {
+  /** After the defaults `--port 0 --memory 128MiB`, so that they win. */
+  readonly flags?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** The text of a configuration file to start with. */
+  readonly configYaml?: string
+}
+
+/** A process that ended. */
+export interface Ended {
+  /** Null when a signal ended it. */
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** The part of a test's context that is needed; `t` of node:test has it. */
+export interface Cleanup {
+  after(run: () => Promise<void>): void
+}
+
+/** One process of Sluice. It keeps the test's process alive only while somebody waits for it. */
+export class SluiceProcess {
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>
+  readonly #ended: Promise<Ended>
+  readonly #looks = new Set<() => void>()
+  #waits = 0
+  #stdout = ''
+  #stderr = ''
+
+  /** Runs a command line in an empty folder. */
+  constructor(args: readonly string[], options: Omit<ServerOptions, 'flags'> = {}) {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'sluice-test-'))
+    if (options.configYaml !== undefined) {
+      writeFileSync(path.join(folder, 'sluice.yaml'), options.configYaml)
+    }
+    const child = spawn(process.execPath, [QUIET, path.join(ROOT, 'src/main.ts'), ...args], {
+      cwd: folder, env: { ...cleanEnvironment(), ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text
+      for (const look of this.#looks) look()
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text
+      for (const look of this.#looks) look()
+    })
+    const killLeftover = (): void => {
+      child.kill('SIGKILL')
+      rmSync(folder, { recursive: true, force: true })
+    }
+    process.on('exit', killLeftover)
+    const { promise, resolve } = Promise.withResolvers<Ended>()
+    child.on('close', (code, signal) => {
+      process.off('exit', killLeftover)
+      rmSync(folder, { recursive: true, force: true })
+      resolve({ code, signal })
+    })
+    this.#ended = promise
+    this.#keepAlive(false)
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  /** Everything that it wrote so far. */
+  get stdout(): string {
+    return this.#stdout
+  }
+
+  get stderr(): string {
+    return this.#stderr
+  }
+
+  /** Resolves when the process has ended and its output has arrived. */
+  ended(): Promise<Ended> {
+    return this.#waitingFor(this.#ended)
+  }
+
+  /** Resolves with the match as soon as the output has it; undefined when it ends without. */
+  waitFor(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray | undefined> {
+    const { promise, resolve } = Promise.withResolvers<RegExpExecArray | undefined>()
+    const look = (): void => {
+      const match = pattern.exec(this[stream])
+      if (match === null) return
+      this.#looks.delete(look)
+      resolve(match)
+    }
+    this.#looks.add(look)
+    look()
+    void this.#ended.then(() => resolve(undefined))
+    return this.#waitingFor(promise)
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  /** Sends the signal and waits for the end; resolves with the exit code. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    this.signal(signal)
+    return (await this.ended()).code
+  }
+
+  /** Ends it at once, as a crash of the machine would. */
+  async kill(): Promise<void> {
+    this.signal('SIGKILL')
+    await this.ended()
+  }
+
+  async #waitingFor<T>(promise: Promise<T>): Promise<T> {
+    if (this.#waits++ === 0) this.#keepAlive(true)
+    const result = await promise
+    if (--this.#waits === 0) this.#keepAlive(false)
+    return result
+  }
+
+  #keepAlive(keep: boolean): void {
+    // The pipes of a child are sockets, whatever their declared type says.
+    for (const handle of [this.#child, this.#child.stdout, this.#child.stderr] as Socket[]) {
+      if (keep) handle.ref()
+      else handle.unref()
+    }
+  }
+}
+
+/** A server that listens. */
+export interface TestServer extends SluiceProcess {
+  readonly url: string
+  readonly port: number
+}
+
+/**
+ * Starts a server and waits until it listens; rejects with its output when it ends before.
+ * @param t the test that it is for: it is killed after it, if it then still runs. Left out, it is
+ *   killed when the test's process ends.
+ */
+export async function startServer(options: ServerOptions = {}, t?: Cleanup): Promise<TestServer> {
+  const args = ['serve', '--port', '0', '--memory', '128MiB', ...options.flags ?? []]
+  const server = new SluiceProcess(args, options)
+  t?.after(() => server.kill())
+  const match = await server.waitFor('stdout', LISTENING)
+  if (match === undefined) {
+    const { code } = await server.ended()
+    throw new Error(`the server ended with ${code} before it listened:\n` +
+      server.stdout + server.stderr)
+  }
+  return Object.assign(server, { url: match[1] ?? '', port: Number(match[2]) })
+}
+
+/** The environment of this process without its settings for Sluice, but for the assertions. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env)
+    .filter(([name]) => !name.startsWith('SLUICE_') || name === 'SLUICE_VERIFY'))
+}

@@ -1,0 +1,64 @@
+// The memory of a few small shards, and upstream records written as the front door writes them.
+
+import {
+  allocateShard, allocateShared, attachShard, attachShared, KIND_UPSTREAM, type SharedViews,
+  type ShardViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64, UPSTREAM_CONCURRENT_MAX,
+  UPSTREAM_INTERVAL_NS, UPSTREAM_IN_FLIGHT, UPSTREAM_KIND, UPSTREAM_RECORD_WORDS,
+  UPSTREAM_TIMEOUT_MS,
+} from '../../shards/layout.ts'
+import type { Limits } from '../../shards/limits.ts'
+import { intervalNs } from '../../shards/pace.ts'
+import { KIB } from '../../shards/units.ts'
+
+/** Limits of a very small shard, each of which a test may set. */
+export function smallLimits(parts: Partial<Limits> = {}): Limits {
+  return {
+    memoryBytes: 0, shards: 1, bodyBytesMax: KIB, responseBytesMax: KIB, recordBytesMax: 8 * KIB,
+    ringBytes: 64 * KIB, segmentBytes: 8 * KIB, segmentsMax: 16, jobsMax: 64, lanesMax: 24,
+    templatesMax: 16, upstreamsMax: 8, ...parts,
+  }
+}
+
+/** What all shards share, and each shard's views. */
+export interface ShardMemory {
+  readonly limits: Limits
+  readonly shared: SharedViews
+  readonly shards: readonly ShardViews[]
+}
+
+/** Fresh memory for `limits.shards` shards. */
+export function shardMemory(limits: Limits): ShardMemory {
+  return {
+    limits,
+    shared: attachShared(allocateShared(limits), limits),
+    shards: Array.from({ length: limits.shards }, () => attachShard(allocateShard(limits), limits)),
+  }
+}
+
+/** The views of a single shard by itself. */
+export function oneShard(parts: Partial<Limits> = {}): ShardViews {
+  const limits = smallLimits({ ...parts, shards: 1 })
+  return attachShard(allocateShard(limits), limits)
+}
+
+/** What an upstream's record begins with. */
+export interface UpstreamStart {
+  readonly pacePerSecond?: number
+  readonly concurrentMax?: number
+  readonly accountQueues?: boolean
+  readonly kind?: number
+  readonly timeoutMs?: number
+}
+
+/** Writes a fresh record: 2 per second, 100 at once, no account queues, 30 s unless said. */
+export function writeUpstream(shared: SharedViews, slot: number, start: UpstreamStart = {}): void {
+  const at = slot * UPSTREAM_RECORD_WORDS
+  const words = shared.upstreams
+  shared.upstreamTimesF64[at / 2 + UPSTREAM_BASE_F64] = 0
+  words[at + UPSTREAM_INTERVAL_NS] = intervalNs(start.pacePerSecond ?? 2)
+  words[at + UPSTREAM_CONCURRENT_MAX] = start.concurrentMax ?? 100
+  words[at + UPSTREAM_IN_FLIGHT] = 0
+  words[at + UPSTREAM_ACCOUNT_QUEUES] = start.accountQueues === true ? 1 : 0
+  words[at + UPSTREAM_KIND] = start.kind ?? KIND_UPSTREAM
+  words[at + UPSTREAM_TIMEOUT_MS] = start.timeoutMs ?? 30_000
+}

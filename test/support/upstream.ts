@@ -1,0 +1,194 @@
+// Servers on the loopback that do as a test tells them: one that speaks HTTP and records what it
+// is asked, and one of bare sockets that answers with any bytes. Both count their connections.
+
+import { EventEmitter, once } from 'node:events'
+import {
+  type IncomingHttpHeaders, type IncomingMessage, type ServerResponse, createServer,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import {
+  type AddressInfo, type Server, type Socket, createServer as createRawServer,
+} from 'node:net'
+import { monotonicUs } from '../../shards/clock.ts'
+import type { Micros } from '../../shards/units.ts'
+import type { TestCertificate } from './tls.ts'
+
+/** One request, as it arrived whole. */
+export interface RecordedRequest {
+  /** When its head arrived. */
+  readonly atUs: Micros
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  /** Name, value, …, in the order and case in which they came. */
+  readonly rawHeaders: readonly string[]
+  readonly body: Buffer
+}
+
+/** Answers a request; it may as well never answer, drip, or destroy `request.socket`. */
+export type Respond = (
+  request: IncomingMessage, response: ServerResponse, record: RecordedRequest,
+) => void
+
+/** The connections of a server: how many there are and were, and waiting until there are n. */
+class Connections {
+  readonly #open = new Set<Socket>()
+  readonly #changed = new EventEmitter().setMaxListeners(0)
+  /** Connections ever accepted. */
+  opened = 0
+
+  constructor(server: Server) {
+    server.on('connection', (socket: Socket) => {
+      this.opened += 1
+      this.#open.add(socket)
+      socket.on('error', () => { /* the other side may do what it likes */ })
+      socket.on('close', () => {
+        this.#open.delete(socket)
+        this.#changed.emit('changed')
+      })
+      this.#changed.emit('changed')
+    })
+  }
+
+  get openCount(): number {
+    return this.#open.size
+  }
+
+  /** Resolves when exactly `count` connections are open, at once if they are. */
+  async waitForOpen(count: number): Promise<void> {
+    while (this.#open.size !== count) await once(this.#changed, 'changed')
+  }
+
+  /** Resolves when `count` connections have been accepted, at once if they have. */
+  async waitForOpened(count: number): Promise<void> {
+    while (this.opened < count) await once(this.#changed, 'changed')
+  }
+
+  /** Closes the open ones, with a reset or with an end; resolves when these have been sent. */
+  async closeAll(how: 'reset' | 'end'): Promise<void> {
+    await Promise.all([...this.#open].map(async (socket) => {
+      const sent = once(socket, how === 'reset' ? 'close' : 'finish')
+      if (how === 'reset') socket.resetAndDestroy()
+      else socket.end()
+      await sent
+    }))
+  }
+}
+
+/** An HTTP upstream, or a receiver of webhooks: answers 200 `ok` until told otherwise. */
+export class TestUpstream {
+  /** What to do with a request once its body is here; may be replaced at any time. */
+  respond: Respond = (_request, response) => { response.end('ok') }
+  readonly requests: RecordedRequest[] = []
+  readonly connections: Connections
+  readonly origin: string
+  readonly #server: Server
+  readonly #arrived = new EventEmitter().setMaxListeners(0)
+
+  private constructor(server: Server, origin: string, connections: Connections) {
+    this.#server = server
+    this.origin = origin
+    this.connections = connections
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      this.#receive(request, response)
+    })
+  }
+
+  /** Listens on a free port of 127.0.0.1; with a certificate, over TLS. */
+  static async start(options: {
+    respond?: Respond
+    certificate?: TestCertificate
+  } = {}): Promise<TestUpstream> {
+    const { certificate, respond } = options
+    const server: Server = certificate === undefined
+      ? createServer({ keepAliveTimeout: 60_000 })
+      : createTlsServer({ ...certificate, keepAliveTimeout: 60_000 })
+    const connections = new Connections(server)
+    const port = await listen(server)
+    const scheme = certificate === undefined ? 'http' : 'https'
+    const upstream = new TestUpstream(server, `${scheme}://127.0.0.1:${port}`, connections)
+    if (respond !== undefined) upstream.respond = respond
+    return upstream
+  }
+
+  /** Resolves with all requests when `count` of them have arrived, at once if they have. */
+  async waitFor(count: number): Promise<RecordedRequest[]> {
+    while (this.requests.length < count) await once(this.#arrived, 'request')
+    return this.requests
+  }
+
+  /** Stops listening, resets what is open, and resolves when nothing is. */
+  close(): Promise<void> {
+    return shut(this.#server, this.connections)
+  }
+
+  #receive(request: IncomingMessage, response: ServerResponse): void {
+    const atUs = monotonicUs()
+    const chunks: Buffer[] = []
+    request.on('error', () => { /* a sender may break off */ })
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const record: RecordedRequest = {
+        atUs, method: request.method ?? '', path: request.url ?? '', headers: request.headers,
+        rawHeaders: request.rawHeaders, body: Buffer.concat(chunks),
+      }
+      this.requests.push(record)
+      this.respond(request, response, record)
+      this.#arrived.emit('request')
+    })
+  }
+}
+
+/** An upstream of bare sockets: what it does with a connection is all up to the test. */
+export class RawUpstream {
+  readonly connections: Connections
+  readonly origin: string
+  readonly #server: Server
+
+  private constructor(server: Server, origin: string, connections: Connections) {
+    this.#server = server
+    this.origin = origin
+    this.connections = connections
+  }
+
+  /** Calls `onData` for each chunk that arrives, with the number of its connection, from 1. */
+  static async start(
+    onData: (socket: Socket, chunk: Buffer, connection: number) => void,
+  ): Promise<RawUpstream> {
+    const server = createRawServer()
+    const connections = new Connections(server)
+    server.on('connection', (socket: Socket) => {
+      const connection = connections.opened
+      socket.on('data', (chunk) => onData(socket, chunk, connection))
+    })
+    const port = await listen(server)
+    return new RawUpstream(server, `http://127.0.0.1:${port}`, connections)
+  }
+
+  /** Stops listening, resets what is open, and resolves when nothing is. */
+  close(): Promise<void> {
+    return shut(this.#server, this.connections)
+  }
+}
+
+/** The origin of a port of 127.0.0.1 on which nothing listens. */
+export async function unusedOrigin(): Promise<string> {
+  const server = createRawServer()
+  const port = await listen(server)
+  server.close()
+  await once(server, 'close')
+  return `http://127.0.0.1:${port}`
+}
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+async function shut(server: Server, connections: Connections): Promise<void> {
+  const closed = once(server, 'close')
+  server.close()
+  await connections.closeAll('reset')
+  await closed
+}

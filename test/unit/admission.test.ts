@@ -1,0 +1,72 @@
+// How long the refused are asked to wait, and who waits for which answer.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Prng } from '../../shards/prng.ts'
+import { NONE } from '../../shards/units.ts'
+import { Admission, retryAfterSeconds } from '../../src/admission.ts'
+import { Waiting } from '../../src/waiting.ts'
+
+test('the wait doubles with refusals in a row', () => {
+  const waits = [1, 2, 3, 4, 5, 6, 7, 1000].map(retryAfterSeconds)
+  assert.deepEqual(waits, [5, 10, 20, 40, 60, 60, 60, 60])
+})
+
+test('an acceptance resets the wait of its own shard only', () => {
+  const admission = new Admission(2)
+  assert.equal(admission.refused(0, 'memory'), 5)
+  assert.equal(admission.refused(0, 'jobs'), 10)
+  assert.equal(admission.refused(1, 'ingress'), 5)
+  admission.accepted(0)
+  assert.equal(admission.refused(0, 'memory'), 5)
+  assert.equal(admission.refused(1, 'upstreams'), 10)
+  admission.duplicate()
+  admission.invalid()
+  admission.unavailable()
+  assert.deepEqual(admission.counts, {
+    accepted: 1, duplicates: 1, invalid: 1, unavailable: 1,
+    refused: { memory: 2, jobs: 1, ingress: 1, upstreams: 1 },
+  })
+})
+
+test('whoever waits is found once, under a number that is not used again soon', () => {
+  const waiting = new Waiting<{ name: string }>(2)
+  const ann = waiting.add({ name: 'ann' })
+  const bob = waiting.add({ name: 'bob' })
+  assert.ok(waiting.isFull)
+  assert.equal(waiting.add({ name: 'eve' }), NONE)
+  assert.equal(waiting.take(ann)?.name, 'ann')
+  assert.equal(waiting.take(ann), undefined)
+  const eve = waiting.add({ name: 'eve' })
+  assert.notEqual(eve, ann)
+  assert.equal(waiting.take(ann), undefined, 'a late answer finds nobody')
+  assert.equal(waiting.take(NONE), undefined)
+  assert.deepEqual(waiting.takeWhere(({ name }) => name === 'bob'), [{ name: 'bob' }])
+  assert.equal(waiting.take(bob), undefined)
+  assert.equal(waiting.size, 1)
+  assert.equal(waiting.take(eve)?.name, 'eve')
+})
+
+test('numbers are 32 bits, never NONE, and outlive many generations', () => {
+  const waiting = new Waiting<object>(65_536)
+  const prng = new Prng(3)
+  const open = new Map<number, object>()
+  for (let round = 0; round < 300_000; round++) {
+    if (open.size < 8 || prng.chance(0.5)) {
+      const entry = {}
+      const request = waiting.add(entry)
+      assert.ok(request >>> 0 === request && request !== NONE)
+      assert.ok(!open.has(request))
+      open.set(request, entry)
+    } else {
+      const [request, entry] = [...open][0] as [number, object]
+      open.delete(request)
+      assert.equal(waiting.take(request), entry)
+    }
+    assert.equal(waiting.size, open.size)
+    if (open.size > 32) {
+      for (const request of open.keys()) assert.ok(waiting.take(request))
+      open.clear()
+    }
+  }
+})

@@ -1,0 +1,112 @@
+// Tokens of requests in flight: given out, given back, and ended by their deadline.
+
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { ATTEMPT_JOB, ATTEMPT_WEBHOOK, Attempts } from '../../shards/attempts.ts'
+import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
+import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../../shards/units.ts'
+
+/** The beginning of one of the wheel's windows, within which it knows the next time exactly. */
+const NOW_US = 1_024_000 as Micros
+
+/** Takes a token for job `slot` with a deadline so many milliseconds after NOW_US. */
+function take(attempts: Attempts, slot: number, deadlineMs: number): number {
+  return attempts.take(ATTEMPT_JOB, slot as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
+    (NOW_US + deadlineMs * 1000) as Micros)
+}
+
+/** The tokens that expire at `ms` after NOW_US; each is released, as the engine does. */
+function expireAt(attempts: Attempts, ms: number): number[] {
+  const expired: number[] = []
+  attempts.advance((NOW_US + ms * 1000) as Micros, (token) => {
+    expired.push(token)
+    attempts.release(token)
+  })
+  return expired
+}
+
+describe('a token', () => {
+  it('keeps what its end will need', () => {
+    const attempts = new Attempts(NOW_US, 4)
+    const token = attempts.take(ATTEMPT_WEBHOOK, 9 as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
+      (NOW_US + 1000) as Micros)
+    assert.deepEqual([
+      attempts.kind[token], attempts.slot[token], attempts.lane[token], attempts.upstream[token],
+      attempts.status[token], attempts.retryAfterMs[token],
+    ], [ATTEMPT_WEBHOOK, 9, 5, 7, 0, 0])
+    assert.equal(attempts.inFlight, 1)
+  })
+
+  it('knows nothing of the attempt that had it before', () => {
+    const attempts = new Attempts(NOW_US, 1)
+    const token = take(attempts, 1, 10)
+    attempts.status[token] = 503
+    attempts.retryAfterMs[token] = 2000
+    attempts.release(token)
+    assert.equal(take(attempts, 2, 10), token)
+    assert.deepEqual([attempts.status[token], attempts.retryAfterMs[token]], [0, 0])
+  })
+
+  it('is one of a bounded number', () => {
+    const attempts = new Attempts(NOW_US, 3)
+    const tokens = [1, 2, 3].map((slot) => take(attempts, slot, 10))
+    assert.equal(new Set(tokens).size, 3)
+    assert.ok(attempts.isFull)
+    assert.throws(() => take(attempts, 4, 10), /more attempts in flight than tokens/)
+    attempts.release(tokens[1] as number)
+    assert.equal(attempts.isFull, false)
+    assert.equal(attempts.inFlight, 2)
+    assert.equal(take(attempts, 4, 10), tokens[1])
+  })
+
+  it('is not released twice', () => {
+    const attempts = new Attempts(NOW_US, 2)
+    const token = take(attempts, 1, 10)
+    attempts.release(token)
+    assert.throws(() => attempts.release(token), /released twice/)
+  })
+})
+
+describe('a deadline', () => {
+  it('ends the attempts whose time has passed, and no others', () => {
+    const attempts = new Attempts(NOW_US, 4)
+    const late = take(attempts, 1, 30)
+    const soon = take(attempts, 2, 10)
+    assert.equal(attempts.nextUs(), NOW_US + 10_000)
+    assert.deepEqual(expireAt(attempts, 9), [])
+    assert.deepEqual(expireAt(attempts, 10), [soon])
+    assert.equal(attempts.nextUs(), NOW_US + 30_000)
+    assert.deepEqual(expireAt(attempts, 40), [late])
+    assert.equal(attempts.nextUs(), Infinity)
+    assert.equal(attempts.inFlight, 0)
+  })
+
+  it('is over with the attempt', () => {
+    const attempts = new Attempts(NOW_US, 1)
+    attempts.release(take(attempts, 1, 10))
+    assert.equal(attempts.nextUs(), Infinity)
+    const token = take(attempts, 2, 50)
+    assert.deepEqual(expireAt(attempts, 20), [], 'the deadline of an earlier attempt')
+    assert.deepEqual(expireAt(attempts, 50), [token])
+  })
+
+  it('may end a token that a listener takes again at once', () => {
+    const attempts = new Attempts(NOW_US, 1)
+    take(attempts, 1, 10)
+    attempts.advance((NOW_US + 10_000) as Micros, (token) => {
+      attempts.release(token)
+      assert.equal(take(attempts, 2, 20), token)
+    })
+    assert.equal(attempts.inFlight, 1)
+    assert.equal(expireAt(attempts, 20).length, 1)
+  })
+
+  it('expires a bounded number a turn, and says whether there was any', () => {
+    const attempts = new Attempts(NOW_US, EXPIRED_PER_TURN_MAX + 1)
+    for (let slot = 0; slot <= EXPIRED_PER_TURN_MAX; slot++) take(attempts, slot, 10)
+    assert.equal(expireAt(attempts, 10).length, EXPIRED_PER_TURN_MAX)
+    assert.ok(attempts.nextUs() <= NOW_US + 10_000, 'the rest is due')
+    assert.equal(expireAt(attempts, 10).length, 1)
+    assert.equal(attempts.advance((NOW_US + 11_000) as Micros, () => {}), false)
+  })
+})

@@ -1,0 +1,79 @@
+// The headers that Sluice adds: which, in which words, and nothing of the caller's changed; and the
+// id that the first of them carries.
+
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { idText, jobIdText } from '../../shards/job-id.ts'
+import { type Load, addLoadHeaders } from '../../shards/load-headers.ts'
+import type { JobSlot } from '../../shards/units.ts'
+import { oneShard } from '../support/shard-memory.ts'
+
+const LOAD: Load = {
+  jobId: '0123456789abcdef01234567', attempt: 3, totalJobs: 12, queueDepth: 7, flowRate: 2,
+  concurrentMax: 100, accountQueue: false,
+}
+
+/** What is added to the caller's headers, by name. */
+function added(load: Load): Record<string, string> {
+  const headers = ['Content-Type', 'text/plain']
+  addLoadHeaders(headers, load)
+  const entries: [string, string][] = []
+  for (let at = 2; at < headers.length; at += 2) {
+    entries.push([headers[at] as string, headers[at + 1] as string])
+  }
+  return Object.fromEntries(entries)
+}
+
+describe('addLoadHeaders', () => {
+  it('adds every header of the contract', () => {
+    assert.deepEqual(added(LOAD), {
+      'X-Sluice-Job-Id': '0123456789abcdef01234567',
+      'X-Sluice-Attempt': '3',
+      'X-Aqueduct-Total-Jobs': '12',
+      'X-Aqueduct-Queue-Depth': '7',
+      'X-Aqueduct-Flow-Rate': '2.00',
+      'X-EZTHROTTLE-CURRENT-TOTAL-JOBS': '12',
+      'X-EZTHROTTLE-CURRENT-QUEUE-DEPTH': '7',
+      'X-EZTHROTTLE-CURRENT-FLOW-RATE': '2.00',
+      'X-EZTHROTTLE-CURRENT-MAX-CONCURRENT': '100',
+      'X-EZTHROTTLE-CURRENT-ACCOUNT-QUEUE-ENABLED': 'false',
+      'X-EZTHROTTLE-CURRENT-QUEUE-MODE': 'shared',
+    })
+  })
+
+  it('says so when accounts have queues of their own', () => {
+    const headers = added({ ...LOAD, accountQueue: true })
+    assert.equal(headers['X-EZTHROTTLE-CURRENT-ACCOUNT-QUEUE-ENABLED'], 'true')
+    assert.equal(headers['X-EZTHROTTLE-CURRENT-QUEUE-MODE'], 'account')
+  })
+
+  it('rounds the rate to hundredths', () => {
+    assert.equal(added({ ...LOAD, flowRate: 2.999999994 })['X-Aqueduct-Flow-Rate'], '3.00')
+    assert.equal(added({ ...LOAD, flowRate: 0.5 })['X-Aqueduct-Flow-Rate'], '0.50')
+    assert.equal(added({ ...LOAD, flowRate: 1_000_000 })['X-Aqueduct-Flow-Rate'], '1000000.00')
+  })
+
+  it('leaves what the caller sent where it was', () => {
+    const headers = ['X-Sluice-Attempt', 'mine', 'content-type', 'text/plain']
+    addLoadHeaders(headers, LOAD)
+    assert.deepEqual(
+      headers.slice(0, 4), ['X-Sluice-Attempt', 'mine', 'content-type', 'text/plain'])
+  })
+})
+
+describe('a job id as text', () => {
+  it('gives the worked value, all 24 digits of it', () => {
+    assert.equal(idText(0x1, 0x2, 0xabc), '000000010000000200000abc')
+    assert.equal(idText(0, 0, 0), '0'.repeat(24))
+    assert.equal(idText(0xffffffff, 0xffffffff, 0xffffffff), 'f'.repeat(24))
+  })
+
+  it('is read from the words of a slot', () => {
+    const { jobs } = oneShard()
+    const slot = 3 as JobSlot
+    jobs.route[slot] = 0xdeadbeef
+    jobs.idHigh[slot] = 5
+    jobs.idLow[slot] = 0x80000000
+    assert.equal(jobIdText(jobs, slot), 'deadbeef0000000580000000')
+  })
+})

@@ -1,0 +1,145 @@
+// Request bodies as they arrive, against a response that only records what is done with it.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Exchange } from '../../src/http/exchange.ts'
+import { BodyReceiver } from '../../src/http/receive.ts'
+import type { HttpResponse } from '../../src/http/uws.ts'
+
+/** One request; `data` and `abort` are what the library would call. */
+class FakeResponse implements HttpResponse {
+  status = ''
+  body = ''
+  closed = false
+  data: (chunk: ArrayBuffer, isLast: boolean) => void = () => {}
+  abort: () => void = () => {}
+
+  writeStatus(status: string): this {
+    this.status = status
+    return this
+  }
+
+  writeHeader(): this {
+    return this
+  }
+
+  write(): boolean {
+    return true
+  }
+
+  end(body = '', closeConnection = false): this {
+    this.body = String(body)
+    this.closed = closeConnection
+    return this
+  }
+
+  endWithoutBody(): this {
+    return this
+  }
+
+  close(): this {
+    return this
+  }
+
+  onAborted(handler: () => void): this {
+    this.abort = handler
+    return this
+  }
+
+  onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): this {
+    this.data = handler
+    return this
+  }
+
+  cork(write: () => void): this {
+    write()
+    return this
+  }
+
+  /** Delivers a chunk and takes it back, as the library does. */
+  deliver(text: string, isLast: boolean): void {
+    const chunk = new TextEncoder().encode(text).buffer
+    this.data(chunk, isLast)
+    new Uint8Array(chunk).fill(0)
+  }
+}
+
+interface Counts {
+  invalid: number
+  unavailable: number
+  receiver: BodyReceiver
+}
+
+function make(bodyBytesMax: number, heldBytesMax: number): Counts {
+  const counts = { invalid: 0, unavailable: 0 }
+  const receiver = new BodyReceiver({ bodyBytesMax, heldBytesMax }, {
+    countInvalid: () => { counts.invalid++ }, countUnavailable: () => { counts.unavailable++ },
+  })
+  return Object.assign(counts, { receiver })
+}
+
+function begin(receiver: BodyReceiver, announced = ''): { response: FakeResponse, got: string[] } {
+  const response = new FakeResponse()
+  const exchange = new Exchange(response, false)
+  const got: string[] = []
+  receiver.receive(response, exchange, announced, (bytes) => {
+    got.push(bytes.toString())
+    exchange.send(200, {})
+  })
+  return { response, got }
+}
+
+test('whole bodies, in one piece or many, and nothing held afterwards', () => {
+  const { receiver } = make(10, 100)
+  const one = begin(receiver, '5')
+  one.response.deliver('hello', true)
+  assert.deepEqual(one.got, ['hello'])
+  const many = begin(receiver)
+  for (const part of ['ab', '', 'cd', 'efghi']) many.response.deliver(part, false)
+  assert.equal(receiver.heldBytes, 9)
+  many.response.deliver('j', true)
+  assert.deepEqual(many.got, ['abcdefghij'])
+  assert.equal(receiver.heldBytes, 0)
+  const empty = begin(receiver, '0')
+  empty.response.deliver('', true)
+  assert.deepEqual(empty.got, [''])
+})
+
+test('a body beyond the limit is refused at once, and what follows it is dropped', () => {
+  const counts = make(10, 100)
+  const announced = begin(counts.receiver, '11')
+  assert.match(announced.response.status, /^413/)
+  assert.ok(announced.response.closed)
+  const found = begin(counts.receiver)
+  found.response.deliver('123456', false)
+  found.response.deliver('78901', false)
+  assert.match(found.response.status, /^413/)
+  found.response.deliver('x', true)
+  assert.deepEqual([announced.got, found.got], [[], []])
+  assert.equal(counts.receiver.heldBytes, 0)
+  assert.equal(counts.invalid, 2)
+})
+
+test('all that arrives together is bounded, and freed when clients go away', () => {
+  const counts = make(10, 15)
+  const { receiver } = counts
+  const first = begin(receiver)
+  first.response.deliver('1234567890', false)
+  const second = begin(receiver)
+  second.response.deliver('123456', false)
+  assert.match(second.response.status, /^503/)
+  assert.match(second.response.body, /"code":"overloaded"/)
+  assert.equal(counts.unavailable, 1)
+  // A body in one piece holds nothing.
+  const third = begin(receiver)
+  third.response.deliver('1234567890', true)
+  assert.deepEqual(third.got, ['1234567890'])
+  first.response.abort()
+  assert.equal(receiver.heldBytes, 0)
+  const fourth = begin(receiver)
+  fourth.response.deliver('1234567890', false)
+  assert.equal(fourth.response.status, '')
+  fourth.response.abort()
+  fourth.response.deliver('', true)
+  assert.deepEqual(fourth.got, [])
+})
