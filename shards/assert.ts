@@ -4,7 +4,7 @@
 // VERIFY switches on the checks that cost more than O(1); tests and the simulator set it.
 
 /** Thrown by a failed assertion; `name` tells it apart from operating errors. */
-export class AssertionFailure extends Error {
+class AssertionFailure extends Error {
   override name = 'AssertionFailure'
 }
 

@@ -35,6 +35,15 @@ export function measureWallOffsetUs(): Micros {
   return (Date.now() * 1000 - monotonicUs()) as Micros
 }
 
+/**
+ * Calls `look` every so many milliseconds, and keeps the thread alive, until the function that it
+ * returns is called.
+ */
+export function lookEvery(periodMs: number, look: () => void): () => void {
+  const timer = setInterval(look, periodMs)
+  return () => clearInterval(timer)
+}
+
 /** The machine's clock. */
 export class SystemClock implements Clock {
   readonly #wallOffsetUs: number

@@ -98,7 +98,7 @@ export class Dispatcher {
     attempts.retryAfterMs[token] = waitMs
     if (status !== STATUS_TOO_MANY_REQUESTS) return
     const holdMs = Math.min(waitMs, BUDGET_HOLD_MS_MAX)
-    pacer.holdUntil(lane, upstream, (nowUs + msToUs(holdMs)) as Micros)
+    pacer.holdUntil(lane, upstream, (nowUs + msToUs(holdMs)) as Micros, nowUs)
   }
 
   /** The response is whole, or cut at the limit. */

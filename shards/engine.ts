@@ -39,7 +39,7 @@ export class Engine implements TransportEvents, Sender {
     let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
     parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
     busy = parts.settlement.advance(nowUs) || busy
-    parts.overdue.advance(nowUs, (slot) => this.#failOverdue(slot, nowUs))
+    parts.overdue.advance(nowUs, (slot) => this.#dropSwept(slot, nowUs))
     busy = parts.pacer.advance(nowUs) || busy
     parts.finished.expire(nowUs)
     parts.watchers.advance(nowUs)
@@ -142,6 +142,13 @@ export class Engine implements TransportEvents, Sender {
     const { attempts, delivery, dispatcher } = this.#parts
     if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.failed(token, reason, nowUs)
     else delivery.failed(token, nowUs)
+  }
+
+  /** While outcomes wait for room in the log, overdue jobs wait in their lines. */
+  #dropSwept(slot: JobSlot, nowUs: Micros): boolean {
+    if (this.#parts.settlement.isBlocked) return false
+    this.#failOverdue(slot, nowUs)
+    return true
   }
 
   #failOverdue(slot: JobSlot, nowUs: Micros): void {

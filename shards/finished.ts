@@ -2,8 +2,9 @@
 // Thread: shard. Memory: three lists through the slots of finished jobs; frees slots and records.
 // Never: touches a job that still owes its webhook.
 // Bounded memory: results take at most RESULTS_PER_MILLE_MAX of the log, then the oldest lose
-// their bodies, and when none has one left, their records. When slots or log run out, the oldest finished jobs go before their time:
-// failed and cancelled ones first, since their keys are free anyway, completed ones last.
+// their bodies, and when none has one left, their records. When slots or log run out, the oldest
+// finished jobs go before their time: failed and cancelled ones first, since their keys are free
+// anyway, completed ones last.
 
 import { JobLists } from './job-list.ts'
 import type { JobRecords } from './job-records.ts'

@@ -8,12 +8,12 @@ import * as contract from './contract.ts'
 import type { Finished } from './finished.ts'
 import type { JobRecords } from './job-records.ts'
 import {
-  JOB_CANCELLED, JOB_COMPLETED, JOB_QUEUED, JOB_RETRYING, type JobSlots,
+  JOB_CANCELLED, JOB_COMPLETED, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, type JobSlots,
 } from './job-slots.ts'
 import type { JobViews } from './job-view.ts'
 import type { Lanes } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
-import { QUEUED_KEY_TTL_MS } from './limits.ts'
+import { IDLE_KEEP_MS_MIN, QUEUED_KEY_TTL_MS } from './limits.ts'
 import type { JobLog } from './job-log.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
 import type { Overdue } from './overdue.ts'
@@ -52,10 +52,12 @@ export interface IntakeParts {
 export class Intake {
   readonly #parts: IntakeParts
   readonly #references: Uint32Array
+  readonly #lastSendUs: Float64Array
 
   constructor(views: ShardViews, parts: IntakeParts) {
     this.#parts = parts
     this.#references = views.upstreams.references
+    this.#lastSendUs = views.upstreams.lastSendUs
   }
 
   /** Handles up to `recordsMax` requests; fewer when the outcome ring is full. */
@@ -73,7 +75,7 @@ export class Intake {
       case contract.INGRESS_CANCEL: return this.#cancel(at, nowUs)
       case contract.INGRESS_WATCH: return this.#watch(at, nowUs)
       case contract.INGRESS_UNWATCH: return this.#unwatch(at)
-      case contract.INGRESS_RELEASE_UPSTREAM: return this.#releaseUpstream(at)
+      case contract.INGRESS_RELEASE_UPSTREAM: return this.#releaseUpstream(at, nowUs)
       default: assert(false, `an ingress record of kind ${kind}`)
     }
   }
@@ -109,7 +111,9 @@ export class Intake {
       jobs.freeKey(holder)
       return true
     }
-    if (state !== JOB_COMPLETED || !finished.isExpired(holder, nowUs)) return false
+    // While the webhook is owed, the slot's time is not yet the one at which to forget the job.
+    if (state !== JOB_COMPLETED || jobs.hasFlag(holder, JOB_OWES_WEBHOOK)) return false
+    if (!finished.isExpired(holder, nowUs)) return false
     jobs.freeKey(holder)
     return true
   }
@@ -124,11 +128,10 @@ export class Intake {
   /** Makes sure of a slot and of room in the log, at the price of the oldest finished jobs. */
   #makeRoom(bytes: number): boolean {
     const { jobs, records, finished } = this.#parts
-    for (let left = GIVEN_UP_PER_JOB_MAX; left > 0; left--) {
+    for (let left = GIVEN_UP_PER_JOB_MAX; ; left--) {
       if (!jobs.isFull && records.admits(bytes)) return true
-      if (!finished.giveUpOldest()) return false
+      if (left === 0 || !finished.giveUpOldest()) return false
     }
-    return false
   }
 
   #refuse(request: number): boolean {
@@ -138,7 +141,7 @@ export class Intake {
       return outcomes.refused(request, contract.REFUSED_JOBS, jobs.slotsMax, jobs.used)
     }
     stats.add('refusedMemory')
-    return outcomes.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.liveBytes)
+    return outcomes.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.heldBytes)
   }
 
   /** Slot and record of a new job; NONE when the log has no room after all. */
@@ -243,12 +246,17 @@ export class Intake {
     return true
   }
 
-  #releaseUpstream(at: number): boolean {
+  /** What an upstream has said holds as long after its last send as it does for a lane. */
+  #releaseUpstream(at: number, nowUs: Micros): boolean {
     const { outcomes, lanes } = this.#parts
     const upstream = this.#word(at, contract.WORD_ROUTE) as UpstreamSlot
-    const free = this.#references[upstream] === 0
+    const lastSendUs = this.#lastSendUs[upstream] as number
+    const idle = lastSendUs === 0 || nowUs - lastSendUs >= msToUs(IDLE_KEEP_MS_MIN)
+    const free = idle && this.#references[upstream] === 0
     if (!outcomes.released(this.#word(at, contract.WORD_REQUEST), free)) return false
-    if (free) lanes.releaseAllOf(upstream)
+    if (!free) return true
+    lanes.releaseAllOf(upstream)
+    this.#lastSendUs[upstream] = 0
     return true
   }
 

@@ -3,7 +3,8 @@
 // Never: decides when a job leaves; that is the pacer's. Imports no Node module.
 // A lane is taken when an account's first job arrives and kept when it empties: its pace and its
 // last send hold until lanes run short, then the longest idle goes, if idle long enough and not
-// due in the future. When none can go, the account's jobs join the upstream's overflow lane.
+// due in the future. When none can go, the account's jobs join the upstream's overflow lane, and
+// new accounts go on doing so until that is empty: nobody's later job overtakes an earlier one.
 
 import { assert } from './assert.ts'
 import { JobLists } from './job-list.ts'
@@ -12,7 +13,9 @@ import type { LaneArrays, ShardViews } from './layout.ts'
 import { IDLE_KEEP_MS_MIN } from './limits.ts'
 import { eligibleAtUs } from './pace.ts'
 import { SlotIndex } from './slot-index.ts'
-import { type JobSlot, type LaneSlot, type Micros, NONE, US_PER_MS, type UpstreamSlot } from './units.ts'
+import {
+  type JobSlot, type LaneSlot, type Micros, NONE, US_PER_MS, type UpstreamSlot,
+} from './units.ts'
 
 /** The slot is in use. */
 export const LANE_USED = 1
@@ -67,6 +70,8 @@ export class Lanes {
     const known = this.#index.find(keyLow, (lane) => at.keyHigh[lane] === keyHigh &&
       at.keyLow[lane] === keyLow && at.upstream[lane] === upstream)
     if (known !== NONE) return known as LaneSlot
+    // Some of the account's jobs may be in the overflow lane: later ones must not overtake them.
+    if (this.#isShared(upstream)) return this.overflow(upstream)
     const lane = this.#takeFree(nowUs)
     if (lane === NONE) return this.overflow(upstream)
     at.keyHigh[lane] = keyHigh
@@ -156,6 +161,11 @@ export class Lanes {
       this.#release(lane as LaneSlot)
       lane = next
     }
+  }
+
+  /** Whether accounts without a lane of their own have jobs at the upstream. */
+  #isShared(upstream: UpstreamSlot): boolean {
+    return this.at.flags[upstream] !== 0 && (this.at.references[upstream] as number) > 0
   }
 
   #begin(lane: LaneSlot, upstream: UpstreamSlot): void {

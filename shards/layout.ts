@@ -48,7 +48,8 @@ const STATS_BYTES = STATS_WORDS * 8
 
 // An upstream's record: one time and the numbers that bound it.
 //   0: base, float64 bits (compare-and-swap)    8: interval ns   12: concurrent max
-//  16: in flight (atomic add)   20: account queues 0/1   24: kind   28: attempt timeout ms
+//  16: in flight (atomic add)   20: switches of account queues, odd while they are on
+//  24: kind   28: attempt timeout ms
 export const UPSTREAM_BASE_F64 = 0
 export const UPSTREAM_INTERVAL_NS = 2
 export const UPSTREAM_CONCURRENT_MAX = 3

@@ -40,15 +40,19 @@ export class Overdue {
     return this.#nextUs as Micros
   }
 
-  /** Moves the hand on; `drop` must take the job out of its line. */
-  advance(nowUs: Micros, drop: (slot: JobSlot) => void): void {
+  /**
+   * Moves the hand on. `drop` takes the job out of its line and returns true, or it returns false
+   * and the hand stays at the job until the next look.
+   */
+  advance(nowUs: Micros, drop: (slot: JobSlot) => boolean): void {
     if (nowUs < this.#nextUs) return
+    this.#nextUs = nowUs + LOOK_EVERY_US
     const end = Math.min(this.#hand + SLOTS_PER_LOOK, this.#jobs.highWater)
     for (let slot = this.#hand; slot < end; slot++) {
-      if (this.isOverdue(slot as JobSlot, nowUs)) drop(slot as JobSlot)
+      this.#hand = slot
+      if (this.isOverdue(slot as JobSlot, nowUs) && !drop(slot as JobSlot)) return
     }
     this.#hand = end
-    this.#nextUs = nowUs + LOOK_EVERY_US
     if (end < this.#jobs.highWater) return
     if (this.#roundBeganUs > this.#latestUs) this.#nextUs = Infinity
     this.#hand = 0

@@ -11,8 +11,7 @@ import {
   LANE_ACTIVE, LANE_BLOCKED, LANE_OWN_BUDGET, type Lanes,
 } from './lanes.ts'
 import {
-  type ShardViews, KIND_UPSTREAM, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_CONCURRENT_MAX,
-  UPSTREAM_INTERVAL_NS,
+  type ShardViews, KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from './layout.ts'
 import { SENDS_PER_TURN_MAX } from './limits.ts'
 import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs } from './pace.ts'
@@ -42,8 +41,8 @@ export class Pacer {
   readonly #wheel: MemberWheel
   readonly #turns: TurnLists
   readonly #sender: Sender
-  /** Whether this shard's lanes of the upstream spend budgets of their own. */
-  readonly #ownBudgets: Uint8Array
+  /** The switches of account queues followed so far: odd while lanes spend budgets of their own. */
+  readonly #switches: Int32Array
 
   constructor(
     views: ShardViews, lanes: Lanes, budgets: SharedBudgets, sender: Sender, nowUs: Micros,
@@ -54,7 +53,7 @@ export class Pacer {
     this.#sender = sender
     this.#wheel = new MemberWheel(views.wheel, nowUs)
     this.#turns = new TurnLists(views)
-    this.#ownBudgets = new Uint8Array(views.limits.upstreamsMax)
+    this.#switches = new Int32Array(views.limits.upstreamsMax)
   }
 
   /** Lanes with jobs waiting. */
@@ -120,7 +119,7 @@ export class Pacer {
     if (update.accountQueues !== undefined) {
       this.setAccountQueues(upstream, update.accountQueues, nowUs)
     }
-    const own = this.#has(lane, LANE_OWN_BUDGET)
+    const own = this.#spendsOwn(lane, upstream, nowUs)
     if (update.pacePerSecond !== undefined) {
       const interval = intervalNs(update.pacePerSecond)
       if (own) this.#lanes.at.intervalNs[lane] = interval
@@ -138,15 +137,15 @@ export class Pacer {
   /** Switches account queues for all shards; only a webhook receiver has none to switch. */
   setAccountQueues(upstream: UpstreamSlot, on: boolean, nowUs: Micros): void {
     if (this.#budgets.kind(upstream) !== KIND_UPSTREAM) return
-    if (this.#budgets.setWord(upstream, UPSTREAM_ACCOUNT_QUEUES, on ? 1 : 0) && !on) {
+    if (this.#budgets.switchAccountQueues(upstream, on) && !on) {
       this.#budgets.restartAt(upstream, nowUs)
     }
     this.#syncMode(upstream, nowUs)
   }
 
   /** Keeps the lane's budget from sending before `untilUs`, as a 429's Retry-After asks. */
-  holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros): void {
-    if (!this.#has(lane, LANE_OWN_BUDGET)) return this.#budgets.holdUntil(upstream, untilUs)
+  holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros, nowUs: Micros): void {
+    if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.holdUntil(upstream, untilUs)
     const { baseUs, intervalNs: intervals } = this.#lanes.at
     baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
   }
@@ -235,7 +234,7 @@ export class Pacer {
   #activate(lane: LaneSlot, upstream: UpstreamSlot): void {
     this.#flag(lane, LANE_ACTIVE, true)
     this.#turns.add(upstream, lane)
-    if (this.#ownBudgets[upstream] === 1) {
+    if (this.#isSplit(upstream)) {
       this.#beginOwnBudget(lane, upstream)
       return this.#scheduleOwn(lane)
     }
@@ -248,7 +247,7 @@ export class Pacer {
   #deactivate(lane: LaneSlot, upstream: UpstreamSlot): void {
     this.#flag(lane, LANE_ACTIVE | LANE_BLOCKED, false)
     this.#turns.remove(upstream, lane)
-    if (this.#ownBudgets[upstream] === 1) {
+    if (this.#isSplit(upstream)) {
       if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
       return
     }
@@ -262,7 +261,7 @@ export class Pacer {
   /** Pace, limit or a token changed: ask the budget anew, now. */
   #lookAgain(upstream: UpstreamSlot, nowUs: Micros): void {
     this.#syncMode(upstream, nowUs)
-    if (this.#ownBudgets[upstream] === 1 || this.#turns.count(upstream) === 0) return
+    if (this.#isSplit(upstream) || this.#turns.count(upstream) === 0) return
     this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
   }
 
@@ -277,13 +276,22 @@ export class Pacer {
 
   // --- account queues on and off ---
 
-  /** Follows the upstream's record: jobs stay in their lanes, only the budget asked changes. */
+  /**
+   * Follows the upstream's record: jobs stay in their lanes, only the budget asked changes. When
+   * account queues went off and on again unseen, what the lanes had been told before is over, too.
+   */
   #syncMode(upstream: UpstreamSlot, nowUs: Micros): void {
-    const own = this.#budgets.accountQueues(upstream) ? 1 : 0
-    if (this.#ownBudgets[upstream] === own) return
-    this.#ownBudgets[upstream] = own
-    if (own === 1) this.#splitBudget(upstream)
-    else this.#joinBudgets(upstream, nowUs)
+    const switches = this.#budgets.accountQueueSwitches(upstream)
+    if (this.#switches[upstream] === switches) return
+    const wasSplit = this.#isSplit(upstream)
+    this.#switches[upstream] = switches
+    if (wasSplit) this.#joinBudgets(upstream, nowUs)
+    if (this.#isSplit(upstream)) this.#splitBudget(upstream)
+  }
+
+  /** Whether this shard's lanes of the upstream spend budgets of their own. */
+  #isSplit(upstream: UpstreamSlot): boolean {
+    return ((this.#switches[upstream] as number) & 1) === 1
   }
 
   #splitBudget(upstream: UpstreamSlot): void {
@@ -303,6 +311,16 @@ export class Pacer {
     const count = this.#turns.count(upstream)
     this.#budgets.setWaiting(upstream, count)
     if (count > 0) this.#lookAgain(upstream, nowUs)
+  }
+
+  /**
+   * Whether a response is about the lane's own budget. A lane with nothing waiting gets its budget
+   * here, or what one account is told would hold for all that come after it.
+   */
+  #spendsOwn(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): boolean {
+    this.#syncMode(upstream, nowUs)
+    if (this.#isSplit(upstream)) this.#beginOwnBudget(lane, upstream)
+    return this.#has(lane, LANE_OWN_BUDGET)
   }
 
   /** An own budget starts at the upstream's present pace, from the lane's last send. */

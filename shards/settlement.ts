@@ -1,14 +1,14 @@
 // What becomes of a job after an attempt: a retry that waits, or an outcome stored and reported.
 // Thread: shard. Memory: the retry wheel (through the slots' own links); job state.
 // Never: loses an outcome: one that the full log cannot take waits here, and while any does
-// nothing new is sent, so that what is in flight is all that can ever wait.
+// nothing new is sent or found overdue, so that what is in flight is all that can ever wait.
 
 import type { StoredResult } from './codec.ts'
 import type { Finished } from './finished.ts'
 import type { JobRecords } from './job-records.ts'
 import {
-  JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING,
-  type JobSlots,
+  JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED,
+  JOB_RETRYING, type JobSlots,
 } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
@@ -117,11 +117,11 @@ export class Settlement {
    * no lane and no wheel. A job that was cancelled has nobody to report to but who asks.
    */
   finish(slot: JobSlot, result: StoredResult, nowUs: Micros): void {
-    if (!this.#parts.records.storeResult(slot, result)) {
-      this.#unstored.set(slot, result)
-      return
+    const { jobs, lanes, records, finished, watchers, stats, pacer } = this.#parts
+    if (!records.storeResult(slot, result)) {
+      if (result.status !== 'cancelled') return this.#keepUnstored(slot, result)
+      records.free(slot) // the slot alone says that a job was cancelled
     }
-    const { jobs, lanes, finished, watchers, stats, pacer } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
     jobs.setResponseStatus(slot, result.responseStatus)
     jobs.setState(slot, STATE_OF[result.status])
@@ -152,6 +152,12 @@ export class Settlement {
     this.#dropReference(lanes.at.upstream[lane] as UpstreamSlot)
     lanes.dropReference(lane)
     finished.add(slot, nowUs)
+  }
+
+  /** In no line and no wheel any more, the job must not look as if it could be taken out of one. */
+  #keepUnstored(slot: JobSlot, result: StoredResult): void {
+    this.#parts.jobs.setState(slot, JOB_IN_FLIGHT)
+    this.#unstored.set(slot, result)
   }
 
   #schedule(slot: JobSlot, dueUs: Micros): void {

@@ -72,8 +72,9 @@ export class SharedBudgets {
     return this.#word(upstream, UPSTREAM_TIMEOUT_MS)
   }
 
-  accountQueues(upstream: UpstreamSlot): boolean {
-    return this.#word(upstream, UPSTREAM_ACCOUNT_QUEUES) === 1
+  /** How often account queues were switched: odd while they are on. */
+  accountQueueSwitches(upstream: UpstreamSlot): number {
+    return this.#word(upstream, UPSTREAM_ACCOUNT_QUEUES)
   }
 
   /** The earliest time of the next send of this budget, by any shard. */
@@ -134,6 +135,17 @@ export class SharedBudgets {
     return true
   }
 
+  /** Switches account queues; true when they were not so before. The other shards look again. */
+  switchAccountQueues(upstream: UpstreamSlot, on: boolean): boolean {
+    const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
+    const seen = Atomics.load(this.#words, at)
+    if (((seen & 1) === 1) === on) return false
+    // A lost race means that another shard has just switched them the same way.
+    if (Atomics.compareExchange(this.#words, at, seen, seen + 1) !== seen) return false
+    this.noticeOthers(upstream)
+    return true
+  }
+
   /** Tells all other shards to look at this upstream again. */
   noticeOthers(upstream: UpstreamSlot): void {
     for (let shard = 0; shard < this.#shards.length; shard++) {
@@ -160,7 +172,11 @@ export class SharedBudgets {
     const own = this.#own()
     const lead = ((own.rounds[upstream] as number) - last) | 0
     const lanes = Math.max(1, own.waiting[upstream] as number)
-    const burst = (TURN_GRACE_US * 1000) / this.intervalNs(upstream)
+    // A lead spares the shards from taking turns send by send, but not where tokens are scarce:
+    // the last of them are for whoever is behind.
+    const tokens = this.concurrentMax(upstream) - this.inFlight(upstream)
+    if (tokens <= 0) return true // nothing to yield
+    const burst = Math.min(tokens, (TURN_GRACE_US * 1000) / this.intervalNs(upstream))
     if (lead <= (ROUND * burst) / lanes) {
       this.#yieldedAtUs[upstream] = 0
       return true

@@ -33,10 +33,6 @@ export const MIB = 1024 * 1024
 
 /** 1.5 ms → 1500 us. */
 export const msToUs = (ms: number): Micros => (ms * US_PER_MS) as Micros
-/** 0.25 s → 250000 us. */
-export const secondsToUs = (seconds: number): Micros => (seconds * US_PER_SECOND) as Micros
-/** 1500 us → 1.5 ms. */
-export const usToMs = (us: Micros): Millis => (us / US_PER_MS) as Millis
 
 /** Rounds up to a power of two: 5 → 8, 8 → 8, 1 → 1. Takes 1 to 2^52. */
 export function powerOfTwoAtLeast(value: number): number {

@@ -6,7 +6,7 @@
 // what a lost ring could cost.
 
 import type { MessagePort } from 'node:worker_threads'
-import { SystemClock } from './clock.ts'
+import { SystemClock, lookEvery } from './clock.ts'
 import { unreachable } from './assert.ts'
 import type { ShardControl, ShardReport, ShardTask } from './contract.ts'
 import { Sleeper } from './doorbell.ts'
@@ -29,7 +29,7 @@ class ShardLoop {
   readonly #sleeper: Sleeper
   readonly #transport: UndiciTransport
   readonly #port: MessagePort
-  readonly #poll: NodeJS.Timeout
+  readonly #stopLooking: () => void
   #resolve: (left: { queued: number }) => void = () => {}
   #reject: (error: unknown) => void = () => {}
   #turnWanted = false
@@ -57,7 +57,7 @@ class ShardLoop {
       broken: (error) => this.#fail(error),
     })
     this.#port.on('message', (message: ShardControl) => this.#control(message))
-    this.#poll = setInterval(() => this.#wantTurn(), POLL_EVERY_MS)
+    this.#stopLooking = lookEvery(POLL_EVERY_MS, () => this.#wantTurn())
     this.#report({ kind: 'ready' })
     this.#wantTurn()
   }
@@ -124,7 +124,7 @@ class ShardLoop {
   }
 
   #quiet(): void {
-    clearInterval(this.#poll)
+    this.#stopLooking()
     this.#clock.wakeAt(Infinity as Micros, () => {})
     this.#sleeper.awake()
   }

@@ -43,6 +43,7 @@ export function describeHealth(inputs: HealthInputs): object {
   const down = links.some((link) => link.down)
   const status = inputs.state === 'draining' ? 'draining' : down ? 'degraded' : 'ok'
   const limits = links[0]?.views.limits
+  const { heapUsed, rss } = process.memoryUsage()
   return {
     status, version: inputs.version, uptime_s: inputs.uptimeSeconds, shards,
     queues: { active, backlog },
@@ -56,5 +57,7 @@ export function describeHealth(inputs: HealthInputs): object {
       jobs_max: (limits?.jobsMax ?? 0) * links.length,
       body_bytes_max: limits?.bodyBytesMax ?? 0,
     },
+    // The heap is the main thread's; the resident memory is all threads', job memory included.
+    process: { heap_used_bytes: heapUsed, rss_bytes: rss },
   }
 }

@@ -1,41 +1,29 @@
-// Latencies as histograms: how they are made, sent between processes, put together and read. In
-// whole microseconds, with three digits.
+// Latencies as histograms: how they are recorded, sent between processes, put together and read. In
+// whole microseconds, with three digits; for pictures there are counts between edges of 1, 2, 5.
 
-import { type Histogram, build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from
-  'hdr-histogram-js'
+import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from 'hdr-histogram-js'
 
 /** What is longer counts as this. */
-const LATENCY_US_MAX = 120_000_000
-const DIGITS = 3
+const LATENCY_US_MAX = 200_000_000
 
-/** Records latencies. */
-export class LatencyRecorder {
-  readonly #histogram: Histogram = build({
-    lowestDiscernibleValue: 1, highestTrackableValue: LATENCY_US_MAX, bitBucketSize: 32,
-    numberOfSignificantValueDigits: DIGITS, autoResize: false,
-  })
+/** The bars of a picture end here: 1, 2, 5, 10 … 200,000,000 us. */
+const EDGES_US: readonly number[] = [1, 2, 5].flatMap((digit) =>
+  Array.from({ length: 9 }, (_, power) => digit * 10 ** power))
+  .filter((edge) => edge <= LATENCY_US_MAX)
+  .sort((left, right) => left - right)
 
-  /** Negative durations count as none. */
-  record(us: number): void {
-    this.#histogram.recordValue(us <= 0 ? 0 : Math.min(LATENCY_US_MAX, Math.round(us)))
-  }
-
-  get count(): number {
-    return this.#histogram.totalCount
-  }
-
-  /** As text, for another process. */
-  encode(): string {
-    return encodeIntoCompressedBase64(this.#histogram)
-  }
-}
-
-/** The percentiles that reports show, in microseconds. */
+/** The percentiles that reports show; the last is the longest latency of all. */
 export const PERCENTILES = [50, 90, 99, 99.9, 100] as const
 
-/** A bar of a histogram's picture. */
+/** A recorder's content, for another process. */
+export interface EncodedLatency {
+  readonly histogram: string
+  /** By the places of the edges. */
+  readonly counts: readonly number[]
+}
+
+/** A bar of a histogram's picture: latencies above `fromUs`, up to and with `toUs`. */
 export interface LatencyBucket {
-  /** Microseconds; the first bucket begins at 0. */
   readonly fromUs: number
   readonly toUs: number
   readonly count: number
@@ -45,46 +33,58 @@ export interface LatencyBucket {
 export interface LatencySummary {
   readonly count: number
   readonly meanUs: number
-  /** By PERCENTILES; the last is the longest. */
+  /** By PERCENTILES. */
   readonly percentilesUs: readonly number[]
   readonly buckets: readonly LatencyBucket[]
 }
 
-/** Edges of the picture's bars per power of ten. */
-const EDGES = [1, 2, 5] as const
+const newHistogram = (): ReturnType<typeof build> => build({
+  lowestDiscernibleValue: 1, highestTrackableValue: LATENCY_US_MAX, bitBucketSize: 32,
+  numberOfSignificantValueDigits: 3, autoResize: false,
+})
 
-/** Puts encoded histograms together. */
-export function summarizeLatency(encoded: readonly string[]): LatencySummary {
-  const whole = build({
-    lowestDiscernibleValue: 1, highestTrackableValue: LATENCY_US_MAX, bitBucketSize: 32,
-    numberOfSignificantValueDigits: DIGITS, autoResize: false,
-  })
-  for (const text of encoded) whole.add(decodeFromCompressedBase64(text, 32))
-  const count = whole.totalCount
-  return {
-    count,
-    meanUs: count === 0 ? 0 : whole.mean,
-    percentilesUs: PERCENTILES.map((percentile) =>
-      (count === 0 ? 0 : whole.getValueAtPercentile(percentile))),
-    buckets: count === 0 ? [] : bucketsOf(whole),
+/** Records latencies. */
+export class LatencyRecorder {
+  readonly #histogram = newHistogram()
+  readonly #counts = new Float64Array(EDGES_US.length)
+
+  /** A negative duration counts as none. */
+  record(us: number): void {
+    const whole = us <= 0 ? 0 : Math.min(LATENCY_US_MAX, Math.round(us))
+    this.#histogram.recordValue(whole)
+    let low = 0
+    let high = EDGES_US.length - 1
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((EDGES_US[middle] as number) < whole) low = middle + 1
+      else high = middle
+    }
+    this.#counts[low] = (this.#counts[low] as number) + 1
+  }
+
+  encode(): EncodedLatency {
+    return {
+      histogram: encodeIntoCompressedBase64(this.#histogram), counts: [...this.#counts],
+    }
   }
 }
 
-function bucketsOf(histogram: Histogram): LatencyBucket[] {
-  const buckets: LatencyBucket[] = []
-  let fromUs = 0
-  let before = 0
-  for (let power = 1; before < histogram.totalCount && power <= LATENCY_US_MAX; power *= 10) {
-    for (const edge of EDGES) {
-      const toUs = edge * power
-      // Up to and with the edge: its percentile's count is what lies at or below it.
-      const share = histogram.getPercentileAtOrBelowValue?.(toUs) ?? 0
-      const below = Math.round((share / 100) * histogram.totalCount)
-      if (below > before || buckets.length > 0) buckets.push({ fromUs, toUs, count: below - before })
-      before = below
-      fromUs = toUs
-      if (before >= histogram.totalCount) break
-    }
+/** Puts what several recorders have seen together. */
+export function summarizeLatency(parts: readonly EncodedLatency[]): LatencySummary {
+  const whole = newHistogram()
+  for (const { histogram } of parts) whole.add(decodeFromCompressedBase64(histogram, 32))
+  const buckets = EDGES_US.map((toUs, place): LatencyBucket => ({
+    fromUs: place === 0 ? 0 : EDGES_US[place - 1] as number, toUs,
+    count: parts.reduce((sum, { counts }) => sum + (counts[place] ?? 0), 0),
+  }))
+  const first = buckets.findIndex(({ count }) => count > 0)
+  const last = buckets.findLastIndex(({ count }) => count > 0)
+  const isEmpty = whole.totalCount === 0
+  return {
+    count: whole.totalCount,
+    meanUs: isEmpty ? 0 : whole.mean,
+    percentilesUs: PERCENTILES.map((percentile) =>
+      isEmpty ? 0 : whole.getValueAtPercentile(percentile)),
+    buckets: isEmpty ? [] : buckets.slice(first, last + 1),
   }
-  return buckets
 }

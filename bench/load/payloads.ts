@@ -1,5 +1,5 @@
-// The requests that the load generator sends: bytes made once, with places of a fixed width that are
-// overwritten for each job. Pure: no sockets, no time.
+// The requests that the load generator sends: bytes made once, with places of a fixed width that
+// are overwritten for each job. Pure: no sockets, no time.
 
 import { Prng } from '../../shards/prng.ts'
 
@@ -91,7 +91,8 @@ function jobJson(settings: PayloadSettings, shape: Shape, upstream: number): str
   })
   const bare = build('/')
   if (shape !== 'typical') return bare
-  // Ports have four or five digits, and a job that is polled for has no webhook: the path evens out.
+  // Ports have four or five digits, and a job that is polled for has no webhook: the path evens
+  // out.
   return build(`/${'chat/completions/v1/'.repeat(8).slice(0, TYPICAL_JSON_BYTES - bare.length)}`)
 }
 

@@ -1,7 +1,7 @@
 // Who may import what: the directions between folders, the homes of packages, and the pure files.
 
 import path from 'node:path'
-import { HOMES, PURE, SHARDS_FOR_SRC } from './policy.ts'
+import { BENCH_DOOR, HOMES, PURE, SHARDS_FOR_SRC } from './policy.ts'
 import { type Finding, type Source, lineAt } from './source.ts'
 
 /** One import, re-export or dynamic import. */
@@ -79,6 +79,7 @@ function direction(from: string, { target, isFile, specifier }: ImportSite): str
     const name = path.posix.basename(target, '.ts')
     if (!SHARDS_FOR_SRC.has(name)) return `src may not import shards/${name}.ts`
   }
+  if (targetFolder === 'bench' && BENCH_DOOR.test(from)) return undefined
   if (folder === 'src' && ['test', 'bench', 'scripts'].includes(targetFolder ?? '')) {
     return `src imports nothing of ${targetFolder}`
   }

@@ -6,6 +6,9 @@ export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'prng', 'headers',
 ])
 
+/** The files of src that may import bench/: the command of the bench that Sluice ships. */
+export const BENCH_DOOR = /^src\/cli\/bench(-options)?\.ts$/
+
 /** Packages and modules with one home each; types may be imported anywhere. */
 export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where: string]> = [
   [/^uWebSockets\.js$/, /^src\/http\//, 'src/http'],

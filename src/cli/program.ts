@@ -9,6 +9,7 @@ import {
   CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES, type Setting, type SettingName,
 } from '../config/settings.ts'
 import { VERSION } from '../version.ts'
+import { addBench } from './bench.ts'
 import { configJson, configTable } from './config-report.ts'
 
 /** What the program reads and writes besides its arguments. */
@@ -28,7 +29,7 @@ export async function runProgram(
   args: readonly string[], surroundings: Surroundings,
 ): Promise<number> {
   let exitCode = EXIT_OK
-  const program = buildProgram(surroundings, (code) => {
+  const program = buildProgram(args, surroundings, (code) => {
     exitCode = code
   })
   try {
@@ -41,7 +42,9 @@ export async function runProgram(
   return exitCode
 }
 
-function buildProgram(surroundings: Surroundings, exit: (code: number) => void): Command {
+function buildProgram(
+  args: readonly string[], surroundings: Surroundings, exit: (code: number) => void,
+): Command {
   const { stdout, stderr } = surroundings
   const program = new Command('sluice')
     .description('A queue that sends HTTP requests at the pace the receiving API asks for.')
@@ -69,6 +72,8 @@ function buildProgram(surroundings: Surroundings, exit: (code: number) => void):
       if (!loaded.ok) return exit(refuse(loaded, stderr))
       stdout(options.json === true ? configJson(loaded.value) : configTable(loaded.value))
     })
+
+  addBench(program, { args, stdout, stderr, exit, usageExitCode: EXIT_USAGE })
   return program
 }
 

@@ -1,14 +1,15 @@
-// Account queues: a pace for every account where the upstream, or whoever submits a job, asks for it.
+// Account queues: a pace for every account where the upstream, or whoever submits a job, asks for
+// it.
 
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { type JobFields, jobOf } from '../support/api-client.ts'
 import { Scene, upstreamFor } from '../support/scene.ts'
-import { ObserverLag, assertWithinPace, countWithin } from '../support/send-times.ts'
+import { LagProbe, assertKeepsUp, assertWithinPace } from '../support/send-times.ts'
 import type { RecordedRequest } from '../support/upstream.ts'
 
-const scene = new Scene({ flags: ['--shards', '2'] })
-const lag = new ObserverLag()
+const lag = new LagProbe()
+const scene = new Scene({ flags: ['--shards', '2'] }, () => lag.watch(scene.server.url))
 after(() => lag.stop())
 
 const accountOf = ({ headers }: RecordedRequest): string => String(headers.authorization)
@@ -48,9 +49,9 @@ describe('account queues that the upstream enables', { concurrency: true }, () =
     const premium = of(upstream.requests, 'premium')
     const free = of(upstream.requests, 'free')
     // The first answers of both were needed to learn their paces.
-    assertWithinPace(premium.slice(1), 50, lag.maxUs)
-    assertWithinPace(free, 2, lag.maxUs)
-    assert.ok(countWithin(premium.slice(2), 2.6) >= 118, 'premium is sent 50 per second')
+    assertWithinPace(premium.slice(1), 50, lag)
+    assertWithinPace(free, 2, lag)
+    assertKeepsUp(premium.slice(2), 118, 2.6, lag)
     const seconds = (Number(premium.at(-1)?.atUs) - Number(premium[0]?.atUs)) / 1e6
     assert.ok(free.length >= Math.floor(2 * (seconds - 1)), `free was sent ${free.length} times`)
     assertInOrder(premium)
@@ -71,7 +72,7 @@ describe('account queues that the upstream enables', { concurrency: true }, () =
     await upstream.waitFor(60)
     const from = upstream.requests.length
     await upstream.waitFor(from + 30)
-    assertWithinPace(upstream.requests.slice(from), 20, lag.maxUs)
+    assertWithinPace(upstream.requests.slice(from), 20, lag)
     assertInOrder(of(upstream.requests, 'a'))
     assertInOrder(of(upstream.requests, 'b'))
     const before = upstream.requests.slice(4, 40)
@@ -111,7 +112,7 @@ describe('account queues that the upstream enables', { concurrency: true }, () =
 })
 
 describe('account queues that a caller asks for', { concurrency: true }, () => {
-  it('isolate the accounts at the upstream\'s present pace, and never make one faster', async (t) => {
+  it('isolate the accounts at the present pace, and never make one faster', async (t) => {
     const upstream = await upstreamFor(t)
     const asks = {
       'X-Aqueduct-Account-Queue': 'enabled', 'X-Aqueduct-Rps': '1000',
@@ -122,9 +123,9 @@ describe('account queues that a caller asks for', { concurrency: true }, () => {
     await upstream.waitFor(14)
     const a = of(upstream.requests, 'a')
     const b = of(upstream.requests, 'b')
-    assertWithinPace(a, 2, lag.maxUs)
-    assertWithinPace(b, 2, lag.maxUs)
-    assert.ok(countWithin(upstream.requests, 4) >= 14, 'each has a pace of its own')
+    assertWithinPace(a, 2, lag)
+    assertWithinPace(b, 2, lag)
+    assertKeepsUp(upstream.requests, 14, 4, lag)
     assert.ok(Math.abs(a.length - b.length) <= 2, `${a.length} of one and ${b.length} of the other`)
   })
 
@@ -137,6 +138,6 @@ describe('account queues that a caller asks for', { concurrency: true }, () => {
     await submit(upstream.origin, 'b', 15, { user_id: 'user-2' },
       { 'X-Aqueduct-Account-Queue': 'disabled' })
     await upstream.waitFor(31)
-    assertWithinPace(upstream.requests, 10, lag.maxUs)
+    assertWithinPace(upstream.requests, 10, lag)
   })
 })

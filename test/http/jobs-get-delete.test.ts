@@ -1,7 +1,7 @@
 // GET and DELETE /jobs/:id in each state that a job can be in.
 
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { type TestContext, describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
 import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 import { unusedOrigin } from '../support/upstream.ts'
@@ -9,7 +9,7 @@ import { unusedOrigin } from '../support/upstream.ts'
 const scene = new Scene({ flags: [...UNPACED, '--shards', '2'] })
 
 /** An upstream that is sent one request at a time and answers none until its gate says so. */
-async function gatedUpstream(t: Parameters<typeof upstreamFor>[0]): Promise<{
+async function gatedUpstream(t: TestContext): Promise<{
   gate: Gate, origin: string, paths: () => string[], waitFor: (count: number) => Promise<unknown>
 }> {
   const gate = new Gate()

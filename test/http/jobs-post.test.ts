@@ -1,5 +1,5 @@
-// POST /jobs as its callers know it: what is accepted, what reaches the upstream, and what the other
-// paths and formats are answered with.
+// POST /jobs as its callers know it: what is accepted, what reaches the upstream, and what the
+// other paths and formats are answered with.
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -7,8 +7,8 @@ import { decodeUntrusted, encodeValue } from '../../shards/codec.ts'
 import { jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 
-const BODY_BYTES_MAX = 256 * 1024
-const scene = new Scene({ flags: [...UNPACED, '--shards', '2', '--body-limit', '256KiB'] })
+const BODY_BYTES_MAX = 64 * 1024
+const scene = new Scene({ flags: [...UNPACED, '--shards', '2', '--body-limit', '64KiB'] })
 
 describe('a job that is accepted', () => {
   it('is answered 201 with its id, and is sent as given', async (t) => {
@@ -187,7 +187,8 @@ describe('what is not accepted', () => {
 
 describe('other paths', () => {
   it('are 404 with a code where there are none', async () => {
-    for (const path of ['/', '/job', '/jobs/', '/jobs/a/b', '/jobs/a/stream/c', '/%00', '/health/']) {
+    const paths = ['/', '/job', '/jobs/', '/jobs/a/b', '/jobs/a/stream/c', '/%00', '/health/']
+    for (const path of paths) {
       const answer = await scene.api.send('GET', path)
       assert.equal(answer.status, 404, path)
       assert.equal(answer.body.code, 'not_found', path)

@@ -1,5 +1,5 @@
-// Every bad field of POST /jobs is answered 400 with its name, and every value at the edge of what is
-// allowed is let in. Bodies that are no object, or no JSON at all, are named by an empty field.
+// Every bad field of POST /jobs is answered 400 with its name, and every value at the edge of what
+// is allowed is let in. Bodies that are no object, or no JSON at all, are named by an empty field.
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'

@@ -1,5 +1,5 @@
-// What becomes of a job after the upstream has answered, or has not: what completes it, what is tried
-// again and when, and what its result shows of the response.
+// What becomes of a job after the upstream has answered, or has not: what completes it, what is
+// tried again and when, and what its result shows of the response.
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, it } from 'node:test'
@@ -25,10 +25,12 @@ const gapMs = (later: RecordedRequest | undefined, earlier: RecordedRequest | un
   (Number(later?.atUs) - Number(earlier?.atUs)) / 1000
 
 describe('a status', { concurrency: true }, () => {
-  it('of 2xx, 3xx or 4xx but 408 and 429 completes the job: the upstream has answered', async (t) => {
+  it('of 2xx, 3xx or 4xx but 408 and 429 completes the job: that is an answer', async (t) => {
     const upstream = await startEcho(t)
-    const statuses = [200, 201, 202, 204, 206, 226, 300, 301, 302, 303, 304, 307, 308, 400, 401, 402,
-      403, 404, 405, 409, 410, 413, 418, 422, 425, 451, 499]
+    const statuses = [
+      200, 201, 202, 204, 206, 226, 300, 301, 302, 303, 304, 307, 308,
+      400, 401, 402, 403, 404, 405, 409, 410, 413, 418, 422, 425, 451, 499,
+    ]
     await Promise.all(statuses.map(async (status) => {
       const job = await scene.api.run(jobOf(`${upstream.origin}/${status}`))
       assert.equal(job.status, 'completed', String(status))
@@ -148,7 +150,7 @@ describe('a retry', { concurrency: true }, () => {
     assert.ok(waitMs > 2000 - EARLY_MS && waitMs < 3000 + LATE_MS, `${waitMs} ms`)
   })
 
-  it('comes after a refused connection and a timeout; the last of them is the reason', async (t) => {
+  it('comes after a refused connection and after a timeout; the last is the reason', async (t) => {
     const refused = await scene.api.accept(jobOf(await unusedOrigin(), { max_retries: 1 }))
     const silent = await upstreamFor(t, () => { /* never answers */ })
     const late = await scene.api.accept(jobOf(silent.origin, { max_retries: 1 }))
@@ -168,7 +170,7 @@ describe('a job with execute_before', { concurrency: true }, () => {
     })
     await scene.api.run(jobOf(upstream.origin))
     const jobId = await scene.api.accept(jobOf(upstream.origin, {
-      execute_before: Date.now() + 300, webhook_url: `${upstream.origin}/hook`,
+      execute_before: Date.now() + 300,
     }))
     const behind = await scene.api.accept(jobOf(`${upstream.origin}/behind`))
     const job = await scene.api.finished(jobId)
@@ -213,7 +215,8 @@ describe('a result', { concurrency: true }, () => {
   })
 
   it('has bytes that are not UTF-8 as body_base64, and text as body', async (t) => {
-    const bodies = [Buffer.from([0xff, 0xfe, 0]), Buffer.from('текст\u0000\n'), Buffer.from([0xc3])]
+    const text = Buffer.from('текст\u0000\n')
+    const bodies = [Buffer.from([0xff, 0xfe, 0]), text, Buffer.from([0xc3])]
     const upstream = await upstreamFor(t, (request, response) => {
       response.end(bodies[Number(request.url?.slice(1))])
     })

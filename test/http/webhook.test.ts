@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type JobFields, type WebhookBody, jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
-import { ObserverLag, assertWithinPace } from '../support/send-times.ts'
+import { LagProbe, assertWithinPace } from '../support/send-times.ts'
 import { type RecordedRequest, TestUpstream, unusedOrigin } from '../support/upstream.ts'
 
 const WEBHOOK_TIMEOUT_MS = 700
@@ -130,7 +130,8 @@ describe('a webhook', { concurrency: true }, () => {
   })
 
   it('keeps to the pace of its receiver, which is not the upstream\'s', async (t) => {
-    const lag = new ObserverLag()
+    const lag = new LagProbe()
+    lag.watch(scene.server.url)
     t.after(() => lag.stop())
     const receiver = await upstreamFor(t, (_request, response) => {
       response.setHeader('X-Aqueduct-Rps', '10').end()
@@ -144,7 +145,7 @@ describe('a webhook', { concurrency: true }, () => {
     const sentUs = Number(upstream.requests.at(-1)?.atUs)
     assert.ok(receiver.requests.length < 15, 'the jobs did not wait for their webhooks')
     const requests = await receiver.waitFor(21)
-    assertWithinPace(requests, 10, lag.maxUs)
+    assertWithinPace(requests, 10, lag)
     assert.ok(Number(requests.at(-1)?.atUs) - sentUs > 500_000)
     const ids = requests.map((request) => told(request).job_id)
     assert.equal(new Set(ids).size, 21, 'each job is reported once')
@@ -161,7 +162,7 @@ describe('a webhook', { concurrency: true }, () => {
     await receiver.waitFor(1)
   })
 
-  it('is not sent for a job that was cancelled, nor for one that is polled', async (t) => {
+  it('is not sent for a job that was cancelled', async (t) => {
     const receiver = await upstreamFor(t)
     const upstream = await upstreamFor(t, (_request, response) => {
       response.writeHead(503, { 'Retry-After': '60' }).end()
@@ -170,11 +171,18 @@ describe('a webhook', { concurrency: true }, () => {
     await upstream.waitFor(1)
     let status = (await scene.api.cancel(jobId)).body.status
     while (status !== 'cancelled') status = (await scene.api.cancel(jobId)).body.status
-    const polled = await upstreamFor(t)
-    await scene.api.run(jobOf(polled.origin, { ...reportedTo(receiver), delivery: 'poll' }))
-    await scene.api.accept(jobOf(polled.origin, reportedTo(receiver)))
+    const other = await upstreamFor(t)
+    const otherId = await scene.api.accept(jobOf(other.origin, reportedTo(receiver)))
+    await receiver.waitFor(1)
+    assert.deepEqual(receiver.requests.map((request) => told(request).job_id), [otherId])
+  })
+
+  it('is sent for a job that is polled too, if it is named', async (t) => {
+    const receiver = await upstreamFor(t)
+    const upstream = await upstreamFor(t)
+    const { job_id: jobId } = await scene.api.run(
+      jobOf(upstream.origin, reportedTo(receiver, { delivery: 'poll' })))
     const [request] = await receiver.waitFor(1)
-    assert.notEqual(told(request).job_id, jobId)
-    assert.equal(receiver.requests.length, 1)
+    assert.equal(told(request).job_id, jobId)
   })
 })

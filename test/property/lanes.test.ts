@@ -172,6 +172,11 @@ class Run {
       assert.equal(lane, known.lane, 'an account lost its lane')
       return known
     }
+    const overflow = this.#model.get(`overflow/${upstream}`)
+    if (overflow !== undefined && overflow.references > 0) {
+      assert.equal(lane, overflow.lane, 'a later job might overtake an earlier one')
+      return overflow
+    }
     const own = [...this.#model].filter(([, at]) => !this.#lanes.isOverflow(at.lane))
     if (own.length < this.#ownLanes) {
       assert.equal(this.#lanes.isOverflow(lane), false, 'a free lane was not used')
@@ -181,8 +186,7 @@ class Run {
       .toSorted(([, a], [, b]) => a.idleAs - b.idleAs)[0]
     if (spare === undefined) {
       assert.equal(lane, upstream as number, 'a lane that is in use was given away')
-      return this.#model.get(`overflow/${upstream}`) ??
-        this.#add(`overflow/${upstream}`, lane, upstream)
+      return overflow ?? this.#add(`overflow/${upstream}`, lane, upstream)
     }
     assert.equal(lane, spare[1].lane, 'not the longest idle lane was given back')
     this.#model.delete(spare[0])

@@ -41,6 +41,8 @@ class Run {
   readonly #model: readonly ModelShard[]
   readonly #limits = Array.from({ length: UPSTREAMS }, () => 2)
   readonly #paces = Array.from({ length: UPSTREAMS }, () => 2)
+  /** Of account queues: odd while they are on. */
+  readonly #switches = Array.from({ length: UPSTREAMS }, () => 0)
   readonly sends: PacedSend[][] = Array.from({ length: UPSTREAMS }, () => [])
   #nowUs = 1_000_000_000 as Micros
 
@@ -118,6 +120,17 @@ class Run {
     if (isNew) this.#notifyOthers(shard, upstream)
   }
 
+  switchQueues(): void {
+    const { hand, shard, upstream } = this.#draw()
+    const on = this.#prng.chance(0.5)
+    const switches = this.#switches[upstream] as number
+    const isNew = (switches % 2 === 1) !== on
+    assert.equal(hand.switchAccountQueues(upstream, on), isNew)
+    if (!isNew) return
+    this.#switches[upstream] = switches + 1
+    this.#notifyOthers(shard, upstream)
+  }
+
   hold(): void {
     const { hand, upstream } = this.#draw()
     const before = hand.eligibleAtUs(upstream)
@@ -151,6 +164,7 @@ class Run {
       for (let upstream = 0 as UpstreamSlot; upstream < UPSTREAMS; upstream++) {
         assert.equal(hand.inFlight(upstream), this.#inFlight(upstream))
         assert.equal(hand.concurrentMax(upstream), this.#limits[upstream])
+        assert.equal(hand.accountQueueSwitches(upstream), this.#switches[upstream])
         assert.equal(hand.intervalNs(upstream), intervalNs(this.#paces[upstream] as number))
         assert.equal(views?.upstreams.inFlight[upstream], shard.inFlight[upstream])
       }
@@ -198,7 +212,7 @@ test('several shards spend one budget as one would', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
     const swarm = new Swarm(prng, 'spend', ['take', 'countInFlight', 'giveBack', 'changePace',
-      'changeLimit', 'hold', 'restart', 'listen'])
+      'changeLimit', 'switchQueues', 'hold', 'restart', 'listen'])
     for (let step = 0; step < STEPS; step++) {
       run[swarm.next()]()
       run.check()
@@ -220,9 +234,9 @@ test('an upstream is read as the front door wrote it', () => {
   })
   const budgets = new SharedBudgets(shared, 1, shards)
   assert.deepEqual([
-    budgets.accountQueues(upstream), budgets.kind(upstream), budgets.timeoutMs(upstream),
+    budgets.accountQueueSwitches(upstream), budgets.kind(upstream), budgets.timeoutMs(upstream),
     budgets.concurrentMax(upstream), budgets.intervalNs(upstream), budgets.inFlight(upstream),
-  ], [true, KIND_RECEIVER, 1234, 9, 500_000_000, 0])
+  ], [1, KIND_RECEIVER, 1234, 9, 500_000_000, 0])
 })
 
 test('jobs are counted over all shards', () => {

@@ -1,1 +1,171 @@
-export function runFairness(_seed: number): void {}
+// Turns are fair, and the pace is reached: accounts with work always waiting share one upstream's
+// budget, on one shard or unevenly spread over three, one of them perhaps with a hundred times the
+// others' load. Measured are Jain's index of their sends, (Σx)² / (n Σx²), which is 1 when all are
+// equal; and the rate, when nothing but the pace bounds it.
+
+import type { Limits } from '../../shards/limits.ts'
+import { KIB, MIB } from '../../shards/units.ts'
+import type { Account, Attempt, Observer } from './observations.ts'
+import { KIND_OF_PLACE, type Scenario, type Weather } from './scenario.ts'
+import { Simulation } from './simulation.ts'
+import { promise } from './violation.ts'
+
+const CHECKER = 'fairness'
+const JAIN_MIN = 0.99
+/** The long-run rate is within this share of the pace. */
+const RATE_ERROR_MAX = 0.005
+/** Jobs that wait at any time, of each account. */
+const BACKLOG = 20
+const NOISE_FACTOR = 100
+/** Enough users that every shard has as many as are wanted of it. */
+const USERS = 80
+const ACCOUNTS_OF_SHARDS: Readonly<Record<number, readonly number[]>> = { 1: [9], 3: [6, 2, 1] }
+
+/** One way in which accounts compete. */
+export interface Contest {
+  readonly name: string
+  readonly pacePerSecond: number
+  readonly concurrentMax: number
+  /** Sends until it is over. */
+  readonly sends: number
+  /** How long an answer takes: 10^this microseconds, up to double. */
+  readonly latency: number
+  /** Whether the pace is what bounds the sends. */
+  readonly isPaced: boolean
+}
+
+/** Bound by a slow, a middling and a fast pace, and by requests in flight. */
+export const CONTESTS: readonly Contest[] = [
+  { name: '2/s', pacePerSecond: 2, concurrentMax: 100, sends: 225, latency: 4, isPaced: true },
+  { name: '50/s', pacePerSecond: 50, concurrentMax: 100, sends: 900, latency: 4, isPaced: true },
+  { name: '2000/s', pacePerSecond: 2000, concurrentMax: 1000, sends: 5000, latency: 4,
+    isPaced: true },
+  { name: '5 in flight', pacePerSecond: 50_000, concurrentMax: 5, sends: 900, latency: 4.3,
+    isPaced: false },
+  { name: '100 in flight', pacePerSecond: 1_000_000, concurrentMax: 100, sends: 4500, latency: 4.5,
+    isPaced: false },
+  { name: '1 in flight', pacePerSecond: 50_000, concurrentMax: 1, sends: 450, latency: 3.5,
+    isPaced: false },
+]
+
+/** (Σx)² / (n Σx²): [3, 3] → 1, [1, 0] → 0.5, [] → 1. */
+export function jainIndex(shares: readonly number[]): number {
+  const sum = shares.reduce((total, share) => total + share, 0)
+  const squares = shares.reduce((total, share) => total + share * share, 0)
+  return squares === 0 ? 1 : (sum * sum) / (shares.length * squares)
+}
+
+/** Counts sends by account, and remembers the first and the last. */
+class Tally implements Observer {
+  readonly sends = new Map<Account, number>()
+  /** Told of each send, with its time and account. */
+  onSend: (account: Account) => number = () => 0
+  count = 0
+  #firstUs = 0
+  #lastUs = 0
+
+  sent(attempt: Attempt): void {
+    const { account } = attempt.job
+    this.sends.set(account, (this.sends.get(account) ?? 0) + 1)
+    this.#lastUs = this.onSend(account)
+    if (this.count++ === 0) this.#firstUs = this.#lastUs
+  }
+
+  get perSecond(): number {
+    return ((this.count - 1) * 1e6) / (this.#lastUs - this.#firstUs)
+  }
+}
+
+/** Holds one contest. Throws a Violation unless it is fair and as fast as it may be. */
+export function runContest(contest: Contest, seed: number, shards: number, noisy: boolean):
+  { jain: number; perSecond: number } {
+  const tally = new Tally()
+  const simulation = new Simulation(contestScenario(contest, seed, shards), undefined, [tally])
+  const { time, workload } = simulation
+  const accounts = pickAccounts(workload.accounts, shards)
+  tally.onSend = (account) => {
+    time.after(0, () => workload.submit({ account, upstream: 0 }))
+    return time.nowUs()
+  }
+  for (const [place, account] of accounts.entries()) {
+    const backlog = noisy && place === 0 ? BACKLOG * NOISE_FACTOR : BACKLOG
+    for (let left = backlog; left > 0; left--) workload.submit({ account, upstream: 0 })
+  }
+  while (tally.count < contest.sends) {
+    const went = simulation.step(Infinity)
+    promise(went, CHECKER, () => `${contest.name}: everything stands still`)
+  }
+  const shares = accounts.map((account) => tally.sends.get(account) ?? 0)
+  const jain = jainIndex(shares)
+  const { perSecond } = tally
+  const label = `${contest.name} on ${shards} shards${noisy ? ', one noisy' : ''} (seed ${seed})`
+  promise(jain >= JAIN_MIN, CHECKER, () => `${label}: Jain's index is ${jain} of ${shares.join(' ')}`)
+  const error = Math.abs(perSecond / contest.pacePerSecond - 1)
+  promise(!contest.isPaced || error <= RATE_ERROR_MAX, CHECKER, () =>
+    `${label}: ${perSecond} per second`)
+  return { jain, perSecond }
+}
+
+/** Every contest, on one shard and on three, without and with a noisy account. */
+export function runFairness(seed: number): void {
+  for (const contest of CONTESTS) {
+    for (const shards of [1, 3]) {
+      for (const noisy of [false, true]) runContest(contest, seed, shards, noisy)
+    }
+  }
+}
+
+/** As many accounts of each shard as the contest wants. */
+function pickAccounts(all: readonly Account[], shards: number): Account[] {
+  const wanted = ACCOUNTS_OF_SHARDS[shards] ?? []
+  return wanted.flatMap((count, shard) => {
+    const own = all.filter(({ route }) => Math.floor((route / 2 ** 32) * shards) === shard)
+    promise(own.length >= count, CHECKER, () => `only ${own.length} users on shard ${shard}`)
+    return own.slice(0, count)
+  })
+}
+
+const CALM: Weather = {
+  ok: 1, otherAnswer: 0, tooMany: 0, tooManyWait: 0, serverError: 0, requestTimeout: 0, broken: 0,
+  brokenMidway: 0, silent: 0, refused: 0, latencyLow: 3, latencyHigh: 3, slowBody: 0,
+  bodyBytesMax: 0, saysPace: 0, saysLimit: 0, saysQueues: 0, saysNonsense: 0, paces: [1],
+  limits: [1], retryAfterMsMax: 1,
+}
+
+function contestLimits(shards: number): Limits {
+  return {
+    memoryBytes: 0, shards, bodyBytesMax: KIB, responseBytesMax: KIB, recordBytesMax: 4 * KIB,
+    ringBytes: 4 * MIB, segmentBytes: 64 * KIB, segmentsMax: 128, jobsMax: 16_384, lanesMax: 128,
+    templatesMax: 128, upstreamsMax: 8,
+  }
+}
+
+function contestScenario(contest: Contest, seed: number, shards: number): Scenario {
+  const { pacePerSecond, concurrentMax, latency } = contest
+  return {
+    seed, limits: contestLimits(shards), lanesScarce: false, upstreams: 1, users: USERS,
+    apiKeysMax: 1, rounds: 1,
+    settings: {
+      completedTtlMs: 1000, failedTtlMs: 1000, responseBytesMax: KIB, webhookTimeoutMs: 10_000,
+      connectionsPerOriginMax: 1024, extraCaPem: '', userAgent: 'sluice-sim',
+    },
+    places: [{
+      origin: 'https://api-0.test',
+      weather: { ...CALM, latencyLow: latency, latencyHigh: latency + Math.log10(2) },
+      start: {
+        pacePerSecond, concurrentMax, accountQueues: false, kind: KIND_OF_PLACE.upstream,
+        timeoutMs: 30_000,
+      },
+    }],
+    // Late by less than the tolerance, as a machine at work is.
+    lateness: {
+      wakeUsMax: 200, timerUsMax: 1000, stallChance: 0, stallUsMax: 0, chokeChance: 0,
+      mainUsMax: 300, mainStallChance: 0,
+    },
+    habits: {
+      jobs: 0, durationUs: 0, burstMax: 1, repeat: 0, ask: 0, cancel: 0, watch: 0, watchLater: 0,
+      unwatch: 0, isolate: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1, bodyBytesMax: 0,
+      retries: [4], noisy: 0,
+    },
+  }
+}

@@ -11,6 +11,8 @@ import { KIND_OF_PLACE, type Scenario } from './scenario.ts'
 import type { Prng } from '../../shards/prng.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
+const CHOKED_US = 10_000
+
 /** What the network needs of its surroundings. */
 export interface NetworkParts {
   readonly scenario: Scenario
@@ -100,7 +102,9 @@ export class FakeTransport implements Transport {
     if (failure !== 'silent') {
       this.#later(attempt.answer.endAfterUs, () => this.#end(token, attempt))
     }
-    if (!this.#network.healthy && prng.chance(0.001)) this.#chokedUntilUs = time.nowUs() + 10_000
+    if (!this.#network.healthy && prng.chance(scenario.lateness.chokeChance)) {
+      this.#chokedUntilUs = time.nowUs() + CHOKED_US
+    }
   }
 
   abort(token: number): void {
@@ -128,7 +132,7 @@ export class FakeTransport implements Transport {
     if (this.#attempts.get(token) !== attempt) return
     const { log, observers } = this.#network.parts
     attempt.headHeard = true
-    log.add(`s${this.#shard} head ${attempt.job.number}#${attempt.number} ` +
+    log.add(`s${this.#shard} head ${attempt.job.number}#${attempt.number} of ${attempt.place} ` +
       JSON.stringify(attempt.answer.said))
     for (const observer of observers) observer.headHeard?.(attempt)
     this.#events?.head(token, attempt.answer.status, attempt.answer.headers)

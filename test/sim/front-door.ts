@@ -100,6 +100,7 @@ export class FrontDoor {
   /** Nobody listens to the job's events any longer. */
   unwatch(job: SimJob): void {
     if (!this.#fits(job.shard)) return
+    this.#parts.log.add(`unwatch ${job.number}`)
     for (const observer of this.#parts.observers) observer.unwatched?.(job)
     this.#send(job.shard, contract.INGRESS_UNWATCH, 0, job.idWords)
   }

@@ -52,6 +52,8 @@ export interface Lateness {
   readonly timerUsMax: number
   readonly stallChance: number
   readonly stallUsMax: number
+  /** Chance, at each send, that responses fill their memory and hold up further sends for a while. */
+  readonly chokeChance: number
   readonly mainUsMax: number
   readonly mainStallChance: number
 }
@@ -168,6 +170,7 @@ function drawLateness(prng: Prng): Lateness {
     timerUsMax: prng.pick([0, 1000, 5000]),
     stallChance: prompt ? 0 : prng.pick([0, 0.001, 0.02]),
     stallUsMax: prng.pick([5000, 50_000]),
+    chokeChance: prng.pick([0, 0, 0.001]),
     mainUsMax: prompt ? 20 : 300,
     mainStallChance: prompt ? 0 : prng.pick([0, 0.002, 0.02]),
   }

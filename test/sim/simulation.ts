@@ -3,6 +3,7 @@
 // last it waits until all is forgotten and asks the upstreams' slots back.
 
 import { shardMemory, writeUpstream, type ShardMemory } from '../support/shard-memory.ts'
+import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
 import { Prng } from '../../shards/prng.ts'
 import { AnswerChecker } from './checkers/answer-checker.ts'
 import { BudgetOracle } from './checkers/budget-oracle.ts'
@@ -25,9 +26,12 @@ import { Workload } from './workload.ts'
 
 const MAIN_STALL_US_MAX = 100_000
 /** Far more than any run takes; beyond it a shard turns in circles. */
-const STEPS_MAX = 3_000_000
+const STEPS_MAX = 1_000_000
 /** Everything is over so long after the faults: the longest Retry-After, deadlines, webhooks. */
 const DRAIN_US_MAX = 3600e6
+const QUIET_US = 10_000
+/** After its time a finished job is forgotten within this. */
+const FORGOTTEN_AFTER_MS = 10_000
 
 /** What a run tells about itself. */
 export interface RunSummary {
@@ -136,6 +140,9 @@ export class Simulation {
       const went = this.step(untilUs)
       promise(went, 'drain', () => `not empty: ${this.#whatIsLeft()}`)
     }
+    // The last turn, which the last response has asked for, publishes the statistics.
+    const quietUs = this.time.nowUs() + QUIET_US
+    while (this.step(quietUs)) { /* until that turn is over */ }
     for (const observer of this.#observers) observer.drained?.()
     for (const { engine } of this.shards) engine.verify()
   }
@@ -182,7 +189,9 @@ export class Simulation {
   /** Waits until every finished job has had its time, then asks for the upstreams' slots. */
   #forgetAll(): void {
     const { completedTtlMs, failedTtlMs } = this.#scenario.settings
-    const untilUs = this.time.nowUs() + (Math.max(completedTtlMs, failedTtlMs) + 10_000) * 1000
+    const keptMs = Math.max(completedTtlMs, failedTtlMs, IDLE_KEEP_MS_MIN) + FORGOTTEN_AFTER_MS
+    const untilUs = this.time.nowUs() + keptMs * 1000
+    this.time.at(untilUs, () => {}) // so that time gets there though nothing else happens
     while (this.step(untilUs)) { /* until nothing is left to happen */ }
     for (const [shard, { engine }] of this.shards.entries()) {
       engine.verify()

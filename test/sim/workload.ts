@@ -61,6 +61,7 @@ export class Workload {
     const { jobs, durationUs, burstMax } = scenario.habits
     const startUs = time.nowUs()
     this.#comingUs = startUs + durationUs
+    time.at(this.#comingUs, () => {}) // so that time gets there though nothing else happens
     for (let left = jobs; left > 0;) {
       const burst = Math.min(left, prng.between(1, burstMax))
       left -= burst

@@ -18,12 +18,16 @@ export class Scene {
   #server: TestServer | undefined
   #api: ApiClient | undefined
 
-  /** To be called at the top level of a test file. */
-  constructor(options: ServerOptions = {}) {
+  /**
+   * To be called at the top level of a test file.
+   * @param prepare is awaited once the server listens, before the first test.
+   */
+  constructor(options: ServerOptions = {}, prepare?: () => Promise<void> | void) {
     before(async () => {
       const flags = ['--grace', '0s', ...options.flags ?? []]
       this.#server = await startServer({ ...options, flags })
       this.#api = new ApiClient(this.#server.url)
+      await prepare?.()
     })
     after(() => this.#endWell())
   }

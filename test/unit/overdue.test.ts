@@ -19,6 +19,8 @@ class Sweep {
   readonly overdue: Overdue
   readonly dropped: number[] = []
   nowUs = NOW_US as Micros
+  /** Nothing can be dropped. */
+  isBlocked = false
 
   constructor(jobsMax: number) {
     this.jobs = new JobSlots(oneShard({ jobsMax }))
@@ -48,8 +50,10 @@ class Sweep {
 
   look(): void {
     this.overdue.advance(this.nowUs, (slot) => {
+      if (this.isBlocked) return false
       this.dropped.push(slot)
       this.jobs.release(slot)
+      return true
     })
   }
 }
@@ -114,6 +118,20 @@ describe('the sweep', () => {
     assert.equal(sweep.dropped.length, SLOTS_PER_LOOK)
     sweep.runTo(NOW_US + 2 * LOOK_EVERY_US)
     assert.equal(sweep.dropped.length, SLOTS_PER_LOOK + 1)
+  })
+
+  it('waits at a job that cannot be dropped now, and asks for no turn before its next look', () => {
+    const sweep = new Sweep(10)
+    const slots = [sweep.add(NOW_US + 1), sweep.add(NOW_US + 1)]
+    sweep.isBlocked = true
+    sweep.runTo(NOW_US + 10 * LOOK_EVERY_US)
+    assert.deepEqual(sweep.dropped, [])
+    assert.ok(sweep.overdue.nextUs() > sweep.nowUs)
+    sweep.isBlocked = false
+    sweep.runTo(NOW_US + 12 * LOOK_EVERY_US)
+    assert.deepEqual(sweep.dropped, slots)
+    sweep.runTo(NOW_US + 14 * LOOK_EVERY_US)
+    assert.equal(sweep.overdue.nextUs(), Infinity)
   })
 
   it('finds every job within two looks of its time, and only those', () => {

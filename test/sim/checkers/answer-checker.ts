@@ -26,6 +26,7 @@ export class AnswerChecker implements Observer {
   /** Jobs whose terminal event is owed to a watcher. */
   readonly #watched = new Set<SimJob>()
   readonly #told = new Set<SimJob>()
+  readonly #unwatchedUs = new Map<SimJob, number>()
 
   constructor(ledger: Ledger, memory: MemoryChecker, time: VirtualTime, scenario: Scenario) {
     this.#ledger = ledger
@@ -35,7 +36,8 @@ export class AnswerChecker implements Observer {
   }
 
   judged(job: SimJob, verdict: Verdict): void {
-    if (verdict.kind === 'accepted' && job.watch) this.#watched.add(job)
+    const isWatched = job.watch && !this.#unwatchedUs.has(job)
+    if (verdict.kind === 'accepted' && isWatched) this.#watched.add(job)
   }
 
   sent(attempt: Attempt): void {
@@ -58,11 +60,13 @@ export class AnswerChecker implements Observer {
       `${question} of job ${job.number} gave ${code}`)
     if (question === 'cancel') this.#checkCancel(facts, code, view)
     this.#checkView(facts, view, askedUs)
-    if (question === 'watch' && view.result === undefined) this.#watched.add(job)
+    const isWatched = (this.#unwatchedUs.get(job) ?? -1) < askedUs
+    if (question === 'watch' && view.result === undefined && isWatched) this.#watched.add(job)
   }
 
   unwatched(job: SimJob): void {
     this.#watched.delete(job)
+    this.#unwatchedUs.set(job, this.#time.nowUs())
   }
 
   event(job: SimJob, event: number, data: object): void {

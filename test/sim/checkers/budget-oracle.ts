@@ -158,7 +158,7 @@ export class BudgetOracle implements Observer {
   /** A submission may have switched account queues on since the last look. */
   #follow(budgets: PlaceBudgets): void {
     const word = budgets.place * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
-    const on = this.#shared.upstreams[word] === 1
+    const on = ((this.#shared.upstreams[word] as number) & 1) === 1
     if (on === budgets.accountQueues) return
     promise(on && budgets.isolateAsked, CHECKER, () =>
       `upstream ${budgets.place} was switched ${on ? 'on' : 'off'} by nobody`)

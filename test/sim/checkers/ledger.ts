@@ -21,7 +21,10 @@ export interface Outcome {
   readonly reason: string | undefined
   readonly body: Uint8Array | undefined
   readonly truncated: boolean
+  /** When it was known at the latest. */
   readonly atUs: number
+  /** When it may have come about at the earliest: a job that is too late is found by a sweep. */
+  readonly sinceUs: number
 }
 
 /** All that is known about a job. */
@@ -58,12 +61,19 @@ export class Ledger implements Observer {
     return this.#facts[job.number] as Facts
   }
 
-  /** When nothing remained to be done for the job; undefined before that. */
+  /** When nothing remained to be done for the job, at the earliest; undefined before that. */
   doneUs(facts: Facts): number | undefined {
     const { outcome, job } = facts
     if (outcome === undefined) return undefined
     const owesNothing = job.receiver === NONE || outcome.status === 'cancelled'
-    return owesNothing ? outcome.atUs : facts.deliveredUs
+    return owesNothing ? outcome.sinceUs : facts.deliveredUs
+  }
+
+  /** Whether something was still to be done for an accepted job at some time since then. */
+  wasBusySince(facts: Facts, sinceUs: number): boolean {
+    const { outcome } = facts
+    const doneUs = this.doneUs(facts)
+    return outcome === undefined || doneUs === undefined || Math.max(doneUs, outcome.atUs) >= sinceUs
   }
 
   /** Whether the job may have missed its time to begin without anyone having been told yet. */
@@ -80,9 +90,12 @@ export class Ledger implements Observer {
       `job ${job.number} is said to be ${status}, but was ${outcome?.status} before`)
     promise(facts.flying === undefined, CHECKER, () =>
       `job ${job.number} is ${status} while it is in flight`)
+    const nowUs = this.#time.nowUs()
+    const { executeBeforeMs, submittedUs } = job
+    const lateUs = nowUs - (this.#time.wallMs(nowUs) - executeBeforeMs + WALL_GRAIN_MS) * 1000
     facts.outcome = {
-      status, reason, responseStatus: 0, body: undefined, truncated: false,
-      atUs: this.#time.nowUs(),
+      status, reason, responseStatus: 0, body: undefined, truncated: false, atUs: nowUs,
+      sinceUs: status === 'failed' ? Math.max(submittedUs, lateUs) : submittedUs,
     }
   }
 
@@ -156,7 +169,7 @@ export class Ledger implements Observer {
     const whole = ending === 'response'
     const outcome = {
       responseStatus: whole ? answer.status : 0, body: whole ? answer.body : undefined,
-      truncated: whole && answer.truncated, atUs: nowUs,
+      truncated: whole && answer.truncated, atUs: nowUs, sinceUs: nowUs,
     }
     if (whole && classify(answer.status) === 'completed') {
       facts.outcome = { ...outcome, status: 'completed', reason: undefined }

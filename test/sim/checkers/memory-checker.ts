@@ -58,7 +58,8 @@ export class MemoryChecker implements Observer {
     const { reason, limit, current } = verdict
     const bytes = (job.body?.length ?? 0) + RECORD_OVERHEAD_BYTES + LOG_RECORD_HEADER_BYTES
     if (reason !== REFUSED_JOBS) {
-      promise(2 * (current + bytes) >= limit, CHECKER, () =>
+      // A large record is charged twice, for the hole that it may leave.
+      promise(current + 2 * bytes >= limit, CHECKER, () =>
         `job ${job.number} was refused at ${current} of ${limit} bytes`)
       return
     }
@@ -80,8 +81,7 @@ export class MemoryChecker implements Observer {
     let count = 0
     for (const facts of this.#ledger.all) {
       if (facts.job.shard !== since.shard || facts.verdict !== 'accepted') continue
-      const doneUs = this.#ledger.doneUs(facts)
-      if (doneUs === undefined || doneUs >= since.submittedUs) count++
+      if (this.#ledger.wasBusySince(facts, since.submittedUs)) count++
     }
     return count
   }

@@ -1,0 +1,6 @@
+// Thrown when the bench cannot do what it was asked for; the message is for people.
+
+/** Why a run of the bench ended early. */
+export class BenchError extends Error {
+  override name = 'BenchError'
+}

@@ -1,0 +1,127 @@
+// What an upstream has to say about the pace at which it was sent to, from the times that it noted.
+// Pure. The promise is Sluice's own: in any window of T seconds at most floor(r * (T + 5 ms)) + 1.
+
+import { PACE_TOLERANCE_US } from '../../shards/limits.ts'
+import { US_PER_SECOND } from '../../shards/units.ts'
+import { type EncodedLatency, LatencyRecorder } from './latency.ts'
+
+/** Sends in the order in which they came. */
+export interface NotedSends {
+  readonly count: number
+  /** Monotonic microseconds. */
+  readonly timesUs: Float64Array
+  readonly accounts: Int32Array
+}
+
+/** What is asked of an upstream that noted its sends. */
+export interface PaceQuestion {
+  /** Per second, of the whole upstream or of each account. */
+  readonly rps: number
+  readonly perAccount: boolean
+}
+
+/** Sends against the pace that was asked for. */
+export interface PaceFindings {
+  readonly sends: number
+  /** One, or the accounts that were sent for. */
+  readonly budgets: number
+  /** From the first send to the last. */
+  readonly seconds: number
+  /** Of the budgets with two sends or more: how far their rates are off, relative to the pace. */
+  readonly rateErrorMedian: number
+  readonly rateErrorMax: number
+  /** Sends that end a window with more sends than it may hold. */
+  readonly violations: number
+  /** Of those: by more than the upstream's own hold-up can account for. */
+  readonly unexplained: number
+  /** The worst window: microseconds by which it is too short for its sends; below 0 is room. */
+  readonly worstWindowUs: number
+  /** Against the grid of the pace: each send one interval after the last one's place. */
+  readonly lateness: EncodedLatency
+  /** Against the earliest moment that the promise allows, 5 ms before that. */
+  readonly waiting: EncodedLatency
+  /** The longest that the upstream itself was held up, which its notes suffer from. */
+  readonly observerLagUs: number
+  /** Sends per second over time, by seconds since the first send. */
+  readonly overTime: readonly (readonly [seconds: number, perSecond: number])[]
+}
+
+/** Microseconds are floats; their last bits must not make a violation. */
+const ROUNDING_US = 1e-3
+
+/** One budget as it is gone through. */
+interface Budget {
+  firstUs: number
+  lastUs: number
+  count: number
+  /** The place on the grid of the last send. */
+  baseUs: number
+  /** The latest of all earlier sends, each moved on by the intervals since. */
+  heldBackUs: number
+}
+
+/** Goes once over the sends. */
+export function checkPace(
+  sends: NotedSends, question: PaceQuestion, observerLagUs: number,
+): PaceFindings {
+  const intervalUs = US_PER_SECOND / question.rps
+  const budgets = new Map<number, Budget>()
+  const lateness = new LatencyRecorder()
+  const waiting = new LatencyRecorder()
+  let violations = 0
+  let unexplained = 0
+  let worstWindowUs = -Infinity
+  for (let index = 0; index < sends.count; index++) {
+    const atUs = sends.timesUs[index] as number
+    const account = question.perAccount ? sends.accounts[index] as number : 0
+    const budget = budgets.get(account)
+    if (budget === undefined) {
+      budgets.set(account,
+        { firstUs: atUs, lastUs: atUs, count: 1, baseUs: atUs, heldBackUs: atUs })
+      continue
+    }
+    const dueUs = budget.baseUs + intervalUs
+    lateness.record(atUs - dueUs)
+    waiting.record(atUs - dueUs + PACE_TOLERANCE_US)
+    budget.baseUs = Math.max(dueUs, atUs)
+    budget.heldBackUs += intervalUs
+    const tooShortUs = budget.heldBackUs - PACE_TOLERANCE_US - atUs
+    if (tooShortUs > ROUNDING_US) violations += 1
+    if (tooShortUs > ROUNDING_US + observerLagUs) unexplained += 1
+    worstWindowUs = Math.max(worstWindowUs, tooShortUs)
+    budget.heldBackUs = Math.max(budget.heldBackUs, atUs)
+    budget.lastUs = atUs
+    budget.count += 1
+  }
+  const errors = [...budgets.values()].filter(({ count }) => count > 1)
+    .map(({ count, firstUs, lastUs }) =>
+      Math.abs(((count - 1) * US_PER_SECOND) / (lastUs - firstUs) / question.rps - 1))
+    .sort((left, right) => left - right)
+  const firstUs = sends.timesUs[0] ?? 0
+  const lastUs = sends.count === 0 ? firstUs : sends.timesUs[sends.count - 1] as number
+  return {
+    sends: sends.count, budgets: budgets.size, seconds: (lastUs - firstUs) / US_PER_SECOND,
+    rateErrorMedian: errors[Math.floor(errors.length / 2)] ?? 0, rateErrorMax: errors.at(-1) ?? 0,
+    violations, unexplained, worstWindowUs, lateness: lateness.encode(), waiting: waiting.encode(),
+    observerLagUs,
+    overTime: overTime(sends, question.perAccount ? question.rps * budgets.size : question.rps),
+  }
+}
+
+/** Spans in which at least this many sends are expected, and no shorter than a second. */
+const SENDS_PER_SPAN = 4
+
+function overTime(sends: NotedSends, totalRps: number): readonly (readonly [number, number])[] {
+  const spanSeconds = Math.max(1, SENDS_PER_SPAN / totalRps)
+  const firstUs = sends.timesUs[0] ?? 0
+  const counts: number[] = []
+  for (let index = 0; index < sends.count; index++) {
+    // Each send in the middle of its interval, so that none falls over a span's edge by being early.
+    const seconds = ((sends.timesUs[index] as number) - firstUs) / US_PER_SECOND + 0.5 / totalRps
+    const span = Math.floor(seconds / spanSeconds)
+    while (counts.length <= span) counts.push(0)
+    counts[span] = (counts[span] ?? 0) + 1
+  }
+  // The last span is not over.
+  return counts.slice(0, -1).map((count, span) => [(span + 1) * spanSeconds, count / spanSeconds])
+}

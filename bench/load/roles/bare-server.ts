@@ -1,0 +1,25 @@
+// What `ingest` is compared with: the same HTTP server without a queue behind it. It reads the
+// whole body and answers as many bytes as Sluice does for an accepted job.
+
+import type { BareServerCommands } from './messages.ts'
+import { listenNative } from './native-server.ts'
+import { cpuTime, serveRole } from './role-loop.ts'
+
+/** As long as Sluice's answer, whose job ids have 32 digits. */
+const ACCEPTED = `{"job_id":"${'0'.repeat(32)}","status":"queued"}`
+
+let requests = 0
+let bodyBytes = 0
+
+serveRole<BareServerCommands>({
+  listen: async ({ host }) => ({
+    port: await listenNative(host, () => (response) => {
+      requests += 1
+      response.writeStatus('201 Created')
+      response.writeHeader('content-type', 'application/json')
+      response.end(ACCEPTED)
+    }, (part) => { bodyBytes += part.byteLength }),
+  }),
+  // The bytes are told, so that reading them cannot be left out as useless.
+  stand: () => ({ requests, bodyBytes, ...cpuTime() }),
+})

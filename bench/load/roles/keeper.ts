@@ -1,0 +1,42 @@
+// Starts the server that is measured and ends it when the bench is gone, even if that was killed: a
+// server that holds gigabytes must not be left behind.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import path from 'node:path'
+import type { KeeperCommands, StartedServer } from './messages.ts'
+import { serveRole } from './role-loop.ts'
+
+const MAIN = path.resolve(import.meta.dirname, '../../../src/main.ts')
+const LISTENING = /^listening on http:\/\/(\S+):(\d+)$/m
+const OUTPUT_CHARS_MAX = 65_536
+
+function start(flags: readonly string[]): Promise<StartedServer> {
+  const args = ['--disable-warning=ExperimentalWarning', MAIN, 'serve',
+    '--host', '127.0.0.1', '--port', '0', '--log-level', 'warn', ...flags]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  process.on('exit', () => { child.kill('SIGKILL') })
+  return listening(child)
+}
+
+/** Resolves when the server listens, or has ended instead. */
+function listening(child: ChildProcess): Promise<StartedServer> {
+  const { promise, resolve } = Promise.withResolvers<StartedServer>()
+  let output = ''
+  let errors = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    output = (output + text).slice(-OUTPUT_CHARS_MAX)
+    const match = LISTENING.exec(output)
+    if (match === null) return
+    resolve({ ok: true, host: match[1] ?? '', port: Number(match[2]), pid: child.pid ?? 0 })
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-OUTPUT_CHARS_MAX)
+  })
+  child.on('error', ({ message }) => resolve({ ok: false, reason: `did not start: ${message}` }))
+  child.on('close', (code, signal) => {
+    resolve({ ok: false, reason: `ended with ${signal ?? code}:\n${errors}` })
+  })
+  return promise
+}
+
+serveRole<KeeperCommands>({ start: ({ flags }) => start(flags) })

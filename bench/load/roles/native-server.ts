@@ -1,0 +1,33 @@
+// A listening uWebSockets.js application for the processes that play a server: one handler for all
+// POST requests, which reads the body and answers.
+
+import {
+  type HttpRequest, type HttpResponse, type ListenSocket, loadHttpLibrary,
+} from '../../../src/http/uws.ts'
+
+/** Answers one request whose body has been read; called within one write to the socket. */
+export type Answer = (response: HttpResponse) => void
+/** Looks at a request's head and says how it will be answered. */
+export type Handle = (request: HttpRequest) => Answer
+
+/** Listens on a free port and returns it. Rejects when the host is none of this machine's. */
+export async function listenNative(
+  host: string, handle: Handle, onBody?: (part: ArrayBuffer) => void,
+): Promise<number> {
+  const library = await loadHttpLibrary()
+  const app = library.App()
+  app.any('/*', (response, request) => {
+    const answer = handle(request)
+    let isOpen = true
+    response.onAborted(() => { isOpen = false })
+    response.onData((part, isLast) => {
+      onBody?.(part)
+      if (!isLast || !isOpen) return
+      response.cork(() => answer(response))
+    })
+  })
+  let socket: ListenSocket | false = false
+  app.listen(host, 0, library.LIBUS_LISTEN_EXCLUSIVE_PORT, (opened) => { socket = opened })
+  if (socket === false) throw new Error(`cannot listen on ${host}`)
+  return library.us_socket_local_port(socket)
+}

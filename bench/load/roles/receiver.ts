@@ -1,0 +1,50 @@
+// The receiver of webhooks: counts them, and those that tell of a failure.
+
+import { monotonicUs } from '../../../shards/clock.ts'
+import type { HttpResponse } from '../../../src/http/uws.ts'
+import { CountTimeline } from '../timeline.ts'
+import type { ReceiverCommands } from './messages.ts'
+import { listenNative } from './native-server.ts'
+import { cpuTime, serveRole } from './role-loop.ts'
+
+const LOOK_EVERY_MS = 10
+const PROGRESS_EVERY_LOOKS = 20
+const FAILED = '"status":"failed"'
+/** A webhook says how its job ended right behind the job's id. */
+const STATUS_WITHIN_BYTES = 128
+
+let timeline = new CountTimeline(1)
+let failed = 0
+
+serveRole<ReceiverCommands>({
+  listen: async ({ host }) => {
+    const answer = (response: HttpResponse): void => { response.end() }
+    return {
+      port: await listenNative(host, () => {
+        timeline.add(monotonicUs)
+        return answer
+      }, (part) => {
+        const length = Math.min(STATUS_WITHIN_BYTES, part.byteLength)
+        if (Buffer.from(part, 0, length).includes(FAILED)) failed += 1
+      }),
+    }
+  },
+  reset: ({ expected }) => {
+    timeline = new CountTimeline(expected)
+    failed = 0
+    return cpuTime()
+  },
+  wait: async ({ count, quietMs }, progress) => {
+    let quietLooks = 0
+    let looks = 0
+    let before = timeline.count
+    while (timeline.count < count && quietLooks * LOOK_EVERY_MS < quietMs) {
+      await new Promise((resolve) => { setTimeout(resolve, LOOK_EVERY_MS) })
+      quietLooks = timeline.count === before ? quietLooks + 1 : 0
+      before = timeline.count
+      looks += 1
+      if (looks % PROGRESS_EVERY_LOOKS === 0) progress({ count: before })
+    }
+    return { count: timeline.count, failed, points: timeline.points(), ...cpuTime() }
+  },
+})

@@ -1,0 +1,40 @@
+// The inside of each of the bench's processes: takes commands, answers them, and ends as soon as
+// the bench is gone, however that ended.
+
+import type { Call, Command, CommandMap, CpuTime, Reply } from './messages.ts'
+
+/** What a role does for each of its commands. */
+export type Handlers<Commands extends CommandMap<Commands>> = {
+  readonly [Name in keyof Commands]: Commands[Name] extends
+    Command<infer Argument, infer Result, infer Progress>
+    ? (argument: Argument, progress: (value: Progress) => void) => Result | Promise<Result>
+    : never
+}
+
+/** Serves until the bench hangs up. */
+export function serveRole<Commands extends CommandMap<Commands>>(
+  handlers: Handlers<Commands>,
+): void {
+  const reply = (message: Reply): void => {
+    if (process.connected) process.send?.(message)
+  }
+  const byName = handlers as unknown as Readonly<
+    Record<string, (argument: unknown, progress: (value: unknown) => void) => unknown>>
+  process.on('message', ({ id, name, argument }: Call) => {
+    const run = async (): Promise<unknown> =>
+      byName[name]?.(argument, (value) => reply({ kind: 'progress', id, value }))
+    run().then(
+      (value) => reply({ kind: 'result', id, value }),
+      (error: unknown) => reply({ kind: 'failed', id, reason: String(error) }))
+  })
+  // On Ctrl-C a terminal tells every process; this one stays until the bench has done with it.
+  process.on('SIGINT', () => {})
+  process.on('disconnect', () => process.exit(0))
+  reply({ kind: 'ready' })
+}
+
+/** This process's processor time so far. */
+export function cpuTime(): CpuTime {
+  const { user, system } = process.cpuUsage()
+  return { cpuUs: user + system }
+}

@@ -1,0 +1,67 @@
+// The server that is measured: started by the bench with the flags that it was given, or one that
+// runs already and is only known by its address.
+
+import { BenchError } from './bench-error.ts'
+import { type ProcessMemory, readCpuUs, readMemory } from './process-files.ts'
+import type { RoleProcess } from './role-process.ts'
+
+const ANSWER_MS_MAX = 10_000
+
+/** What the bench reads of GET /health. */
+export interface Health {
+  readonly version: string
+  readonly shards: readonly {
+    readonly queued: number
+    readonly in_flight: number
+    readonly completed: number
+    readonly failed: number
+    readonly retries: number
+  }[]
+  readonly queues: { readonly active: number; readonly backlog: number }
+  readonly admission: {
+    readonly accepted: number
+    readonly memory_bytes: number
+    readonly job_log_live_bytes: number
+    readonly jobs_max: number
+  }
+}
+
+/** A server under load. */
+export interface MeasuredServer {
+  readonly address: { readonly host: string; readonly port: number }
+  /** Undefined for a server that the bench did not start. */
+  readonly pid: number | undefined
+  health(): Promise<Health>
+  memory(): ProcessMemory | undefined
+  cpuUs(): number | undefined
+}
+
+/** A server that runs already. @param url `http://host:port`. */
+export function targetServer(url: URL): MeasuredServer {
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const port = url.port === '' ? 80 : Number(url.port)
+  return {
+    address: { host, port }, pid: undefined, health: () => askHealth(host, port),
+    memory: () => undefined, cpuUs: () => undefined,
+  }
+}
+
+/** Starts `sluice serve` on a free port; the last of several equal flags wins. */
+export async function startServer(
+  keeper: RoleProcess<'keeper'>, flags: readonly string[],
+): Promise<MeasuredServer> {
+  const started = await keeper.call('start', { flags })
+  if (!started.ok) throw new BenchError(`the server ${started.reason}`)
+  const { host, port, pid } = started
+  return {
+    address: { host, port }, pid, health: () => askHealth(host, port),
+    memory: () => readMemory(pid), cpuUs: () => readCpuUs(pid),
+  }
+}
+
+async function askHealth(host: string, port: number): Promise<Health> {
+  const authority = host.includes(':') ? `[${host}]` : host
+  const response = await fetch(`http://${authority}:${port}/health`,
+    { signal: AbortSignal.timeout(ANSWER_MS_MAX) })
+  return await response.json() as Health
+}

@@ -1,0 +1,33 @@
+// A typical job to bytes and back, as it crosses the ring and rests in the log.
+
+import { decodeJob, decodeTemplate, encodeJob, encodeTemplate } from '../../shards/codec.ts'
+import type { MicroBench } from './micro-case.ts'
+
+const BODY_BYTES = 214
+
+export const codec: MicroBench = ({ operations }) => {
+  const job = { createdAtMs: 1_750_000_000_000, executeBeforeMs: 0, body: Buffer.alloc(BODY_BYTES) }
+  const template = {
+    userId: 'user-00000001', url: 'http://127.0.0.1:40000/chat/completions', method: 'POST',
+    headers: ['Authorization', 'Bearer sk-bench-00000001'],
+    webhookUrl: 'http://127.0.0.1:40001/hook', receiver: 1,
+  }
+  const jobBytes = Buffer.from(encodeJob(job))
+  const templateBytes = Buffer.from(encodeTemplate(template))
+  const repeat = (name: string, once: () => number) => ({
+    name, operations,
+    run: () => {
+      let sum = 0
+      for (let index = 0; index < operations; index++) sum += once()
+      return sum
+    },
+  })
+  return [
+    repeat('codec: encode a job', () => encodeJob(job).length),
+    repeat('codec: decode a job', () =>
+      decodeJob(jobBytes, 0, jobBytes.length).body?.length ?? 0),
+    repeat('codec: encode a template', () => encodeTemplate(template).length),
+    repeat('codec: decode a template', () =>
+      decodeTemplate(templateBytes, 0, templateBytes.length).url.length),
+  ]
+}

@@ -1,0 +1,56 @@
+// Lanes: a job joins its account's line, and the line's head leaves; and the turns of an upstream's
+// lanes at its budget.
+
+import { JobSlots } from '../../shards/job-slots.ts'
+import { Lanes } from '../../shards/lanes.ts'
+import { allocateShard, attachShard } from '../../shards/layout.ts'
+import { Prng } from '../../shards/prng.ts'
+import { TurnLists } from '../../shards/turn-lists.ts'
+import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../../shards/units.ts'
+import { type MicroBench, microLimits } from './micro-case.ts'
+
+const UPSTREAM = 0 as UpstreamSlot
+
+export const lanes: MicroBench = ({ operations, items }) => {
+  const limits = microLimits({ jobsMax: items, lanesMax: items + 8 })
+  const views = attachShard(allocateShard(limits), limits)
+  const jobs = new JobSlots(views)
+  const lines = new Lanes(views, jobs)
+  const turns = new TurnLists(views)
+  const prng = new Prng(3)
+  const laneOf = (account: number): LaneSlot =>
+    lines.find(account, Math.imul(account, 0x9e3779b1) >>> 0, UPSTREAM, 0 as Micros)
+  for (let account = 0; account < items; account++) {
+    const lane = laneOf(account)
+    const slot = jobs.take({ route: 1, idHigh: 0, idLow: account, keyHigh: 0, keyLow: account })
+    views.jobs.lane[slot] = lane
+    lines.addReference(lane)
+    lines.pushBack(lane, slot)
+    turns.add(UPSTREAM, lane)
+  }
+  return [{
+    name: 'lanes: find, take the head, join the end', operations,
+    run: () => {
+      let sum = 0
+      for (let index = 0; index < operations; index++) {
+        const lane = laneOf(prng.below(items))
+        // No line is ever empty here.
+        const head = lines.first(lane) as JobSlot
+        lines.remove(lane, head)
+        lines.pushBack(lane, head)
+        sum += head
+      }
+      return sum
+    },
+  }, {
+    name: 'lanes: a turn of an upstream', operations,
+    run: () => {
+      let sum = 0
+      for (let index = 0; index < operations; index++) {
+        sum += turns.first(UPSTREAM)
+        turns.rotate(UPSTREAM)
+      }
+      return sum
+    },
+  }]
+}

@@ -1,0 +1,157 @@
+// Every command of `sluice bench` from end to end, at small sizes: processes, reports, and that
+// nothing is left behind.
+
+import assert from 'node:assert/strict'
+import { readFileSync, readdirSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import type { Figure, ScenarioResult } from '../../bench/load/figures.ts'
+import { type Cleanup, SluiceProcess, startServer } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+const SERVER = ['--', '--memory', '128MiB', '--shards', '1']
+
+/** Runs a command line to its end. */
+async function run(t: Cleanup, args: readonly string[]):
+  Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const bench = new SluiceProcess(args)
+  t.after(() => bench.kill())
+  const { code } = await bench.ended()
+  return { code, stdout: bench.stdout, stderr: bench.stderr }
+}
+
+/** Runs a bench to its end and returns its JSON report by scenario. */
+async function report(t: Cleanup, args: readonly string[]):
+  Promise<{ stdout: string; scenarios: Map<string, ScenarioResult>; html: string }> {
+  const folder = temporaryFolder(t)
+  const files = ['--json', `${folder}/report.json`, '--html', `${folder}/report.html`]
+  const [name = '', ...rest] = args
+  const { code, stdout, stderr } = await run(t, ['bench', name, ...files, ...rest])
+  assert.equal(code, 0, stderr)
+  const json = JSON.parse(readFileSync(`${folder}/report.json`, 'utf8')) as {
+    readonly scenarios: readonly ScenarioResult[]
+  }
+  return {
+    stdout, html: readFileSync(`${folder}/report.html`, 'utf8'),
+    scenarios: new Map(json.scenarios.map((each) => [each.scenario, each])),
+  }
+}
+
+function valueOf(result: ScenarioResult | undefined, key: string): number {
+  const figures: readonly Figure[] = [...result?.ratios ?? [], ...result?.figures ?? []]
+  const found = figures.find((figure) => figure.key === key)
+  assert.ok(found, `${result?.scenario} has a figure ${key}`)
+  return found.value
+}
+
+/** The processes of this machine whose parent is the given one. */
+const childrenOf = (pid: number): number[] => readdirSync('/proc')
+  .filter((name) => /^\d+$/.test(name))
+  .filter((name) => {
+    try {
+      return new RegExp(`^PPid:\\s+${pid}$`, 'm').test(readFileSync(`/proc/${name}/status`, 'utf8'))
+    } catch {
+      return false
+    }
+  })
+  .map(Number)
+
+/** Whether a process runs; one that nobody has waited for yet does not. */
+function runs(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+// Most of their time they wait for a held upstream's next turn, which is every two seconds.
+describe('sluice bench', { concurrency: 4 }, () => {
+  it('runs all scenarios and reports in three ways', async (t) => {
+    const { stdout, scenarios, html } = await report(t, ['all', '--seconds', '0.5',
+      '--alternations', '1', '--jobs', '300', '--drained', '100', '--connections', '8',
+      '--rates', '20,200', '--accounts', '10', '--profile', 'typical', ...SERVER])
+    assert.deepEqual([...scenarios.keys()], ['ingest', 'drain', 'pace', 'fairness', 'density'])
+
+    const ingest = scenarios.get('ingest')
+    const ratio = valueOf(ingest, 'ingest_ratio')
+    assert.ok(ratio > 0 && Number.isFinite(ratio))
+    assert.ok(valueOf(ingest, 'ingest_bare_rate') > 0)
+    assert.equal(ingest?.latencies.length, 2)
+    assert.ok(valueOf(scenarios.get('drain'), 'drain_ratio') > 0)
+    assert.ok(valueOf(scenarios.get('pace'), 'pace_sends_200') > 20)
+    assert.ok(valueOf(scenarios.get('fairness'), 'fairness_jain') > 0.9)
+    const density = scenarios.get('density')
+    assert.equal(valueOf(density, 'density_accepted'), 300)
+    assert.equal(valueOf(density, 'density_lost'), 0)
+    assert.ok(valueOf(density, 'density_finished') >= 100)
+
+    for (const { label } of ingest.ratios) assert.ok(stdout.includes(label))
+    assert.match(stdout, /p99\.9/)
+    assert.match(stdout, /█/)
+    assert.ok(html.includes('uPlot'))
+    assert.doesNotMatch(html, /(src|href)="(?!data:)/, 'the page loads nothing')
+  })
+
+  it('compares depths of the queue', async (t) => {
+    const { scenarios } = await report(t, ['drain', '--queued', '100,300', '--jobs', '100',
+      '--alternations', '1', '--connections', '8', ...SERVER])
+    assert.ok(valueOf(scenarios.get('drain'), 'drain_depth_ratio_300') > 0)
+    assert.deepEqual(scenarios.get('drain')?.notes.slice(1), [], 'nothing was lost')
+  })
+
+  it('gives each account a pace of its own', async (t) => {
+    const { scenarios } = await report(t, ['pace', '--budgets', '20', '--rate', '10',
+      '--seconds', '1.5', '--connections', '8', ...SERVER])
+    const pace = scenarios.get('pace')
+    assert.ok(valueOf(pace, 'pace_sends_budgets') >= 100)
+    assert.ok(Number.isFinite(valueOf(pace, 'budgets_p99_late')))
+  })
+
+  it('drives a server that runs already', async (t) => {
+    const server = await startServer({}, t)
+    const { scenarios } = await report(t, ['ingest', '--target', server.url, '--seconds', '0.2',
+      '--alternations', '1', '--connections', '4', '--profile', 'mixed', '--upstreams', '2'])
+    const ingest = scenarios.get('ingest')
+    assert.ok(valueOf(ingest, 'ingest_rate') > 0)
+    // JSON has no NaN: what needs the process is null.
+    assert.equal(valueOf(ingest, 'ingest_cpu'), null)
+  })
+
+  for (const [signal, expected] of [['SIGINT', 130], ['SIGKILL', null]] as const) {
+    it(`leaves no process behind after ${signal}`, async (t) => {
+      const bench = new SluiceProcess(['bench', 'ingest', '--seconds', '600', ...SERVER])
+      t.after(() => bench.kill())
+      assert.ok(await bench.waitFor('stderr', /warming up/))
+      const roles = childrenOf(bench.pid)
+      const servers = roles.flatMap(childrenOf)
+      assert.equal(roles.length, 5, 'generator, upstream, receiver, bare server, keeper')
+      assert.equal(servers.length, 1)
+      bench.signal(signal)
+      assert.equal((await bench.ended()).code, expected)
+      // They end by themselves; a busy machine takes a moment.
+      while ([...roles, ...servers].some(runs)) {
+        await new Promise((resolve) => { setImmediate(resolve) })
+      }
+    })
+  }
+
+  it('refuses what makes no sense, and says what it expected', async (t) => {
+    for (const [args, expected] of [
+      [['ingest', '--profile', 'huge'], /--profile.*expected one of typical, small, large, mixed/],
+      [['pace', '--rates', '1,0.1'], /--rates.*expected a number from 0.5/],
+      [['drain', '--target', 'ftp://x'], /--target.*expected an address/],
+      [['density', '--upstreams', '2'], /unknown option '--upstreams'/],
+    ] as const) {
+      const { code, stderr } = await run(t, ['bench', ...args])
+      assert.equal(code, 2, stderr)
+      assert.match(stderr, expected)
+    }
+  })
+
+  it('says why when the server does not start', async (t) => {
+    const { code, stderr } = await run(t,
+      ['bench', 'density', '--jobs', '20', '--', '--memory', '1MiB'])
+    assert.equal(code, 1)
+    assert.match(stderr, /the server ended with 2:[\s\S]*memory/)
+  })
+})

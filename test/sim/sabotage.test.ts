@@ -1,0 +1,95 @@
+// Do the checkers bite? Each case damages one part of the engine as a bug might, and names the checker
+// that has to object within a few seeds. A checker that nobody can wake is no checker.
+
+import './verify-on.ts'
+import assert from 'node:assert/strict'
+import { mock, test } from 'node:test'
+import { Delivery } from '../../shards/delivery.ts'
+import { Engine } from '../../shards/engine.ts'
+import { Finished } from '../../shards/finished.ts'
+import { JobLog } from '../../shards/job-log.ts'
+import { JobRecords } from '../../shards/job-records.ts'
+import { JobSlots } from '../../shards/job-slots.ts'
+import { Lanes } from '../../shards/lanes.ts'
+import { Overdue } from '../../shards/overdue.ts'
+import { Pacer } from '../../shards/pacer.ts'
+import { Settlement } from '../../shards/settlement.ts'
+import { SharedBudgets } from '../../shards/shared-budget.ts'
+import { NONE } from '../../shards/units.ts'
+import { Watchers } from '../../shards/watchers.ts'
+import { SEED } from '../support/swarm.ts'
+import { CONTESTS, runContest } from './fairness.ts'
+import { FailedRun, runSeed } from './run-seed.ts'
+import { Violation } from './violation.ts'
+
+const SEEDS_MAX = 60
+
+/** Runs seeds until one fails, and says which checker it was. */
+function firstChecker(shards: number): string {
+  for (let seed = SEED; seed < SEED + SEEDS_MAX; seed++) {
+    try {
+      runSeed(seed, shards)
+    } catch (error) {
+      const cause = error instanceof FailedRun ? error.cause : error
+      return cause instanceof Violation ? cause.checker : String(cause)
+    }
+  }
+  return 'nobody'
+}
+
+/** Any method of any part; its arguments and what it returns are the saboteur's business. */
+type Method = (...values: never[]) => unknown
+
+function sabotage(
+  name: string, part: { prototype: object }, method: string, damage: Method, checker: string,
+): void {
+  test(`${checker} objects when ${name}`, () => {
+    const mocked = mock.method(part.prototype as Record<string, Method>, method, damage)
+    try {
+      assert.equal(firstChecker(3), checker)
+    } finally {
+      mocked.mock.restore()
+    }
+  })
+}
+
+const nothing = (): void => {}
+
+sabotage('limits on requests in flight are ignored', SharedBudgets, 'tryTake',
+  function (this: SharedBudgets, upstream: never) {
+    this.countInFlight(upstream)
+    return true
+  }, 'in flight')
+sabotage('a budget is not charged', SharedBudgets, 'trySpend', () => true, 'pace')
+sabotage('Retry-After does not hold the budget', Pacer, 'holdUntil', nothing, 'pace')
+sabotage('a line is last in, first out', Lanes, 'pushBack',
+  ((pushBack) => function (this: Lanes, lane: never, slot: never): void {
+    if (this.first(lane) === NONE) pushBack.call(this, lane, slot)
+    else this.pushFront(lane, slot)
+  })(Lanes.prototype.pushBack), 'order')
+sabotage('keys are forgotten', JobSlots, 'findByKey', () => NONE, 'keys')
+sabotage('keys of failed jobs are kept', JobSlots, 'freeKey', nothing, 'keys')
+sabotage('nobody is told of the end', Watchers, 'finished', nothing, 'answers')
+sabotage('finished jobs are forgotten at once', Finished, 'isExpired', () => true, 'answers')
+sabotage('a webhook is sent once only', Delivery, 'failed', nothing, 'drain')
+sabotage('retries are lost', Settlement, 'retryAt', nothing, 'drain')
+sabotage('a bell is not heard', Engine, 'hasWork', () => false, 'drain')
+sabotage('account queues cannot be switched', SharedBudgets, 'switchAccountQueues', () => false,
+  'account queues')
+sabotage('execute_before is ignored', Overdue, 'isOverdue', () => false, 'ledger')
+sabotage('the log says that it is full', JobLog, 'admits', () => false, 'memory')
+sabotage('bodies are lost', JobRecords, 'storeResult',
+  ((store) => function (this: JobRecords, slot: never, result: { body: unknown }): unknown {
+    return store.call(this, slot, { ...result, body: null } as never)
+  })(JobRecords.prototype.storeResult), 'results')
+
+test('fairness objects when shards do not wait for each other', () => {
+  const mocked = mock.method(SharedBudgets.prototype, 'mayGo', () => true)
+  try {
+    const [first] = CONTESTS.filter(({ name }) => name === '5 in flight')
+    assert.ok(first !== undefined)
+    assert.throws(() => runContest(first, SEED, 3, false), { checker: 'fairness' })
+  } finally {
+    mocked.mock.restore()
+  }
+})

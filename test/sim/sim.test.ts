@@ -1,0 +1,55 @@
+// The simulator as part of the suite: a run is the same to the byte each time, 200 seeds with one shard
+// and with three break no promise, and turns are fair.
+
+import './verify-on.ts'
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SEED } from '../support/swarm.ts'
+import { CONTESTS, jainIndex, runContest } from './fairness.ts'
+import { describeFailure, runSeed } from './run-seed.ts'
+
+const SEEDS = 200
+const SEEDS_PER_TEST = 50
+const SHARD_COUNTS = [1, 3]
+
+function runOrExplain(seed: number, shards: number): void {
+  try {
+    runSeed(seed, shards)
+  } catch (error) {
+    assert.fail(describeFailure(error))
+  }
+}
+
+for (const shards of SHARD_COUNTS) {
+  test(`a seed gives the same run with ${shards} shards, to the byte`, () => {
+    const first = runSeed(SEED, shards)
+    const second = runSeed(SEED, shards)
+    assert.ok(first.lines > 100, `only ${first.lines} events`)
+    assert.deepEqual(second, first)
+    assert.notEqual(runSeed(SEED + 1, shards).digest, first.digest)
+  })
+}
+
+for (let from = SEED; from < SEED + SEEDS; from += SEEDS_PER_TEST) {
+  const to = from + SEEDS_PER_TEST
+  test(`seeds ${from} to ${to - 1} break no promise`, () => {
+    for (let seed = from; seed < to; seed++) {
+      for (const shards of SHARD_COUNTS) runOrExplain(seed, shards)
+    }
+  })
+}
+
+for (const contest of CONTESTS) {
+  for (const shards of SHARD_COUNTS) {
+    test(`turns are fair at ${contest.name} on ${shards} shards`, () => {
+      for (const noisy of [false, true]) runContest(contest, SEED, shards, noisy)
+    })
+  }
+}
+
+test("Jain's index is 1 for equal shares and 1/n when one takes all", () => {
+  assert.equal(jainIndex([3, 3]), 1)
+  assert.equal(jainIndex([1, 0]), 0.5)
+  assert.equal(jainIndex([0, 0, 0, 7]), 0.25)
+  assert.equal(jainIndex([]), 1)
+})

@@ -1,0 +1,310 @@
+// One engine on virtual time, between a front door that a test plays and a scripted transport.
+// Turns are taken as a shard's thread takes them: when something came, and when the last one said.
+
+import assert from 'node:assert/strict'
+import { encodeJob, encodeTemplate } from '../../shards/codec.ts'
+import * as contract from '../../shards/contract.ts'
+import { Engine } from '../../shards/engine.ts'
+import { KIND_RECEIVER, type ShardViews } from '../../shards/layout.ts'
+import type { Limits } from '../../shards/limits.ts'
+import { Prng } from '../../shards/prng.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
+import { type StatValues, readStats } from '../../shards/stats.ts'
+import type { FailureReason } from '../../shards/transport.ts'
+import { type Micros, NONE, msToUs } from '../../shards/units.ts'
+import { type AnyOutcome, readOutcome } from './outcome-record.ts'
+import { type Answer, ScriptedTransport, type Sent } from './scripted-transport.ts'
+import {
+  type ShardMemory, type UpstreamStart, shardMemory, smallLimits, writeUpstream,
+} from './shard-memory.ts'
+import { SEED } from './swarm.ts'
+import { VirtualTime } from './virtual-clock.ts'
+
+/** The upstream that jobs go to unless they say otherwise, and the receiver of webhooks. */
+export const UPSTREAM = 0
+export const OTHER_UPSTREAM = 1
+export const RECEIVER = 2
+
+export const SETTINGS: contract.ShardSettings = {
+  completedTtlMs: 60_000, failedTtlMs: 120_000, responseBytesMax: 4096,
+  connectionsPerOriginMax: 8, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'sluice-test',
+}
+
+/** Turns at one moment; more means that the shard asks for turns in which nothing happens. */
+const TURNS_AT_ONCE_MAX = 1000
+
+/** What a test may say of a job; by default a GET of a user's own, polled for, with 4 retries. */
+export interface JobParts {
+  readonly key?: string
+  readonly account?: string
+  readonly upstream?: number
+  readonly url?: string
+  readonly body?: string
+  readonly retries?: number
+  /** Deliver the outcome to RECEIVER. */
+  readonly webhook?: boolean
+  /** From now on. */
+  readonly beginWithinMs?: number
+  readonly isolate?: boolean
+  readonly watch?: boolean
+}
+
+/** A job that was submitted: the request that did it, and the words that name the job. */
+export interface Submitted {
+  readonly request: number
+  readonly idLow: number
+  readonly idText: string
+}
+
+const ROUTE = 0x5eed
+const ID_HIGH = 7
+
+/** Spreads numbers over 32 bits, as hashes do. */
+const spread = (value: number): number => Math.imul(value + 1, 0x9e3779b1) >>> 0
+
+function hashOf(text: string): number {
+  let hash = 0
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) + 1
+  return spread(hash)
+}
+
+/** What a bench is made with. */
+export interface BenchOptions extends UpstreamStart {
+  readonly limits?: Partial<Limits>
+  readonly receiver?: UpstreamStart
+  /** Share these with another bench, as two shards of one process. */
+  readonly with?: Surroundings
+}
+
+/** What the shards of a process share. */
+interface Surroundings {
+  readonly memory: ShardMemory
+  readonly time: VirtualTime
+  readonly shard: number
+}
+
+/** A shard, its surroundings, and what it has said so far. */
+export class EngineBench {
+  readonly time: VirtualTime
+  readonly memory: ShardMemory
+  readonly views: ShardViews
+  readonly transport: ScriptedTransport
+  readonly engine: Engine
+  /** Everything that came through the outcome ring, in order. */
+  readonly outcomes: AnyOutcome[] = []
+  readonly broken: unknown[] = []
+  /** The front door does not read: the outcome ring fills up. */
+  isDeaf = false
+  readonly #clock: ReturnType<VirtualTime['clock']>
+  readonly #ingress: RingWriter
+  readonly #reader: RingReader
+  #requests = 0
+  #jobs = 0
+
+  constructor(options: BenchOptions = {}) {
+    this.time = options.with?.time ?? new VirtualTime()
+    this.memory = options.with?.memory ?? shardMemory(smallLimits(options.limits))
+    const shard = options.with?.shard ?? 0
+    this.views = this.memory.shards[shard] as ShardViews
+    if (shard === 0) {
+      writeUpstream(this.memory.shared, UPSTREAM, options)
+      writeUpstream(this.memory.shared, OTHER_UPSTREAM)
+      writeUpstream(this.memory.shared, RECEIVER, {
+        kind: KIND_RECEIVER, pacePerSecond: 100_000, timeoutMs: 5000, ...options.receiver,
+      })
+    }
+    this.#clock = this.time.clock()
+    this.#ingress = new RingWriter(this.views.ingress)
+    this.#reader = new RingReader(this.views.outcomes)
+    this.transport = new ScriptedTransport(() => this.time.nowUs())
+    this.engine = new Engine({
+      shard, shared: this.memory.shared, shards: this.memory.shards, settings: SETTINGS,
+      clock: this.#clock, prng: new Prng(SEED), transport: this.transport,
+      wantTurn: () => this.#clock.wakeAt(this.time.nowUs(), () => this.turn()),
+      broken: (error) => { this.broken.push(error) },
+    })
+  }
+
+  get nowUs(): Micros {
+    return this.time.nowUs()
+  }
+
+  get nowMs(): number {
+    return this.#clock.wallMs(this.nowUs)
+  }
+
+  get stats(): StatValues {
+    return readStats(this.views.stats)
+  }
+
+  get sent(): readonly Sent[] {
+    return this.transport.sent
+  }
+
+  /** Requests to a receiver of webhooks. */
+  get deliveries(): readonly Sent[] {
+    return this.sent.filter(({ request }) => request.origin === 'http://hook.test')
+  }
+
+  /** The latest request that is not over. */
+  get inFlight(): Sent {
+    const sent = this.sent.findLast((other) => !other.isOver)
+    assert.ok(sent !== undefined, 'nothing is in flight')
+    return sent
+  }
+
+  // --- what the front door does ---
+
+  /** Puts a job into the ring and lets the shard take its turn. */
+  submit(parts: JobParts = {}): Submitted {
+    const submitted = this.put(parts)
+    this.turn()
+    return submitted
+  }
+
+  /** Puts a job into the ring, and no more. */
+  put(parts: JobParts = {}): Submitted {
+    const request = this.#requests++
+    const idLow = spread(this.#jobs++)
+    const key = hashOf(parts.key ?? `key ${request}`)
+    const upstream = parts.upstream ?? UPSTREAM
+    const receiver = parts.webhook === true ? RECEIVER : NONE
+    const template = encodeTemplate({
+      userId: 'user', url: parts.url ?? `http://api${upstream}.test/path?q=1`,
+      method: parts.body === undefined ? 'GET' : 'POST', headers: ['X-Mine', 'yes'],
+      webhookUrl: receiver === NONE ? null : 'http://hook.test/hook', receiver,
+    })
+    const job = encodeJob({
+      createdAtMs: this.nowMs,
+      executeBeforeMs: parts.beginWithinMs === undefined ? 0 : this.nowMs + parts.beginWithinMs,
+      body: parts.body === undefined ? null : Buffer.from(parts.body),
+    })
+    const account = hashOf(`${parts.account ?? 'account'} ${upstream}`)
+    const templateHash = hashOf(Buffer.from(template).toString('latin1'))
+    const words = [request, ROUTE, ID_HIGH, idLow, spread(key), key, spread(account), account,
+      upstream, receiver, flagsOf(parts), template.length, templateHash, 0]
+    this.#write(contract.INGRESS_ENQUEUE, words, [template, job])
+    return { request, idLow, idText: idText(idLow) }
+  }
+
+  /** GET, CANCEL, WATCH or UNWATCH of a job. @returns the answer's place among the outcomes. */
+  ask(kind: number, job: { readonly idLow: number }): number {
+    const request = this.#requests++
+    this.#write(kind, [request, ROUTE, ID_HIGH, job.idLow], [])
+    this.turn()
+    return request
+  }
+
+  get(job: { readonly idLow: number }): contract.JobView {
+    const answer = this.answer(this.ask(contract.INGRESS_GET, job))
+    assert.ok(answer.kind === 'job' && answer.view !== null, 'the job is not known')
+    return answer.view
+  }
+
+  /** @returns CODE_… of the answer. */
+  cancel(job: { readonly idLow: number }): number {
+    const answer = this.answer(this.ask(contract.INGRESS_CANCEL, job))
+    assert.ok(answer.kind === 'job', 'not an answer to a cancellation')
+    return answer.code
+  }
+
+  /** Asks for an upstream's record back; true when it is. */
+  release(upstream: number): boolean {
+    const request = this.#requests++
+    this.#write(contract.INGRESS_RELEASE_UPSTREAM, [request, upstream, 0, 0], [])
+    this.turn()
+    const answer = this.answer(request)
+    assert.ok(answer.kind === 'released', 'not an answer to a release')
+    return answer.done
+  }
+
+  /** The one answer to a request. */
+  answer(request: number): AnyOutcome {
+    const answers = this.outcomes.filter(
+      (outcome) => 'request' in outcome && outcome.request === request)
+    assert.equal(answers.length, 1, `${answers.length} answers to request ${request}`)
+    return answers[0] as AnyOutcome
+  }
+
+  /** Names and data of the events about a job, so far. */
+  events(job: Submitted): [name: string, data: unknown][] {
+    return this.outcomes.flatMap((outcome) =>
+      outcome.kind === 'event' && outcome.id === job.idText ? [[outcome.event, outcome.data]] : [])
+  }
+
+  // --- what the upstream does ---
+
+  respond(sent: Sent, answer: Answer = {}): void {
+    this.transport.respond(sent, answer)
+    this.turn()
+  }
+
+  fail(sent: Sent, reason: FailureReason): void {
+    this.transport.fail(sent, reason)
+    this.turn()
+  }
+
+  // --- time ---
+
+  /** Takes turns until the shard wants none at this moment, and reads what it says. */
+  turn(): void {
+    let nextUs = this.engine.turn()
+    for (let turns = 1; nextUs <= this.nowUs; turns++) {
+      assert.ok(turns < TURNS_AT_ONCE_MAX, 'the shard wants turns for nothing')
+      this.#read()
+      nextUs = this.engine.turn()
+    }
+    this.#read()
+    this.#clock.wakeAt(nextUs, () => this.turn())
+    assert.deepEqual(this.broken, [], 'an assertion of the shard')
+  }
+
+  /** Moves time on, with all the turns that the shard wants on the way. */
+  advance(ms: number): void {
+    this.time.advanceTo((this.nowUs + msToUs(ms)) as Micros)
+  }
+
+  #read(): void {
+    if (this.isDeaf) return
+    this.#reader.read((kind, offset, length) => {
+      this.outcomes.push(readOutcome(this.#reader, kind, offset, length))
+      return true
+    }, Infinity)
+  }
+
+  #write(kind: number, words: readonly number[], encoded: readonly Uint8Array[]): void {
+    const encodedBytes = encoded.reduce((bytes, part) => bytes + part.length, 0)
+    const offset = this.#ingress.claim(kind, words.length * 4 + encodedBytes)
+    assert.ok(offset !== RING_FULL, 'the ingress ring is full')
+    for (const [at, word] of words.entries()) this.#ingress.u32[offset / 4 + at] = word
+    let end = offset + words.length * 4
+    for (const part of encoded) {
+      this.#ingress.bytes.set(part, end)
+      end += part.length
+    }
+    this.#ingress.commit()
+  }
+}
+
+/** Two shards of one process, on the same time. */
+export function twoShards(options: UpstreamStart = {}): [EngineBench, EngineBench] {
+  const memory = shardMemory(smallLimits({ shards: 2, jobsMax: 256, segmentsMax: 32 }))
+  const time = new VirtualTime()
+  return [
+    new EngineBench({ ...options, with: { memory, time, shard: 0 } }),
+    new EngineBench({ ...options, with: { memory, time, shard: 1 } }),
+  ]
+}
+
+/** Requests per second as a header says them. */
+export const rps = (pacePerSecond: number): { 'x-aqueduct-rps': string } =>
+  ({ 'x-aqueduct-rps': String(pacePerSecond) })
+
+const idText = (idLow: number): string =>
+  [ROUTE, ID_HIGH, idLow].map((word) => word.toString(16).padStart(8, '0')).join('')
+
+function flagsOf({ retries = 4, beginWithinMs, isolate, watch }: JobParts): number {
+  return ((beginWithinMs === undefined ? 0 : contract.FLAG_BEGIN_BY) |
+    (isolate === true ? contract.FLAG_ISOLATE : 0) | (watch === true ? contract.FLAG_WATCH : 0) |
+    (retries << contract.FLAG_RETRIES_SHIFT)) >>> 0
+}
