@@ -26,6 +26,7 @@ export class Attempts {
   readonly #armed: Uint8Array
   readonly #free: Uint32Array
   #freeCount: number
+  #jobsInFlight = 0
   readonly #deadlines: Wheel
 
   constructor(nowUs: Micros, count: number = IN_FLIGHT_PER_SHARD_MAX) {
@@ -47,6 +48,11 @@ export class Attempts {
     return this.slot.length - this.#freeCount
   }
 
+  /** Those of `inFlight` that are attempts at jobs, not deliveries of webhooks. */
+  get jobsInFlight(): number {
+    return this.#jobsInFlight
+  }
+
   get isFull(): boolean {
     return this.#freeCount === 0
   }
@@ -58,6 +64,7 @@ export class Attempts {
     assert(this.#freeCount > 0, 'more attempts in flight than tokens')
     const token = this.#free[--this.#freeCount] as number
     this.kind[token] = kind
+    if (kind === ATTEMPT_JOB) this.#jobsInFlight++
     this.slot[token] = slot
     this.lane[token] = lane
     this.upstream[token] = upstream
@@ -73,6 +80,7 @@ export class Attempts {
     assert(this.slot[token] !== NONE, 'a token was released twice')
     if (this.#armed[token] === 1) this.#deadlines.cancel(token)
     this.#armed[token] = 0
+    if (this.kind[token] === ATTEMPT_JOB) this.#jobsInFlight--
     this.slot[token] = NONE
     this.#free[this.#freeCount++] = token
   }

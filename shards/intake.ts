@@ -27,8 +27,11 @@ import {
 import type { Watchers } from './watchers.ts'
 import { assert } from './assert.ts'
 
-/** Finished jobs given up, at most, to let one new job in; beyond it the job is refused. */
-const GIVEN_UP_PER_JOB_MAX = 64
+/**
+ * Finished jobs given up, at most, to let one new job in; beyond it the job is refused. Enough for
+ * a job of a megabyte to displace small results; a millisecond or two of a turn.
+ */
+const GIVEN_UP_PER_JOB_MAX = 4096
 
 /** The parts that a request passes through. */
 export interface IntakeParts {

@@ -5,6 +5,7 @@
 // whole round has passed after the latest such time.
 
 import { JOB_QUEUED, type JobSlots } from './job-slots.ts'
+import { EXPIRED_PER_TURN_MAX } from './limits.ts'
 import type { JobSlot, Micros } from './units.ts'
 
 const LOOK_EVERY_US = 20_000
@@ -48,9 +49,16 @@ export class Overdue {
     if (nowUs < this.#nextUs) return
     this.#nextUs = nowUs + LOOK_EVERY_US
     const end = Math.min(this.#hand + SLOTS_PER_LOOK, this.#jobs.highWater)
+    let dropped = 0
     for (let slot = this.#hand; slot < end; slot++) {
       this.#hand = slot
-      if (this.isOverdue(slot as JobSlot, nowUs) && !drop(slot as JobSlot)) return
+      if (!this.isOverdue(slot as JobSlot, nowUs)) continue
+      if (dropped === EXPIRED_PER_TURN_MAX) {
+        this.#nextUs = nowUs
+        return
+      }
+      if (!drop(slot as JobSlot)) return
+      dropped++
     }
     this.#hand = end
     if (end < this.#jobs.highWater) return

@@ -330,7 +330,7 @@ export class Pacer {
     this.#flag(lane, LANE_OWN_BUDGET, true)
     at.intervalNs[lane] = this.#budgets.intervalNs(upstream)
     at.concurrentMax[lane] = this.#budgets.concurrentMax(upstream)
-    at.baseUs[lane] = at.lastSendUs[lane] as number
+    at.baseUs[lane] = Math.max(at.baseUs[lane] as number, at.lastSendUs[lane] as number)
   }
 
   // --- small things ---

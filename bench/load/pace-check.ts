@@ -116,7 +116,7 @@ function overTime(sends: NotedSends, totalRps: number): readonly (readonly [numb
   const firstUs = sends.timesUs[0] ?? 0
   const counts: number[] = []
   for (let index = 0; index < sends.count; index++) {
-    // Each send in the middle of its interval, so that none falls over a span's edge by being early.
+    // Each send in the middle of its interval: none falls over a span's edge by being early.
     const seconds = ((sends.timesUs[index] as number) - firstUs) / US_PER_SECOND + 0.5 / totalRps
     const span = Math.floor(seconds / spanSeconds)
     while (counts.length <= span) counts.push(0)

@@ -78,7 +78,9 @@ test('hashes: one shard a user, one key a job, one lane an account and upstream'
 
 test('delivery by poll has no receiver; the caller can ask for isolation', async (t) => {
   const scene = await openScene(t)
-  await post(scene, { delivery: 'poll', webhook_url: undefined }, { 'X-Aqueduct-Account-Queue': 'Enabled' })
+  await post(scene, { delivery: 'poll', webhook_url: undefined }, {
+    'X-Aqueduct-Account-Queue': 'Enabled',
+  })
   await post(scene, {}, {
     'X-Aqueduct-Account-Queue': 'disabled', 'X-Aquifer-Account-Queue': 'enabled',
   })

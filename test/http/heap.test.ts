@@ -47,7 +47,7 @@ describe('a million queued jobs', () => {
     const { process: full, queues, admission } = await scene.api.health()
 
     assert.equal(admission.accepted, JOBS)
-    assert.equal(queues.backlog, JOBS)
+    assert.equal(queues.backlog, JOBS - 1) // one is in flight
     const heapGrowth = full.heap_used_bytes - empty.heap_used_bytes
     const growth = full.rss_bytes - warm.rss_bytes
     const inMib = (bytes: number): string => (bytes / MIB).toFixed(1)

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
-import { EventStream } from '../support/event-stream.ts'
+import { EventStream, type JobEvent } from '../support/event-stream.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 
@@ -110,26 +110,36 @@ describe('an event stream', { concurrency: true }, () => {
   })
 
   it('tells the position on joining and every two seconds', async (t) => {
+    const gate = new Gate()
     const upstream = await upstreamFor(t, (_request, response) => {
-      response.setHeader('X-Aqueduct-Rps', '1').end('ok')
+      response.setHeader('X-Aqueduct-Max-Concurrent', '1').end()
     })
     await scene.api.run(jobOf(upstream.origin))
+    upstream.respond = gate.hold((_request, response) => response.end('ok'))
     const ids: string[] = []
-    for (let count = 0; count < 8; count++) ids.push(await scene.api.accept(jobOf(upstream.origin)))
-    const stream = await join(ids[7] as string)
-    await stream.ended()
-    const told = stream.events.filter(({ name }) => name === 'position')
-    const positions = told.map(({ data }) => Number(data['position']))
-    assert.ok(positions.length >= 3, `positions ${positions.join(', ')}`)
-    assert.ok(Number(positions[0]) >= 5)
-    for (let at = 1; at < positions.length; at++) {
-      // The first two may come together: one on joining, one because it was time for all.
-      const allowed = Number(positions[at - 1]) - (at > 1 ? 1 : 0)
-      assert.ok(Number(positions[at]) <= allowed, `positions ${positions.join()}`)
+    for (let count = 0; count < 6; count++) ids.push(await scene.api.accept(jobOf(upstream.origin)))
+    await upstream.waitFor(2)
+    const stream = await join(ids[5] as string)
+    const told = (): JobEvent[] => stream.events.filter(({ name }) => name === 'position')
+    await stream.until(() => told().length === 2)
+    for (const released of [1, 2]) {
+      const from = told().length
+      for (let count = 0; count < released; count++) {
+        const arrived = upstream.requests.length
+        gate.release(1)
+        await upstream.waitFor(arrived + 1)
+      }
+      await stream.until(() => told().length > from)
     }
-    for (let at = 2; at < told.length; at++) {
-      const gapMs = (Number(told[at]?.atUs) - Number(told[at - 1]?.atUs)) / 1000
-      assert.ok(gapMs > 1500 && gapMs < 3000, `${gapMs} ms between positions`)
+    gate.open()
+    await stream.ended()
+    // On joining, then when it was time for all: one in flight, then one and two fewer.
+    assert.deepEqual(told().slice(0, 4).map(({ data }) => data['position']), [5, 5, 4, 2])
+    const [, second, third, fourth] = told()
+    for (const gapUs of [
+      Number(third?.atUs) - Number(second?.atUs), Number(fourth?.atUs) - Number(third?.atUs),
+    ]) {
+      assert.ok(gapUs > 1.5e6 && gapUs < 3.5e6, `${gapUs} µs between positions`)
     }
     assert.equal(stream.names.at(-1), 'completed')
   })

@@ -1,5 +1,5 @@
-// What an upstream does with one request, drawn from its weather: status, headers, body, and when.
-// Beside the header's text stands what it means, so that checkers need not parse.
+// What an upstream does with one request, drawn from its weather: status, headers, body, and
+// when. Beside the header's text stands what it means, so that checkers need not parse.
 
 import type { Prng } from '../../shards/prng.ts'
 import type { FailureReason } from '../../shards/transport.ts'
@@ -69,7 +69,9 @@ function healthyAnswer(prng: Prng): Answer {
   const headAfterUs = 1000 + prng.below(4000)
   return {
     headAfterUs, endAfterUs: headAfterUs, status: 200, body: new Uint8Array(0), truncated: false,
-    headers: { 'x-aqueduct-rps': `${HEALTHY_PACE}`, 'x-aqueduct-max-concurrent': `${HEALTHY_LIMIT}` },
+    headers: {
+      'x-aqueduct-rps': `${HEALTHY_PACE}`, 'x-aqueduct-max-concurrent': `${HEALTHY_LIMIT}`,
+    },
     said: { pacePerSecond: HEALTHY_PACE, concurrentMax: HEALTHY_LIMIT }, failure: undefined,
   }
 }

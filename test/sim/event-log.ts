@@ -1,5 +1,6 @@
-// What happened in a run, a line for each event: printed on demand, and always folded into a hash,
-// so that two runs can be compared to the byte. The last lines are kept for a failure's report.
+// What happened in a run, a line for each event: printed on demand, and always folded into a
+// hash, so that two runs can be compared to the byte. The last lines are kept for a failure's
+// report.
 
 import { createHash } from 'node:crypto'
 import type { VirtualTime } from './virtual-time.ts'

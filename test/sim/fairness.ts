@@ -1,12 +1,13 @@
 // Turns are fair, and the pace is reached: accounts with work always waiting share one upstream's
-// budget, on one shard or unevenly spread over three, one of them perhaps with a hundred times the
-// others' load. Measured are Jain's index of their sends, (Σx)² / (n Σx²), which is 1 when all are
-// equal; and the rate, when nothing but the pace bounds it.
+// budget, on one shard or unevenly spread over three, one of them perhaps with a hundred times
+// the others' load. Measured are Jain's index of their sends, (Σx)² / (n Σx²), which is 1 when
+// all are equal; and the rate, when nothing but the pace bounds it.
 
+import { KIND_UPSTREAM } from '../../shards/layout.ts'
 import type { Limits } from '../../shards/limits.ts'
 import { KIB, MIB } from '../../shards/units.ts'
 import type { Account, Attempt, Observer } from './observations.ts'
-import { KIND_OF_PLACE, type Scenario, type Weather } from './scenario.ts'
+import type { Scenario, Weather } from './scenario.ts'
 import { Simulation } from './simulation.ts'
 import { promise } from './violation.ts'
 
@@ -99,7 +100,8 @@ export function runContest(contest: Contest, seed: number, shards: number, noisy
   const jain = jainIndex(shares)
   const { perSecond } = tally
   const label = `${contest.name} on ${shards} shards${noisy ? ', one noisy' : ''} (seed ${seed})`
-  promise(jain >= JAIN_MIN, CHECKER, () => `${label}: Jain's index is ${jain} of ${shares.join(' ')}`)
+  promise(jain >= JAIN_MIN, CHECKER, () =>
+    `${label}: Jain's index is ${jain} of ${shares.join(' ')}`)
   const error = Math.abs(perSecond / contest.pacePerSecond - 1)
   promise(!contest.isPaced || error <= RATE_ERROR_MAX, CHECKER, () =>
     `${label}: ${perSecond} per second`)
@@ -153,7 +155,7 @@ function contestScenario(contest: Contest, seed: number, shards: number): Scenar
       origin: 'https://api-0.test',
       weather: { ...CALM, latencyLow: latency, latencyHigh: latency + Math.log10(2) },
       start: {
-        pacePerSecond, concurrentMax, accountQueues: false, kind: KIND_OF_PLACE.upstream,
+        pacePerSecond, concurrentMax, accountQueues: false, kind: KIND_UPSTREAM,
         timeoutMs: 30_000,
       },
     }],

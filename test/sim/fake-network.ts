@@ -1,13 +1,14 @@
-// A made-up network behind the words of the transport: requests go out at a time, answers come back
-// at times that the seed draws, or never. It knows jobs by the headers that they carry.
+// A made-up network behind the words of the transport: requests go out at a time, answers come
+// back at times that the seed draws, or never. It knows jobs by the headers that they carry.
 
 import { AssertionError } from 'node:assert'
+import { KIND_RECEIVER } from '../../shards/layout.ts'
 import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/limits.ts'
 import type { OutgoingRequest, Transport, TransportEvents } from '../../shards/transport.ts'
 import { drawAnswer } from './answers.ts'
 import type { EventLog } from './event-log.ts'
 import type { Attempt, Ending, Observer, SimJob } from './observations.ts'
-import { KIND_OF_PLACE, type Scenario } from './scenario.ts'
+import type { Scenario } from './scenario.ts'
 import type { Prng } from '../../shards/prng.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
@@ -84,7 +85,7 @@ export class FakeTransport implements Transport {
   send(token: number, request: OutgoingRequest): void {
     const { time, prng, log, observers, scenario } = this.#network.parts
     const place = this.#network.placeOf(request.origin)
-    const isWebhook = scenario.places[place]?.start.kind === KIND_OF_PLACE.receiver
+    const isWebhook = scenario.places[place]?.start.kind === KIND_RECEIVER
     const job = this.#network.jobOf(request.headers)
     const number = Number(request.headers[request.headers.indexOf('X-Sluice-Attempt') + 1])
     const attempt: Attempt = {

@@ -1,7 +1,8 @@
-// npm run sim -- --seed N --runs M [--shards k] [--verbose]: simulates M seeds from N on, each with one
-// shard and with three unless told, and stops at the first that breaks a promise.
+// npm run sim -- --seed N --runs M [--shards k] [--verbose]: simulates M seeds from N on, each
+// with one shard and with three unless told, and stops at the first that breaks a promise.
 
 import './verify-on.ts'
+import assert from 'node:assert/strict'
 import { parseArgs } from 'node:util'
 import { runFairness } from './fairness.ts'
 import { describeFailure, runSeed } from './run-seed.ts'
@@ -19,9 +20,11 @@ const { values } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 })
-const firstSeed = Number(values.seed)
-const runs = Number(values.runs)
-const shardCounts = values.shards === undefined ? SHARD_COUNTS : [Number(values.shards)]
+const firstSeed = countOf('seed', values.seed)
+const runs = countOf('runs', values.runs)
+const shardCounts = values.shards === undefined
+  ? SHARD_COUNTS
+  : [countOf('shards', values.shards)]
 const print = values.verbose ? (line: string): void => console.log(line) : undefined
 
 try {
@@ -40,4 +43,10 @@ try {
 } catch (error) {
   console.error(describeFailure(error))
   process.exitCode = 1
+}
+
+function countOf(name: string, text: string): number {
+  const count = Number(text)
+  assert.ok(/^\d+$/.test(text) && count < 2 ** 32, `--${name} is a whole number, not '${text}'`)
+  return count
 }

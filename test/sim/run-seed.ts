@@ -1,5 +1,5 @@
-// One seed's run, and what is said of it when it fails: seed, shards, virtual time, the checker and its
-// message, the last lines of the log, and the command that repeats it.
+// One seed's run, and what is said of it when it fails: seed, shards, virtual time, the checker
+// and its message, the last lines of the log, and the command that repeats it.
 
 import { drawScenario } from './scenario.ts'
 import { type RunSummary, Simulation } from './simulation.ts'
@@ -7,14 +7,14 @@ import type { VirtualTime } from './virtual-time.ts'
 import type { EventLog } from './event-log.ts'
 
 /** A run that ended before its time. */
-export class FailedRun extends AggregateError {
+export class FailedRun extends Error {
   readonly seed: number
   readonly shards: number
   readonly atUs: number
   readonly tail: readonly string[]
 
   constructor(seed: number, shards: number, time: VirtualTime, log: EventLog, cause: unknown) {
-    super([cause], `seed ${seed} with ${shards} shards: ${String(cause)}`, { cause })
+    super(`seed ${seed} with ${shards} shards: ${String(cause)}`, { cause })
     this.seed = seed
     this.shards = shards
     this.atUs = time.nowUs()

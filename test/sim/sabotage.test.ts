@@ -1,5 +1,5 @@
-// Do the checkers bite? Each case damages one part of the engine as a bug might, and names the checker
-// that has to object within a few seeds. A checker that nobody can wake is no checker.
+// Do the checkers bite? Each case damages one part of the engine as a bug might, and names the
+// checker that has to object within a few seeds. A checker that nobody can wake is no checker.
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'

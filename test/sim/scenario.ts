@@ -1,9 +1,9 @@
-// What one seed decides before its run begins: sizes of memory, who there is, how upstreams behave,
-// how late threads wake. Every feature is switched on or off and weighed by the seed (swarm
-// testing), so that rare mixtures come up and no feature hides another.
+// What one seed decides before its run begins: sizes of memory, who there is, how upstreams
+// behave, how late threads wake. Every feature is switched on or off and weighed by the seed
+// (swarm testing), so that rare mixtures come up and no feature hides another.
 
-import { intervalNs } from '../../shards/pace.ts'
-import { type Limits } from '../../shards/limits.ts'
+import type { Limits } from '../../shards/limits.ts'
+import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/layout.ts'
 import type { ShardSettings } from '../../shards/contract.ts'
 import { Prng } from '../../shards/prng.ts'
 import { KIB, alignUp, powerOfTwoAtLeast } from '../../shards/units.ts'
@@ -52,7 +52,7 @@ export interface Lateness {
   readonly timerUsMax: number
   readonly stallChance: number
   readonly stallUsMax: number
-  /** Chance, at each send, that responses fill their memory and hold up further sends for a while. */
+  /** Chance, at each send, that responses fill their memory and hold up sends for a while. */
   readonly chokeChance: number
   readonly mainUsMax: number
   readonly mainStallChance: number
@@ -97,8 +97,6 @@ export interface Scenario {
   /** Whether accounts may find no lane of their own. */
   readonly lanesScarce: boolean
 }
-
-export const KIND_OF_PLACE = { upstream: 0, receiver: 1 } as const
 
 const some = (prng: Prng, chance: number, weightMax: number): number =>
   prng.chance(chance) ? prng.between(1, weightMax) : 0
@@ -156,7 +154,7 @@ function drawPlaces(prng: Prng, upstreams: number, receivers: number, limits: Li
         pacePerSecond: isReceiver ? 100_000 : prng.pick([0.5, 2, 2, 20, 500, 5000]),
         concurrentMax: isReceiver ? 128 : prng.pick([1, 3, 100, 100]),
         accountQueues: !isReceiver && prng.chance(0.2),
-        kind: isReceiver ? KIND_OF_PLACE.receiver : KIND_OF_PLACE.upstream,
+        kind: isReceiver ? KIND_RECEIVER : KIND_UPSTREAM,
         timeoutMs: prng.pick([500, 5000, 30_000]),
       },
     }
@@ -213,6 +211,3 @@ function drawSettings(prng: Prng, limits: Limits): ShardSettings {
     webhookTimeoutMs: 10_000, extraCaPem: '', userAgent: 'sluice-sim',
   }
 }
-
-/** The pace that the engine makes of a header's: its interval is in whole nanoseconds. */
-export const intervalUsOf = (pacePerSecond: number): number => intervalNs(pacePerSecond) / 1000

@@ -1,6 +1,6 @@
-// One shard in virtual time: what shards/worker.ts is to a thread. The engine is turned when it asked
-// to be, or when its bell would have rung, each a little late, as real timers and threads are.
-// There is no slow poll here that would hide a ring that was forgotten.
+// One shard in virtual time: what shards/worker.ts is to a thread. The engine is turned when it
+// asked to be, or when its bell would have rung, each a little late, as real timers and threads
+// are. There is no slow poll here that would hide a ring that was forgotten.
 
 import { Engine } from '../../shards/engine.ts'
 import { Prng } from '../../shards/prng.ts'

@@ -1,6 +1,6 @@
-// A whole world from one seed: shards, network, callers and checkers in virtual time. A run loads the
-// shards while everything misbehaves, lets the faults stop, drains to empty, and does so again; at
-// last it waits until all is forgotten and asks the upstreams' slots back.
+// A whole world from one seed: shards, network, callers and checkers in virtual time. A run loads
+// the shards while everything misbehaves, lets the faults stop, drains to empty, and does so
+// again; at last it waits until all is forgotten and asks the upstreams' slots back.
 
 import { shardMemory, writeUpstream, type ShardMemory } from '../support/shard-memory.ts'
 import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'

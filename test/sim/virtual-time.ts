@@ -1,5 +1,5 @@
-// Virtual time for whole shards: a binary heap of what is to happen, in the order of its time and,
-// at the same time, in the order in which it was asked for. (The clock in test/support looks
+// Virtual time for whole shards: a binary heap of what is to happen, in the order of its time
+// and, at the same time, in the order in which it was asked for. (The clock in test/support looks
 // through all of its wakes at each step, which is too slow for thousands of them.)
 
 import type { Clock } from '../../shards/clock.ts'
@@ -31,7 +31,7 @@ export class VirtualTime {
     return (WALL_OFFSET_MS + Math.floor(atUs / 1000)) as Millis
   }
 
-  /** A shard's clock. The shell of a simulated shard keeps its own wakes, so there are none here. */
+  /** A shard's clock, without wakes: the shell of a simulated shard keeps its own. */
   clock(): Clock {
     return {
       nowUs: () => this.nowUs(),

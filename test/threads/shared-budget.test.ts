@@ -1,6 +1,6 @@
 // Real threads on one budget. Spenders draw their time from a shared counter, so that what each of
-// them recorded can be judged together; takers count what they hold, and sleep until a token is free:
-// a lost notice would hang the test until its guard.
+// them recorded can be judged together; takers count what they hold, and sleep until a token is
+// free: a lost notice would hang the test until its guard.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -10,7 +10,9 @@ import { UPSTREAM_IN_FLIGHT } from '../../shards/layout.ts'
 import { PACE_TOLERANCE_US } from '../../shards/limits.ts'
 import { US_PER_SECOND } from '../../shards/units.ts'
 import { assertPromiseAcrossPaces, sendsMax } from '../support/pace-promise.ts'
-import { type ShardMemory, shardMemory, smallLimits, writeUpstream } from '../support/shard-memory.ts'
+import {
+  type ShardMemory, shardMemory, smallLimits, writeUpstream,
+} from '../support/shard-memory.ts'
 import { SEED } from '../support/swarm.ts'
 import type { SpenderReport, SpenderTask, TakerReport, TakerTask } from './budget-task.ts'
 

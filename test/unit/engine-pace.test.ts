@@ -221,14 +221,13 @@ describe('lanes of an upstream', () => {
 
   it('forget what they were told before a switch off and on, though a shard saw neither', () => {
     const [here, there] = twoShards({ accountQueues: true })
-    submitFor(here, 'a', 1)
+    submitFor(here, 'ac', 1)
     submitFor(there, 'b', 3)
     there.respond(there.inFlight, { headers: rps(1) })
+    there.advance(100)
     here.respond(here.inFlight, { headers: SHARED })
-    submitFor(here, 'a', 1)
-    here.advance(600)
     here.respond(here.inFlight, { headers: ISOLATED })
-    // A second a send was what the lane had been told; the upstream's own pace is two.
+    // One a second was what the lane had been told; the upstream's own pace is two.
     there.turn()
     there.advance(400)
     assert.equal(there.sent.length, 2)

@@ -26,7 +26,7 @@ describe('a result', () => {
   it('is shown with no more than it has', () => {
     assert.deepEqual(showResult({ ...STORED, status: 'cancelled', responseStatus: 0 }),
       { status: 'cancelled' })
-    const failed: StoredResult = { ...STORED, status: 'failed', responseStatus: 0, reason: 'timeout' }
+    const failed = { ...STORED, status: 'failed', responseStatus: 0, reason: 'timeout' } as const
     assert.deepEqual(showResult(failed), { status: 'failed', reason: 'timeout' })
     assert.deepEqual(showResult({ ...STORED, body: new Uint8Array(0) }),
       { status: 'completed', response_status: 200, body: '' })

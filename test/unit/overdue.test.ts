@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { JOB_IN_FLIGHT, JOB_QUEUED, JOB_RETRYING, JobSlots } from '../../shards/job-slots.ts'
+import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
 import { Overdue } from '../../shards/overdue.ts'
 import type { JobSlot, Micros } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
@@ -113,11 +114,26 @@ describe('the sweep', () => {
 
   it('looks at a bounded number of slots at once', () => {
     const sweep = new Sweep(2 * SLOTS_PER_LOOK)
-    for (let count = 0; count < SLOTS_PER_LOOK + 1; count++) sweep.add(NOW_US + 1)
+    for (let count = 0; count < SLOTS_PER_LOOK; count++) sweep.add()
+    sweep.add(NOW_US + 1)
     sweep.runTo(NOW_US + LOOK_EVERY_US)
-    assert.equal(sweep.dropped.length, SLOTS_PER_LOOK)
+    assert.deepEqual(sweep.dropped, [])
     sweep.runTo(NOW_US + 2 * LOOK_EVERY_US)
-    assert.equal(sweep.dropped.length, SLOTS_PER_LOOK + 1)
+    assert.deepEqual(sweep.dropped, [SLOTS_PER_LOOK])
+  })
+
+  it('drops a bounded number of jobs in a turn, and asks for the next turn at once', () => {
+    const sweep = new Sweep(3 * EXPIRED_PER_TURN_MAX)
+    for (let count = 0; count < 2 * EXPIRED_PER_TURN_MAX + 1; count++) sweep.add(NOW_US + 1)
+    sweep.nowUs = NOW_US + LOOK_EVERY_US as Micros
+    for (const dropped of [1, 2]) {
+      sweep.look()
+      assert.equal(sweep.dropped.length, dropped * EXPIRED_PER_TURN_MAX)
+      assert.equal(sweep.overdue.nextUs(), sweep.nowUs)
+    }
+    sweep.look()
+    assert.equal(sweep.dropped.length, 2 * EXPIRED_PER_TURN_MAX + 1)
+    assert.ok(sweep.overdue.nextUs() > sweep.nowUs)
   })
 
   it('waits at a job that cannot be dropped now, and asks for no turn before its next look', () => {

@@ -1,6 +1,6 @@
-// What callers are told agrees with what has happened: polls, cancellations, event streams, webhooks.
-// An answer may be read a while after the shard gave it, so it has to have been true at some time
-// between the question and now.
+// What callers are told agrees with what has happened: polls, cancellations, event streams,
+// webhooks. An answer may be read a while after the shard gave it, so it has to have been true at
+// some time between the question and now.
 
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, EVENT_CANCELLED, EVENT_COMPLETED, EVENT_FAILED,

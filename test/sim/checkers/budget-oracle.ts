@@ -1,7 +1,7 @@
-// Which budget a request spends, and what pace and limit hold for it: followed from what upstreams
-// have said, by the rules of the outside contract alone. The one thing taken from shared memory is
-// whether account queues are on, because a submission may ask for them at a moment that cannot be
-// seen from outside; that somebody had a reason to switch is checked.
+// Which budget a request spends, and what pace and limit hold for it: followed from what
+// upstreams have said, by the rules of the outside contract alone. The one thing taken from
+// shared memory is whether account queues are on, because a submission may ask for them at a
+// moment that cannot be seen from outside; that somebody had a reason to switch is checked.
 
 import {
   KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_RECORD_WORDS,

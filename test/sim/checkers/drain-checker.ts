@@ -1,6 +1,6 @@
-// When faults stop, everything comes to its end: no job without an outcome, no webhook owed, nothing in
-// flight. The sums that the shards publish agree with the books; and once the finished jobs have had
-// their time, nothing is left at all.
+// When faults stop, everything comes to its end: no job without an outcome, no webhook owed,
+// nothing in flight. The sums that the shards publish agree with the books; and once the finished
+// jobs have had their time, nothing is left at all.
 
 import type { ShardViews, SharedViews } from '../../../shards/layout.ts'
 import { UPSTREAM_IN_FLIGHT, UPSTREAM_RECORD_WORDS } from '../../../shards/layout.ts'
@@ -12,6 +12,9 @@ import { promise } from '../violation.ts'
 import type { Facts, Ledger } from './ledger.ts'
 
 const CHECKER = 'drain'
+const MUST_BE_ZERO = [
+  'queued', 'retrying', 'inFlight', 'webhooksWaiting', 'lanesActive',
+] as const
 
 /** Looks at the end of each round. */
 export class DrainChecker implements Observer {
@@ -74,7 +77,7 @@ export class DrainChecker implements Observer {
       promise(stats[name] === ours[name], CHECKER, () =>
         `shard ${shard} counts ${stats[name]} ${name}, the books say ${ours[name]}`)
     }
-    for (const name of ['queued', 'retrying', 'inFlight', 'webhooksWaiting', 'lanesActive'] as const) {
+    for (const name of MUST_BE_ZERO) {
       promise(stats[name] === 0, CHECKER, () => `shard ${shard}: ${name} is ${stats[name]}`)
     }
   }

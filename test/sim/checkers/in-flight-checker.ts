@@ -1,5 +1,5 @@
-// In flight never above the limit: at each send, the requests of its budget that have not ended are at
-// most what the upstream allows at that moment. A limit that is lowered cancels nothing.
+// In flight never above the limit: at each send, the requests of its budget that have not ended
+// are at most what the upstream allows at that moment. A limit that is lowered cancels nothing.
 
 import type { Attempt, Observer } from '../observations.ts'
 import { promise } from '../violation.ts'

@@ -1,6 +1,6 @@
-// No job lost, none finished twice: a second set of books, kept from what callers were told and what
-// upstreams saw. It also knows what must become of each attempt, so that other checkers can compare
-// what the engine says with what has happened.
+// No job lost, none finished twice: a second set of books, kept from what callers were told and
+// what upstreams saw. It also knows what must become of each attempt, so that other checkers can
+// compare what the engine says with what has happened.
 
 import { mayFailureRetry, classify } from '../../../shards/outcome.ts'
 import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.ts'
@@ -73,7 +73,8 @@ export class Ledger implements Observer {
   wasBusySince(facts: Facts, sinceUs: number): boolean {
     const { outcome } = facts
     const doneUs = this.doneUs(facts)
-    return outcome === undefined || doneUs === undefined || Math.max(doneUs, outcome.atUs) >= sinceUs
+    if (outcome === undefined || doneUs === undefined) return true
+    return Math.max(doneUs, outcome.atUs) >= sinceUs
   }
 
   /** Whether the job may have missed its time to begin without anyone having been told yet. */

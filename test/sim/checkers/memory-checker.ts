@@ -1,5 +1,5 @@
-// Memory within the sum, and refusals only when it is full. What is used is read from the statistics
-// that every shard publishes; what must be in use is known from the ledger.
+// Memory within the sum, and refusals only when it is full. What is used is read from the
+// statistics that every shard publishes; what must be in use is known from the ledger.
 
 import { REFUSED_JOBS } from '../../../shards/contract.ts'
 import type { ShardViews } from '../../../shards/layout.ts'

@@ -1,6 +1,6 @@
-// First in, first out: the first attempts of one account at one upstream leave in the order in which
-// its jobs were accepted. Those that share an overflow lane leave in their common order, too: whether
-// a job is in one is the only thing that is looked up in the engine's memory.
+// First in, first out: the first attempts of one account at one upstream leave in the order in
+// which its jobs were accepted. Those that share an overflow lane leave in their common order,
+// too: whether a job is in one is the only thing that is looked up in the engine's memory.
 
 import { JOB_FREE } from '../../../shards/job-slots.ts'
 import type { ShardViews } from '../../../shards/layout.ts'

@@ -1,9 +1,11 @@
-// The promise to an upstream: in any window of T seconds at pace r, at most floor(r * (T + 0.005)) + 1
-// sends of one budget, retries included; and what 429 with Retry-After asks for is waited out.
+// The promise to an upstream: in any window of T seconds at pace r, at most floor(r * (T +
+// 0.005)) + 1 sends of one budget, retries included; and what 429 with Retry-After asks for is
+// waited out.
 //
-// For sends at t_0, t_1, … with interval I = 1 / r the promise says t_j - t_i ≥ (j - i) * I - 5 ms for
-// all i < j. With u_k = t_k - k * I that is u_j ≥ max(u_i) - 5 ms: one comparison for each send.
-// A pace that changes begins a new stretch, whose first send is measured from the last one before it.
+// For sends at t_0, t_1, … with interval I = 1 / r the promise says t_j - t_i ≥ (j - i) * I - 5
+// ms for all i < j. With u_k = t_k - k * I that is u_j ≥ max(u_i) - 5 ms: one comparison for each
+// send. A pace that changes begins a new stretch, whose first send is measured from the last one
+// before it.
 
 import { PACE_TOLERANCE_US } from '../../../shards/limits.ts'
 import type { Attempt, Observer } from '../observations.ts'

@@ -1,5 +1,5 @@
-// Compares an outcome, as the engine shows it in a webhook, an event, a poll or the answer to a known
-// key, with what the upstream answered last.
+// Compares an outcome, as the engine shows it in a webhook, an event, a poll or the answer to a
+// known key, with what the upstream answered last.
 
 import type { JobResult } from '../../../shards/contract.ts'
 import { promise } from '../violation.ts'
