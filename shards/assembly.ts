@@ -22,6 +22,7 @@ import { OutcomeWriter } from './outcome-writer.ts'
 import { Overdue } from './overdue.ts'
 import { Pacer, type Sender } from './pacer.ts'
 import type { Prng } from './prng.ts'
+import type { HeadParts } from './response-head.ts'
 import { RingReader } from './ring.ts'
 import { Settlement } from './settlement.ts'
 import { SharedBudgets } from './shared-budget.ts'
@@ -49,7 +50,7 @@ export interface EngineParts {
 }
 
 /** What a shard is made of, as far as its turn speaks to it. */
-export interface ShardParts {
+export interface ShardParts extends HeadParts {
   readonly stats: StatsWriter
   readonly budgets: SharedBudgets
   readonly jobs: JobSlots
@@ -61,8 +62,6 @@ export interface ShardParts {
   readonly watchers: Watchers
   readonly finished: Finished
   readonly settlement: Settlement
-  readonly pacer: Pacer
-  readonly attempts: Attempts
   readonly overdue: Overdue
   readonly dispatcher: Dispatcher
   readonly delivery: Delivery

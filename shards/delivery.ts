@@ -5,7 +5,6 @@
 
 import { ATTEMPT_WEBHOOK, type Attempts } from './attempts.ts'
 import { splitUrl } from './dispatcher.ts'
-import { readPaceHeaders, readRetryAfterMs } from './headers.ts'
 import { jobIdText } from './job-id.ts'
 import type { JobRecords } from './job-records.ts'
 import { JOB_DELIVERING, type JobSlots } from './job-slots.ts'
@@ -16,11 +15,10 @@ import { webhookRetryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
-import type { ResponseHeaders, Transport } from './transport.ts'
+import type { Transport } from './transport.ts'
 import {
-  type JobSlot, type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
+  type JobSlot, type LaneSlot, type Micros, type UpstreamSlot, msToUs,
 } from './units.ts'
-import type { Warnings } from './warnings.ts'
 
 /** The parts that a delivery passes through. */
 export interface DeliveryParts {
@@ -31,10 +29,8 @@ export interface DeliveryParts {
   readonly attempts: Attempts
   readonly transport: Transport
   readonly settlement: Settlement
-  readonly warnings: Warnings
   readonly stats: StatsWriter
   readonly userAgent: string
-  readonly wallMs: (atUs: Micros) => Millis
 }
 
 const isSuccess = (status: number): boolean => status >= 200 && status < 300
@@ -67,21 +63,6 @@ export class Delivery {
         'X-Sluice-Job-Id', jobId, 'X-Sluice-Attempt', String(deliveries),
       ],
     })
-  }
-
-  /** A receiver sets its pace as an upstream does; it has no accounts to tell apart. */
-  head(token: number, status: number, headers: ResponseHeaders, nowUs: Micros): void {
-    const { attempts, pacer, warnings, wallMs } = this.#parts
-    const lane = attempts.lane[token] as LaneSlot
-    const receiver = attempts.upstream[token] as UpstreamSlot
-    attempts.status[token] = status
-    const update = readPaceHeaders(headers)
-    if (update !== undefined) {
-      warnings.ignored(receiver, update.ignored, nowUs)
-      pacer.applyUpdate(lane, receiver, update, nowUs)
-    }
-    if (isSuccess(status)) return
-    attempts.retryAfterMs[token] = readRetryAfterMs(headers['retry-after'], wallMs(nowUs)) ?? 0
   }
 
   /** The receiver has answered, or could not be reached (status 0). */

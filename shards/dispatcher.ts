@@ -1,17 +1,16 @@
 // Attempts at jobs: a job leaves its lane, goes out, and comes back with an outcome or a retry.
 // Thread: shard. Memory: job state and attempts, through the parts that own them.
 // Never: touches a socket (the transport does), nor decides when to send (the pacer does).
-// An attempt is a straight line: read the record, send, hear the head (its pace headers hold from
-// the next send on), hear the end, then settle: finished, or waiting for a retry.
+// An attempt is a straight line: read the record, send, hear the head (response-head.ts), hear the
+// end, then settle: finished, or waiting for a retry.
 
 import type { Attempts } from './attempts.ts'
 import { ATTEMPT_JOB } from './attempts.ts'
 import type { StoredResult } from './codec.ts'
-import { readPaceHeaders, readRetryAfterMs } from './headers.ts'
 import type { JobRecords } from './job-records.ts'
 import { JOB_IN_FLIGHT, type JobSlots } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
-import { BUDGET_HOLD_MS_MAX, JOB_DEADLINE_MS, RETRIES_UNLIMITED } from './limits.ts'
+import { JOB_DEADLINE_MS, RETRIES_UNLIMITED } from './limits.ts'
 import { addLoadHeaders } from './load-headers.ts'
 import { classify, mayFailureRetry } from './outcome.ts'
 import { pacePerSecondOf } from './pace.ts'
@@ -21,15 +20,12 @@ import { mayRetry, retryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
-import type { FailureReason, ResponseHeaders, Transport } from './transport.ts'
+import type { FailureReason, Transport } from './transport.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
 } from './units.ts'
 import { jobIdText } from './job-id.ts'
-import type { Warnings } from './warnings.ts'
 import type { Watchers } from './watchers.ts'
-
-const STATUS_TOO_MANY_REQUESTS = 429
 
 /** The parts that an attempt passes through. */
 export interface DispatcherParts {
@@ -42,7 +38,6 @@ export interface DispatcherParts {
   readonly transport: Transport
   readonly settlement: Settlement
   readonly watchers: Watchers
-  readonly warnings: Warnings
   readonly stats: StatsWriter
   readonly prng: Prng
   readonly wallMs: (atUs: Micros) => Millis
@@ -79,26 +74,6 @@ export class Dispatcher {
     stats.add('attempts')
     watchers.dispatching(slot)
     transport.send(token, { origin, path, method: template.method, headers, body })
-  }
-
-  /** The response's headers are here: what they say of the pace holds from now on. */
-  head(token: number, status: number, headers: ResponseHeaders, nowUs: Micros): void {
-    const { attempts, pacer, warnings, wallMs } = this.#parts
-    const lane = attempts.lane[token] as LaneSlot
-    const upstream = attempts.upstream[token] as UpstreamSlot
-    attempts.status[token] = status
-    const update = readPaceHeaders(headers)
-    if (update !== undefined) {
-      warnings.ignored(upstream, update.ignored, nowUs)
-      pacer.applyUpdate(lane, upstream, update, nowUs)
-    }
-    if (classify(status) === 'completed') return
-    const waitMs = readRetryAfterMs(headers['retry-after'], wallMs(nowUs))
-    if (waitMs === undefined) return
-    attempts.retryAfterMs[token] = waitMs
-    if (status !== STATUS_TOO_MANY_REQUESTS) return
-    const holdMs = Math.min(waitMs, BUDGET_HOLD_MS_MAX)
-    pacer.holdUntil(lane, upstream, (nowUs + msToUs(holdMs)) as Micros, nowUs)
   }
 
   /** The response is whole, or cut at the limit. */

@@ -13,6 +13,7 @@ import {
   CLEAN_BYTES_PER_TURN_MAX, INGRESS_RECORDS_PER_TURN_MAX, RESPONSE_BUFFER_BYTES_MAX,
 } from './limits.ts'
 import type { Sender } from './pacer.ts'
+import { hearHead } from './response-head.ts'
 import type { FailureReason, ResponseHeaders, TransportEvents } from './transport.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from './units.ts'
 
@@ -103,11 +104,7 @@ export class Engine implements TransportEvents, Sender {
   // --- what the transport tells ---
 
   head(token: number, status: number, headers: ResponseHeaders): void {
-    this.#hear(() => {
-      const { attempts, delivery, dispatcher } = this.#parts
-      const to = attempts.kind[token] === ATTEMPT_JOB ? dispatcher : delivery
-      to.head(token, status, headers, this.#clock.nowUs())
-    })
+    this.#hear(() => hearHead(this.#parts, token, status, headers, this.#clock.nowUs()))
   }
 
   end(token: number, body: Uint8Array, truncated: boolean): void {
