@@ -5,7 +5,9 @@ import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { type JobFields, jobOf } from '../support/api-client.ts'
 import { Scene, upstreamFor } from '../support/scene.ts'
-import { LagProbe, assertKeepsUp, assertWithinPace } from '../support/send-times.ts'
+import {
+  LagProbe, assertKeepsUp, assertSentInOrder, assertWithinPace,
+} from '../support/send-times.ts'
 import type { RecordedRequest } from '../support/upstream.ts'
 
 const lag = new LagProbe()
@@ -28,10 +30,9 @@ async function submit(
   }
 }
 
-function assertInOrder(requests: readonly RecordedRequest[]): void {
-  const numbers = requests.map(({ path }) => Number(path.slice(1)))
-  assert.deepEqual(numbers, numbers.map((_, at) => at), 'the order inside an account')
-}
+/** The order inside an account. */
+const assertInOrder = (requests: readonly RecordedRequest[]): void =>
+  assertSentInOrder(requests, ({ path }) => Number(path.slice(1)), lag)
 
 describe('account queues that the upstream enables', { concurrency: true }, () => {
   it('let a premium account run at 50 per second next to a free one at 2', async (t) => {

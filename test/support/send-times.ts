@@ -66,6 +66,30 @@ export class LagProbe {
   }
 }
 
+/** How much closer together, or the other way round, two requests may be seen than were sent. */
+const jitterUs = (lag: LagProbe): number => JITTER_ALLOWANCE_US + 2 * lag.maxUs
+
+/**
+ * Asserts that requests were sent in the order of their numbers, each of which came once. Two that
+ * take different connections may arrive the other way round, but only within the jitter.
+ */
+export function assertSentInOrder(
+  requests: readonly RecordedRequest[], numberOf: (request: RecordedRequest) => number,
+  lag: LagProbe,
+): void {
+  const numbers = requests.map(numberOf)
+  const sorted = numbers.toSorted((one, other) => one - other)
+  assert.deepEqual(sorted, sorted.map((_, at) => at), 'each once, none left out')
+  for (let late = 1; late < requests.length; late++) {
+    for (let early = 0; early < late; early++) {
+      if ((numbers[early] as number) < (numbers[late] as number)) continue
+      const apartUs = Number(requests[late]?.atUs) - Number(requests[early]?.atUs)
+      assert.ok(apartUs <= jitterUs(lag),
+        `${numbers[late]} came ${apartUs} µs after ${numbers[early]}`)
+    }
+  }
+}
+
 /**
  * Asserts the promise for every window that begins and ends with a request: in any T seconds at
  * most floor(pace * (T + tolerance + jitter)) + 1.
@@ -74,7 +98,7 @@ export function assertWithinPace(
   requests: readonly RecordedRequest[], pacePerSecond: number, lag: LagProbe,
 ): void {
   // A send has two ways to go late: out of the server, and into this process.
-  const allowanceUs = PACE_TOLERANCE_US + JITTER_ALLOWANCE_US + 2 * lag.maxUs
+  const allowanceUs = PACE_TOLERANCE_US + jitterUs(lag)
   const times = requests.map((request) => request.atUs)
   for (let first = 0; first < times.length; first++) {
     const fromUs = times[first] as number
