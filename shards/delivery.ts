@@ -7,7 +7,7 @@ import { ATTEMPT_WEBHOOK, type Attempts } from './attempts.ts'
 import { splitUrl } from './dispatcher.ts'
 import { jobIdText } from './job-id.ts'
 import type { JobRecords } from './job-records.ts'
-import { JOB_DELIVERING, type JobSlots } from './job-slots.ts'
+import type { JobSlots } from './job-slots.ts'
 import { showResult } from './job-view.ts'
 import { WEBHOOK_RETRIES_MAX } from './limits.ts'
 import type { Pacer } from './pacer.ts'
@@ -48,7 +48,6 @@ export class Delivery {
     const { jobs, records, attempts, transport, budgets, stats, userAgent } = this.#parts
     const deliveries = jobs.deliveries(slot) + 1
     jobs.setDeliveries(slot, deliveries)
-    jobs.setFlag(slot, JOB_DELIVERING, true)
     const result = records.readResult(slot)
     const jobId = jobIdText(jobs.at, slot)
     const body = Buffer.from(JSON.stringify({ job_id: jobId, ...showResult(result) }))
@@ -74,7 +73,6 @@ export class Delivery {
     const lane = attempts.lane[token] as LaneSlot
     const receiver = attempts.upstream[token] as UpstreamSlot
     attempts.release(token)
-    jobs.setFlag(slot, JOB_DELIVERING, false)
     pacer.attemptEnded(lane, receiver, nowUs)
     const deliveries = jobs.deliveries(slot)
     if (delivered || deliveries > WEBHOOK_RETRIES_MAX) {

@@ -30,8 +30,6 @@ export const JOB_OWES_WEBHOOK = 1
 export const JOB_WATCHED = 2
 /** The key index leads to this slot. */
 export const JOB_HOLDS_KEY = 4
-/** A webhook attempt is in flight. */
-export const JOB_DELIVERING = 8
 
 const ATTEMPTS_MAX = 0xffff
 const DELIVERIES_MAX = 0xff
