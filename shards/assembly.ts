@@ -22,6 +22,7 @@ import { OutcomeWriter } from './outcome-writer.ts'
 import { Overdue } from './overdue.ts'
 import { Pacer, type Sender } from './pacer.ts'
 import type { Prng } from './prng.ts'
+import { Progress } from './progress.ts'
 import type { HeadParts } from './response-head.ts'
 import { RingReader } from './ring.ts'
 import { Settlement } from './settlement.ts'
@@ -43,6 +44,8 @@ export interface EngineParts {
   readonly clock: Clock
   readonly prng: Prng
   readonly transport: Transport
+  /** The memory is that of a thread which has ended; recovery.ts makes the parts whole again. */
+  readonly recover: boolean
   /** Something ended outside a turn: one is wanted soon. */
   readonly wantTurn: () => void
   /** An event of the transport broke an assertion: the shard cannot go on. */
@@ -52,9 +55,11 @@ export interface EngineParts {
 /** What a shard is made of, as far as its turn speaks to it. */
 export interface ShardParts extends HeadParts {
   readonly stats: StatsWriter
+  readonly progress: Progress
   readonly budgets: SharedBudgets
   readonly jobs: JobSlots
   readonly log: JobLog
+  readonly templates: Templates
   readonly records: JobRecords
   readonly lanes: Lanes
   readonly ingress: RingReader
@@ -68,21 +73,26 @@ export interface ShardParts extends HeadParts {
   readonly intake: Intake
 }
 
-/** Puts a shard together on fresh memory; `sender` is asked and told by its pacer. */
+/**
+ * Puts a shard together, on fresh memory unless told otherwise; `sender` is asked and told by its
+ * pacer.
+ */
 export function assemble(given: EngineParts, sender: Sender): ShardParts {
-  const { clock, prng, settings, shard, shared, transport } = given
+  const { clock, prng, recover, settings, shard, shared, transport } = given
   const views = given.shards[shard] as ShardViews
   const nowUs = clock.nowUs()
   const wallMs = (atUs: Micros) => clock.wallMs(atUs)
   const stats = new StatsWriter(views.stats)
+  const progress = new Progress(views)
   const budgets = new SharedBudgets(shared, shard, given.shards)
   const jobs = new JobSlots(views)
-  const log = new JobLog(views, { recover: false })
-  const templates = new Templates(views, log, { recover: false })
+  const log = new JobLog(views, { recover })
+  const templates = new Templates(views, log, { recover })
   const records = new JobRecords(log, jobs, templates)
   const lanes = new Lanes(views, jobs)
   const ingress = new RingReader(views.ingress)
-  const outcomes = new OutcomeWriter(views.outcomes, new Bell(shared.mainBell), jobs)
+  const outcomes = new OutcomeWriter(
+    views.outcomes, new Bell(shared.mainBell), jobs, progress)
   const jobViews = new JobViews(jobs, records, lanes, wallMs)
   const watchers = new Watchers(jobs, jobViews, outcomes)
   const finished = new Finished(jobs, records, stats, {
@@ -99,10 +109,10 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
   const shares = {
     jobs, lanes, records, pacer, budgets, attempts, transport, settlement, watchers, warnings,
-    stats, prng, wallMs, finished, log, outcomes, overdue,
+    stats, progress, prng, wallMs, finished, log, outcomes, overdue,
   }
   return {
-    ...shares, ingress,
+    ...shares, ingress, templates,
     dispatcher: new Dispatcher(shares),
     delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),
     intake: new Intake(views, { ...shares, ring: ingress, views: jobViews }),

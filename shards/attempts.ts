@@ -1,9 +1,10 @@
 // The requests in flight: a token for each, with what its end will need, and its deadline.
-// Thread: shard. Memory: typed arrays of its own, IN_FLIGHT_PER_SHARD_MAX long.
+// Thread: shard. Memory: arrays of its own, IN_FLIGHT_PER_SHARD_MAX long.
 // Never: sends, aborts or judges; transport and dispatcher do.
 // A token is given out again once released, so nothing may be heard of it after that.
 
 import { assert } from './assert.ts'
+import type { DecodedTemplate } from './decoded-templates.ts'
 import { EXPIRED_PER_TURN_MAX, IN_FLIGHT_PER_SHARD_MAX } from './limits.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
 import { Wheel } from './wheel.ts'
@@ -22,6 +23,10 @@ export class Attempts {
   readonly status: Uint16Array
   /** What Retry-After asked for, in ms; 0 for nothing. */
   readonly retryAfterMs: Float64Array
+  /** Of an attempt at a job: when that came, in Unix ms. */
+  readonly createdAtMs: Float64Array
+  /** Of an attempt at a job: its template. */
+  readonly #templates: (DecodedTemplate | undefined)[]
   /** Whether the token's deadline is in the wheel. */
   readonly #armed: Uint8Array
   readonly #free: Uint32Array
@@ -36,6 +41,8 @@ export class Attempts {
     this.kind = new Uint8Array(count)
     this.status = new Uint16Array(count)
     this.retryAfterMs = new Float64Array(count)
+    this.createdAtMs = new Float64Array(count)
+    this.#templates = new Array<DecodedTemplate | undefined>(count).fill(undefined)
     this.#armed = new Uint8Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
@@ -75,6 +82,19 @@ export class Attempts {
     return token
   }
 
+  /** Keeps what the job's result will say, so that the end need not read its record again. */
+  remember(token: number, template: DecodedTemplate, createdAtMs: number): void {
+    this.#templates[token] = template
+    this.createdAtMs[token] = createdAtMs
+  }
+
+  /** What remember() was given; asserts that it was. */
+  templateOf(token: number): DecodedTemplate {
+    const template = this.#templates[token]
+    assert(template !== undefined, 'an attempt at a job without its template')
+    return template
+  }
+
   /** Gives a token back and disarms its deadline, unless that is what ended it. */
   release(token: number): void {
     assert(this.slot[token] !== NONE, 'a token was released twice')
@@ -82,6 +102,7 @@ export class Attempts {
     this.#armed[token] = 0
     if (this.kind[token] === ATTEMPT_JOB) this.#jobsInFlight--
     this.slot[token] = NONE
+    this.#templates[token] = undefined
     this.#free[this.#freeCount++] = token
   }
 

@@ -37,41 +37,22 @@ export interface JobPayload {
   body: Uint8Array | null
 }
 
-/** What is kept of a finished job: its outcome, and what polls and webhooks show with it. */
-export interface StoredResult {
-  url: string
-  method: string
-  /** Unix ms. */
-  createdAtMs: number
-  webhookUrl: string | null
-  /** The webhook receiver's upstream slot, or NONE. */
-  receiver: number
-  status: 'completed' | 'failed' | 'cancelled'
-  /** HTTP status, or 0 for none. */
-  responseStatus: number
-  reason: string | null
-  body: Uint8Array | null
-  truncated: boolean
-}
-
 type TemplateFields = [
   userId: string, url: string, method: string, headers: readonly string[],
   webhookUrl: string | null, receiver: number,
 ]
 const TEMPLATE_FIELDS = 6
 
-type JobFields = [createdAtMs: number, executeBeforeMs: number, body: Uint8Array | null]
-const JOB_FIELDS = 3
-
-type ResultFields = [
-  url: string, method: string, createdAtMs: number, webhookUrl: string | null, receiver: number,
-  status: number, responseStatus: number, reason: string | null, body: Uint8Array | null,
-  truncated: boolean,
-]
-const RESULT_FIELDS = 10
-
-/** A stored status is its place here; changing the order makes old journals lie. */
-const STATUSES = ['completed', 'failed', 'cancelled'] as const
+/** For jobBytes() and writeJobHead(): the job has none. */
+export const NO_BODY = -1
+// A job is an array of createdAtMs, executeBeforeMs and body: float64, float64 or 0, bytes or nil.
+const ARRAY_OF_JOB = 0x93
+const FLOAT64 = 0xcb
+const FLOAT64_BYTES = 9
+const NIL = 0xc0
+const BIN8 = 0xc4
+const BIN16 = 0xc5
+const BIN32 = 0xc6
 
 const packr = new Packr({
   useRecords: false,
@@ -106,38 +87,67 @@ export function decodeTemplate(bytes: Buffer, start: number, end: number): Templ
   return { userId, url, method, headers, webhookUrl, receiver }
 }
 
-/** The bytes stay valid after later calls; they pin a larger buffer, so copy them soon. */
-export function encodeJob(job: JobPayload): Uint8Array {
-  const fields: JobFields = [job.createdAtMs, job.executeBeforeMs, job.body]
-  return packr.pack(fields)
-}
+/** The bytes of an encoded job. @param bodyBytes those of its body, or NO_BODY. */
+export const jobBytes = (executeBeforeMs: number, bodyBytes: number): number =>
+  1 + FLOAT64_BYTES + (executeBeforeMs === 0 ? 1 : FLOAT64_BYTES) + binHeadBytes(bodyBytes) +
+  Math.max(bodyBytes, 0)
 
-/** The body is a copy of its own. */
-export function decodeJob(bytes: Buffer, start: number, end: number): JobPayload {
-  const [createdAtMs, executeBeforeMs, body] =
-    decodeFields<JobFields>(bytes, start, end, JOB_FIELDS)
-  return { createdAtMs, executeBeforeMs, body }
-}
-
-/** The bytes stay valid after later calls; they pin a larger buffer, so copy them soon. */
-export function encodeResult(result: StoredResult): Uint8Array {
-  const fields: ResultFields = [
-    result.url, result.method, result.createdAtMs, result.webhookUrl, result.receiver,
-    STATUSES.indexOf(result.status), result.responseStatus, result.reason, result.body,
-    result.truncated,
-  ]
-  return packr.pack(fields)
-}
-
-/** The body is a copy of its own. */
-export function decodeResult(bytes: Buffer, start: number, end: number): StoredResult {
-  const [url, method, createdAtMs, webhookUrl, receiver, statusPlace, responseStatus, reason, body,
-    truncated] = decodeFields<ResultFields>(bytes, start, end, RESULT_FIELDS)
-  const status = STATUSES[statusPlace]
-  assert(status !== undefined, 'a stored status out of range')
-  return {
-    url, method, createdAtMs, webhookUrl, receiver, status, responseStatus, reason, body, truncated,
+/**
+ * Writes an encoded job but for its body, and returns where that belongs. By hand, straight into
+ * shared memory: every job passes here, and its body is copied once instead of three times.
+ */
+export function writeJobHead(
+  bytes: Uint8Array, start: number, createdAtMs: number, executeBeforeMs: number,
+  bodyBytes: number,
+): number {
+  let at = start
+  bytes[at++] = ARRAY_OF_JOB
+  at = writeFloat64(bytes, at, createdAtMs)
+  if (executeBeforeMs === 0) bytes[at++] = 0
+  else at = writeFloat64(bytes, at, executeBeforeMs)
+  if (bodyBytes === NO_BODY) {
+    bytes[at++] = NIL
+  } else if (bodyBytes <= 0xff) {
+    bytes[at++] = BIN8
+    bytes[at++] = bodyBytes
+  } else {
+    bytes[at++] = bodyBytes <= 0xffff ? BIN16 : BIN32
+    for (let shift = bodyBytes <= 0xffff ? 8 : 24; shift >= 0; shift -= 8) {
+      bytes[at++] = bodyBytes >>> shift
+    }
   }
+  return at
+}
+
+/** When the job came, in Unix ms; the cheap part of decodeJob(). */
+export const decodeCreatedAt = (bytes: Uint8Array, start: number): number => {
+  assert(bytes[start] === ARRAY_OF_JOB, 'a stored job is no array of its fields')
+  return readFloat64(bytes, start + 1)
+}
+
+/** The body is a copy, which may keep a pool of 8 KiB: not to be held for long. */
+export function decodeJob(bytes: Buffer, start: number, end: number): JobPayload {
+  assert(start < end && end <= bytes.length, 'a job outside its buffer')
+  const createdAtMs = decodeCreatedAt(bytes, start)
+  let at = start + 1 + FLOAT64_BYTES
+  const isTimed = bytes[at] !== 0
+  const executeBeforeMs = isTimed ? readFloat64(bytes, at) : 0
+  at += isTimed ? FLOAT64_BYTES : 1
+  const kind = bytes[at] as number
+  if (kind === NIL) {
+    assert(at + 1 === end, 'a stored job has another length')
+    return { createdAtMs, executeBeforeMs, body: null }
+  }
+  assert(kind >= BIN8 && kind <= BIN32, 'a stored job has a body that is no bytes')
+  let bodyBytes = 0
+  const lengthEnd = at + 1 + (1 << (kind - BIN8))
+  for (at++; at < lengthEnd; at++) bodyBytes = (bodyBytes << 8) | (bytes[at] as number)
+  assert(at + bodyBytes === end, 'a stored job has another length')
+  // From the pool: a body lives as long as its attempt, and one ArrayBuffer for each is what
+  // garbage collection of a sending shard was mostly about.
+  const body = Buffer.allocUnsafe(bodyBytes)
+  bytes.copy(body, 0, at, end)
+  return { createdAtMs, executeBeforeMs, body }
 }
 
 /** Any value that JSON could carry, and Uint8Array; undefined becomes null. */
@@ -186,4 +196,28 @@ function decodeFields<Fields extends unknown[]>(
 function reserveScratch(length: number): void {
   if (length <= scratch.length) return
   scratch = Buffer.allocUnsafeSlow(powerOfTwoAtLeast(length))
+}
+
+const binHeadBytes = (bodyBytes: number): number => {
+  if (bodyBytes === NO_BODY) return 1
+  if (bodyBytes <= 0xff) return 2
+  return bodyBytes <= 0xffff ? 3 : 5
+}
+
+/** One float64 as bytes, least significant first as on all machines that this runs on. */
+const float64 = new Float64Array(1)
+const float64Bytes = new Uint8Array(float64.buffer)
+
+/** @returns where the next value goes. */
+function writeFloat64(bytes: Uint8Array, start: number, value: number): number {
+  float64[0] = value
+  bytes[start] = FLOAT64
+  for (let at = 0; at < 8; at++) bytes[start + 1 + at] = float64Bytes[7 - at] as number
+  return start + FLOAT64_BYTES
+}
+
+function readFloat64(bytes: Uint8Array, start: number): number {
+  assert(bytes[start] === FLOAT64, 'a stored number is no float64')
+  for (let at = 0; at < 8; at++) float64Bytes[7 - at] = bytes[start + 1 + at] as number
+  return float64[0] as number
 }

@@ -65,6 +65,8 @@ export const OUTCOME_EVENT = 5
 export const OUTCOME_RELEASED = 6
 /** Words: upstream slot, 0; then the encoded {name, value} of the header that was ignored. */
 export const OUTCOME_WARNING = 7
+/** The request ended its shard's thread more than once and was given up. Words: request. */
+export const OUTCOME_DROPPED = 8
 
 // Bytes of an outcome's words; in those that carry an encoded value it begins there.
 export const ACCEPTED_BYTES = 4
@@ -109,7 +111,7 @@ export const STATUS_OF_STATE: readonly JobStatus[] = [
 export interface JobResult {
   status: 'completed' | 'failed' | 'cancelled'
   response_status?: number
-  /** Why a job failed: `upstream_error`, `timeout`, `connection_error`, … */
+  /** Why a job failed: `upstream_error`, `timeout`, `connection_error`, `shard_crash`, … */
   reason?: string
   body?: string
   /** Instead of `body` when the bytes are not UTF-8. */
@@ -144,6 +146,8 @@ export interface ShardTask {
   readonly shardBuffers: readonly SharedArrayBuffer[]
   readonly wallOffsetUs: Micros
   readonly seed: number
+  /** The memory has been used by another thread, which has ended: go on where it was. */
+  readonly recover: boolean
   readonly settings: ShardSettings
   readonly port: import('node:worker_threads').MessagePort
 }
@@ -168,6 +172,19 @@ export interface UpstreamSettings {
   readonly timeoutMs: number
 }
 
+/** What a shard found in the memory of its predecessor. */
+export interface Recovered {
+  /** Jobs without an outcome: waiting, in flight, or between two attempts. */
+  readonly jobs: number
+  /** Of these, in flight when the thread ended: they are sent again. */
+  readonly inFlight: number
+  readonly webhooks: number
+  readonly finished: number
+  readonly ms: number
+  /** What was set aside because it has ended its shard more than once: a job's id, or a request. */
+  readonly setAside: string | null
+}
+
 /** Main → shard. */
 export type ShardControl =
   /** Send nothing new; finish what is in flight, then end the task. */
@@ -177,7 +194,9 @@ export type ShardControl =
 
 /** Shard → main. */
 export type ShardReport =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'ready'; readonly recovered: Recovered | null }
+  /** What ended the thread, from itself; nothing is reported after it. */
+  | { readonly kind: 'broken'; readonly error: string }
   | { readonly kind: 'stopped'; readonly queued: number }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string
       readonly fields: Readonly<Record<string, string | number | boolean>> }

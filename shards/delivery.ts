@@ -4,7 +4,6 @@
 // and after that the outcome stays where polls find it.
 
 import { ATTEMPT_WEBHOOK, type Attempts } from './attempts.ts'
-import { splitUrl } from './dispatcher.ts'
 import { jobIdText } from './job-id.ts'
 import type { JobRecords } from './job-records.ts'
 import type { JobSlots } from './job-slots.ts'
@@ -15,6 +14,7 @@ import { webhookRetryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
+import type { StoredResult } from './stored-result.ts'
 import type { Transport } from './transport.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, type UpstreamSlot, msToUs,
@@ -33,6 +33,10 @@ export interface DeliveryParts {
   readonly userAgent: string
 }
 
+/** `{"job_id":…,` and then the result as all show it; an id needs no escapes. */
+const webhookBody = (jobId: string, result: StoredResult): Buffer =>
+  Buffer.from(`{"job_id":"${jobId}",${JSON.stringify(showResult(result)).slice(1)}`)
+
 const isSuccess = (status: number): boolean => status >= 200 && status < 300
 
 /** Delivers outcomes to their webhooks. */
@@ -48,15 +52,14 @@ export class Delivery {
     const { jobs, records, attempts, transport, budgets, stats, userAgent } = this.#parts
     const deliveries = jobs.deliveries(slot) + 1
     jobs.setDeliveries(slot, deliveries)
-    const result = records.readResult(slot)
+    const { webhookOrigin, webhookPath } = records.readTemplate(slot)
     const jobId = jobIdText(jobs.at, slot)
-    const body = Buffer.from(JSON.stringify({ job_id: jobId, ...showResult(result) }))
+    const body = webhookBody(jobId, records.readResult(slot))
     const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(receiver))) as Micros
     const token = attempts.take(ATTEMPT_WEBHOOK, slot, lane, receiver, deadlineUs)
     stats.add('webhookAttempts')
-    const { origin, path } = splitUrl(result.webhookUrl ?? '')
     transport.send(token, {
-      origin, path, method: 'POST', body,
+      origin: webhookOrigin, path: webhookPath, method: 'POST', body,
       headers: [
         'Content-Type', 'application/json', 'User-Agent', userAgent,
         'X-Sluice-Job-Id', jobId, 'X-Sluice-Attempt', String(deliveries),

@@ -6,7 +6,6 @@
 
 import type { Attempts } from './attempts.ts'
 import { ATTEMPT_JOB } from './attempts.ts'
-import type { StoredResult } from './codec.ts'
 import type { JobRecords } from './job-records.ts'
 import { JOB_IN_FLIGHT, type JobSlots } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
@@ -65,15 +64,16 @@ export class Dispatcher {
     const { jobs, records, attempts, transport, watchers, stats, budgets } = this.#parts
     jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + 1)
     const template = records.readTemplate(slot)
-    const { body } = records.readJob(slot)
+    const { createdAtMs, body } = records.readJob(slot)
     const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(upstream))) as Micros
     const token = attempts.take(ATTEMPT_JOB, slot, lane, upstream, deadlineUs)
+    attempts.remember(token, template, createdAtMs)
+    const { origin, path, method } = template
     const headers = template.headers.slice()
     this.#addLoad(headers, slot, lane, upstream)
-    const { origin, path } = splitUrl(template.url)
     stats.add('attempts')
     watchers.dispatching(slot)
-    transport.send(token, { origin, path, method: template.method, headers, body })
+    transport.send(token, { origin, path, method, headers, body })
   }
 
   /** The response is whole, or cut at the limit. */
@@ -96,32 +96,37 @@ export class Dispatcher {
   #complete(
     token: number, status: number, body: Uint8Array, truncated: boolean, nowUs: Micros,
   ): void {
-    const slot = this.#parts.attempts.slot[token] as JobSlot
+    const { attempts, settlement } = this.#parts
+    const slot = attempts.slot[token] as JobSlot
+    const template = attempts.templateOf(token)
+    const createdAtMs = attempts.createdAtMs[token] as number
     this.#release(token, nowUs)
-    const result = { ...this.#blankResult(slot), responseStatus: status, body, truncated }
-    this.#parts.settlement.finish(slot, result, nowUs)
+    settlement.finish(slot, template, {
+      createdAtMs, status: 'completed', responseStatus: status, reason: null, body, truncated,
+    }, nowUs)
   }
 
   #fail(token: number, failure: Failure, nowUs: Micros): void {
     const { attempts, jobs, prng, settlement, watchers } = this.#parts
     const slot = attempts.slot[token] as JobSlot
     const retryAfterMs = attempts.retryAfterMs[token] as number
+    const template = attempts.templateOf(token)
+    const createdAtMs = attempts.createdAtMs[token] as number
     this.#release(token, nowUs)
     const made = jobs.attempts(slot)
     if (failure.mayRetry && mayRetry(made, jobs.retriesMax(slot))) {
       const delayMs = retryDelayMs(made, retryAfterMs === 0 ? undefined : retryAfterMs, prng)
       const dueUs = (nowUs + msToUs(delayMs)) as Micros
-      if (this.#withinDeadline(slot, dueUs)) {
+      if (this.#withinDeadline(slot, createdAtMs, dueUs)) {
         watchers.retrying(slot, delayMs, failure.reason, failure.status)
         return settlement.retryAt(slot, dueUs)
       }
       failure = { ...failure, reason: 'deadline_exceeded' }
     }
-    const result: StoredResult = {
-      ...this.#blankResult(slot), status: 'failed', reason: failure.reason,
-      responseStatus: failure.status, body: failure.body, truncated: failure.truncated,
-    }
-    settlement.finish(slot, result, nowUs)
+    const { reason, status, body, truncated } = failure
+    settlement.finish(slot, template, {
+      createdAtMs, status: 'failed', responseStatus: status, reason, body, truncated,
+    }, nowUs)
   }
 
   #release(token: number, nowUs: Micros): void {
@@ -133,14 +138,10 @@ export class Dispatcher {
   }
 
   /** A job that is tried without end has a day for it; any other has its number of retries. */
-  #withinDeadline(slot: JobSlot, dueUs: Micros): boolean {
-    const { jobs, records, wallMs } = this.#parts
+  #withinDeadline(slot: JobSlot, createdAtMs: number, dueUs: Micros): boolean {
+    const { jobs, wallMs } = this.#parts
     if (jobs.retriesMax(slot) !== RETRIES_UNLIMITED) return true
-    return wallMs(dueUs) < records.readJob(slot).createdAtMs + JOB_DEADLINE_MS
-  }
-
-  #blankResult(slot: JobSlot): StoredResult {
-    return this.#parts.settlement.blankResult(slot)
+    return wallMs(dueUs) < createdAtMs + JOB_DEADLINE_MS
   }
 
   #addLoad(headers: string[], slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot): void {
@@ -157,11 +158,4 @@ export class Dispatcher {
       accountQueue: budget.own,
     })
   }
-}
-
-/** Origin and path of a normalised http(s) URL: everything from the first slash after the host. */
-export function splitUrl(url: string): { origin: string; path: string } {
-  const hostAt = url.indexOf('://') + 3
-  const pathAt = url.indexOf('/', hostAt)
-  return { origin: url.slice(0, pathAt), path: url.slice(pathAt) }
 }

@@ -6,13 +6,16 @@
 
 import { ATTEMPT_JOB } from './attempts.ts'
 import type { Clock } from './clock.ts'
+import type { Recovered } from './contract.ts'
 import { type EngineParts, type ShardParts, assemble } from './assembly.ts'
 import { JOB_OWES_WEBHOOK } from './job-slots.ts'
-import { KIND_RECEIVER } from './layout.ts'
+import { KIND_RECEIVER, type ShardViews } from './layout.ts'
 import {
   CLEAN_BYTES_PER_TURN_MAX, INGRESS_RECORDS_PER_TURN_MAX, RESPONSE_BUFFER_BYTES_MAX,
 } from './limits.ts'
 import type { Sender } from './pacer.ts'
+import { Progress } from './progress.ts'
+import { recoverShard } from './recovery.ts'
 import { hearHead } from './response-head.ts'
 import type { FailureReason, ResponseHeaders, TransportEvents } from './transport.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from './units.ts'
@@ -22,13 +25,22 @@ export class Engine implements TransportEvents, Sender {
   readonly #clock: Clock
   readonly #given: EngineParts
   readonly #parts: ShardParts
+  /** What it took over from its predecessor; null when it began on fresh memory. */
+  readonly recovered: Recovered | null
   #stopping = false
 
   constructor(given: EngineParts) {
     this.#given = given
     this.#clock = given.clock
-    this.#parts = assemble(given, this)
+    const views = given.shards[given.shard] as ShardViews
+    // Memory that nobody has begun to use may be half formatted.
+    const recover = given.recover && new Progress(views).run > 0
+    this.#parts = assemble({ ...given, recover }, this)
     given.transport.start(this)
+    const nowUs = given.clock.nowUs()
+    if (!recover) this.#parts.progress.begin()
+    this.recovered = recover ? recoverShard(this.#parts, views, nowUs, given.clock) : null
+    this.#parts.stats.set('heartbeatUs', given.clock.nowUs())
   }
 
   /** Moves everything on that can move now. @returns when the next turn is due at the latest. */
@@ -96,19 +108,31 @@ export class Engine implements TransportEvents, Sender {
   }
 
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    const { delivery, dispatcher, jobs } = this.#parts
+    const { delivery, dispatcher, jobs, progress } = this.#parts
+    progress.serve(slot)
     if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) delivery.send(slot, lane, upstream, nowUs)
     else dispatcher.send(slot, lane, upstream, nowUs)
+    progress.serveNobody()
   }
 
   // --- what the transport tells ---
 
+  started(token: number): void {
+    this.#hear(token, () => {
+      const { attempts, pacer } = this.#parts
+      const lane = attempts.lane[token] as LaneSlot
+      const upstream = attempts.upstream[token] as UpstreamSlot
+      pacer.startedLate(lane, upstream, this.#clock.nowUs())
+    })
+  }
+
   head(token: number, status: number, headers: ResponseHeaders): void {
-    this.#hear(() => hearHead(this.#parts, token, status, headers, this.#clock.nowUs()))
+    this.#hear(token,
+      () => hearHead(this.#parts, token, status, headers, this.#clock.nowUs()))
   }
 
   end(token: number, body: Uint8Array, truncated: boolean): void {
-    this.#hear(() => {
+    this.#hear(token, () => {
       const { attempts, delivery, dispatcher } = this.#parts
       const nowUs = this.#clock.nowUs()
       if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.end(token, body, truncated, nowUs)
@@ -117,13 +141,16 @@ export class Engine implements TransportEvents, Sender {
   }
 
   failed(token: number, reason: FailureReason): void {
-    this.#hear(() => this.#settleFailure(token, reason, this.#clock.nowUs()))
+    this.#hear(token, () => this.#settleFailure(token, reason, this.#clock.nowUs()))
   }
 
   /** A network library must not swallow what is wrong with the shard, so it never sees it. */
-  #hear(settle: () => void): void {
+  #hear(token: number, settle: () => void): void {
+    const { attempts, progress } = this.#parts
     try {
+      progress.serve(attempts.slot[token] as JobSlot)
       settle()
+      progress.serveNobody()
       this.#given.wantTurn()
     } catch (error) {
       this.#given.broken(error)
@@ -131,8 +158,11 @@ export class Engine implements TransportEvents, Sender {
   }
 
   #timedOut(token: number, nowUs: Micros): void {
+    const { attempts, progress } = this.#parts
+    progress.serve(attempts.slot[token] as JobSlot)
     this.#given.transport.abort(token)
     this.#settleFailure(token, 'timeout', nowUs)
+    progress.serveNobody()
   }
 
   #settleFailure(token: number, reason: FailureReason, nowUs: Micros): void {
@@ -149,11 +179,11 @@ export class Engine implements TransportEvents, Sender {
   }
 
   #failOverdue(slot: JobSlot, nowUs: Micros): void {
-    const { jobs, pacer, settlement } = this.#parts
+    const { jobs, pacer, progress, settlement } = this.#parts
+    progress.serve(slot)
     pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
-    const reason = 'execution_deadline_exceeded'
-    settlement.finish(
-      slot, { ...settlement.blankResult(slot), status: 'failed', reason }, nowUs)
+    settlement.finishWaiting(slot, 'failed', 'execution_deadline_exceeded', nowUs)
+    progress.serveNobody()
   }
 
   #nextUs(): Micros {

@@ -68,15 +68,18 @@ export class Finished {
     const { completedTtlMs, failedTtlMs } = this.#settings
     const ttlMs = list === LIST_FAILED ? failedTtlMs : completedTtlMs
     this.#jobs.at.timeUs[slot] = nowUs + msToUs(ttlMs)
-    this.#lists.pushBack(list, slot)
-    if (this.#bodies[list] === NONE) this.#bodies[list] = slot
-    if (this.#kept[list] === NONE) this.#kept[list] = slot
-    this.#count++
+    this.#append(slot)
     this.#resultBytes += this.#records.bytesOf(slot)
     while (this.#resultBytes > this.#settings.resultBytesMax) {
       if (this.#giveUpBody()) this.#stats.add('resultsGivenUp')
       else if (!this.#giveUpRecord()) break
     }
+  }
+
+  /** After another thread's death: keeps a job until the time in its slot, behind the others. */
+  adopt(slot: JobSlot): void {
+    this.#append(slot)
+    this.#resultBytes += this.#records.bytesOf(slot)
   }
 
   /** Forgets a finished job at once, as when its key is used anew after its time. */
@@ -131,6 +134,14 @@ export class Finished {
     return false
   }
 
+  #append(slot: JobSlot): void {
+    const list = this.#listOf(slot)
+    this.#lists.pushBack(list, slot)
+    if (this.#bodies[list] === NONE) this.#bodies[list] = slot
+    if (this.#kept[list] === NONE) this.#kept[list] = slot
+    this.#count++
+  }
+
   #listOf(slot: JobSlot): number {
     const state = this.#jobs.state(slot)
     if (state === JOB_FAILED) return LIST_FAILED
@@ -144,7 +155,8 @@ export class Finished {
     const before = this.#records.bytesOf(slot)
     const result = this.#records.readResult(slot)
     const kept = result.body === null ||
-      this.#records.storeResult(slot, { ...result, body: null, truncated: true })
+      this.#records.storeResult(
+        slot, this.#records.readTemplate(slot), { ...result, body: null, truncated: true })
     // What has no body to lose loses the whole record; status and key stay in the slot.
     if (!kept || result.body === null) this.#records.free(slot)
     this.#resultBytes += this.#records.bytesOf(slot) - before

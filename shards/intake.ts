@@ -2,7 +2,8 @@
 // Thread: shard. Memory: reads the ingress ring; makes slots, records and lanes of new jobs.
 // Never: accepts what it has not stored: the word "accepted" goes out after the slot's state is
 // written, and a refused job leaves no trace. A request whose answer finds no room in the
-// outcome ring stays in the ingress ring, untouched.
+// outcome ring stays in the ingress ring, untouched. One that a dead thread was handling is
+// handled to its end, and answered once; one that ends its thread again and again is dropped.
 
 import * as contract from './contract.ts'
 import type { Finished } from './finished.ts'
@@ -13,11 +14,12 @@ import {
 import type { JobViews } from './job-view.ts'
 import type { Lanes } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
-import { IDLE_KEEP_MS_MIN, QUEUED_KEY_TTL_MS } from './limits.ts'
+import { IDLE_KEEP_MS_MIN, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX } from './limits.ts'
 import type { JobLog } from './job-log.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
 import type { Overdue } from './overdue.ts'
 import type { Pacer } from './pacer.ts'
+import type { Progress } from './progress.ts'
 import type { RingReader } from './ring.ts'
 import type { Settlement } from './settlement.ts'
 import type { StatsWriter } from './stats.ts'
@@ -47,6 +49,7 @@ export interface IntakeParts {
   readonly finished: Finished
   readonly watchers: Watchers
   readonly overdue: Overdue
+  readonly progress: Progress
   readonly stats: StatsWriter
   readonly wallMs: (atUs: Micros) => Millis
 }
@@ -56,6 +59,8 @@ export class Intake {
   readonly #parts: IntakeParts
   readonly #references: Uint32Array
   readonly #lastSendUs: Float64Array
+  /** Threads that have died of the next request, while it is the first of this one; else -1. */
+  #deathsOfNext = -1
 
   constructor(views: ShardViews, parts: IntakeParts) {
     this.#parts = parts
@@ -63,13 +68,55 @@ export class Intake {
     this.#lastSendUs = views.upstreams.lastSendUs
   }
 
+  /**
+   * After another thread's death: it may have been handling the next request.
+   * @param deaths how many threads have died of it.
+   */
+  recover(deaths: number): void {
+    this.#deathsOfNext = deaths
+  }
+
   /** Handles up to `recordsMax` requests; fewer when the outcome ring is full. */
   read(recordsMax: number, nowUs: Micros): number {
     return this.#parts.ring.read(
-      (kind, offset, length) => this.#handle(kind, offset, length, nowUs), recordsMax)
+      (kind, offset, length) => this.#serve(kind, offset, length, nowUs), recordsMax)
   }
 
   /** True when the request is done with; false leaves it in the ring. */
+  #serve(kind: number, offset: number, length: number, nowUs: Micros): boolean {
+    const { progress, outcomes, ring } = this.#parts
+    progress.serveRequest()
+    outcomes.answers(ring.position, false)
+    const isDone = this.#deathsOfNext < 0
+      ? this.#handle(kind, offset, length, nowUs)
+      : this.#handleAgain(kind, offset, length, nowUs)
+    if (isDone) this.#deathsOfNext = -1
+    progress.serveNobody()
+    return isDone
+  }
+
+  /** A request that may have been handled before, to any point. */
+  #handleAgain(kind: number, offset: number, length: number, nowUs: Micros): boolean {
+    const { outcomes, ring } = this.#parts
+    const at = offset / 4
+    const isEnqueue = kind === contract.INGRESS_ENQUEUE
+    if (outcomes.hasAnswered(ring.position)) {
+      // A job is answered last; what else is asked for, and may be half done, is done over.
+      if (isEnqueue) return true
+      outcomes.answers(ring.position, true)
+      return this.#handle(kind, offset, length, nowUs)
+    }
+    if (isEnqueue && this.#find(at) !== NONE) {
+      return outcomes.accepted(this.#word(at, contract.WORD_REQUEST))
+    }
+    if (this.#deathsOfNext < SUSPECT_DEATHS_MAX) return this.#handle(kind, offset, length, nowUs)
+    if (kind === contract.INGRESS_UNWATCH) return true
+    const request = this.#word(at, contract.WORD_REQUEST)
+    return kind === contract.INGRESS_RELEASE_UPSTREAM
+      ? outcomes.released(request, false)
+      : outcomes.dropped(request)
+  }
+
   #handle(kind: number, offset: number, length: number, nowUs: Micros): boolean {
     const at = offset / 4
     switch (kind) {
@@ -109,7 +156,7 @@ export class Intake {
     const { jobs, finished, records, wallMs } = this.#parts
     const state = jobs.state(holder)
     if (state === JOB_QUEUED) {
-      const heldMs = wallMs(nowUs) - records.readJob(holder).createdAtMs
+      const heldMs = wallMs(nowUs) - records.createdAtMs(holder)
       if (heldMs < QUEUED_KEY_TTL_MS) return false
       jobs.freeKey(holder)
       return true
@@ -157,16 +204,18 @@ export class Intake {
       keyHigh: this.#word(at, contract.WORD_KEY_HIGH),
       keyLow: this.#word(at, contract.WORD_KEY_LOW),
     })
-    jobs.beginState(slot, JOB_QUEUED)
     const start = offset + contract.ENQUEUE_HEADER_BYTES
     const bodyStart = start + this.#word(at, contract.WORD_TEMPLATE_BYTES)
     const hash = this.#word(at, contract.WORD_TEMPLATE_HASH)
     if (records.storeJob(slot, ring.bytes, start, bodyStart, offset + length, hash)) return slot
-    jobs.release(slot)
+    jobs.abandon(slot)
     return NONE
   }
 
-  /** Puts a stored job into its lane's line. */
+  /**
+   * Puts a stored job into its lane's line. It is a job once its state is written; all that cannot
+   * be derived is written before that, all links and counts after it.
+   */
   #line(at: number, slot: JobSlot, nowUs: Micros): void {
     const { jobs, lanes, pacer, records, overdue, watchers, stats, wallMs } = this.#parts
     const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
@@ -177,9 +226,7 @@ export class Intake {
     if (lanes.isOverflow(lane)) stats.add('overflowJobs')
     jobs.at.lane[slot] = lane
     jobs.setRetriesMax(slot, flags >> contract.FLAG_RETRIES_SHIFT)
-    lanes.addReference(lane)
-    this.#addReference(upstream)
-    if (receiver !== NONE) this.#addReference(receiver as UpstreamSlot)
+    jobs.setReceiver(slot, receiver as UpstreamSlot)
     if ((flags & contract.FLAG_BEGIN_BY) !== 0) {
       const { executeBeforeMs } = records.readJob(slot)
       const beginByUs = (nowUs + msToUs(executeBeforeMs - wallMs(nowUs))) as Micros
@@ -188,6 +235,11 @@ export class Intake {
     }
     if ((flags & contract.FLAG_WATCH) !== 0) watchers.watch(slot, nowUs)
     if ((flags & contract.FLAG_ISOLATE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)
+    lanes.place(lane, slot, false)
+    jobs.beginState(slot, JOB_QUEUED)
+    lanes.addReference(lane)
+    this.#addReference(upstream)
+    if (receiver !== NONE) this.#addReference(receiver as UpstreamSlot)
     pacer.enqueue(lane, slot, false, nowUs)
   }
 
@@ -226,7 +278,7 @@ export class Intake {
     const { jobs, pacer, settlement } = this.#parts
     if (state === JOB_RETRYING) settlement.withdraw(slot)
     else pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
-    settlement.finish(slot, { ...settlement.blankResult(slot), status: 'cancelled' }, nowUs)
+    settlement.finishWaiting(slot, 'cancelled', null, nowUs)
   }
 
   #watch(at: number, nowUs: Micros): boolean {

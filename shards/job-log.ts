@@ -33,8 +33,11 @@ export type { LogOwners } from './cleaner.ts'
 export const LOG_JOB_SHARED = 1
 /** Payload: a template's bytes, then the job's. Word: how many bytes are the template's. */
 export const LOG_JOB_INLINE = 2
-export const LOG_RESULT = 3
-export const LOG_TEMPLATE = 4
+/** Payload: the result. Word: the slot of its job's template. */
+export const LOG_RESULT_SHARED = 3
+/** Payload: what the result needs of a template, then the result. Word: the bytes of the former. */
+export const LOG_RESULT_INLINE = 4
+export const LOG_TEMPLATE = 5
 
 /** Records by location. All byte counts in arguments are of payload; sums include headers. */
 export class JobLog {

@@ -1,5 +1,5 @@
 // The job slots: the facts of every job, a field to an array, and the ways to find one.
-// Thread: shard. Memory: owns views.jobs, views.idIndex, views.keyIndex.
+// Thread: shard. Memory: owns views.jobs, views.idIndex, views.keyIndex, a word of views.progress.
 // Never: knows lanes, paces or the log's records; a location is a number here.
 // A slot's `next` and `prev` belong to the one list that the job is in: its lane's line, the
 // retry wheel, a list of finished jobs, or the free list.
@@ -12,8 +12,10 @@
 import { assert } from './assert.ts'
 import { type JobStatus, STATUS_OF_STATE } from './contract.ts'
 import type { JobArrays, ShardViews } from './layout.ts'
+import { JOBS_FRESH } from './progress.ts'
+import { radixSort } from './radix-sort.ts'
 import { SlotIndex } from './slot-index.ts'
-import { type JobSlot, NONE } from './units.ts'
+import { type JobSlot, NONE, type UpstreamSlot } from './units.ts'
 
 // How callers see the states: STATUS_OF_STATE in contract.ts.
 export const JOB_FREE = 0
@@ -33,6 +35,8 @@ export const JOB_HOLDS_KEY = 4
 
 const ATTEMPTS_MAX = 0xffff
 const DELIVERIES_MAX = 0xff
+/** Hashes that differ in these lower bits only belong near each other in an index. */
+const NEARNESS_BITS = 21
 
 /** What identifies a job: its id and its key share the first word, the user's hash. */
 export interface JobIdentity {
@@ -49,6 +53,7 @@ export class JobSlots {
   readonly slotsMax: number
   readonly #ids: SlotIndex
   readonly #keys: SlotIndex
+  readonly #progress: Uint32Array
   #free = NONE
   #freeCount = 0
   /** Slots from here on were never used; their memory is untouched. */
@@ -57,6 +62,7 @@ export class JobSlots {
   constructor(views: ShardViews) {
     this.at = views.jobs
     this.slotsMax = views.limits.jobsMax
+    this.#progress = views.progress
     this.#ids = new SlotIndex(views.idIndex, (slot) => this.at.idLow[slot] as number)
     this.#keys = new SlotIndex(views.keyIndex, (slot) => this.at.keyLow[slot] as number)
   }
@@ -74,12 +80,38 @@ export class JobSlots {
     return this.#freeCount === 0 && this.#fresh === this.slotsMax
   }
 
-  /** A slot for a new job, indexed by its id and key; asserts that one is free. */
+  /**
+   * After another thread's death, on its memory: no slot is in a list or an index yet. To be
+   * followed by adoptFree() of all that are free, the highest first, so that low ones are given
+   * out first; and by index().
+   */
+  recover(): void {
+    this.#fresh = this.#progress[JOBS_FRESH] as number
+    this.#ids.recover(this.#fresh)
+    this.#keys.recover(this.#fresh)
+  }
+
+  /** Indexes all jobs that the memory holds, by their ids and by the keys that they hold. */
+  index(): void {
+    this.#indexAll(this.#ids, this.at.idLow, () => true)
+    this.#indexAll(this.#keys, this.at.keyLow, (slot) => this.hasFlag(slot, JOB_HOLDS_KEY))
+  }
+
+  adoptFree(slot: JobSlot): void {
+    this.#pushFree(slot)
+  }
+
+  /**
+   * A slot for a new job, indexed by its id and key; asserts that one is free. It is no job until
+   * beginState(): a thread that dies before leaves no trace of it.
+   */
   take(identity: JobIdentity): JobSlot {
     assert(!this.isFull, 'no job slot is free')
     let slot = this.#free
-    if (slot === NONE) slot = this.#fresh++
-    else {
+    if (slot === NONE) {
+      slot = this.#fresh++
+      this.#progress[JOBS_FRESH] = this.#fresh
+    } else {
       this.#free = this.at.next[slot] as number
       this.#freeCount--
     }
@@ -99,15 +131,18 @@ export class JobSlots {
 
   /** Forgets a job; the slot may be given out again at once. */
   release(slot: JobSlot): void {
+    assert(this.at.state[slot] !== JOB_FREE, 'a job slot was released twice')
+    this.abandon(slot)
+  }
+
+  /** Gives a slot back, which need not have become a job. */
+  abandon(slot: JobSlot): void {
     const { at } = this
-    assert(at.state[slot] !== JOB_FREE, 'a job slot was released twice')
     this.freeKey(slot)
     assert(this.#ids.remove(at.idLow[slot] as number, slot), 'a job was not indexed by its id')
     at.state[slot] = JOB_FREE
     at.location[slot] = NONE
-    at.next[slot] = this.#free
-    this.#free = slot
-    this.#freeCount++
+    this.#pushFree(slot)
   }
 
   /** Lets the key be used by another job, as after a failure. */
@@ -154,7 +189,7 @@ export class JobSlots {
     this.at.state[slot] = (kept | (Math.min(attempts, ATTEMPTS_MAX) << 8) | state) >>> 0
   }
 
-  /** A new job: this state, no attempts, no deliveries. */
+  /** A new job: this state, no attempts, no deliveries. From here on it is one. */
   beginState(slot: JobSlot, state: number): void {
     this.at.state[slot] = state
   }
@@ -181,6 +216,15 @@ export class JobSlots {
     this.at.outcome[slot] = (on ? word | (flag << 16) : word & ~(flag << 16)) >>> 0
   }
 
+  /** Where an unfinished job's webhook is to go, or NONE; its place is the response status's. */
+  receiver(slot: JobSlot): UpstreamSlot | typeof NONE {
+    return ((this.responseStatus(slot) - 1) >>> 0) as UpstreamSlot
+  }
+
+  setReceiver(slot: JobSlot, receiver: UpstreamSlot | typeof NONE): void {
+    this.setResponseStatus(slot, (receiver + 1) >>> 0)
+  }
+
   /** -1 to 100. */
   retriesMax(slot: JobSlot): number {
     return (this.at.outcome[slot] as number) << 0 >> 24
@@ -189,5 +233,27 @@ export class JobSlots {
   setRetriesMax(slot: JobSlot, retries: number): void {
     const word = (this.at.outcome[slot] as number) & 0xffffff
     this.at.outcome[slot] = (word | (retries << 24)) >>> 0
+  }
+
+  /** In about the order of the index's places, since one at random is a miss of all caches. */
+  #indexAll(index: SlotIndex, hashes: Uint32Array, isIn: (slot: JobSlot) => boolean): void {
+    const slots = new Uint32Array(this.used)
+    const keys = new Uint32Array(this.used)
+    let count = 0
+    for (let slot = 0; slot < this.#fresh; slot++) {
+      if (this.at.state[slot] === JOB_FREE || !isIn(slot as JobSlot)) continue
+      slots[count] = slot
+      keys[count++] = hashes[slot] as number
+    }
+    const near = radixSort({ items: slots, keys }, count, NEARNESS_BITS)
+    for (let at = 0; at < count; at++) {
+      index.insert(near.keys[at] as number, near.items[at] as number)
+    }
+  }
+
+  #pushFree(slot: JobSlot): void {
+    this.at.next[slot] = this.#free
+    this.#free = slot
+    this.#freeCount++
   }
 }

@@ -3,11 +3,11 @@
 // Never: changes anything. Bytes that are not UTF-8 are shown as base64.
 
 import { isUtf8 } from 'node:buffer'
-import type { StoredResult } from './codec.ts'
 import type { JobResult, JobView } from './contract.ts'
 import type { JobRecords } from './job-records.ts'
 import { JOB_QUEUED, JOB_RETRYING, type JobSlots } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
+import type { StoredResult } from './stored-result.ts'
 import { type JobSlot, type LaneSlot, type Micros, type Millis } from './units.ts'
 
 /** A stored result as callers see it; the body is empty text when the response had none. */
@@ -16,14 +16,16 @@ export function showResult(stored: StoredResult): JobResult {
   if (stored.reason !== null) result.reason = stored.reason
   if (stored.responseStatus !== 0) result.response_status = stored.responseStatus
   if (stored.body !== null) {
-    const bytes = Buffer.from(
-      stored.body.buffer, stored.body.byteOffset, stored.body.byteLength)
+    const bytes = asBuffer(stored.body)
     if (isUtf8(bytes)) result.body = bytes.toString('utf8')
     else result.body_base64 = bytes.toString('base64')
   }
   if (stored.truncated) result.truncated = true
   return result
 }
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.isBuffer(bytes) ? bytes
+  : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /** Shows jobs; made once, from the parts that know them. */
 export class JobViews {
@@ -45,19 +47,16 @@ export class JobViews {
   show(slot: JobSlot): JobView {
     const status = this.#jobs.status(slot)
     const attempts = this.#jobs.attempts(slot)
-    if (this.#records.hasResult(slot)) {
-      const stored = this.#records.readResult(slot)
-      return {
-        status, url: stored.url, method: stored.method, created_at: stored.createdAtMs, attempts,
-        result: showResult(stored),
-      }
-    }
     if (this.#records.bytesOf(slot) === 0) {
       return { status, attempts, result: this.#bareResult(slot) }
     }
     const { url, method } = this.#records.readTemplate(slot)
     const view: JobView = {
-      status, url, method, created_at: this.#records.readJob(slot).createdAtMs, attempts,
+      status, url, method, created_at: this.#records.createdAtMs(slot), attempts,
+    }
+    if (this.#records.hasResult(slot)) {
+      view.result = showResult(this.#records.readResult(slot))
+      return view
     }
     const state = this.#jobs.state(slot)
     if (state === JOB_QUEUED) view.position = this.position(slot)

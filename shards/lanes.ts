@@ -5,6 +5,7 @@
 // last send hold until lanes run short, then the longest idle goes, if idle long enough and not
 // due in the future. When none can go, the account's jobs join the upstream's overflow lane, and
 // new accounts go on doing so until that is empty: nobody's later job overtakes an earlier one.
+// A job's place in its line is a number in its slot, a fact; the links follow from it.
 
 import { assert } from './assert.ts'
 import { JobLists } from './job-list.ts'
@@ -12,6 +13,8 @@ import type { JobSlots } from './job-slots.ts'
 import type { LaneArrays, ShardViews } from './layout.ts'
 import { IDLE_KEEP_MS_MIN } from './limits.ts'
 import { eligibleAtUs } from './pace.ts'
+import { LANES_FRESH } from './progress.ts'
+import { sortByTime } from './radix-sort.ts'
 import { SlotIndex } from './slot-index.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, US_PER_MS, type UpstreamSlot,
@@ -38,6 +41,7 @@ export class Lanes {
   readonly #siblingHead: Uint32Array
   readonly #upstreamsMax: number
   readonly #lanesMax: number
+  readonly #progress: Uint32Array
   /** Idle lanes, the longest idle first. */
   #idleHead = NONE
   #idleTail = NONE
@@ -53,7 +57,38 @@ export class Lanes {
     this.#siblingHead = views.upstreams.siblingHead
     this.#upstreamsMax = views.limits.upstreamsMax
     this.#lanesMax = views.limits.lanesMax
+    this.#progress = views.progress
     this.#fresh = this.#upstreamsMax
+  }
+
+  /**
+   * After another thread's death, on its memory: all lanes are there, their lines empty and named
+   * by no job. To be followed by addReference() and link() for each job, then settle().
+   */
+  recover(): void {
+    const { at } = this
+    this.#fresh = this.#upstreamsMax + (this.#progress[LANES_FRESH] as number)
+    this.#index.recover(this.#fresh)
+    this.#siblingHead.fill(0)
+    for (let lane = this.#fresh - 1; lane >= 0; lane--) {
+      const flags = at.flags[lane] as number
+      if (flags !== 0) this.#adopt(lane as LaneSlot, flags)
+      else if (!this.isOverflow(lane as LaneSlot)) this.#pushFree(lane)
+    }
+  }
+
+  /** Lanes that no job names become idle, the longest unused first. */
+  settleIdle(): void {
+    const { flags, references, lastSendUs } = this.at
+    const idle = new Uint32Array(this.#used)
+    const times = new Float64Array(this.#used)
+    let count = 0
+    for (let lane = this.#upstreamsMax; lane < this.#fresh; lane++) {
+      if (flags[lane] === 0 || (references[lane] as number) > 0) continue
+      idle[count] = lane
+      times[count++] = lastSendUs[lane] as number
+    }
+    for (const lane of sortByTime(idle, times, count)) this.#enterIdle(lane as LaneSlot)
   }
 
   get used(): number {
@@ -90,9 +125,13 @@ export class Lanes {
 
   /** A job names the lane from now on; it is not idle. */
   addReference(lane: LaneSlot): void {
-    const references = this.at.references[lane] as number
-    if (references === 0) this.#leaveIdle(lane)
-    this.at.references[lane] = references + 1
+    if (this.at.references[lane] === 0) this.#leaveIdle(lane)
+    this.adoptReference(lane)
+  }
+
+  /** The same in a recovery, where idle lanes do not stand in their list yet. */
+  adoptReference(lane: LaneSlot): void {
+    this.at.references[lane] = (this.at.references[lane] as number) + 1
   }
 
   /** A job no longer names the lane; the last one leaves it idle. */
@@ -107,20 +146,26 @@ export class Lanes {
     return this.at.count[lane] as number
   }
 
-  pushBack(lane: LaneSlot, slot: JobSlot): void {
-    const order = this.at.nextOrder[lane] as number
-    this.at.nextOrder[lane] = order + 1
-    this.#jobs.at.order[slot] = order
-    this.#lines.pushBack(lane, slot)
-    this.at.count[lane] = this.count(lane) + 1
+  /**
+   * Gives a job its place: behind all others or (a retry whose wait is over) before them. Written
+   * before the job's state says that it waits; link() then puts it there.
+   */
+  place(lane: LaneSlot, slot: JobSlot, atFront: boolean): void {
+    const { order } = this.#jobs.at
+    const first = atFront ? this.#lines.first(lane) : NONE
+    if (first !== NONE) {
+      order[slot] = (order[first] as number) - 1
+      return
+    }
+    const last = this.at.nextOrder[lane] as number
+    this.at.nextOrder[lane] = last + 1
+    order[slot] = last
   }
 
-  /** Puts a job before all others, as a retry whose wait is over. */
-  pushFront(lane: LaneSlot, slot: JobSlot): void {
-    const first = this.#lines.first(lane)
-    if (first === NONE) return this.pushBack(lane, slot)
-    this.#jobs.at.order[slot] = (this.#jobs.at.order[first] as number) - 1
-    this.#lines.pushFront(lane, slot)
+  /** Puts a job that has its place into the line. */
+  link(lane: LaneSlot, slot: JobSlot, atFront: boolean): void {
+    if (atFront) this.#lines.pushFront(lane, slot)
+    else this.#lines.pushBack(lane, slot)
     this.at.count[lane] = this.count(lane) + 1
   }
 
@@ -151,6 +196,13 @@ export class Lanes {
       lane = this.at.siblingNext[lane] as number) visit(lane as LaneSlot)
   }
 
+  /** Visits every lane in which jobs wait. `visit` must not free lanes. */
+  forEachWaiting(visit: (lane: LaneSlot) => void): void {
+    for (let lane = 0; lane < this.#fresh; lane++) {
+      if (this.at.flags[lane] !== 0 && (this.at.count[lane] as number) > 0) visit(lane as LaneSlot)
+    }
+  }
+
   /** Frees all lanes of an upstream that no job names; its record goes back. */
   releaseAllOf(upstream: UpstreamSlot): void {
     let lane = this.#siblingFirst(upstream)
@@ -176,18 +228,31 @@ export class Lanes {
     at.intervalNs[lane] = 0
     at.concurrentMax[lane] = 0
     at.nextOrder[lane] = 0
+    at.flags[lane] = LANE_USED // from here on it is a lane
+    this.#makeEmpty(lane, upstream)
+    this.#enterIdle(lane)
+  }
+
+  #makeEmpty(lane: LaneSlot, upstream: UpstreamSlot): void {
+    const { at } = this
     at.count[lane] = 0
     at.inFlight[lane] = 0
     at.references[lane] = 0
     this.#lines.reset(lane)
-    at.flags[lane] = LANE_USED
     const head = this.#siblingFirst(upstream)
     at.siblingNext[lane] = head
     at.siblingPrev[lane] = NONE
     if (head !== NONE) at.siblingPrev[head] = lane
     this.#siblingHead[upstream] = lane + 1
     this.#used++
-    this.#enterIdle(lane)
+  }
+
+  /** Of a lane's flags, two are facts. */
+  #adopt(lane: LaneSlot, flags: number): void {
+    const { at } = this
+    at.flags[lane] = flags & (LANE_USED | LANE_OWN_BUDGET)
+    this.#makeEmpty(lane, at.upstream[lane] as UpstreamSlot)
+    if (!this.isOverflow(lane)) this.#index.insert(at.keyLow[lane] as number, lane)
   }
 
   #release(lane: LaneSlot): void {
@@ -201,7 +266,11 @@ export class Lanes {
     this.#used--
     if (this.isOverflow(lane)) return
     assert(this.#index.remove(at.keyLow[lane] as number, lane), 'a lane was not indexed')
-    at.turnNext[lane] = this.#free
+    this.#pushFree(lane)
+  }
+
+  #pushFree(lane: number): void {
+    this.at.turnNext[lane] = this.#free
     this.#free = lane
   }
 
@@ -216,8 +285,10 @@ export class Lanes {
       this.#free = this.at.turnNext[lane] as number
       return lane
     }
-    if (this.#fresh < this.#lanesMax) return this.#fresh++
-    return this.#reclaim(nowUs)
+    if (this.#fresh === this.#lanesMax) return this.#reclaim(nowUs)
+    const fresh = this.#fresh++
+    this.#progress[LANES_FRESH] = this.#fresh - this.#upstreamsMax
+    return fresh
   }
 
   /** The longest idle lane that may be given back, taken out of its place; else NONE. */

@@ -5,14 +5,15 @@
 // One SharedArrayBuffer for what all shards share, one for each shard:
 //
 //   shared  | main bell | upstream records, 64 B each |
-//   shard k | bell | stats | ingress ring | outcome ring | job slots | job indexes | lanes |
-//           | templates | upstream words | segments | job log ................................ |
+//   shard k | bell | stats | progress | ingress ring | outcome ring | job slots | job indexes |
+//           | lanes | templates | upstream words | segments | job log ........................ |
 //
 // Who writes (one thread for each word; the exceptions say so):
 //
 //   region                   writer           readers
 //   bells                    any thread       their owner (Atomics only)
 //   stats                    shard            main
+//   progress                 shard            its successor; one word of it: all shards
 //   ingress ring             main             shard (which writes the head)
 //   outcome ring             shard            main (which writes the head)
 //   upstream records         main makes; all shards spend them by compare-and-swap
@@ -39,8 +40,11 @@ export const BELL_BYTES = 2 * LINE_BYTES
 export const BELL_NOTICE = 1
 
 // A ring's control block, then its data.
-//   0: tail (written by the producer)      128: head (written by the consumer)
+//   0: tail (written by the producer)      128: head, 132: taken (written by the consumer)
 export const RING_CONTROL_BYTES = 2 * LINE_BYTES
+
+/** Words of a shard about itself, for its successor; see progress.ts. */
+export const PROGRESS_WORDS = 96
 
 /** Words of a shard's statistics, as float64; see stats.ts for what they count. */
 export const STATS_WORDS = 64
@@ -98,7 +102,7 @@ export interface JobArrays {
   readonly order: Uint32Array
   /** state | attempts << 8 | webhook deliveries << 24; see job-slots.ts. */
   readonly state: Uint32Array
-  /** response status | flags << 16 | max_retries (signed) << 24. */
+  /** response status (until there is one: receiver + 1) | flags << 16 | max_retries << 24. */
   readonly outcome: Uint32Array
   /** When: to begin at the latest (queued), due (waiting for a retry), forgotten (finished). */
   readonly timeUs: Float64Array
@@ -152,6 +156,8 @@ export interface UpstreamArrays {
   readonly activeNext: Uint32Array
   readonly activePrev: Uint32Array
   readonly lastSendUs: Float64Array
+  /** Switches of account queues that the lanes here have followed; see pacer.ts. */
+  readonly switches: Int32Array
   // read by other shards
   /** Lanes here with a job that could leave. */
   readonly waiting: Int32Array
@@ -182,6 +188,7 @@ export interface ShardViews {
   readonly limits: Limits
   readonly bell: Int32Array
   readonly stats: Float64Array
+  readonly progress: Uint32Array
   readonly ingress: RingViews
   readonly outcomes: RingViews
   readonly jobs: JobArrays
@@ -296,7 +303,8 @@ function layUpstreams(cursor: Cursor, count: number): UpstreamArrays {
   return {
     references: cursor.u32(count), turnHead: cursor.u32(count), turnTail: cursor.u32(count),
     siblingHead: cursor.u32(count), activeNext: cursor.u32(count), activePrev: cursor.u32(count),
-    lastSendUs: cursor.f64(count), waiting: cursor.i32(count), rounds: cursor.i32(count),
+    lastSendUs: cursor.f64(count), switches: cursor.i32(count),
+    waiting: cursor.i32(count), rounds: cursor.i32(count),
     inFlight: cursor.i32(count), notice: cursor.i32(count), blocked: cursor.i32(count),
     queued: cursor.i32(count),
   }
@@ -315,6 +323,7 @@ function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
     limits: l,
     bell: cursor.i32(BELL_BYTES / 4),
     stats: cursor.f64(STATS_BYTES / 8),
+    progress: cursor.u32(PROGRESS_WORDS),
     ingress: cursor.ring(l.ringBytes),
     outcomes: cursor.ring(l.ringBytes),
     jobs: layJobs(cursor, l.jobsMax),

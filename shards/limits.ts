@@ -41,6 +41,10 @@ export const CONCURRENT_DEFAULT = 100
 export const CONCURRENT_MAX = 1_000_000
 /** GCRA's tolerance: how late a send may be and still be caught up. Part of the promise. */
 export const PACE_TOLERANCE_US = 5000
+/** What a send that had to wait for its connection may be late by on the grid that follows it. */
+export const PACE_START_SLACK_US = 2500
+/** A budget that could have been spent for so long was idle, not late. */
+export const PACE_IDLE_US = 100_000
 /** How long a shard lets the shard whose turn it is go first at a shared budget. */
 export const TURN_GRACE_US = 2000
 /** How long a 429's Retry-After may hold a whole budget; the job itself waits as long as asked. */
@@ -107,6 +111,18 @@ export const STREAM_BACKLOGS_BYTES_MAX = 64 * MIB
 export const STREAM_KEEP_ALIVE_MS = 15_000
 /** Records taken from one outcome ring before the sockets get their turn again. */
 export const OUTCOMES_PER_TURN_MAX = 4096
+/** Records that are handed to the shards before their bells are rung, however many still come. */
+export const RECORDS_PER_RING_MAX = 16
+/** Turns of the main thread's event loop that a bell waits for more records. */
+export const TURNS_PER_RING_MAX = 16
+/** Shapes of jobs that the front door keeps, so that it need not parse their like. */
+export const SHAPES_MAX = 16_384
+/** Of a shape's pieces, and of its encoded template; what is longer is parsed each time. */
+export const SHAPE_BYTES_MAX = 2 * KIB
+/** Hashes of shapes that came by once; a power of two. */
+export const SHAPES_SEEN_COUNT = 65_536
+/** Once all shapes are taken, one new shape in so many takes the place of the oldest. */
+export const SHAPES_LEARNT_ONE_IN = 64
 /** Parsed URLs that are remembered, and the longest that is. */
 export const URLS_CACHED_MAX = 4096
 export const URL_CACHED_LENGTH_MAX = KIB
@@ -116,6 +132,60 @@ export const RETRY_AFTER_S_MAX = 60
 export const UPSTREAM_RELEASES_PER_REFUSAL_MAX = 16
 /** The pause between two warnings about the same upstream. */
 export const WARNING_PAUSE_MS = 60_000
+
+// --- shards that end ---
+
+/** Ends of shard threads within SHARD_DEATHS_WITHIN_MS, above which the process gives up. */
+export const SHARD_DEATHS_MAX = 3
+export const SHARD_DEATHS_WITHIN_MS = 5000
+/** A shard that has not turned for so long is stuck: its thread is ended and replaced. */
+export const SHARD_SILENCE_MS_MAX = 5000
+/** The same while it attaches to its memory, which takes a second for some ten million jobs. */
+export const SHARD_START_MS_MAX = 60_000
+/** How often the supervisor looks at the shards' heartbeats. */
+export const SHARD_LOOK_EVERY_MS = 250
+/** Clients wait so long for a shard that is being replaced before they are answered 503. */
+export const SHARD_AWAITED_MS = 1000
+/** Deaths of its shard after which a job, or a request, is set aside. */
+export const SUSPECT_DEATHS_MAX = 2
+/** Jobs whose deaths are remembered; the oldest is forgotten for a new one. */
+export const SUSPECTS_MAX = 12
+
+// --- jobs over WebSocket, and in batches ---
+
+/** Sockets at once. */
+export const SOCKETS_MAX = 4096
+/** Jobs that a socket may have sent without having been answered: its window. */
+export const SOCKET_WINDOW_JOBS = 4096
+/** Jobs in one `enqueue`, and job ids in one `watch`, `unwatch` or `cancel`. */
+export const MESSAGE_JOBS_MAX = 1024
+/** What a frame may have beyond the largest body: the words around the job. */
+export const FRAME_OVERHEAD_BYTES = 64 * KIB
+/** A caller's own name for a job, where it is text. */
+export const REF_BYTES_MAX = 64
+/** Of REQUESTS_PENDING_MAX, for sockets and batches; the rest is kept for single posts. */
+export const REQUESTS_PENDING_BULK_MAX = 49_152
+/** Questions about jobs that wait for a shard's answer. */
+export const QUESTIONS_PENDING_MAX = 16_384
+/** Jobs that one socket watches. */
+export const SOCKET_WATCHED_MAX = 16_384
+/** Unread bytes at which a socket is warned, and at which it is cut. */
+export const SOCKET_WARN_BYTES = 256 * KIB
+export const SOCKET_BACKLOG_BYTES_MAX = MIB
+/** Unread bytes of all sockets together, above which a socket that has some is cut. */
+export const SOCKET_BACKLOGS_BYTES_MAX = 64 * MIB
+/** Answers to a socket's jobs that are sent as one message. */
+export const ANSWERS_BYTES_MAX = 64 * KIB
+/** A socket is pinged after so long without a byte, and then closed. */
+export const SOCKET_IDLE_MS_DEFAULT = 60_000
+export const SOCKET_IDLE_MS_MIN = 8000
+export const SOCKET_IDLE_MS_MAX = 960_000
+/** Jobs in one POST /jobs/batch, and the most that this may be set to. */
+export const BATCH_JOBS_MAX_DEFAULT = 10_000
+export const BATCH_JOBS_LIMIT_MAX = 10_000_000
+/** Jobs of one batch that wait for a shard, and unread bytes of answers, before reading stops. */
+export const BATCH_WINDOW_JOBS = 1024
+export const BATCH_BACKLOG_BYTES = 256 * KIB
 
 // --- tables ---
 
@@ -133,7 +203,7 @@ export const UPSTREAM_RECORD_BYTES = 64
 /** Each shard's own words about an upstream, in shared memory. */
 export const UPSTREAM_SHARD_WORDS_BYTES = 6 * 4
 /** Each shard's private words about an upstream: links, counts and turns, and its wheel entry. */
-export const UPSTREAM_PRIVATE_BYTES = 6 * 4 + 8 + WHEEL_ITEM_BYTES
+export const UPSTREAM_PRIVATE_BYTES = 7 * 4 + 8 + WHEEL_ITEM_BYTES
 export const UPSTREAMS_MAX = 16_384
 export const UPSTREAMS_MIN = 256
 export const LANES_PER_SHARD_MAX = 2_097_152
@@ -173,6 +243,14 @@ export const LARGE_RECORDS_PER_SEGMENT = 16
 export const CLEAN_DEAD_PER_SEGMENT = 32
 /** Hashes of parts of jobs that came by lately; a second coming makes a part a template. */
 export const TEMPLATES_RECENT_COUNT = 65_536
+/** Templates that a shard remembers decoded, and the encoded bytes of the largest that it does. */
+export const TEMPLATES_DECODED_MAX = 4096
+export const TEMPLATE_DECODED_BYTES_MAX = 2 * KIB
+/**
+ * What a shared template may take for each job that refers to it, beyond what the job's result
+ * would have to repeat without it; if it takes more, as with large headers, results repeat that.
+ */
+export const TEMPLATE_PER_RESULT_BYTES_MAX = 512
 
 /** A shard's bell, its statistics, ring heads and tails, and the gaps between regions. */
 export const LAYOUT_SLACK_BYTES = 16 * KIB

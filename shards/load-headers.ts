@@ -1,6 +1,6 @@
 // The headers that Sluice adds to each request it sends: which job this is, and how long the
 // line behind it is, for the upstream's autoscaler.
-// Thread: shard. Memory: none; pure.
+// Thread: shard. Memory: the text of the last rate, as a line asks for the same one each time.
 // Never: changes one of the caller's own headers. Names as the systems before this one sent them.
 
 /** What the load headers tell. */
@@ -18,11 +18,22 @@ export interface Load {
   readonly accountQueue: boolean
 }
 
+let rateBefore = NaN
+let rateTextBefore = ''
+
+function rateText(rate: number): string {
+  if (rate !== rateBefore) {
+    rateBefore = rate
+    rateTextBefore = rate.toFixed(2)
+  }
+  return rateTextBefore
+}
+
 /** Appends name, value, name, value … to the caller's headers. */
 export function addLoadHeaders(headers: string[], load: Load): void {
   const total = String(load.totalJobs)
   const depth = String(load.queueDepth)
-  const rate = load.flowRate.toFixed(2)
+  const rate = rateText(load.flowRate)
   headers.push(
     'X-Sluice-Job-Id', load.jobId,
     'X-Sluice-Attempt', String(load.attempt),

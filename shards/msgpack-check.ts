@@ -36,18 +36,21 @@ const FIX_STR = 0xa0
 const NEGATIVE_FIX_INT = 0xe0
 
 /** Not plain, or not all there. */
-const REFUSED = -1
+export const REFUSED = -1
 
 /**
  * True when `bytes` are exactly one plain value, nested at most `depthMax` arrays and maps deep.
  * The time is linear in the bytes.
  */
 export function isPlainMsgpack(bytes: Uint8Array, depthMax: number): boolean {
-  return skipValue(bytes, 0, depthMax) === bytes.length
+  return skipPlain(bytes, 0, depthMax) === bytes.length
 }
 
-/** The offset behind the value at `at`, or REFUSED; never beyond the end of `bytes`. */
-function skipValue(bytes: Uint8Array, at: number, depth: number): number {
+/**
+ * The offset behind the plain value at `at`, or REFUSED; never beyond the end of `bytes`. It may
+ * nest at most `depth` arrays and maps deep.
+ */
+export function skipPlain(bytes: Uint8Array, at: number, depth: number): number {
   if (at >= bytes.length) return REFUSED
   const token = bytes[at] as number
   const next = at + 1
@@ -89,7 +92,7 @@ function skipArray(bytes: Uint8Array, at: number, count: number, depth: number):
   if (count === REFUSED || depth === 0 || count > bytes.length - at) return REFUSED
   let end = at
   for (let item = 0; item < count && end !== REFUSED; item++) {
-    end = skipValue(bytes, end, depth - 1)
+    end = skipPlain(bytes, end, depth - 1)
   }
   return end
 }
@@ -99,8 +102,8 @@ function skipMap(bytes: Uint8Array, at: number, count: number, depth: number): n
   let end = at
   for (let item = 0; item < count && end !== REFUSED; item++) {
     if (!isString(bytes[end])) return REFUSED
-    end = skipValue(bytes, end, 0)
-    if (end !== REFUSED) end = skipValue(bytes, end, depth - 1)
+    end = skipPlain(bytes, end, 0)
+    if (end !== REFUSED) end = skipPlain(bytes, end, depth - 1)
   }
   return end
 }

@@ -4,12 +4,13 @@
 
 import { encodeValue } from './codec.ts'
 import {
-  OUTCOME_ACCEPTED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED,
-  OUTCOME_RELEASED, OUTCOME_WARNING, type JobResult, type JobView,
+  OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
+  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_WARNING, type JobResult, type JobView,
 } from './contract.ts'
 import type { Bell } from './doorbell.ts'
 import type { JobSlots } from './job-slots.ts'
 import type { RingViews } from './layout.ts'
+import type { Progress } from './progress.ts'
 import { RING_FULL, RingWriter } from './ring.ts'
 import type { JobSlot, UpstreamSlot } from './units.ts'
 
@@ -23,12 +24,34 @@ export class OutcomeWriter {
   readonly #ring: RingWriter
   readonly #bell: Bell
   readonly #jobs: JobSlots
-  #written = false
+  readonly #progress: Progress
+  /** At the start, too: whoever died before this writer may have owed a ring. */
+  #written = true
+  /** The position of the request that is being answered. */
+  #answeredAt = 0
+  #isMuted = false
 
-  constructor(views: RingViews, bell: Bell, jobs: JobSlots) {
+  constructor(views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress) {
     this.#ring = new RingWriter(views)
     this.#bell = bell
     this.#jobs = jobs
+    this.#progress = progress
+  }
+
+  /** Answers from now on are to the request at this position of the ingress ring. */
+  answers(position: number, isMuted: boolean): void {
+    this.#answeredAt = position
+    this.#isMuted = isMuted
+  }
+
+  /** After another thread's death, before anything is written: was its last answer committed? */
+  recover(): void {
+    this.#progress.checkAnswer(this.#ring.tailNext)
+  }
+
+  /** Whether a request has been answered by a thread that died before it had taken it. */
+  hasAnswered(position: number): boolean {
+    return this.#progress.hasAnswered(position)
   }
 
   /** Whether an acceptance or a refusal would find room now. */
@@ -40,7 +63,15 @@ export class OutcomeWriter {
     const at = this.#claim(OUTCOME_ACCEPTED, 1, NO_BYTES)
     if (at < 0) return false
     this.#ring.u32[at] = request
-    return this.#commit()
+    return this.#commitAnswer()
+  }
+
+  /** The request cannot be handled: it ends the thread that tries. */
+  dropped(request: number): boolean {
+    const at = this.#claim(OUTCOME_DROPPED, 1, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    return this.#commitAnswer()
   }
 
   /** A known key; `result` is there when the job that holds it is finished. */
@@ -51,7 +82,7 @@ export class OutcomeWriter {
     this.#ring.u32[at] = request
     this.#putId(at + 1, slot)
     this.#ring.u32[at + 4] = this.#jobs.state(slot)
-    return this.#commit()
+    return this.#commitAnswer()
   }
 
   /** @param reason REFUSED_… with the limit that was reached and how much is in use. */
@@ -62,16 +93,17 @@ export class OutcomeWriter {
     this.#ring.u32[at + 1] = reason
     this.#ring.f64[at / 2 + 1] = limit
     this.#ring.f64[at / 2 + 2] = current
-    return this.#commit()
+    return this.#commitAnswer()
   }
 
   /** Answers GET, CANCEL and WATCH. */
   job(request: number, code: number, view: JobView | null): boolean {
+    if (this.#isMuted) return true
     const at = this.#claim(OUTCOME_JOB, 2, encodeValue(view))
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#ring.u32[at + 1] = code
-    return this.#commit()
+    return this.#commitAnswer()
   }
 
   event(slot: JobSlot, event: number, data: object): boolean {
@@ -83,11 +115,12 @@ export class OutcomeWriter {
   }
 
   released(request: number, done: boolean): boolean {
+    if (this.#isMuted) return true
     const at = this.#claim(OUTCOME_RELEASED, 2, NO_BYTES)
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#ring.u32[at + 1] = done ? 1 : 0
-    return this.#commit()
+    return this.#commitAnswer()
   }
 
   /** A header was ignored; for the log, so it is dropped when the ring is full. */
@@ -111,6 +144,12 @@ export class OutcomeWriter {
     if (offset === RING_FULL) return -1
     if (encoded.length > 0) this.#ring.bytes.set(encoded, offset + words * WORD_BYTES)
     return offset / WORD_BYTES
+  }
+
+  /** A request is answered once, even if the thread dies before it has taken the request. */
+  #commitAnswer(): boolean {
+    this.#progress.answering(this.#answeredAt, this.#ring.tailNext)
+    return this.#commit()
   }
 
   #commit(): boolean {

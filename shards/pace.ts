@@ -1,13 +1,17 @@
 // When may the next send of a budget leave? One time and one interval answer it.
 // Thread: shard. Memory: none; pure functions of numbers.
 // Never: reads a clock, sets a timer, knows what a job or an upstream is.
-// Source: GCRA (ITU-T I.371), kept as the *base*, the virtual time of the last send, instead of
-// the theoretical arrival time: base + interval is that time, so a new pace holds from the very
-// next send without touching the base. Intuition: sends sit on a grid one interval apart; a send
-// that is late by up to the tolerance takes its place on the grid all the same, a later one
-// starts a new grid at itself.
+// Source: GCRA (ITU-T I.371), kept as the *base*, the place of the last send on the budget's grid,
+// instead of the theoretical arrival time: base + interval is that time less the tolerance, so a
+// new pace holds from the very next send without touching the base. Intuition: sends sit on a grid
+// one interval apart, and none leaves before its place. A send that is late by up to the tolerance
+// takes its place all the same; a later one moves the grid so far that it is late by just that.
+// A budget that was idle starts a new grid at its send: to use up the tolerance there would leave
+// none for what the way to the upstream delays.
 
-import { PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_TOLERANCE_US } from './limits.ts'
+import {
+  PACE_IDLE_US, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_TOLERANCE_US,
+} from './limits.ts'
 import type { Micros } from './units.ts'
 
 const NS_PER_SECOND = 1_000_000_000
@@ -26,24 +30,25 @@ export function intervalNs(pacePerSecond: number): number {
 /** The pace of an interval: 500,000,000 ns → 2 per second. */
 export const pacePerSecondOf = (interval: number): number => NS_PER_SECOND / interval
 
-/**
- * The earliest time of the next send. Base 1,000,000 us at 2 per second → 1,495,000 us: half a
- * second later, less the tolerance of 5 ms.
- */
+/** The earliest time of the next send: base 1,000,000 us at 2 per second → 1,500,000 us. */
 export const eligibleAtUs = (baseUs: number, interval: number): Micros =>
-  (baseUs + interval / NS_PER_US - PACE_TOLERANCE_US) as Micros
+  (baseUs + interval / NS_PER_US) as Micros
 
 /**
  * The base after a send at `nowUs`, which must not be before eligibleAtUs. At 2 per second from
- * base 1,000,000: sent at 1,495,000 or at 1,500,000 → 1,500,000 (on the grid); sent at
- * 1,700,000 → 1,700,000 (a new grid).
+ * base 1,000,000: sent at 1,500,000 or at 1,504,000 → 1,500,000 (its place on the grid); sent at
+ * 1,510,000 → 1,505,000 (late by the tolerance); sent at 1,700,000 → 1,700,000 (a new grid).
  */
-export const baseAfterSend = (baseUs: number, interval: number, nowUs: number): Micros =>
-  Math.max(baseUs + interval / NS_PER_US, nowUs) as Micros
+export function baseAfterSend(baseUs: number, interval: number, nowUs: number): Micros {
+  const placeUs = baseUs + interval / NS_PER_US
+  const lateUs = nowUs - placeUs
+  if (lateUs <= PACE_TOLERANCE_US) return placeUs as Micros
+  return (lateUs < PACE_IDLE_US ? nowUs - PACE_TOLERANCE_US : nowUs) as Micros
+}
 
 /**
  * The base that keeps the next send from leaving before `untilUs`: until 9,000,000 us at 2 per
- * second → 8,505,000, unless the base is later already.
+ * second → 8,500,000, unless the base is later already.
  */
 export const baseHeldUntil = (baseUs: number, interval: number, untilUs: number): Micros =>
-  Math.max(baseUs, untilUs + PACE_TOLERANCE_US - interval / NS_PER_US) as Micros
+  Math.max(baseUs, untilUs - interval / NS_PER_US) as Micros

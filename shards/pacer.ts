@@ -13,7 +13,7 @@ import {
 import {
   type ShardViews, KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from './layout.ts'
-import { SENDS_PER_TURN_MAX } from './limits.ts'
+import { PACE_START_SLACK_US, SENDS_PER_TURN_MAX } from './limits.ts'
 import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs } from './pace.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import { TurnLists } from './turn-lists.ts'
@@ -41,7 +41,10 @@ export class Pacer {
   readonly #wheel: MemberWheel
   readonly #turns: TurnLists
   readonly #sender: Sender
-  /** The switches of account queues followed so far: odd while lanes spend budgets of their own. */
+  /**
+   * The switches of account queues followed so far: odd while lanes spend budgets of their own. A
+   * fact, written when the lanes have forgotten the budgets of an earlier switch.
+   */
   readonly #switches: Int32Array
 
   constructor(
@@ -53,7 +56,17 @@ export class Pacer {
     this.#sender = sender
     this.#wheel = new MemberWheel(views.wheel, nowUs)
     this.#turns = new TurnLists(views)
-    this.#switches = new Int32Array(views.limits.upstreamsMax)
+    this.#switches = views.upstreams.switches
+  }
+
+  /** After another thread's death, once the lines are linked: their lanes take turns again. */
+  recover(nowUs: Micros): void {
+    this.#lanes.forEachWaiting((lane) => {
+      const upstream = this.#upstreamOf(lane)
+      this.#syncMode(upstream, nowUs)
+      this.#addQueued(upstream, this.#lanes.count(lane))
+      this.#activate(lane, upstream)
+    })
   }
 
   /** Lanes with jobs waiting. */
@@ -66,12 +79,11 @@ export class Pacer {
     return this.#wheel.nextUs()
   }
 
-  /** Adds a job to its lane's line, at the end or (a retry) at the front. */
+  /** Adds a job, which has its place, to its lane's line: at the end or (a retry) at the front. */
   enqueue(lane: LaneSlot, slot: JobSlot, atFront: boolean, nowUs: Micros): void {
     const upstream = this.#upstreamOf(lane)
     this.#syncMode(upstream, nowUs)
-    if (atFront) this.#lanes.pushFront(lane, slot)
-    else this.#lanes.pushBack(lane, slot)
+    this.#lanes.link(lane, slot, atFront)
     this.#addQueued(upstream, 1)
     if (!this.#has(lane, LANE_ACTIVE)) this.#activate(lane, upstream)
   }
@@ -148,6 +160,17 @@ export class Pacer {
     if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.holdUntil(upstream, untilUs)
     const { baseUs, intervalNs: intervals } = this.#lanes.at
     baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
+  }
+
+  /**
+   * A send had to wait for its connection and leaves only now. What the upstream sees counts, so
+   * the budget's grid follows it, or the next send would come too soon behind.
+   */
+  startedLate(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const placeUs = (nowUs - PACE_START_SLACK_US) as Micros
+    if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.restartAt(upstream, placeUs)
+    const { baseUs } = this.#lanes.at
+    baseUs[lane] = Math.max(baseUs[lane] as number, placeUs)
   }
 
   /** The budget that the lane spends, for the load headers. */
@@ -284,9 +307,10 @@ export class Pacer {
     const switches = this.#budgets.accountQueueSwitches(upstream)
     if (this.#switches[upstream] === switches) return
     const wasSplit = this.#isSplit(upstream)
+    if (wasSplit) this.#dropOwnBudgets(upstream)
     this.#switches[upstream] = switches
-    if (wasSplit) this.#joinBudgets(upstream, nowUs)
     if (this.#isSplit(upstream)) this.#splitBudget(upstream)
+    else if (wasSplit) this.#joinBudgets(upstream, nowUs)
   }
 
   /** Whether this shard's lanes of the upstream spend budgets of their own. */
@@ -303,11 +327,14 @@ export class Pacer {
     })
   }
 
-  #joinBudgets(upstream: UpstreamSlot, nowUs: Micros): void {
+  #dropOwnBudgets(upstream: UpstreamSlot): void {
     this.#lanes.forEachOf(upstream, (lane) => {
       this.#flag(lane, LANE_OWN_BUDGET | LANE_BLOCKED, false)
       if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
     })
+  }
+
+  #joinBudgets(upstream: UpstreamSlot, nowUs: Micros): void {
     const count = this.#turns.count(upstream)
     this.#budgets.setWaiting(upstream, count)
     if (count > 0) this.#lookAgain(upstream, nowUs)
@@ -327,10 +354,10 @@ export class Pacer {
   #beginOwnBudget(lane: LaneSlot, upstream: UpstreamSlot): void {
     if (this.#has(lane, LANE_OWN_BUDGET)) return
     const { at } = this.#lanes
-    this.#flag(lane, LANE_OWN_BUDGET, true)
     at.intervalNs[lane] = this.#budgets.intervalNs(upstream)
     at.concurrentMax[lane] = this.#budgets.concurrentMax(upstream)
     at.baseUs[lane] = Math.max(at.baseUs[lane] as number, at.lastSendUs[lane] as number)
+    this.#flag(lane, LANE_OWN_BUDGET, true) // decides: the numbers above hold
   }
 
   // --- small things ---

@@ -30,7 +30,8 @@ export class ResponseBody {
 
   /** What has been gathered; valid for good once nothing more is added. */
   get bytes(): Uint8Array {
-    return this.#buffer.subarray(0, this.#length)
+    const isFull = this.#length === this.#buffer.length
+    return isFull ? this.#buffer : this.#buffer.subarray(0, this.#length)
   }
 
   /** The memory that it takes, in bytes. */

@@ -32,6 +32,8 @@ const PADDING = 0xffffffff
 
 const TAIL_WORD = 0
 const HEAD_WORD = LINE_BYTES / 4
+/** Where the reader is, stored after each record: the head is published more rarely. */
+const TAKEN_WORD = HEAD_WORD + 1
 
 /** Positions and their difference must fit 32 bits; a full ring differs from an empty one. */
 const CAPACITY_BYTES_MAX = 2 ** 31
@@ -114,6 +116,11 @@ export class RingWriter {
     return this.#hasRoom(this.#neededBytes(payloadBytes))
   }
 
+  /** The tail as commit() will publish it, a claim included. */
+  get tailNext(): number {
+    return (this.#tail + this.#claimed) | 0
+  }
+
   /** Bytes committed and not yet consumed, headers and padding included: 0 to the capacity. */
   fillBytes(): number {
     this.#headSeen = Atomics.load(this.#control, HEAD_WORD)
@@ -144,7 +151,10 @@ export class RingWriter {
 /** Takes a record; false leaves it in the ring and ends the read. */
 export type RecordHandler = (kind: number, offset: number, length: number) => boolean
 
-/** The consumer's end. One instance at a time; a new one goes on at the last published head. */
+/**
+ * The consumer's end. One instance at a time; a new one goes on where the last one was: the one
+ * record whose handler had not returned when its thread was killed comes again, and no other.
+ */
 export class RingReader {
   /** The ring's data; handlers get offsets into it, valid until they return. */
   readonly bytes: Buffer
@@ -164,17 +174,21 @@ export class RingReader {
     this.f64 = views.f64
     this.#control = views.control
     this.#capacity = checkedCapacity(views)
-    this.#head = Atomics.load(this.#control, HEAD_WORD)
-    this.#headPublished = this.#head
+    this.#head = Atomics.load(this.#control, TAKEN_WORD)
+    this.#headPublished = Atomics.load(this.#control, HEAD_WORD)
     this.#tailSeen = Atomics.load(this.#control, TAIL_WORD)
+    this.#publish()
+  }
+
+  /** Where the next record is, or the one that is being handled. */
+  get position(): number {
+    return this.#head
   }
 
   /**
    * Hands records to `handler` in order, at most `recordsMax`, and returns how many it has taken.
    * Offset and length are those of the payload. A record is consumed when its handler returns
-   * true: one that is refused, or whose handler throws, comes again at the next read. A thread that
-   * is killed inside a read may see again what it took since the head was last published (fewer
-   * than 64 records).
+   * true: one that is refused, or whose handler throws, comes again at the next read.
    */
   read(handler: RecordHandler, recordsMax: number): number {
     assert(!this.#reading, 'a read inside a read')
@@ -192,6 +206,7 @@ export class RingReader {
           taken++
         }
         this.#head = (this.#head + ringRecordBytes(length - RING_HEADER_BYTES)) | 0
+        this.#control[TAKEN_WORD] = this.#head
         if (taken % PUBLISH_EVERY_RECORDS === 0) this.#publish()
       }
     } finally {
@@ -231,7 +246,9 @@ function checkedCapacity(views: RingViews): number {
   assert(views.u32.byteOffset === views.bytes.byteOffset, 'the views are of different places')
   const tail = Atomics.load(views.control, TAIL_WORD)
   const head = Atomics.load(views.control, HEAD_WORD)
-  assert((tail | head) % RING_ALIGN_BYTES === 0, 'a ring position off its alignment')
+  const taken = Atomics.load(views.control, TAKEN_WORD)
+  assert((tail | head | taken) % RING_ALIGN_BYTES === 0, 'a ring position off its alignment')
   assert((tail - head) >>> 0 <= capacity, 'a ring holds more than its capacity')
+  assert((tail - taken) >>> 0 <= (tail - head) >>> 0, 'a ring was read beyond its tail')
   return capacity
 }

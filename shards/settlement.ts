@@ -3,7 +3,7 @@
 // Never: loses an outcome: one that the full log cannot take waits here, and while any does
 // nothing new is sent or found overdue, so that what is in flight is all that can ever wait.
 
-import type { StoredResult } from './codec.ts'
+import type { DecodedTemplate } from './decoded-templates.ts'
 import type { Finished } from './finished.ts'
 import type { JobRecords } from './job-records.ts'
 import {
@@ -15,6 +15,7 @@ import type { ShardViews } from './layout.ts'
 import { EXPIRED_PER_TURN_MAX } from './limits.ts'
 import type { Pacer } from './pacer.ts'
 import type { StatsWriter } from './stats.ts'
+import type { StoredResult } from './stored-result.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
 } from './units.ts'
@@ -36,12 +37,18 @@ const STATE_OF = {
   completed: JOB_COMPLETED, failed: JOB_FAILED, cancelled: JOB_CANCELLED,
 } as const
 
+/** An outcome that waits for room. */
+interface Unstored {
+  readonly template: DecodedTemplate
+  readonly result: StoredResult
+}
+
 /** Retries and outcomes of one shard. */
 export class Settlement {
   readonly #parts: SettlementParts
   readonly #references: Uint32Array
   readonly #retries: Wheel
-  readonly #unstored = new Map<JobSlot, StoredResult>()
+  readonly #unstored = new Map<JobSlot, Unstored>()
   #retrying = 0
   #webhooksOwed = 0
 
@@ -67,20 +74,22 @@ export class Settlement {
     return this.#unstored.size > 0
   }
 
-  /** A result to be filled in: completed, no response yet, addressed as the job's template says. */
-  blankResult(slot: JobSlot): StoredResult {
-    const { records } = this.#parts
-    const { url, method, webhookUrl, receiver } = records.readTemplate(slot)
-    return {
-      url, method, webhookUrl, receiver, createdAtMs: records.readJob(slot).createdAtMs,
-      status: 'completed', responseStatus: 0, reason: null, body: null, truncated: false,
-    }
+  /** After another thread's death: a job or a webhook waits for the time that its slot names. */
+  adoptWait(slot: JobSlot): void {
+    this.#schedule(slot, this.#parts.jobs.at.timeUs[slot] as Micros)
+  }
+
+  /** And a finished job owes its webhook. */
+  adoptOwed(): void {
+    this.#webhooksOwed++
   }
 
   /** The job waits until `dueUs`, then goes to the front of its lane and waits for its turn. */
   retryAt(slot: JobSlot, dueUs: Micros): void {
-    this.#parts.stats.add('retries')
-    this.#parts.jobs.setState(slot, JOB_RETRYING)
+    const { jobs, stats } = this.#parts
+    stats.add('retries')
+    jobs.at.timeUs[slot] = dueUs
+    jobs.setState(slot, JOB_RETRYING)
     this.#schedule(slot, dueUs)
   }
 
@@ -101,10 +110,12 @@ export class Settlement {
     return this.#retries.advance(nowUs, (item) => {
       this.#retrying--
       const slot = item as JobSlot
-      const { jobs, pacer } = this.#parts
+      const { jobs, lanes, pacer } = this.#parts
+      const lane = jobs.at.lane[slot] as LaneSlot
       jobs.at.timeUs[slot] = Infinity
+      lanes.place(lane, slot, true)
       if (jobs.state(slot) === JOB_RETRYING) jobs.setState(slot, JOB_QUEUED)
-      pacer.enqueue(jobs.at.lane[slot] as LaneSlot, slot, true, nowUs)
+      pacer.enqueue(lane, slot, true, nowUs)
     }, EXPIRED_PER_TURN_MAX) > 0
   }
 
@@ -112,35 +123,65 @@ export class Settlement {
     return this.#retries.nextUs()
   }
 
+  /** The outcome of a job that was waiting, and waits no more; see finish(). */
+  finishWaiting(
+    slot: JobSlot, status: 'failed' | 'cancelled', reason: string | null, nowUs: Micros,
+  ): void {
+    const { records } = this.#parts
+    this.finish(slot, records.readTemplate(slot), {
+      createdAtMs: records.createdAtMs(slot), status, responseStatus: 0, reason, body: null,
+      truncated: false,
+    }, nowUs)
+  }
+
   /**
    * The job's outcome: stored, told to who follows, and sent to its webhook. The job must be in
    * no lane and no wheel. A job that was cancelled has nobody to report to but who asks.
+   * @param template the job's, as JobRecords.readTemplate() gives it.
    */
-  finish(slot: JobSlot, result: StoredResult, nowUs: Micros): void {
-    const { jobs, lanes, records, finished, watchers, stats, pacer } = this.#parts
-    if (!records.storeResult(slot, result)) {
-      if (result.status !== 'cancelled') return this.#keepUnstored(slot, result)
+  finish(
+    slot: JobSlot, template: DecodedTemplate, result: StoredResult, nowUs: Micros,
+  ): void {
+    const { jobs, lanes, records } = this.#parts
+    if (!records.storeResult(slot, template, result)) {
+      if (result.status !== 'cancelled') return this.#keepUnstored(slot, { template, result })
       records.free(slot) // the slot alone says that a job was cancelled
     }
     const lane = jobs.at.lane[slot] as LaneSlot
+    lanes.dropReference(lane)
+    this.#addReference(lanes.at.upstream[lane] as UpstreamSlot, -1)
+    if (template.receiver !== NONE) this.#addReference(template.receiver as UpstreamSlot, -1)
+    this.conclude(slot, result, template.receiver, nowUs)
+  }
+
+  /**
+   * What follows once the outcome is stored: also for a thread that has taken over from one which
+   * had come so far. The job names no lane and no upstream yet. All that its state will say is
+   * written before the state.
+   */
+  conclude(
+    slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus'>, receiver: number,
+    nowUs: Micros,
+  ): void {
+    const { jobs, lanes, finished, watchers, stats, pacer } = this.#parts
+    const owes = receiver !== NONE && result.status !== 'cancelled'
+    const lane = owes ? lanes.overflow(receiver as UpstreamSlot) : NONE as LaneSlot
+    jobs.at.timeUs[slot] = Infinity
     jobs.setResponseStatus(slot, result.responseStatus)
+    if (owes) {
+      jobs.setFlag(slot, JOB_OWES_WEBHOOK, true)
+      jobs.at.lane[slot] = lane
+      lanes.place(lane, slot, false)
+    }
     jobs.setState(slot, STATE_OF[result.status])
     stats.add(result.status)
     if (result.status !== 'completed') jobs.freeKey(slot)
-    const upstream = lanes.at.upstream[lane] as UpstreamSlot
-    lanes.dropReference(lane)
-    this.#dropReference(upstream)
     watchers.finished(slot)
-    if (result.receiver === NONE || result.status === 'cancelled') {
-      if (result.receiver !== NONE) this.#dropReference(result.receiver as UpstreamSlot)
-      return finished.add(slot, nowUs)
-    }
-    const receiver = lanes.overflow(result.receiver as UpstreamSlot)
-    jobs.setFlag(slot, JOB_OWES_WEBHOOK, true)
-    jobs.at.lane[slot] = receiver
-    lanes.addReference(receiver)
+    if (!owes) return finished.add(slot, nowUs)
+    lanes.addReference(lane)
+    this.#addReference(receiver as UpstreamSlot, 1)
     this.#webhooksOwed++
-    pacer.enqueue(receiver, slot, false, nowUs)
+    pacer.enqueue(lane, slot, false, nowUs)
   }
 
   /** The webhook was delivered or given up; the job is kept for polls. */
@@ -149,15 +190,15 @@ export class Settlement {
     const lane = jobs.at.lane[slot] as LaneSlot
     jobs.setFlag(slot, JOB_OWES_WEBHOOK, false)
     this.#webhooksOwed--
-    this.#dropReference(lanes.at.upstream[lane] as UpstreamSlot)
+    this.#addReference(lanes.at.upstream[lane] as UpstreamSlot, -1)
     lanes.dropReference(lane)
     finished.add(slot, nowUs)
   }
 
   /** In no line and no wheel any more, the job must not look as if it could be taken out of one. */
-  #keepUnstored(slot: JobSlot, result: StoredResult): void {
+  #keepUnstored(slot: JobSlot, outcome: Unstored): void {
     this.#parts.jobs.setState(slot, JOB_IN_FLIGHT)
-    this.#unstored.set(slot, result)
+    this.#unstored.set(slot, outcome)
   }
 
   #schedule(slot: JobSlot, dueUs: Micros): void {
@@ -166,14 +207,14 @@ export class Settlement {
   }
 
   #storeWaiting(nowUs: Micros): void {
-    for (const [slot, result] of this.#unstored) {
+    for (const [slot, { template, result }] of this.#unstored) {
       this.#unstored.delete(slot)
-      this.finish(slot, result, nowUs)
+      this.finish(slot, template, result, nowUs)
       if (this.#unstored.has(slot)) return
     }
   }
 
-  #dropReference(upstream: UpstreamSlot): void {
-    this.#references[upstream] = (this.#references[upstream] as number) - 1
+  #addReference(upstream: UpstreamSlot, amount: number): void {
+    this.#references[upstream] = (this.#references[upstream] as number) + amount
   }
 }

@@ -4,6 +4,8 @@
 // Never: waits, retries for ever, or rings for nothing; a lost race is an answer.
 // Turns: each shard counts the rounds that its lanes have had. A shard ahead of another that has
 // lanes waiting lets that one go first, for at most TURN_GRACE_US, so a dead shard costs no pace.
+// Tokens: what all shards hold is one count, what each holds its own. While a shard changes the
+// two, its operation word names the upstream; its successor thereby finds what to give back.
 // Source: start-time fair queueing (Goyal, Vin, Cheng 1996), with a lane as the unit of weight.
 
 import { assert } from './assert.ts'
@@ -15,6 +17,7 @@ import {
 } from './layout.ts'
 import { TURN_GRACE_US } from './limits.ts'
 import { baseAfterSend, baseHeldUntil, eligibleAtUs } from './pace.ts'
+import { BUDGET_OPERATION } from './progress.ts'
 import { type Micros, type UpstreamSlot } from './units.ts'
 
 const TIME_WORDS = UPSTREAM_RECORD_WORDS / 2
@@ -24,6 +27,13 @@ const ROUND = 65_536
 const LEAD_KEPT_MAX = 16 * ROUND
 /** A race lost this often in a row means that another shard is spending; look again later. */
 const CAS_TRIES_MAX = 8
+/** The operation word: upstream + 1 in the lower bits, a count of operations above them. */
+const OPERATION_BITS = 15
+const OPERATION_MASK = 2 ** OPERATION_BITS - 1
+/** Looks at a budget that others are spending, to find them all between two operations… */
+const SNAPSHOT_LOOKS_MAX = 10_000
+/** … with a millisecond's sleep after so many, since one of them may be waiting for this core. */
+const SNAPSHOT_LOOKS_PER_MS = 50
 
 /** One shard's hand on the shared budgets. */
 export class SharedBudgets {
@@ -39,6 +49,7 @@ export class SharedBudgets {
   readonly #yieldedAtUs: Float64Array
   /** The budget's base at that time: once it has moved, another shard has had its turn. */
   readonly #yieldedBaseUs: Float64Array
+  #operations: number
 
   constructor(shared: SharedViews, shard: number, shards: readonly ShardViews[]) {
     this.#words = shared.upstreams
@@ -47,7 +58,9 @@ export class SharedBudgets {
     this.#shard = shard
     this.#shards = shards
     this.#bells = shards.map((views) => new Bell(views.bell))
-    const { upstreamsMax } = (shards[shard] as ShardViews).limits
+    const { limits: { upstreamsMax }, progress } = shards[shard] as ShardViews
+    assert(upstreamsMax < OPERATION_MASK, 'an upstream that the operation word cannot name')
+    this.#operations = (progress[BUDGET_OPERATION] as number) >>> OPERATION_BITS
     this.#yieldedAtUs = new Float64Array(upstreamsMax)
     this.#yieldedBaseUs = new Float64Array(upstreamsMax)
   }
@@ -95,9 +108,9 @@ export class SharedBudgets {
     this.#moveBase(upstream, (base) => baseHeldUntil(base, interval, untilUs))
   }
 
-  /** Starts the budget's grid at `nowUs`, when it takes over from the lanes' own budgets. */
-  restartAt(upstream: UpstreamSlot, nowUs: Micros): void {
-    this.#moveBase(upstream, (base) => Math.max(base, nowUs))
+  /** Moves the budget's grid on to `atUs`, as when it takes over from the lanes' own budgets. */
+  restartAt(upstream: UpstreamSlot, atUs: Micros): void {
+    this.#moveBase(upstream, (base) => Math.max(base, atUs))
   }
 
   /** Takes an in-flight token; false at the limit, and then a notice comes when one is free. */
@@ -110,16 +123,89 @@ export class SharedBudgets {
 
   /** Counts a send that another budget (a lane's own) has let go. */
   countInFlight(upstream: UpstreamSlot): void {
+    this.#beginOperation(upstream)
     Atomics.add(this.#words, upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT, 1)
     this.#addOwnInFlight(upstream, 1)
+    this.#endOperation()
   }
 
   /** Gives an in-flight token back, and tells the shards that wait for one. */
   giveBack(upstream: UpstreamSlot): void {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
+    this.#beginOperation(upstream)
     const before = Atomics.sub(this.#words, at, 1)
     assert(before > 0, 'a token was given back twice')
     this.#addOwnInFlight(upstream, -1)
+    this.#endOperation()
+    this.#tellBlocked(upstream)
+  }
+
+  /**
+   * After another thread's death: gives back every token that it held, whatever it was doing, and
+   * takes its lanes out of the turns. What it had charged to a budget stays charged.
+   */
+  recover(): void {
+    const { limits, progress } = this.#shards[this.#shard] as ShardViews
+    const own = this.#own()
+    own.waiting.fill(0)
+    own.queued.fill(0)
+    const pending = ((progress[BUDGET_OPERATION] as number) & OPERATION_MASK) - 1
+    if (pending >= 0) {
+      this.#surrender(pending as UpstreamSlot, this.#heldOf(pending as UpstreamSlot))
+    }
+    for (let slot = 0; slot < limits.upstreamsMax; slot++) {
+      const upstream = slot as UpstreamSlot
+      const held = own.inFlight[upstream] as number
+      if (held !== 0) this.#surrender(upstream, held)
+      Atomics.store(own.blocked, upstream, 0)
+    }
+  }
+
+  #surrender(upstream: UpstreamSlot, held: number): void {
+    const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
+    this.#beginOperation(upstream)
+    const before = Atomics.sub(this.#words, at, held)
+    assert(before >= held, 'a dead shard held more tokens than there were')
+    this.#own().inFlight[upstream] = 0
+    this.#endOperation()
+    this.#tellBlocked(upstream)
+  }
+
+  /**
+   * What of the common count is not held by the other shards: found while none of them changes
+   * it. One that has died in the midst of doing so makes it one too few or too many, until its own
+   * successor has asked the same question.
+   */
+  #heldOf(upstream: UpstreamSlot): number {
+    const pillow = new Int32Array(new SharedArrayBuffer(4))
+    let held = 0
+    for (let looks = 0; looks < SNAPSHOT_LOOKS_MAX; looks++) {
+      if (looks % SNAPSHOT_LOOKS_PER_MS === SNAPSHOT_LOOKS_PER_MS - 1) Atomics.wait(pillow, 0, 0, 1)
+      const before = this.#othersOperations(upstream)
+      held = this.inFlight(upstream)
+      for (let shard = 0; shard < this.#shards.length; shard++) {
+        if (shard === this.#shard) continue
+        held -= Atomics.load((this.#shards[shard] as ShardViews).upstreams.inFlight, upstream)
+      }
+      if (before !== undefined && before === this.#othersOperations(upstream)) break
+    }
+    return Math.max(0, held)
+  }
+
+  /** The sum of all other shards' counts of operations; undefined while one is at this budget. */
+  #othersOperations(upstream: UpstreamSlot): number | undefined {
+    let sum = 0
+    for (let shard = 0; shard < this.#shards.length; shard++) {
+      if (shard === this.#shard) continue
+      const { progress } = this.#shards[shard] as ShardViews
+      const word = Atomics.load(progress, BUDGET_OPERATION)
+      if ((word & OPERATION_MASK) === upstream + 1) return undefined
+      sum += word >>> OPERATION_BITS
+    }
+    return sum
+  }
+
+  #tellBlocked(upstream: UpstreamSlot): void {
     for (let shard = 0; shard < this.#shards.length; shard++) {
       const blocked = (this.#shards[shard] as ShardViews).upstreams.blocked
       if (Atomics.load(blocked, upstream) === 1 &&
@@ -248,15 +334,31 @@ export class SharedBudgets {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
     const concurrentMax = this.concurrentMax(upstream)
     let seen = Atomics.load(this.#words, at)
+    if (seen >= concurrentMax) return false
+    this.#beginOperation(upstream)
     while (seen < concurrentMax) {
       const found = Atomics.compareExchange(this.#words, at, seen, seen + 1)
       if (found === seen) {
         this.#addOwnInFlight(upstream, 1)
-        return true
+        break
       }
       seen = found
     }
-    return false
+    this.#endOperation()
+    return seen < concurrentMax
+  }
+
+  /** A count that wraps would have to do so between two looks to be missed. */
+  #beginOperation(upstream: UpstreamSlot): void {
+    const { progress } = this.#shards[this.#shard] as ShardViews
+    this.#operations++
+    Atomics.store(progress, BUDGET_OPERATION,
+      (this.#operations << OPERATION_BITS) | (upstream + 1))
+  }
+
+  #endOperation(): void {
+    const { progress } = this.#shards[this.#shard] as ShardViews
+    Atomics.store(progress, BUDGET_OPERATION, this.#operations << OPERATION_BITS)
   }
 
   #addOwnInFlight(upstream: UpstreamSlot, amount: number): void {

@@ -8,6 +8,9 @@
 import { VERIFY, assert } from './assert.ts'
 import { NONE } from './units.ts'
 
+/** One slot to so many entries: then it is cheaper to look for theirs than to clear them all. */
+const FEW_SLOTS = 64
+
 /** Finds slots by hash; several slots may have the same hash. */
 export class SlotIndex {
   readonly #entries: Uint32Array
@@ -78,6 +81,23 @@ export class SlotIndex {
   clear(): void {
     this.#entries.fill(0)
     this.#size = 0
+  }
+
+  /**
+   * Empties an index that a dead thread has left, of slots below `slotsUsed`. Where these are few,
+   * only what they can have filled is touched: from where each belongs to the end of its run. From
+   * the end on, so that what a thread leaves that dies here, too, can be found by the next.
+   */
+  recover(slotsUsed: number): void {
+    const entries = this.#entries
+    if (slotsUsed * FEW_SLOTS > entries.length) return this.clear()
+    this.#size = 0
+    for (let slot = 0; slot < slotsUsed; slot++) {
+      const home = this.#home(this.#hashOf(slot))
+      let length = 0
+      while (entries[(home + length) % entries.length] !== 0) length++
+      while (length-- > 0) entries[(home + length) % entries.length] = 0
+    }
   }
 
   #home(hash: number): number {

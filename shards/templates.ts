@@ -87,13 +87,14 @@ export class Templates {
     references[slot] = (references[slot] as number) + 1
   }
 
-  /** One job fewer refers to it; with the last, the template is gone. */
-  release(slot: TemplateSlot): void {
+  /** One job fewer refers to it. @returns whether it was the last, and the template is gone. */
+  release(slot: TemplateSlot): boolean {
     const { references } = this.#slots
     const count = references[slot] as number
     assert(count > 0, 'a template released more often than referred to')
     references[slot] = count - 1
     if (count === 1) this.#drop(slot)
+    return count === 1
   }
 
   /** Where the template's record is now; it moves when the log is cleaned. */

@@ -38,10 +38,16 @@ export type FailureReason =
   | 'timeout'
 
 /**
- * What becomes of a token: at most one `head`, then exactly one of `end` and `failed`, unless it
- * is aborted. None is called before `send` has returned. A listener may send, abort and forget.
+ * What becomes of a token: perhaps `started`, at most one `head`, then exactly one of `end` and
+ * `failed`, unless it is aborted. None is called before `send` has returned. A listener may send,
+ * abort and forget.
  */
 export interface TransportEvents {
+  /**
+   * The request goes out only now: it had to wait for a connection. Not told where send() put it
+   * on one at once, nor again if that one broke and another was taken.
+   */
+  started(token: number): void
   /** The final status and headers, as soon as they are here; 1xx responses are swallowed. */
   head(token: number, status: number, headers: ResponseHeaders): void
   /**

@@ -82,6 +82,7 @@ export class UndiciTransport implements Transport {
       queueMicrotask(() => attempt.fail('request_refused', 'not an http or https origin'))
     } else {
       pool.begin(attempt)
+      attempt.waits = attempt.connection?.reused !== true
     }
   }
 
@@ -134,19 +135,45 @@ class InFlight {
     this.responseBytesMax = responseBytesMax
   }
 
-  /**
-   * Calls the listener, outside of undici's reach: undici would take an error of the listener
-   * (a failed assertion, say) for one of the request, where it must end the shard. A rejection
-   * that nobody handles does: Node makes it an uncaught exception, the error unchanged.
-   */
-  tell(event: (events: TransportEvents) => void): void {
-    assert(this.events !== undefined, 'an attempt runs though nobody listens')
+  // The listener is called outside of undici's reach: undici would take an error of the listener
+  // (a failed assertion, say) for one of the request, where it must end the shard.
+
+  tellStarted(token: number): void {
     try {
-      event(this.events)
+      this.events?.started(token)
     } catch (error) {
-      void Promise.reject(error)
+      surface(error)
     }
   }
+
+  tellHead(token: number, status: number, headers: ResponseHeaders): void {
+    try {
+      this.events?.head(token, status, headers)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  tellEnd(token: number, body: Uint8Array, truncated: boolean): void {
+    try {
+      this.events?.end(token, body, truncated)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  tellFailed(token: number, reason: FailureReason, detail: string): void {
+    try {
+      this.events?.failed(token, reason, detail)
+    } catch (error) {
+      surface(error)
+    }
+  }
+}
+
+/** A rejection that nobody handles: Node makes it an uncaught exception, the error unchanged. */
+function surface(fault: unknown): void {
+  void Promise.reject(fault)
 }
 
 /** One token on its way: undici's handler of its request. Events after it is settled are noise. */
@@ -160,6 +187,8 @@ class Attempt implements Dispatcher.DispatchHandler {
   connection: ClientConnection | undefined
   /** The client is being handed the request: what fails now is told after `send` has returned. */
   dispatching = false
+  /** It does not go out at once: its connection is in use, or has to be made. */
+  waits = false
   #written = false
   #settled = false
 
@@ -174,11 +203,14 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onRequestStart(): void {
     this.#written = true
+    if (!this.waits || this.#settled) return
+    this.waits = false
+    this.#inFlight.tellStarted(this.token)
   }
 
   onResponseStart(_: unknown, status: number, headers: ResponseHeaders): void {
     if (this.#settled || status < 200) return
-    this.#inFlight.tell((events) => events.head(this.token, status, headers))
+    this.#inFlight.tellHead(this.token, status, headers)
   }
 
   onResponseData(_: unknown, chunk: Uint8Array): void {
@@ -217,8 +249,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     } else if (connection !== undefined) {
       this.#pool?.drop(connection)
     }
-    const brief = detail.slice(0, FAILURE_DETAIL_LENGTH_MAX)
-    this.#inFlight.tell((events) => events.failed(this.token, reason, brief))
+    this.#inFlight.tellFailed(this.token, reason, detail.slice(0, FAILURE_DETAIL_LENGTH_MAX))
   }
 
   /** Ends the attempt without a word. */
@@ -250,7 +281,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.settle()
     if (truncated) this.#pool?.drop(connection)
     else this.#pool?.release(connection)
-    this.#inFlight.tell((events) => events.end(this.token, this.#body.bytes, truncated))
+    this.#inFlight.tellEnd(this.token, this.#body.bytes, truncated)
   }
 }
 
@@ -289,7 +320,9 @@ class ClientConnection implements PooledConnection<Attempt> {
     this.#attempt = attempt
     attempt.connection = this
     attempt.dispatching = true
-    this.#client.dispatch(attempt.request, attempt)
+    const { path, method, headers, body } = attempt.request
+    // Not blocking: undici would look at each head for more to send here, and there is no more.
+    this.#client.dispatch({ path, method, headers, body, blocking: false }, attempt)
     attempt.dispatching = false
   }
 

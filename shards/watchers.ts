@@ -46,6 +46,16 @@ export class Watchers {
     return true
   }
 
+  /**
+   * After another thread's death: whoever follows a job goes on. A job that was in flight is told
+   * to be tried again; one that is finished is told so, perhaps for a second time.
+   */
+  adopt(slot: JobSlot, wasInFlight: boolean, nowUs: Micros): void {
+    if (!this.watch(slot, nowUs)) return this.#jobs.setFlag(slot, JOB_WATCHED, false)
+    if (wasInFlight) this.retrying(slot, 0, 'shard_restart', 0)
+    if (TERMINAL_EVENTS.has(this.#jobs.state(slot))) this.finished(slot)
+  }
+
   /** Nobody follows the job any longer. */
   unwatch(slot: JobSlot): void {
     this.#untold.delete(slot)

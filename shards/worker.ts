@@ -1,7 +1,8 @@
 // A shard's thread: the loop around its engine, and the only place in it that sleeps.
 // Thread: shard. Memory: attaches to what the task names.
 // Never: decides anything about jobs. It turns the engine when the bell rings, when something is
-// due, and after responses; it sleeps on bell and timer together in between.
+// due, and after responses; it sleeps on bell and timer together in between. And never outlives a
+// failure: its successor attaches to the same memory as soon as this thread has ended.
 // A pending wait on the bell does not keep a thread alive, so a slow poll does; it also bounds
 // what a lost ring could cost.
 
@@ -17,9 +18,26 @@ import { Prng } from './prng.ts'
 import type { Micros } from './units.ts'
 import { UndiciTransport } from './undici-transport.ts'
 
-/** Runs one shard until it is told to stop; resolves with what it leaves behind. */
+const EXIT_BROKEN = 1
+
+/**
+ * Runs one shard until it is told to stop; resolves with what it leaves behind. Never rejects: a
+ * failed assertion or any other surprise is reported and ends the thread, sockets and all.
+ */
 export default async function runShard(task: ShardTask): Promise<{ queued: number }> {
-  return await new ShardLoop(task).done
+  try {
+    return await new ShardLoop(task).done
+  } catch (error) {
+    return endThread(task.port, error)
+  }
+}
+
+/** At once: not even a callback that has begun may go on with memory that is no longer its own. */
+function endThread(port: MessagePort, error: unknown): never {
+  const text = error instanceof Error ? error.stack ?? error.message : String(error)
+  const report: ShardReport = { kind: 'broken', error: text }
+  port.postMessage(report)
+  process.exit(EXIT_BROKEN) // in a worker, ends the thread alone
 }
 
 class ShardLoop {
@@ -53,12 +71,12 @@ class ShardLoop {
     this.#engine = new Engine({
       shard: task.shard, shared: attachShared(task.shared, task.limits), shards,
       settings: task.settings, clock: this.#clock, prng: new Prng(task.seed),
-      transport: this.#transport, wantTurn: () => this.#wantTurn(),
-      broken: (error) => this.#fail(error),
+      transport: this.#transport, recover: task.recover, wantTurn: () => this.#wantTurn(),
+      broken: (error) => endThread(this.#port, error),
     })
     this.#port.on('message', (message: ShardControl) => this.#control(message))
     this.#stopLooking = lookEvery(POLL_EVERY_MS, () => this.#wantTurn())
-    this.#report({ kind: 'ready' })
+    this.#report({ kind: 'ready', recovered: this.#engine.recovered })
     this.#wantTurn()
   }
 
@@ -78,7 +96,7 @@ class ShardLoop {
       if (this.#stopping && this.#engine.isIdle) return this.#end()
       this.#sleepUntil(nextUs)
     } catch (error) {
-      this.#fail(error)
+      endThread(this.#port, error)
     }
   }
 
@@ -112,15 +130,6 @@ class ShardLoop {
       this.#port.close()
       this.#resolve({ queued })
     }, (error: unknown) => this.#reject(error))
-  }
-
-  /** A failed assertion or any other surprise ends the thread; the supervisor decides. */
-  #fail(error: unknown): void {
-    if (this.#over) return
-    this.#over = true
-    this.#quiet()
-    this.#port.close()
-    this.#reject(error)
   }
 
   #quiet(): void {

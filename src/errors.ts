@@ -25,13 +25,22 @@ export const ERRORS = {
   conflicting_fields: { status: 400, meaning: 'Two fields say different things.' },
   out_of_range: { status: 400, meaning: 'A number is outside its range.' },
   invalid_delivery: { status: 400, meaning: 'delivery is none of webhook, poll and stream.' },
+  invalid_ref: { status: 400, meaning: 'A ref is neither a whole number nor a short text.' },
+  invalid_message: { status: 400, meaning: 'A message of a socket is none that is known.' },
+  too_many_jobs: { status: 400, meaning: 'A message or a batch has more jobs than its limit.' },
+  unsupported_protocol: { status: 400, meaning: 'The socket does not offer sluice.v1.' },
+  forbidden_origin: { status: 403, meaning: 'A page of another origin may not open a socket.' },
   not_found: { status: 404, meaning: 'There is no such path.' },
   job_not_found: { status: 404, meaning: 'There is no such job, or it has been forgotten.' },
   method_not_allowed: { status: 405, meaning: 'The path takes other methods; see Allow.' },
   not_cancellable: { status: 409, meaning: 'The job has been sent, or is finished.' },
   body_too_large: { status: 413, meaning: 'The body is larger than the limit.' },
   unsupported_media_type: { status: 415, meaning: 'The Content-Type is not one that is read.' },
+  upgrade_required: { status: 426, meaning: 'The path takes WebSocket upgrades only.' },
+  window_full: { status: 429, meaning: 'The socket has too many jobs without an answer.' },
+  too_many_watched: { status: 429, meaning: 'Too many jobs are watched.' },
   limit_reached: { status: 429, meaning: 'A limit is full; limit_reason says which.' },
+  request_crashed: { status: 500, meaning: 'The request has stopped its shard more than once.' },
   draining: { status: 503, meaning: 'The server is stopping and takes no new jobs.' },
   shard_down: { status: 503, meaning: 'The shard of this user or job is not running.' },
   overloaded: { status: 503, meaning: 'Too much is under way at once.' },
@@ -53,6 +62,39 @@ export interface Refusal {
 export function refuse(code: ErrorCode, field: string, error: string): Refusal {
   return { ok: false, code, field, error }
 }
+
+/** Why something is not taken, as an answer tells it: {error, code, …more}. */
+export interface Denial {
+  readonly code: ErrorCode
+  readonly error: string
+  /** Further fields of the answer. */
+  readonly more?: Readonly<Record<string, unknown>>
+  /** When to come back, where that is known. */
+  readonly retryAfterSeconds?: number
+}
+
+/** Seconds, for a client that meets a server which is stopping or has lost a shard. */
+const RETRY_AFTER_UNAVAILABLE_S = 5
+/** Seconds, where only the moment was bad. */
+const RETRY_AFTER_BUSY_S = 1
+
+/** Nothing is wrong with what was asked, but it cannot be done now. */
+export function unavailable(code: ErrorCode): Denial {
+  const error = ERRORS[code].meaning
+  if (ERRORS[code].status !== 503) return { code, error }
+  const retryAfterSeconds = code === 'overloaded' ? RETRY_AFTER_BUSY_S : RETRY_AFTER_UNAVAILABLE_S
+  return { code, error, retryAfterSeconds }
+}
+
+/** A refusal as an answer. */
+export const denialOf = ({ code, error, field }: Refusal): Denial =>
+  ({ code, error, more: { field } })
+
+/** The value of an answer that is part of a larger one, where no header can say when to return. */
+export const denialValue = ({ code, error, more, retryAfterSeconds }: Denial): object => ({
+  error, code, ...more,
+  ...(retryAfterSeconds === undefined ? {} : { retry_after_s: retryAfterSeconds }),
+})
 
 /** The reasons for which the process itself cannot go on. */
 export type FailureCode = 'port_taken' | 'native_missing'

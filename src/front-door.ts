@@ -3,34 +3,33 @@
 
 import type { Clock } from '../shards/clock.ts'
 import {
-  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_CANCEL, INGRESS_GET,
-  INGRESS_RELEASE_UPSTREAM, INGRESS_UNWATCH, INGRESS_WATCH, type JobResult, type JobStatus,
-  type JobView, REFUSED_MEMORY, REQUEST_WORDS,
+  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
+  type JobResult, type JobStatus, type JobView, REQUEST_WORDS,
 } from '../shards/contract.ts'
-import { KIND_RECEIVER, KIND_UPSTREAM, type SharedViews } from '../shards/layout.ts'
+import type { SharedViews } from '../shards/layout.ts'
 import {
-  REQUESTS_PENDING_MAX, STREAM_KEEP_ALIVE_MS, STREAMS_MAX, WARNING_PAUSE_MS,
+  RECEIVING_BYTES_MAX, STREAM_KEEP_ALIVE_MS, STREAMS_MAX, WARNING_PAUSE_MS, WATCHED_JOBS_MAX,
 } from '../shards/limits.ts'
-import {
-  type Micros, msToUs, NONE, US_PER_SECOND, type UpstreamSlot,
-} from '../shards/units.ts'
-import { Admission, type LimitReason } from './admission.ts'
-import { type ErrorCode, ERRORS } from './errors.ts'
-import { makeSecret, shardOf } from './hash.ts'
+import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../shards/units.ts'
+import { Admission } from './admission.ts'
+import { Audience } from './audience.ts'
+import { type ErrorCode, unavailable } from './errors.ts'
+import { makeSecret } from './hash.ts'
 import { describeHealth, type DoorState } from './health.ts'
-import type { Exchange, Purpose } from './http/exchange.ts'
-import { JobUrls } from './http/job-url.ts'
-import { parseBody } from './http/parse-body.ts'
+import { Batch, type BatchParts } from './http/batch.ts'
+import type { Exchange } from './http/exchange.ts'
+import { BodyReceiver } from './http/receive.ts'
 import type { Door, Submission } from './http/routes.ts'
 import { type Address, HttpServer } from './http/server.ts'
 import { EventStreams } from './http/sse.ts'
-import { validateJob, type ValidJob } from './http/validate.ts'
-import { type FillRandom, JobIdSource, type JobIdWords, parseJobId } from './job-id.ts'
+import type { StreamedResponse } from './http/uws.ts'
+import { type FillRandom, JobIdSource } from './job-id.ts'
 import { OutcomePump, type OutcomeSink } from './outcomes.ts'
+import { Questions } from './questions.ts'
 import { BatchBells, sendRequest, type ShardLink } from './shard-link.ts'
-import { Submitter } from './submit.ts'
+import { Submissions } from './submissions.ts'
 import { type ResolveUpstream, Upstreams } from './upstreams.ts'
-import { Waiting } from './waiting.ts'
+import { Sockets } from './ws/sockets.ts'
 
 /** What the user has chosen, as far as the front door needs it. */
 export interface FrontDoorSettings {
@@ -38,6 +37,10 @@ export interface FrontDoorSettings {
   /** 0 for any that is free. */
   readonly port: number
   readonly bodyBytesMax: number
+  /** Jobs in one POST /jobs/batch. */
+  readonly batchJobsMax: number
+  /** Without a byte, before a socket is closed. */
+  readonly socketIdleMs: number
   readonly version: string
   readonly settingsOf: ResolveUpstream
 }
@@ -66,10 +69,6 @@ export interface FrontDoorOptions {
 
 /** What a question to a shard takes in its ring. */
 const REQUEST_BYTES = REQUEST_WORDS * 4
-/** Seconds, for a client that meets a server which is stopping or has lost a shard. */
-const RETRY_AFTER_UNAVAILABLE_S = 5
-/** Seconds, where only the moment was bad. */
-const RETRY_AFTER_BUSY_S = 1
 
 /** The HTTP API in front of the shards. */
 export class FrontDoor {
@@ -84,8 +83,9 @@ export class FrontDoor {
 
   /** Begins to listen; throws OperatingError as HttpServer.listen() does. */
   async listen(): Promise<Address> {
-    const { host, port, bodyBytesMax } = this.#config
-    this.#server = await HttpServer.listen({ host, port }, bodyBytesMax, this.#core)
+    const { host, port } = this.#config
+    const { receiver, sockets } = this.#core
+    this.#server = await HttpServer.listen({ host, port }, this.#core, receiver, sockets)
     this.#core.start()
     return this.#server.address
   }
@@ -105,40 +105,68 @@ export class FrontDoor {
 
 /** What the routes and the shards talk to. */
 class Core implements Door, OutcomeSink {
+  readonly receiver: BodyReceiver
+  readonly sockets: Sockets
   readonly #options: FrontDoorOptions
   readonly #links: readonly ShardLink[]
   readonly #clock: Clock
   readonly #startedUs: Micros
   readonly #admission: Admission
-  readonly #urls = new JobUrls()
-  readonly #waiting = new Waiting<Exchange>(REQUESTS_PENDING_MAX)
-  readonly #submitter: Submitter
+  readonly #submissions: Submissions
+  readonly #questions: Questions
   readonly #upstreams: Upstreams
+  readonly #audience: Audience
   readonly #streams: EventStreams
   readonly #bells: BatchBells
   readonly #pump: OutcomePump
+  readonly #batchParts: BatchParts
+  /** Batches with answers that have not been sent. */
+  #batchesToFlush: Batch[] = []
   /** When an upstream may be warned about again. */
   readonly #silentUntilUs: Float64Array
   #state: DoorState = 'starting'
   #keepAliveUs = Infinity
 
   constructor(options: FrontDoorOptions) {
-    const { links, shared, clock } = options
+    const { config, links, shared, clock } = options
+    const { batchJobsMax, bodyBytesMax, settingsOf } = config
     this.#options = options
     this.#links = links
     this.#clock = clock
     this.#startedUs = clock.nowUs()
-    this.#admission = new Admission(links.length)
-    this.#submitter = new Submitter(
-      options.secret ?? makeSecret(), new JobIdSource(options.fillRandom))
+    const admission = new Admission(links.length)
+    const bells = new BatchBells(links)
+    const questions = new Questions(links, bells)
+    const audience = new Audience((jobId) => questions.unwatch(jobId))
     const slotsMax = links[0]?.views.limits.upstreamsMax ?? 0
-    this.#silentUntilUs = new Float64Array(slotsMax)
-    this.#upstreams = new Upstreams({
-      shared, slotsMax, shards: links.length, settingsOf: options.config.settingsOf,
+    const upstreams = new Upstreams({
+      shared, slotsMax, shards: links.length, settingsOf,
       release: (request, slot) => this.#releaseEverywhere(request, slot),
     })
-    this.#streams = new EventStreams((jobId) => this.#unwatch(jobId))
-    this.#bells = new BatchBells(links)
+    const isOpen = (): boolean => this.isReady
+    const countInvalid = (): void => admission.invalid()
+    const submissions = new Submissions({
+      links, clock, admission, upstreams, audience, bells, bodyBytesMax, isOpen,
+      ids: new JobIdSource(options.fillRandom), secret: options.secret ?? makeSecret(),
+    })
+    this.#admission = admission
+    this.#bells = bells
+    this.#questions = questions
+    this.#audience = audience
+    this.#upstreams = upstreams
+    this.#submissions = submissions
+    this.#silentUntilUs = new Float64Array(slotsMax)
+    this.#streams = new EventStreams(audience)
+    this.receiver = new BodyReceiver({ bodyBytesMax, heldBytesMax: RECEIVING_BYTES_MAX }, this)
+    this.sockets = new Sockets({
+      submissions, questions, audience, bodyBytesMax, isOpen, countInvalid,
+      version: config.version, idleMs: config.socketIdleMs,
+      unavailable: (exchange, code) => this.unavailable(exchange, code),
+    })
+    this.#batchParts = {
+      submissions, bodyBytesMax, countInvalid, receiver: this.receiver, jobsMax: batchJobsMax,
+      flushSoon: (batch) => { this.#batchesToFlush.push(batch) },
+    }
     this.#pump = new OutcomePump(links, shared.mainBell, clock, this)
   }
 
@@ -155,8 +183,10 @@ class Core implements Door, OutcomeSink {
   stop(): void {
     this.#state = 'draining'
     this.#pump.stop()
-    for (const link of this.#links) this.#giveUpWaiting(link.shard, 'draining')
+    for (const link of this.#links) this.#giveUp(link.shard, 'draining')
+    this.turnEnded()
     this.#streams.closeAll()
+    this.sockets.closeAll()
   }
 
   // --- what the routes ask ---
@@ -166,8 +196,7 @@ class Core implements Door, OutcomeSink {
   }
 
   refusal(): ErrorCode | undefined {
-    if (this.#state !== 'ready') return 'draining'
-    return this.#waiting.isFull ? 'overloaded' : undefined
+    return this.#submissions.refusal(SINGLE)
   }
 
   countInvalid(): void {
@@ -179,34 +208,52 @@ class Core implements Door, OutcomeSink {
   }
 
   submit(exchange: Exchange, body: Buffer, submission: Submission): void {
-    const parsed = parseBody(body, submission.format)
-    const job = parsed.ok
-      ? validateJob(parsed.value, submission.idempotencyKey, this.#urls)
-      : parsed
-    if (!job.ok) {
-      this.#admission.invalid()
-      return exchange.sendRefusal(job)
-    }
-    const link = this.#linkOf(this.#submitter.route(job))
-    exchange.shard = link.shard
-    // Asked again: the state may have changed while the body arrived.
-    const refusal = this.refusal() ?? (link.down ? 'shard_down' : undefined)
-    if (refusal !== undefined) return this.unavailable(exchange, refusal)
-    this.#place(exchange, job, link, submission.isolate)
+    this.#submissions.submit(exchange, 0, body, submission)
+  }
+
+  submitBatch(exchange: Exchange, response: StreamedResponse, isolate: boolean): void {
+    Batch.begin(this.#batchParts, exchange, response, isolate)
   }
 
   show(exchange: Exchange, jobId: string): void {
-    this.#ask(exchange, 'get', INGRESS_GET, jobId)
+    this.#questions.ask('get', jobId, {
+      answered: (_code, view) => this.#show(exchange, jobId, view),
+      unavailable: (code) => this.unavailable(exchange, code),
+    })
   }
 
   cancel(exchange: Exchange, jobId: string): void {
-    this.#ask(exchange, 'cancel', INGRESS_CANCEL, jobId)
+    this.#questions.ask('cancel', jobId, {
+      answered: (code, view) => {
+        if (code !== CODE_NOT_CANCELLABLE || view === null) {
+          return this.#show(exchange, jobId, view)
+        }
+        exchange.sendError('not_cancellable', `the job is ${view.status}`,
+          { job_id: jobId, status: view.status })
+      },
+      unavailable: (code) => this.unavailable(exchange, code),
+    })
   }
 
   follow(exchange: Exchange, jobId: string): void {
-    if (this.#streams.count >= STREAMS_MAX) return this.unavailable(exchange, 'overloaded')
-    if (!this.#ask(exchange, 'watch', INGRESS_WATCH, jobId)) return
+    if (this.#streams.count >= STREAMS_MAX || this.#audience.jobs >= WATCHED_JOBS_MAX) {
+      return this.unavailable(exchange, 'overloaded')
+    }
     this.#streams.expect(jobId)
+    this.#questions.ask('watch', jobId, {
+      answered: (code, view) => {
+        if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && view !== null) {
+          return this.#streams.join(exchange, jobId, view, this.#wallMs())
+        }
+        this.#streams.giveUp(jobId)
+        if (code === CODE_TOO_MANY_WATCHED) this.unavailable(exchange, 'overloaded')
+        else this.#show(exchange, jobId, null)
+      },
+      unavailable: (code) => {
+        this.#streams.giveUp(jobId)
+        this.unavailable(exchange, code)
+      },
+    })
   }
 
   health(): object {
@@ -214,59 +261,43 @@ class Core implements Door, OutcomeSink {
       state: this.#state, version: this.#options.config.version,
       uptimeSeconds: Math.floor((this.#clock.nowUs() - this.#startedUs) / US_PER_SECOND),
       links: this.#links, counts: this.#admission.counts, upstreams: this.#upstreams.size,
-      pending: this.#waiting.size, streams: this.#streams.count,
+      pending: this.#submissions.pending + this.#questions.size, streams: this.#streams.count,
+      sockets: this.sockets.count, socketsUnreadBytes: this.sockets.unreadBytes,
+      watched: this.#audience.jobs,
     })
   }
 
   unavailable(exchange: Exchange, code: ErrorCode): void {
-    this.#admission.unavailable()
-    const retryAfterSeconds =
-      code === 'overloaded' ? RETRY_AFTER_BUSY_S : RETRY_AFTER_UNAVAILABLE_S
-    exchange.sendError(code, ERRORS[code].meaning, undefined, { retryAfterSeconds })
+    if (code !== 'request_crashed') this.#admission.unavailable()
+    exchange.denied(0, unavailable(code))
   }
 
   // --- what the shards say ---
 
   accepted(request: number): void {
-    const exchange = this.#waiting.take(request)
-    if (exchange === undefined) return
-    this.#admission.accepted(exchange.shard)
-    exchange.sendAccepted()
+    this.#submissions.accepted(request)
   }
 
   duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void {
-    const exchange = this.#waiting.take(request)
-    if (exchange === undefined) return
-    this.#admission.duplicate()
-    const answer = { job_id: jobId, status, duplicate: true }
-    exchange.send(200, result === null ? answer : { ...answer, result })
+    this.#submissions.duplicate(request, jobId, status, result)
   }
 
   refused(request: number, reason: number, limit: number, current: number): void {
-    const exchange = this.#waiting.take(request)
-    if (exchange === undefined) return
-    this.#refuse(exchange, reason === REFUSED_MEMORY ? 'memory' : 'jobs', limit, current)
+    this.#submissions.refused(request, reason, limit, current)
   }
 
   job(request: number, code: number, view: JobView | null): void {
-    const exchange = this.#waiting.take(request)
-    if (exchange === undefined) return
-    const { jobId, purpose } = exchange
-    if (code === CODE_NOT_FOUND || code === CODE_TOO_MANY_WATCHED || view === null) {
-      if (purpose === 'watch') this.#streams.giveUp(jobId, false)
-      if (code === CODE_TOO_MANY_WATCHED) return this.unavailable(exchange, 'overloaded')
-      return exchange.sendError('job_not_found', 'there is no such job')
-    }
-    if (code === CODE_NOT_CANCELLABLE) {
-      return exchange.sendError('not_cancellable', `the job is ${view.status}`,
-        { job_id: jobId, status: view.status })
-    }
-    if (purpose === 'watch') return this.#streams.join(exchange, view, this.#wallMs())
-    exchange.send(200, { job_id: jobId, ...view })
+    this.#questions.answered(request, code, view)
+  }
+
+  dropped(request: number): void {
+    // A number is in one of the two tables at most.
+    this.#submissions.dropped(request)
+    this.#questions.dropped(request)
   }
 
   event(jobId: string, event: number, data: object): void {
-    this.#streams.event(jobId, event, data)
+    this.#audience.event(jobId, event, data)
   }
 
   released(request: number, done: boolean): void {
@@ -281,109 +312,53 @@ class Core implements Door, OutcomeSink {
       'an upstream sent a pace header that makes no sense')
   }
 
+  turnEnded(): void {
+    this.sockets.flush()
+    if (this.#batchesToFlush.length === 0) return
+    const batches = this.#batchesToFlush
+    this.#batchesToFlush = []
+    for (const batch of batches) batch.flush()
+  }
+
   tick(nowUs: Micros): void {
-    this.#streams.retryUnwatch()
+    this.#audience.retryUnwatch()
     if (nowUs >= this.#keepAliveUs) {
       this.#keepAliveUs = nowUs + msToUs(STREAM_KEEP_ALIVE_MS)
       this.#streams.keepAlive()
     }
-    for (const link of this.#links) {
-      if (link.down && this.#waiting.size > 0) this.#giveUpWaiting(link.shard, 'shard_down')
-    }
+    for (const link of this.#links) if (link.down) this.#giveUp(link.shard, 'shard_down')
+    this.turnEnded()
   }
 
   // --- inside ---
-
-  #linkOf(route: number): ShardLink {
-    return this.#links[shardOf(route, this.#links.length)] as ShardLink
-  }
 
   #wallMs(): number {
     return this.#clock.wallMs(this.#clock.nowUs())
   }
 
-  /** Finds the job's upstreams their slots and puts it into the ring; or answers 429. */
-  #place(exchange: Exchange, job: ValidJob, link: ShardLink, isolate: boolean): void {
-    const nowUs = this.#clock.nowUs()
-    const upstream = this.#upstreams.claim(job.url.origin, KIND_UPSTREAM, nowUs)
-    const receiver = job.webhook === null
-      ? NONE as UpstreamSlot
-      : this.#upstreams.claim(job.webhook.origin, KIND_RECEIVER, nowUs)
-    if (upstream === NONE || (job.webhook !== null && receiver === NONE)) {
-      return this.#refuse(
-        exchange, 'upstreams', link.views.limits.upstreamsMax, this.#upstreams.size)
-    }
-    const request = this.#waiting.add(exchange)
-    const createdAtMs = this.#clock.wallMs(nowUs)
-    const jobId = this.#submitter.send(
-      job, { link, request, upstream, receiver, isolate, createdAtMs })
-    if (jobId === undefined) {
-      this.#waiting.take(request)
-      return this.#refuse(
-        exchange, 'ingress', link.views.limits.ringBytes, link.ingress.fillBytes())
-    }
-    exchange.jobId = jobId
-    this.#bells.ringSoon(link.shard)
-  }
-
-  #refuse(exchange: Exchange, reason: LimitReason, limit: number, current: number): void {
-    const retryAfterSeconds = this.#admission.refused(exchange.shard, reason)
-    exchange.sendError('limit_reached', `the limit of ${reason} is reached`,
-      { limit_reason: reason, limit, current }, { retryAfterSeconds })
-  }
-
-  /** Sends a question about a job to its shard; false when it has been answered here. */
-  #ask(exchange: Exchange, purpose: Purpose, kind: number, text: string): boolean {
-    const id = parseJobId(text)
-    if (id === undefined) {
-      exchange.sendError('job_not_found', 'there is no such job')
-      return false
-    }
-    const link = this.#linkOf(id.route)
-    exchange.purpose = purpose
-    exchange.shard = link.shard
-    exchange.jobId = text
-    if (link.down) {
-      this.unavailable(exchange, 'shard_down')
-      return false
-    }
-    const request = this.#waiting.add(exchange)
-    if (request === NONE) {
-      this.unavailable(exchange, 'overloaded')
-      return false
-    }
-    if (this.#send(link, kind, request, id)) return true
-    this.#waiting.take(request)
-    this.unavailable(exchange, 'overloaded')
-    return false
-  }
-
-  #send(link: ShardLink, kind: number, request: number, id: JobIdWords): boolean {
-    if (!sendRequest(link, kind, request, id.route, id.idHigh, id.idLow)) return false
-    this.#bells.ringSoon(link.shard)
-    return true
-  }
-
-  #unwatch(jobId: string): boolean {
-    const id = parseJobId(jobId)
-    return id === undefined || this.#send(this.#linkOf(id.route), INGRESS_UNWATCH, NONE, id)
+  #show(exchange: Exchange, jobId: string, view: JobView | null): void {
+    if (view === null) exchange.sendError('job_not_found', 'there is no such job')
+    else exchange.send(200, { job_id: jobId, ...view })
   }
 
   /** All shards or none: a slot that only some were asked about would never come back. */
   #releaseEverywhere(request: number, slot: UpstreamSlot): boolean {
-    const id: JobIdWords = { route: slot, idHigh: 0, idLow: 0 }
     for (const link of this.#links) {
       if (link.down || !link.ingress.fits(REQUEST_BYTES)) return false
     }
-    for (const link of this.#links) this.#send(link, INGRESS_RELEASE_UPSTREAM, request, id)
+    for (const link of this.#links) {
+      sendRequest(link, INGRESS_RELEASE_UPSTREAM, request, slot, 0, 0)
+      this.#bells.ringSoon(link.shard)
+    }
     return true
   }
 
   /** Answers all who wait for a shard that will not answer any more. */
-  #giveUpWaiting(shard: number, code: ErrorCode): void {
-    for (const exchange of this.#waiting.takeWhere((waiting) => waiting.shard === shard)) {
-      if (exchange.purpose === 'watch') this.#streams.giveUp(exchange.jobId, false)
-      this.unavailable(exchange, code)
-    }
+  #giveUp(shard: number, code: ErrorCode): void {
+    this.#submissions.giveUp(shard, code)
+    this.#questions.giveUp(shard, code)
   }
 }
+
+/** Who submits one job at a time. */
+const SINGLE = { isBulk: false } as const

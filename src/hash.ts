@@ -132,22 +132,28 @@ function rounds(count: number): void {
 export const shardOf = (route: number, shards: number): number =>
   Math.floor((route / 2 ** 32) * shards)
 
-/** Framing, a user, and the longest text beside it: three bytes a character are the most. */
-const SCRATCH_BYTES =
-  16 + USER_ID_BYTES_MAX + 3 * Math.max(IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX)
+/** Framing, and the longest text behind it: three bytes a character are the most. */
+const SCRATCH_BYTES = 16 + 3 * Math.max(
+  USER_ID_BYTES_MAX, IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX)
 assert(SCRATCH_BYTES % 4 === 0, 'the scratch is not made of words')
 
+/** The 64 bits that stand for a user: the route and 32 more. */
+export interface UserHash {
+  /** The first word of all ids of the user's jobs; it chooses the shard. */
+  readonly route: number
+  readonly high: number
+}
+
 /**
- * The hashes of one job after the other: begin() with its user, then key() and lane(), each of
- * which leaves its words in `hash`. Texts are length-framed, so no two pairs run into each other.
+ * The hashes of jobs. A user's 64 bits stand in front of keys and accounts, and what else there is
+ * has a fixed width, so no two pairs run into each other.
  */
 export class JobHasher {
-  /** What key() or lane() has found last. */
+  /** What key(), keyBytes() or lane() has found last. */
   readonly hash: Hash64 = { high: 0, low: 0 }
   readonly #keys: Uint32Array
   readonly #bytes = Buffer.alloc(SCRATCH_BYTES)
   readonly #words = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, SCRATCH_BYTES / 4)
-  #userBytes = 0
 
   /** @param secret SECRET_BYTES of it, from makeSecret() or a test. */
   constructor(secret: Uint8Array) {
@@ -156,28 +162,31 @@ export class JobHasher {
     this.#keys = new Uint32Array(copy.buffer)
   }
 
-  /** The route of a user: 32 bits, the first word of all ids of that user's jobs. */
-  begin(userId: string): number {
-    this.#userBytes = this.#write(userId, 4)
-    this.#words[0] = this.#userBytes
-    this.#hash(0, 4, this.#userBytes)
-    return this.hash.low
+  user(userId: string): UserHash {
+    this.#hash(0, this.#write(userId, 0))
+    return { route: this.hash.low, high: this.hash.high }
   }
 
   /** `hash`: 64 bits of the user and the key. */
-  key(idempotentKey: string): void {
-    const start = 4 + this.#userBytes
-    this.#bytes[start] = 0
-    this.#hash(2, 0, 5 + this.#userBytes + this.#write(idempotentKey, start + 1))
+  key(user: UserHash, idempotentKey: string): void {
+    this.#begin(user)
+    this.#hash(2, this.#write(idempotentKey, 8))
+  }
+
+  /** The same for a key that is bytes of UTF-8 already. */
+  keyBytes(user: UserHash, bytes: Uint8Array, start: number, end: number): void {
+    assert(end - start + 8 <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
+    this.#begin(user)
+    for (let at = start, to = 8; at < end; at++, to++) this.#bytes[to] = bytes[at] as number
+    this.#hash(2, 8 + end - start)
   }
 
   /** `hash`: 64 bits of the user, the API key or its absence, and the upstream's slot. */
-  lane(apiKey: string | null, upstream: number): void {
-    let end = 4 + this.#userBytes
-    this.#bytes[end++] = apiKey === null ? 0 : 1
-    for (let shift = 0; shift < 32; shift += 8) this.#bytes[end++] = upstream >>> shift
-    if (apiKey !== null) end += this.#write(apiKey, end)
-    this.#hash(4, 0, end)
+  lane(user: UserHash, apiKey: string | null, upstream: number): void {
+    this.#begin(user)
+    this.#words[2] = upstream
+    this.#words[3] = apiKey === null ? 0 : 1
+    this.#hash(4, apiKey === null ? 16 : this.#write(apiKey, 16))
   }
 
   /** 32 bits of the template that lies at `start` (a multiple of 4) in a ring. */
@@ -187,14 +196,20 @@ export class JobHasher {
     return halfSipHash32Fast(key0, key1, words, bytes, start, length)
   }
 
-  #write(text: string, start: number): number {
-    assert(start + 3 * text.length <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
-    return this.#bytes.write(text, start)
+  #begin(user: UserHash): void {
+    this.#words[0] = user.route
+    this.#words[1] = user.high
   }
 
-  #hash(pair: number, start: number, length: number): void {
+  /** @returns where the text ends. */
+  #write(text: string, start: number): number {
+    assert(start + 3 * text.length <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
+    return start + this.#bytes.write(text, start)
+  }
+
+  #hash(pair: number, length: number): void {
     const key0 = this.#keys[pair] as number
     const key1 = this.#keys[pair + 1] as number
-    halfSipHash64(key0, key1, this.#words, this.#bytes, start, length, this.hash)
+    halfSipHash64(key0, key1, this.#words, this.#bytes, 0, length, this.hash)
   }
 }

@@ -17,6 +17,11 @@ export interface HealthInputs {
   readonly upstreams: number
   readonly pending: number
   readonly streams: number
+  readonly sockets: number
+  /** What their clients have not taken yet. */
+  readonly socketsUnreadBytes: number
+  /** Jobs that streams and sockets follow. */
+  readonly watched: number
 }
 
 /** The answer as a plain value. `degraded`: a shard is down, so its users are answered 503. */
@@ -38,6 +43,7 @@ export function describeHealth(inputs: HealthInputs): object {
       webhooks_waiting: stats.webhooksWaiting, lanes: stats.lanesUsed,
       lanes_active: stats.lanesActive, completed: stats.completed, failed: stats.failed,
       cancelled: stats.cancelled, attempts: stats.attempts, retries: stats.retries,
+      restarts: link.restarts, last_restart: showRestart(link.lastRestart),
     }
   })
   const down = links.some((link) => link.down)
@@ -50,7 +56,9 @@ export function describeHealth(inputs: HealthInputs): object {
     admission: {
       accepted: counts.accepted, duplicates: counts.duplicates, refused: { ...counts.refused },
       invalid: counts.invalid, unavailable: counts.unavailable, pending: inputs.pending,
-      streams: inputs.streams, upstreams: inputs.upstreams,
+      streams: inputs.streams, sockets: inputs.sockets,
+      sockets_unread_bytes: inputs.socketsUnreadBytes, watched: inputs.watched,
+      upstreams: inputs.upstreams,
       upstreams_max: limits?.upstreamsMax ?? 0,
       memory_bytes: limits?.memoryBytes ?? 0,
       job_log_live_bytes: logLiveBytes, job_log_capacity_bytes: logCapacityBytes,
@@ -61,3 +69,6 @@ export function describeHealth(inputs: HealthInputs): object {
     process: { heap_used_bytes: heapUsed, rss_bytes: rss },
   }
 }
+
+const showRestart = (restart: ShardLink['lastRestart']): object | null => restart === null ? null
+  : { at: restart.atMs, reason: restart.reason, down_ms: restart.downMs }

@@ -1,5 +1,6 @@
-// The public id of a job: 96 bits as 24 lower-case hex digits. The first 32 bits are the user's
-// route, so that an id alone says which shard to ask; the rest is random and cannot be guessed.
+// The public id of a job: 96 bits as 24 lower-case hex digits (shards/job-id.ts writes them). The
+// first 32 bits are the user's route, so that an id alone says which shard to ask; the rest is
+// random and cannot be guessed.
 
 import { randomFillSync } from 'node:crypto'
 
@@ -16,7 +17,6 @@ export type FillRandom = (words: Uint32Array) => void
 /** Randomness is drawn for this many words at once: a call costs more than its bytes. */
 const BATCH_WORDS = 2048
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 const ID_TEXT = /^[0-9a-f]{24}$/
 
 /** Hands out the random words of new ids. */
@@ -39,10 +39,6 @@ export class JobIdSource {
   }
 }
 
-/** (1, 2, 0xabcdef01) → '0000000100000002abcdef01'. */
-export const formatJobId = (route: number, idHigh: number, idLow: number): string =>
-  hexWord(route) + hexWord(idHigh) + hexWord(idLow)
-
 /** The words of an id's text, or undefined for what is none. */
 export function parseJobId(text: string): JobIdWords | undefined {
   if (!ID_TEXT.test(text)) return undefined
@@ -51,9 +47,4 @@ export function parseJobId(text: string): JobIdWords | undefined {
     idHigh: parseInt(text.slice(8, 16), 16),
     idLow: parseInt(text.slice(16), 16),
   }
-}
-
-function hexWord(word: number): string {
-  return (HEX[word >>> 24] as string) + (HEX[(word >>> 16) & 255] as string) +
-    (HEX[(word >>> 8) & 255] as string) + (HEX[word & 255] as string)
 }

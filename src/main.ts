@@ -9,6 +9,7 @@ process.stderr.on('error', () => {})
 const exitCode = await runProgram(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
+  stdin: () => process.stdin,
   stdout: (text) => {
     process.stdout.write(text)
   },
@@ -16,5 +17,8 @@ const exitCode = await runProgram(process.argv.slice(2), {
     process.stderr.write(text)
   },
 })
+// What a pipe has not taken yet would be lost.
+await Promise.all([process.stdout, process.stderr].map((stream) =>
+  new Promise<void>((resolve) => { stream.write('', () => resolve()) })))
 // Said aloud: what a stopped server leaves open must not keep the process.
 process.exit(exitCode)

@@ -5,14 +5,14 @@ import type { Clock } from '../shards/clock.ts'
 import { decodeValue } from '../shards/codec.ts'
 import {
   DUPLICATE_HEADER_BYTES, EVENT_HEADER_BYTES, JOB_HEADER_BYTES, type JobResult, type JobStatus,
-  type JobView, OUTCOME_ACCEPTED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED,
-  OUTCOME_RELEASED, OUTCOME_WARNING, STATUS_OF_STATE, WARNING_HEADER_BYTES,
+  type JobView, OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
+  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_WARNING, STATUS_OF_STATE, WARNING_HEADER_BYTES,
 } from '../shards/contract.ts'
 import { assert } from '../shards/assert.ts'
 import { Sleeper } from '../shards/doorbell.ts'
+import { formatJobId } from '../shards/job-id.ts'
 import { OUTCOMES_PER_TURN_MAX, POLL_EVERY_MS } from '../shards/limits.ts'
 import { type Micros, msToUs } from '../shards/units.ts'
-import { formatJobId } from './job-id.ts'
 import type { ShardLink } from './shard-link.ts'
 
 /** Who is told. `request` is the number that the request was sent with. */
@@ -26,8 +26,12 @@ export interface OutcomeSink {
   job(request: number, code: number, view: JobView | null): void
   /** @param event EVENT_… */
   event(jobId: string, event: number, data: object): void
+  /** The request has ended its shard's thread more than once. */
+  dropped(request: number): void
   released(request: number, done: boolean): void
   warning(upstream: number, value: unknown): void
+  /** No more is there to read for now. */
+  turnEnded(): void
   /** Every POLL_EVERY_MS or so. */
   tick(nowUs: Micros): void
 }
@@ -91,6 +95,7 @@ export class OutcomePump {
       this.#links[at]?.outcomes.read(handler, OUTCOMES_PER_TURN_MAX)
       if (!this.#running) return
     }
+    this.#sink.turnEnded()
     if (this.#sleeper.sleep(this.#hasOutcomes, this.#drain)) return
     this.#goingOn = true
     setImmediate(this.#drain)
@@ -131,6 +136,8 @@ export class OutcomePump {
         const data = decodeValue(bytes, offset + EVENT_HEADER_BYTES, end)
         return this.#sink.event(jobId, first, data as object)
       }
+      case OUTCOME_DROPPED:
+        return this.#sink.dropped(first)
       case OUTCOME_RELEASED:
         return this.#sink.released(first, second === 1)
       case OUTCOME_WARNING:

@@ -1,5 +1,5 @@
-// Why a running server ends: a signal, a lost shard, or an error that nothing caught. The first
-// reason decides; a second signal does not wait for anything.
+// Why a running server ends: a signal, shards that end again and again, or an error that nothing
+// caught. The first reason decides; a second signal does not wait for anything.
 
 import os from 'node:os'
 import type { ProcessLog } from './log.ts'
@@ -37,7 +37,7 @@ export class ProcessEnd {
     return this.#decided
   }
 
-  /** A shard ended by itself. */
+  /** A shard ended by itself, and is not replaced any more. */
   lost(loss: ShardLoss): void {
     this.#decided = true
     this.#decide({ kind: 'lost', loss })

@@ -3,7 +3,7 @@
 
 import { randomInt } from 'node:crypto'
 import { SystemClock, measureWallOffsetUs } from '../shards/clock.ts'
-import { type Limits, planMemory } from '../shards/limits.ts'
+import { type Limits, SHARD_DEATHS_WITHIN_MS, planMemory } from '../shards/limits.ts'
 import { readStats } from '../shards/stats.ts'
 import { MIB, type Micros } from '../shards/units.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Surroundings } from './cli/program.ts'
@@ -132,18 +132,22 @@ function openFrontDoor({ config, memory, links, wallOffsetUs, log }: DoorParts):
   const settingsOf = upstreamResolver(config)
   return new FrontDoor({
     config: {
-      host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax, version: VERSION,
+      host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax,
+      batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs, version: VERSION,
       settingsOf,
     },
     links, shared: memory.shared, clock: new SystemClock(wallOffsetUs), log,
   })
 }
 
-/** A shard is gone and its jobs with it: said clearly, then the process ends. */
+/** Shards end again and again, and the jobs go with the process: said clearly, then it ends. */
 function giveUp(loss: ShardLoss, memory: EngineMemory, log: ProcessLog): number {
   let queued = 0
   for (const views of memory.shards) queued += readStats(views.stats).queued
-  log.error({ shard: loss.shard, err: loss.cause, queued },
-    `shard ${loss.shard} ended unexpectedly; the process ends and its queued jobs are lost`)
+  const { shard, reason, deaths } = loss
+  const often = deaths === 1 ? 'could not start'
+    : `was the last of ${deaths} shard threads to end within ${SHARD_DEATHS_WITHIN_MS / 1000} s`
+  log.error({ shard, reason, deaths, queued },
+    `shard ${shard} ${often}; the process ends and its queued jobs are lost`)
   return EXIT_FAILED
 }

@@ -1,11 +1,22 @@
 // What the main thread holds of one shard: the writing end of its ingress ring, the reading end of
-// its outcome ring, and its bell. Bells are rung once per turn of the event loop, not per record.
+// its outcome ring, and its bell. Bells are rung once per batch of records.
 
 import { WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE, REQUEST_WORDS }
   from '../shards/contract.ts'
 import { Bell } from '../shards/doorbell.ts'
 import type { ShardViews } from '../shards/layout.ts'
+import { RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX } from '../shards/limits.ts'
 import { RING_FULL, RingReader, RingWriter } from '../shards/ring.ts'
+
+/** A shard's thread was replaced. */
+export interface ShardRestart {
+  /** Unix ms. */
+  readonly atMs: number
+  /** What ended the thread before. */
+  readonly reason: string
+  /** Between the end of the one and the beginning of the other. */
+  readonly downMs: number
+}
 
 /** One shard, as the main thread sees it. */
 export interface ShardLink {
@@ -14,8 +25,11 @@ export interface ShardLink {
   readonly ingress: RingWriter
   readonly bell: Bell
   readonly outcomes: RingReader
-  /** Set by the supervisor while the shard's thread is not running. */
+  /** Set by the supervisor while the shard's thread is not running, and will not be soon. */
   down: boolean
+  /** How often the shard's thread was replaced by another on the same memory. */
+  restarts: number
+  lastRestart: ShardRestart | null
 }
 
 /** The link to a shard; there must be one only, since the rings have one writer and one reader. */
@@ -27,13 +41,24 @@ export function openShardLink(shard: number, views: ShardViews): ShardLink {
     bell: new Bell(views.bell),
     outcomes: new RingReader(views.outcomes),
     down: false,
+    restarts: 0,
+    lastRestart: null,
   }
 }
 
-/** Rings the shards that got records, at the end of this turn of the event loop. */
+/**
+ * Rings the shards that got records. Waking a thread costs more than handing it a job, so the
+ * bells wait while more keeps coming: until a turn of the event loop brings nothing, or
+ * RECORDS_PER_RING_MAX records or TURNS_PER_RING_MAX turns have passed. A lone record costs one
+ * more look at the sockets, a few microseconds.
+ */
 export class BatchBells {
   readonly #links: readonly ShardLink[]
   readonly #due: Uint8Array
+  /** Committed since the bells were rung, and how many of them a turn ago. */
+  #records = 0
+  #recordsBefore = 0
+  #turns = 0
   #scheduled = false
 
   constructor(links: readonly ShardLink[]) {
@@ -44,13 +69,24 @@ export class BatchBells {
   /** Something was committed to the shard's ingress ring. */
   ringSoon(shard: number): void {
     this.#due[shard] = 1
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(this.#ring)
+    this.#records++
+    if (!this.#scheduled) this.#schedule()
   }
 
-  readonly #ring = (): void => {
+  #schedule(): void {
+    this.#scheduled = true
+    setImmediate(this.#look)
+  }
+
+  readonly #look = (): void => {
+    this.#turns++
+    if (this.#records > this.#recordsBefore && this.#records < RECORDS_PER_RING_MAX &&
+      this.#turns < TURNS_PER_RING_MAX) {
+      this.#recordsBefore = this.#records
+      return this.#schedule()
+    }
     this.#scheduled = false
+    this.#records = this.#recordsBefore = this.#turns = 0
     for (const link of this.#links) {
       if (this.#due[link.shard] === 0) continue
       this.#due[link.shard] = 0

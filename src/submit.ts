@@ -1,37 +1,41 @@
 // A valid job becomes a record in the ingress ring of its user's shard.
 
 import { assert } from '../shards/assert.ts'
-import { encodeJob, encodeTemplate } from '../shards/codec.ts'
+import { encodeTemplate, jobBytes, NO_BODY, writeJobHead } from '../shards/codec.ts'
 import {
-  ENQUEUE_HEADER_BYTES, FLAG_BEGIN_BY, FLAG_ISOLATE, FLAG_RETRIES_SHIFT, INGRESS_ENQUEUE,
+  ENQUEUE_HEADER_BYTES, FLAG_BEGIN_BY, FLAG_RETRIES_SHIFT, INGRESS_ENQUEUE,
   WORD_FLAGS, WORD_ID_HIGH, WORD_ID_LOW, WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW,
   WORD_RECEIVER, WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_BYTES, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
 } from '../shards/contract.ts'
 import { RING_FULL } from '../shards/ring.ts'
 import type { UpstreamSlot } from '../shards/units.ts'
-import { JobHasher } from './hash.ts'
+import { JobHasher, type UserHash } from './hash.ts'
 import type { ValidJob } from './http/validate.ts'
-import { formatJobId, type JobIdSource } from './job-id.ts'
+import type { JobIdSource } from './job-id.ts'
+import type { JobHoles } from './job-holes.ts'
+import { NOT_HASHED, type Outline } from './outline.ts'
 import type { ShardLink } from './shard-link.ts'
 
-/** What a job is sent with, besides itself. */
+/** What a job is sent with, besides itself; one object is reused. */
 export interface Placement {
-  readonly link: ShardLink
+  link: ShardLink
   /** The number under which the answer will come. */
-  readonly request: number
-  readonly upstream: UpstreamSlot
-  /** The webhook receiver's slot, or NONE. */
-  readonly receiver: UpstreamSlot
-  readonly isolate: boolean
+  request: number
+  /** FLAG_… bits, besides the outline's. */
+  flags: number
   /** Unix ms. */
-  readonly createdAtMs: number
+  createdAtMs: number
 }
 
 /** Encodes jobs into rings. */
 export class Submitter {
   readonly #hasher: JobHasher
   readonly #ids: JobIdSource
-  #route = 0
+  /** The record's first word, between #begin() and #commit(). */
+  #at = 0
+  /** The random words of the id of the job that was committed last. */
+  idHigh = 0
+  idLow = 0
 
   /** @param secret see JobHasher. */
   constructor(secret: Uint8Array, ids: JobIdSource) {
@@ -39,60 +43,107 @@ export class Submitter {
     this.#ids = ids
   }
 
-  /** The route of the job's user, which chooses the shard; send() goes on with this job. */
-  route(job: ValidJob): number {
-    this.#route = this.#hasher.begin(job.userId)
-    return this.#route
+  /** What stands for the job's user; its route chooses the shard. */
+  user(job: ValidJob): UserHash {
+    return this.#hasher.user(job.userId)
   }
 
   /**
-   * Commits the job that route() was asked about, and returns its new id; undefined when the ring
-   * is full, and then nothing has happened. The bell is the caller's to ring.
+   * All of a job but its key and body; valid until the next call, unless copied.
+   * @param flags further FLAG_… bits.
    */
-  send(job: ValidJob, placement: Placement): string | undefined {
-    const { link, receiver } = placement
-    const template = encodeTemplate({
-      userId: job.userId, url: job.url.href, method: job.method, headers: job.headers.list,
-      webhookUrl: job.webhook?.href ?? null, receiver,
-    })
-    const payload = encodeJob({
-      createdAtMs: placement.createdAtMs, executeBeforeMs: job.executeBeforeMs, body: job.body,
-    })
-    const bytes = ENQUEUE_HEADER_BYTES + template.length + payload.length
-    const { ingress, views } = link
-    assert(bytes <= views.limits.recordBytesMax, `a job of ${bytes} bytes passed all limits`)
-    const at = ingress.claim(INGRESS_ENQUEUE, bytes)
-    if (at === RING_FULL) return undefined
-    const start = at + ENQUEUE_HEADER_BYTES
-    ingress.bytes.set(template, start)
-    ingress.bytes.set(payload, start + template.length)
-    const jobId = this.#writeWords(job, placement, at >>> 2, template.length)
-    ingress.u32[(at >>> 2) + WORD_TEMPLATE_HASH] =
-      this.#hasher.template(ingress.u32, ingress.bytes, start, template.length)
-    ingress.commit()
-    return jobId
+  outline(
+    job: ValidJob, user: UserHash, upstream: UpstreamSlot, receiver: UpstreamSlot, flags = 0,
+  ): Outline {
+    this.#hasher.lane(user, job.headers.apiKey, upstream)
+    const { high, low } = this.#hasher.hash
+    return {
+      user, lane: { high, low }, upstream, receiver,
+      upstreamOrigin: job.url.origin, receiverOrigin: job.webhook?.origin ?? null,
+      flags: flags | (job.maxRetries << FLAG_RETRIES_SHIFT) |
+        (job.executeBeforeMs > 0 ? FLAG_BEGIN_BY : 0),
+      executeBeforeMs: job.executeBeforeMs,
+      template: encodeTemplate({
+        userId: job.userId, url: job.url.href, method: job.method, headers: job.headers.list,
+        webhookUrl: job.webhook?.href ?? null, receiver,
+      }),
+      templateHash: NOT_HASHED,
+    }
   }
 
-  #writeWords(job: ValidJob, placement: Placement, at: number, templateBytes: number): string {
+  /**
+   * Commits a job under a new id; false when the ring is full, and then nothing has happened. The
+   * bell is the caller's to ring.
+   */
+  send(outline: Outline, job: ValidJob, placement: Placement): boolean {
+    const { body } = job
+    const at = this.#begin(outline, placement, body === null ? NO_BODY : body.length)
+    if (at === RING_FULL) return false
+    if (body !== null) placement.link.ingress.bytes.set(body, at)
+    this.#hasher.key(outline.user, job.idempotentKey)
+    this.#commit(placement)
+    return true
+  }
+
+  /** Likewise for a job whose key and body are still where they came. */
+  sendRaw(
+    outline: Outline, bytes: Uint8Array, holes: JobHoles, placement: Placement,
+  ): boolean {
+    const { body, bodyStart, bodyEnd, keyStart, keyEnd } = holes
+    const { ingress } = placement.link
+    const at = this.#begin(outline, placement, holes.hasBody ? holes.bodyBytes : NO_BODY)
+    if (at === RING_FULL) return false
+    body.copy(ingress.bytes, at, bodyStart, bodyEnd)
+    this.#hasher.keyBytes(outline.user, bytes, keyStart, keyEnd)
+    this.#commit(placement)
+    return true
+  }
+
+  /** Claims the record and writes all but key and body; returns where the body belongs. */
+  #begin(outline: Outline, placement: Placement, bodyBytes: number): number {
+    const { ingress, views } = placement.link
+    const { template, executeBeforeMs } = outline
+    const bytes =
+      ENQUEUE_HEADER_BYTES + template.length + jobBytes(executeBeforeMs, bodyBytes)
+    assert(bytes <= views.limits.recordBytesMax, `a job of ${bytes} bytes passed all limits`)
+    const at = ingress.claim(INGRESS_ENQUEUE, bytes)
+    if (at === RING_FULL) return RING_FULL
+    const start = at + ENQUEUE_HEADER_BYTES
+    ingress.bytes.set(template, start)
+    if (outline.templateHash === NOT_HASHED) {
+      outline.templateHash =
+        this.#hasher.template(ingress.u32, ingress.bytes, start, template.length)
+    }
+    this.#at = at >>> 2
+    this.#writeWords(outline, placement)
+    return writeJobHead(ingress.bytes, start + template.length, placement.createdAtMs,
+      executeBeforeMs, bodyBytes)
+  }
+
+  #writeWords(outline: Outline, placement: Placement): void {
     const { u32 } = placement.link.ingress
-    const { hash } = this.#hasher
-    const idHigh = this.#ids.nextWord()
-    const idLow = this.#ids.nextWord()
+    const at = this.#at
     u32[at + WORD_REQUEST] = placement.request
-    u32[at + WORD_ROUTE] = this.#route
-    u32[at + WORD_ID_HIGH] = idHigh
-    u32[at + WORD_ID_LOW] = idLow
-    this.#hasher.key(job.idempotentKey)
-    u32[at + WORD_KEY_HIGH] = hash.high
-    u32[at + WORD_KEY_LOW] = hash.low
-    this.#hasher.lane(job.headers.apiKey, placement.upstream)
-    u32[at + WORD_LANE_HIGH] = hash.high
-    u32[at + WORD_LANE_LOW] = hash.low
-    u32[at + WORD_UPSTREAM] = placement.upstream
-    u32[at + WORD_RECEIVER] = placement.receiver
-    u32[at + WORD_FLAGS] = (job.maxRetries << FLAG_RETRIES_SHIFT) |
-      (placement.isolate ? FLAG_ISOLATE : 0) | (job.executeBeforeMs > 0 ? FLAG_BEGIN_BY : 0)
-    u32[at + WORD_TEMPLATE_BYTES] = templateBytes
-    return formatJobId(this.#route, idHigh, idLow)
+    u32[at + WORD_ROUTE] = outline.user.route
+    u32[at + WORD_LANE_HIGH] = outline.lane.high
+    u32[at + WORD_LANE_LOW] = outline.lane.low
+    u32[at + WORD_UPSTREAM] = outline.upstream
+    u32[at + WORD_RECEIVER] = outline.receiver
+    u32[at + WORD_FLAGS] = outline.flags | placement.flags
+    u32[at + WORD_TEMPLATE_BYTES] = outline.template.length
+    u32[at + WORD_TEMPLATE_HASH] = outline.templateHash
+  }
+
+  /** Writes the key that was hashed last, and a new id. */
+  #commit(placement: Placement): void {
+    const { ingress } = placement.link
+    const { u32 } = ingress
+    this.idHigh = this.#ids.nextWord()
+    this.idLow = this.#ids.nextWord()
+    u32[this.#at + WORD_ID_HIGH] = this.idHigh
+    u32[this.#at + WORD_ID_LOW] = this.idLow
+    u32[this.#at + WORD_KEY_HIGH] = this.#hasher.hash.high
+    u32[this.#at + WORD_KEY_LOW] = this.#hasher.hash.low
+    ingress.commit()
   }
 }

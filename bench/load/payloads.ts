@@ -62,24 +62,31 @@ export function accountOf(authorization: string): number {
 export function requestPattern(
   settings: PayloadSettings, shape: Shape, upstream: number,
 ): RequestPattern {
-  const json = jobJson(settings, shape, upstream)
+  const json = JSON.stringify(jobFields(settings, shape, upstream))
   const jsonBytes = Buffer.byteLength(json)
   const head = `POST /jobs HTTP/1.1\r\nHost: ${settings.host}\r\n` +
     'Content-Type: application/json\r\n' +
     (settings.accountQueue === true ? 'X-Aqueduct-Account-Queue: enabled\r\n' : '') +
     `Content-Length: ${jsonBytes}\r\n\r\n`
   const bytes = Buffer.from(head + json)
-  const keyAt = bytes.indexOf(API_KEY_PREFIX)
+  return { bytes, jsonBytes, ...patternPlaces(bytes, settings, 0) }
+}
+
+/** The places in one encoded job, `offset` bytes into a pattern. */
+export function patternPlaces(
+  job: Buffer, { runId }: PayloadSettings, offset: number,
+): Pick<RequestPattern, 'accountAt' | 'sequenceAt'> {
+  const behind = (text: string): number => offset + job.indexOf(text) + text.length
   return {
-    bytes, jsonBytes,
-    accountAt: [bytes.indexOf('"user-') + '"user-'.length, keyAt + API_KEY_PREFIX.length],
-    sequenceAt: bytes.indexOf(`"${settings.runId}-`) + settings.runId.length + 2,
+    accountAt: [behind('user-' + ACCOUNT_BLANK) - ACCOUNT_DIGITS,
+      behind(API_KEY_PREFIX + ACCOUNT_BLANK) - ACCOUNT_DIGITS],
+    sequenceAt: behind(`${runId}-${SEQUENCE_BLANK}`) - SEQUENCE_DIGITS,
   }
 }
 
 /** Fields in the order in which a caller would write them; the URL's path makes up the length. */
-function jobJson(settings: PayloadSettings, shape: Shape, upstream: number): string {
-  const build = (path: string): string => JSON.stringify({
+export function jobFields(settings: PayloadSettings, shape: Shape, upstream: number): object {
+  const build = (path: string): object => ({
     user_id: `user-${ACCOUNT_BLANK}`,
     idempotent_key: `${settings.runId}-${SEQUENCE_BLANK}`,
     url: settings.upstreams[upstream] + path,
@@ -93,7 +100,8 @@ function jobJson(settings: PayloadSettings, shape: Shape, upstream: number): str
   if (shape !== 'typical') return bare
   // Ports have four or five digits, and a job that is polled for has no webhook: the path evens
   // out.
-  return build(`/${'chat/completions/v1/'.repeat(8).slice(0, TYPICAL_JSON_BYTES - bare.length)}`)
+  const missingBytes = TYPICAL_JSON_BYTES - JSON.stringify(bare).length
+  return build(`/${'chat/completions/v1/'.repeat(8).slice(0, missingBytes)}`)
 }
 
 function bodyOf(shape: Shape): string {

@@ -39,7 +39,7 @@ const LOOK_EVERY_MS = 10
 /** What a load may say besides the settings. */
 export type LoadParts = Partial<Pick<LoadPlan,
   'requests' | 'seconds' | 'rate' | 'accounts' | 'firstAccount' | 'connections' | 'depth' |
-  'refusalsMax' | 'address'>> & {
+  'refusalsMax' | 'address' | 'unrecordedSeconds' | 'batch'>> & {
   /** Indexes of upstreams; all of them unless said. */
   readonly upstreams?: readonly number[]
   readonly accountQueue?: boolean
@@ -53,6 +53,8 @@ export interface RigOptions {
   /** Jobs are polled for: no webhooks. */
   readonly poll?: boolean
   readonly serverFlags?: readonly string[]
+  /** The server tells of its main thread. */
+  readonly watched?: boolean
 }
 
 /** A server and its surroundings. */
@@ -88,7 +90,7 @@ export class Rig {
       [stage.role('generator'), stage.role('upstream'), stage.role('receiver')])
     const { ports } = await upstream.call('listen', { host, count: options.upstreams })
     const { port } = await receiver.call('listen', { host })
-    const server = await openServer(bench, options.serverFlags ?? [])
+    const server = await openServer(bench, options.serverFlags ?? [], options.watched)
     const rig = new Rig(bench, {
       server, generator, upstream, receiver,
       upstreams: ports.map((each) => originOf(host, each)), receiverOrigin: originOf(host, port),
@@ -206,7 +208,7 @@ export class Rig {
     return {
       profile: settings.profile, depth: settings.depth,
       firstAccount: 0, firstSequence: nextSequence,
-      rate: undefined, refusalsMax: REFUSALS_MAX, seconds: SECONDS_MAX,
+      rate: undefined, refusalsMax: REFUSALS_MAX, seconds: SECONDS_MAX, unrecordedSeconds: 0,
       ...rest,
       connections: Math.min(parts.connections ?? settings.connections, requests),
       accounts, requests, address: { host, port },
@@ -222,12 +224,13 @@ export class Rig {
 }
 
 /** The pace that holds before an upstream has answered is a hold too. */
-async function openServer({ settings, stage, progress }: Bench, flags: readonly string[]):
-  Promise<MeasuredServer> {
+async function openServer(
+  { settings, stage, progress }: Bench, flags: readonly string[], watched = false,
+): Promise<MeasuredServer> {
   if (settings.target !== undefined) return targetServer(settings.target)
   const task = progress.begin('starting a server', 0)
   const server = await stage.server(
-    ['--default-rps', String(HOLD_RPS), ...flags, ...settings.serveFlags])
+    ['--default-rps', String(HOLD_RPS), ...flags, ...settings.serveFlags], watched)
   task.end()
   return server
 }

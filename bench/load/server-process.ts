@@ -4,6 +4,7 @@
 import { BenchError } from './bench-error.ts'
 import { type ProcessMemory, readCpuUs, readMemory } from './process-files.ts'
 import type { RoleProcess } from './role-process.ts'
+import type { ServerSecond } from './server-watch.ts'
 
 const ANSWER_MS_MAX = 10_000
 
@@ -34,6 +35,8 @@ export interface MeasuredServer {
   health(): Promise<Health>
   memory(): ProcessMemory | undefined
   cpuUs(): number | undefined
+  /** Its seconds since the last call, if it was started to be watched. */
+  watched(): Promise<readonly ServerSecond[]>
 }
 
 /** A server that runs already. @param url `http://host:port`. */
@@ -42,20 +45,21 @@ export function targetServer(url: URL): MeasuredServer {
   const port = url.port === '' ? 80 : Number(url.port)
   return {
     address: { host, port }, pid: undefined, health: () => askHealth(host, port),
-    memory: () => undefined, cpuUs: () => undefined,
+    memory: () => undefined, cpuUs: () => undefined, watched: async () => [],
   }
 }
 
 /** Starts `sluice serve` on a free port; the last of several equal flags wins. */
 export async function startServer(
-  keeper: RoleProcess<'keeper'>, flags: readonly string[],
+  keeper: RoleProcess<'keeper'>, flags: readonly string[], watched: boolean,
 ): Promise<MeasuredServer> {
-  const started = await keeper.call('start', { flags })
+  const started = await keeper.call('start', { flags, watched })
   if (!started.ok) throw new BenchError(`the server ${started.reason}`)
   const { host, port, pid } = started
   return {
     address: { host, port }, pid, health: () => askHealth(host, port),
     memory: () => readMemory(pid), cpuUs: () => readCpuUs(pid),
+    watched: async () => (await keeper.call('seconds', null)).seconds,
   }
 }
 

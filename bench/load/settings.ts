@@ -4,7 +4,8 @@
 import type { Profile } from './payloads.ts'
 
 /** The scenarios, in the order of `all`. */
-export const SCENARIOS = ['ingest', 'drain', 'pace', 'fairness', 'density'] as const
+export const SCENARIOS =
+  ['ingest', 'drain', 'pace', 'fairness', 'density', 'lanes', 'soak'] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
 
 /** One run of one scenario. */
@@ -18,6 +19,8 @@ export interface BenchSettings {
   /** Requests at once on each connection. */
   readonly depth: number
   readonly alternations: number
+  /** `ingest` compares WebSocket with HTTP, not HTTP with a bare server. */
+  readonly ws: boolean
   /** Requests at once to an upstream, and webhooks at once to the receiver. */
   readonly concurrency: number
   /** Per second; undefined for what the scenario chooses. */

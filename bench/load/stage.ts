@@ -18,9 +18,9 @@ export class Stage {
     return role
   }
 
-  /** A server with these flags. */
-  async server(flags: readonly string[]): Promise<MeasuredServer> {
-    return startServer(await this.role('keeper'), flags)
+  /** A server with these flags. @param watched for MeasuredServer.watched(). */
+  async server(flags: readonly string[], watched = false): Promise<MeasuredServer> {
+    return startServer(await this.role('keeper'), flags, watched)
   }
 
   /** Ends all processes, whatever they are doing. */

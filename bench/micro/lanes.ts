@@ -25,7 +25,8 @@ export const lanes: MicroBench = ({ operations, items }) => {
     const slot = jobs.take({ route: 1, idHigh: 0, idLow: account, keyHigh: 0, keyLow: account })
     views.jobs.lane[slot] = lane
     lines.addReference(lane)
-    lines.pushBack(lane, slot)
+    lines.place(lane, slot, false)
+    lines.link(lane, slot, false)
     turns.add(UPSTREAM, lane)
   }
   return [{
@@ -37,7 +38,8 @@ export const lanes: MicroBench = ({ operations, items }) => {
         // No line is ever empty here.
         const head = lines.first(lane) as JobSlot
         lines.remove(lane, head)
-        lines.pushBack(lane, head)
+        lines.place(lane, head, false)
+        lines.link(lane, head, false)
         sum += head
       }
       return sum

@@ -3,7 +3,7 @@
 /** The engine's files that the process around it may import. */
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
-  'prng', 'headers',
+  'prng', 'headers', 'job-id', 'msgpack-check',
 ])
 
 /** The files of src that may import bench/: the command of the bench that Sluice ships. */

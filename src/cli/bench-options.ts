@@ -34,7 +34,7 @@ const LOAD_PER_SECOND_MAX = 1_000_000
 const everywhere = (value: unknown): BenchOption['defaults'] =>
   Object.fromEntries(SCENARIOS.map((name) => [name, value]))
 
-type OptionName = Exclude<keyof BenchSettings, 'target' | 'serveFlags'>
+type OptionName = Exclude<keyof BenchSettings, 'target' | 'serveFlags' | 'ws'>
 
 const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   profile: {
@@ -43,7 +43,10 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   },
   accounts: {
     flag: 'accounts', kind: wholeNumber(2, ACCOUNTS_MAX),
-    defaults: { ingest: 1000, drain: 1000, pace: 100, fairness: 10, density: 1000 },
+    defaults: {
+      ingest: 1000, drain: 1000, pace: 100, fairness: 10, density: 1000, lanes: 1_000_000,
+      soak: 1000,
+    },
     description: 'accounts that the jobs belong to, in turn',
   },
   upstreams: {
@@ -52,7 +55,7 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   },
   seconds: {
     flag: 'seconds', kind: decimal(0.1, SECONDS_MAX),
-    defaults: { ingest: 5, pace: 60, fairness: 10 },
+    defaults: { ingest: 5, pace: 60, fairness: 10, lanes: 30, soak: 600 },
     description: 'how long one measurement takes',
   },
   jobs: {
@@ -80,8 +83,8 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   },
   rate: {
     flag: 'rate', kind: decimal(limits.PACE_PER_SECOND_MIN, LOAD_PER_SECOND_MAX),
-    defaults: { ingest: undefined, pace: undefined, fairness: 200 },
-    description: 'per second: jobs of the open loop (ingest), sends of each budget (pace), ' +
+    defaults: { ingest: undefined, pace: undefined, fairness: 200, soak: undefined },
+    description: 'per second: jobs of the open loop (ingest, soak), sends of each budget (pace), ' +
       'sends of the upstream (fairness)',
     fallbackText: 'half of the closed loop, or 0.5 for a budget',
   },
@@ -123,6 +126,8 @@ const MODERATE: Readonly<Partial<Record<ScenarioName, Partial<BenchSettings>>>> 
   pace: { seconds: 20 },
   fairness: { seconds: 5 },
   density: { jobs: 1_000_000 },
+  lanes: { accounts: 200_000, seconds: 10 },
+  soak: { seconds: 60 },
 }
 
 const OPTION_ENTRIES = Object.entries(OPTIONS) as [OptionName, BenchOption][]
@@ -162,7 +167,9 @@ export function benchSettings(
   name: ScenarioName, given: GivenOptions, serveFlags: readonly string[], isModerate: boolean,
 ): Outcome<BenchSettings> {
   const problems: Problem[] = []
-  const settings: Record<string, unknown> = { target: undefined, serveFlags }
+  const settings: Record<string, unknown> = {
+    target: undefined, serveFlags, ws: given['ws'] === true,
+  }
   for (const [key, option] of OPTION_ENTRIES) {
     settings[key] = option.defaults[name] ?? UNUSED[key]
     if (isModerate) settings[key] = MODERATE[name]?.[key] ?? settings[key]

@@ -11,6 +11,8 @@ const DESCRIPTIONS: Readonly<Record<ScenarioName | 'all', string>> = {
   pace: 'whether upstreams are sent to at the pace that they ask for',
   fairness: 'whether accounts share an upstream evenly when one of them floods it',
   density: 'how much memory a queued job takes',
+  lanes: 'whether one core keeps up with the sends of very many account queues',
+  soak: 'whether heap and pauses of the main thread stay as they are under half load',
   all: 'all of these, with moderate sizes',
 }
 
@@ -35,6 +37,9 @@ export function addBench(program: Command, surroundings: BenchSurroundings): voi
       .argument('[serve-flags...]', 'behind --: flags for the server that the bench starts')
     for (const { flags, description } of optionHelps(scenarios)) {
       command.addOption(new Option(flags, description))
+    }
+    if (name === 'ingest') {
+      command.option('--ws', 'over WebSocket, in batches, beside HTTP in the same run')
     }
     command
       .option('--target <url>', 'measure a server that runs already; what needs its process is ' +

@@ -11,11 +11,14 @@ import {
 import { VERSION } from '../version.ts'
 import { addBench } from './bench.ts'
 import { configJson, configTable } from './config-report.ts'
+import { addJobCommands } from './jobs.ts'
 
 /** What the program reads and writes besides its arguments. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
+  /** What is piped in; nothing when left out. */
+  readonly stdin?: () => AsyncIterable<Uint8Array>
   readonly stdout: (text: string) => void
   readonly stderr: (text: string) => void
 }
@@ -73,9 +76,15 @@ function buildProgram(
       stdout(options.json === true ? configJson(loaded.value) : configTable(loaded.value))
     })
 
+  addJobCommands(program, {
+    stdin: surroundings.stdin ?? nothing, stdout, stderr, exit, failedExitCode: EXIT_FAILED,
+    usageExitCode: EXIT_USAGE,
+  })
   addBench(program, { args, stdout, stderr, exit, usageExitCode: EXIT_USAGE })
   return program
 }
+
+async function* nothing(): AsyncIterable<Uint8Array> {}
 
 function refuse(outcome: Outcome<unknown> & { ok: false }, stderr: (text: string) => void): number {
   stderr(formatProblems(outcome.problems))

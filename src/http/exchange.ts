@@ -2,14 +2,19 @@
 // has gone. Holds the response, because a shard's answer comes in a later turn of the event loop.
 
 import { encodeValue } from '../../shards/codec.ts'
-import { type ErrorCode, ERRORS, type Refusal } from '../errors.ts'
+import type { JobResult, JobStatus } from '../../shards/contract.ts'
+import { formatJobId } from '../../shards/job-id.ts'
+import type { Asker, Ref, Ticket } from '../asker.ts'
+import { type Denial, type ErrorCode, ERRORS } from '../errors.ts'
 import type { HttpResponse } from './uws.ts'
 
 /** Status lines, as far as they are used. */
 const STATUS_LINES: Readonly<Record<number, string>> = {
-  200: '200 OK', 201: '201 Created', 400: '400 Bad Request', 404: '404 Not Found',
-  405: '405 Method Not Allowed', 409: '409 Conflict', 413: '413 Payload Too Large',
-  415: '415 Unsupported Media Type', 429: '429 Too Many Requests', 503: '503 Service Unavailable',
+  200: '200 OK', 201: '201 Created', 400: '400 Bad Request', 403: '403 Forbidden',
+  404: '404 Not Found', 405: '405 Method Not Allowed', 409: '409 Conflict',
+  413: '413 Payload Too Large', 415: '415 Unsupported Media Type', 426: '426 Upgrade Required',
+  429: '429 Too Many Requests',
+  500: '500 Internal Server Error', 503: '503 Service Unavailable',
 }
 
 export const JSON_TYPE = 'application/json'
@@ -18,9 +23,6 @@ export const MSGPACK_TYPE = 'application/msgpack'
 /** Whether an Accept header asks for MessagePack. */
 export const wantsMsgpack = (accept: string): boolean =>
   accept !== '' && accept.toLowerCase().includes(MSGPACK_TYPE)
-
-/** What the waiting shard answer is for. */
-export type Purpose = 'submit' | 'get' | 'cancel' | 'watch'
 
 /** What an answer has besides its status and value. */
 export interface ReplyOptions {
@@ -35,12 +37,8 @@ export interface ReplyOptions {
 const NO_OPTIONS: ReplyOptions = {}
 
 /** A request that is answered once, or never when its client goes away. */
-export class Exchange {
-  purpose: Purpose = 'submit'
-  /** The shard that is asked, for a submission the one that its user lives on. */
-  shard = 0
-  /** The job that the request is about; a submission's is new. */
-  jobId = ''
+export class Exchange implements Asker {
+  readonly isBulk = false
   /** Called once if the client goes away before the answer has ended. */
   onGone: (() => void) | undefined
   readonly #msgpack: boolean
@@ -69,9 +67,20 @@ export class Exchange {
   }
 
   /** 201: the answer to nearly every request, so it is put together by hand. */
-  sendAccepted(): void {
-    if (this.#msgpack) return this.send(201, { job_id: this.jobId, status: 'queued' })
-    this.#write(201, `{"job_id":"${this.jobId}","status":"queued"}`, JSON_TYPE, NO_OPTIONS)
+  accepted({ route, idHigh, idLow }: Ticket): void {
+    const jobId = formatJobId(route, idHigh, idLow)
+    if (this.#msgpack) return this.send(201, { job_id: jobId, status: 'queued' })
+    this.#write(201, `{"job_id":"${jobId}","status":"queued"}`, JSON_TYPE, NO_OPTIONS)
+  }
+
+  duplicate(_ticket: Ticket, jobId: string, status: JobStatus, result: JobResult | null): void {
+    const answer = { job_id: jobId, status, duplicate: true }
+    this.send(200, result === null ? answer : { ...answer, result })
+  }
+
+  denied(_ref: Ref, { code, error, more, retryAfterSeconds }: Denial): void {
+    this.sendError(code, error, more,
+      retryAfterSeconds === undefined ? NO_OPTIONS : { retryAfterSeconds })
   }
 
   /** Answers with an error and its table's status; `extra` goes into the value. */
@@ -79,20 +88,15 @@ export class Exchange {
     this.send(ERRORS[code].status, { error, code, ...extra }, options)
   }
 
-  /** Answers that the body is no valid job. */
-  sendRefusal({ code, error, field }: Refusal): void {
-    this.send(ERRORS[code].status, { error, code, field })
-  }
-
   /**
-   * Begins an event stream and hands the response over: to be written to and ended by the caller,
-   * until `onGone` says that it is void. Undefined when the client has gone.
+   * Begins a streamed answer with status 200 and hands the response over: to be written to and
+   * ended by the caller, until `onGone` says that it is void. Undefined when the client has gone.
    */
-  beginStream(): HttpResponse | undefined {
+  beginStream(type = 'text/event-stream'): HttpResponse | undefined {
     const response = this.#response
     response?.cork(() => {
       response.writeStatus('200 OK')
-        .writeHeader('content-type', 'text/event-stream')
+        .writeHeader('content-type', type)
         .writeHeader('cache-control', 'no-store')
         .writeHeader('x-accel-buffering', 'no')
     })

@@ -37,6 +37,18 @@ export class BodyReceiver {
     return this.#heldBytes
   }
 
+  /** Makes room for so many bytes that are kept elsewhere; false when too much is held already. */
+  reserve(bytes: number): boolean {
+    if (this.#heldBytes + bytes > this.#limits.heldBytesMax) return false
+    this.#heldBytes += bytes
+    return true
+  }
+
+  /** Gives back what reserve() has made room for. */
+  release(bytes: number): void {
+    this.#heldBytes -= bytes
+  }
+
   /**
    * Calls `done` with the whole body, which is only valid inside the call; never when the client
    * goes away first. Answers 413 for a body that is announced or found to be too large, and 503

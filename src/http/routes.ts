@@ -1,11 +1,12 @@
 // Paths and methods: what is read of a request before it is over, and who answers it.
 
-import { ACCOUNT_QUEUE_HEADERS, readAccountQueue } from '../../shards/headers.ts'
 import type { ErrorCode } from '../errors.ts'
+import { isBatchType } from './batch-splitter.ts'
 import { Exchange, wantsMsgpack } from './exchange.ts'
+import { asksIsolation } from './isolation.ts'
 import { type BodyFormat, formatOf } from './parse-body.ts'
 import type { BodyReceiver } from './receive.ts'
-import type { HttpApp, HttpRequest, HttpResponse } from './uws.ts'
+import type { HttpApp, HttpRequest, HttpResponse, StreamedResponse } from './uws.ts'
 
 /** What the headers of a submitting request say. */
 export interface Submission {
@@ -22,6 +23,8 @@ export interface Door {
   /** 503 for a reason that needs no body to be known; undefined: go on. */
   refusal(): ErrorCode | undefined
   submit(exchange: Exchange, body: Buffer, submission: Submission): void
+  /** Reads jobs from the request's body and answers each, as they come. */
+  submitBatch(exchange: Exchange, response: StreamedResponse, isolate: boolean): void
   /** A body was refused before it was one: 413 and 415. */
   countInvalid(): void
   /** A body was given up because too much was arriving. */
@@ -36,6 +39,7 @@ export interface Door {
 /** The methods of every path; HEAD only where an answer costs nothing. */
 const METHODS: readonly (readonly [path: RegExp, allow: string])[] = [
   [/^\/jobs$/, 'POST'],
+  [/^\/jobs\/batch$/, 'POST'],
   [/^\/jobs\/[^/]+$/, 'GET, DELETE'],
   [/^\/jobs\/[^/]+\/stream$/, 'GET'],
   [/^\/(health|ready)$/, 'GET, HEAD'],
@@ -48,6 +52,7 @@ const allowedMethods = (path: string): string | undefined =>
 /** Adds all routes to an application. */
 export function addRoutes(app: HttpApp, door: Door, receiver: BodyReceiver): void {
   app.post('/jobs', (response, request) => postJob(door, receiver, response, request))
+  app.post('/jobs/batch', (response, request) => postBatch(door, response, request))
   app.get('/jobs/:id', (response, request) => {
     door.show(open(response, request), request.getParameter(0) ?? '')
   })
@@ -84,13 +89,16 @@ function postJob(
     (body) => door.submit(exchange, body, submission))
 }
 
-/** The first name that is present decides, as it does in an upstream's response. */
-function asksIsolation(request: HttpRequest): boolean {
-  for (const name of ACCOUNT_QUEUE_HEADERS) {
-    const value = request.getHeader(name)
-    if (value !== '') return readAccountQueue(value) === true
+function postBatch(door: Door, response: StreamedResponse, request: HttpRequest): void {
+  const exchange = open(response, request)
+  const refusal = door.refusal()
+  if (refusal !== undefined) return door.unavailable(exchange, refusal)
+  if (!isBatchType(request.getHeader('content-type'))) {
+    door.countInvalid()
+    return exchange.sendError('unsupported_media_type',
+      'Content-Type must be application/x-ndjson or application/json')
   }
-  return false
+  door.submitBatch(exchange, response, asksIsolation(request))
 }
 
 function sendHealth(door: Door, exchange: Exchange): void {
@@ -108,6 +116,9 @@ function anyOther(door: Door, response: HttpResponse, request: HttpRequest): voi
   const exchange = open(response, request, isHead)
   if (isHead && path === '/health') return sendHealth(door, exchange)
   if (isHead && path === '/ready') return sendReady(door, exchange)
+  if (path === '/ws') {
+    return exchange.sendError('upgrade_required', 'this path takes WebSocket upgrades only')
+  }
   const allow = allowedMethods(path)
   if (allow === undefined) return exchange.sendError('not_found', 'there is no such path')
   exchange.sendError('method_not_allowed', `this path takes ${allow}`, undefined, { allow })

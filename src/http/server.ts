@@ -1,8 +1,7 @@
 // The HTTP server: sockets and routes, nothing of what happens behind them.
 
-import { RECEIVING_BYTES_MAX } from '../../shards/limits.ts'
 import { fail } from '../errors.ts'
-import { BodyReceiver } from './receive.ts'
+import type { BodyReceiver } from './receive.ts'
 import { addRoutes, type Door } from './routes.ts'
 import { type HttpApp, type ListenSocket, loadHttpLibrary } from './uws.ts'
 
@@ -10,6 +9,11 @@ import { type HttpApp, type ListenSocket, loadHttpLibrary } from './uws.ts'
 export interface Address {
   readonly host: string
   readonly port: number
+}
+
+/** Who takes the sockets. */
+export interface SocketRoute {
+  addRoute(app: HttpApp): void
 }
 
 /** A listening server; made by listen(). */
@@ -26,10 +30,12 @@ export class HttpServer {
    * Listens at a host and port; port 0 is any that is free. Throws OperatingError: `port_taken`
    * when the address cannot be had, `native_missing` when there is no server for this platform.
    */
-  static async listen(wanted: Address, bodyBytesMax: number, door: Door): Promise<HttpServer> {
+  static async listen(
+    wanted: Address, door: Door, receiver: BodyReceiver, sockets: SocketRoute,
+  ): Promise<HttpServer> {
     const library = await loadHttpLibrary()
     const app = library.App()
-    const receiver = new BodyReceiver({ bodyBytesMax, heldBytesMax: RECEIVING_BYTES_MAX }, door)
+    sockets.addRoute(app)
     addRoutes(app, door, receiver)
     const { host, port } = wanted
     let socket: ListenSocket | false = false

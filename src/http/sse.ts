@@ -1,124 +1,96 @@
-// Event streams of jobs, as text/event-stream. A shard tells the events of a job once, however many
-// follow it here; whoever joins late gets what they missed in brief, from the job as it stands.
+// Event streams of jobs, as text/event-stream. Whoever joins late gets what they missed in brief,
+// from the job as it stands.
 
-import type { JobStatus, JobView } from '../../shards/contract.ts'
 import {
-  EVENT_CANCELLED, EVENT_COMPLETED, EVENT_DISPATCHING, EVENT_FAILED, EVENT_NAMES, EVENT_POSITION,
-  EVENT_QUEUED, EVENT_RETRYING,
+  EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobView,
 } from '../../shards/contract.ts'
 import { STREAM_BACKLOG_BYTES_MAX, STREAM_BACKLOGS_BYTES_MAX } from '../../shards/limits.ts'
+import type { Audience, Follower } from '../audience.ts'
+import { JobEvent, TERMINAL_EVENTS } from '../job-event.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
 
+const KEEP_ALIVE = ': keep-alive\n\n'
+
 /** One client that follows a job. */
-interface Stream {
+class Stream implements Follower {
   readonly response: HttpResponse
   readonly jobId: string
   /** Upper bound of what was written and not yet taken by the client. */
-  backlogBytes: number
+  backlogBytes = 0
+  readonly #streams: EventStreams
+
+  constructor(response: HttpResponse, jobId: string, streams: EventStreams) {
+    this.response = response
+    this.jobId = jobId
+    this.#streams = streams
+  }
+
+  told(event: JobEvent): void {
+    this.#streams.write(this, event.stream)
+    if (event.isTerminal) this.#streams.end(this)
+  }
 }
-
-/** A job with followers. */
-interface Followed {
-  /** Clients that have been told of nothing yet: their WATCH is on its way. */
-  joining: number
-  readonly streams: Set<Stream>
-}
-
-const KEEP_ALIVE = ': keep-alive\n\n'
-
-/** The event that tells of a status which is the last. */
-const TERMINAL_EVENTS: ReadonlyMap<JobStatus, number> = new Map([
-  ['completed', EVENT_COMPLETED], ['failed', EVENT_FAILED], ['cancelled', EVENT_CANCELLED],
-])
 
 /** All streams. */
 export class EventStreams {
-  readonly #followed = new Map<string, Followed>()
-  readonly #unwatch: (jobId: string) => boolean
-  /** Jobs that nobody follows any more, which their shards could not yet be told. */
-  readonly #unwatchDue = new Set<string>()
+  readonly #audience: Audience
+  readonly #streams = new Set<Stream>()
   #backlogsBytes = 0
-  #count = 0
+  #joining = 0
 
-  /** @param unwatch tells the job's shard that nobody follows; false when its ring is full. */
-  constructor(unwatch: (jobId: string) => boolean) {
-    this.#unwatch = unwatch
+  constructor(audience: Audience) {
+    this.#audience = audience
   }
 
   /** Streams, those included that are about to begin. */
   get count(): number {
-    return this.#count
+    return this.#streams.size + this.#joining
   }
 
   /** A WATCH goes out for a client: each call is followed by one of join() and giveUp(). */
   expect(jobId: string): void {
-    this.#count++
-    this.#unwatchDue.delete(jobId)
-    const followed = this.#followed.get(jobId)
-    if (followed === undefined) this.#followed.set(jobId, { joining: 1, streams: new Set() })
-    else followed.joining++
+    this.#joining++
+    this.#audience.expect(jobId)
   }
 
-  /** The WATCH was in vain: no such job, or the client has gone meanwhile. */
-  giveUp(jobId: string, isWatched: boolean): void {
-    this.#count--
-    const followed = this.#followed.get(jobId)
-    if (followed === undefined) return
-    followed.joining--
-    if (isWatched) this.#dropUnfollowed(jobId, followed)
-    else if (followed.joining === 0 && followed.streams.size === 0) this.#followed.delete(jobId)
+  /** The WATCH was in vain. */
+  giveUp(jobId: string): void {
+    this.#joining--
+    this.#audience.giveUp(jobId, false)
   }
 
   /** The job stands like this: tells it in brief, and its events from now on. */
-  join(exchange: Exchange, view: JobView, nowMs: number): void {
-    const { jobId } = exchange
-    const followed = this.#followed.get(jobId)
+  join(exchange: Exchange, jobId: string, view: JobView, nowMs: number): void {
+    this.#joining--
     const response = exchange.beginStream()
     const isFinished = TERMINAL_EVENTS.has(view.status)
-    if (followed === undefined || response === undefined) return this.giveUp(jobId, !isFinished)
-    followed.joining--
-    const stream: Stream = { response, jobId, backlogBytes: 0 }
-    followed.streams.add(stream)
+    if (response === undefined || isFinished) this.#audience.giveUp(jobId, !isFinished)
+    if (response === undefined) return
+    const stream = new Stream(response, jobId, this)
+    this.#streams.add(stream)
+    if (!isFinished) this.#audience.join(jobId, stream)
     exchange.onGone = () => this.#gone(stream)
-    this.#write(stream, briefOf(jobId, view, nowMs))
-    if (isFinished && followed.streams.has(stream)) this.#end(stream, followed)
-  }
-
-  /** Tells an event of a job to all who follow it; a terminal one ends their streams. */
-  event(jobId: string, event: number, data: object): void {
-    const followed = this.#followed.get(jobId)
-    if (followed === undefined) return
-    const text = formatEvent(jobId, event, data)
-    for (const stream of followed.streams) {
-      this.#write(stream, text)
-      if (event >= EVENT_COMPLETED && followed.streams.has(stream)) this.#end(stream, followed)
-    }
+    this.write(stream, briefOf(jobId, view, nowMs))
+    if (isFinished) this.end(stream)
   }
 
   /** Sends every stream a comment, so that nothing on the way takes it for dead. */
   keepAlive(): void {
-    for (const { streams } of this.#followed.values()) {
-      for (const stream of streams) this.#write(stream, KEEP_ALIVE)
-    }
-  }
-
-  /** Tells the shards what they could not be told before. */
-  retryUnwatch(): void {
-    for (const jobId of this.#unwatchDue) {
-      if (!this.#unwatch(jobId)) return
-      this.#unwatchDue.delete(jobId)
-    }
+    for (const stream of this.#streams) this.write(stream, KEEP_ALIVE)
   }
 
   /** Ends every stream. */
   closeAll(): void {
-    for (const followed of this.#followed.values()) {
-      for (const stream of followed.streams) this.#end(stream, followed)
+    for (const stream of this.#streams) {
+      this.end(stream)
+      this.#audience.leave(stream.jobId, stream)
     }
   }
 
-  #write(stream: Stream, text: string): void {
+  /** Writes to a stream, or cuts it when it has left too much unread. */
+  write(stream: Stream, text: string): void {
+    if (!this.#streams.has(stream)) return
     const bytes = Buffer.byteLength(text)
     const isSlow = stream.backlogBytes > 0 &&
       (stream.backlogBytes + bytes > STREAM_BACKLOG_BYTES_MAX ||
@@ -135,49 +107,34 @@ export class EventStreams {
     stream.backlogBytes = backlogBytes
   }
 
-  #end(stream: Stream, followed: Followed): void {
-    this.#forget(stream, followed)
-    stream.response.cork(() => { stream.response.end() })
-    // A finished job is not watched any more, so the shard need not be told.
-    if (followed.streams.size + followed.joining === 0) this.#followed.delete(stream.jobId)
+  /** Ends a stream whose job is finished. */
+  end(stream: Stream): void {
+    if (this.#forget(stream)) stream.response.cork(() => { stream.response.end() })
   }
 
   #gone(stream: Stream): void {
-    const followed = this.#followed.get(stream.jobId)
-    if (followed === undefined || !this.#forget(stream, followed)) return
-    this.#dropUnfollowed(stream.jobId, followed)
+    if (this.#forget(stream)) this.#audience.leave(stream.jobId, stream)
   }
 
-  #forget(stream: Stream, followed: Followed): boolean {
-    if (!followed.streams.delete(stream)) return false
-    this.#count--
+  #forget(stream: Stream): boolean {
+    if (!this.#streams.delete(stream)) return false
     this.#backlogsBytes -= stream.backlogBytes
     return true
   }
-
-  #dropUnfollowed(jobId: string, followed: Followed): void {
-    if (followed.joining > 0 || followed.streams.size > 0) return
-    this.#followed.delete(jobId)
-    if (!this.#unwatch(jobId)) this.#unwatchDue.add(jobId)
-  }
-}
-
-/** One event: its name, and its data with the job's id as one line of JSON. */
-function formatEvent(jobId: string, event: number, data: object): string {
-  return `event: ${EVENT_NAMES[event]}\ndata: ${JSON.stringify({ job_id: jobId, ...data })}\n\n`
 }
 
 /** What a late joiner missed: every stage that the job has reached, the latest attempt only. */
 function briefOf(jobId: string, view: JobView, nowMs: number): string {
   const { attempts, position, retry_at: retryAt, result, status } = view
   const terminal = TERMINAL_EVENTS.get(status)
-  let text = formatEvent(jobId, EVENT_QUEUED, {})
-  if (attempts > 0) text += formatEvent(jobId, EVENT_DISPATCHING, { attempt: attempts })
+  const tell = (event: number, data: object): string => new JobEvent(jobId, event, data).stream
+  let text = tell(EVENT_QUEUED, {})
+  if (attempts > 0) text += tell(EVENT_DISPATCHING, { attempt: attempts })
   if (retryAt !== undefined) {
     const waitMs = Math.max(0, Math.round(retryAt - nowMs))
-    text += formatEvent(jobId, EVENT_RETRYING, { attempt: attempts, retry_in_ms: waitMs })
+    text += tell(EVENT_RETRYING, { attempt: attempts, retry_in_ms: waitMs })
   }
-  if (position !== undefined) text += formatEvent(jobId, EVENT_POSITION, { position })
-  if (terminal !== undefined) text += formatEvent(jobId, terminal, result ?? { status })
+  if (position !== undefined) text += tell(EVENT_POSITION, { position })
+  if (terminal !== undefined) text += tell(terminal, result ?? { status })
   return text
 }

@@ -20,6 +20,60 @@ export interface HttpResponse {
   cork(write: () => void): HttpResponse
 }
 
+/** A response that is written while its request is still read. */
+export interface StreamedResponse extends HttpResponse {
+  /** Stops reading the request's body until resume(). */
+  pause(): void
+  resume(): void
+  /** Called when what was written has gone out; true: that is all there was to do. */
+  onWritable(handler: () => boolean): HttpResponse
+}
+
+/** The response of a request to open a socket. */
+export interface UpgradableResponse extends HttpResponse {
+  upgrade<Data>(data: Data, key: string, protocol: string, extensions: string,
+    context: UpgradeContext): void
+}
+
+/** What an upgrade hands on; only the library knows what is in it. */
+export type UpgradeContext = object
+
+/** An open socket; not to be touched after its close handler has run. */
+export interface WebSocketHandle<Data> {
+  getUserData(): Data
+  /** 1: gone out; 0: some of it waits in the server; 2: dropped, the backlog is full. */
+  send(message: string | Uint8Array, isBinary: boolean): number
+  /** Bytes that the client has not taken. */
+  getBufferedAmount(): number
+  /** Says goodbye with a code of RFC 6455. */
+  end(code: number, reason: string): void
+  /** Ends it at once. */
+  close(): void
+  cork(write: () => void): unknown
+}
+
+/** How sockets of one path behave. */
+export interface WebSocketBehavior<Data> {
+  /** Of one message; larger ones end the socket with 1009. */
+  readonly maxPayloadLength: number
+  /** Of what one socket leaves unread. */
+  readonly maxBackpressure: number
+  readonly closeOnBackpressureLimit: boolean
+  /** Seconds without a byte, after which it is closed; a ping goes out shortly before. */
+  readonly idleTimeout: number
+  readonly sendPingsAutomatically: boolean
+  readonly upgrade: (
+    response: UpgradableResponse, request: HttpRequest, context: UpgradeContext,
+  ) => void
+  readonly open: (socket: WebSocketHandle<Data>) => void
+  /** The message is only valid inside the handler. */
+  readonly message: (
+    socket: WebSocketHandle<Data>, message: ArrayBuffer, isBinary: boolean,
+  ) => void
+  readonly drain: (socket: WebSocketHandle<Data>) => void
+  readonly close: (socket: WebSocketHandle<Data>) => void
+}
+
 /** A request; only valid inside the route's handler. Header names in lower case, '' for none. */
 export interface HttpRequest {
   getHeader(name: string): string
@@ -28,7 +82,7 @@ export interface HttpRequest {
   getMethod(): string
 }
 
-export type RouteHandler = (response: HttpResponse, request: HttpRequest) => void
+export type RouteHandler = (response: StreamedResponse, request: HttpRequest) => void
 
 /** An open listening socket; only the library knows what is in it. */
 export type ListenSocket = object
@@ -39,6 +93,7 @@ export interface HttpApp {
   post(pattern: string, handler: RouteHandler): HttpApp
   del(pattern: string, handler: RouteHandler): HttpApp
   any(pattern: string, handler: RouteHandler): HttpApp
+  ws<Data>(pattern: string, behavior: WebSocketBehavior<Data>): HttpApp
   listen(
     host: string, port: number, options: number, done: (socket: ListenSocket | false) => void,
   ): HttpApp

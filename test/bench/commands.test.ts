@@ -70,7 +70,8 @@ describe('sluice bench', { concurrency: 4 }, () => {
     const { stdout, scenarios, html } = await report(t, ['all', '--seconds', '0.5',
       '--alternations', '1', '--jobs', '300', '--drained', '100', '--connections', '8',
       '--rates', '20,200', '--accounts', '10', '--profile', 'typical', ...SERVER])
-    assert.deepEqual([...scenarios.keys()], ['ingest', 'drain', 'pace', 'fairness', 'density'])
+    assert.deepEqual([...scenarios.keys()],
+      ['ingest', 'drain', 'pace', 'fairness', 'density', 'lanes', 'soak'])
 
     const ingest = scenarios.get('ingest')
     const ratio = valueOf(ingest, 'ingest_ratio')
@@ -84,6 +85,11 @@ describe('sluice bench', { concurrency: 4 }, () => {
     assert.equal(valueOf(density, 'density_accepted'), 300)
     assert.equal(valueOf(density, 'density_lost'), 0)
     assert.ok(valueOf(density, 'density_finished') >= 100)
+    const lanes = scenarios.get('lanes')
+    assert.equal(valueOf(lanes, 'lanes_active'), 10)
+    assert.ok(Math.abs(valueOf(lanes, 'lanes_ratio') - 1) <= 0.2, 'a send or two of ten')
+    const soak = scenarios.get('soak')
+    assert.ok(valueOf(soak, 'soak_accepted') > 0)
 
     for (const { label } of ingest.ratios) assert.ok(stdout.includes(label))
     assert.match(stdout, /p99\.9/)

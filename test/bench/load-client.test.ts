@@ -39,7 +39,8 @@ async function run(server: RawUpstream, parts: Partial<LoadPlan>): Promise<LoadR
         host: '127.0.0.1',
       },
       profile: 'typical', connections: 4, depth: 1, accounts: 3, firstAccount: 5,
-      firstSequence: 100, requests: 1000, seconds: 60, rate: undefined, refusalsMax: 1000, ...parts,
+      firstSequence: 100, requests: 1000, seconds: 60, rate: undefined, refusalsMax: 1000,
+      unrecordedSeconds: 0, ...parts,
     }).run(() => {})
   } finally {
     await server.close()

@@ -53,6 +53,18 @@ describe('a request on the wire', () => {
     ])
   })
 
+  it('tells when it had to wait for its connection, and only then', async (t) => {
+    const upstream = await startUpstream(t)
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    assert.equal(heard.of(1).startedLate, undefined)
+    await heard.waitFor(1)
+    assert.equal(heard.of(1).startedLate, true)
+    transport.send(2, outgoing(upstream.origin))
+    await heard.waitFor(2)
+    assert.equal(heard.of(2).startedLate, undefined)
+  })
+
   it('adds neither body nor length to a GET, and a length of 0 to an empty POST', async (t) => {
     const upstream = await startUpstream(t)
     const { transport, heard } = startTransport(t)
@@ -428,7 +440,7 @@ describe('an error of the listener', () => {
         const transport = new UndiciTransport(
           { connectionsPerOriginMax: 1, responseBytesMax: 10, extraCaPem: '' })
         const boom = () => { throw new RangeError('a bug of the listener') }
-        transport.start({ head: boom, end: () => {}, failed: () => {} })
+        transport.start({ started: () => {}, head: boom, end: () => {}, failed: () => {} })
         transport.send(1, { origin: ${JSON.stringify(upstream.origin)}, path: '/', method: 'GET',
           headers: [], body: null })
       })`, { eval: true })

@@ -4,7 +4,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type StoredResult, encodeResult } from '../../shards/codec.ts'
+import { encodeTemplate } from '../../shards/codec.ts'
+import { type DecodedTemplate, splitTemplate } from '../../shards/decoded-templates.ts'
 import { Finished } from '../../shards/finished.ts'
 import { JobLog } from '../../shards/job-log.ts'
 import { JobRecords } from '../../shards/job-records.ts'
@@ -14,6 +15,7 @@ import {
 import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
 import type { Prng } from '../../shards/prng.ts'
 import { StatsWriter, readStats } from '../../shards/stats.ts'
+import { type StoredResult, resultBytes } from '../../shards/stored-result.ts'
 import { Templates } from '../../shards/templates.ts'
 import { type JobSlot, type Micros, NONE, msToUs } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
@@ -36,6 +38,7 @@ interface ModelJob {
   readonly status: StoredResult['status']
   readonly responseStatus: number
   readonly isWatched: boolean
+  readonly template: DecodedTemplate
   /** What its record should say; undefined once it is gone. */
   result: StoredResult | undefined
   /** The bound on bytes has cost it something already. */
@@ -43,7 +46,8 @@ interface ModelJob {
 }
 
 const bytesOf = (job: ModelJob): number =>
-  job.result === undefined ? 0 : encodeResult(job.result).length
+  job.result === undefined ? 0
+    : encodeTemplate(job.template).length + resultBytes(job.result)
 
 class Run {
   readonly #prng: Prng
@@ -85,19 +89,21 @@ class Run {
     this.#jobs.setResponseStatus(slot, responseStatus)
     const isWatched = this.#prng.chance(0.3)
     this.#jobs.setFlag(slot, JOB_WATCHED, isWatched)
+    const template = splitTemplate({
+      userId: '', url: 'http://a.test/'.padEnd(this.#prng.between(14, 400), 'u'), method: 'GET',
+      headers: [], webhookUrl: null, receiver: NONE,
+    })
     const result: StoredResult = {
-      url: 'http://a.test/'.padEnd(this.#prng.between(14, 400), 'u'), method: 'GET',
-      createdAtMs: 1_700_000_000_000, webhookUrl: null, receiver: NONE, status, responseStatus,
-      reason: null, truncated: false,
+      createdAtMs: 1_700_000_000_000, status, responseStatus, reason: null, truncated: false,
       body: this.#prng.chance(0.7) ? Buffer.alloc(this.#prng.below(2000), this.#next) : null,
     }
     // Now and then an outcome for which the log had no room at all.
     const isStored = this.#prng.chance(0.9)
-    if (isStored) assert.ok(this.#records.storeResult(slot, result), 'the log is large enough')
+    if (isStored) assert.ok(this.#records.storeResult(slot, template, result), 'room is left')
     this.#finished.add(slot, this.#nowUs)
     const ttlMs = status === 'failed' ? FAILED_TTL_MS : COMPLETED_TTL_MS
     this.#model.push({
-      slot, status, responseStatus, isWatched, wasCut: false,
+      slot, status, responseStatus, isWatched, template, wasCut: false,
       result: isStored ? result : undefined,
       expiresUs: this.#nowUs + msToUs(ttlMs),
     })
@@ -145,6 +151,7 @@ class Run {
       if (job.result !== undefined) {
         const kept = this.#records.readResult(job.slot)
         assert.deepEqual({ ...kept, body: kept.body && Buffer.from(kept.body) }, job.result)
+        assert.deepEqual(this.#records.readTemplate(job.slot), job.template)
       }
     }
     assert.equal(finished.resultBytes, bytesSum)

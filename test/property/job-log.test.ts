@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
-  JobLog, LOG_JOB_INLINE, LOG_JOB_SHARED, LOG_RESULT, type LogOwners,
+  JobLog, LOG_JOB_INLINE, LOG_JOB_SHARED, LOG_RESULT_INLINE, type LogOwners,
 } from '../../shards/job-log.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import { LOG_RECORD_HEADER_BYTES as HEADER_BYTES } from '../../shards/limits.ts'
@@ -18,7 +18,7 @@ import { Swarm, forEachSeed } from '../support/swarm.ts'
 const RUNS = 300
 const STEPS = 300
 const SEGMENT_BYTES = 4 * KIB
-const KINDS = [LOG_JOB_SHARED, LOG_JOB_INLINE, LOG_RESULT]
+const KINDS = [LOG_JOB_SHARED, LOG_JOB_INLINE, LOG_RESULT_INLINE]
 
 /** Every payload is a piece of these bytes, so that the model need not keep copies. */
 const SOURCE = Buffer.from(Array.from({ length: 8 * KIB }, (_, at) => (at * 31 + (at >> 7)) & 0xff))
@@ -132,7 +132,7 @@ class Run {
   die(): void {
     const bytes = this.#drawBytes()
     if (this.#prng.chance(0.5)) {
-      this.#log.append(LOG_RESULT, this.#keeper.ownerNext++, 0, SOURCE, 0, bytes, true)
+      this.#log.append(LOG_RESULT_INLINE, this.#keeper.ownerNext++, 0, SOURCE, 0, bytes, true)
     } else {
       this.#keeper.records.delete(this.#drawOwner())
     }
@@ -322,13 +322,14 @@ test('a log kept at its limit copies a bounded multiple of what is appended', ()
 
 test('misuse is told', () => {
   const log = new JobLog(logMemory(SEGMENT_BYTES, 8).attach(), { recover: false })
-  const at = log.append(LOG_RESULT, 1, 2, SOURCE, 10, 20, false) as Location
+  const at = log.append(LOG_RESULT_INLINE, 1, 2, SOURCE, 10, 20, false) as Location
   assert.equal(log.endOf(at) - log.startOf(at), 10)
-  assert.throws(() => log.append(LOG_RESULT, 1, 0, SOURCE, 0, SEGMENT_BYTES, false), /larger/)
-  assert.throws(() => log.append(LOG_RESULT, 1, 0, SOURCE, 0, SOURCE.length + 1, false), /beyond/)
+  const append = (bytes: number) => log.append(LOG_RESULT_INLINE, 1, 0, SOURCE, 0, bytes, false)
+  assert.throws(() => append(SEGMENT_BYTES), /larger/)
+  assert.throws(() => append(SOURCE.length + 1), /beyond/)
   log.free(at)
   assert.throws(() => log.free(at), /twice/)
   assert.throws(() => log.lengthOf(at), /dead/)
   const idle = new JobLog(logMemory(SEGMENT_BYTES, 8).attach(), { recover: true })
-  assert.throws(() => idle.append(LOG_RESULT, 1, 0, SOURCE, 0, 1, false), /recovered/)
+  assert.throws(() => idle.append(LOG_RESULT_INLINE, 1, 0, SOURCE, 0, 1, false), /recovered/)
 })

@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { JobSlots } from '../../shards/job-slots.ts'
 import { Lanes } from '../../shards/lanes.ts'
 import type { ShardViews } from '../../shards/layout.ts'
-import { IDLE_KEEP_MS_MIN, PACE_TOLERANCE_US } from '../../shards/limits.ts'
+import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
 import type { Prng } from '../../shards/prng.ts'
 import { TurnLists } from '../../shards/turn-lists.ts'
 import {
@@ -65,7 +65,8 @@ class Run {
     const at = this.#find()
     this.#lanes.addReference(at.lane)
     at.references++
-    this.#lanes.pushBack(at.lane, slot)
+    this.#lanes.place(at.lane, slot, false)
+    this.#lanes.link(at.lane, slot, false)
     at.line.push(slot)
   }
 
@@ -86,14 +87,15 @@ class Run {
     const baseUs = this.#nowUs + (this.#prng.chance(0.1) ? msToUs(2 * IDLE_KEEP_MS_MIN) : 0)
     this.#lanes.at.baseUs[at.lane] = baseUs
     this.#lanes.at.intervalNs[at.lane] = 500_000_000
-    at.eligibleUs = baseUs + 500_000 - PACE_TOLERANCE_US
+    at.eligibleUs = baseUs + 500_000
     this.#inFlight.push({ slot, at })
   }
 
   retry(): void {
     const [job] = this.#inFlight.splice(this.#prng.below(this.#inFlight.length + 1), 1)
     if (job === undefined) return
-    this.#lanes.pushFront(job.at.lane, job.slot)
+    this.#lanes.place(job.at.lane, job.slot, true)
+    this.#lanes.link(job.at.lane, job.slot, true)
     job.at.line.unshift(job.slot)
     job.at.hasHoles = true
   }
@@ -240,7 +242,10 @@ test('an order that passes 2^32 goes on', () => {
   const lane = lanes.find(1, 1, 0 as UpstreamSlot, 0 as Micros)
   lanes.at.nextOrder[lane] = 2 ** 32 - 2
   const slots = [0, 1, 2, 3].map((slot) => slot as JobSlot)
-  for (const slot of slots) lanes.pushBack(lane, slot)
+  for (const slot of slots) {
+    lanes.place(lane, slot, false)
+    lanes.link(lane, slot, false)
+  }
   assert.deepEqual(slots.map((slot) => lanes.position(lane, slot)), [1, 2, 3, 4])
 })
 

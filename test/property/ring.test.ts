@@ -249,6 +249,25 @@ test('a record written while a read is on is read by it', () => {
   }, 100), 10)
 })
 
+test('a thread that is killed in a handler leaves that one record to its successor', () => {
+  const views = ringViews(allocateRing(4096))
+  const writer = new RingWriter(views)
+  for (let record = 0; record < 10; record++) {
+    views.u32[writer.claim(1, 4) >>> 2] = record
+    writer.commit()
+  }
+  const seen: number[] = []
+  new RingReader(views).read((_, offset) => {
+    seen.push(views.u32[offset >>> 2] as number)
+    if (seen.length < 4) return true
+    // The dead thread publishes nothing any more; what follows is its successor's.
+    const successor = new RingReader(views)
+    successor.read((_kind, at) => seen.push(views.u32[at >>> 2] as number) > 0, 100)
+    return true
+  }, 4)
+  assert.deepEqual(seen, [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9])
+})
+
 test('record sizes', () => {
   assert.deepEqual([1, 8, 9, 0].map(ringRecordBytes), [16, 16, 24, 8])
   assert.equal(ringPayloadBytesMax(1024), 504)
@@ -279,7 +298,11 @@ test('views that are no ring, and records that are none, are asserted', () => {
   assert.throws(() => new RingReader(views), /alignment/)
   views.control[0] = 72
   views.control[32] = 0
+  views.control[33] = 0
   assert.throws(() => new RingWriter(views), /more than its capacity/)
+  views.control[33] = 80
+  assert.throws(() => new RingWriter(views), /capacity|beyond its tail/)
+  views.control[33] = 0
   views.control[0] = 16
   views.u32[0] = 24
   const read = (): number => new RingReader(views).read(() => true, 1)

@@ -143,7 +143,7 @@ class Run {
     const { hand, upstream } = this.#draw()
     const before = hand.eligibleAtUs(upstream)
     hand.restartAt(upstream, this.#nowUs)
-    const freshUs = this.#nowUs + hand.intervalNs(upstream) / 1000 - PACE_TOLERANCE_US
+    const freshUs = this.#nowUs + hand.intervalNs(upstream) / 1000
     assertNear(hand.eligibleAtUs(upstream), Math.max(before, freshUs))
   }
 

@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Death, Fuse, burn, countStores } from '../sim/fuse.ts'
 import { SlotIndex } from '../../shards/slot-index.ts'
 import { NONE } from '../../shards/units.ts'
 import { Swarm, forEachSeed } from '../support/swarm.ts'
@@ -57,4 +58,44 @@ test('an index refuses the entry that ends every search', () => {
   index.insert(0xffffffff, 1)
   assert.throws(() => index.insert(0, 2), /full/)
   assert.equal(index.find(0xffffffff, (slot) => slot === 1), 1)
+})
+
+test('a large index of few slots is emptied by those alone, whoever died at what', () => {
+  forEachSeed(RUNS, (prng) => {
+    const slots = prng.between(1, 60)
+    const entries = new Uint32Array(5000)
+    const center = prng.pick([0, 2 ** 31, 2 ** 32 - 1])
+    const hashes = Uint32Array.from({ length: slots }, () => center + prng.below(40) * 900_000)
+    const hashOf = (slot: number): number => hashes[slot] as number
+    const wrapped = countStores({ entries }).entries
+    const index = new SlotIndex(wrapped, hashOf)
+    const inside: number[] = []
+    for (let thread = 0; thread < 3; thread++) {
+      try {
+        burn(new Fuse(prng.between(1, 200)), () => {
+          for (let step = 0; step < 100; step++) {
+            const slot = prng.below(slots)
+            const at = inside.indexOf(slot)
+            if (at === -1) inside.push(slot)
+            else inside.splice(at, 1)
+            if (at === -1) index.insert(hashOf(slot), slot)
+            else index.remove(hashOf(slot), slot)
+          }
+          index.recover(slots)
+        })
+      } catch (error) {
+        assert.ok(error instanceof Death, String(error))
+      }
+      for (let tries = prng.below(3); tries > 0; tries--) {
+        try {
+          burn(new Fuse(prng.between(1, 60)), () => index.recover(slots))
+        } catch (error) {
+          assert.ok(error instanceof Death, String(error))
+        }
+      }
+      index.recover(slots)
+      inside.length = 0
+      assert.equal(entries.findIndex((entry) => entry !== 0), -1)
+    }
+  })
 })

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { JobLog, LOG_RESULT, type LogOwners } from '../../shards/job-log.ts'
+import { JobLog, LOG_RESULT_INLINE, type LogOwners } from '../../shards/job-log.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import type { Prng } from '../../shards/prng.ts'
 import { Templates } from '../../shards/templates.ts'
@@ -27,7 +27,7 @@ class Run {
   readonly #jobs: Job[] = []
   readonly #hashesMax: number
   readonly #owners: LogOwners = {
-    isLive: (kind, owner, at) => kind !== LOG_RESULT && this.#templates.isLive(owner, at),
+    isLive: (kind, owner, at) => kind !== LOG_RESULT_INLINE && this.#templates.isLive(owner, at),
     moved: (_kind, owner, to) => this.#templates.moved(owner, to),
   }
   #log: JobLog
@@ -74,7 +74,7 @@ class Run {
 
   clean(): void {
     // Something that dies at once, so that segments close and there is something to clean.
-    const at = this.#log.append(LOG_RESULT, 1, 0, Buffer.alloc(1500), 0, 1500, true)
+    const at = this.#log.append(LOG_RESULT_INLINE, 1, 0, Buffer.alloc(1500), 0, 1500, true)
     if (at !== NONE) this.#log.free(at as Location)
     this.#log.clean(this.#prng.pick([1, 2 * KIB]), this.#owners)
     this.#log.makeRoom(1500, this.#owners)

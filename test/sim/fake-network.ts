@@ -57,14 +57,22 @@ export class FakeTransport implements Transport {
   readonly #shard: number
   /** When the shard's thread is free to hear of something. */
   readonly #freeAtUs: () => number
+  /** Runs something of the shard's thread, which may not survive it. */
+  readonly #alive: (run: () => void) => void
   readonly #attempts = new Map<number, Attempt>()
   #events: TransportEvents | undefined
   #chokedUntilUs = 0
+  /** What the thread was told of, or did itself, since it last came to rest. */
+  #unsettled: { attempt: Attempt; what: 'head' | 'end' }[] = []
 
-  constructor(network: FakeNetwork, shard: number, freeAtUs: () => number) {
+  constructor(
+    network: FakeNetwork, shard: number, freeAtUs: () => number,
+    alive: (run: () => void) => void,
+  ) {
     this.#network = network
     this.#shard = shard
     this.#freeAtUs = freeAtUs
+    this.#alive = alive
   }
 
   /** Above the limit for short times when the seed says so: no send may start then. */
@@ -116,6 +124,24 @@ export class FakeTransport implements Transport {
 
   forget(): void {}
 
+  /** The thread has ended, and its sockets with it. */
+  die(): void {
+    const { observers } = this.#network.parts
+    const attempts = [...this.#attempts.values()]
+    this.#attempts.clear()
+    for (const { attempt, what } of this.#unsettled) {
+      for (const observer of observers) observer.doubted?.(attempt, what)
+    }
+    for (const attempt of attempts) {
+      for (const observer of observers) observer.lost?.(attempt)
+    }
+  }
+
+  /** The thread has come to rest: what it has heard so far, it has taken in. */
+  settle(): void {
+    this.#unsettled = []
+  }
+
   async close(): Promise<void> {}
 
   /** Runs at that delay, or when the shard's thread is free again after it. */
@@ -136,7 +162,10 @@ export class FakeTransport implements Transport {
     log.add(`s${this.#shard} head ${attempt.job.number}#${attempt.number} of ${attempt.place} ` +
       JSON.stringify(attempt.answer.said))
     for (const observer of observers) observer.headHeard?.(attempt)
-    this.#events?.head(token, attempt.answer.status, attempt.answer.headers)
+    this.#unsettled = [{ attempt, what: 'head' }]
+    this.#alive(() =>
+      this.#events?.head(token, attempt.answer.status, attempt.answer.headers))
+    this.settle()
   }
 
   #end(token: number, attempt: Attempt): void {
@@ -144,16 +173,19 @@ export class FakeTransport implements Transport {
     const { failure, body, truncated } = attempt.answer
     if (failure === undefined) {
       this.#forget(token, attempt, 'response')
-      this.#events?.end(token, Uint8Array.from(body), truncated)
+      this.#alive(() => this.#events?.end(token, Uint8Array.from(body), truncated))
+      this.settle()
     } else if (failure !== 'silent') {
       this.#forget(token, attempt, failure)
-      this.#events?.failed(token, failure, 'made up')
+      this.#alive(() => this.#events?.failed(token, failure, 'made up'))
+      this.settle()
     }
   }
 
   #forget(token: number, attempt: Attempt, ending: Ending): void {
     const { log, observers } = this.#network.parts
     this.#attempts.delete(token)
+    this.#unsettled.push({ attempt, what: 'end' })
     log.add(`s${this.#shard} end ${attempt.job.number}#${attempt.number} ${ending}`)
     for (const observer of observers) observer.ended?.(attempt, ending)
   }

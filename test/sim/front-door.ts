@@ -2,10 +2,11 @@
 // does, reads the outcome rings, and tells the checkers what was asked and answered.
 
 import { AssertionError } from 'node:assert'
-import { decodeValue, encodeJob, encodeTemplate } from '../../shards/codec.ts'
+import { decodeValue, encodeTemplate } from '../../shards/codec.ts'
 import * as contract from '../../shards/contract.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
 import { NONE } from '../../shards/units.ts'
+import { encodeJob } from '../support/encode-job.ts'
 import type { ShardMemory } from '../support/shard-memory.ts'
 import type { EventLog } from './event-log.ts'
 import type { Observer, Question, SimJob, Verdict } from './observations.ts'
@@ -145,6 +146,11 @@ export class FrontDoor {
           kind: 'refused', reason: u32[at + 1] as number,
           limit: f64[offset / 8 + 1] as number, current: f64[offset / 8 + 2] as number,
         })
+      case contract.OUTCOME_DROPPED: {
+        const pending = this.#take(first)
+        if (pending.kind === 'submit') this.#judge(pending.job, { kind: 'dropped' })
+        return
+      }
       case contract.OUTCOME_JOB:
         return this.#answered(first, u32[at + 1] as number,
           decodeValue(bytes, offset + contract.JOB_HEADER_BYTES, end) as contract.JobView | null)

@@ -1,5 +1,6 @@
-// npm run sim -- --seed N --runs M [--shards k] [--verbose]: simulates M seeds from N on, each
-// with one shard and with three unless told, and stops at the first that breaks a promise.
+// npm run sim -- --seed N --runs M [--shards k] [--deaths] [--verbose]: simulates M seeds from N
+// on, each with one shard and with three unless told, and stops at the first that breaks a promise.
+// With --deaths, the shards' threads die again and again.
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     runs: { type: 'string', default: '1' },
     shards: { type: 'string' },
+    deaths: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 })
@@ -31,7 +33,7 @@ try {
   let jobs = 0
   for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
     for (const shards of shardCounts) {
-      const summary = runSeed(seed, shards, print)
+      const summary = runSeed(seed, shards, print, values.deaths)
       jobs += summary.jobs
       if (runs === 1) console.log(JSON.stringify({ seed, shards, ...summary }))
     }

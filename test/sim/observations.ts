@@ -2,6 +2,7 @@
 // upstreams see them, and the moments between. Nothing here looks into the engine.
 
 import type { JobStatus, JobResult, JobView } from '../../shards/contract.ts'
+import type { ShardViews } from '../../shards/layout.ts'
 import type { FailureReason, ResponseHeaders } from '../../shards/transport.ts'
 
 /** A job as its caller submitted it. */
@@ -95,6 +96,8 @@ export type Verdict =
       readonly result: JobResult | null }
   | { readonly kind: 'refused'; readonly reason: number; readonly limit: number
       readonly current: number }
+  /** It has ended its shard's thread more than once. */
+  | { readonly kind: 'dropped' }
   /** The ring was full: the front door refuses at once. */
   | { readonly kind: 'turned away' }
 
@@ -115,6 +118,14 @@ export interface Observer {
   unwatched?(job: SimJob): void
   event?(job: SimJob, event: number, data: object): void
   warned?(place: number): void
+  /** Its connection went with the thread that held it. */
+  lost?(attempt: Attempt): void
+  /** The thread ended after it had been told of this, perhaps before it had taken it in. */
+  doubted?(attempt: Attempt, what: 'head' | 'end'): void
+  /** A shard's thread has ended. */
+  died?(shard: number): void
+  /** A thread has attached to the shard's memory, and made it whole if need be. */
+  lives?(shard: number, views: ShardViews): void
   /** A shard has had a turn. */
   turned?(shard: number): void
   /** All faults have stopped and everything has come to rest. */

@@ -62,11 +62,10 @@ sabotage('limits on requests in flight are ignored', SharedBudgets, 'tryTake',
   }, 'in flight')
 sabotage('a budget is not charged', SharedBudgets, 'trySpend', () => true, 'pace')
 sabotage('Retry-After does not hold the budget', Pacer, 'holdUntil', nothing, 'pace')
-sabotage('a line is last in, first out', Lanes, 'pushBack',
-  ((pushBack) => function (this: Lanes, lane: never, slot: never): void {
-    if (this.first(lane) === NONE) pushBack.call(this, lane, slot)
-    else this.pushFront(lane, slot)
-  })(Lanes.prototype.pushBack), 'order')
+sabotage('a line is last in, first out', Lanes, 'link',
+  ((link) => function (this: Lanes, lane: never, slot: never): void {
+    link.call(this, lane, slot, true)
+  })(Lanes.prototype.link), 'order')
 sabotage('keys are forgotten', JobSlots, 'findByKey', () => NONE, 'keys')
 sabotage('keys of failed jobs are kept', JobSlots, 'freeKey', nothing, 'keys')
 sabotage('nobody is told of the end', Watchers, 'finished', nothing, 'answers')
@@ -79,8 +78,10 @@ sabotage('account queues cannot be switched', SharedBudgets, 'switchAccountQueue
 sabotage('execute_before is ignored', Overdue, 'isOverdue', () => false, 'ledger')
 sabotage('the log says that it is full', JobLog, 'admits', () => false, 'memory')
 sabotage('bodies are lost', JobRecords, 'storeResult',
-  ((store) => function (this: JobRecords, slot: never, result: { body: unknown }): unknown {
-    return store.call(this, slot, { ...result, body: null } as never)
+  ((store) => function (
+    this: JobRecords, slot: never, template: never, result: { body: unknown },
+  ): unknown {
+    return store.call(this, slot, template, { ...result, body: null } as never)
   })(JobRecords.prototype.storeResult), 'results')
 
 test('fairness objects when shards do not wait for each other', () => {

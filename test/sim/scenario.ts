@@ -96,6 +96,8 @@ export interface Scenario {
   readonly rounds: number
   /** Whether accounts may find no lane of their own. */
   readonly lanesScarce: boolean
+  /** The chance of a thread to end while there are faults, and of its successors. */
+  readonly deaths: number
 }
 
 const some = (prng: Prng, chance: number, weightMax: number): number =>
@@ -199,7 +201,17 @@ export function drawScenario(seed: number, shards: number): Scenario {
     places: drawPlaces(prng, upstreams, prng.between(1, 2), limits),
     users: prng.pick([1, 3, 10, 30]), apiKeysMax: prng.pick([1, 1, 2]),
     lateness: drawLateness(prng), habits: drawHabits(prng, limits),
-    rounds: prng.pick([1, 1, 2, 3]),
+    rounds: prng.pick([1, 1, 2, 3]), deaths: 0,
+  }
+}
+
+/** The same with threads that die, and fewer jobs, since every store is counted. */
+export function withDeaths(scenario: Scenario): Scenario {
+  const prng = new Prng(scenario.seed ^ 0xdead)
+  const { habits } = scenario
+  return {
+    ...scenario, deaths: prng.pick([0.5, 0.9, 0.97]), rounds: Math.min(2, scenario.rounds),
+    habits: { ...habits, jobs: Math.min(habits.jobs, 150) },
   }
 }
 

@@ -89,8 +89,7 @@ export class Simulation {
     this.#mainPrng = new Prng(seeds.uint32())
     this.shards = this.#memory.shards.map((_, shard) => new SimShard({
       shard, scenario, memory: this.#memory, network: this.network, time,
-      prng: new Prng(seeds.uint32()), broken: (error) => { this.#broken ??= error },
-      turned: (at) => { for (const observer of observers) observer.turned?.(at) },
+      prng: new Prng(seeds.uint32()), broken: (error) => { this.#broken ??= error }, observers,
     }))
   }
 
@@ -99,7 +98,7 @@ export class Simulation {
     for (let round = 0; round < this.#scenario.rounds; round++) {
       this.log.add(`round ${round}`)
       this.network.healthy = false
-      for (const shard of this.shards) shard.stalls = true
+      for (const shard of this.shards) shard.faults = true
       this.workload.begin()
       while (this.workload.isComing) this.step(Infinity)
       this.heal()
@@ -130,7 +129,7 @@ export class Simulation {
   heal(): void {
     this.log.add('healthy')
     this.network.healthy = true
-    for (const shard of this.shards) shard.stalls = false
+    for (const shard of this.shards) shard.faults = false
   }
 
   /** Runs until everything has come to its end, which it must. */
@@ -144,13 +143,14 @@ export class Simulation {
     const quietUs = this.time.nowUs() + QUIET_US
     while (this.step(quietUs)) { /* until that turn is over */ }
     for (const observer of this.#observers) observer.drained?.()
-    for (const { engine } of this.shards) engine.verify()
+    for (const { engine } of this.shards) engine?.verify()
   }
 
   #makeCheckers(): Observer[] {
     const { ledger, time } = this
     const { shared, shards } = this.#memory
     const memory = new MemoryChecker(ledger, shards)
+    ledger.mayWait = (shard) => memory.wasFull(shard)
     const oracle = new BudgetOracle(this.#scenario, shared, () => time.nowUs())
     return [
       ledger, memory, oracle, new PaceChecker(oracle, time), new InFlightChecker(oracle),
@@ -174,15 +174,12 @@ export class Simulation {
   }
 
   #isDrained(): boolean {
-    return this.door.pending === 0 && !this.door.hasOutcomes() && this.shards.every(
-      ({ engine, transport }) => engine.isIdle && engine.unfinished === 0 &&
-        transport.inFlight === 0 && !engine.hasWork())
+    return this.door.pending === 0 && !this.door.hasOutcomes() &&
+      this.shards.every((shard) => shard.isIdle)
   }
 
   #whatIsLeft(): string {
-    const shards = this.shards.map(({ engine, stats, transport }) =>
-      `unfinished ${engine.unfinished}, retrying ${stats.retrying}, ` +
-      `webhooks ${stats.webhooksWaiting}, in flight ${transport.inFlight}`)
+    const shards = this.shards.map((shard) => shard.describe())
     return `${this.door.pending} requests pending; ${shards.join('; ')}`
   }
 
@@ -194,7 +191,7 @@ export class Simulation {
     this.time.at(untilUs, () => {}) // so that time gets there though nothing else happens
     while (this.step(untilUs)) { /* until nothing is left to happen */ }
     for (const [shard, { engine }] of this.shards.entries()) {
-      engine.verify()
+      engine?.verify()
       this.#drainChecker.checkForgotten(shard)
       for (let place = 0; place < this.#scenario.places.length; place++) {
         this.door.release(shard, place, (done) => promise(done, 'drain', () =>

@@ -54,6 +54,7 @@ export interface HealthBody {
     readonly failed: number
     readonly attempts: number
     readonly retries: number
+    readonly restarts: number
   }[]
   readonly queues: { readonly active: number, readonly backlog: number }
   readonly admission: {

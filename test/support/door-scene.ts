@@ -1,17 +1,16 @@
 // A front door in front of fake shards, for tests that look at both of its sides.
 
 import assert from 'node:assert/strict'
-import type { TestContext } from 'node:test'
 import { type Clock, measureWallOffsetUs, SystemClock } from '../../shards/clock.ts'
 import {
   INGRESS_ENQUEUE, type JobView, WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE,
 } from '../../shards/contract.ts'
+import { formatJobId } from '../../shards/job-id.ts'
 import { allocateShard, allocateShared, attachShard, attachShared } from '../../shards/layout.ts'
 import { planMemory } from '../../shards/limits.ts'
 import { KIB, MIB, type PerSecond } from '../../shards/units.ts'
 import { FrontDoor } from '../../src/front-door.ts'
 import { SECRET_BYTES } from '../../src/hash.ts'
-import { formatJobId } from '../../src/job-id.ts'
 import { openShardLink, type ShardLink } from '../../src/shard-link.ts'
 import { type FakeRequest, FakeShard } from './fake-shard.ts'
 
@@ -36,7 +35,8 @@ export interface Scene {
 
 /** A listening front door in front of fake shards, closed when the test ends. */
 export async function openScene(
-  t: TestContext, port = 0, clock: Clock = new SystemClock(measureWallOffsetUs()),
+  t: { after(run: () => void): void }, port = 0,
+  clock: Clock = new SystemClock(measureWallOffsetUs()),
 ): Promise<Scene> {
   const plan = planMemory({
     memoryBytes: 32 * MIB, shards: SHARDS, bodyBytesMax: BODY_BYTES_MAX, responseBytesMax: KIB,
@@ -49,7 +49,8 @@ export async function openScene(
   const warnings: object[] = []
   const door = new FrontDoor({
     config: {
-      host: '127.0.0.1', port, bodyBytesMax: BODY_BYTES_MAX, version: '1.2.3',
+      host: '127.0.0.1', port, bodyBytesMax: BODY_BYTES_MAX,
+      batchJobsMax: 2000, socketIdleMs: 60_000, version: '1.2.3',
       settingsOf: () => ({
         pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
       }),

@@ -2,7 +2,7 @@
 // Turns are taken as a shard's thread takes them: when something came, and when the last one said.
 
 import assert from 'node:assert/strict'
-import { encodeJob, encodeTemplate } from '../../shards/codec.ts'
+import { encodeTemplate } from '../../shards/codec.ts'
 import * as contract from '../../shards/contract.ts'
 import { Engine } from '../../shards/engine.ts'
 import { KIND_RECEIVER, type ShardViews } from '../../shards/layout.ts'
@@ -19,6 +19,7 @@ import {
 } from './shard-memory.ts'
 import { SEED } from './swarm.ts'
 import { VirtualTime } from './virtual-clock.ts'
+import { encodeJob } from './encode-job.ts'
 
 /** The upstream that jobs go to unless they say otherwise, and the receiver of webhooks. */
 export const UPSTREAM = 0
@@ -88,8 +89,9 @@ export class EngineBench {
   readonly time: VirtualTime
   readonly memory: ShardMemory
   readonly views: ShardViews
-  readonly transport: ScriptedTransport
-  readonly engine: Engine
+  /** The present thread's. */
+  transport: ScriptedTransport
+  engine: Engine
   /** Everything that came through the outcome ring, in order. */
   readonly outcomes: AnyOutcome[] = []
   readonly broken: unknown[] = []
@@ -98,6 +100,7 @@ export class EngineBench {
   readonly #clock: ReturnType<VirtualTime['clock']>
   readonly #ingress: RingWriter
   readonly #reader: RingReader
+  readonly #shard: number
   #requests = 0
   #jobs = 0
 
@@ -105,6 +108,7 @@ export class EngineBench {
     this.time = options.with?.time ?? new VirtualTime()
     this.memory = options.with?.memory ?? shardMemory(smallLimits(options.limits))
     const shard = options.with?.shard ?? 0
+    this.#shard = shard
     this.views = this.memory.shards[shard] as ShardViews
     if (shard === 0) {
       writeUpstream(this.memory.shared, UPSTREAM, options)
@@ -117,9 +121,29 @@ export class EngineBench {
     this.#ingress = new RingWriter(this.views.ingress)
     this.#reader = new RingReader(this.views.outcomes)
     this.transport = new ScriptedTransport(() => this.time.nowUs())
-    this.engine = new Engine({
-      shard, shared: this.memory.shared, shards: this.memory.shards, settings: SETTINGS,
-      clock: this.#clock, prng: new Prng(SEED), transport: this.transport,
+    this.engine = this.#start(false)
+  }
+
+  /**
+   * The thread ends where it stands, and another takes over its memory.
+   * @param prepare is given the new thread's transport before it is used.
+   * @returns what the new one has found.
+   */
+  replace(prepare: (transport: ScriptedTransport) => void = () => {}): contract.Recovered {
+    this.transport = new ScriptedTransport(() => this.time.nowUs())
+    prepare(this.transport)
+    this.engine = this.#start(true)
+    assert.ok(this.engine.recovered !== null)
+    this.turn()
+    this.engine.verify()
+    return this.engine.recovered
+  }
+
+  #start(recover: boolean): Engine {
+    const { shared, shards } = this.memory
+    return new Engine({
+      shard: this.#shard, shared, shards, settings: SETTINGS, clock: this.#clock,
+      prng: new Prng(SEED), transport: this.transport, recover,
       wantTurn: () => this.#clock.wakeAt(this.time.nowUs(), () => this.turn()),
       broken: (error) => { this.broken.push(error) },
     })

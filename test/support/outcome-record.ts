@@ -16,6 +16,7 @@ export type AnyOutcome =
       readonly view: contract.JobView | null }
   | { readonly kind: 'event'; readonly id: string; readonly event: string; readonly data: unknown }
   | { readonly kind: 'released'; readonly request: number; readonly done: boolean }
+  | { readonly kind: 'dropped'; readonly request: number }
   | { readonly kind: 'warning'; readonly upstream: number; readonly warning: unknown }
 
 /** Reads one record and asserts that it has the length of its kind. */
@@ -55,6 +56,8 @@ export function readOutcome(
     case contract.OUTCOME_RELEASED:
       assert.equal(length, contract.RELEASED_BYTES)
       return { kind: 'released', request: word(0), done: word(1) === 1 }
+    case contract.OUTCOME_DROPPED:
+      return { kind: 'dropped', request: word(0) }
     case contract.OUTCOME_WARNING:
       return {
         kind: 'warning', upstream: word(0), warning: value(contract.WARNING_HEADER_BYTES),

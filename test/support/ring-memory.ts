@@ -4,6 +4,7 @@ import { BELL_BYTES, RING_CONTROL_BYTES, type RingViews } from '../../shards/lay
 
 const TAIL_WORD = 0
 const HEAD_WORD = RING_CONTROL_BYTES / 2 / 4
+const TAKEN_WORD = HEAD_WORD + 1
 
 /** Memory for ringViews(). */
 export const allocateRing = (capacityBytes: number): SharedArrayBuffer =>
@@ -26,6 +27,7 @@ export function ringViews(buffer: SharedArrayBuffer): RingViews {
 export function startRingAt(views: RingViews, position: number): void {
   views.control[TAIL_WORD] = position
   views.control[HEAD_WORD] = position
+  views.control[TAKEN_WORD] = position
 }
 
 /** The word of a bell that is 1 while its owner sleeps. */

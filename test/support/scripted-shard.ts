@@ -1,15 +1,34 @@
 // A stand-in for a shard's thread that does as it is told, for the supervisor's tests. Its default
 // export has the contract of shards/worker.ts.
 
-import type { ShardControl, ShardReport, ShardTask } from '../../shards/contract.ts'
+import { monotonicUs } from '../../shards/clock.ts'
+import type { Recovered, ShardControl, ShardReport, ShardTask } from '../../shards/contract.ts'
+import { attachShard } from '../../shards/layout.ts'
+import { StatsWriter } from '../../shards/stats.ts'
+
+const BEAT_EVERY_MS = 100
 
 /** What a scripted shard does. */
-export type Script = 'obeys' | 'ignores-stop' | 'throws' | 'exits' | 'returns' | 'never-ready'
+export type Script = 'obeys' | 'ignores-stop' | 'throws' | 'exits' | 'returns' | 'never-ready' |
+  'breaks' | 'hangs' | 'fills-heap' | 'throws-always'
 
-/** Shard 0 always obeys; the others follow the script that `settings.userAgent` names. */
+/** What those scripts found that take over from one that has ended. */
+export const RECOVERED: Recovered = {
+  jobs: 7, inFlight: 2, webhooks: 1, finished: 3, ms: 4, setAside: null,
+}
+
+/**
+ * Shard 0 always obeys; the others follow the script that `settings.userAgent` names. Whoever takes
+ * over obeys, but for `throws-always`.
+ */
 export default function run(task: ShardTask): Promise<{ queued: number }> {
-  const script: Script = task.shard === 0 ? 'obeys' : task.settings.userAgent as Script
+  const named = task.settings.userAgent as Script
+  const isFirst = !task.recover || named === 'throws-always'
+  const script: Script = task.shard === 0 || !isFirst ? 'obeys' : named
   const { promise, resolve } = Promise.withResolvers<{ queued: number }>()
+  const { stats } = attachShard(task.shardBuffers[task.shard] as SharedArrayBuffer, task.limits)
+  const beat = (): void => new StatsWriter(stats).set('heartbeatUs', monotonicUs())
+  setInterval(beat, BEAT_EVERY_MS).unref()
   const report = (message: ShardReport): void => task.port.postMessage(message)
   const end = (queued: number): void => {
     report({ kind: 'stopped', queued })
@@ -22,13 +41,25 @@ export default function run(task: ShardTask): Promise<{ queued: number }> {
   })
   report({ kind: 'log', level: 'warn', message: 'hello', fields: { seed: task.seed } })
   if (script === 'never-ready') throw new Error('scripted failure')
-  report({ kind: 'ready' })
-  if (script === 'throws') setImmediate(() => fail('scripted failure'))
+  report({ kind: 'ready', recovered: task.recover ? RECOVERED : null })
+  if (script.startsWith('throws')) setImmediate(() => fail('scripted failure'))
   if (script === 'exits') setImmediate(() => process.exit(7))
   if (script === 'returns') end(5)
+  if (script === 'hangs') setImmediate(() => { for (;;); })
+  if (script === 'fills-heap') setImmediate(fillHeap)
+  if (script === 'breaks') {
+    report({ kind: 'broken', error: 'scripted assertion' })
+    setImmediate(() => process.exit(1))
+  }
   return promise
 }
 
 function fail(message: string): never {
   throw new Error(message)
+}
+
+/** Until the thread has no heap left. */
+function fillHeap(): void {
+  const kept: object[] = []
+  for (;;) kept.push(Array.from({ length: 100_000 }, (_, at) => ({ at })))
 }

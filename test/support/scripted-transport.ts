@@ -64,6 +64,11 @@ export class ScriptedTransport implements Transport {
     return Promise.resolve()
   }
 
+  /** The request had to wait for its connection until now. */
+  startLate(sent: Sent): void {
+    this.#listener().started(sent.token)
+  }
+
   /** The response's headers come, and its end does not. */
   head(sent: Sent, { status = 200, headers = {} }: Answer): void {
     assert.ok(!sent.isOver, 'an answer to a request that is over')

@@ -17,6 +17,8 @@ export interface ServerOptions {
   /** After the defaults `--port 0 --memory 128MiB`, so that they win. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** A module that is loaded before anything else, in every thread. */
+  readonly preload?: string
   /** The text of a configuration file to start with. */
   readonly configYaml?: string
 }
@@ -48,7 +50,9 @@ export class SluiceProcess {
     if (options.configYaml !== undefined) {
       writeFileSync(path.join(folder, 'sluice.yaml'), options.configYaml)
     }
-    const child = spawn(process.execPath, [QUIET, path.join(ROOT, 'src/main.ts'), ...args], {
+    const preload = options.preload === undefined ? [] : ['--import', options.preload]
+    const main = path.join(ROOT, 'src/main.ts')
+    const child = spawn(process.execPath, [QUIET, ...preload, main, ...args], {
       cwd: folder, env: { ...cleanEnvironment(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -9,6 +9,8 @@ import type {
 
 /** What has been heard of one token. */
 export interface Heard {
+  /** It had to wait for its connection. */
+  startedLate?: boolean
   status?: number
   headers?: ResponseHeaders
   body?: string
@@ -25,6 +27,12 @@ export class TransportRecorder implements TransportEvents {
   readonly #changed = new EventEmitter().setMaxListeners(0)
   /** Called with each event after it was recorded; a test may send or abort from it. */
   onEvent: (token: number, event: string) => void = () => {}
+
+  started(token: number): void {
+    const heard = this.of(token)
+    assert.deepEqual(heard.events, [], `a start out of turn of token ${token}`)
+    heard.startedLate = true
+  }
 
   head(token: number, status: number, headers: ResponseHeaders): void {
     const heard = this.of(token)

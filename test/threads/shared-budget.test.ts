@@ -1,13 +1,17 @@
 // Real threads on one budget. Spenders draw their time from a shared counter, so that what each of
 // them recorded can be judged together; takers count what they hold, and sleep until a token is
-// free: a lost notice would hang the test until its guard.
+// free: a lost notice would hang the test until its guard. A taker that is killed at any point
+// leaves tokens behind, which its successor finds to the last while the others go on.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { UPSTREAM_IN_FLIGHT } from '../../shards/layout.ts'
+import { type ShardViews, UPSTREAM_IN_FLIGHT } from '../../shards/layout.ts'
 import { PACE_TOLERANCE_US } from '../../shards/limits.ts'
+import { Prng } from '../../shards/prng.ts'
+import { BUDGET_OPERATION } from '../../shards/progress.ts'
+import { SharedBudgets } from '../../shards/shared-budget.ts'
 import { US_PER_SECOND } from '../../shards/units.ts'
 import { assertPromiseAcrossPaces, sendsMax } from '../support/pace-promise.ts'
 import {
@@ -17,21 +21,26 @@ import { SEED } from '../support/swarm.ts'
 import type { SpenderReport, SpenderTask, TakerReport, TakerTask } from './budget-task.ts'
 
 const THREADS = 3
+const DEATHS = 12
 const GUARD_MS = 60_000
 
 type OfShard = 'shard' | 'limits' | 'shared' | 'shardBuffers' | 'seed' | 'ready'
 
-/** Runs as many workers as there are shards, each as one of them, to their end. */
-async function run<Report>(
-  memory: ShardMemory, task: Omit<SpenderTask, OfShard> | Omit<TakerTask, OfShard>,
-): Promise<Report[]> {
-  const { limits, shared, shards } = memory
+type AnyTask = Omit<SpenderTask, OfShard> | Omit<TakerTask, OfShard>
+
+/** Starts as many workers as there are shards, each as one of them. */
+function startAll({ limits, shared, shards }: ShardMemory, task: AnyTask): Worker[] {
   const ready = new SharedArrayBuffer(4)
-  const workers = shards.map((_, shard) => new Worker(
+  return shards.map((_, shard) => new Worker(
     new URL('./budget-worker.ts', import.meta.url), { workerData: {
       ...task, shard, limits, shared: shared.buffer, shardBuffers: shards.map((s) => s.buffer),
       seed: SEED + shard, ready,
     } }))
+}
+
+/** The same, and waits for what they report. */
+async function run<Report>(memory: ShardMemory, task: AnyTask): Promise<Report[]> {
+  const workers = startAll(memory, task)
   try {
     const reports = await Promise.all(workers.map((worker) => once(worker, 'message')))
     return reports.map(([report]) => report as Report)
@@ -80,3 +89,28 @@ for (const concurrentMax of [1, 5]) {
     for (const { upstreams } of memory.shards) assert.equal(upstreams.inFlight[0], 0)
   })
 }
+
+test('what a killed thread held is given back, however the others spend', { timeout: GUARD_MS },
+  async () => {
+    const prng = new Prng(SEED)
+    for (let death = 0; death < DEATHS; death++) {
+      const memory = shardMemory(smallLimits({ shards: THREADS }))
+      writeUpstream(memory.shared, 0, { concurrentMax: 1000 })
+      const workers = startAll(memory, {
+        kind: 'taker', held: new SharedArrayBuffer(4), concurrentMax: 1000, rounds: 200_000,
+      })
+      const others = workers.slice(1).map((worker) => once(worker, 'message'))
+      const { progress } = memory.shards[0] as ShardViews
+      // Early in its work, so that the others are still at theirs when it is dead.
+      const killedAt = prng.between(1, 20_000)
+      const operations = (): number => (progress[BUDGET_OPERATION] as number) >>> 15
+      while (operations() < killedAt) await new Promise(setImmediate)
+      await workers[0]?.terminate()
+      new SharedBudgets(memory.shared, 0, memory.shards).recover()
+      assert.equal(memory.shards[0]?.upstreams.inFlight[0], 0)
+      await Promise.all(others)
+      await Promise.all(workers.map((worker) => worker.terminate()))
+      assert.equal(memory.shared.upstreams[UPSTREAM_IN_FLIGHT], 0,
+        `SLUICE_SEED=${SEED}: death ${death} at operation ${killedAt}`)
+    }
+  })

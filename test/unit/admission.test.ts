@@ -31,32 +31,38 @@ test('an acceptance resets the wait of its own shard only', () => {
 
 test('whoever waits is found once, under a number that is not used again soon', () => {
   const waiting = new Waiting<{ name: string }>(2)
-  const ann = waiting.add({ name: 'ann' })
-  const bob = waiting.add({ name: 'bob' })
+  const ann = waiting.add({ name: 'ann' }, 0)
+  const bob = waiting.add({ name: 'bob' }, 1)
   assert.ok(waiting.isFull)
-  assert.equal(waiting.add({ name: 'eve' }), NONE)
+  assert.equal(waiting.add({ name: 'eve' }, 0), NONE)
   assert.equal(waiting.take(ann)?.name, 'ann')
   assert.equal(waiting.take(ann), undefined)
-  const eve = waiting.add({ name: 'eve' })
+  const eve = waiting.add({ name: 'eve' }, 0)
   assert.notEqual(eve, ann)
   assert.equal(waiting.take(ann), undefined, 'a late answer finds nobody')
   assert.equal(waiting.take(NONE), undefined)
-  assert.deepEqual(waiting.takeWhere(({ name }) => name === 'bob'), [{ name: 'bob' }])
+  assert.deepEqual(waiting.requestsOf(1), [bob])
+  assert.deepEqual(waiting.requestsOf(0), [eve])
+  assert.equal(waiting.take(bob)?.name, 'bob')
   assert.equal(waiting.take(bob), undefined)
+  assert.deepEqual(waiting.requestsOf(1), [])
   assert.equal(waiting.size, 1)
   assert.equal(waiting.take(eve)?.name, 'eve')
 })
 
 test('numbers are 32 bits, never NONE, and outlive many generations', () => {
   const waiting = new Waiting<object>(65_536)
+  const second = new Waiting<object>(65_536, true)
   const prng = new Prng(3)
   const open = new Map<number, object>()
   for (let round = 0; round < 300_000; round++) {
     if (open.size < 8 || prng.chance(0.5)) {
       const entry = {}
-      const request = waiting.add(entry)
+      const request = waiting.add(entry, 0)
       assert.ok(request >>> 0 === request && request !== NONE)
       assert.ok(!open.has(request))
+      assert.equal(second.take(request), undefined)
+      assert.equal(waiting.take(second.add(entry, 0)), undefined)
       open.set(request, entry)
     } else {
       const [request, entry] = [...open][0] as [number, object]

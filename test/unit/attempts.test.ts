@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ATTEMPT_JOB, ATTEMPT_WEBHOOK, Attempts } from '../../shards/attempts.ts'
+import { splitTemplate } from '../../shards/decoded-templates.ts'
 import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
-import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../../shards/units.ts'
+import {
+  type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
+} from '../../shards/units.ts'
 
 /** The beginning of one of the wheel's windows, within which it knows the next time exactly. */
 const NOW_US = 1_024_000 as Micros
@@ -45,6 +48,21 @@ describe('a token', () => {
     attempts.release(token)
     assert.equal(take(attempts, 2, 10), token)
     assert.deepEqual([attempts.status[token], attempts.retryAfterMs[token]], [0, 0])
+  })
+
+  it('keeps the template of its job until it is released', () => {
+    const attempts = new Attempts(NOW_US, 1)
+    const template = splitTemplate({
+      userId: 'u', url: 'http://a.test/', method: 'GET', headers: [], webhookUrl: null,
+      receiver: NONE,
+    })
+    const token = take(attempts, 1, 10)
+    assert.throws(() => attempts.templateOf(token), /without its template/)
+    attempts.remember(token, template, 1_700_000_000_000)
+    assert.equal(attempts.templateOf(token), template)
+    assert.equal(attempts.createdAtMs[token], 1_700_000_000_000)
+    attempts.release(token)
+    assert.throws(() => attempts.templateOf(token), /without its template/)
   })
 
   it('is one of a bounded number', () => {

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BUDGET_HOLD_MS_MAX, PACE_TOLERANCE_US } from '../../shards/limits.ts'
+import { BUDGET_HOLD_MS_MAX, PACE_START_SLACK_US } from '../../shards/limits.ts'
 import { EngineBench, OTHER_UPSTREAM, rps, twoShards } from '../support/engine-bench.ts'
 import { assertPromise } from '../support/pace-promise.ts'
 import type { Sent } from '../support/scripted-transport.ts'
@@ -39,11 +39,11 @@ function submitFor(bench: EngineBench, accounts: string, jobs: number, isolate =
 }
 
 describe('the pace', () => {
-  it('is two a second for an upstream that has said nothing, less the tolerance at first', () => {
+  it('is two a second for an upstream that has said nothing', () => {
     const bench = new EngineBench()
     submitFor(bench, 'a', 5)
     bench.advance(2100)
-    assert.deepEqual(timesMs(bench.sent), [0, 495, 995, 1495, 1995])
+    assert.deepEqual(timesMs(bench.sent), [0, 500, 1000, 1500, 2000])
     assertPromise(bench.sent.map(({ atUs }) => atUs), 2)
   })
 
@@ -53,9 +53,9 @@ describe('the pace', () => {
     const first = bench.inFlight
     bench.advance(10)
     bench.respond(first, { headers: rps(50) })
-    bench.advance(30)
-    assertDue(bench.sent[1], first.atUs + 20_000 - PACE_TOLERANCE_US)
-    assertDue(bench.sent[2], first.atUs + 40_000 - PACE_TOLERANCE_US - 1)
+    bench.advance(31)
+    assertDue(bench.sent[1], first.atUs + 20_000)
+    assertDue(bench.sent[2], first.atUs + 40_000 - 1)
     assert.equal(bench.sent[1]?.headers['X-Aqueduct-Flow-Rate'], '50.00')
   })
 
@@ -72,10 +72,26 @@ describe('the pace', () => {
     submitFor(bench, 'a', 2)
     const first = bench.inFlight
     bench.respond(first, { headers: rps(1) })
-    bench.advance(994)
+    bench.advance(999)
     assert.equal(bench.sent.length, 1)
     bench.advance(2)
-    assertDue(bench.sent[1], first.atUs + 1_000_000 - PACE_TOLERANCE_US)
+    assertDue(bench.sent[1], first.atUs + 1_000_000)
+  })
+
+  it('follows a send that had to wait for its connection', () => {
+    for (const accountQueues of [false, true]) {
+      const bench = new EngineBench({ accountQueues })
+      submitFor(bench, 'a', 3)
+      const first = bench.inFlight
+      bench.advance(120)
+      bench.transport.startLate(first)
+      bench.advance(490)
+      assert.equal(bench.sent.length, 1)
+      bench.advance(10)
+      assertDue(bench.sent[1], first.atUs + 620_000 - PACE_START_SLACK_US)
+      bench.advance(600)
+      assertDue(bench.sent[2], first.atUs + 1_120_000 - PACE_START_SLACK_US)
+    }
   })
 
   it('holds for jobs that trickle in one by one', () => {
@@ -202,7 +218,7 @@ describe('lanes of an upstream', () => {
     bench.advance(1600)
     assert.equal(bench.sent.length, 6)
     const since = bench.sent.slice(3)
-    assertDue(since[0], switchedUs + 500_000 - PACE_TOLERANCE_US)
+    assertDue(since[0], switchedUs + 500_000)
     assertPromise(since.map(({ atUs }) => atUs), 2)
     assert.equal(accountsOf(since).split('').toSorted().join(''), 'abc', 'each has its turn')
     assert.equal(bench.inFlight.headers['X-EZTHROTTLE-CURRENT-QUEUE-MODE'], 'shared')

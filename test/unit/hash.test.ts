@@ -62,7 +62,7 @@ test('shardOf gives its worked values and spreads users evenly', () => {
   const hasher = new JobHasher(new Uint8Array(SECRET_BYTES).fill(7))
   const counts = [0, 0, 0, 0, 0]
   for (let user = 0; user < 10_000; user++) {
-    const shard = shardOf(hasher.begin(`user-${user}`), counts.length)
+    const shard = shardOf(hasher.user(`user-${user}`).route, counts.length)
     counts[shard] = (counts[shard] as number) + 1
   }
   for (const count of counts) assert.ok(count > 1800 && count < 2200, `shares: ${counts}`)
@@ -72,11 +72,14 @@ test('shardOf gives its worked values and spreads users evenly', () => {
 function hashesOf(
   hasher: JobHasher, user: string, key: string, apiKey: string | null, upstream: number,
 ): { route: number, key: string, lane: string } {
-  const route = hasher.begin(user)
-  hasher.key(key)
+  const known = hasher.user(user)
+  hasher.key(known, key)
   const keyText = `${hasher.hash.high} ${hasher.hash.low}`
-  hasher.lane(apiKey, upstream)
-  return { route, key: keyText, lane: `${hasher.hash.high} ${hasher.hash.low}` }
+  const bytes = Buffer.from(`before ${key} behind`)
+  hasher.keyBytes(known, bytes, 7, bytes.length - 7)
+  assert.equal(`${hasher.hash.high} ${hasher.hash.low}`, keyText, 'bytes hash as their text does')
+  hasher.lane(known, apiKey, upstream)
+  return { route: known.route, key: keyText, lane: `${hasher.hash.high} ${hasher.hash.low}` }
 }
 
 test('the same texts hash the same, whatever was hashed between', () => {

@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { formatJobId } from '../../shards/job-id.ts'
 import { Prng } from '../../shards/prng.ts'
-import { formatJobId, JobIdSource, parseJobId } from '../../src/job-id.ts'
+import { JobIdSource, parseJobId } from '../../src/job-id.ts'
 
 test('an id is its three words in hex, and back', () => {
   assert.equal(formatJobId(1, 2, 0xabcdef01), '0000000100000002abcdef01')

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type StoredResult, encodeJob, encodeTemplate } from '../../shards/codec.ts'
+import { type Template, encodeTemplate } from '../../shards/codec.ts'
 import { JobLog } from '../../shards/job-log.ts'
 import { JobRecords } from '../../shards/job-records.ts'
 import {
@@ -10,16 +10,22 @@ import {
 } from '../../shards/job-slots.ts'
 import { JobViews, showResult } from '../../shards/job-view.ts'
 import { Lanes } from '../../shards/lanes.ts'
+import type { StoredResult } from '../../shards/stored-result.ts'
 import { Templates } from '../../shards/templates.ts'
 import {
   type JobSlot, type Micros, type Millis, NONE, type UpstreamSlot,
 } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
+import { encodeJob } from '../support/encode-job.ts'
 
 const CREATED_MS = 1_700_000_000_000
 const STORED: StoredResult = {
-  url: 'http://a.test/x', method: 'PUT', createdAtMs: CREATED_MS, webhookUrl: null, receiver: NONE,
-  status: 'completed', responseStatus: 200, reason: null, body: null, truncated: false,
+  createdAtMs: CREATED_MS, status: 'completed', responseStatus: 200, reason: null, body: null,
+  truncated: false,
+}
+const TEMPLATE: Template = {
+  userId: 'u', url: 'http://a.test/x', method: 'PUT', headers: ['X-A', 'b'], webhookUrl: null,
+  receiver: NONE,
 }
 
 describe('a result', () => {
@@ -71,16 +77,14 @@ class Setting {
     const slot = this.jobs.take(
       { route: 1, idHigh: 2, idLow: number, keyHigh: 3, keyLow: number })
     this.jobs.beginState(slot, JOB_QUEUED)
-    const template = encodeTemplate({
-      userId: 'u', url: STORED.url, method: STORED.method, headers: [], webhookUrl: null,
-      receiver: NONE,
-    })
+    const template = encodeTemplate(TEMPLATE)
     const job = encodeJob({ createdAtMs: CREATED_MS, executeBeforeMs: 0, body: Buffer.from('b') })
     const source = Buffer.concat([template, job])
     assert.ok(this.records.storeJob(slot, source, 0, template.length, source.length, 7))
     const lane = this.lanes.find(1, 1, 0 as UpstreamSlot, 1 as Micros)
     this.jobs.at.lane[slot] = lane
-    this.lanes.pushBack(lane, slot)
+    this.lanes.place(lane, slot, false)
+    this.lanes.link(lane, slot, false)
     return slot
   }
 }
@@ -90,7 +94,7 @@ describe('a job', () => {
     const { jobs, records, views, add } = bound(new Setting())
     add(1)
     const slot = add(2)
-    const common = { url: STORED.url, method: STORED.method, created_at: CREATED_MS }
+    const common = { url: TEMPLATE.url, method: TEMPLATE.method, created_at: CREATED_MS }
     assert.deepEqual(views.show(slot), { ...common, status: 'queued', attempts: 0, position: 2 })
     assert.equal(views.result(slot), undefined)
     jobs.setState(slot, JOB_IN_FLIGHT, 3)
@@ -100,7 +104,8 @@ describe('a job', () => {
     assert.deepEqual(views.show(slot),
       { ...common, status: 'queued', attempts: 3, retry_at: CREATED_MS + 5 })
     jobs.setState(slot, JOB_COMPLETED)
-    assert.ok(records.storeResult(slot, { ...STORED, body: Buffer.from('ok') }))
+    const template = records.readTemplate(slot)
+    assert.ok(records.storeResult(slot, template, { ...STORED, body: Buffer.from('ok') }))
     const result = { status: 'completed', response_status: 200, body: 'ok' }
     assert.deepEqual(views.show(slot), { ...common, status: 'completed', attempts: 3, result })
     assert.deepEqual(views.result(slot), result)

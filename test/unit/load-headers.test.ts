@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { idText, jobIdText } from '../../shards/job-id.ts'
+import { formatJobId, jobIdText } from '../../shards/job-id.ts'
 import { type Load, addLoadHeaders } from '../../shards/load-headers.ts'
 import type { JobSlot } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
@@ -63,9 +63,9 @@ describe('addLoadHeaders', () => {
 
 describe('a job id as text', () => {
   it('gives the worked value, all 24 digits of it', () => {
-    assert.equal(idText(0x1, 0x2, 0xabc), '000000010000000200000abc')
-    assert.equal(idText(0, 0, 0), '0'.repeat(24))
-    assert.equal(idText(0xffffffff, 0xffffffff, 0xffffffff), 'f'.repeat(24))
+    assert.equal(formatJobId(0x1, 0x2, 0xabc), '000000010000000200000abc')
+    assert.equal(formatJobId(0, 0, 0), '0'.repeat(24))
+    assert.equal(formatJobId(0xffffffff, 0xffffffff, 0xffffffff), 'f'.repeat(24))
   })
 
   it('is read from the words of a slot', () => {

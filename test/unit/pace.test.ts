@@ -43,7 +43,7 @@ describe('pacePerSecondOf', () => {
 
 describe('eligibleAtUs', () => {
   it('gives the worked value', () => {
-    assert.equal(eligibleAtUs(1_000_000, TWO_PER_SECOND), 1_495_000)
+    assert.equal(eligibleAtUs(1_000_000, TWO_PER_SECOND), 1_500_000)
   })
 
   it('lets a budget that was never spent go at once', () => {
@@ -51,18 +51,23 @@ describe('eligibleAtUs', () => {
   })
 
   it('takes a new pace from the same base, for the very next send', () => {
-    assert.equal(eligibleAtUs(1_000_000, intervalNs(50)), 1_015_000)
-    assert.equal(eligibleAtUs(1_000_000, intervalNs(0.5)), 2_995_000)
+    assert.equal(eligibleAtUs(1_000_000, intervalNs(50)), 1_020_000)
+    assert.equal(eligibleAtUs(1_000_000, intervalNs(0.5)), 3_000_000)
   })
 })
 
 describe('baseAfterSend', () => {
   it('keeps the grid for a send that is late within the tolerance', () => {
-    assert.equal(baseAfterSend(1_000_000, TWO_PER_SECOND, 1_495_000), 1_500_000)
+    assert.equal(baseAfterSend(1_000_000, TWO_PER_SECOND, 1_504_000), 1_500_000)
+    assert.equal(baseAfterSend(1_000_000, TWO_PER_SECOND, 1_505_000), 1_500_000)
     assert.equal(baseAfterSend(1_000_000, TWO_PER_SECOND, 1_500_000), 1_500_000)
   })
 
-  it('starts a new grid at a send that is later', () => {
+  it('moves the grid for a send that is later', () => {
+    assert.equal(baseAfterSend(1_000_000, TWO_PER_SECOND, 1_510_000), 1_505_000)
+  })
+
+  it('starts a new grid at the send of a budget that was idle', () => {
     assert.equal(baseAfterSend(1_000_000, TWO_PER_SECOND, 1_700_000), 1_700_000)
   })
 })
@@ -70,7 +75,7 @@ describe('baseAfterSend', () => {
 describe('baseHeldUntil', () => {
   it('gives the worked value, before which nothing leaves', () => {
     const base = baseHeldUntil(1_000_000, TWO_PER_SECOND, 9_000_000)
-    assert.equal(base, 8_505_000)
+    assert.equal(base, 8_500_000)
     assert.equal(eligibleAtUs(base, TWO_PER_SECOND), 9_000_000)
   })
 

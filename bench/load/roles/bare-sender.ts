@@ -8,7 +8,7 @@ import { cpuTime, serveRole } from './role-loop.ts'
 
 const UPSTREAM_BODY = Buffer.alloc(TYPICAL_BODY_BYTES, 'x')
 const UPSTREAM_HEADERS = ['Authorization', apiKeyOf(0)]
-const WEBHOOK_BODY = Buffer.from(`{"job_id":"${'0'.repeat(32)}","status":"completed",` +
+const WEBHOOK_BODY = Buffer.from(`{"job_id":"${'0'.repeat(24)}","status":"completed",` +
   '"response_status":200,"body":"ok"}')
 const WEBHOOK_HEADERS = ['Content-Type', 'application/json']
 const PROGRESS_EVERY_MS = 200

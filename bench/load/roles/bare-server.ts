@@ -5,8 +5,8 @@ import type { BareServerCommands } from './messages.ts'
 import { listenNative } from './native-server.ts'
 import { cpuTime, serveRole } from './role-loop.ts'
 
-/** As long as Sluice's answer, whose job ids have 32 digits. */
-const ACCEPTED = `{"job_id":"${'0'.repeat(32)}","status":"queued"}`
+/** As long as Sluice's answer, whose job ids have 24 digits. */
+const ACCEPTED = `{"job_id":"${'0'.repeat(24)}","status":"queued"}`
 
 let requests = 0
 let bodyBytes = 0

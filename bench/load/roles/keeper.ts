@@ -3,17 +3,28 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import type { ServerSecond } from '../server-watch.ts'
 import type { KeeperCommands, StartedServer } from './messages.ts'
 import { serveRole } from './role-loop.ts'
 
 const MAIN = path.resolve(import.meta.dirname, '../../../src/main.ts')
 const LISTENING = /^listening on http:\/\/(\S+):(\d+)$/m
+const WATCH = path.resolve(import.meta.dirname, '../server-watch.ts')
 const OUTPUT_CHARS_MAX = 65_536
 
-function start(flags: readonly string[]): Promise<StartedServer> {
-  const args = ['--disable-warning=ExperimentalWarning', MAIN, 'serve',
+let seconds: ServerSecond[] = []
+
+function start(flags: readonly string[], watched: boolean): Promise<StartedServer> {
+  const args = ['--disable-warning=ExperimentalWarning', ...(watched ? ['--import', WATCH] : []),
+    MAIN, 'serve',
     '--host', '127.0.0.1', '--port', '0', '--log-level', 'warn', ...flags]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const told = child.stdio[3]
+  if (told instanceof Readable) {
+    createInterface(told).on('line', (line) => seconds.push(JSON.parse(line) as ServerSecond))
+  }
   process.on('exit', () => { child.kill('SIGKILL') })
   return listening(child)
 }
@@ -39,4 +50,11 @@ function listening(child: ChildProcess): Promise<StartedServer> {
   return promise
 }
 
-serveRole<KeeperCommands>({ start: ({ flags }) => start(flags) })
+serveRole<KeeperCommands>({
+  start: ({ flags, watched }) => start(flags, watched),
+  seconds: () => {
+    const told = seconds
+    seconds = []
+    return { seconds: told }
+  },
+})

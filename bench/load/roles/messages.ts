@@ -1,8 +1,10 @@
 // What the bench and its processes say to each other: for each role the commands that it takes,
 // with what each is given and what it answers.
 
+import type { StormPlan, StormResult } from '../lane-storm.ts'
 import type { LoadPlan, LoadProgress, LoadResult } from '../load-client.ts'
 import type { PaceFindings, PaceQuestion } from '../pace-check.ts'
+import type { ServerSecond } from '../server-watch.ts'
 import type { CountPoint } from '../timeline.ts'
 
 /** One command: its argument, its result, and what it tells meanwhile. */
@@ -102,6 +104,12 @@ export interface BareSenderCommands {
     { readonly jobs: number }>
 }
 
+/** An engine with a faked transport. */
+export interface LaneEngineCommands {
+  /** Tells the seconds so far. */
+  readonly run: Command<StormPlan, StormResult, number>
+}
+
 /** A server that listens, or why there is none. */
 export type StartedServer =
   | { readonly ok: true; readonly host: string; readonly port: number; readonly pid: number }
@@ -109,7 +117,11 @@ export type StartedServer =
 
 /** The one who starts the measured server and ends it with itself. */
 export interface KeeperCommands {
-  readonly start: Command<{ readonly flags: readonly string[] }, StartedServer>
+  /** @param watched the server tells of its main thread, for `seconds`. */
+  readonly start: Command<{ readonly flags: readonly string[]; readonly watched: boolean },
+    StartedServer>
+  /** What a watched server has told since this was asked last. */
+  readonly seconds: Command<null, { readonly seconds: readonly ServerSecond[] }>
 }
 
 /** Files in this folder by role. */
@@ -120,6 +132,7 @@ export interface Roles {
   readonly 'receiver': ReceiverCommands
   readonly 'bare-server': BareServerCommands
   readonly 'bare-sender': BareSenderCommands
+  readonly 'lane-engine': LaneEngineCommands
 }
 
 /** From the bench to a role. */

@@ -4,6 +4,7 @@
 import { type Chart, type Figure, type ScenarioResult, median, medianFigure } from '../figures.ts'
 import { summarizeLatency } from '../latency.ts'
 import { type Bench, type Load, Rig, loadNotes } from '../rig.ts'
+import { ingestSockets } from './ingest-sockets.ts'
 
 const SIDES = ['sluice', 'bare'] as const
 type Side = (typeof SIDES)[number]
@@ -11,8 +12,12 @@ type Loads = Readonly<Record<Side, Load[]>>
 
 const TITLES = { sluice: 'Sluice', bare: 'bare uWebSockets.js' } as const
 const WARM_UP_SECONDS_MAX = 2
+/** Of each open loop: the generator's code and connections are new, and it begins behind. */
+const UNRECORDED_SECONDS_MAX = 1
 /** Of what Sluice took in the closed loop. */
 const OPEN_LOOP_SHARE = 0.5
+
+const unrecordedOf = (seconds: number): number => Math.min(UNRECORDED_SECONDS_MAX, seconds / 4)
 
 /** A load on one of the two servers. */
 type Run = (side: Side, title: string, seconds: number, rate?: number) => Promise<Load>
@@ -20,6 +25,7 @@ type Run = (side: Side, title: string, seconds: number, rate?: number) => Promis
 /** Runs the scenario. */
 export async function ingest(bench: Bench): Promise<ScenarioResult> {
   const { settings, stage } = bench
+  if (settings.ws) return ingestSockets(bench)
   const rig = await Rig.open(bench, { upstreams: settings.upstreams })
   const bare = await stage.role('bare-server')
   const bareAddress = { host: '127.0.0.1', ...await bare.call('listen', { host: '127.0.0.1' }) }
@@ -28,7 +34,8 @@ export async function ingest(bench: Bench): Promise<ScenarioResult> {
   const run: Run = async (side, title, seconds, rate) => {
     const before = rig.server.cpuUs() ?? 0
     const load = await rig.load(`${TITLES[side]}: ${title}`, {
-      seconds, rate, ...(side === 'bare' ? { address: bareAddress } : {}),
+      seconds, rate, unrecordedSeconds: rate === undefined ? 0 : unrecordedOf(seconds),
+      ...(side === 'bare' ? { address: bareAddress } : {}),
     })
     if (side === 'sluice' && rate === undefined) {
       serverCpuUs += (rig.server.cpuUs() ?? 0) - before
@@ -52,7 +59,8 @@ export async function ingest(bench: Bench): Promise<ScenarioResult> {
     charts: [throughputChart(closed), ...rig.memory.charts()],
     notes: [
       `Closed loop: ${settings.connections} connections, ${settings.depth} at once on each. ` +
-        `Open loop: ${rate} jobs/s; latencies count from when a job should have left.`,
+        `Open loop: ${rate} jobs/s; latencies count from when a job should have left, and ` +
+        `those of the first ${unrecordedOf(settings.seconds)} s are not kept.`,
       ...SIDES.flatMap((side) =>
         loadNotes(TITLES[side], [...closed.loads[side], ...open.loads[side]])),
     ],

@@ -45,7 +45,9 @@ export class AnswerChecker implements Observer {
     const body = Buffer.from(attempt.body ?? []).toString()
     const { job_id: id, ...result } = JSON.parse(body) as JobResult & { job_id: string }
     promise(id === attempt.job.id, CHECKER, () => `a webhook about ${id}`)
-    checkResult(result, this.#ledger.of(attempt.job), 'webhook')
+    const facts = this.#ledger.of(attempt.job)
+    this.#ledger.learnCrash(facts, result.reason)
+    checkResult(result, facts, 'webhook')
   }
 
   answered(
@@ -73,8 +75,10 @@ export class AnswerChecker implements Observer {
     const facts = this.#ledger.of(job)
     const name = EVENT_NAMES[event] ?? ''
     promise(facts.verdict === 'accepted', CHECKER, () => `${name} of job ${job.number}`)
-    promise(!this.#told.has(job), CHECKER, () => `${name} of job ${job.number} after its end`)
     const isEnd = event === EVENT_COMPLETED || event === EVENT_FAILED || event === EVENT_CANCELLED
+    const isRepeated = isEnd && this.#ledger.deaths(job.shard) > 0
+    promise(!this.#told.has(job) || isRepeated, CHECKER, () =>
+      `${name} of job ${job.number} after its end`)
     if (!isEnd) return
     this.#learnOverdue(facts, (data as JobResult).reason)
     checkResult(data as JobResult, facts, 'event')
@@ -112,7 +116,8 @@ export class AnswerChecker implements Observer {
   #checkCancel(facts: Facts, code: number, view: JobView): void {
     const { job } = facts
     if (code === CODE_NOT_CANCELLABLE) {
-      const may = facts.attempts > 0 || this.#ledger.mayBeOverdue(facts)
+      const may = facts.attempts + this.#ledger.unseen(facts) > 0 ||
+        this.#ledger.mayBeOverdue(facts)
       promise(may, CHECKER, () => `job ${job.number} was never sent but cannot be cancelled`)
       promise(view.status !== 'cancelled' && view.status !== 'queued', CHECKER, () =>
         `job ${job.number} is ${view.status} but cannot be cancelled`)
@@ -120,14 +125,15 @@ export class AnswerChecker implements Observer {
     }
     promise(view.status === 'cancelled', CHECKER, () =>
       `job ${job.number} was cancelled but is ${view.status}`)
-    promise(view.attempts === facts.attempts, CHECKER, () =>
-      `job ${job.number} was sent after it was cancelled`)
+    const unseen = this.#ledger.unseen(facts)
+    const isSame = view.attempts >= facts.attempts && view.attempts <= facts.attempts + unseen
+    promise(isSame, CHECKER, () => `job ${job.number} was sent after it was cancelled`)
     if (facts.outcome?.status !== 'cancelled') this.#ledger.settle(facts, 'cancelled')
   }
 
   #checkView(facts: Facts, view: JobView, askedUs: number): void {
     const { job } = facts
-    promise(view.attempts <= facts.attempts, CHECKER, () =>
+    promise(view.attempts <= facts.attempts + this.#ledger.unseen(facts), CHECKER, () =>
       `job ${job.number} shows ${view.attempts} attempts of ${facts.attempts}`)
     promise(view.position === undefined || view.position >= 1, CHECKER, () =>
       `job ${job.number} shows position ${view.position}`)
@@ -136,7 +142,8 @@ export class AnswerChecker implements Observer {
       case 'in_flight': {
         const wasOver = facts.outcome !== undefined && facts.outcome.atUs < askedUs
         // An outcome that the full log cannot take is not told before it can.
-        promise(!wasOver || this.#memory.wasFull(job.shard), CHECKER, () =>
+        const mayBeOver = facts.isDoubted || this.#memory.wasFull(job.shard)
+        promise(!wasOver || mayBeOver, CHECKER, () =>
           `job ${job.number} shows ${view.status} after it was ${facts.outcome?.status}`)
         return
       }
@@ -156,6 +163,7 @@ export class AnswerChecker implements Observer {
 
   /** A job that missed its time to begin is seen to fail by nobody but its caller. */
   #learnOverdue(facts: Facts, reason: string | undefined): void {
+    this.#ledger.learnCrash(facts, reason)
     if (facts.outcome !== undefined || !this.#ledger.mayBeOverdue(facts)) return
     if (reason === OVERDUE || reason === undefined) this.#ledger.settle(facts, 'failed', OVERDUE)
   }

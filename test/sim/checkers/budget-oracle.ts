@@ -57,6 +57,8 @@ interface PlaceBudgets {
   readonly lastSendUs: Map<Account, number>
   readonly inFlight: Map<Account, number>
   isolateAsked: boolean
+  /** A thread died while it took in what a response said: nobody knows how far it came. */
+  isUnknown: boolean
 }
 
 /** The budgets of all places. To be told of everything before the checkers that ask it. */
@@ -75,7 +77,7 @@ export class BudgetOracle implements Observer {
       shared: new Budget(
         `shared budget of ${slot}`, place.start.pacePerSecond, place.start.concurrentMax),
       accountQueues: place.start.accountQueues, own: new Map(), lastSendUs: new Map(),
-      inFlight: new Map(), isolateAsked: false,
+      inFlight: new Map(), isolateAsked: false, isUnknown: false,
     }))
   }
 
@@ -85,6 +87,7 @@ export class BudgetOracle implements Observer {
    */
   budgetOf(place: number, account: Account): Budget | undefined {
     const budgets = this.#at(place)
+    if (budgets.isUnknown) return undefined
     if (!budgets.accountQueues) return budgets.shared
     return this.#scenario.lanesScarce ? undefined : this.#ownOf(budgets, account)
   }
@@ -115,6 +118,14 @@ export class BudgetOracle implements Observer {
   }
 
   ended(attempt: Attempt, _ending: Ending): void {
+    this.lost(attempt)
+  }
+
+  doubted(attempt: Attempt, what: 'head' | 'end'): void {
+    if (what === 'head') this.#at(attempt.place).isUnknown = true
+  }
+
+  lost(attempt: Attempt): void {
     const budgets = this.#at(attempt.place)
     const { account } = attempt.job
     budgets.shared.inFlight--
@@ -160,7 +171,7 @@ export class BudgetOracle implements Observer {
     const word = budgets.place * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
     const on = ((this.#shared.upstreams[word] as number) & 1) === 1
     if (on === budgets.accountQueues) return
-    promise(on && budgets.isolateAsked, CHECKER, () =>
+    promise(on && budgets.isolateAsked || budgets.isUnknown, CHECKER, () =>
       `upstream ${budgets.place} was switched ${on ? 'on' : 'off'} by nobody`)
     this.#switch(budgets, on)
   }

@@ -74,7 +74,9 @@ export class DrainChecker implements Observer {
       if (outcome !== undefined) ours[outcome.status]++
     }
     for (const name of ['accepted', 'completed', 'failed', 'cancelled'] as const) {
-      promise(stats[name] === ours[name], CHECKER, () =>
+      // What a thread had stored, and died before it could count it, is counted by nobody.
+      const uncounted = Math.abs(stats[name] - ours[name])
+      promise(uncounted <= this.#ledger.deaths(shard), CHECKER, () =>
         `shard ${shard} counts ${stats[name]} ${name}, the books say ${ours[name]}`)
     }
     for (const name of MUST_BE_ZERO) {

@@ -51,7 +51,8 @@ export class KeyChecker implements Observer {
     const label = `job ${by.number} was accepted with the key of job ${holder.job.number}`
     const { outcome } = holder
     if (outcome === undefined) {
-      promise(this.#ledger.mayBeOverdue(holder), CHECKER, () => `${label}, which is not over`)
+      const mayBeOver = this.#ledger.mayBeOverdue(holder) || this.#ledger.deaths(by.shard) > 1
+      promise(mayBeOver, CHECKER, () => `${label}, which is not over`)
       return
     }
     if (outcome.status !== 'completed') return
@@ -62,7 +63,7 @@ export class KeyChecker implements Observer {
     const early = (this.#usedEarly[by.shard] as number) + 1
     this.#usedEarly[by.shard] = early
     const { keysGivenUp } = readStats((this.#shards[by.shard] as ShardViews).stats)
-    promise(early <= keysGivenUp, CHECKER, () =>
+    promise(early <= keysGivenUp + this.#ledger.deaths(by.shard), CHECKER, () =>
       `${label}, which completed and is kept for ${endsUs - this.#time.nowUs()} us more`)
   }
 
@@ -76,7 +77,8 @@ export class KeyChecker implements Observer {
     promise(status !== 'failed' && status !== 'cancelled', CHECKER, () => `${label}: ${status}`)
     const { outcome } = holder
     if (outcome !== undefined && outcome.status !== 'completed') {
-      const late = outcome.atUs >= job.submittedUs || this.#memory.wasFull(job.shard)
+      const late = outcome.atUs >= job.submittedUs || holder.isDoubted ||
+        this.#memory.wasFull(job.shard)
       promise(late, CHECKER, () => `${label}, which is ${outcome.status}: its key is free`)
     }
     if (status === 'completed') {

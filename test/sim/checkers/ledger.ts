@@ -1,9 +1,12 @@
 // No job lost, none finished twice: a second set of books, kept from what callers were told and
 // what upstreams saw. It also knows what must become of each attempt, so that other checkers can
-// compare what the engine says with what has happened.
+// compare what the engine says with what has happened. Where a thread died, it knows what is in
+// doubt: what the thread had been told last may be stored or not, and is then done over.
 
 import { mayFailureRetry, classify } from '../../../shards/outcome.ts'
 import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.ts'
+import { JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_OWES_WEBHOOK } from '../../../shards/job-slots.ts'
+import type { ShardViews } from '../../../shards/layout.ts'
 import { NONE } from '../../../shards/units.ts'
 import type { Attempt, Ending, Observer, SimJob, Verdict } from '../observations.ts'
 import type { VirtualTime } from '../virtual-time.ts'
@@ -12,6 +15,8 @@ import { promise } from '../violation.ts'
 const CHECKER = 'ledger'
 /** Wall time is in whole milliseconds, so a deadline in it is known to a millisecond. */
 const WALL_GRAIN_MS = 1
+/** The reason of a job that was set aside. */
+const CRASH = 'shard_crash'
 const WEBHOOK_DELAYS_US = [0, 1e6, 2e6, 4e6, 8e6]
 
 /** What became of a job, as it must be told to whoever asks. */
@@ -41,15 +46,36 @@ export interface Facts {
   deliverNotBeforeUs: number
   /** When the webhook was delivered or given up. */
   deliveredUs: number | undefined
+  /** Its shard may not have stored the end of the last attempt, or of the last delivery. */
+  isDoubted: boolean
+  isDeliveryDoubted: boolean
+  /** Attempts that were counted and not seen, or ended with their thread. */
+  lost: number
+  /** Deaths of the shard before the last attempt and the last delivery. */
+  deathsBefore: number
+  deathsBeforeDelivery: number
 }
 
 /** The books of one run. */
 export class Ledger implements Observer {
   readonly #time: VirtualTime
   readonly #facts: Facts[] = []
+  readonly #deaths: number[] = []
+  /** Whether outcomes may have waited in a shard's own memory, because the log was full. */
+  mayWait: (shard: number) => boolean = () => false
 
   constructor(time: VirtualTime) {
     this.#time = time
+  }
+
+  /** Threads that the shard has lost so far. */
+  deaths(shard: number): number {
+    return this.#deaths[shard] ?? 0
+  }
+
+  /** Attempts at the job that its shard may have counted without anyone seeing them. */
+  unseen(facts: Facts): number {
+    return this.deaths(facts.job.shard) - facts.deathsBefore
   }
 
   /** All jobs, by the order of their submission. */
@@ -74,6 +100,7 @@ export class Ledger implements Observer {
     const { outcome } = facts
     const doneUs = this.doneUs(facts)
     if (outcome === undefined || doneUs === undefined) return true
+    if (facts.isDoubted || facts.isDeliveryDoubted) return true
     return Math.max(doneUs, outcome.atUs) >= sinceUs
   }
 
@@ -87,10 +114,11 @@ export class Ledger implements Observer {
   /** Notes that a job was cancelled or has missed its time, which no upstream sees. */
   settle(facts: Facts, status: 'failed' | 'cancelled', reason?: string): void {
     const { job, outcome } = facts
-    promise(outcome === undefined, CHECKER, () =>
+    promise(outcome === undefined || facts.isDoubted, CHECKER, () =>
       `job ${job.number} is said to be ${status}, but was ${outcome?.status} before`)
     promise(facts.flying === undefined, CHECKER, () =>
       `job ${job.number} is ${status} while it is in flight`)
+    facts.isDoubted = false
     const nowUs = this.#time.nowUs()
     const { executeBeforeMs, submittedUs } = job
     const lateUs = nowUs - (this.#time.wallMs(nowUs) - executeBeforeMs + WALL_GRAIN_MS) * 1000
@@ -104,8 +132,75 @@ export class Ledger implements Observer {
     this.#facts.push({
       job, verdict: undefined, attempts: 0, flying: undefined, notBeforeUs: 0,
       outcome: undefined, deliveries: 0, delivering: undefined, deliverNotBeforeUs: 0,
-      deliveredUs: undefined,
+      deliveredUs: undefined, isDoubted: false, isDeliveryDoubted: false, lost: 0,
+      deathsBefore: this.deaths(job.shard), deathsBeforeDelivery: this.deaths(job.shard),
     })
+  }
+
+  lost(attempt: Attempt): void {
+    const facts = this.of(attempt.job)
+    if (attempt.isWebhook) {
+      facts.delivering = undefined
+      facts.deliverNotBeforeUs = 0
+    } else {
+      facts.flying = undefined
+      facts.lost++
+    }
+  }
+
+  doubted(attempt: Attempt, what: 'head' | 'end'): void {
+    if (what === 'head') return
+    const facts = this.of(attempt.job)
+    if (attempt.isWebhook) {
+      facts.isDeliveryDoubted = true
+      facts.deliverNotBeforeUs = 0
+    } else {
+      facts.isDoubted = true
+      facts.notBeforeUs = 0
+      facts.lost++
+    }
+  }
+
+  died(shard: number): void {
+    this.#deaths[shard] = this.deaths(shard) + 1
+    if (!this.mayWait(shard)) return
+    for (const facts of this.#facts) {
+      if (facts.job.shard === shard && facts.outcome !== undefined && facts.deliveries === 0) {
+        facts.isDoubted = true
+        facts.lost++
+      }
+    }
+  }
+
+  /** What has ended its shard twice is set aside, which nobody may have been told. */
+  lives(shard: number, views: ShardViews): void {
+    if (this.deaths(shard) < 2) return
+    for (const facts of this.#facts) {
+      if (facts.job.shard !== shard) continue
+      if (this.doneUs(facts) === undefined || facts.isDoubted) this.#learnFrom(facts, views)
+    }
+  }
+
+  #learnFrom(facts: Facts, views: ShardViews): void {
+    const slot = slotOf(facts.job, views)
+    if (slot === undefined) return
+    const state = (views.jobs.state[slot] as number) & 0xff
+    const owes = ((views.jobs.outcome[slot] as number) & (JOB_OWES_WEBHOOK << 16)) !== 0
+    const isNews = facts.outcome?.status !== 'failed' && !this.mayBeOverdue(facts)
+    if (state === JOB_FAILED && isNews) this.settle(facts, 'failed', CRASH)
+    const isOver = state === JOB_FAILED || state === JOB_COMPLETED
+    if (state === JOB_FAILED && !owes && facts.outcome === undefined) {
+      // Too late, or a crash; and its webhook, if it had one, was given up.
+      this.settle(facts, 'failed', 'execution_deadline_exceeded')
+      facts.isDoubted = true
+    }
+    if (isOver && !owes && facts.outcome !== undefined) facts.deliveredUs ??= this.#time.nowUs()
+  }
+
+  /** A result that says so may be the first that is heard of a job having been set aside. */
+  learnCrash(facts: Facts, reason: string | undefined): void {
+    if (reason !== CRASH || this.deaths(facts.job.shard) < 2) return
+    if (facts.outcome === undefined || facts.isDoubted) this.settle(facts, 'failed', CRASH)
   }
 
   judged(job: SimJob, verdict: Verdict): void {
@@ -134,12 +229,19 @@ export class Ledger implements Observer {
     const label = `job ${job.number} (${job.id}), attempt ${number}`
     promise(facts.verdict === undefined || facts.verdict === 'accepted', CHECKER, () =>
       `${label}: sent, though ${facts.verdict}`)
-    promise(facts.outcome === undefined, CHECKER, () =>
+    promise(facts.outcome === undefined || facts.isDoubted, CHECKER, () =>
       `${label}: sent again after it was ${facts.outcome?.status}`)
+    facts.outcome = undefined
+    facts.isDoubted = false
     promise(facts.flying === undefined, CHECKER, () => `${label}: sent while in flight`)
-    promise(number === ++facts.attempts, CHECKER, () => `${label}: should be ${facts.attempts}`)
-    promise(job.retriesMax === RETRIES_UNLIMITED || number <= job.retriesMax + 1, CHECKER,
-      () => `${label}: only ${job.retriesMax} retries are allowed`)
+    const skipped = number - facts.attempts - 1
+    promise(skipped >= 0 && skipped <= this.unseen(facts), CHECKER, () =>
+      `${label}: should be ${facts.attempts + 1}`)
+    facts.attempts = number
+    facts.lost += skipped
+    facts.deathsBefore = this.deaths(job.shard)
+    promise(job.retriesMax === RETRIES_UNLIMITED || number <= job.retriesMax + 1 + facts.lost,
+      CHECKER, () => `${label}: only ${job.retriesMax} retries are allowed`)
     promise(nowUs >= facts.notBeforeUs - 1, CHECKER, () =>
       `${label}: ${facts.notBeforeUs - nowUs} us before its Retry-After`)
     const lateMs = this.#time.wallMs(nowUs) - job.executeBeforeMs
@@ -191,6 +293,7 @@ export class Ledger implements Observer {
     const { job, number } = attempt
     const facts = this.of(job)
     const label = `webhook ${number} of job ${job.number} (${job.id})`
+    if (reasonIn(attempt) === CRASH) this.learnCrash(facts, CRASH)
     if (facts.outcome === undefined) {
       promise(this.mayBeOverdue(facts), CHECKER, () => `${label}: of a job without an outcome`)
       this.settle(facts, 'failed', 'execution_deadline_exceeded')
@@ -198,9 +301,18 @@ export class Ledger implements Observer {
     const nowUs = this.#time.nowUs()
     promise(facts.outcome?.status !== 'cancelled', CHECKER, () => `${label}: of a cancelled job`)
     promise(attempt.place === job.receiver, CHECKER, () => `${label}: to ${attempt.place}`)
-    promise(facts.deliveredUs === undefined, CHECKER, () => `${label}: after it was done with`)
+    promise(facts.deliveredUs === undefined || facts.isDeliveryDoubted, CHECKER, () =>
+      `${label}: after it was done with`)
+    facts.deliveredUs = undefined
+    facts.isDeliveryDoubted = false
+    facts.isDoubted = false
     promise(facts.delivering === undefined, CHECKER, () => `${label}: while one is in flight`)
-    promise(number === ++facts.deliveries, CHECKER, () => `${label}: expected ${facts.deliveries}`)
+    const skipped = number - facts.deliveries - 1
+    const unseen = this.deaths(job.shard) - facts.deathsBeforeDelivery
+    promise(skipped >= 0 && skipped <= unseen, CHECKER, () =>
+      `${label}: expected ${facts.deliveries + 1}`)
+    facts.deliveries = number
+    facts.deathsBeforeDelivery = this.deaths(job.shard)
     promise(nowUs >= facts.deliverNotBeforeUs - 1, CHECKER, () =>
       `${label}: ${facts.deliverNotBeforeUs - nowUs} us too early`)
     facts.delivering = attempt
@@ -215,4 +327,18 @@ export class Ledger implements Observer {
     if (delivered || facts.deliveries > WEBHOOK_RETRIES_MAX) facts.deliveredUs = nowUs
     facts.deliverNotBeforeUs = nowUs + (WEBHOOK_DELAYS_US[facts.deliveries] ?? 0)
   }
+}
+
+/** What a webhook gives as the reason of a failure. */
+const reasonIn = (attempt: Attempt): unknown =>
+  (JSON.parse(Buffer.from(attempt.body ?? []).toString()) as { reason?: unknown }).reason
+
+/** Where the shard keeps a job; undefined when it does not know it. */
+function slotOf(job: SimJob, { jobs, limits }: ShardViews): number | undefined {
+  const [, high, low] = job.idWords
+  for (let slot = 0; slot < limits.jobsMax; slot++) {
+    if (jobs.idLow[slot] !== low || jobs.idHigh[slot] !== high) continue
+    if (((jobs.state[slot] as number) & 0xff) !== JOB_FREE) return slot
+  }
+  return undefined
 }

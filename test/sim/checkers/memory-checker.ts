@@ -50,6 +50,17 @@ export class MemoryChecker implements Observer {
     if (nearlyFull || slotsUsed >= limits.jobsMax) this.#wasFull[shard] = true
   }
 
+  /** The thread may have given something up in the turn that it did not live to count. */
+  died(shard: number): void {
+    const { jobs, limits, segmentLiveBytes, stats } = this.#shards[shard] as ShardViews
+    let slotsUsed = 0
+    for (let slot = 0; slot < limits.jobsMax; slot++) if (jobs.state[slot] !== 0) slotsUsed++
+    const liveBytes = segmentLiveBytes.reduce((sum, bytes) => sum + bytes, 0)
+    const capacityBytes = stats[CAPACITY_BYTES] as number
+    const nearlyFull = 2 * (liveBytes + 2 * limits.recordBytesMax) >= capacityBytes
+    if (nearlyFull || slotsUsed >= limits.jobsMax - 1) this.#wasFull[shard] = true
+  }
+
   judged(job: SimJob, verdict: Verdict): void {
     if (verdict.kind === 'accepted') this.#sawAccepted(job)
     if (verdict.kind !== 'refused') return

@@ -1,0 +1,236 @@
+// One shard's engine with very many account queues, on the machine's clock, with a transport that
+// sends nothing and answers at once. Each answer is a 429 that asks for a round of patience, so
+// every lane has a send due once a round, at a moment that is known, and never runs dry.
+
+import { assert } from '../../shards/assert.ts'
+import { type Clock, monotonicUs } from '../../shards/clock.ts'
+import { encodeTemplate, jobBytes, writeJobHead } from '../../shards/codec.ts'
+import * as contract from '../../shards/contract.ts'
+import { Engine } from '../../shards/engine.ts'
+import {
+  UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_TIMEOUT_MS,
+  allocateShard, allocateShared, attachShard, attachShared,
+} from '../../shards/layout.ts'
+import type { Limits } from '../../shards/limits.ts'
+import { intervalNs } from '../../shards/pace.ts'
+import { Prng } from '../../shards/prng.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
+import type { OutgoingRequest, Transport, TransportEvents } from '../../shards/transport.ts'
+import { KIB, MIB, type Micros, type Millis, NONE, US_PER_SECOND } from '../../shards/units.ts'
+import { type EncodedLatency, LatencyRecorder } from './latency.ts'
+
+/** How long a storm takes. After a first round, in which the jobs come, it is measured. */
+export interface StormPlan {
+  readonly accounts: number
+  /** Whole seconds. */
+  readonly roundSeconds: number
+  readonly rounds: number
+}
+
+const ROUND_SECONDS_MAX = 10
+/** Later, an attempt's back-off could be longer than a round, which would then not count. */
+const ROUNDS_MAX = 3
+
+/** Rounds that take about so many seconds, the first one left out. */
+export function stormPlan(accounts: number, seconds: number): StormPlan {
+  const roundSeconds = Math.max(1, Math.min(ROUND_SECONDS_MAX, Math.floor(seconds)))
+  const rounds = roundSeconds < ROUND_SECONDS_MAX ? 1
+    : Math.min(ROUNDS_MAX, Math.floor(seconds / roundSeconds))
+  return { accounts, roundSeconds, rounds }
+}
+
+/** One that is tried, and one that waits behind it. */
+const JOBS_PER_ACCOUNT = 2
+const SLEEP_MS_MAX = 1
+const TURNS_PER_LOOK = 64
+const UPSTREAM = 0
+/** Of each account: slow enough that a late send is never followed by another at once. */
+const PACE_PER_SECOND = 10
+const BODY_BYTES = 4
+
+/** How a storm went. */
+export interface StormResult {
+  /** Lanes with a send due in any second. */
+  readonly duePerSecond: number
+  /** Sends of the rounds that were measured, and what they took. */
+  readonly sends: number
+  readonly seconds: number
+  /** Share of one core, over the same time. */
+  readonly coreShare: number
+  readonly lanesActive: number
+  /** How long after its moment a send left. */
+  readonly lateness: EncodedLatency
+}
+
+/** The transport: answers wait until deliver() is called. */
+class PatientUpstream implements Transport {
+  readonly bufferedBytes = 0
+  readonly #tokens: number[] = []
+  readonly #retryAfter: string
+  readonly #sent: (account: number) => void
+  #events: TransportEvents | undefined
+
+  constructor(patienceSeconds: number, sent: (account: number) => void) {
+    this.#retryAfter = String(patienceSeconds)
+    this.#sent = sent
+  }
+
+  start(events: TransportEvents): void {
+    this.#events = events
+  }
+
+  send(token: number, { body }: OutgoingRequest): void {
+    this.#tokens.push(token)
+    if (body !== null) this.#sent(new DataView(body.buffer, body.byteOffset).getUint32(0))
+  }
+
+  deliver(): void {
+    for (const token of this.#tokens) {
+      this.#events?.head(token, 429, { 'retry-after': this.#retryAfter })
+      this.#events?.end(token, new Uint8Array(0), false)
+    }
+    this.#tokens.length = 0
+  }
+
+  abort(): void {}
+  forget(): void {}
+  async close(): Promise<void> {}
+}
+
+function stormLimits(accounts: number): Limits {
+  return {
+    memoryBytes: 0, shards: 1, bodyBytesMax: KIB, responseBytesMax: KIB, recordBytesMax: 8 * KIB,
+    ringBytes: 16 * MIB, segmentBytes: 8 * MIB,
+    segmentsMax: 8 + Math.ceil((accounts * JOBS_PER_ACCOUNT * KIB) / (8 * MIB)),
+    jobsMax: accounts * JOBS_PER_ACCOUNT, lanesMax: accounts + 64, templatesMax: 16,
+    upstreamsMax: 8,
+  }
+}
+
+/** One storm. */
+export class LaneStorm {
+  readonly #accounts: number
+  readonly #rounds: number
+  readonly #roundUs: number
+  readonly #lateness = new LatencyRecorder()
+  /** When each account's next send is due; 0 before its first. */
+  readonly #dueUs: Float64Array
+  readonly #engine: Engine
+  readonly #upstream: PatientUpstream
+  readonly #ingress: RingWriter
+  readonly #outcomes: RingReader
+  readonly #nap = new Int32Array(new SharedArrayBuffer(4))
+  #queued = 0
+  #sends = 0
+  #measuring = false
+  #broken: unknown
+
+  constructor({ accounts, roundSeconds, rounds }: StormPlan) {
+    this.#accounts = accounts
+    this.#rounds = rounds
+    this.#roundUs = roundSeconds * US_PER_SECOND
+    this.#dueUs = new Float64Array(accounts)
+    const limits = stormLimits(accounts)
+    const shared = attachShared(allocateShared(limits), limits)
+    shared.upstreams[UPSTREAM_INTERVAL_NS] = intervalNs(PACE_PER_SECOND)
+    shared.upstreams[UPSTREAM_CONCURRENT_MAX] = 100
+    shared.upstreams[UPSTREAM_ACCOUNT_QUEUES] = 1
+    shared.upstreams[UPSTREAM_TIMEOUT_MS] = 30_000
+    const views = attachShard(allocateShard(limits), limits)
+    this.#ingress = new RingWriter(views.ingress)
+    this.#outcomes = new RingReader(views.outcomes)
+    this.#upstream = new PatientUpstream(roundSeconds, (account) => this.#sentFor(account))
+    const clock: Clock = {
+      nowUs: monotonicUs, wakeAt: () => {},
+      wallMs: (atUs) => Math.floor(atUs / 1000) as Millis,
+    }
+    this.#engine = new Engine({
+      shard: 0, shared, shards: [views], clock, prng: new Prng(1), transport: this.#upstream,
+      recover: false, wantTurn: () => {},
+      settings: {
+        completedTtlMs: 60_000, failedTtlMs: 60_000, responseBytesMax: KIB,
+        connectionsPerOriginMax: 1, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'bench',
+      },
+      broken: (error) => { this.#broken = error },
+    })
+  }
+
+  /** Runs it; `onProgress` hears of the seconds so far. */
+  async run(onProgress: (seconds: number) => void): Promise<StormResult> {
+    const startUs = monotonicUs()
+    const measureUs = startUs + this.#roundUs
+    const endUs = measureUs + this.#rounds * this.#roundUs
+    let cpuBefore = process.cpuUsage()
+    for (let nowUs = monotonicUs(); nowUs < endUs; nowUs = monotonicUs()) {
+      assert(this.#broken === undefined, String(this.#broken))
+      for (let turns = 0; turns < TURNS_PER_LOOK; turns++) this.#turn(startUs)
+      if (!this.#measuring && monotonicUs() >= measureUs) {
+        this.#measuring = true
+        cpuBefore = process.cpuUsage()
+      }
+      onProgress((nowUs - startUs) / US_PER_SECOND)
+      await new Promise((resolve) => { setImmediate(resolve) })
+    }
+    const cpu = process.cpuUsage(cpuBefore)
+    const seconds = (monotonicUs() - measureUs) / US_PER_SECOND
+    return {
+      duePerSecond: this.#accounts / (this.#roundUs / US_PER_SECOND), sends: this.#sends, seconds,
+      coreShare: (cpu.user + cpu.system) / US_PER_SECOND / seconds,
+      lanesActive: this.#dueUs.filter((dueUs) => dueUs > 0).length,
+      lateness: this.#lateness.encode(),
+    }
+  }
+
+  #turn(startUs: Micros): void {
+    this.#submitDue(startUs)
+    const nextUs = this.#engine.turn()
+    this.#upstream.deliver()
+    this.#outcomes.read(() => true, Infinity)
+    if (this.#queued < this.#accounts * JOBS_PER_ACCOUNT) return
+    const sleepMs = (nextUs - monotonicUs()) / 1000
+    if (sleepMs > 0) Atomics.wait(this.#nap, 0, 0, Math.min(sleepMs, SLEEP_MS_MAX))
+  }
+
+  /** The jobs come evenly over the first round, so that their sends are due evenly ever after. */
+  #submitDue(startUs: Micros): void {
+    const elapsed = (monotonicUs() - startUs) / this.#roundUs
+    const accounts = Math.min(this.#accounts, Math.ceil(elapsed * this.#accounts))
+    for (; this.#queued < accounts * JOBS_PER_ACCOUNT; this.#queued++) {
+      if (!this.#submit(this.#queued)) return
+    }
+  }
+
+  #submit(job: number): boolean {
+    const account = Math.floor(job / JOBS_PER_ACCOUNT)
+    const template = encodeTemplate({
+      userId: `user-${account}`, url: 'http://127.0.0.1:1/v1/chat/completions', method: 'POST',
+      headers: ['Authorization', `Bearer sk-bench-${account}`], webhookUrl: null, receiver: NONE,
+    })
+    const bytes =
+      contract.ENQUEUE_HEADER_BYTES + template.length + jobBytes(0, BODY_BYTES)
+    const at = this.#ingress.claim(contract.INGRESS_ENQUEUE, bytes)
+    if (at === RING_FULL) return false
+    const hash = Math.imul(job + 1, 0x9e3779b1) >>> 0
+    const lane = Math.imul(account + 1, 0x85ebca6b) >>> 0
+    this.#ingress.u32.set([0, hash, job, hash, job, hash, account, lane, UPSTREAM, NONE,
+      -1 << contract.FLAG_RETRIES_SHIFT, template.length, hash], at / 4)
+    const start = at + contract.ENQUEUE_HEADER_BYTES
+    const target = this.#ingress.bytes
+    target.set(template, start)
+    const bodyAt = writeJobHead(target, start + template.length, Date.now(), 0, BODY_BYTES)
+    target.writeUInt32BE(account, bodyAt)
+    this.#ingress.commit()
+    return true
+  }
+
+  #sentFor(account: number): void {
+    const nowUs = monotonicUs()
+    const dueUs = this.#dueUs[account] as number
+    // An account whose first job was late has nothing to be measured by yet.
+    if (this.#measuring && dueUs > 0) {
+      this.#sends++
+      this.#lateness.record(nowUs - dueUs)
+    }
+    this.#dueUs[account] = nowUs + this.#roundUs
+  }
+}

@@ -1,0 +1,72 @@
+// Jobs that are on their way to a shard and have no answer yet, in columns: a socket may have
+// thousands of them, which are not worth an object each.
+
+import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../shards/limits.ts'
+import { NONE } from '../shards/units.ts'
+import type { Asker, Ref, Ticket } from './asker.ts'
+import { slotOf, Waiting } from './waiting.ts'
+
+/** All of them. */
+export class PendingJobs {
+  /** What take() has found. */
+  readonly ticket: Ticket
+  readonly #ticket = { ref: 0 as Ref, shard: 0, isWatched: false, route: 0, idHigh: 0, idLow: 0 }
+  readonly #waiting = new Waiting<Asker>(REQUESTS_PENDING_MAX)
+  readonly #refs: Ref[] = Array.from({ length: REQUESTS_PENDING_MAX }, () => 0)
+  readonly #watched = new Uint8Array(REQUESTS_PENDING_MAX)
+  readonly #route = new Uint32Array(REQUESTS_PENDING_MAX)
+  readonly #idHigh = new Uint32Array(REQUESTS_PENDING_MAX)
+  readonly #idLow = new Uint32Array(REQUESTS_PENDING_MAX)
+
+  constructor() {
+    this.ticket = this.#ticket
+  }
+
+  get size(): number {
+    return this.#waiting.size
+  }
+
+  /** Whether there is no room for another job of this kind of asker. */
+  isFullFor(asker: { readonly isBulk: boolean }): boolean {
+    return asker.isBulk ? this.size >= REQUESTS_PENDING_BULK_MAX : this.#waiting.isFull
+  }
+
+  /** The number under which the answer will come; NONE when the table is full. */
+  add(asker: Asker, ref: Ref, shard: number, isWatched: boolean): number {
+    const request = this.#waiting.add(asker, shard)
+    if (request === NONE) return NONE
+    const slot = slotOf(request)
+    this.#refs[slot] = ref
+    this.#watched[slot] = isWatched ? 1 : 0
+    return request
+  }
+
+  /** The job's id, once it has one. */
+  name(request: number, route: number, idHigh: number, idLow: number): void {
+    const slot = slotOf(request)
+    this.#route[slot] = route
+    this.#idHigh[slot] = idHigh
+    this.#idLow[slot] = idLow
+  }
+
+  /** Takes out who waits, and fills the ticket; undefined when nobody does any more. */
+  take(request: number): Asker | undefined {
+    const asker = this.#waiting.take(request)
+    if (asker === undefined) return undefined
+    const slot = slotOf(request)
+    const ticket = this.#ticket
+    ticket.ref = this.#refs[slot] as Ref
+    ticket.shard = this.#waiting.shardAt(slot)
+    ticket.isWatched = this.#watched[slot] === 1
+    ticket.route = this.#route[slot] as number
+    ticket.idHigh = this.#idHigh[slot] as number
+    ticket.idLow = this.#idLow[slot] as number
+    this.#refs[slot] = 0
+    return asker
+  }
+
+  /** All that wait for a shard. */
+  requestsOf(shard: number): number[] {
+    return this.#waiting.requestsOf(shard)
+  }
+}

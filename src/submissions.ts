@@ -1,0 +1,378 @@
+// Jobs on their way in: judged, given a place in their shard's ring, and noted until the shard has
+// answered. The same for a request, a batch and a socket; whoever asked is told through Asker.
+
+import { assert } from '../shards/assert.ts'
+import type { Clock } from '../shards/clock.ts'
+import { decodeUntrusted } from '../shards/codec.ts'
+import {
+  FLAG_ISOLATE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_MEMORY,
+} from '../shards/contract.ts'
+import { formatJobId } from '../shards/job-id.ts'
+import { KIND_RECEIVER, KIND_UPSTREAM } from '../shards/layout.ts'
+import { type Micros, NONE, type UpstreamSlot } from '../shards/units.ts'
+import type { Admission, LimitReason } from './admission.ts'
+import type { Asker, Ref, Ticket } from './asker.ts'
+import type { Audience } from './audience.ts'
+import {
+  type Denial, denialOf, type ErrorCode, type Refusal, refuse, unavailable,
+} from './errors.ts'
+import { shardOf, type UserHash } from './hash.ts'
+import { isPlainObject } from './http/job-headers.ts'
+import { JobUrls } from './http/job-url.ts'
+import { parseBody } from './http/parse-body.ts'
+import type { Submission } from './http/routes.ts'
+import { scanJson } from './http/scan-json.ts'
+import { validateJob, type ValidJob } from './http/validate.ts'
+import { JobHoles } from './job-holes.ts'
+import type { JobIdSource } from './job-id.ts'
+import type { Outline } from './outline.ts'
+import { PendingJobs } from './pending-jobs.ts'
+import type { BatchBells, ShardLink } from './shard-link.ts'
+import { makeProbes, Shapes } from './shapes.ts'
+import { type Placement, Submitter } from './submit.ts'
+import type { Upstreams } from './upstreams.ts'
+import { REF_DENIAL, readRef } from './ws/message.ts'
+import { PackedFrame } from './ws/packed-frame.ts'
+import { PackedShapes } from './ws/packed-shapes.ts'
+
+/** What a job passes through. */
+export interface SubmissionParts {
+  readonly links: readonly ShardLink[]
+  readonly clock: Clock
+  readonly admission: Admission
+  readonly upstreams: Upstreams
+  readonly audience: Audience
+  readonly bells: BatchBells
+  readonly ids: JobIdSource
+  readonly secret: Uint8Array
+  readonly bodyBytesMax: number
+  /** Whether the front door takes jobs at all. */
+  readonly isOpen: () => boolean
+}
+
+/** One who sends many jobs in a message. */
+export interface MessageAsker extends Asker {
+  /** One more job is on its way; false when there are too many, and then it has been answered. */
+  begin(ref: Ref): boolean
+  /** Whether one more job may be watched; false when that has been answered. */
+  mayWatch(ref: Ref): boolean
+  /** A job without a ref that could be read. */
+  deniedAt(index: number, denial: Denial): void
+}
+
+/** For shapes: what a text means, or undefined. */
+const parseJson = (bytes: Buffer): unknown => {
+  const parsed = parseBody(bytes, 'json')
+  return parsed.ok ? parsed.value : undefined
+}
+
+/** All jobs that come in. */
+export class Submissions {
+  readonly #parts: SubmissionParts
+  readonly #pending = new PendingJobs()
+  readonly #urls = new JobUrls()
+  readonly #submitter: Submitter
+  readonly #shapes: Shapes
+  readonly #holes = new JobHoles()
+  readonly #frame: PackedFrame
+  readonly #packedShapes = new PackedShapes()
+  readonly #scanSeed: number
+  readonly #placement: Placement
+  #nowUs: Micros
+
+  constructor(parts: SubmissionParts) {
+    this.#parts = parts
+    const { ids, links } = parts
+    const link = links[0]
+    assert(link !== undefined, 'a front door without shards')
+    this.#submitter = new Submitter(parts.secret, ids)
+    this.#shapes = new Shapes(makeProbes(ids))
+    this.#scanSeed = ids.nextWord()
+    this.#frame = new PackedFrame(ids.nextWord())
+    this.#placement = { link, request: NONE, flags: 0, createdAtMs: 0 }
+    this.#nowUs = parts.clock.nowUs()
+  }
+
+  /** Jobs that wait for a shard's answer. */
+  get pending(): number {
+    return this.#pending.size
+  }
+
+  /** Why no job can be taken from this asker now; undefined when one can. */
+  refusal(asker: { readonly isBulk: boolean }): ErrorCode | undefined {
+    if (!this.#parts.isOpen()) return 'draining'
+    return this.#pending.isFullFor(asker) ? 'overloaded' : undefined
+  }
+
+  // --- what comes in ---
+
+  /** A job in a text or in MessagePack. */
+  submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission): void {
+    this.#readTime()
+    const flags = submission.isolate ? FLAG_ISOLATE : 0
+    const view = new DataView(body.buffer, body.byteOffset, body.length)
+    const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
+      scanJson(body, view, this.#scanSeed, this.#holes)
+    const known = isScanned ? this.#shapes.match(view, this.#holes) : undefined
+    if (known !== undefined) {
+      if (this.#isCurrent(known)) {
+        return this.#sendKnown(asker, ref, known, body, this.#holes, flags)
+      }
+      this.#shapes.forget(this.#holes)
+    }
+    const parsed = parseBody(body, submission.format)
+    const job = parsed.ok
+      ? validateJob(parsed.value, submission.idempotencyKey, this.#urls) : parsed
+    if (!job.ok) return this.#invalid(asker, ref, job)
+    const outline = this.#send(asker, ref, job, flags)
+    if (outline === undefined || !isScanned) return
+    if (this.#shapes.isWorthLearning(job, body, this.#holes)) {
+      this.#shapes.learn(body, this.#holes, outline, parseJson)
+    }
+  }
+
+  /** The jobs of a decoded message. */
+  submitAll(asker: MessageAsker, jobs: readonly unknown[], isolate: boolean): void {
+    this.#readTime()
+    const flags = isolate ? FLAG_ISOLATE : 0
+    for (const [index, value] of jobs.entries()) this.#submitValue(asker, value, index, flags)
+  }
+
+  /** The jobs of a binary frame; false when it is not one that can be read undecoded. */
+  submitPacked(asker: MessageAsker, bytes: Buffer, isolate: boolean): boolean {
+    const frame = this.#frame
+    if (!frame.scan(bytes)) return false
+    const flags = isolate ? FLAG_ISOLATE : 0
+    this.#readTime()
+    for (let job = 0; job < frame.count; job++) {
+      const isUsual = frame.open(job)
+      const ref = isUsual ? frame.ref() : undefined
+      const known = ref === undefined ? undefined : this.#packedShapes.match(frame)
+      if (ref !== undefined && known !== undefined && this.#isCurrent(known)) {
+        const isWatched = (known.flags & FLAG_WATCH) !== 0
+        if (!asker.begin(ref) || (isWatched && !asker.mayWatch(ref))) continue
+        this.#sendKnown(asker, ref, known, bytes, frame.holes, flags)
+      } else {
+        if (known !== undefined) this.#packedShapes.forget(frame)
+        this.#submitUnknown(asker, job, isUsual, flags)
+      }
+    }
+    return true
+  }
+
+  // --- what the shards say ---
+
+  accepted(request: number): void {
+    const asker = this.#pending.take(request)
+    if (asker === undefined) return
+    const { ticket } = this.#pending
+    this.#parts.admission.accepted(ticket.shard)
+    asker.accepted(ticket)
+  }
+
+  duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void {
+    const asker = this.#take(request)
+    if (asker === undefined) return
+    this.#parts.admission.duplicate()
+    asker.duplicate(this.#pending.ticket, jobId, status, result)
+  }
+
+  /** @param reason REFUSED_… */
+  refused(request: number, reason: number, limit: number, current: number): void {
+    const asker = this.#take(request)
+    if (asker === undefined) return
+    const { ref, shard } = this.#pending.ticket
+    this.#full(asker, ref, shard, reason === REFUSED_MEMORY ? 'memory' : 'jobs', limit, current)
+  }
+
+  dropped(request: number): void {
+    const asker = this.#take(request)
+    asker?.denied(this.#pending.ticket.ref, unavailable('request_crashed'))
+  }
+
+  /** A shard will not answer any more. */
+  giveUp(shard: number, code: ErrorCode): void {
+    for (const request of this.#pending.requestsOf(shard)) {
+      const asker = this.#take(request)
+      if (asker !== undefined) this.#unavailable(asker, this.#pending.ticket.ref, code)
+    }
+  }
+
+  // --- inside ---
+
+  /** Who waits for a job that will have no events under its own id. */
+  #take(request: number): Asker | undefined {
+    const asker = this.#pending.take(request)
+    const { ticket } = this.#pending
+    if (asker !== undefined && ticket.isWatched) this.#parts.audience.giveUp(idOf(ticket), false)
+    return asker
+  }
+
+  /** Reading the clock costs as much as a tenth of a job, so it is read once for a message. */
+  #readTime(): void {
+    const { clock } = this.#parts
+    this.#nowUs = clock.nowUs()
+    this.#placement.createdAtMs = clock.wallMs(this.#nowUs)
+  }
+
+  #submitUnknown(asker: MessageAsker, job: number, isUsual: boolean, flags: number): void {
+    const frame = this.#frame
+    const { end, start } = frame.holes
+    const decoded = decodeUntrusted(frame.bytes.subarray(start, end))
+    // The frame's walk has found it plain, so it decodes.
+    const value = decoded.ok ? decoded.value : undefined
+    const sent = this.#submitValue(asker, value, job, flags)
+    if (sent !== undefined && isUsual) this.#packedShapes.learn(frame, sent.job, sent.outline)
+  }
+
+  #submitValue(asker: MessageAsker, value: unknown, index: number, flags: number):
+    { readonly job: ValidJob; readonly outline: Outline } | undefined {
+    const ref = isPlainObject(value) ? readRef(value['ref']) : null
+    if (ref === null) {
+      this.#parts.admission.invalid()
+      asker.deniedAt(index, isPlainObject(value) ? REF_DENIAL : NOT_A_JOB)
+      return undefined
+    }
+    if (!asker.begin(ref)) return undefined
+    const job = validateJob(value, '', this.#urls)
+    const isWatched = (value as Record<string, unknown>)['watch'] ?? false
+    if (!job.ok || typeof isWatched !== 'boolean') {
+      this.#invalid(asker, ref, job.ok ? NOT_A_BOOLEAN : job)
+      return undefined
+    }
+    if (isWatched && !asker.mayWatch(ref)) return undefined
+    const outline = this.#send(asker, ref, job, flags | (isWatched ? FLAG_WATCH : 0))
+    return outline === undefined ? undefined : { job, outline }
+  }
+
+  /** A job that is like one before. */
+  #sendKnown(
+    asker: Asker, ref: Ref, outline: Outline, bytes: Buffer, holes: JobHoles, flags: number,
+  ): void {
+    if (holes.hasBody && holes.bodyBytes > this.#parts.bodyBytesMax) {
+      return this.#tooLarge(asker, ref)
+    }
+    if (!this.#maySubmit(asker, ref, outline.user)) return
+    this.#place(asker, ref, outline, flags)
+    this.#placed(asker, ref, outline,
+      this.#submitter.sendRaw(outline, bytes, holes, this.#placement))
+  }
+
+  /** A job that was judged in full; its outline, once it is in the ring. */
+  #send(asker: Asker, ref: Ref, job: ValidJob, flags: number): Outline | undefined {
+    if (job.body !== null && job.body.length > this.#parts.bodyBytesMax) {
+      this.#tooLarge(asker, ref)
+      return undefined
+    }
+    const user = this.#submitter.user(job)
+    if (!this.#maySubmit(asker, ref, user)) return undefined
+    const outline = this.#outline(asker, ref, job, user, flags)
+    if (outline === undefined) return undefined
+    this.#place(asker, ref, outline, flags)
+    const isSent = this.#submitter.send(outline, job, this.#placement)
+    return this.#placed(asker, ref, outline, isSent) ? outline : undefined
+  }
+
+  #linkOf(route: number): ShardLink {
+    const { links } = this.#parts
+    return links[shardOf(route, links.length)] as ShardLink
+  }
+
+  /** Whether a shape's upstreams still have the slots that they had. */
+  #isCurrent({ receiver, receiverOrigin, upstream, upstreamOrigin }: Outline): boolean {
+    const { upstreams } = this.#parts
+    return upstreams.claim(upstreamOrigin, KIND_UPSTREAM, this.#nowUs) === upstream &&
+      (receiverOrigin === null ||
+        upstreams.claim(receiverOrigin, KIND_RECEIVER, this.#nowUs) === receiver)
+  }
+
+  /** Whether the user's shard can be asked; else the answer has been given. */
+  #maySubmit(asker: Asker, ref: Ref, user: UserHash): boolean {
+    // Asked again: the state may have changed while the body arrived.
+    const refusal = this.refusal(asker) ??
+      (this.#linkOf(user.route).down ? 'shard_down' : undefined)
+    if (refusal === undefined) return true
+    this.#unavailable(asker, ref, refusal)
+    return false
+  }
+
+  /** The job's outline, its upstreams given their slots; undefined: answered with 429. */
+  #outline(
+    asker: Asker, ref: Ref, job: ValidJob, user: UserHash, flags: number,
+  ): Outline | undefined {
+    const { upstreams } = this.#parts
+    const upstream = upstreams.claim(job.url.origin, KIND_UPSTREAM, this.#nowUs)
+    const receiver = job.webhook === null
+      ? NONE as UpstreamSlot
+      : upstreams.claim(job.webhook.origin, KIND_RECEIVER, this.#nowUs)
+    if (upstream !== NONE && (job.webhook === null || receiver !== NONE)) {
+      return this.#submitter.outline(job, user, upstream, receiver, flags & FLAG_WATCH)
+    }
+    const link = this.#linkOf(user.route)
+    const { upstreamsMax } = link.views.limits
+    this.#full(asker, ref, link.shard, 'upstreams', upstreamsMax, upstreams.size)
+    return undefined
+  }
+
+  /** Notes who waits for the job that is about to be sent. */
+  #place(asker: Asker, ref: Ref, outline: Outline, flags: number): void {
+    const link = this.#linkOf(outline.user.route)
+    const isWatched = (outline.flags & FLAG_WATCH) !== 0
+    const placement = this.#placement
+    placement.link = link
+    placement.request = this.#pending.add(asker, ref, link.shard, isWatched)
+    placement.flags = flags
+  }
+
+  /** The job is in the ring and has its id, or the ring was full, which is answered. */
+  #placed(asker: Asker, ref: Ref, outline: Outline, isSent: boolean): boolean {
+    const { link, request } = this.#placement
+    if (!isSent) {
+      this.#pending.take(request)
+      this.#full(asker, ref, link.shard, 'ingress', link.views.limits.ringBytes,
+        link.ingress.fillBytes())
+      return false
+    }
+    const { idHigh, idLow } = this.#submitter
+    const { route } = outline.user
+    this.#pending.name(request, route, idHigh, idLow)
+    if ((outline.flags & FLAG_WATCH) !== 0) {
+      this.#parts.audience.expect(formatJobId(route, idHigh, idLow))
+    }
+    this.#parts.bells.ringSoon(link.shard)
+    return true
+  }
+
+  #invalid(asker: Asker, ref: Ref, refusal: Refusal): void {
+    this.#parts.admission.invalid()
+    asker.denied(ref, denialOf(refusal))
+  }
+
+  #tooLarge(asker: Asker, ref: Ref): void {
+    const limit = this.#parts.bodyBytesMax
+    this.#parts.admission.invalid()
+    asker.denied(ref, {
+      code: 'body_too_large', error: `the body has more than ${limit} bytes`, more: { limit },
+    })
+  }
+
+  #unavailable(asker: Asker, ref: Ref, code: ErrorCode): void {
+    this.#parts.admission.unavailable()
+    asker.denied(ref, unavailable(code))
+  }
+
+  #full(
+    asker: Asker, ref: Ref, shard: number, reason: LimitReason, limit: number, current: number,
+  ): void {
+    asker.denied(ref, {
+      code: 'limit_reached', error: `the limit of ${reason} is reached`,
+      more: { limit_reason: reason, limit, current },
+      retryAfterSeconds: this.#parts.admission.refused(shard, reason),
+    })
+  }
+}
+
+const idOf = ({ route, idHigh, idLow }: Ticket): string => formatJobId(route, idHigh, idLow)
+
+const NOT_A_JOB = denialOf(refuse('not_an_object', '', 'the job is not an object'))
+const NOT_A_BOOLEAN = refuse('wrong_type', 'watch', 'watch is not a boolean')

@@ -1,0 +1,79 @@
+// Jobs in MessagePack that differ from one seen before only in ref, key and body need no decoding:
+// what was worked out for that one is used again.
+//
+// Why that is sound. MessagePack is read from front to back, and each header says how much is its
+// own. So when the bytes around the three values equal those of a job that was judged in full, and
+// each of the three is one whole value of a kind that was judged fit, the job means the same but
+// for the three.
+
+import { isUtf8 } from 'node:buffer'
+import { IDEMPOTENT_KEY_BYTES_MAX, SHAPE_BYTES_MAX } from '../../shards/limits.ts'
+import type { ValidJob } from '../http/validate.ts'
+import type { Outline } from '../outline.ts'
+import { ShapeStore } from '../shape-store.ts'
+import { isAsciiSpan, isSameSpan } from '../spans.ts'
+import type { PackedFrame, PackedHoles } from './packed-frame.ts'
+
+interface Shape {
+  /** What is around the holes, one span behind the other. */
+  readonly pieces: DataView
+  /** The lengths of the spans. */
+  readonly lengths: readonly number[]
+  readonly order: number
+  readonly outline: Outline
+}
+
+/** The offsets of the spans' starts in PackedHoles.spans. */
+const SPANS = [0, 2, 4, 6]
+
+/** The shapes of the jobs that came by, bounded. */
+export class PackedShapes {
+  readonly #known = new ShapeStore<Shape>()
+
+  /** The outline of the job that is open in a frame, if its shape is known. */
+  match({ bytes, holes, view }: PackedFrame): Outline | undefined {
+    const shape = this.#known.get(holes.hash)
+    if (shape === undefined || !fits(shape, view, holes)) return undefined
+    const { bodyEnd, bodyStart, keyEnd, keyStart } = holes
+    const keyBytes = keyEnd - keyStart
+    if (keyBytes === 0 || keyBytes > IDEMPOTENT_KEY_BYTES_MAX) return undefined
+    if (!isAsciiSpan(view, keyStart, keyEnd)) return undefined
+    const isFine = !holes.isText || isAsciiSpan(view, bodyStart, bodyEnd) ||
+      isUtf8(bytes.subarray(bodyStart, bodyEnd))
+    return isFine ? shape.outline : undefined
+  }
+
+  /** Keeps what a job has come to that match() did not know, if its like keeps coming. */
+  learn({ bytes, holes }: PackedFrame, job: ValidJob, outline: Outline): void {
+    if (!this.#known.wasSeen(holes.hash)) return
+    // A Content-Length among the job's headers ties them to the body.
+    if (job.headers.contentLength >= 0 || (job.body !== null) !== holes.hasBody) return
+    const spans = SPANS.map((at) => bytes.subarray(holes.spans[at], holes.spans[at + 1]))
+    const pieces = Uint8Array.from(Buffer.concat(spans))
+    if (pieces.length > SHAPE_BYTES_MAX || outline.template.length > SHAPE_BYTES_MAX) return
+    if (!this.#known.mayLearn()) return
+    this.#known.set(holes.hash, {
+      pieces: new DataView(pieces.buffer), lengths: spans.map(({ length }) => length),
+      order: holes.order,
+      outline: { ...outline, template: Uint8Array.from(outline.template) },
+    })
+  }
+
+  /** What is wrong with a shape's outline by now: an origin has another slot. */
+  forget({ holes }: PackedFrame): void {
+    this.#known.delete(holes.hash)
+  }
+}
+
+function fits(shape: Shape, view: DataView, { order, spans }: PackedHoles): boolean {
+  if (shape.order !== order) return false
+  let at = 0
+  for (let span = 0; span < 4; span++) {
+    const start = spans[2 * span] as number
+    const end = spans[2 * span + 1] as number
+    const length = shape.lengths[span] as number
+    if (length !== end - start || !isSameSpan(shape.pieces, at, view, start, end)) return false
+    at += length
+  }
+  return true
+}

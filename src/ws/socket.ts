@@ -1,0 +1,320 @@
+// One socket: hands a client's messages on, and tells it what has become of its jobs.
+
+import {
+  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, type JobResult, type JobStatus,
+  type JobView,
+} from '../../shards/contract.ts'
+import { encodeValue } from '../../shards/codec.ts'
+import { formatJobId } from '../../shards/job-id.ts'
+import {
+  SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS, WATCHED_JOBS_MAX,
+} from '../../shards/limits.ts'
+import type { Ref, Ticket } from '../asker.ts'
+import type { Audience, Follower } from '../audience.ts'
+import { type Denial, denialValue, type ErrorCode, unavailable } from '../errors.ts'
+import type { WebSocketHandle } from '../http/uws.ts'
+import { JobEvent, TERMINAL_EVENTS } from '../job-event.ts'
+import type { Question, Questions } from '../questions.ts'
+import type { MessageAsker, Submissions } from '../submissions.ts'
+import { Answers, loneAnswer } from './answers.ts'
+import { readMessage } from './message.ts'
+
+/** What a socket needs of those around it. */
+export interface SocketHost {
+  readonly submissions: Submissions
+  readonly questions: Questions
+  readonly audience: Audience
+  /** The socket has answers that wait for the end of this turn. */
+  flushSoon(socket: JobSocket): void
+  /** Whether a socket may leave so many bytes more unread. */
+  mayBuffer(socket: JobSocket, bytes: number): boolean
+  /** What the socket leaves unread has changed. */
+  noteBacklog(change: number): void
+  countInvalid(): void
+}
+
+/** What the library keeps for each connection. */
+export interface SocketData {
+  /** Its jobs ask for account queues at their upstreams. */
+  readonly isolate: boolean
+  socket: JobSocket | undefined
+}
+
+/** A client's connection, from its first word to its last. */
+export class JobSocket implements MessageAsker, Follower {
+  readonly isBulk = true
+  readonly #host: SocketHost
+  readonly #isolate: boolean
+  #handle: WebSocketHandle<SocketData> | undefined
+  /** The format of the client's last frame, in which it is answered. */
+  #isBinary = false
+  #answers: Answers | undefined
+  /** Jobs without an answer. */
+  #unanswered = 0
+  readonly #watched = new Set<string>()
+  /** Jobs that a shard has been asked to watch. */
+  readonly #joining = new Set<string>()
+  #backlogBytes = 0
+  #isWarned = false
+
+  constructor(handle: WebSocketHandle<SocketData>, host: SocketHost, isolate: boolean) {
+    this.#handle = handle
+    this.#host = host
+    this.#isolate = isolate
+  }
+
+  /** What the client has not taken yet. */
+  get backlogBytes(): number {
+    return this.#backlogBytes
+  }
+
+  // --- what the client says ---
+
+  /** One frame; the bytes are only valid inside. */
+  hear(bytes: Buffer, isBinary: boolean): void {
+    if (this.#isBinary !== isBinary) this.flush()
+    this.#isBinary = isBinary
+    const { submissions } = this.#host
+    const isTaken = isBinary && submissions.submitPacked(this, bytes, this.#isolate)
+    if (!isTaken) this.#read(bytes, isBinary)
+  }
+
+  #read(bytes: Buffer, isBinary: boolean): void {
+    const message = readMessage(bytes, isBinary)
+    switch (message.type) {
+      case 'enqueue':
+        return this.#host.submissions.submitAll(
+          this, message.jobs, message.isolate || this.#isolate)
+      case 'watch':
+        for (const jobId of message.jobIds) this.#watch(jobId, message.ref)
+        return
+      case 'unwatch':
+        for (const jobId of message.jobIds) this.#unwatch(jobId, message.ref)
+        return
+      case 'cancel':
+        for (const jobId of message.jobIds) this.#cancel(jobId, message.ref)
+        return
+      case 'ping':
+        return this.tell({ type: 'pong', ...withRef(message.ref) })
+      default:
+        this.#host.countInvalid()
+        this.#fail(message.denial, message.ref)
+    }
+  }
+
+  #watch(jobId: string, ref: Ref | undefined): void {
+    const { audience, questions } = this.#host
+    const isKnown = this.#watched.has(jobId) || this.#joining.has(jobId)
+    if (!isKnown) {
+      if (!this.#hasRoomToWatch()) return this.#fail(TOO_MANY_WATCHED, ref, jobId)
+      this.#joining.add(jobId)
+      audience.expect(jobId)
+    }
+    questions.ask(isKnown ? 'get' : 'watch', jobId, this.#question(jobId, ref, isKnown
+      ? (code, view) => this.#shown(jobId, ref, code, view)
+      : (code, view) => this.#joined(jobId, ref, code, view)))
+  }
+
+  /** The answer to a WATCH. */
+  #joined(jobId: string, ref: Ref | undefined, code: number, view: JobView | null): void {
+    const { audience } = this.#host
+    const isWanted = this.#joining.delete(jobId) && this.#handle !== undefined
+    const isWatched = code === 0 && view !== null && !TERMINAL_EVENTS.has(view.status)
+    if (isWatched && isWanted) {
+      audience.join(jobId, this)
+      this.#watched.add(jobId)
+    } else audience.giveUp(jobId, isWatched)
+    if (isWanted) this.#shown(jobId, ref, code, view)
+  }
+
+  #shown(jobId: string, ref: Ref | undefined, code: number, view: JobView | null): void {
+    if (code === CODE_TOO_MANY_WATCHED) return this.#fail(TOO_MANY_WATCHED, ref, jobId)
+    if (code === CODE_NOT_FOUND || view === null) return this.#fail(NOT_FOUND, ref, jobId)
+    const { result, ...state } = view
+    this.tell({ type: 'watched', ...withRef(ref), job_id: jobId, ...state })
+    const event = TERMINAL_EVENTS.get(view.status)
+    if (event === undefined) return
+    this.told(new JobEvent(jobId, event, result ?? { status: view.status }))
+  }
+
+  #unwatch(jobId: string, ref: Ref | undefined): void {
+    this.#joining.delete(jobId)
+    if (this.#watched.delete(jobId)) this.#host.audience.leave(jobId, this)
+    this.tell({ type: 'unwatched', ...withRef(ref), job_id: jobId })
+  }
+
+  #cancel(jobId: string, ref: Ref | undefined): void {
+    this.#host.questions.ask('cancel', jobId, this.#question(jobId, ref, (code, view) => {
+      if (code === CODE_NOT_FOUND || view === null) return this.#fail(NOT_FOUND, ref, jobId)
+      if (code === CODE_NOT_CANCELLABLE) {
+        return this.#fail({ code: 'not_cancellable', error: `the job is ${view.status}`,
+          more: { status: view.status } }, ref, jobId)
+      }
+      // This answer is its event as well: it is told once.
+      if (this.#watched.delete(jobId)) this.#host.audience.leave(jobId, this)
+      this.tell({ type: 'cancelled', ...withRef(ref), job_id: jobId, status: 'cancelled' })
+    }))
+  }
+
+  #question(jobId: string, ref: Ref | undefined, answered: Question['answered']): Question {
+    return {
+      answered,
+      unavailable: (code: ErrorCode) => {
+        if (this.#joining.delete(jobId)) this.#host.audience.giveUp(jobId, false)
+        this.#fail(unavailable(code), ref, jobId)
+      },
+    }
+  }
+
+  // --- what becomes of its jobs ---
+
+  begin(ref: Ref): boolean {
+    if (this.#unanswered < SOCKET_WINDOW_JOBS) {
+      this.#unanswered++
+      return true
+    }
+    this.#answer({ ref, ...denialValue(WINDOW_FULL) })
+    return false
+  }
+
+  mayWatch(ref: Ref): boolean {
+    if (this.#hasRoomToWatch()) return true
+    this.denied(ref, TOO_MANY_WATCHED)
+    return false
+  }
+
+  accepted(ticket: Ticket): void {
+    this.#unanswered--
+    if (ticket.isWatched) this.#acceptedWatched(ticket)
+    if (this.#handle === undefined) return
+    if (this.#answers?.isFull === true) this.flush()
+    this.#openAnswers().accept(ticket)
+  }
+
+  duplicate(ticket: Ticket, jobId: string, status: JobStatus, result: JobResult | null): void {
+    const { isWatched, ref } = ticket
+    this.#unanswered--
+    const entry = { ref, job_id: jobId, duplicate: true, status }
+    this.#answer(result === null ? entry : { ...entry, result })
+    if (isWatched && result === null && this.#handle !== undefined) this.#watch(jobId, undefined)
+  }
+
+  denied(ref: Ref, denial: Denial): void {
+    this.#unanswered--
+    this.#answer({ ref, ...denialValue(denial) })
+  }
+
+  deniedAt(index: number, denial: Denial): void {
+    this.#answer({ index, ...denialValue(denial) })
+  }
+
+  told(event: JobEvent): void {
+    if (event.isTerminal) this.#watched.delete(event.jobId)
+    // A job's acceptance is told before its events.
+    this.flush()
+    this.#send(this.#isBinary ? event.packed : event.json)
+  }
+
+  #acceptedWatched({ route, idHigh, idLow }: Ticket): void {
+    const jobId = formatJobId(route, idHigh, idLow)
+    if (this.#handle === undefined) return this.#host.audience.giveUp(jobId, true)
+    this.#host.audience.join(jobId, this)
+    this.#watched.add(jobId)
+  }
+
+  /** Jobs that are under way count as if all of them were to be watched. */
+  #hasRoomToWatch(): boolean {
+    const watched = this.#watched.size + this.#joining.size + this.#unanswered
+    return watched < SOCKET_WATCHED_MAX && this.#host.audience.jobs < WATCHED_JOBS_MAX
+  }
+
+  // --- what it is told ---
+
+  /** Sends one message, after all answers that are gathered. */
+  tell(message: object): void {
+    this.flush()
+    this.#send(this.#isBinary ? encodeValue(message) : JSON.stringify(message))
+  }
+
+  /** Sends the answers that are gathered. */
+  flush(): void {
+    const answers = this.#answers
+    if (answers === undefined) return
+    this.#answers = undefined
+    this.#send(answers.finish(), answers.isBinary)
+    answers.giveBack()
+  }
+
+  /** The client has taken some of what it left unread. */
+  drained(): void {
+    this.#noteBacklog()
+    if (this.#backlogBytes < SOCKET_WARN_BYTES) this.#isWarned = false
+  }
+
+  /** Ends it in peace. */
+  end(code: number, reason: string): void {
+    this.flush()
+    this.#handle?.end(code, reason)
+  }
+
+  /** The connection is no more. */
+  closed(): void {
+    this.#handle = undefined
+    this.#answers?.giveBack()
+    this.#answers = undefined
+    this.#host.noteBacklog(-this.#backlogBytes)
+    this.#backlogBytes = 0
+    for (const jobId of this.#watched) this.#host.audience.leave(jobId, this)
+    this.#watched.clear()
+  }
+
+  #fail(denial: Denial, ref?: Ref, jobId?: string): void {
+    this.tell({
+      type: 'error', ...withRef(ref), ...(jobId === undefined ? {} : { job_id: jobId }),
+      ...denialValue(denial),
+    })
+  }
+
+  #answer(entry: object): void {
+    if (this.#handle === undefined || this.#openAnswers().add(entry)) return
+    this.flush()
+    if (!this.#openAnswers().add(entry)) this.tell(loneAnswer(entry))
+  }
+
+  #openAnswers(): Answers {
+    if (this.#answers !== undefined) return this.#answers
+    this.#answers = new Answers(this.#isBinary)
+    this.#host.flushSoon(this)
+    return this.#answers
+  }
+
+  #send(message: string | Uint8Array, isBinary = this.#isBinary): void {
+    const handle = this.#handle
+    if (handle === undefined) return
+    const bytes = typeof message === 'string' ? Buffer.byteLength(message) : message.length
+    if (this.#backlogBytes > 0) this.#noteBacklog()
+    // It has been warned; what it misses is at its webhook and at GET /jobs/:id.
+    if (this.#backlogBytes > 0 && !this.#host.mayBuffer(this, bytes)) return handle.close()
+    if (handle.send(message, isBinary) !== 1) this.#noteBacklog()
+    if (this.#backlogBytes < SOCKET_WARN_BYTES || this.#isWarned) return
+    this.#isWarned = true
+    this.tell({ type: 'warning', code: 'slow_reader', unread_bytes: this.#backlogBytes,
+      error: 'messages are not read as fast as they come; the socket is cut when too many wait' })
+  }
+
+  #noteBacklog(): void {
+    const backlogBytes = this.#handle?.getBufferedAmount() ?? 0
+    this.#host.noteBacklog(backlogBytes - this.#backlogBytes)
+    this.#backlogBytes = backlogBytes
+  }
+}
+
+const withRef = (ref: Ref | undefined): object => ref === undefined ? {} : { ref }
+
+const NOT_FOUND: Denial = { code: 'job_not_found', error: 'there is no such job' }
+const TOO_MANY_WATCHED: Denial =
+  { code: 'too_many_watched', error: 'too many jobs are watched already' }
+const WINDOW_FULL: Denial = {
+  code: 'window_full', error: 'more jobs are without an answer than the window allows',
+  more: { limit: SOCKET_WINDOW_JOBS },
+}

@@ -1,0 +1,16 @@
+// 100,000 damaged frames and batches: no crash, no leak, nothing wedged. `npm run fuzz` tries more.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SEED } from '../support/swarm.ts'
+import { runFuzz } from './run-fuzz.ts'
+
+const HEAP_GROWTH_BYTES_MAX = 16 * 1024 * 1024
+
+test('damaged frames and batches', async (t) => {
+  const { accepted, errors, heapGrowth, refused } =
+    await runFuzz(t, { frames: 92_000, batches: 8000, seed: SEED })
+  // Damage that always shows, or never, would try nothing.
+  assert.ok(Math.min(accepted, refused, errors) > 5000, `${accepted}, ${refused}, ${errors}`)
+  assert.ok(heapGrowth < HEAP_GROWTH_BYTES_MAX, `the heap has grown by ${heapGrowth} bytes`)
+})

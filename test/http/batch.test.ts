@@ -1,0 +1,158 @@
+// POST /jobs/batch: each job alone, answers in order, as they come.
+
+import assert from 'node:assert/strict'
+import http from 'node:http'
+import { describe, test } from 'node:test'
+import { type JobFields, jobOf } from '../support/api-client.ts'
+import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
+
+const JOBS_MAX = 3000
+const BODY_BYTES_MAX = 64 * 1024
+const scene = new Scene({
+  flags: [...UNPACED, '--batch-limit', String(JOBS_MAX), '--body-limit', '64KiB'],
+})
+
+type Line = Readonly<Record<string, unknown>>
+
+interface BatchAnswer {
+  readonly status: number
+  readonly type: unknown
+  readonly lines: readonly Line[]
+}
+
+async function post(body: string | Buffer, type = 'application/x-ndjson', more = {}):
+  Promise<BatchAnswer> {
+  const { bytes, headers, status } = await scene.api.send('POST', '/jobs/batch',
+    { headers: { 'content-type': type, ...more }, body })
+  return {
+    status, type: headers['content-type'],
+    lines: bytes.toString().split('\n').filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Line),
+  }
+}
+
+const linesOf = (jobs: readonly JobFields[]): string =>
+  jobs.map((job) => JSON.stringify(job)).join('\n')
+
+describe('what is answered', () => {
+  test('in the order of the jobs, the same as to single posts', async (t) => {
+    const upstream = await upstreamFor(t)
+    const jobs = Array.from({ length: 500 },
+      (_, at) => jobOf(upstream.origin, { user_id: `user-${at % 17}` }))
+    const known = String((await scene.api.post(jobs[7])).body.job_id)
+    await scene.api.finished(known)
+    const bad = jobOf('ftp://nowhere')
+    jobs[9] = bad
+    for (const [body, type] of [
+      [linesOf(jobs), 'application/x-ndjson'], [JSON.stringify(jobs), 'application/json'],
+      [`\r\n ${linesOf(jobs).replaceAll('\n', '\r\n\n')}\n`, 'application/jsonl; charset=utf-8'],
+      [` \n${JSON.stringify(jobs, null, 2)}\n`, ''],
+    ] as const) {
+      const { lines, status, type: answered } = await post(body, type)
+      assert.equal(status, 200)
+      assert.equal(answered, 'application/x-ndjson')
+      assert.equal(lines.length, jobs.length)
+      assert.deepEqual(lines[9], (await scene.api.post(bad)).body)
+      assert.equal(lines[7]?.['job_id'], known)
+      assert.equal(lines[7]?.['duplicate'], true)
+      for (const at of [0, 100, 499]) {
+        const { body: single } = await scene.api.post(jobs[at])
+        assert.equal(single.job_id, lines[at]?.['job_id'], `job ${at}`)
+      }
+    }
+    await Promise.all(jobs.filter((job) => job !== bad).map(async (job) =>
+      scene.api.finished(String((await scene.api.post(job)).body.job_id))))
+    assert.equal(upstream.requests.length, jobs.length - 1, 'each key ran once')
+  })
+
+  test('nothing, for nothing', async () => {
+    for (const body of ['', ' \n\r\n ', '[]', ' [ ] \n']) {
+      assert.deepEqual((await post(body)).lines, [], JSON.stringify(body))
+    }
+  })
+
+  test('each fault in its place', async (t) => {
+    const upstream = await upstreamFor(t)
+    const job = (): string => JSON.stringify(jobOf(upstream.origin))
+    const codesOf = async (body: string): Promise<unknown[]> =>
+      (await post(body)).lines.map(({ code, status }) => code ?? status)
+    assert.deepEqual(await codesOf(`${job()}\nnonsense\n7\n${job()}`),
+      ['queued', 'invalid_json', 'not_an_object', 'queued'])
+    assert.deepEqual(await codesOf(`[${job()},,"x",${job()},]`),
+      ['queued', 'invalid_json', 'not_an_object', 'queued', 'invalid_json'])
+    assert.deepEqual(await codesOf(`[${job()}`), ['invalid_json'])
+    assert.deepEqual(await codesOf(`[${job()}] and more`), ['queued', 'invalid_json'])
+    const long = JSON.stringify(jobOf(upstream.origin, { body: 'x'.repeat(BODY_BYTES_MAX) }))
+    assert.deepEqual(await codesOf(`${job()}\n${long}\n${job()}`),
+      ['queued', 'body_too_large', 'queued'])
+    assert.deepEqual(await codesOf(`[${job()},${long},${job()}]`),
+      ['queued', 'body_too_large', 'queued'])
+  })
+
+  test('the rest is not read, beyond the configured number', async (t) => {
+    const upstream = await upstreamFor(t)
+    const jobs = Array.from({ length: JOBS_MAX + 10 }, () => jobOf(upstream.origin))
+    const { lines } = await post(linesOf(jobs))
+    assert.equal(lines.length, JOBS_MAX + 1)
+    assert.ok(lines.slice(0, JOBS_MAX).every(({ status }) => status === 'queued'))
+    assert.deepEqual([lines.at(-1)?.['code'], lines.at(-1)?.['limit']], ['too_many_jobs', JOBS_MAX])
+  })
+
+  test('other types and methods are refused', async () => {
+    assert.equal((await post('x', 'text/csv')).status, 415)
+    const { headers, status } = await scene.api.send('PUT', '/jobs/batch')
+    assert.deepEqual([status, headers['allow']], [405, 'POST'])
+  })
+})
+
+test('jobs are answered while the rest is still to come', async (t) => {
+  const upstream = await upstreamFor(t)
+  const request = http.request(`${scene.server.url}/jobs/batch`,
+    { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } })
+  t.after(() => request.destroy())
+  const response = await new Promise<http.IncomingMessage>((resolve) => {
+    request.on('response', resolve)
+    request.write(`${JSON.stringify(jobOf(upstream.origin))}\n`)
+  })
+  const lines = response[Symbol.asyncIterator]() as AsyncIterator<Buffer>
+  const nextLine = async (): Promise<Line> =>
+    JSON.parse(String((await lines.next()).value)) as Line
+  const first = await nextLine()
+  await scene.api.finished(String(first['job_id']))
+  for (let round = 0; round < 5; round++) {
+    const text = `${JSON.stringify(jobOf(upstream.origin))}\n`
+    request.write(text.slice(0, 20))
+    request.write(text.slice(20))
+    assert.equal((await nextLine())['status'], 'queued')
+  }
+  request.end(JSON.stringify(jobOf(upstream.origin)))
+  assert.equal((await nextLine())['status'], 'queued')
+  assert.equal((await lines.next()).done, true)
+})
+
+test('account queues are asked for by the header', async (t) => {
+  const upstream = await upstreamFor(t)
+  const { lines } = await post(linesOf([jobOf(upstream.origin)]), 'application/json',
+    { 'x-aqueduct-account-queue': 'enabled' })
+  await scene.api.finished(String(lines[0]?.['job_id']))
+  assert.equal(
+    upstream.requests[0]?.headers['x-ezthrottle-current-account-queue-enabled'], 'true')
+})
+
+test('a client that goes away in the middle leaves nothing behind', async (t) => {
+  const upstream = await upstreamFor(t)
+  for (let round = 0; round < 20; round++) {
+    const request = http.request(`${scene.server.url}/jobs/batch`, { method: 'POST' })
+    request.on('error', () => {})
+    const gone = new Promise((resolve) => { request.on('close', resolve) })
+    request.write(linesOf(Array.from({ length: 100 }, () => jobOf(upstream.origin))))
+    request.write('{"user_id":"half')
+    await new Promise<void>((resolve) => {
+      request.on('response', (response) => response.once('data', () => resolve()))
+    })
+    request.destroy()
+    await gone
+  }
+  assert.equal((await post(linesOf([jobOf(upstream.origin)]))).lines.length, 1)
+  assert.equal((await scene.api.health()).admission.pending, 0)
+})
