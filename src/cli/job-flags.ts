@@ -32,6 +32,15 @@ export function addJobFlags(command: Command): void {
     .option('--execute-before <ms>', 'Unix milliseconds; begun by then, or failed')
 }
 
+const JOB_FLAGS = [
+  'user', 'key', 'method', 'header', 'body', 'webhook', 'maxRetries', 'executeBefore',
+] as const
+
+/** The first flag that says something of a job, as it is typed; undefined when none does. */
+export const jobFlagIn = (flags: JobFlags): string | undefined =>
+  JOB_FLAGS.find((name) => flags[name] !== undefined)
+    ?.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
 /** The job, or what is wrong with a flag; the server judges the rest. */
 export function jobOf(flags: JobFlags): { readonly job: object } | { readonly problem: string } {
   const headers: Record<string, string> = {}

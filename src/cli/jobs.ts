@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander'
 import { ClientSocket, type ServerMessage } from './client-socket.ts'
-import { addJobFlags, type JobFlags, jobOf } from './job-flags.ts'
+import { addJobFlags, type JobFlags, jobFlagIn, jobOf } from './job-flags.ts'
 import { linesOf } from './lines.ts'
 import { submitProgress } from './submit-progress.ts'
 import { SubmitRun } from './submit-run.ts'
@@ -60,6 +60,11 @@ async function runSubmit(flags: SubmitFlags, around: JobsSurroundings): Promise<
   const server = serverOf(flags, around)
   if (server === undefined) return
   let jobs: AsyncIterable<object | undefined>
+  const stray = flags.url === undefined ? jobFlagIn(flags) : undefined
+  if (stray !== undefined) {
+    around.stderr(`sluice: --${stray} is about one job, which needs --url\n`)
+    return around.exit(around.usageExitCode)
+  }
   if (flags.url === undefined) jobs = parsed(linesOf(around.stdin()))
   else {
     const made = jobOf(flags)
