@@ -4,7 +4,7 @@
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'
-import { mock, test } from 'node:test'
+import { test } from 'node:test'
 import { Intake } from '../../shards/intake.ts'
 import { JobSlots } from '../../shards/job-slots.ts'
 import { Lanes } from '../../shards/lanes.ts'
@@ -14,8 +14,8 @@ import { Progress } from '../../shards/progress.ts'
 import { Settlement } from '../../shards/settlement.ts'
 import { SharedBudgets } from '../../shards/shared-budget.ts'
 import { SEED } from '../support/swarm.ts'
-import { FailedRun, describeFailure, runSeed } from './run-seed.ts'
-import { Violation } from './violation.ts'
+import { describeFailure, runSeed } from './run-seed.ts'
+import { type Method, firstObjection, testDamaged } from './saboteur.ts'
 
 const SEEDS = 200
 const SEEDS_PER_TEST = 50
@@ -43,32 +43,12 @@ for (let from = SEED; from < SEED + SEEDS; from += SEEDS_PER_TEST) {
   })
 }
 
-/** Runs seeds until one fails, and says which checker it was, or what else. */
-function firstObjection(): string {
-  for (let seed = SEED; seed < SEED + SABOTAGED_SEEDS_MAX; seed++) {
-    try {
-      runSeed(seed, shardsOf(seed), undefined, true)
-    } catch (error) {
-      const cause = error instanceof FailedRun ? error.cause : error
-      return cause instanceof Violation ? cause.checker : String(cause)
-    }
-  }
-  return 'nobody'
-}
-
-/** Any method of any part; its arguments and what it returns are the saboteur's business. */
-type Method = (...values: never[]) => unknown
-
 function sabotage(
   name: string, part: { prototype: object }, method: string, damage: Method, objection: RegExp,
 ): void {
-  test(`somebody objects when ${name}`, () => {
-    const mocked = mock.method(part.prototype as Record<string, Method>, method, damage)
-    try {
-      assert.match(firstObjection(), objection)
-    } finally {
-      mocked.mock.restore()
-    }
+  testDamaged(`somebody objects when ${name}`, { part, method, damage }, () => {
+    assert.match(firstObjection(SEED, SABOTAGED_SEEDS_MAX,
+      (seed) => runSeed(seed, shardsOf(seed), undefined, true)), objection)
   })
 }
 

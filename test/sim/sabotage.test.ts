@@ -3,7 +3,6 @@
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'
-import { mock, test } from 'node:test'
 import { Delivery } from '../../shards/delivery.ts'
 import { Engine } from '../../shards/engine.ts'
 import { Finished } from '../../shards/finished.ts'
@@ -19,37 +18,16 @@ import { NONE } from '../../shards/units.ts'
 import { Watchers } from '../../shards/watchers.ts'
 import { SEED } from '../support/swarm.ts'
 import { CONTESTS, runContest } from './fairness.ts'
-import { FailedRun, runSeed } from './run-seed.ts'
-import { Violation } from './violation.ts'
+import { runSeed } from './run-seed.ts'
+import { type Method, firstObjection, testDamaged } from './saboteur.ts'
 
 const SEEDS_MAX = 60
-
-/** Runs seeds until one fails, and says which checker it was. */
-function firstChecker(shards: number): string {
-  for (let seed = SEED; seed < SEED + SEEDS_MAX; seed++) {
-    try {
-      runSeed(seed, shards)
-    } catch (error) {
-      const cause = error instanceof FailedRun ? error.cause : error
-      return cause instanceof Violation ? cause.checker : String(cause)
-    }
-  }
-  return 'nobody'
-}
-
-/** Any method of any part; its arguments and what it returns are the saboteur's business. */
-type Method = (...values: never[]) => unknown
 
 function sabotage(
   name: string, part: { prototype: object }, method: string, damage: Method, checker: string,
 ): void {
-  test(`${checker} objects when ${name}`, () => {
-    const mocked = mock.method(part.prototype as Record<string, Method>, method, damage)
-    try {
-      assert.equal(firstChecker(3), checker)
-    } finally {
-      mocked.mock.restore()
-    }
+  testDamaged(`${checker} objects when ${name}`, { part, method, damage }, () => {
+    assert.equal(firstObjection(SEED, SEEDS_MAX, (seed) => runSeed(seed, 3)), checker)
   })
 }
 
@@ -84,13 +62,9 @@ sabotage('bodies are lost', JobRecords, 'storeResult',
     return store.call(this, slot, template, { ...result, body: null } as never)
   })(JobRecords.prototype.storeResult), 'results')
 
-test('fairness objects when shards do not wait for each other', () => {
-  const mocked = mock.method(SharedBudgets.prototype, 'mayGo', () => true)
-  try {
+testDamaged('fairness objects when shards do not wait for each other',
+  { part: SharedBudgets, method: 'mayGo', damage: () => true }, () => {
     const [first] = CONTESTS.filter(({ name }) => name === '5 in flight')
     assert.ok(first !== undefined)
     assert.throws(() => runContest(first, SEED, 3, false), { checker: 'fairness' })
-  } finally {
-    mocked.mock.restore()
-  }
-})
+  })
