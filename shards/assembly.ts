@@ -4,6 +4,7 @@
 // The one circle, a pacer that sends and a sender that hears from it, is closed by the engine.
 
 import { Attempts } from './attempts.ts'
+import type { EngineBaton } from './baton.ts'
 import type { Clock } from './clock.ts'
 import type { ShardSettings } from './contract.ts'
 import { Delivery } from './delivery.ts'
@@ -15,9 +16,11 @@ import { JobLog } from './job-log.ts'
 import { JobRecords } from './job-records.ts'
 import { JobSlots } from './job-slots.ts'
 import { JobViews } from './job-view.ts'
+import { Journal, type JournalSink } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import type { SharedViews, ShardViews } from './layout.ts'
 import { RESULTS_PER_MILLE_MAX } from './limits.ts'
+import { Marks } from './marks.ts'
 import { OutcomeWriter } from './outcome-writer.ts'
 import { Overdue } from './overdue.ts'
 import { Pacer, type Sender } from './pacer.ts'
@@ -44,8 +47,13 @@ export interface EngineParts {
   readonly clock: Clock
   readonly prng: Prng
   readonly transport: Transport
+  /** Where batches of the journal go; null without one. */
+  readonly journal: JournalSink | null
+  readonly wallOffsetUs: Micros
   /** The memory is that of a thread which has ended; recovery.ts makes the parts whole again. */
   readonly recover: boolean
+  /** A living thread has handed the memory over with this; it comes before `recover`. */
+  readonly baton?: EngineBaton | undefined
   /** Something ended outside a turn: one is wanted soon. */
   readonly wantTurn: () => void
   /** An event of the transport broke an assertion: the shard cannot go on. */
@@ -71,6 +79,9 @@ export interface ShardParts extends HeadParts {
   readonly dispatcher: Dispatcher
   readonly delivery: Delivery
   readonly intake: Intake
+  readonly marks: Marks
+  /** Null when nothing is journalled. */
+  readonly journal: Journal | null
 }
 
 /**
@@ -78,21 +89,25 @@ export interface ShardParts extends HeadParts {
  * pacer.
  */
 export function assemble(given: EngineParts, sender: Sender): ShardParts {
-  const { clock, prng, recover, settings, shard, shared, transport } = given
+  const { clock, prng, settings, shard, shared, transport } = given
+  const takesOver = given.baton !== undefined
+  const recover = given.recover || takesOver
   const views = given.shards[shard] as ShardViews
   const nowUs = clock.nowUs()
   const wallMs = (atUs: Micros) => clock.wallMs(atUs)
   const stats = new StatsWriter(views.stats)
   const progress = new Progress(views)
-  const budgets = new SharedBudgets(shared, shard, given.shards)
-  const jobs = new JobSlots(views)
-  const log = new JobLog(views, { recover })
-  const templates = new Templates(views, log, { recover })
+  const marks = new Marks(views, given.journal !== null)
+  marks.recover()
+  const budgets = new SharedBudgets(shared, shard, given.shards, marks)
+  const jobs = new JobSlots(views, marks)
+  const log = new JobLog(views, { recover }, marks)
+  const templates = new Templates(views, log, { recover, takesOver }, marks)
   const records = new JobRecords(log, jobs, templates)
-  const lanes = new Lanes(views, jobs)
+  const lanes = new Lanes(views, jobs, marks)
   const ingress = new RingReader(views.ingress)
   const outcomes = new OutcomeWriter(
-    views.outcomes, new Bell(shared.mainBell), jobs, progress)
+    views.outcomes, new Bell(shared.mainBell), jobs, progress, marks.isOn)
   const jobViews = new JobViews(jobs, records, lanes, wallMs)
   const watchers = new Watchers(jobs, jobViews, outcomes)
   const finished = new Finished(jobs, records, stats, {
@@ -112,7 +127,11 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     stats, progress, prng, wallMs, finished, log, outcomes, overdue,
   }
   return {
-    ...shares, ingress, templates,
+    ...shares, ingress, templates, marks,
+    journal: given.journal === null ? null : new Journal({
+      views, shared, marks, outcomes, clock, wallOffsetUs: given.wallOffsetUs, sink: given.journal,
+      wantTurn: given.wantTurn,
+    }),
     dispatcher: new Dispatcher(shares),
     delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),
     intake: new Intake(views, { ...shares, ring: ingress, views: jobViews }),

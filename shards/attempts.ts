@@ -13,6 +13,19 @@ import { Wheel } from './wheel.ts'
 export const ATTEMPT_JOB = 0
 export const ATTEMPT_WEBHOOK = 1
 
+/** The requests in flight, a field to an array: the token in each place, and what it has. */
+export interface AttemptsBaton {
+  readonly token: Uint32Array
+  readonly kind: Uint8Array
+  readonly slot: Uint32Array
+  readonly lane: Uint32Array
+  readonly upstream: Uint32Array
+  readonly status: Uint16Array
+  readonly retryAfterMs: Float64Array
+  readonly createdAtMs: Float64Array
+  readonly deadlineUs: Float64Array
+}
+
 /** Tokens of one shard's requests in flight. */
 export class Attempts {
   readonly slot: Uint32Array
@@ -32,10 +45,11 @@ export class Attempts {
   readonly #free: Uint32Array
   #freeCount: number
   #jobsInFlight = 0
+  readonly #deadlineUs: Float64Array
   readonly #deadlines: Wheel
 
   constructor(nowUs: Micros, count: number = IN_FLIGHT_PER_SHARD_MAX) {
-    this.slot = new Uint32Array(count)
+    this.slot = new Uint32Array(count).fill(NONE)
     this.lane = new Uint32Array(count)
     this.upstream = new Uint32Array(count)
     this.kind = new Uint8Array(count)
@@ -46,9 +60,43 @@ export class Attempts {
     this.#armed = new Uint8Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
+    this.#deadlineUs = new Float64Array(count)
     this.#deadlines = new Wheel({
-      next: new Uint32Array(count), prev: new Uint32Array(count), dueUs: new Float64Array(count),
+      next: new Uint32Array(count), prev: new Uint32Array(count), dueUs: this.#deadlineUs,
     }, nowUs)
+  }
+
+  /** What a successor begins with. Templates are left out: it finds them with the jobs. */
+  handOver(): AttemptsBaton {
+    const token = Uint32Array.from(this.slot.keys()).filter((other) => this.slot[other] !== NONE)
+    const of = (values: { readonly [token: number]: number }) =>
+      (_: number, at: number): number => values[token[at] as number] as number
+    const { length } = token
+    return {
+      token, kind: new Uint8Array(length).map(of(this.kind)), slot: token.map(of(this.slot)),
+      lane: token.map(of(this.lane)), upstream: token.map(of(this.upstream)),
+      status: new Uint16Array(length).map(of(this.status)),
+      retryAfterMs: new Float64Array(length).map(of(this.retryAfterMs)),
+      createdAtMs: new Float64Array(length).map(of(this.createdAtMs)),
+      deadlineUs: new Float64Array(length).map(of(this.#deadlineUs)),
+    }
+  }
+
+  /** Requests in flight keep their tokens, so no other gets one of those before they have ended. */
+  takeOver(baton: AttemptsBaton): void {
+    assert(this.inFlight === 0, 'attempts in use take over from others')
+    const kept = new Set(baton.token)
+    const free = this.#free.filter((token) => !kept.has(token))
+    this.#free.set(free)
+    this.#freeCount = free.length
+    for (const [at, token] of baton.token.entries()) {
+      this.#occupy(token, baton.kind[at] as number, baton.slot[at] as JobSlot,
+        baton.lane[at] as LaneSlot, baton.upstream[at] as UpstreamSlot,
+        baton.deadlineUs[at] as Micros)
+      this.status[token] = baton.status[at] as number
+      this.retryAfterMs[token] = baton.retryAfterMs[at] as number
+      this.createdAtMs[token] = baton.createdAtMs[at] as number
+    }
   }
 
   get inFlight(): number {
@@ -70,6 +118,14 @@ export class Attempts {
   ): number {
     assert(this.#freeCount > 0, 'more attempts in flight than tokens')
     const token = this.#free[--this.#freeCount] as number
+    this.#occupy(token, kind, slot, lane, upstream, deadlineUs)
+    return token
+  }
+
+  #occupy(
+    token: number, kind: number, slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot,
+    deadlineUs: Micros,
+  ): void {
     this.kind[token] = kind
     if (kind === ATTEMPT_JOB) this.#jobsInFlight++
     this.slot[token] = slot
@@ -79,7 +135,6 @@ export class Attempts {
     this.retryAfterMs[token] = 0
     this.#deadlines.schedule(token, deadlineUs)
     this.#armed[token] = 1
-    return token
   }
 
   /** Keeps what the job's result will say, so that the end need not read its record again. */
@@ -88,11 +143,9 @@ export class Attempts {
     this.createdAtMs[token] = createdAtMs
   }
 
-  /** What remember() was given; asserts that it was. */
-  templateOf(token: number): DecodedTemplate {
-    const template = this.#templates[token]
-    assert(template !== undefined, 'an attempt at a job without its template')
-    return template
+  /** What remember() was given; undefined where another thread has begun the attempt. */
+  templateOf(token: number): DecodedTemplate | undefined {
+    return this.#templates[token]
   }
 
   /** Gives a token back and disarms its deadline, unless that is what ended it. */

@@ -30,6 +30,13 @@ export interface LogOwners {
 /** What looking at a dead record counts for, against the bytes that a call may copy. */
 const EXAMINED_BYTES = 64
 
+/** Where the cleaner is. */
+export interface CleanerBaton {
+  readonly victim: number
+  readonly offset: number
+  readonly survivors: number
+}
+
 /** Cleans one segment at a time, a few bytes at each call. */
 export class Cleaner {
   readonly #segments: Segments
@@ -50,6 +57,17 @@ export class Cleaner {
     this.#freeCountAim = SEGMENTS_RESERVED +
       Math.max(1, Math.ceil((this.#count * SEGMENTS_FREE_PER_MILLE_AIM) / 1000))
     this.#deadBytesMin = segments.segmentBytes / CLEAN_DEAD_PER_SEGMENT
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): CleanerBaton {
+    return { victim: this.#victim, offset: this.#offset, survivors: this.#survivors }
+  }
+
+  takeOver(baton: CleanerBaton): void {
+    this.#victim = baton.victim
+    this.#offset = baton.offset
+    this.#survivors = baton.survivors
   }
 
   /** Goes on where another thread's cleaner died. */

@@ -3,6 +3,7 @@
 // Never: encodes or decodes text; that is codec.ts.
 // A payload starts on 8 bytes; words are little-endian 32-bit at 4 * index.
 
+import type { BuildMark } from './build-mark.ts'
 import type { Limits } from './limits.ts'
 import type { Micros, PerSecond } from './units.ts'
 
@@ -146,10 +147,27 @@ export interface ShardTask {
   readonly shardBuffers: readonly SharedArrayBuffer[]
   readonly wallOffsetUs: Micros
   readonly seed: number
+  /** Where the shard's journal is written; null when nothing is journalled. */
+  readonly journal: JournalSettings | null
   /** The memory has been used by another thread, which has ended: go on where it was. */
   readonly recover: boolean
   readonly settings: ShardSettings
   readonly port: import('node:worker_threads').MessagePort
+  /**
+   * Another thread is at work on the memory: its baton is to come through this port, and then what
+   * it hears of its requests. Until told to take over, the thread touches nothing.
+   */
+  readonly handOver?: import('node:worker_threads').MessagePort
+}
+
+/** How a shard writes its journal. */
+export interface JournalSettings {
+  /** Of this shard alone; made if it is not there. */
+  readonly directory: string
+  /** Whether an answer waits until what it says is on the disk, or only with the system. */
+  readonly mode: 'interval' | 'always'
+  /** With `interval`: how long what the system has may take to be on the disk. */
+  readonly intervalMs: number
 }
 
 /** What a shard must know of the configuration. */
@@ -191,10 +209,20 @@ export type ShardControl =
   | { readonly kind: 'stop' }
   /** End the task now. */
   | { readonly kind: 'abort' }
+  /** Give the shard to the thread at the other end of the port, and relay what is in flight. */
+  | { readonly kind: 'handOver'; readonly port: import('node:worker_threads').MessagePort }
+  /** The thread before has handed over: the memory is yours. */
+  | { readonly kind: 'takeOver' }
 
 /** Shard → main. */
 export type ShardReport =
   | { readonly kind: 'ready'; readonly recovered: Recovered | null }
+  /** All modules are there; waits to be told to take over. */
+  | { readonly kind: 'loaded'; readonly mark: BuildMark }
+  /** The baton is in the port, and the memory is not touched from here any more. */
+  | { readonly kind: 'handedOver' }
+  /** No request of the thread before is left. */
+  | { readonly kind: 'relieved' }
   /** What ended the thread, from itself; nothing is reported after it. */
   | { readonly kind: 'broken'; readonly error: string }
   | { readonly kind: 'stopped'; readonly queued: number }

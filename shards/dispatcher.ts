@@ -6,6 +6,7 @@
 
 import type { Attempts } from './attempts.ts'
 import { ATTEMPT_JOB } from './attempts.ts'
+import type { DecodedTemplate } from './decoded-templates.ts'
 import type { JobRecords } from './job-records.ts'
 import { JOB_IN_FLIGHT, type JobSlots } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
@@ -98,7 +99,7 @@ export class Dispatcher {
   ): void {
     const { attempts, settlement } = this.#parts
     const slot = attempts.slot[token] as JobSlot
-    const template = attempts.templateOf(token)
+    const template = this.#templateOf(token)
     const createdAtMs = attempts.createdAtMs[token] as number
     this.#release(token, nowUs)
     settlement.finish(slot, template, {
@@ -110,7 +111,7 @@ export class Dispatcher {
     const { attempts, jobs, prng, settlement, watchers } = this.#parts
     const slot = attempts.slot[token] as JobSlot
     const retryAfterMs = attempts.retryAfterMs[token] as number
-    const template = attempts.templateOf(token)
+    const template = this.#templateOf(token)
     const createdAtMs = attempts.createdAtMs[token] as number
     this.#release(token, nowUs)
     const made = jobs.attempts(slot)
@@ -127,6 +128,11 @@ export class Dispatcher {
     settlement.finish(slot, template, {
       createdAtMs, status: 'failed', responseStatus: status, reason, body, truncated,
     }, nowUs)
+  }
+
+  #templateOf(token: number): DecodedTemplate {
+    const { attempts, records } = this.#parts
+    return attempts.templateOf(token) ?? records.readTemplate(attempts.slot[token] as JobSlot)
   }
 
   #release(token: number, nowUs: Micros): void {

@@ -8,6 +8,9 @@ import { ATTEMPT_JOB } from './attempts.ts'
 import type { Clock } from './clock.ts'
 import type { Recovered } from './contract.ts'
 import { type EngineParts, type ShardParts, assemble } from './assembly.ts'
+import { VERIFY } from './assert.ts'
+import type { EngineBaton } from './baton.ts'
+import { handOver, takeOver } from './hand-over.ts'
 import { JOB_OWES_WEBHOOK } from './job-slots.ts'
 import { KIND_RECEIVER, type ShardViews } from './layout.ts'
 import {
@@ -18,6 +21,7 @@ import { Progress } from './progress.ts'
 import { recoverShard } from './recovery.ts'
 import { hearHead } from './response-head.ts'
 import type { FailureReason, ResponseHeaders, TransportEvents } from './transport.ts'
+import { verifyCounts } from './verify-counts.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from './units.ts'
 
 /** One shard. */
@@ -34,13 +38,26 @@ export class Engine implements TransportEvents, Sender {
     this.#clock = given.clock
     const views = given.shards[given.shard] as ShardViews
     // Memory that nobody has begun to use may be half formatted.
-    const recover = given.recover && new Progress(views).run > 0
+    const { baton } = given
+    const recover = baton === undefined && given.recover && new Progress(views).run > 0
     this.#parts = assemble({ ...given, recover }, this)
     given.transport.start(this)
     const nowUs = given.clock.nowUs()
-    if (!recover) this.#parts.progress.begin()
+    if (baton !== undefined) takeOver(this.#parts, baton)
+    else if (!recover) this.#parts.progress.begin()
     this.recovered = recover ? recoverShard(this.#parts, views, nowUs, given.clock) : null
     this.#parts.stats.set('heartbeatUs', given.clock.nowUs())
+    if (VERIFY && baton !== undefined) this.#verifyWhole()
+  }
+
+  /**
+   * Between two turns: what another engine on the same memory goes on from. This one is over: it
+   * must not be turned, asked or told anything after it. Requests in flight stay so.
+   */
+  handOver(): EngineBaton {
+    if (VERIFY) this.#verifyWhole()
+    this.#parts.journal?.stop()
+    return handOver(this.#parts)
   }
 
   /** Moves everything on that can move now. @returns when the next turn is due at the latest. */
@@ -48,7 +65,8 @@ export class Engine implements TransportEvents, Sender {
     const parts = this.#parts
     const nowUs = this.#clock.nowUs()
     parts.pacer.takeNotices(nowUs)
-    const handled = parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
+    const handled = parts.journal?.isBehind === true ? 0
+      : parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
     let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
     parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
     busy = parts.settlement.advance(nowUs) || busy
@@ -59,14 +77,16 @@ export class Engine implements TransportEvents, Sender {
     if (parts.log.needsCleaning()) {
       busy = parts.log.clean(CLEAN_BYTES_PER_TURN_MAX, parts.records) > 0 || busy
     }
-    parts.outcomes.flush()
+    if (parts.journal === null) parts.outcomes.flush()
+    else parts.journal.turnEnded(nowUs)
     this.#count(nowUs)
     return busy ? nowUs : this.#nextUs()
   }
 
   /** Whether a turn would find something in the rings or notices, though nothing is due. */
   hasWork(): boolean {
-    return !this.#parts.ingress.isEmpty() || this.#parts.budgets.hasNotices()
+    const { budgets, ingress, journal } = this.#parts
+    return budgets.hasNotices() || (journal?.isBehind !== true && !ingress.isEmpty())
   }
 
   /** Starts no further job; webhooks go on, and so does what is in flight. */
@@ -80,6 +100,12 @@ export class Engine implements TransportEvents, Sender {
     return attempts.inFlight === 0 && settlement.webhooksOwed === 0 && !settlement.isBlocked
   }
 
+  /** Calls back when the journal has all that has happened, or cannot have it now. */
+  settleJournal(onSettled: () => void): void {
+    if (this.#parts.journal === null) onSettled()
+    else this.#parts.journal.settle(onSettled)
+  }
+
   /** Jobs that were accepted and have no outcome yet. */
   get unfinished(): number {
     const { jobs, finished, settlement } = this.#parts
@@ -89,6 +115,12 @@ export class Engine implements TransportEvents, Sender {
   /** Under VERIFY: walks what can be walked and asserts that the counts agree. */
   verify(): void {
     this.#parts.log.verify(this.#parts.records)
+  }
+
+  /** The same, with all that a baton holds. */
+  #verifyWhole(): void {
+    this.verify()
+    verifyCounts(this.#parts, this.#given.shards[this.#given.shard] as ShardViews)
   }
 
   // --- what the pacer asks ---
@@ -187,9 +219,9 @@ export class Engine implements TransportEvents, Sender {
   }
 
   #nextUs(): Micros {
-    const { attempts, finished, overdue, pacer, settlement, watchers } = this.#parts
-    return Math.min(pacer.nextUs(), settlement.nextUs(), attempts.nextUs(), overdue.nextUs(),
-      watchers.nextUs(), finished.nextUs()) as Micros
+    const { attempts, finished, journal, overdue, pacer, settlement, watchers } = this.#parts
+    return Math.min(journal?.nextUs() ?? Infinity, pacer.nextUs(), settlement.nextUs(),
+      attempts.nextUs(), overdue.nextUs(), watchers.nextUs(), finished.nextUs()) as Micros
   }
 
   #count(nowUs: Micros): void {

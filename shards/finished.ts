@@ -29,17 +29,29 @@ export interface FinishedSettings {
   readonly unwatch: (slot: JobSlot) => void
 }
 
+/** Ends of the lists, how far results were given up, and the sums; links are in the slots. */
+export interface FinishedBaton {
+  readonly heads: Uint32Array
+  readonly tails: Uint32Array
+  readonly bodies: readonly number[]
+  readonly kept: readonly number[]
+  readonly count: number
+  readonly resultBytes: number
+}
+
 /** The finished jobs of one shard. */
 export class Finished {
   readonly #jobs: JobSlots
   readonly #records: JobRecords
   readonly #stats: StatsWriter
   readonly #settings: FinishedSettings
+  readonly #heads = new Uint32Array(LISTS).fill(NONE)
+  readonly #tails = new Uint32Array(LISTS).fill(NONE)
   readonly #lists: JobLists
   /** The oldest job of each list that may still have its body. */
-  readonly #bodies = [NONE, NONE, NONE]
+  #bodies = [NONE, NONE, NONE]
   /** The oldest job of each list that may still have a record, with a body or without. */
-  readonly #kept = [NONE, NONE, NONE]
+  #kept = [NONE, NONE, NONE]
   #count = 0
   #resultBytes = 0
 
@@ -50,8 +62,28 @@ export class Finished {
     this.#records = records
     this.#stats = stats
     this.#settings = settings
-    this.#lists = new JobLists(jobs.at,
-      new Uint32Array(LISTS).fill(NONE), new Uint32Array(LISTS).fill(NONE))
+    this.#lists = new JobLists(jobs.at, this.#heads, this.#tails)
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): FinishedBaton {
+    return {
+      heads: this.#heads, tails: this.#tails, bodies: this.#bodies, kept: this.#kept,
+      count: this.#count, resultBytes: this.#resultBytes,
+    }
+  }
+
+  /**
+   * Each job keeps the time that it was given. Where new settings shorten it, a later job may wait
+   * for an earlier one to be forgotten.
+   */
+  takeOver(baton: FinishedBaton): void {
+    this.#heads.set(baton.heads)
+    this.#tails.set(baton.tails)
+    this.#bodies = [...baton.bodies]
+    this.#kept = [...baton.kept]
+    this.#count = baton.count
+    this.#resultBytes = baton.resultBytes
   }
 
   get count(): number {
@@ -67,6 +99,7 @@ export class Finished {
     const list = this.#listOf(slot)
     const { completedTtlMs, failedTtlMs } = this.#settings
     const ttlMs = list === LIST_FAILED ? failedTtlMs : completedTtlMs
+    this.#jobs.touch(slot)
     this.#jobs.at.timeUs[slot] = nowUs + msToUs(ttlMs)
     this.#append(slot)
     this.#resultBytes += this.#records.bytesOf(slot)

@@ -22,6 +22,7 @@ import type { Pacer } from './pacer.ts'
 import type { Progress } from './progress.ts'
 import type { RingReader } from './ring.ts'
 import type { Settlement } from './settlement.ts'
+import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, type Millis, NONE, type UpstreamSlot, msToUs,
@@ -45,6 +46,7 @@ export interface IntakeParts {
   readonly records: JobRecords
   readonly views: JobViews
   readonly pacer: Pacer
+  readonly budgets: SharedBudgets
   readonly settlement: Settlement
   readonly finished: Finished
   readonly watchers: Watchers
@@ -74,6 +76,15 @@ export class Intake {
    */
   recover(deaths: number): void {
     this.#deathsOfNext = deaths
+  }
+
+  /** What a successor begins with: how many threads have died of the next request, or -1. */
+  handOver(): number {
+    return this.#deathsOfNext
+  }
+
+  takeOver(deathsOfNext: number): void {
+    this.#deathsOfNext = deathsOfNext
   }
 
   /** Handles up to `recordsMax` requests; fewer when the outcome ring is full. */
@@ -311,6 +322,7 @@ export class Intake {
     if (!outcomes.released(this.#word(at, contract.WORD_REQUEST), free)) return false
     if (!free) return true
     lanes.releaseAllOf(upstream)
+    this.#parts.budgets.touch(upstream)
     this.#lastSendUs[upstream] = 0
     return true
   }
@@ -325,6 +337,9 @@ export class Intake {
   }
 
   #addReference(upstream: UpstreamSlot): void {
-    this.#references[upstream] = (this.#references[upstream] as number) + 1
+    const references = this.#references[upstream] as number
+    // The journal must know which origin the slot stands for before it has a job that names it.
+    if (references === 0) this.#parts.budgets.touch(upstream)
+    this.#references[upstream] = references + 1
   }
 }

@@ -14,7 +14,7 @@
 // and one to take) are what an append needs at most.
 
 import { assert } from './assert.ts'
-import { Cleaner, type LogOwners } from './cleaner.ts'
+import { Cleaner, type CleanerBaton, type LogOwners } from './cleaner.ts'
 import type { SegmentViews, ShardViews } from './layout.ts'
 import {
   LOG_FILL_PER_MILLE_MAX, LOG_RECORD_HEADER_BYTES, SEGMENTS_FOR_CLEANER, SEGMENTS_MAX,
@@ -24,7 +24,8 @@ import {
   RECORD_DEAD, RECORD_KIND, RECORD_LENGTH, RECORD_OWNER, RECORD_WORD, offsetAt, recordBytes,
   segmentAt, wordAt,
 } from './log-record.ts'
-import { SEGMENT_OPEN, Segments } from './segments.ts'
+import { Marks } from './marks.ts'
+import { SEGMENT_OPEN, Segments, type SegmentsBaton } from './segments.ts'
 import { type Bytes, type Location, NONE } from './units.ts'
 
 export type { LogOwners } from './cleaner.ts'
@@ -39,6 +40,13 @@ export const LOG_RESULT_SHARED = 3
 export const LOG_RESULT_INLINE = 4
 export const LOG_TEMPLATE = 5
 
+/** What is private of the log; records and their words stay where they are. */
+export interface JobLogBaton {
+  readonly open: number
+  readonly segments: SegmentsBaton
+  readonly cleaner: CleanerBaton
+}
+
 /** Records by location. All byte counts in arguments are of payload; sums include headers. */
 export class JobLog {
   /** What live records may hold while jobs are admitted. */
@@ -49,18 +57,38 @@ export class JobLog {
   #open = NONE
   #isReady: boolean
 
-  /** @param options.recover keep what the memory holds; recover() must be called before use. */
-  constructor(views: ShardViews, options: { readonly recover: boolean }) {
+  /**
+   * @param options.recover keep what the memory holds; recover() or takeOver() must be called
+   *   before use.
+   */
+  constructor(
+    views: ShardViews, options: { readonly recover: boolean }, marks = new Marks(views, false),
+  ) {
     const { segmentBytes, segmentsMax } = views.limits
     assert(segmentsMax > SEGMENTS_OVERHEAD, 'too few segments for a log')
     assert(segmentsMax <= SEGMENTS_MAX, 'more segments than a location can name')
     assert(segmentBytes <= SEGMENT_BYTES_MAX, 'segments larger than a location can name')
     this.usableBytes = Math.floor(((segmentsMax - SEGMENTS_OVERHEAD) * segmentBytes *
       LOG_FILL_PER_MILLE_MAX) / 1000) as Bytes
-    this.#segments = new Segments(views)
+    this.#segments = new Segments(views, marks)
     this.#cleaner = new Cleaner(this.#segments)
     this.#isReady = !options.recover
     if (!options.recover) this.#segments.format()
+  }
+
+  /** What a successor on the same memory begins with. The log must not be used after it. */
+  handOver(): JobLogBaton {
+    return {
+      open: this.#open, segments: this.#segments.handOver(), cleaner: this.#cleaner.handOver(),
+    }
+  }
+
+  takeOver(baton: JobLogBaton): void {
+    assert(!this.#isReady, 'the log is in use already')
+    this.#open = baton.open
+    this.#segments.takeOver(baton.segments)
+    this.#cleaner.takeOver(baton.cleaner)
+    this.#isReady = true
   }
 
   /** Bytes of all live records, headers included. */

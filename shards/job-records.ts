@@ -59,7 +59,7 @@ export class JobRecords implements LogOwners {
 
   moved(kind: number, owner: number, to: Location): void {
     if (kind === LOG_TEMPLATE) this.#templates.moved(owner as TemplateSlot, to)
-    else this.#jobs.at.location[owner] = to
+    else this.#place(owner as JobSlot, to)
   }
 
   // --- jobs ---
@@ -85,7 +85,7 @@ export class JobRecords implements LogOwners {
       if (template !== NONE) this.#release(template as TemplateSlot)
       return false
     }
-    this.#jobs.at.location[slot] = at
+    this.#place(slot, at)
     return true
   }
 
@@ -159,7 +159,7 @@ export class JobRecords implements LogOwners {
     const at = this.#jobs.at.location[slot] as number
     if (at === NONE) return
     const shared = this.#sharedOf(at)
-    this.#jobs.at.location[slot] = NONE
+    this.#place(slot, NONE)
     this.#log.free(at as Location)
     if (shared !== NONE) this.#release(shared as TemplateSlot)
   }
@@ -180,7 +180,7 @@ export class JobRecords implements LogOwners {
       : this.#log.append(LOG_RESULT_INLINE, slot, start, this.#scratch, 0, end, true)
     assert(at !== NONE, 'the log made room that was not there')
     const before = this.#jobs.at.location[slot] as number
-    this.#jobs.at.location[slot] = at
+    this.#place(slot, at)
     if (before !== NONE) this.#log.free(before as Location)
     if (shared !== NONE && !keepsShared) this.#release(shared as TemplateSlot)
     return true
@@ -211,6 +211,11 @@ export class JobRecords implements LogOwners {
   #ownStart(at: Location): number {
     const start = this.#log.startOf(at)
     return isShared(this.#log.kindOf(at)) ? start : start + this.#log.wordOf(at)
+  }
+
+  #place(slot: JobSlot, at: number): void {
+    this.#jobs.touch(slot)
+    this.#jobs.at.location[slot] = at
   }
 
   #release(template: TemplateSlot): void {

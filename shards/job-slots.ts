@@ -12,6 +12,7 @@
 import { assert } from './assert.ts'
 import { type JobStatus, STATUS_OF_STATE } from './contract.ts'
 import type { JobArrays, ShardViews } from './layout.ts'
+import { Marks } from './marks.ts'
 import { JOBS_FRESH } from './progress.ts'
 import { radixSort } from './radix-sort.ts'
 import { SlotIndex } from './slot-index.ts'
@@ -47,6 +48,14 @@ export interface JobIdentity {
   readonly keyLow: number
 }
 
+/** Heads and counts; links and indexes stay where they are. */
+export interface JobSlotsBaton {
+  readonly free: number
+  readonly freeCount: number
+  readonly fresh: number
+  readonly keys: number
+}
+
 /** Slots, free list and indexes of one shard's jobs. */
 export class JobSlots {
   readonly at: JobArrays
@@ -54,17 +63,34 @@ export class JobSlots {
   readonly #ids: SlotIndex
   readonly #keys: SlotIndex
   readonly #progress: Uint32Array
+  readonly #marks: Marks
   #free = NONE
   #freeCount = 0
   /** Slots from here on were never used; their memory is untouched. */
   #fresh = 0
 
-  constructor(views: ShardViews) {
+  constructor(views: ShardViews, marks = new Marks(views, false)) {
     this.at = views.jobs
+    this.#marks = marks
     this.slotsMax = views.limits.jobsMax
     this.#progress = views.progress
     this.#ids = new SlotIndex(views.idIndex, (slot) => this.at.idLow[slot] as number)
     this.#keys = new SlotIndex(views.keyIndex, (slot) => this.at.keyLow[slot] as number)
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): JobSlotsBaton {
+    return {
+      free: this.#free, freeCount: this.#freeCount, fresh: this.#fresh, keys: this.#keys.size,
+    }
+  }
+
+  takeOver(baton: JobSlotsBaton): void {
+    this.#free = baton.free
+    this.#freeCount = baton.freeCount
+    this.#fresh = baton.fresh
+    this.#ids.takeOver(this.used)
+    this.#keys.takeOver(baton.keys)
   }
 
   get used(): number {
@@ -138,6 +164,7 @@ export class JobSlots {
   /** Gives a slot back, which need not have become a job. */
   abandon(slot: JobSlot): void {
     const { at } = this
+    this.touch(slot)
     this.freeKey(slot)
     assert(this.#ids.remove(at.idLow[slot] as number, slot), 'a job was not indexed by its id')
     at.state[slot] = JOB_FREE
@@ -182,8 +209,14 @@ export class JobSlots {
     return (this.at.state[slot] as number) >>> 24
   }
 
+  /** To be called before a fact of the slot is changed, other than through a method here. */
+  touch(slot: number): void {
+    this.#marks.job(slot)
+  }
+
   /** Sets state and attempts in one store; attempts saturate at 65,535. */
   setState(slot: JobSlot, state: number, attempts = this.attempts(slot)): void {
+    this.touch(slot)
     const word = this.at.state[slot] as number
     const kept = word & 0xff000000
     this.at.state[slot] = (kept | (Math.min(attempts, ATTEMPTS_MAX) << 8) | state) >>> 0
@@ -191,10 +224,12 @@ export class JobSlots {
 
   /** A new job: this state, no attempts, no deliveries. From here on it is one. */
   beginState(slot: JobSlot, state: number): void {
+    this.touch(slot)
     this.at.state[slot] = state
   }
 
   setDeliveries(slot: JobSlot, deliveries: number): void {
+    this.touch(slot)
     const word = (this.at.state[slot] as number) & 0xffffff
     this.at.state[slot] = (word | (Math.min(deliveries, DELIVERIES_MAX) << 24)) >>> 0
   }
@@ -204,6 +239,7 @@ export class JobSlots {
   }
 
   setResponseStatus(slot: JobSlot, status: number): void {
+    this.touch(slot)
     this.at.outcome[slot] = (((this.at.outcome[slot] as number) & 0xffff0000) | status) >>> 0
   }
 
@@ -212,6 +248,7 @@ export class JobSlots {
   }
 
   setFlag(slot: JobSlot, flag: number, on: boolean): void {
+    this.touch(slot)
     const word = this.at.outcome[slot] as number
     this.at.outcome[slot] = (on ? word | (flag << 16) : word & ~(flag << 16)) >>> 0
   }
@@ -231,6 +268,7 @@ export class JobSlots {
   }
 
   setRetriesMax(slot: JobSlot, retries: number): void {
+    this.touch(slot)
     const word = (this.at.outcome[slot] as number) & 0xffffff
     this.at.outcome[slot] = (word | (retries << 24)) >>> 0
   }

@@ -12,6 +12,7 @@ import { JobLists } from './job-list.ts'
 import type { JobSlots } from './job-slots.ts'
 import type { LaneArrays, ShardViews } from './layout.ts'
 import { IDLE_KEEP_MS_MIN } from './limits.ts'
+import { Marks } from './marks.ts'
 import { eligibleAtUs } from './pace.ts'
 import { LANES_FRESH } from './progress.ts'
 import { sortByTime } from './radix-sort.ts'
@@ -32,10 +33,21 @@ export const LANE_BLOCKED = 8
 /** How many idle lanes are looked at to find one that may go. */
 const RECLAIM_LOOKS_MAX = 16
 
+/** Heads and counts; lines, links and the index stay where they are. */
+export interface LanesBaton {
+  readonly idleHead: number
+  readonly idleTail: number
+  readonly free: number
+  readonly fresh: number
+  readonly used: number
+  readonly indexed: number
+}
+
 /** Lanes of one shard. */
 export class Lanes {
   readonly at: LaneArrays
   readonly #jobs: JobSlots
+  readonly #marks: Marks
   readonly #lines: JobLists
   readonly #index: SlotIndex
   readonly #siblingHead: Uint32Array
@@ -49,8 +61,9 @@ export class Lanes {
   #fresh: number
   #used = 0
 
-  constructor(views: ShardViews, jobs: JobSlots) {
+  constructor(views: ShardViews, jobs: JobSlots, marks = new Marks(views, false)) {
     this.at = views.lanes
+    this.#marks = marks
     this.#jobs = jobs
     this.#lines = new JobLists(views.jobs, views.lanes.head, views.lanes.tail)
     this.#index = new SlotIndex(views.laneIndex, (lane) => this.at.keyLow[lane] as number)
@@ -91,6 +104,23 @@ export class Lanes {
     for (const lane of sortByTime(idle, times, count)) this.#enterIdle(lane as LaneSlot)
   }
 
+  /** What a successor on the same memory begins with. */
+  handOver(): LanesBaton {
+    return {
+      idleHead: this.#idleHead, idleTail: this.#idleTail, free: this.#free, fresh: this.#fresh,
+      used: this.#used, indexed: this.#index.size,
+    }
+  }
+
+  takeOver(baton: LanesBaton): void {
+    this.#idleHead = baton.idleHead
+    this.#idleTail = baton.idleTail
+    this.#free = baton.free
+    this.#fresh = baton.fresh
+    this.#used = baton.used
+    this.#index.takeOver(baton.indexed)
+  }
+
   get used(): number {
     return this.#used
   }
@@ -109,6 +139,7 @@ export class Lanes {
     if (this.#isShared(upstream)) return this.overflow(upstream)
     const lane = this.#takeFree(nowUs)
     if (lane === NONE) return this.overflow(upstream)
+    this.touch(lane as LaneSlot)
     at.keyHigh[lane] = keyHigh
     at.keyLow[lane] = keyLow
     this.#begin(lane as LaneSlot, upstream)
@@ -142,6 +173,11 @@ export class Lanes {
     if (references === 1) this.#enterIdle(lane)
   }
 
+  /** To be called before a fact of the lane is changed, other than by a method here. */
+  touch(lane: LaneSlot): void {
+    this.#marks.lane(lane)
+  }
+
   count(lane: LaneSlot): number {
     return this.at.count[lane] as number
   }
@@ -152,11 +188,13 @@ export class Lanes {
    */
   place(lane: LaneSlot, slot: JobSlot, atFront: boolean): void {
     const { order } = this.#jobs.at
+    this.#jobs.touch(slot)
     const first = atFront ? this.#lines.first(lane) : NONE
     if (first !== NONE) {
       order[slot] = (order[first] as number) - 1
       return
     }
+    this.touch(lane)
     const last = this.at.nextOrder[lane] as number
     this.at.nextOrder[lane] = last + 1
     order[slot] = last
@@ -222,6 +260,7 @@ export class Lanes {
 
   #begin(lane: LaneSlot, upstream: UpstreamSlot): void {
     const { at } = this
+    this.touch(lane)
     at.upstream[lane] = upstream
     at.baseUs[lane] = 0
     at.lastSendUs[lane] = 0
@@ -257,6 +296,7 @@ export class Lanes {
 
   #release(lane: LaneSlot): void {
     const { at } = this
+    this.touch(lane)
     const next = at.siblingNext[lane] as number
     const prev = at.siblingPrev[lane] as number
     if (prev === NONE) this.#siblingHead[at.upstream[lane] as number] = next === NONE ? 0 : next + 1

@@ -4,9 +4,10 @@
 //
 // One SharedArrayBuffer for what all shards share, one for each shard:
 //
-//   shared  | main bell | upstream records, 64 B each |
-//   shard k | bell | stats | progress | ingress ring | outcome ring | job slots | job indexes |
-//           | lanes | templates | upstream words | segments | job log ........................ |
+//   shared  | main bell | upstream records, 64 B each | upstream names |
+//   shard k | bell | stats | progress | journal words | ingress ring | outcome ring | job slots |
+//           | job indexes | lanes | templates | upstream words | journal marks | segments |
+//           | job log ........................................................................ |
 //
 // Who writes (one thread for each word; the exceptions say so):
 //
@@ -14,9 +15,11 @@
 //   bells                    any thread       their owner (Atomics only)
 //   stats                    shard            main
 //   progress                 shard            its successor; one word of it: all shards
+//   journal words            shard            its successor, main
 //   ingress ring             main             shard (which writes the head)
 //   outcome ring             shard            main (which writes the head)
 //   upstream records         main makes; all shards spend them by compare-and-swap
+//   upstream names           main             shards
 //   upstream shared words    shard k its own  all shards; NOTICE is set by any, cleared by k
 //   everything else of k     shard k          shard k
 //
@@ -29,6 +32,12 @@
 import { assert } from './assert.ts'
 import * as limits from './limits.ts'
 import { type Limits, indexEntries } from './limits.ts'
+
+/**
+ * Changes with any meaning of a word in shared memory, the rings' records (contract.ts) and the
+ * log's included: code of another version cannot take over a running engine's memory.
+ */
+export const LAYOUT_VERSION = 1
 
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
@@ -45,6 +54,9 @@ export const RING_CONTROL_BYTES = 2 * LINE_BYTES
 
 /** Words of a shard about itself, for its successor; see progress.ts. */
 export const PROGRESS_WORDS = 96
+
+/** Words of a shard about its journal, as float64; see journal.ts. */
+export const JOURNAL_WORDS = 8
 
 /** Words of a shard's statistics, as float64; see stats.ts for what they count. */
 export const STATS_WORDS = 64
@@ -76,6 +88,8 @@ export interface SharedViews {
   /** The same memory as 64-bit words, for the base: record u's is at u * 8. */
   readonly upstreamTimes: BigInt64Array
   readonly upstreamTimesF64: Float64Array
+  /** Upstream u's origin, for the journal: from u * UPSTREAM_NAME_BYTES its length, its UTF-8. */
+  readonly upstreamNames: Buffer
 }
 
 /** One ring's memory. */
@@ -182,6 +196,15 @@ export interface TemplateArrays {
   readonly index: Uint32Array
 }
 
+/** What the journal has not got yet: MARK_… of pages, upstreams and segments; see marks.ts. */
+export interface MarkArrays {
+  readonly jobs: Uint8Array
+  readonly lanes: Uint8Array
+  readonly templates: Uint8Array
+  readonly upstreams: Uint8Array
+  readonly segments: Uint8Array
+}
+
 /** One shard's memory, as views. */
 export interface ShardViews {
   readonly buffer: SharedArrayBuffer
@@ -189,6 +212,7 @@ export interface ShardViews {
   readonly bell: Int32Array
   readonly stats: Float64Array
   readonly progress: Uint32Array
+  readonly journal: Float64Array
   readonly ingress: RingViews
   readonly outcomes: RingViews
   readonly jobs: JobArrays
@@ -200,10 +224,13 @@ export interface ShardViews {
   readonly wheel: WheelViews
   readonly upstreams: UpstreamArrays
   readonly templates: TemplateArrays
+  readonly marks: MarkArrays
   /** A segment to an element: what is alive in it, and its state (see job-log.ts). */
   readonly segmentLiveBytes: Uint32Array
   readonly segmentUsedBytes: Uint32Array
   readonly segmentState: Uint32Array
+  /** How much of a segment's bytes the journal has, NONE for none of its present use. */
+  readonly segmentJournalledBytes: Uint32Array
   readonly segments: readonly SegmentViews[]
 }
 
@@ -217,6 +244,8 @@ export interface SegmentViews {
 class Cursor {
   readonly buffer: SharedArrayBuffer | undefined
   offset = 0
+  /** A hash (FNV-1a) of the sizes of all regions, in their order. */
+  regions = 0x811c9dc5
 
   constructor(buffer: SharedArrayBuffer | undefined) {
     this.buffer = buffer
@@ -225,6 +254,7 @@ class Cursor {
   take(bytes: number): number {
     const at = this.offset
     this.offset = Math.ceil((at + bytes) / LINE_BYTES) * LINE_BYTES
+    this.regions = Math.imul(this.regions ^ bytes, 0x01000193) >>> 0
     return at
   }
 
@@ -236,6 +266,11 @@ class Cursor {
   u32(count: number): Uint32Array {
     const at = this.take(count * 4)
     return this.buffer ? new Uint32Array(this.buffer, at, count) : new Uint32Array(0)
+  }
+
+  u8(count: number): Uint8Array {
+    const at = this.take(count)
+    return this.buffer ? new Uint8Array(this.buffer, at, count) : new Uint8Array(0)
   }
 
   f64(count: number): Float64Array {
@@ -274,6 +309,7 @@ function layShared(cursor: Cursor, l: Limits): Omit<SharedViews, 'buffer'> {
     upstreams: new Int32Array(buffer, start, length / 4),
     upstreamTimes: new BigInt64Array(buffer, start, length / 8),
     upstreamTimesF64: new Float64Array(buffer, start, length / 8),
+    upstreamNames: cursor.region(l.upstreamsMax * limits.UPSTREAM_NAME_BYTES).bytes,
   }
 }
 
@@ -317,6 +353,16 @@ function layTemplates(cursor: Cursor, count: number): TemplateArrays {
   }
 }
 
+function layMarks(cursor: Cursor, l: Limits): MarkArrays {
+  return {
+    jobs: cursor.u8(Math.ceil(l.jobsMax / limits.JOBS_PER_PAGE)),
+    lanes: cursor.u8(Math.ceil(l.lanesMax / limits.LANES_PER_PAGE)),
+    templates: cursor.u8(Math.ceil(l.templatesMax / limits.TEMPLATES_PER_PAGE)),
+    upstreams: cursor.u8(l.upstreamsMax),
+    segments: cursor.u8(l.segmentsMax),
+  }
+}
+
 function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
   const wheelItems = l.lanesMax + l.upstreamsMax
   return {
@@ -324,6 +370,7 @@ function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
     bell: cursor.i32(BELL_BYTES / 4),
     stats: cursor.f64(STATS_BYTES / 8),
     progress: cursor.u32(PROGRESS_WORDS),
+    journal: cursor.f64(JOURNAL_WORDS),
     ingress: cursor.ring(l.ringBytes),
     outcomes: cursor.ring(l.ringBytes),
     jobs: layJobs(cursor, l.jobsMax),
@@ -336,9 +383,11 @@ function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
     },
     upstreams: layUpstreams(cursor, l.upstreamsMax),
     templates: layTemplates(cursor, l.templatesMax),
+    marks: layMarks(cursor, l),
     segmentLiveBytes: cursor.u32(l.segmentsMax),
     segmentUsedBytes: cursor.u32(l.segmentsMax),
     segmentState: cursor.u32(l.segmentsMax),
+    segmentJournalledBytes: cursor.u32(l.segmentsMax),
     segments: Array.from({ length: l.segmentsMax }, () => {
       const { bytes, u32 } = cursor.region(l.segmentBytes)
       return { bytes, u32 }
@@ -351,6 +400,19 @@ export function shardBufferBytes(l: Limits): number {
   const cursor = new Cursor(undefined)
   layShard(cursor, l)
   return cursor.offset
+}
+
+/** The sizes of what lies in memory: bytes in all, and a hash of each region's. */
+export function layoutSizes(l: Limits):
+  { sharedBytes: number; shardBytes: number; regions: number } {
+  const shared = new Cursor(undefined)
+  layShared(shared, l)
+  const shard = new Cursor(undefined)
+  layShard(shard, l)
+  return {
+    sharedBytes: shared.offset, shardBytes: shard.offset,
+    regions: (shared.regions ^ shard.regions) >>> 0,
+  }
 }
 
 /** Allocates what all shards share. */

@@ -142,6 +142,10 @@ export const SHARD_DEATHS_WITHIN_MS = 5000
 export const SHARD_SILENCE_MS_MAX = 5000
 /** The same while it attaches to its memory, which takes a second for some ten million jobs. */
 export const SHARD_START_MS_MAX = 60_000
+/** New code that has not been loaded by its threads after so long is refused. */
+export const RELOAD_LOAD_MS_MAX = 10_000
+/** An old thread that relays to nobody any more is ended after this, if it does not end itself. */
+export const RELAY_END_MS_MAX = 5000
 /** How often the supervisor looks at the shards' heartbeats. */
 export const SHARD_LOOK_EVERY_MS = 250
 /** Clients wait so long for a shard that is being replaced before they are answered 503. */
@@ -187,6 +191,24 @@ export const BATCH_JOBS_LIMIT_MAX = 10_000_000
 export const BATCH_WINDOW_JOBS = 1024
 export const BATCH_BACKLOG_BYTES = 256 * KIB
 
+// --- control socket, reload, drain ---
+
+/** A request of the control socket, one line. */
+export const CONTROL_LINE_BYTES_MAX = 4 * KIB
+/** A line of its answers: reasons may quote what is wrong with a configuration. */
+export const CONTROL_ANSWER_BYTES_MAX = MIB
+export const CONTROL_CONNECTIONS_MAX = 32
+/** Requests of one connection that wait for the one before them. */
+export const CONTROL_REQUESTS_WAITING_MAX = 64
+/** A client that has left so much unread is told of no more progress, only of the end. */
+export const CONTROL_BACKLOG_BYTES_MAX = 64 * KIB
+/** A socket that refuses a connection for so long has nobody behind it. */
+export const CONTROL_STALE_AFTER_MS = 100
+/** New code that is not loaded by then is refused. */
+export const CODE_LOAD_MS_MAX = 15_000
+/** How often a drain is looked at, and told of. */
+export const DRAIN_LOOK_EVERY_MS = 250
+
 // --- tables ---
 
 export const SHARDS_MAX = 64
@@ -200,6 +222,11 @@ export const INDEX_ENTRY_BYTES = 4
 export const INDEX_ENTRIES_PER_MILLE = 1250
 /** An upstream's record that all shards share; a cache line of its own. */
 export const UPSTREAM_RECORD_BYTES = 64
+/** An upstream's origin as text, its length in front; scheme, a host of 253 bytes, and a port. */
+export const UPSTREAM_NAME_BYTES = 272
+export const ORIGIN_BYTES_MAX = UPSTREAM_NAME_BYTES - 2
+/** What all shards share of an upstream. */
+export const UPSTREAM_SHARED_BYTES = UPSTREAM_RECORD_BYTES + UPSTREAM_NAME_BYTES
 /** Each shard's own words about an upstream, in shared memory. */
 export const UPSTREAM_SHARD_WORDS_BYTES = 6 * 4
 /** Each shard's private words about an upstream: links, counts and turns, and its wheel entry. */
@@ -212,14 +239,32 @@ export const RECORD_BYTES_PLANNED = 192
 /** One lane is planned for so many job slots, besides the overflow lane of each upstream. */
 export const LANE_PER_JOBS = 4
 
+// --- journal ---
+
+/** Slots that are journalled together; most of what changes at once lies side by side. */
+export const JOBS_PER_PAGE = 16
+export const LANES_PER_PAGE = 16
+export const TEMPLATES_PER_PAGE = 64
+/** What a shard's journal may be behind its memory before new jobs are refused. */
+export const JOURNAL_BEHIND_BYTES_MAX = 64 * MIB
+/** A tail file that has grown so far is followed by the next, and taken into the store. */
+export const JOURNAL_TAIL_BYTES_MAX = 64 * MIB
+/** How long a journal that could not be written is left alone before it is tried again. */
+export const JOURNAL_RETRY_MS = 200
+/** A journal that could not be written for so long is said to be stalled: callers get 503. */
+export const JOURNAL_STALLED_MS = 1000
+export const JOURNAL_INTERVAL_MS_DEFAULT = 100
+export const JOURNAL_INTERVAL_MS_MIN = 10
+export const JOURNAL_INTERVAL_MS_MAX = 60_000
+
 // --- job log ---
 
 /** Length, kind, owner, word: 4 bytes each. */
 export const LOG_RECORD_HEADER_BYTES = 16
 export const LOG_ALIGN_BYTES = 8
 export const SEGMENT_BYTES_MAX = 8 * MIB
-/** What is known of a segment: live bytes, used bytes, state. */
-export const SEGMENT_WORDS_BYTES = 3 * 4
+/** What is known of a segment: live bytes, used bytes, state, journalled bytes. */
+export const SEGMENT_WORDS_BYTES = 4 * 4
 /** Aimed at: enough segments that one being cleaned is a small part of the log. */
 export const SEGMENTS_AIM = 64
 export const SEGMENTS_MIN = 8
@@ -293,11 +338,18 @@ export function shardParts(limits: Limits): ReadonlyArray<readonly [string, Byte
     ['lanes', limits.lanesMax * (LANE_SLOT_BYTES + WHEEL_ITEM_BYTES) + indexBytes(limits.lanesMax)],
     ['templates', limits.templatesMax * TEMPLATE_SLOT_BYTES + indexBytes(limits.templatesMax)],
     ['upstreams', limits.upstreamsMax * (UPSTREAM_PRIVATE_BYTES + UPSTREAM_SHARD_WORDS_BYTES)],
+    ['journal marks', journalMarksBytes(limits)],
     ['job log', limits.segmentsMax * (limits.segmentBytes + SEGMENT_WORDS_BYTES)],
     ['bell, statistics, alignment', LAYOUT_SLACK_BYTES],
   ]
   return parts.map(([name, bytes]) => [name, bytes as Bytes] as const)
 }
+
+/** One byte for each page of slots, each upstream and each segment. */
+const journalMarksBytes = (limits: Limits): Bytes =>
+  (Math.ceil(limits.jobsMax / JOBS_PER_PAGE) + Math.ceil(limits.lanesMax / LANES_PER_PAGE) +
+    Math.ceil(limits.templatesMax / TEMPLATES_PER_PAGE) + limits.upstreamsMax +
+    limits.segmentsMax) as Bytes
 
 /** Entries of an index over `slots`: 1000 → 1250; never fewer than slots + 1. */
 export const indexEntries = (slots: number): number =>
@@ -312,7 +364,7 @@ export function shardBytes(limits: Limits): Bytes {
 
 /** The bytes that all shards and the table they share take; at most `limits.memoryBytes`. */
 export const plannedBytes = (limits: Limits): Bytes =>
-  (limits.shards * shardBytes(limits) + limits.upstreamsMax * UPSTREAM_RECORD_BYTES) as Bytes
+  (limits.shards * shardBytes(limits) + limits.upstreamsMax * UPSTREAM_SHARED_BYTES) as Bytes
 
 /**
  * Sizes for the settings, or the least memory that would do. A shard's log ends at SEGMENTS_MAX
@@ -341,14 +393,14 @@ function plan(settings: MemorySettings, recordBytesMax: number): Limits | undefi
   const segmentFloor = powerOfTwoAtLeast(recordBytesMax)
   const upstreamsMax = Math.min(UPSTREAMS_MAX,
     Math.max(UPSTREAMS_MIN, Math.floor(perShardBytes / (64 * KIB))))
-  const recordsBytes = Math.ceil((upstreamsMax * UPSTREAM_RECORD_BYTES) / settings.shards)
+  const recordsBytes = Math.ceil((upstreamsMax * UPSTREAM_SHARED_BYTES) / settings.shards)
   const fixed = 2 * ringBytes + LAYOUT_SLACK_BYTES + recordsBytes +
-    upstreamsMax * (UPSTREAM_PRIVATE_BYTES + UPSTREAM_SHARD_WORDS_BYTES)
+    upstreamsMax * (UPSTREAM_PRIVATE_BYTES + UPSTREAM_SHARD_WORDS_BYTES + 1)
   const rest = perShardBytes - fixed
   if (rest < SEGMENTS_MIN * segmentFloor) return undefined
   const perJob = JOB_SLOT_BYTES + 2 * INDEX_ENTRY_BYTES * (INDEX_ENTRIES_PER_MILLE / 1000) +
     RECORD_BYTES_PLANNED
-  const jobsMax = Math.floor(rest / (perJob + 128 / LANE_PER_JOBS))
+  const jobsMax = Math.floor(rest / (perJob + 128 / LANE_PER_JOBS + 1 / JOBS_PER_PAGE))
   const lanesMax = upstreamsMax +
     Math.min(LANES_PER_SHARD_MAX, Math.max(KIB, Math.floor(jobsMax / LANE_PER_JOBS)))
   const base: Limits = {
@@ -361,7 +413,7 @@ function plan(settings: MemorySettings, recordBytesMax: number): Limits | undefi
     segmentBytes *= 2
   }
   const segmentsMax = Math.min(SEGMENTS_MAX,
-    Math.floor(logBytes / (segmentBytes + SEGMENT_WORDS_BYTES)))
+    Math.floor(logBytes / (segmentBytes + SEGMENT_WORDS_BYTES + 1)))
   if (segmentsMax < SEGMENTS_MIN) return undefined
   return { ...base, segmentBytes, segmentsMax }
 }

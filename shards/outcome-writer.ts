@@ -31,8 +31,11 @@ export class OutcomeWriter {
   #answeredAt = 0
   #isMuted = false
 
-  constructor(views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress) {
-    this.#ring = new RingWriter(views)
+  /** @param isHeld whether the front door sees what is written only after publish(). */
+  constructor(
+    views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress, isHeld: boolean,
+  ) {
+    this.#ring = new RingWriter(views, isHeld)
     this.#bell = bell
     this.#jobs = jobs
     this.#progress = progress
@@ -129,6 +132,19 @@ export class OutcomeWriter {
     if (at < 0) return
     this.#ring.u32[at] = upstream
     this.#commit()
+  }
+
+  /** Where the ring's writer is; all before it can be published. */
+  get position(): number {
+    return this.#ring.tailNext
+  }
+
+  /** Shows what was held back, up to a position of before, and rings for it. */
+  publish(position: number): void {
+    const isMore = this.#ring.publish(position)
+    if (!isMore && !this.#written) return
+    this.#written = false
+    this.#bell.ring()
   }
 
   /** Rings for what was written since the last call. */

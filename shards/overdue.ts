@@ -11,6 +11,14 @@ import type { JobSlot, Micros } from './units.ts'
 const LOOK_EVERY_US = 20_000
 const SLOTS_PER_LOOK = 65_536
 
+/** Where the hand is, and until when it moves. */
+export interface OverdueBaton {
+  readonly hand: number
+  readonly latestUs: number
+  readonly roundBeganUs: number
+  readonly nextUs: number
+}
+
 /** The sweep of one shard. */
 export class Overdue {
   readonly #jobs: JobSlots
@@ -21,6 +29,21 @@ export class Overdue {
 
   constructor(jobs: JobSlots) {
     this.#jobs = jobs
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): OverdueBaton {
+    return {
+      hand: this.#hand, latestUs: this.#latestUs, roundBeganUs: this.#roundBeganUs,
+      nextUs: this.#nextUs,
+    }
+  }
+
+  takeOver(baton: OverdueBaton): void {
+    this.#hand = baton.hand
+    this.#latestUs = baton.latestUs
+    this.#roundBeganUs = baton.roundBeganUs
+    this.#nextUs = baton.nextUs
   }
 
   /** A job must begin by `atUs`; its slot's time says so too. */

@@ -16,9 +16,9 @@ import {
 import { PACE_START_SLACK_US, SENDS_PER_TURN_MAX } from './limits.ts'
 import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs } from './pace.ts'
 import type { SharedBudgets } from './shared-budget.ts'
-import { TurnLists } from './turn-lists.ts'
+import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
-import { MemberWheel } from './wheel.ts'
+import { MemberWheel, type MemberWheelBaton } from './wheel.ts'
 
 /** How soon a lane looks again that could go, but for sockets or another shard's turn. */
 const LOOK_AGAIN_US = 1000
@@ -31,6 +31,12 @@ export interface Sender {
   dropOverdue(lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean
   /** Starts an attempt; its budget is charged and the job has left its lane. */
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void
+}
+
+/** Who is due when, and whose turn it is. */
+export interface PacerBaton {
+  readonly wheel: MemberWheelBaton
+  readonly turns: TurnListsBaton
 }
 
 /** The pacer of one shard. */
@@ -67,6 +73,16 @@ export class Pacer {
       this.#addQueued(upstream, this.#lanes.count(lane))
       this.#activate(lane, upstream)
     })
+  }
+
+  /** What a successor on the same memory begins with. The pacer must not be used after it. */
+  handOver(): PacerBaton {
+    return { wheel: this.#wheel.handOver(), turns: this.#turns.handOver() }
+  }
+
+  takeOver(baton: PacerBaton): void {
+    this.#wheel.takeOver(baton.wheel)
+    this.#turns.takeOver(baton.turns)
   }
 
   /** Lanes with jobs waiting. */
@@ -134,11 +150,11 @@ export class Pacer {
     const own = this.#spendsOwn(lane, upstream, nowUs)
     if (update.pacePerSecond !== undefined) {
       const interval = intervalNs(update.pacePerSecond)
-      if (own) this.#lanes.at.intervalNs[lane] = interval
+      if (own) this.#own(lane).intervalNs[lane] = interval
       else this.#budgets.setWord(upstream, UPSTREAM_INTERVAL_NS, interval)
     }
     if (update.concurrentMax !== undefined) {
-      if (own) this.#lanes.at.concurrentMax[lane] = update.concurrentMax
+      if (own) this.#own(lane).concurrentMax[lane] = update.concurrentMax
       else this.#budgets.setWord(upstream, UPSTREAM_CONCURRENT_MAX, update.concurrentMax)
     }
     if (!own) return this.#lookAgain(upstream, nowUs)
@@ -158,7 +174,7 @@ export class Pacer {
   /** Keeps the lane's budget from sending before `untilUs`, as a 429's Retry-After asks. */
   holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros, nowUs: Micros): void {
     if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.holdUntil(upstream, untilUs)
-    const { baseUs, intervalNs: intervals } = this.#lanes.at
+    const { baseUs, intervalNs: intervals } = this.#own(lane)
     baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
   }
 
@@ -169,7 +185,7 @@ export class Pacer {
   startedLate(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
     const placeUs = (nowUs - PACE_START_SLACK_US) as Micros
     if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.restartAt(upstream, placeUs)
-    const { baseUs } = this.#lanes.at
+    const { baseUs } = this.#own(lane)
     baseUs[lane] = Math.max(baseUs[lane] as number, placeUs)
   }
 
@@ -209,7 +225,7 @@ export class Pacer {
       }
       this.#budgets.countTurn(upstream)
       this.#turns.rotate(upstream)
-      this.#lanes.at.baseUs[lane] = nowUs
+      this.#own(lane).baseUs[lane] = nowUs
       this.#sendFrom(lane, upstream, nowUs)
     }
     this.#wake(upstream, nowUs)
@@ -230,6 +246,7 @@ export class Pacer {
       if ((at.inFlight[lane] as number) >= (at.concurrentMax[lane] as number)) {
         return this.#flag(lane, LANE_BLOCKED, true)
       }
+      this.#lanes.touch(lane)
       at.baseUs[lane] = baseAfterSend(base, interval, nowUs)
       this.#budgets.countInFlight(upstream)
       this.#sendFrom(lane, upstream, nowUs)
@@ -241,7 +258,9 @@ export class Pacer {
     const slot = this.#lanes.first(lane)
     assert(slot !== NONE, 'an active lane has no job')
     at.inFlight[lane] = (at.inFlight[lane] as number) + 1
+    this.#lanes.touch(lane)
     at.lastSendUs[lane] = nowUs
+    this.#budgets.touch(upstream)
     this.#views.upstreams.lastSendUs[upstream] = nowUs
     this.withdraw(lane, slot as JobSlot)
     this.#sender.send(slot as JobSlot, lane, upstream, nowUs)
@@ -308,6 +327,7 @@ export class Pacer {
     if (this.#switches[upstream] === switches) return
     const wasSplit = this.#isSplit(upstream)
     if (wasSplit) this.#dropOwnBudgets(upstream)
+    this.#budgets.touch(upstream)
     this.#switches[upstream] = switches
     if (this.#isSplit(upstream)) this.#splitBudget(upstream)
     else if (wasSplit) this.#joinBudgets(upstream, nowUs)
@@ -353,7 +373,7 @@ export class Pacer {
   /** An own budget starts at the upstream's present pace, from the lane's last send. */
   #beginOwnBudget(lane: LaneSlot, upstream: UpstreamSlot): void {
     if (this.#has(lane, LANE_OWN_BUDGET)) return
-    const { at } = this.#lanes
+    const at = this.#own(lane)
     at.intervalNs[lane] = this.#budgets.intervalNs(upstream)
     at.concurrentMax[lane] = this.#budgets.concurrentMax(upstream)
     at.baseUs[lane] = Math.max(at.baseUs[lane] as number, at.lastSendUs[lane] as number)
@@ -370,12 +390,18 @@ export class Pacer {
     return this.#lanes.at.upstream[lane] as UpstreamSlot
   }
 
+  /** The lanes' fields, of which a fact of this lane is about to be changed. */
+  #own(lane: LaneSlot): Lanes['at'] {
+    this.#lanes.touch(lane)
+    return this.#lanes.at
+  }
+
   #has(lane: LaneSlot, flag: number): boolean {
     return ((this.#lanes.at.flags[lane] as number) & flag) !== 0
   }
 
   #flag(lane: LaneSlot, flag: number, on: boolean): void {
-    const { flags } = this.#lanes.at
+    const { flags } = (flag & LANE_OWN_BUDGET) === 0 ? this.#lanes.at : this.#own(lane)
     flags[lane] = on ? (flags[lane] as number) | flag : (flags[lane] as number) & ~flag
   }
 

@@ -40,6 +40,11 @@ export type Blame =
   | { readonly kind: 'request'; readonly deaths: number }
   | { readonly kind: 'job'; readonly slot: JobSlot; readonly deaths: number }
 
+/** Memory that has come back from a journal looks as if a thread had used it and ended. */
+export function markUsed(progress: Uint32Array): void {
+  progress[RUN] = 1
+}
+
 /** One shard's words about itself. */
 export class Progress {
   readonly #words: Uint32Array

@@ -44,6 +44,7 @@ export function recoverShard(
 function setAsideUnread({ jobs }: ShardParts, { slot, deaths }: Blame & { kind: 'job' }): void {
   const state = jobs.state(slot)
   if (deaths <= SUSPECT_DEATHS_MAX || state === JOB_FREE) return
+  jobs.touch(slot)
   jobs.at.location[slot] = NONE
   jobs.at.timeUs[slot] = Infinity
   jobs.setFlag(slot, JOB_OWES_WEBHOOK, false)
@@ -224,6 +225,7 @@ class Recovery {
   #recall(slot: JobSlot): void {
     const { jobs, lanes, overdue } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
+    jobs.touch(slot)
     if (jobs.attempts(slot) > 0) jobs.at.timeUs[slot] = Infinity
     const beginByUs = jobs.at.timeUs[slot] as Micros
     if (beginByUs !== Infinity) overdue.expect(beginByUs, this.#nowUs)

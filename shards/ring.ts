@@ -17,6 +17,8 @@
 // Publication: header and payload are plain stores, then the tail is stored atomically; a reader
 // that loads this tail sees them. In the other direction the head says that bytes may be reused.
 // Nothing before the tail store is visible, so a writer that dies while writing leaves no trace.
+// A writer may hold back what it has committed: a word of its own then says where it is, for its
+// successor, and the tail follows when publish() says so.
 
 import { assert } from './assert.ts'
 import { LINE_BYTES, type RingViews } from './layout.ts'
@@ -31,6 +33,8 @@ export const RING_KIND_MAX = 0x7fffffff
 const PADDING = 0xffffffff
 
 const TAIL_WORD = 0
+/** Where the writer is, of a ring whose records are held back for a while; else unused. */
+const WRITTEN_WORD = 1
 const HEAD_WORD = LINE_BYTES / 4
 /** Where the reader is, stored after each record: the head is published more rarely. */
 const TAKEN_WORD = HEAD_WORD + 1
@@ -64,20 +68,23 @@ export class RingWriter {
   readonly payloadBytesMax: number
   readonly #control: Int32Array
   readonly #capacity: number
+  readonly #isHeld: boolean
   #tail: number
   /** The head when last looked at: the true one may be ahead, never behind. */
   #headSeen: number
   /** Bytes that commit() will publish, padding included; 0 without a claim. */
   #claimed = 0
 
-  constructor(views: RingViews) {
+  /** @param isHeld whether what is committed stays unseen until publish(). */
+  constructor(views: RingViews, isHeld = false) {
     this.bytes = views.bytes
     this.u32 = views.u32
     this.f64 = views.f64
     this.#control = views.control
     this.#capacity = checkedCapacity(views)
+    this.#isHeld = isHeld
     this.payloadBytesMax = ringPayloadBytesMax(this.#capacity)
-    this.#tail = Atomics.load(this.#control, TAIL_WORD)
+    this.#tail = Atomics.load(this.#control, isHeld ? WRITTEN_WORD : TAIL_WORD)
     this.#headSeen = Atomics.load(this.#control, HEAD_WORD)
   }
 
@@ -108,7 +115,14 @@ export class RingWriter {
     assert(this.#claimed > 0, 'nothing is claimed')
     this.#tail = (this.#tail + this.#claimed) | 0
     this.#claimed = 0
-    Atomics.store(this.#control, TAIL_WORD, this.#tail)
+    Atomics.store(this.#control, this.#isHeld ? WRITTEN_WORD : TAIL_WORD, this.#tail)
+  }
+
+  /** Lets the reader see what was held, up to a tail of before. @returns whether it sees more. */
+  publish(tail: number): boolean {
+    if (Atomics.load(this.#control, TAIL_WORD) === tail) return false
+    Atomics.store(this.#control, TAIL_WORD, tail)
+    return true
   }
 
   /** Whether claim() would succeed now. */

@@ -21,6 +21,7 @@ import {
   RECORD_DEAD, RECORD_KIND, RECORD_LENGTH, RECORD_OWNER, locationAt, offsetAt, recordBytes,
   segmentAt, wordAt, writeEnd, writeRecord,
 } from './log-record.ts'
+import { Marks } from './marks.ts'
 import { type Bytes, type Location, NONE } from './units.ts'
 
 export const SEGMENT_FREE = 0
@@ -35,6 +36,18 @@ export const SEGMENT_VICTIM = 4
 /** What a segment is used for while records are added to it. */
 export type SegmentRole = typeof SEGMENT_OPEN | typeof SEGMENT_SURVIVORS
 
+/** What is private of the table: charges, ages, the free list, and the sums. */
+export interface SegmentsBaton {
+  readonly chargedBytes: Uint32Array
+  readonly closedAs: Float64Array
+  readonly free: Uint32Array
+  readonly freeCount: number
+  readonly liveSum: number
+  readonly heldSum: number
+  readonly closings: number
+  readonly changes: number
+}
+
 /** The table of segments, and the sums over it. */
 export class Segments {
   readonly views: readonly SegmentViews[]
@@ -43,6 +56,7 @@ export class Segments {
   readonly #liveBytes: Uint32Array
   readonly #usedBytes: Uint32Array
   readonly #state: Uint32Array
+  readonly #marks: Marks
   /** Sum of the charges of a segment's live records. */
   readonly #chargedBytes: Uint32Array
   /** When a segment was closed, as a count of closings. */
@@ -55,9 +69,10 @@ export class Segments {
   #closings = 0
   #changes = 0
 
-  /** Attaches to the views; one of format() and recover() comes next. */
-  constructor(views: ShardViews) {
+  /** Attaches to the views; one of format(), recover() and takeOver() comes next. */
+  constructor(views: ShardViews, marks = new Marks(views, false)) {
     const count = views.segments.length
+    this.#marks = marks
     this.views = views.segments
     this.segmentBytes = views.limits.segmentBytes
     this.#liveBytes = views.segmentLiveBytes
@@ -66,6 +81,26 @@ export class Segments {
     this.#chargedBytes = new Uint32Array(count)
     this.#closedAs = new Float64Array(count)
     this.#free = new Uint32Array(count)
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): SegmentsBaton {
+    return {
+      chargedBytes: this.#chargedBytes, closedAs: this.#closedAs, free: this.#free,
+      freeCount: this.#freeCount, liveSum: this.#liveSum, heldSum: this.#heldSum,
+      closings: this.#closings, changes: this.#changes,
+    }
+  }
+
+  takeOver(baton: SegmentsBaton): void {
+    this.#chargedBytes.set(baton.chargedBytes)
+    this.#closedAs.set(baton.closedAs)
+    this.#free.set(baton.free)
+    this.#freeCount = baton.freeCount
+    this.#liveSum = baton.liveSum
+    this.#heldSum = baton.heldSum
+    this.#closings = baton.closings
+    this.#changes = baton.changes
   }
 
   get freeCount(): number {
@@ -109,6 +144,7 @@ export class Segments {
     if (this.#freeCount === 0) return NONE
     const segment = this.#free[--this.#freeCount] as number
     assert(this.#state[segment] === SEGMENT_FREE, 'a free segment in use')
+    this.#marks.segmentTaken(segment)
     writeEnd(this.views[segment] as SegmentViews, 0)
     this.#usedBytes[segment] = 0
     this.#liveBytes[segment] = 0
@@ -120,6 +156,7 @@ export class Segments {
   close(segment: number): void {
     const state = this.#state[segment]
     assert(state === SEGMENT_OPEN || state === SEGMENT_SURVIVORS, 'closing a segment not open')
+    this.#marks.segment(segment)
     this.#state[segment] = SEGMENT_CLOSED
     this.#closedAs[segment] = ++this.#closings
     this.#changes++
@@ -135,6 +172,7 @@ export class Segments {
   /** Sets a closed segment aside for cleaning: it stays until finishVictim(). */
   startVictim(segment: number): void {
     assert(this.#state[segment] === SEGMENT_CLOSED, 'cleaning a segment that is not closed')
+    this.#marks.segment(segment)
     this.#state[segment] = SEGMENT_VICTIM
   }
 
@@ -168,6 +206,7 @@ export class Segments {
     const offset = this.usedBytesOf(segment)
     const bytes = recordBytes(end - start)
     assert(offset + bytes <= this.segmentBytes, 'the record does not fit the segment')
+    this.#marks.segmentGrew(segment, bytes)
     writeRecord(this.views[segment] as SegmentViews, offset, kind, owner, word, source, start, end)
     this.#usedBytes[segment] = offset + bytes
     this.#count(segment, bytes, this.chargeOf(bytes))
@@ -249,6 +288,7 @@ export class Segments {
     const isAddedTo = state === SEGMENT_OPEN || state === SEGMENT_SURVIVORS
     this.#usedBytes[segment] = isAddedTo ? endOfLive : endOfAll
     if (isAddedTo) writeEnd(this.views[segment] as SegmentViews, endOfLive)
+    this.#marks.segmentCut(segment, this.usedBytesOf(segment))
   }
 
   #count(segment: number, bytes: number, charge: number): void {
@@ -266,6 +306,7 @@ export class Segments {
   }
 
   #release(segment: number): void {
+    this.#marks.segment(segment)
     this.#state[segment] = SEGMENT_FREE
     this.#free[this.#freeCount++] = segment
   }

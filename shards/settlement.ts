@@ -20,7 +20,7 @@ import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
 } from './units.ts'
 import type { Watchers } from './watchers.ts'
-import { Wheel } from './wheel.ts'
+import { Wheel, type WheelBaton } from './wheel.ts'
 
 /** The parts that an outcome passes through. */
 export interface SettlementParts {
@@ -43,6 +43,14 @@ interface Unstored {
   readonly result: StoredResult
 }
 
+/** Who waits for a retry, and the outcomes that found no room. */
+export interface SettlementBaton {
+  readonly retries: WheelBaton
+  readonly retrying: number
+  readonly webhooksOwed: number
+  readonly unstored: ReadonlyMap<JobSlot, Unstored>
+}
+
 /** Retries and outcomes of one shard. */
 export class Settlement {
   readonly #parts: SettlementParts
@@ -57,6 +65,27 @@ export class Settlement {
     this.#references = views.upstreams.references
     this.#retries = new Wheel(
       { next: views.jobs.next, prev: views.jobs.prev, dueUs: views.jobs.timeUs }, nowUs)
+  }
+
+  /** What a successor on the same memory begins with. Not to be used after it. */
+  handOver(): SettlementBaton {
+    const unstored = new Map<JobSlot, Unstored>()
+    for (const [slot, { template, result }] of this.#unstored) {
+      // A body may be a part of something larger, which need not be copied with it.
+      const body = result.body === null ? null : Uint8Array.from(result.body)
+      unstored.set(slot, { template, result: { ...result, body } })
+    }
+    return {
+      retries: this.#retries.handOver(), retrying: this.#retrying,
+      webhooksOwed: this.#webhooksOwed, unstored,
+    }
+  }
+
+  takeOver(baton: SettlementBaton): void {
+    this.#retries.takeOver(baton.retries)
+    this.#retrying = baton.retrying
+    this.#webhooksOwed = baton.webhooksOwed
+    for (const [slot, outcome] of baton.unstored) this.#unstored.set(slot, outcome)
   }
 
   /** Jobs and webhooks that wait for their next attempt's time. */
@@ -88,6 +117,7 @@ export class Settlement {
   retryAt(slot: JobSlot, dueUs: Micros): void {
     const { jobs, stats } = this.#parts
     stats.add('retries')
+    jobs.touch(slot)
     jobs.at.timeUs[slot] = dueUs
     jobs.setState(slot, JOB_RETRYING)
     this.#schedule(slot, dueUs)
@@ -112,6 +142,7 @@ export class Settlement {
       const slot = item as JobSlot
       const { jobs, lanes, pacer } = this.#parts
       const lane = jobs.at.lane[slot] as LaneSlot
+      jobs.touch(slot)
       jobs.at.timeUs[slot] = Infinity
       lanes.place(lane, slot, true)
       if (jobs.state(slot) === JOB_RETRYING) jobs.setState(slot, JOB_QUEUED)
@@ -166,6 +197,7 @@ export class Settlement {
     const { jobs, lanes, finished, watchers, stats, pacer } = this.#parts
     const owes = receiver !== NONE && result.status !== 'cancelled'
     const lane = owes ? lanes.overflow(receiver as UpstreamSlot) : NONE as LaneSlot
+    jobs.touch(slot)
     jobs.at.timeUs[slot] = Infinity
     jobs.setResponseStatus(slot, result.responseStatus)
     if (owes) {
@@ -203,6 +235,7 @@ export class Settlement {
 
   #schedule(slot: JobSlot, dueUs: Micros): void {
     this.#retrying++
+    this.#parts.jobs.touch(slot)
     this.#retries.schedule(slot, dueUs)
   }
 

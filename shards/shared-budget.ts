@@ -16,6 +16,7 @@ import {
   UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
 } from './layout.ts'
 import { TURN_GRACE_US } from './limits.ts'
+import { Marks } from './marks.ts'
 import { baseAfterSend, baseHeldUntil, eligibleAtUs } from './pace.ts'
 import { BUDGET_OPERATION } from './progress.ts'
 import { type Micros, type UpstreamSlot } from './units.ts'
@@ -40,6 +41,7 @@ export class SharedBudgets {
   readonly #words: Int32Array
   readonly #times: BigInt64Array
   readonly #timesF64: Float64Array
+  readonly #marks: Marks
   readonly #shard: number
   readonly #shards: readonly ShardViews[]
   readonly #bells: readonly Bell[]
@@ -51,7 +53,11 @@ export class SharedBudgets {
   readonly #yieldedBaseUs: Float64Array
   #operations: number
 
-  constructor(shared: SharedViews, shard: number, shards: readonly ShardViews[]) {
+  constructor(
+    shared: SharedViews, shard: number, shards: readonly ShardViews[],
+    marks = new Marks(shards[shard] as ShardViews, false),
+  ) {
+    this.#marks = marks
     this.#words = shared.upstreams
     this.#times = shared.upstreamTimes
     this.#timesF64 = shared.upstreamTimesF64
@@ -63,6 +69,11 @@ export class SharedBudgets {
     this.#operations = (progress[BUDGET_OPERATION] as number) >>> OPERATION_BITS
     this.#yieldedAtUs = new Float64Array(upstreamsMax)
     this.#yieldedBaseUs = new Float64Array(upstreamsMax)
+  }
+
+  /** To be called before a fact of the upstream is changed, other than by a method here. */
+  touch(upstream: UpstreamSlot): void {
+    this.#marks.upstream(upstream)
   }
 
   kind(upstream: UpstreamSlot): number {
@@ -216,6 +227,7 @@ export class SharedBudgets {
   /** Sets pace or limit; true when a word changed, after which the other shards look again. */
   setWord(upstream: UpstreamSlot, word: number, value: number): boolean {
     const at = upstream * UPSTREAM_RECORD_WORDS + word
+    this.touch(upstream)
     if (Atomics.exchange(this.#words, at, value) === value) return false
     this.noticeOthers(upstream)
     return true
@@ -224,6 +236,7 @@ export class SharedBudgets {
   /** Switches account queues; true when they were not so before. The other shards look again. */
   switchAccountQueues(upstream: UpstreamSlot, on: boolean): boolean {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
+    this.touch(upstream)
     const seen = Atomics.load(this.#words, at)
     if (((seen & 1) === 1) === on) return false
     // A lost race means that another shard has just switched them the same way.
@@ -368,6 +381,7 @@ export class SharedBudgets {
 
   #moveBase(upstream: UpstreamSlot, move: (base: number) => number | undefined): boolean {
     const at = upstream * TIME_WORDS + UPSTREAM_BASE_F64
+    this.touch(upstream)
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
       const bits = Atomics.load(this.#times, at)
       this.#scratchBits[0] = bits

@@ -77,6 +77,11 @@ export class SlotIndex {
     return true
   }
 
+  /** On entries that another thread has filled with so many slots, and left whole. */
+  takeOver(size: number): void {
+    this.#size = size
+  }
+
   /** Empties the index. O(entries). */
   clear(): void {
     this.#entries.fill(0)

@@ -9,13 +9,21 @@ import { assert } from './assert.ts'
 import type { ShardViews, TemplateArrays } from './layout.ts'
 import { TEMPLATES_RECENT_COUNT } from './limits.ts'
 import { type JobLog, LOG_TEMPLATE } from './job-log.ts'
+import { Marks } from './marks.ts'
 import { SlotIndex } from './slot-index.ts'
 import { type Location, NONE, type TemplateSlot } from './units.ts'
+
+/** Head and count; slots, links and the index stay where they are. Recent hashes are let go. */
+export interface TemplatesBaton {
+  readonly freeHead: number
+  readonly used: number
+}
 
 /** Shared parts of jobs, counted by the jobs that refer to them. */
 export class Templates {
   readonly #slots: TemplateArrays
   readonly #log: JobLog
+  readonly #marks: Marks
   readonly #index: SlotIndex
   /** Direct-mapped by the hash's lower bits: the last hash that came by. */
   readonly #recent = new Uint32Array(TEMPLATES_RECENT_COUNT)
@@ -37,13 +45,20 @@ export class Templates {
   /**
    * @param options.recover keep the templates that the memory holds. Their references are
    *   counted anew: the owner calls addReference for each job, then finishRecovery.
+   * @param options.takesOver leave all as it is; takeOver() must be called before use.
    */
-  constructor(views: ShardViews, log: JobLog, options: { readonly recover: boolean }) {
+  constructor(
+    views: ShardViews, log: JobLog,
+    options: { readonly recover: boolean; readonly takesOver?: boolean },
+    marks = new Marks(views, false),
+  ) {
     const slots = views.templates
+    this.#marks = marks
     this.#slots = slots
     this.#log = log
     this.#source = views.ingress.bytes
     this.#index = new SlotIndex(slots.index, (slot) => slots.hash[slot] as number)
+    if (options.takesOver === true) return
     if (!options.recover) slots.location.fill(NONE)
     slots.references.fill(0)
     this.#index.clear()
@@ -51,6 +66,17 @@ export class Templates {
       if (slots.location[slot] === NONE) this.#pushFree(slot)
       else this.#adopt(slot)
     }
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): TemplatesBaton {
+    return { freeHead: this.#freeHead, used: this.#used }
+  }
+
+  takeOver(baton: TemplatesBaton): void {
+    this.#freeHead = baton.freeHead
+    this.#used = baton.used
+    this.#index.takeOver(baton.used)
   }
 
   /** Slots in use. */
@@ -116,6 +142,7 @@ export class Templates {
   /** For LogOwners: the slot's record is elsewhere now. */
   moved(slot: number, to: Location): void {
     assert(this.#slots.location[slot] !== NONE, 'a free template was moved')
+    this.#marks.template(slot)
     this.#slots.location[slot] = to
   }
 
@@ -136,6 +163,7 @@ export class Templates {
     if (at === NONE) return NONE
     this.#freeHead = this.#slots.next[slot] as number
     // The location makes the slot a used one, so it is written after the hash.
+    this.#marks.template(slot)
     this.#slots.hash[slot] = hash
     this.#slots.location[slot] = at
     this.#slots.references[slot] = 1
@@ -153,6 +181,7 @@ export class Templates {
     const at = location[slot] as Location
     const wasThere = this.#index.remove(hash[slot] as number, slot)
     assert(wasThere, 'a template missing from the index')
+    this.#marks.template(slot)
     location[slot] = NONE
     this.#log.free(at)
     this.#pushFree(slot)

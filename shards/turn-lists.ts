@@ -6,6 +6,13 @@
 import type { LaneArrays, ShardViews, UpstreamArrays } from './layout.ts'
 import { type LaneSlot, NONE, type UpstreamSlot } from './units.ts'
 
+/** Counts and the head of a list; links and the other heads stay where they are. */
+export interface TurnListsBaton {
+  readonly counts: Uint32Array
+  readonly activeHead: number
+  readonly lanesActive: number
+}
+
 /** A list's head and links mean something only while its count is above zero. */
 export class TurnLists {
   readonly #lanes: LaneArrays
@@ -18,6 +25,19 @@ export class TurnLists {
     this.#lanes = views.lanes
     this.#upstreams = views.upstreams
     this.#counts = new Uint32Array(views.limits.upstreamsMax)
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): TurnListsBaton {
+    return {
+      counts: this.#counts, activeHead: this.#activeHead, lanesActive: this.#lanesActive,
+    }
+  }
+
+  takeOver(baton: TurnListsBaton): void {
+    this.#counts.set(baton.counts)
+    this.#activeHead = baton.activeHead
+    this.#lanesActive = baton.lanesActive
   }
 
   /** Lanes in all lists together. */

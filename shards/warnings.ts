@@ -22,6 +22,15 @@ export class Warnings {
     this.#silentUntilUs = new Float64Array(upstreamsMax)
   }
 
+  /** What a successor begins with: until when to be silent, per upstream. */
+  handOver(): Float64Array {
+    return this.#silentUntilUs
+  }
+
+  takeOver(silentUntilUs: Float64Array): void {
+    this.#silentUntilUs.set(silentUntilUs)
+  }
+
   /** Counts ignored headers, and warns of the first of them if this upstream's minute is over. */
   ignored(upstream: UpstreamSlot, headers: readonly IgnoredHeader[], nowUs: Micros): void {
     const [first] = headers

@@ -15,6 +15,13 @@ import {
 import { POSITION_EVERY_MS, WATCHED_JOBS_MAX } from './limits.ts'
 import { type JobSlot, type Micros, msToUs } from './units.ts'
 
+/** Who is followed, and what could not be told yet. */
+export interface WatchersBaton {
+  readonly watched: readonly JobSlot[]
+  readonly untold: ReadonlyMap<JobSlot, { event: number; data: object }>
+  readonly nextPositionsUs: number
+}
+
 /** The watched jobs of one shard. */
 export class Watchers {
   readonly #jobs: JobSlots
@@ -28,6 +35,19 @@ export class Watchers {
     this.#jobs = jobs
     this.#views = views
     this.#outcomes = outcomes
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): WatchersBaton {
+    return {
+      watched: [...this.#watched], untold: this.#untold, nextPositionsUs: this.#nextPositionsUs,
+    }
+  }
+
+  takeOver(baton: WatchersBaton): void {
+    for (const slot of baton.watched) this.#watched.add(slot)
+    for (const [slot, word] of baton.untold) this.#untold.set(slot, word)
+    this.#nextPositionsUs = baton.nextPositionsUs
   }
 
   get count(): number {

@@ -34,6 +34,22 @@ const windowOf = (tick: number): number => Math.floor(tick / WINDOW_TICKS)
 /** A window's far list, 0 … 1023. */
 const placeOf = (window: number): number => window - Math.floor(window / WINDOWS) * WINDOWS
 
+/** A wheel but for its items' links and times, which stay where they are. */
+export interface WheelBaton {
+  readonly first: Uint32Array
+  readonly last: Uint32Array
+  readonly nearFilled: Int32Array
+  readonly farFilled: Int32Array
+  readonly tick: number
+  readonly window: number
+  readonly size: number
+}
+
+/** The same with what a MemberWheel knows: a byte for each item. */
+export interface MemberWheelBaton extends WheelBaton {
+  readonly members: Uint8Array
+}
+
 /**
  * Items by the time when they are due. The owner knows which items are in it: scheduling one
  * twice or cancelling an absent one damages the lists (MemberWheel keeps that knowledge itself).
@@ -64,6 +80,27 @@ export class Wheel {
     this.#tick = Math.floor(nowUs / TICK_US)
     this.#window = windowOf(this.#tick)
     for (let list = 0; list < LISTS; list++) this.#makeEmpty(list)
+  }
+
+  /** What a successor on the same items begins with. The wheel must not be used after it. */
+  handOver(): WheelBaton {
+    assert(!this.#advancing, 'a wheel handed over while it fires')
+    return {
+      first: this.#first, last: this.#last, nearFilled: this.#nearFilled.words,
+      farFilled: this.#farFilled.words, tick: this.#tick, window: this.#window, size: this.#size,
+    }
+  }
+
+  /** Goes on as the wheel that was handed over, whose items the views hold. */
+  takeOver(baton: WheelBaton): void {
+    assert(this.#size === 0, 'a wheel in use takes over from another')
+    this.#first.set(baton.first)
+    this.#last.set(baton.last)
+    this.#nearFilled.words.set(baton.nearFilled)
+    this.#farFilled.words.set(baton.farFilled)
+    this.#tick = baton.tick
+    this.#window = baton.window
+    this.#size = baton.size
   }
 
   /** Items in the wheel, those that are due and have not been fired included. */
@@ -233,6 +270,15 @@ export class MemberWheel extends Wheel {
     this.#members = new Uint8Array(views.next.length)
   }
 
+  override handOver(): MemberWheelBaton {
+    return { ...super.handOver(), members: this.#members }
+  }
+
+  override takeOver(baton: MemberWheelBaton): void {
+    super.takeOver(baton)
+    this.#members.set(baton.members)
+  }
+
   /** Whether the item is in the wheel, due ones included; false from its firing on. */
   has(item: number): boolean {
     return this.#members[item] === 1
@@ -260,24 +306,24 @@ export class MemberWheel extends Wheel {
 
 /** 1,024 bits, and the first that is set. */
 class Bitmap {
-  readonly #words = new Int32Array(32)
+  readonly words = new Int32Array(32)
 
   set(bit: number): void {
-    this.#words[bit >>> 5] = (this.#words[bit >>> 5] as number) | (1 << (bit & 31))
+    this.words[bit >>> 5] = (this.words[bit >>> 5] as number) | (1 << (bit & 31))
   }
 
   clear(bit: number): void {
-    this.#words[bit >>> 5] = (this.#words[bit >>> 5] as number) & ~(1 << (bit & 31))
+    this.words[bit >>> 5] = (this.words[bit >>> 5] as number) & ~(1 << (bit & 31))
   }
 
   /** The first set bit at or after `bit` (0 … 1024), or NONE. */
   atOrAfter(bit: number): number {
     let word = bit >>> 5
     if (word === 32) return NONE
-    let bits = (this.#words[word] as number) & (-1 << (bit & 31))
+    let bits = (this.words[word] as number) & (-1 << (bit & 31))
     while (bits === 0) {
       if (++word === 32) return NONE
-      bits = this.#words[word] as number
+      bits = this.words[word] as number
     }
     return word * 32 + 31 - Math.clz32(bits & -bits)
   }

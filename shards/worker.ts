@@ -3,19 +3,25 @@
 // Never: decides anything about jobs. It turns the engine when the bell rings, when something is
 // due, and after responses; it sleeps on bell and timer together in between. And never outlives a
 // failure: its successor attaches to the same memory as soon as this thread has ended.
+// A thread that was told to hand its shard over makes no further turn: it keeps its sockets until
+// their requests have ended, and relays what it hears (relayed-transport.ts).
 // A pending wait on the bell does not keep a thread alive, so a slow poll does; it also bounds
 // what a lost ring could cost.
 
-import type { MessagePort } from 'node:worker_threads'
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { SystemClock, lookEvery } from './clock.ts'
-import { unreachable } from './assert.ts'
+import { assert, unreachable } from './assert.ts'
+import type { EngineBaton } from './baton.ts'
+import { buildMark } from './build-mark.ts'
 import type { ShardControl, ShardReport, ShardTask } from './contract.ts'
 import { Sleeper } from './doorbell.ts'
 import { Engine } from './engine.ts'
-import { type ShardViews, attachShard, attachShared } from './layout.ts'
+import { type SharedViews, type ShardViews, attachShard, attachShared } from './layout.ts'
 import { POLL_EVERY_MS } from './limits.ts'
 import { Prng } from './prng.ts'
-import type { Micros } from './units.ts'
+import { RelayedTransport } from './relayed-transport.ts'
+import { TailFile } from './tail-file.ts'
+import type { Micros, Millis } from './units.ts'
 import { UndiciTransport } from './undici-transport.ts'
 
 const EXIT_BROKEN = 1
@@ -40,105 +46,227 @@ function endThread(port: MessagePort, error: unknown): never {
   process.exit(EXIT_BROKEN) // in a worker, ends the thread alone
 }
 
+/** What a thread attaches to. */
+interface Memory {
+  readonly shared: SharedViews
+  readonly shards: readonly ShardViews[]
+}
+
+/** What a thread has from when the memory is its own. */
+interface Life {
+  readonly engine: Engine
+  readonly sleeper: Sleeper
+  readonly tail: TailFile | null
+  readonly stopLooking: () => void
+}
+
+/** What passes through the port between two threads before anything else. */
+interface BatonMessage {
+  readonly baton: EngineBaton
+}
+
 class ShardLoop {
   readonly done: Promise<{ queued: number }>
+  readonly #task: ShardTask
   readonly #clock: SystemClock
-  readonly #engine: Engine
-  readonly #sleeper: Sleeper
-  readonly #transport: UndiciTransport
+  readonly #transport: RelayedTransport
   readonly #port: MessagePort
-  readonly #stopLooking: () => void
+  #life: Life | undefined
+  #memory: Memory | undefined
   #resolve: (left: { queued: number }) => void = () => {}
   #reject: (error: unknown) => void = () => {}
   #turnWanted = false
   #stopping = false
+  /** No turn is made any more: the shard is another thread's, or nobody's. */
   #over = false
+  #ended = false
+  /** Set once another thread writes the journal. */
+  #tailClosed: Promise<void> | undefined
 
   constructor(task: ShardTask) {
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
+    this.#task = task
     this.#clock = new SystemClock(task.wallOffsetUs)
     this.#port = task.port
-    this.#transport = new UndiciTransport({
+    this.#transport = new RelayedTransport(new UndiciTransport({
       connectionsPerOriginMax: task.settings.connectionsPerOriginMax,
       responseBytesMax: task.settings.responseBytesMax,
       extraCaPem: task.settings.extraCaPem,
+    }))
+    this.#port.on('message', (message: ShardControl) => {
+      try {
+        this.#control(message)
+      } catch (error) {
+        endThread(this.#port, error)
+      }
     })
-    const shards = task.shardBuffers.map((buffer) => attachShard(buffer, task.limits))
-    this.#sleeper = new Sleeper((shards[task.shard] as ShardViews).bell)
-    this.#engine = new Engine({
-      shard: task.shard, shared: attachShared(task.shared, task.limits), shards,
-      settings: task.settings, clock: this.#clock, prng: new Prng(task.seed),
-      transport: this.#transport, recover: task.recover, wantTurn: () => this.#wantTurn(),
-      broken: (error) => endThread(this.#port, error),
+    if (task.handOver === undefined) this.#begin(undefined)
+    else this.#prepare(task)
+  }
+
+  /** All that can be done, or go wrong, before the memory is this thread's. */
+  #prepare(task: ShardTask): void {
+    const mark = buildMark(task.limits)
+    const fits = task.shardBuffers[task.shard]?.byteLength === mark.shardBytes &&
+      task.shared.byteLength === mark.sharedBytes
+    if (fits) this.#memory = attach(task)
+    this.#report({ kind: 'loaded', mark })
+  }
+
+  #begin(baton: EngineBaton | undefined): void {
+    const task = this.#task
+    const { shared, shards } = this.#memory ?? attach(task)
+    const tail = this.#openTail()
+    const sleeper = new Sleeper((shards[task.shard] as ShardViews).bell)
+    const engine = new Engine({
+      shard: task.shard, shared, shards, settings: task.settings, clock: this.#clock,
+      prng: new Prng(task.seed), transport: this.#transport, recover: task.recover, baton,
+      wantTurn: () => this.#wantTurn(), broken: (error) => endThread(this.#port, error),
+      journal: tail, wallOffsetUs: task.wallOffsetUs,
     })
-    this.#port.on('message', (message: ShardControl) => this.#control(message))
-    this.#stopLooking = lookEvery(POLL_EVERY_MS, () => this.#wantTurn())
-    this.#report({ kind: 'ready', recovered: this.#engine.recovered })
+    const stopLooking = lookEvery(POLL_EVERY_MS, () => this.#wantTurn())
+    this.#life = { engine, sleeper, tail, stopLooking }
+    this.#report({ kind: 'ready', recovered: engine.recovered })
     this.#wantTurn()
+  }
+
+  /** Behind the files of the thread before, so not before that has stopped. */
+  #openTail(): TailFile | null {
+    const { journal } = this.#task
+    if (journal === null) return null
+    const { directory, intervalMs, mode } = journal
+    return new TailFile({
+      directory, intervalMs: intervalMs as Millis, always: mode === 'always', clock: this.#clock,
+      onTrouble: (error) => this.#report(troubleReport(error)),
+    })
   }
 
   /** One turn after what the event loop holds now, however often it is asked for. */
   #wantTurn(): void {
     if (this.#turnWanted || this.#over) return
     this.#turnWanted = true
-    this.#sleeper.awake()
+    this.#life?.sleeper.awake()
     setImmediate(() => this.#turn())
   }
 
   #turn(): void {
-    if (this.#over) return
+    if (this.#over || this.#life === undefined) return
     this.#turnWanted = false
+    const { engine } = this.#life
     try {
-      const nextUs = this.#engine.turn()
-      if (this.#stopping && this.#engine.isIdle) return this.#end()
-      this.#sleepUntil(nextUs)
+      const nextUs = engine.turn()
+      if (this.#stopping && engine.isIdle) return this.#end()
+      this.#sleepUntil(nextUs, this.#life)
     } catch (error) {
       endThread(this.#port, error)
     }
   }
 
-  #sleepUntil(nextUs: Micros): void {
+  #sleepUntil(nextUs: Micros, { engine, sleeper }: Life): void {
     const wake = (): void => this.#wantTurn()
     if (nextUs <= this.#clock.nowUs()) return this.#wantTurn()
     this.#clock.wakeAt(nextUs, wake)
-    if (!this.#sleeper.sleep(() => this.#engine.hasWork(), wake)) this.#wantTurn()
+    if (!sleeper.sleep(() => engine.hasWork(), wake)) this.#wantTurn()
   }
 
   #control(message: ShardControl): void {
     switch (message.kind) {
       case 'stop':
+        if (this.#life === undefined) return this.#end()
         this.#stopping = true
-        this.#engine.stop()
+        this.#life.engine.stop()
         return this.#wantTurn()
       case 'abort':
         return this.#end()
+      case 'handOver':
+        return this.#handOver(message.port)
+      case 'takeOver':
+        return this.#takeOver()
       default:
         unreachable(message)
     }
   }
 
-  #end(): void {
-    if (this.#over) return
-    this.#over = true
-    const queued = this.#engine.unfinished
+  /** Nothing is written to the shard's memory after this. */
+  #handOver(port: MessagePort): void {
+    if (this.#over || this.#life === undefined) return port.close()
     this.#quiet()
-    this.#transport.close().then(() => {
-      this.#report({ kind: 'stopped', queued })
+    const baton = this.#life.engine.handOver()
+    const { token: tokens } = baton.attempts
+    const message: BatonMessage = { baton }
+    port.postMessage(message)
+    this.#report({ kind: 'handedOver' })
+    const relay = this.#transport.relayTo(port, tokens)
+    this.#tailClosed = this.#life.tail?.close() ?? Promise.resolve()
+    const stopTelling = lookEvery(POLL_EVERY_MS, () => relay.tellBuffered())
+    void relay.over.then(() => {
+      stopTelling()
+      port.close()
+      this.#end()
+    })
+  }
+
+  #takeOver(): void {
+    const port = this.#task.handOver
+    assert(port !== undefined && this.#life === undefined, 'nobody hands over')
+    const first = receiveMessageOnPort(port) as { message: BatonMessage } | undefined
+    assert(first !== undefined, 'the baton is not there')
+    const { baton } = first.message
+    this.#begin(baton)
+    this.#transport.receiveFrom(port, baton.attempts.token,
+      () => this.#report({ kind: 'relieved' }))
+  }
+
+  #end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    const isMine = this.#life !== undefined && this.#tailClosed === undefined
+    const queued = isMine ? this.#life?.engine.unfinished ?? 0 : 0
+    this.#quiet()
+    this.#close().then(() => {
+      if (isMine) this.#report({ kind: 'stopped', queued })
+      this.#task.handOver?.close()
       this.#port.close()
       this.#resolve({ queued })
     }, (error: unknown) => this.#reject(error))
   }
 
+  async #close(): Promise<void> {
+    await this.#transport.close()
+    const life = this.#life
+    if (life === undefined) return
+    if (this.#tailClosed !== undefined) return this.#tailClosed
+    await new Promise<void>((resolve) => { life.engine.settleJournal(resolve) })
+    await life.tail?.close()
+  }
+
+  /** From now on the bell is another's: it must not be touched again. */
   #quiet(): void {
-    this.#stopLooking()
+    if (this.#over) return
+    this.#over = true
+    this.#life?.stopLooking()
     this.#clock.wakeAt(Infinity as Micros, () => {})
-    this.#sleeper.awake()
+    this.#life?.sleeper.awake()
   }
 
   #report(report: ShardReport): void {
     this.#port.postMessage(report)
   }
 }
+
+function attach({ limits, shardBuffers, shared }: ShardTask): Memory {
+  return {
+    shared: attachShared(shared, limits),
+    shards: shardBuffers.map((buffer) => attachShard(buffer, limits)),
+  }
+}
+
+const troubleReport = (error: Error | null): ShardReport => error === null
+  ? { kind: 'log', level: 'info', message: 'the journal is written again', fields: {} }
+  : {
+      kind: 'log', level: 'error', fields: { reason: error.message },
+      message: 'the journal cannot be written; nothing is accepted until it can',
+    }

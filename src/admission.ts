@@ -22,16 +22,30 @@ export interface AdmissionCounts {
 export const retryAfterSeconds = (consecutive: number): number =>
   Math.min(RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN * 2 ** Math.min(consecutive - 1, 30))
 
-/** The counts, and the refusals in a row of each shard. */
-export class Admission {
-  readonly counts: AdmissionCounts = {
+/** What is counted, as plain data. */
+export interface AdmissionTable {
+  readonly counts: AdmissionCounts
+  /** Refusals in a row, of each shard. */
+  readonly consecutive: Uint32Array
+}
+
+/** Nothing counted yet. */
+export const makeAdmissionTable = (shards: number): AdmissionTable => ({
+  counts: {
     accepted: 0, duplicates: 0, invalid: 0, unavailable: 0,
     refused: { memory: 0, jobs: 0, ingress: 0, upstreams: 0 },
-  }
+  },
+  consecutive: new Uint32Array(shards),
+})
+
+/** The counts, and the refusals in a row of each shard. */
+export class Admission {
+  readonly counts: AdmissionCounts
   readonly #consecutive: Uint32Array
 
-  constructor(shards: number) {
-    this.#consecutive = new Uint32Array(shards)
+  constructor({ counts, consecutive }: AdmissionTable) {
+    this.counts = counts
+    this.#consecutive = consecutive
   }
 
   accepted(shard: number): void {

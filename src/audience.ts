@@ -10,21 +10,34 @@ export interface Follower {
 }
 
 /** A job with followers. */
-interface Followed {
+export interface Followed {
   /** Those who have been told of nothing yet: their job or their WATCH is on its way. */
   joining: number
   readonly followers: Set<Follower>
 }
 
+/** Who follows what, as plain data. */
+export interface AudienceTable {
+  /** By the job's id. */
+  readonly followed: Map<string, Followed>
+  /** Jobs that nobody follows any more, which their shards could not yet be told. */
+  readonly unwatchDue: Set<string>
+}
+
+/** Nobody follows anything. */
+export const makeAudienceTable = (): AudienceTable =>
+  ({ followed: new Map(), unwatchDue: new Set() })
+
 /** All jobs that are followed. */
 export class Audience {
-  readonly #followed = new Map<string, Followed>()
+  readonly #followed: Map<string, Followed>
+  readonly #unwatchDue: Set<string>
   readonly #unwatch: (jobId: string) => boolean
-  /** Jobs that nobody follows any more, which their shards could not yet be told. */
-  readonly #unwatchDue = new Set<string>()
 
   /** @param unwatch tells the job's shard that nobody follows; false when its ring is full. */
-  constructor(unwatch: (jobId: string) => boolean) {
+  constructor({ followed, unwatchDue }: AudienceTable, unwatch: (jobId: string) => boolean) {
+    this.#followed = followed
+    this.#unwatchDue = unwatchDue
     this.#unwatch = unwatch
   }
 
@@ -63,6 +76,12 @@ export class Audience {
     const followed = this.#followed.get(jobId)
     if (followed === undefined || !followed.followers.delete(follower)) return
     this.#dropUnfollowed(jobId, followed)
+  }
+
+  /** One follower takes the place of another at a job that this one has joined. */
+  replace(jobId: string, before: Follower, after: Follower): void {
+    const followers = this.#followed.get(jobId)?.followers
+    if (followers?.delete(before) === true) followers.add(after)
   }
 
   /** Tells all who follow the job; nobody does after a terminal event. @param event EVENT_… */

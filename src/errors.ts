@@ -43,6 +43,7 @@ export const ERRORS = {
   request_crashed: { status: 500, meaning: 'The request has stopped its shard more than once.' },
   draining: { status: 503, meaning: 'The server is stopping and takes no new jobs.' },
   shard_down: { status: 503, meaning: 'The shard of this user or job is not running.' },
+  journal_stalled: { status: 503, meaning: 'The journal cannot be written for now; see the log.' },
   overloaded: { status: 503, meaning: 'Too much is under way at once.' },
 } as const satisfies Record<string, ErrorMeaning>
 
@@ -97,7 +98,8 @@ export const denialValue = ({ code, error, more, retryAfterSeconds }: Denial): o
 })
 
 /** The reasons for which the process itself cannot go on. */
-export type FailureCode = 'port_taken' | 'native_missing'
+export type FailureCode =
+  'port_taken' | 'native_missing' | 'control_taken' | 'control_failed' | 'data_refused'
 
 /** Thrown when the process cannot do what it was started for; the message is for people. */
 export class OperatingError extends Error {

@@ -1,17 +1,43 @@
 // The answer of GET /health, put together from what the shards count; no shard is asked.
 
+import { readJournalWords } from '../shards/journal-words.ts'
 import { readStats } from '../shards/stats.ts'
+import { type Micros, US_PER_MS } from '../shards/units.ts'
 import type { AdmissionCounts } from './admission.ts'
-import type { ShardLink } from './shard-link.ts'
+import type { KeeperStatus } from './journal/keepers.ts'
+import { absenceOf, type ShardLink } from './shard-link.ts'
 
 /** What the process as a whole is doing. */
 export type DoorState = 'starting' | 'ready' | 'draining'
 
+/** What came of an attempt to replace the code. */
+export interface LastReload {
+  /** Unix ms. */
+  readonly atMs: number
+  readonly ok: boolean
+  /** Why it was refused; null when it was not. */
+  readonly reason: string | null
+}
+
+/** What is shown of the journals. */
+export interface ShownJournals {
+  readonly mode: string
+  /** By shard. */
+  readonly statuses: readonly KeeperStatus[]
+  /** Of loading, all shards together; its share is 0 to 1. */
+  readonly progress: { readonly share: number; readonly jobs: number }
+}
+
 /** What /health is made of, besides the shards' own words. */
 export interface HealthInputs {
   readonly state: DoorState
+  readonly nowUs: Micros
+  /** Null without a journal. */
+  readonly journals: ShownJournals | null
   readonly version: string
   readonly uptimeSeconds: number
+  readonly reloads: number
+  readonly lastReload: LastReload | null
   readonly links: readonly ShardLink[]
   readonly counts: AdmissionCounts
   readonly upstreams: number
@@ -24,7 +50,7 @@ export interface HealthInputs {
   readonly watched: number
 }
 
-/** The answer as a plain value. `degraded`: a shard is down, so its users are answered 503. */
+/** The answer as a plain value. `degraded`: a shard does not answer, and its users get 503. */
 export function describeHealth(inputs: HealthInputs): object {
   const { links, counts } = inputs
   let active = 0
@@ -38,20 +64,25 @@ export function describeHealth(inputs: HealthInputs): object {
     logLiveBytes += stats.logLiveBytes
     logCapacityBytes += stats.logCapacityBytes
     return {
-      shard: link.shard, up: !link.down, queued: stats.queued, retrying: stats.retrying,
+      shard: link.shard, up: absenceOf(link) === undefined, queued: stats.queued,
+      retrying: stats.retrying,
       in_flight: stats.inFlight, finished: stats.finished,
       webhooks_waiting: stats.webhooksWaiting, lanes: stats.lanesUsed,
       lanes_active: stats.lanesActive, completed: stats.completed, failed: stats.failed,
       cancelled: stats.cancelled, attempts: stats.attempts, retries: stats.retries,
       restarts: link.restarts, last_restart: showRestart(link.lastRestart),
+      journal: showJournal(link, inputs),
     }
   })
-  const down = links.some((link) => link.down)
-  const status = inputs.state === 'draining' ? 'draining' : down ? 'degraded' : 'ok'
+  const down = links.some((link) => absenceOf(link) !== undefined)
+  const status = inputs.state !== 'ready' ? inputs.state : down ? 'degraded' : 'ok'
   const limits = links[0]?.views.limits
   const { heapUsed, rss } = process.memoryUsage()
   return {
     status, version: inputs.version, uptime_s: inputs.uptimeSeconds, shards,
+    reloads: inputs.reloads, last_reload: showReload(inputs.lastReload),
+    journal: inputs.journals === null ? 'off' : inputs.journals.mode,
+    ...(inputs.state === 'starting' && { loading: showLoading(inputs.journals) }),
     queues: { active, backlog },
     admission: {
       accepted: counts.accepted, duplicates: counts.duplicates, refused: { ...counts.refused },
@@ -70,5 +101,30 @@ export function describeHealth(inputs: HealthInputs): object {
   }
 }
 
+/** Lags in ms: of what the system has, and of what is on the disk. */
+function showJournal({ shard, views }: ShardLink, { journals, nowUs }: HealthInputs):
+  object | null {
+  if (journals === null) return null
+  const { stalledUs, syncedUs, writtenBytes, writtenUs } = readJournalWords(views)
+  const status = journals.statuses[shard]
+  return {
+    lag_ms: msSince(writtenUs, nowUs), sync_lag_ms: msSince(syncedUs, nowUs),
+    stalled_ms: msSince(stalledUs, nowUs), written_bytes: writtenBytes,
+    store_bytes: status?.storeBytes ?? 0, tail_bytes: status?.tailBytes ?? 0,
+    tails: status?.tails ?? 0, trouble: status?.trouble ?? null,
+  }
+}
+
+/** 0 for a time that has not come yet. */
+const msSince = (atUs: number, nowUs: number): number =>
+  atUs === 0 ? 0 : Math.max(0, Math.round((nowUs - atUs) / US_PER_MS))
+
+const showLoading = (journals: ShownJournals | null): object => ({
+  percent: Math.floor(100 * (journals?.progress.share ?? 0)), jobs: journals?.progress.jobs ?? 0,
+})
+
 const showRestart = (restart: ShardLink['lastRestart']): object | null => restart === null ? null
   : { at: restart.atMs, reason: restart.reason, down_ms: restart.downMs }
+
+const showReload = (last: LastReload | null): object | null => last === null ? null
+  : { at: last.atMs, ok: last.ok, ...(last.reason !== null && { reason: last.reason }) }

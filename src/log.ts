@@ -42,6 +42,8 @@ function redactValue(value: unknown, depth: number): unknown {
 
 /** A log and the means to get its last lines out before the process ends. */
 export interface ProcessLog extends Log {
+  /** From now on, the least severe lines that are written. */
+  setLevel(level: string): void
   /** Writes what waits; call it before the process ends. */
   flush(): void
 }
@@ -65,6 +67,7 @@ export function createLog(level: string, stream?: DestinationStream): ProcessLog
     info: (fields, message) => logger.info(fields, message),
     warn: (fields, message) => logger.warn(fields, message),
     error: (fields, message) => logger.error(fields, message),
+    setLevel: (next) => { logger.level = next },
     flush: () => flushQuietly(stderr),
   }
 }

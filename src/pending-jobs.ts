@@ -4,22 +4,48 @@
 import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../shards/limits.ts'
 import { NONE } from '../shards/units.ts'
 import type { Asker, Ref, Ticket } from './asker.ts'
-import { slotOf, Waiting } from './waiting.ts'
+import { makeWaitingTable, slotOf, Waiting, type WaitingTable } from './waiting.ts'
+
+/** The columns, as plain data. */
+export interface PendingTable {
+  readonly waiting: WaitingTable<Asker>
+  readonly refs: Ref[]
+  readonly watched: Uint8Array
+  readonly route: Uint32Array
+  readonly idHigh: Uint32Array
+  readonly idLow: Uint32Array
+}
+
+/** Columns in which nothing is under way. */
+export const makePendingTable = (): PendingTable => ({
+  waiting: makeWaitingTable(REQUESTS_PENDING_MAX),
+  refs: Array.from({ length: REQUESTS_PENDING_MAX }, () => 0),
+  watched: new Uint8Array(REQUESTS_PENDING_MAX),
+  route: new Uint32Array(REQUESTS_PENDING_MAX),
+  idHigh: new Uint32Array(REQUESTS_PENDING_MAX),
+  idLow: new Uint32Array(REQUESTS_PENDING_MAX),
+})
 
 /** All of them. */
 export class PendingJobs {
   /** What take() has found. */
   readonly ticket: Ticket
   readonly #ticket = { ref: 0 as Ref, shard: 0, isWatched: false, route: 0, idHigh: 0, idLow: 0 }
-  readonly #waiting = new Waiting<Asker>(REQUESTS_PENDING_MAX)
-  readonly #refs: Ref[] = Array.from({ length: REQUESTS_PENDING_MAX }, () => 0)
-  readonly #watched = new Uint8Array(REQUESTS_PENDING_MAX)
-  readonly #route = new Uint32Array(REQUESTS_PENDING_MAX)
-  readonly #idHigh = new Uint32Array(REQUESTS_PENDING_MAX)
-  readonly #idLow = new Uint32Array(REQUESTS_PENDING_MAX)
+  readonly #waiting: Waiting<Asker>
+  readonly #refs: Ref[]
+  readonly #watched: Uint8Array
+  readonly #route: Uint32Array
+  readonly #idHigh: Uint32Array
+  readonly #idLow: Uint32Array
 
-  constructor() {
+  constructor({ waiting, refs, watched, route, idHigh, idLow }: PendingTable) {
     this.ticket = this.#ticket
+    this.#waiting = new Waiting(waiting)
+    this.#refs = refs
+    this.#watched = watched
+    this.#route = route
+    this.#idHigh = idHigh
+    this.#idLow = idLow
   }
 
   get size(): number {

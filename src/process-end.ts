@@ -1,5 +1,5 @@
-// Why a running server ends: a signal, shards that end again and again, or an error that nothing
-// caught. The first reason decides; a second signal does not wait for anything.
+// Why a running server ends: a signal, a drain, shards that end again and again, or an error that
+// nothing caught. The first reason decides; a second signal does not wait for anything.
 
 import os from 'node:os'
 import type { ProcessLog } from './log.ts'
@@ -8,6 +8,7 @@ import type { ShardLoss } from './supervisor.ts'
 /** What the server is ended by. */
 export type EndReason =
   | { readonly kind: 'signal'; readonly signal: NodeJS.Signals }
+  | { readonly kind: 'drained' }
   | { readonly kind: 'lost'; readonly loss: ShardLoss }
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
@@ -41,6 +42,12 @@ export class ProcessEnd {
   lost(loss: ShardLoss): void {
     this.#decided = true
     this.#decide({ kind: 'lost', loss })
+  }
+
+  /** Nothing is left to do, and that was what was waited for. */
+  drained(): void {
+    this.#decided = true
+    this.#decide({ kind: 'drained' })
   }
 
   /** Stops listening. */

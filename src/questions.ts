@@ -4,13 +4,12 @@
 import {
   CODE_NOT_FOUND, INGRESS_CANCEL, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
 } from '../shards/contract.ts'
-import { QUESTIONS_PENDING_MAX } from '../shards/limits.ts'
 import { NONE } from '../shards/units.ts'
 import type { ErrorCode } from './errors.ts'
 import { shardOf } from './hash.ts'
 import { type JobIdWords, parseJobId } from './job-id.ts'
-import { type BatchBells, sendRequest, type ShardLink } from './shard-link.ts'
-import { Waiting } from './waiting.ts'
+import { absenceOf, type BatchBells, sendRequest, type ShardLink } from './shard-link.ts'
+import { Waiting, type WaitingTable } from './waiting.ts'
 
 /** What can be asked. */
 export type QuestionKind = 'get' | 'cancel' | 'watch'
@@ -29,11 +28,15 @@ export interface Question {
 export class Questions {
   readonly #links: readonly ShardLink[]
   readonly #bells: BatchBells
-  readonly #waiting = new Waiting<Question>(QUESTIONS_PENDING_MAX, true)
+  readonly #waiting: Waiting<Question>
 
-  constructor(links: readonly ShardLink[], bells: BatchBells) {
+  /** @param asked those under way; a second table, beside that of the jobs. */
+  constructor(
+    links: readonly ShardLink[], bells: BatchBells, asked: WaitingTable<Question>,
+  ) {
     this.#links = links
     this.#bells = bells
+    this.#waiting = new Waiting(asked)
   }
 
   get size(): number {
@@ -45,7 +48,8 @@ export class Questions {
     const id = parseJobId(jobId)
     if (id === undefined) return question.answered(CODE_NOT_FOUND, null)
     const link = this.#linkOf(id)
-    if (link.down) return question.unavailable('shard_down')
+    const absence = absenceOf(link)
+    if (absence !== undefined) return question.unavailable(absence)
     const request = this.#waiting.add(question, link.shard)
     if (request === NONE) return question.unavailable('overloaded')
     if (this.#send(link, RECORD_KINDS[kind], request, id)) return

@@ -1,27 +1,33 @@
 // The server from start to end: configuration, memory, shard threads, front door, report; then, on
-// a signal, the same way back. Nothing here is on a job's path.
+// a signal, the same way back. Nothing here is on a job's path. What happens in between (reloads,
+// drains) is in src/life.
 
 import { randomInt } from 'node:crypto'
 import { SystemClock, measureWallOffsetUs } from '../shards/clock.ts'
-import { type Limits, SHARD_DEATHS_WITHIN_MS, planMemory } from '../shards/limits.ts'
-import { readStats } from '../shards/stats.ts'
-import { MIB, type Micros } from '../shards/units.ts'
+import type { Limits } from '../shards/limits.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Surroundings } from './cli/program.ts'
 import { startReport } from './cli/start-report.ts'
-import {
-  memorySettings, readExtraCa, shardSettings, upstreamResolver,
-} from './config/derive.ts'
+import { dataFolderOf } from './config/derive.ts'
 import type { LoadedConfig } from './config/load.ts'
-import { type Outcome, formatProblems, showGiven } from './config/problem.ts'
+import { type Prepared, prepare } from './config/prepare.ts'
+import { formatProblems } from './config/problem.ts'
 import { formatBytes } from './config/quantities.ts'
-import { type Config, SETTINGS } from './config/settings.ts'
+import type { Config } from './config/settings.ts'
 import { OperatingError } from './errors.ts'
 import { FrontDoor } from './front-door.ts'
+import type { Address } from './http/server.ts'
+import { checkDirectory } from './journal/directory.ts'
+import { Journals } from './journal/journals.ts'
+import { Control } from './life/control.ts'
+import { Drain } from './life/drain.ts'
+import { reportLoss, reportStop } from './life/ending.ts'
+import { loadShards } from './life/loading.ts'
+import { Reloads } from './life/reloads.ts'
 import { type ProcessLog, createLog } from './log.ts'
 import { type EngineMemory, allocateMemory, touchMemory } from './memory.ts'
 import { ProcessEnd } from './process-end.ts'
-import { type ShardLink, openShardLink } from './shard-link.ts'
-import { type ShardLoss, Supervisor } from './supervisor.ts'
+import { openShardLink } from './shard-link.ts'
+import { Supervisor } from './supervisor.ts'
 import { VERSION } from './version.ts'
 
 /**
@@ -37,117 +43,139 @@ export async function serve(loaded: LoadedConfig, surroundings: Surroundings): P
   }
   const log = createLog(loaded.config.logLevel)
   const end = new ProcessEnd(log)
+  const { cwd, env } = surroundings
+  const control = new Control(
+    { control: loaded.config.control, dataFolder: dataFolderOf(loaded.config, cwd), cwd, env },
+    new SystemClock(measureWallOffsetUs()), log)
   try {
-    return await run(loaded, prepared.value, { log, end, surroundings })
+    return await run(prepared.value, { control, end, log, surroundings })
   } catch (error) {
     // What a person can mend is said plainly; anything else is a defect, with its stack.
     if (error instanceof OperatingError) surroundings.stderr(`sluice: ${error.message}\n`)
     else log.error({ err: error }, 'the server could not start')
     return EXIT_FAILED
   } finally {
+    control.close()
     end.forget()
     log.flush()
   }
 }
 
-interface Prepared {
-  readonly limits: Limits
-  readonly extraCaPem: string
-}
-
 interface Tools {
+  readonly control: Control
   readonly log: ProcessLog
   readonly end: ProcessEnd
   readonly surroundings: Surroundings
 }
 
-/** What can still be wrong with settings that are each valid: files, and memory for all of them. */
-function prepare({ config, origins }: LoadedConfig, cwd: string): Outcome<Prepared> {
-  const extraCa = readExtraCa(config, origins.caFile, cwd)
-  const plan = planMemory(memorySettings(config))
-  const problems = extraCa.ok ? [] : [...extraCa.problems]
-  if (!plan.ok) {
-    problems.push({
-      key: SETTINGS.memoryBytes.key, source: origins.memoryBytes,
-      given: showGiven(formatBytes(config.memoryBytes)),
-      expected: `at least ${Math.ceil(plan.memoryBytesMin / MIB)}MiB for ${config.shards} ` +
-        `${config.shards === 1 ? 'shard' : 'shards'} and bodies of up to ` +
-        formatBytes(Math.max(config.bodyBytesMax, config.responseBytesMax)),
-    })
-  }
-  return extraCa.ok && plan.ok
-    ? { ok: true, value: { limits: plan.limits, extraCaPem: extraCa.value } }
-    : { ok: false, problems }
-}
-
-async function run(loaded: LoadedConfig, prepared: Prepared, tools: Tools): Promise<number> {
-  const { config } = loaded
-  const { log, end, surroundings } = tools
-  const allocated = allocateMemory(prepared.limits)
-  if (!allocated.ok) {
-    surroundings.stderr(`sluice: the system refused ${formatBytes(config.memoryBytes)} of memory ` +
-      `(${allocated.reason}); give less with --memory\n`)
-    return EXIT_FAILED
-  }
-  const { memory } = allocated
-  if (config.touch) touchMemory(memory)
+async function run(prepared: Prepared, tools: Tools): Promise<number> {
+  const { loaded: { config, file } } = prepared
+  const { control, end, log, surroundings } = tools
+  const dataFolder = dataFolderOf(config, surroundings.cwd)
+  if (dataFolder !== undefined) checkDirectory(dataFolder)
+  await control.lock()
+  const journals = openJournals(prepared, dataFolder, log)
+  const limits = journals?.limits ?? prepared.limits
+  const memory = reserve(limits, config, surroundings)
+  if (memory === undefined) return EXIT_FAILED
 
   const wallOffsetUs = measureWallOffsetUs()
   const links = memory.shards.map((views, shard) => openShardLink(shard, views))
-  const door = openFrontDoor({ config, memory, links, wallOffsetUs, log })
-  const supervisor = new Supervisor({
-    memory, settings: shardSettings(config, prepared.extraCaPem), doors: links, wallOffsetUs,
-    seed: randomInt(2 ** 32), clock: new SystemClock(wallOffsetUs), log,
-    onLost: (loss) => end.lost(loss),
+  const door = new FrontDoor({
+    config: prepared.door, links, shared: memory.shared, clock: new SystemClock(wallOffsetUs), log,
+    ...(journals !== null && { secret: journals.secret }),
   })
-  await supervisor.start()
-  if (!end.decided) {
-    const { host, port } = await door.listen()
+  door.tables.journals = journals
+  const supervisor = new Supervisor({
+    memory, settings: prepared.shard, doors: links, wallOffsetUs, seed: randomInt(2 ** 32),
+    clock: new SystemClock(wallOffsetUs), log, onLost: (loss) => end.lost(loss),
+    ...(journals !== null && { journal: journals.forShard }),
+  })
+  const reloads = new Reloads({
+    prepared, door, supervisor, end, log, cwd: surroundings.cwd,
+    clock: new SystemClock(wallOffsetUs),
+  })
+  const drain = new Drain({ door, links, end, log, clock: new SystemClock(wallOffsetUs) })
+  reloads.listen()
+  let address: Address | undefined
+  const open = async (): Promise<void> => {
+    address = await door.listen(false)
+    await control.open(
+      address.port, new Map([['reload', reloads.command], ['drain', drain.command]]))
+  }
+  try {
+    const loaded = journals === null ? [] : await loadShards({
+      journals, door, memory, wallOffsetUs, end, clock: new SystemClock(wallOffsetUs), open,
+      stdout: surroundings.stdout,
+    })
+    if (loaded !== undefined) await supervisor.start(loaded)
+    if (!end.decided) {
+      if (address === undefined) await open()
+      door.ready()
+    }
+  } catch (error) {
+    door.close()
+    await supervisor.stop(0)
+    await journals?.close()
+    return Promise.reject(error)
+  }
+  if (address !== undefined && !end.decided) {
     surroundings.stdout(startReport({
-      limits: prepared.limits, touched: config.touch, configFile: loaded.file, host, port,
+      limits, touched: config.touch, configFile: file, dataFolder, ...address,
     }))
   }
 
   const reason = await end.reason
-  if (reason.kind === 'lost') return giveUp(reason.loss, memory, log)
-  log.info({ signal: reason.signal }, 'stopping')
-  door.drain()
-  const { queued, cutOff } = await supervisor.stop(config.graceMs)
-  door.close()
-  if (cutOff.length > 0) log.warn({ shards: cutOff }, 'requests in flight were cut off')
-  if (queued > 0) log.warn({ queued }, 'queued jobs are given up: they were held in memory only')
-  log.info({ queued }, 'stopped')
+  drain.stop()
+  if (reason.kind === 'lost') {
+    reportLoss(reason.loss, memory, journals !== null, log)
+    return EXIT_FAILED
+  }
+  log.info(reason, 'stopping')
+  await stop({ door, supervisor, journals, log }, reloads.prepared.loaded.config.graceMs)
   return EXIT_OK
 }
 
-interface DoorParts {
-  readonly config: Config
-  readonly memory: EngineMemory
-  readonly links: readonly ShardLink[]
-  readonly wallOffsetUs: Micros
+interface Running {
+  readonly door: FrontDoor
+  readonly supervisor: Supervisor
+  readonly journals: Journals | null
   readonly log: ProcessLog
 }
 
-function openFrontDoor({ config, memory, links, wallOffsetUs, log }: DoorParts): FrontDoor {
-  const settingsOf = upstreamResolver(config)
-  return new FrontDoor({
-    config: {
-      host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax,
-      batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs, version: VERSION,
-      settingsOf,
-    },
-    links, shared: memory.shared, clock: new SystemClock(wallOffsetUs), log,
-  })
+/** In peace: what is in flight may end within the grace period, and what is queued is kept. */
+async function stop(
+  { door, journals, log, supervisor }: Running, graceMs: number,
+): Promise<void> {
+  door.drain()
+  const summary = await supervisor.stop(graceMs)
+  door.close()
+  const isKept = journals?.isWritten === true
+  await journals?.close()
+  reportStop(summary, isKept, log)
 }
 
-/** Shards end again and again, and the jobs go with the process: said clearly, then it ends. */
-function giveUp(loss: ShardLoss, memory: EngineMemory, log: ProcessLog): number {
-  let queued = 0
-  for (const views of memory.shards) queued += readStats(views.stats).queued
-  const { shard, reason, deaths } = loss
-  const often = deaths === 1 ? 'could not start'
-    : `was the last of ${deaths} shard threads to end within ${SHARD_DEATHS_WITHIN_MS / 1000} s`
-  log.error({ shard, reason, deaths, queued },
-    `shard ${shard} ${often}; the process ends and its queued jobs are lost`)
-  return EXIT_FAILED
+/** The memory; undefined once it has been told that the system has not got so much. */
+function reserve(
+  limits: Limits, config: Config, { stderr }: Surroundings,
+): EngineMemory | undefined {
+  const allocated = allocateMemory(limits)
+  if (!allocated.ok) {
+    stderr(`sluice: the system refused ${formatBytes(limits.memoryBytes)} of memory ` +
+      `(${allocated.reason}); give less with --memory\n`)
+    return undefined
+  }
+  if (config.touch) touchMemory(allocated.memory)
+  return allocated.memory
+}
+
+/** Null when jobs are held in memory only. */
+function openJournals(
+  { limits, loaded: { config, origins } }: Prepared, folder: string | undefined, log: ProcessLog,
+): Journals | null {
+  if (folder === undefined || config.journal === 'off') return null
+  return Journals.open({
+    folder, mode: config.journal, intervalMs: config.journalIntervalMs, version: VERSION,
+    isGiven: { shards: origins.shards !== 'default', memory: origins.memoryBytes !== 'default' },
+  }, limits, log)
 }

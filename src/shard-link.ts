@@ -4,9 +4,14 @@
 import { WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE, REQUEST_WORDS }
   from '../shards/contract.ts'
 import { Bell } from '../shards/doorbell.ts'
+import { readJournalWords } from '../shards/journal-words.ts'
 import type { ShardViews } from '../shards/layout.ts'
-import { RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX } from '../shards/limits.ts'
+import {
+  JOURNAL_STALLED_MS, RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX,
+} from '../shards/limits.ts'
 import { RING_FULL, RingReader, RingWriter } from '../shards/ring.ts'
+import { type Micros, msToUs } from '../shards/units.ts'
+import type { ErrorCode } from './errors.ts'
 
 /** A shard's thread was replaced. */
 export interface ShardRestart {
@@ -27,6 +32,8 @@ export interface ShardLink {
   readonly outcomes: RingReader
   /** Set by the supervisor while the shard's thread is not running, and will not be soon. */
   down: boolean
+  /** While true, the shard's journal cannot be written, so it does not answer. */
+  stalled: boolean
   /** How often the shard's thread was replaced by another on the same memory. */
   restarts: number
   lastRestart: ShardRestart | null
@@ -41,9 +48,20 @@ export function openShardLink(shard: number, views: ShardViews): ShardLink {
     bell: new Bell(views.bell),
     outcomes: new RingReader(views.outcomes),
     down: false,
+    stalled: false,
     restarts: 0,
     lastRestart: null,
   }
+}
+
+/** Why a shard does not answer for now; undefined when it does. */
+export const absenceOf = ({ down, stalled }: ShardLink): ErrorCode | undefined =>
+  down ? 'shard_down' : stalled ? 'journal_stalled' : undefined
+
+/** Looks whether a shard's journal has not been written for too long. */
+export function noteStall(link: ShardLink, nowUs: Micros): void {
+  const { stalledUs } = readJournalWords(link.views)
+  link.stalled = stalledUs !== 0 && nowUs - stalledUs > msToUs(JOURNAL_STALLED_MS)
 }
 
 /**

@@ -26,8 +26,8 @@ import { validateJob, type ValidJob } from './http/validate.ts'
 import { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
 import type { Outline } from './outline.ts'
-import { PendingJobs } from './pending-jobs.ts'
-import type { BatchBells, ShardLink } from './shard-link.ts'
+import { PendingJobs, type PendingTable } from './pending-jobs.ts'
+import { absenceOf, type BatchBells, type ShardLink } from './shard-link.ts'
 import { makeProbes, Shapes } from './shapes.ts'
 import { type Placement, Submitter } from './submit.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -46,6 +46,8 @@ export interface SubmissionParts {
   readonly ids: JobIdSource
   readonly secret: Uint8Array
   readonly bodyBytesMax: number
+  /** The jobs under way. */
+  readonly pending: PendingTable
   /** Whether the front door takes jobs at all. */
   readonly isOpen: () => boolean
 }
@@ -69,7 +71,7 @@ const parseJson = (bytes: Buffer): unknown => {
 /** All jobs that come in. */
 export class Submissions {
   readonly #parts: SubmissionParts
-  readonly #pending = new PendingJobs()
+  readonly #pending: PendingJobs
   readonly #urls = new JobUrls()
   readonly #submitter: Submitter
   readonly #shapes: Shapes
@@ -85,6 +87,7 @@ export class Submissions {
     const { ids, links } = parts
     const link = links[0]
     assert(link !== undefined, 'a front door without shards')
+    this.#pending = new PendingJobs(parts.pending)
     this.#submitter = new Submitter(parts.secret, ids)
     this.#shapes = new Shapes(makeProbes(ids))
     this.#scanSeed = ids.nextWord()
@@ -290,7 +293,7 @@ export class Submissions {
   #maySubmit(asker: Asker, ref: Ref, user: UserHash): boolean {
     // Asked again: the state may have changed while the body arrived.
     const refusal = this.refusal(asker) ??
-      (this.#linkOf(user.route).down ? 'shard_down' : undefined)
+      absenceOf(this.#linkOf(user.route))
     if (refusal === undefined) return true
     this.#unavailable(asker, ref, refusal)
     return false

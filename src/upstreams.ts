@@ -4,12 +4,15 @@
 
 import { assert } from '../shards/assert.ts'
 import type { UpstreamSettings } from '../shards/contract.ts'
+import type { UpstreamFacts } from '../shards/journal-image.ts'
 import {
   KIND_RECEIVER, KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
   UPSTREAM_CONCURRENT_MAX, UPSTREAM_IN_FLIGHT, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND,
   UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
 } from '../shards/layout.ts'
-import { IDLE_KEEP_MS_MIN, UPSTREAM_RELEASES_PER_REFUSAL_MAX } from '../shards/limits.ts'
+import {
+  IDLE_KEEP_MS_MIN, ORIGIN_BYTES_MAX, UPSTREAM_NAME_BYTES, UPSTREAM_RELEASES_PER_REFUSAL_MAX,
+} from '../shards/limits.ts'
 import { type Micros, msToUs, NONE, type PerSecond, type UpstreamSlot } from '../shards/units.ts'
 
 /** KIND_UPSTREAM or KIND_RECEIVER. */
@@ -30,7 +33,7 @@ export interface UpstreamsOptions {
 }
 
 /** An origin with its slot. */
-interface Entry {
+export interface UpstreamEntry {
   readonly slot: UpstreamSlot
   readonly origin: string
   readonly kind: UpstreamKind
@@ -44,7 +47,29 @@ interface Entry {
   releases: number
 }
 
+/** Which origins have slots, as plain data. */
+export interface UpstreamTable {
+  readonly free: number[]
+  /** By slot. */
+  readonly entries: (UpstreamEntry | undefined)[]
+  /** By the upstream's kind. */
+  readonly byOrigin: readonly [Map<string, UpstreamEntry>, Map<string, UpstreamEntry>]
+  /** A ring through all entries, in the order of `usedUs`; it ends at the place `slotsMax`. */
+  readonly next: Uint32Array
+  readonly prev: Uint32Array
+}
+
+/** A table of so many slots, all of them free. */
+export const makeUpstreamTable = (slotsMax: number): UpstreamTable => ({
+  free: Array.from({ length: slotsMax }, (_, at) => slotsMax - 1 - at),
+  entries: Array.from({ length: slotsMax }, () => undefined),
+  byOrigin: [new Map(), new Map()],
+  next: new Uint32Array(slotsMax + 1).fill(slotsMax),
+  prev: new Uint32Array(slotsMax + 1).fill(slotsMax),
+})
+
 const SLOT_BITS = 16
+const NAME_LENGTH_BYTES = UPSTREAM_NAME_BYTES - ORIGIN_BYTES_MAX
 const NS_PER_SECOND = 1e9
 const IDLE_KEEP_US = msToUs(IDLE_KEEP_MS_MIN)
 
@@ -55,19 +80,20 @@ export const intervalNsOf = (pace: PerSecond): number => Math.ceil(NS_PER_SECOND
 export class Upstreams {
   readonly #options: UpstreamsOptions
   readonly #free: number[]
-  readonly #entries: (Entry | undefined)[]
-  readonly #byOrigin: readonly [Map<string, Entry>, Map<string, Entry>] = [new Map(), new Map()]
-  /** A ring through all entries, in the order of `usedUs`; it ends at the place `slotsMax`. */
+  readonly #entries: (UpstreamEntry | undefined)[]
+  readonly #byOrigin: UpstreamTable['byOrigin']
   readonly #next: Uint32Array
   readonly #prev: Uint32Array
 
-  constructor(options: UpstreamsOptions) {
+  /** @param table of `slotsMax` slots. */
+  constructor(options: UpstreamsOptions, table = makeUpstreamTable(options.slotsMax)) {
     assert(options.slotsMax <= 2 ** SLOT_BITS, 'an upstream slot has more than 16 bits')
     this.#options = options
-    this.#free = Array.from({ length: options.slotsMax }, (_, at) => options.slotsMax - 1 - at)
-    this.#entries = Array.from({ length: options.slotsMax }, () => undefined)
-    this.#next = new Uint32Array(options.slotsMax + 1).fill(options.slotsMax)
-    this.#prev = new Uint32Array(options.slotsMax + 1).fill(options.slotsMax)
+    this.#free = table.free
+    this.#entries = table.entries
+    this.#byOrigin = table.byOrigin
+    this.#next = table.next
+    this.#prev = table.prev
   }
 
   /** Slots in use, those that are being given back included. */
@@ -105,9 +131,32 @@ export class Upstreams {
     if (!done) entry.busy = true
     if (entry.answersDue > 0 || entry.busy) return
     this.#unlink(entry.slot)
-    this.#byOrigin[entry.kind].delete(entry.origin)
+    const names = this.#byOrigin[entry.kind]
+    // An origin that came from a journal with two slots is found by one of them.
+    if (names.get(entry.origin) === entry) names.delete(entry.origin)
     this.#entries[entry.slot] = undefined
     this.#free.push(entry.slot)
+  }
+
+  /** Takes slots over from a journal, with what was learned of them; nothing is claimed yet. */
+  adopt(known: ReadonlyMap<number, UpstreamFacts>, nowUs: Micros): void {
+    const { shared, slotsMax } = this.#options
+    assert(this.size === 0, 'a table of upstreams that is in use')
+    this.#free.length = 0
+    for (let slot = slotsMax - 1; slot >= 0; slot--) {
+      const facts = known.get(slot)
+      if (facts === undefined) {
+        this.#free.push(slot)
+        continue
+      }
+      this.#add(slot as UpstreamSlot, facts.origin, facts.kind === KIND_RECEIVER
+        ? KIND_RECEIVER : KIND_UPSTREAM, nowUs)
+      const at = slot * UPSTREAM_RECORD_WORDS
+      shared.upstreamTimesF64[at / 2 + UPSTREAM_BASE_F64] = facts.baseUs
+      shared.upstreams[at + UPSTREAM_INTERVAL_NS] = facts.intervalNs
+      shared.upstreams[at + UPSTREAM_CONCURRENT_MAX] = facts.concurrentMax
+      shared.upstreams[at + UPSTREAM_ACCOUNT_QUEUES] = facts.accountQueues
+    }
   }
 
   /** The origin that has the slot, for the log. */
@@ -116,13 +165,14 @@ export class Upstreams {
   }
 
   #add(slot: UpstreamSlot, origin: string, kind: UpstreamKind, nowUs: Micros): void {
-    const entry: Entry = {
+    const entry: UpstreamEntry = {
       slot, origin, kind, usedUs: nowUs, answersDue: 0, busy: false, releases: 0,
     }
     this.#entries[slot] = entry
     this.#byOrigin[kind].set(origin, entry)
     this.#append(entry, nowUs)
     const role = kind === KIND_RECEIVER ? 'receiver' : 'upstream'
+    this.#writeName(slot, origin)
     this.#writeRecord(slot, this.#options.settingsOf(origin, role), kind)
   }
 
@@ -145,7 +195,7 @@ export class Upstreams {
     }
   }
 
-  #append(entry: Entry, nowUs: Micros): void {
+  #append(entry: UpstreamEntry, nowUs: Micros): void {
     const end = this.#options.slotsMax
     const last = this.#prev[end] as number
     entry.usedUs = nowUs
@@ -160,6 +210,15 @@ export class Upstreams {
     const prev = this.#prev[slot] as number
     this.#next[prev] = next
     this.#prev[next] = prev
+  }
+
+  /** For the journals: nobody else needs to know which origin a slot stands for. */
+  #writeName(slot: UpstreamSlot, origin: string): void {
+    const { upstreamNames: names } = this.#options.shared
+    const at = slot * UPSTREAM_NAME_BYTES
+    const length = names.write(origin, at + NAME_LENGTH_BYTES, ORIGIN_BYTES_MAX)
+    assert(length === origin.length, 'an origin that is no ASCII or longer than any can be')
+    names.writeUInt16LE(length, at)
   }
 
   /** Nobody else knows the slot yet, so the order of these stores does not matter. */

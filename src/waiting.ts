@@ -14,42 +14,68 @@ const SECOND_TABLE = 0x8000
 /** The slot of a request's number, for columns beside the table. */
 export const slotOf = (request: number): number => request & SLOT_MASK
 
+/** Who waits, as plain data: one slot in each column for one who does. */
+export interface WaitingTable<T extends object> {
+  readonly entries: (T | undefined)[]
+  /** What all numbers of this table have in their upper half. */
+  readonly mark: number
+  /** The upper half of a slot's number: the mark and the slot's generation. */
+  readonly generation: Uint16Array
+  readonly shard: Uint8Array
+  readonly free: Uint32Array
+  freeCount: number
+}
+
+/**
+ * A table in which nobody waits.
+ * @param slotsMax 1 to 65,536.
+ * @param isSecond gives numbers that a table which is not the second never does.
+ */
+export function makeWaitingTable<T extends object>(
+  slotsMax: number, isSecond = false,
+): WaitingTable<T> {
+  assert(slotsMax > 0 && slotsMax <= SLOT_MASK + 1, 'more waiting slots than numbers')
+  const mark = isSecond ? SECOND_TABLE : 0
+  return {
+    entries: Array.from({ length: slotsMax }, () => undefined),
+    mark, generation: new Uint16Array(slotsMax).fill(mark),
+    shard: new Uint8Array(slotsMax),
+    free: Uint32Array.from({ length: slotsMax }, (_, at) => slotsMax - 1 - at),
+    freeCount: slotsMax,
+  }
+}
+
 /** A bounded table of those who wait. */
 export class Waiting<T extends object> {
+  readonly #table: WaitingTable<T>
   readonly #entries: (T | undefined)[]
   readonly #mark: number
-  /** The upper half of a slot's number: the mark and the slot's generation. */
   readonly #generation: Uint16Array
   readonly #shard: Uint8Array
   readonly #free: Uint32Array
-  #freeCount: number
 
-  /**
-   * @param slotsMax 1 to 65,536.
-   * @param isSecond gives numbers that a table which is not the second never does.
-   */
-  constructor(slotsMax: number, isSecond = false) {
-    assert(slotsMax > 0 && slotsMax <= SLOT_MASK + 1, 'more waiting slots than numbers')
-    this.#entries = Array.from({ length: slotsMax }, () => undefined)
-    this.#mark = isSecond ? SECOND_TABLE : 0
-    this.#generation = new Uint16Array(slotsMax).fill(this.#mark)
-    this.#shard = new Uint8Array(slotsMax)
-    this.#free = Uint32Array.from({ length: slotsMax }, (_, at) => slotsMax - 1 - at)
-    this.#freeCount = slotsMax
+  constructor(table: WaitingTable<T>) {
+    this.#table = table
+    this.#entries = table.entries
+    this.#mark = table.mark
+    this.#generation = table.generation
+    this.#shard = table.shard
+    this.#free = table.free
   }
 
   get size(): number {
-    return this.#entries.length - this.#freeCount
+    return this.#entries.length - this.#table.freeCount
   }
 
   get isFull(): boolean {
-    return this.#freeCount === 0
+    return this.#table.freeCount === 0
   }
 
   /** The number under which the shard's answer will come, or NONE when the table is full. */
   add(entry: T, shard: number): number {
-    if (this.#freeCount === 0) return NONE
-    const slot = this.#free[--this.#freeCount] as number
+    const table = this.#table
+    if (table.freeCount === 0) return NONE
+    const slot = this.#free[--table.freeCount] as number
     // The last generation is left out: with the last slot it would be NONE.
     const before = (this.#generation[slot] as number) - this.#mark
     const generation = this.#mark + (before + 1) % GENERATIONS
@@ -66,7 +92,7 @@ export class Waiting<T extends object> {
     const entry = this.#entries[slot]
     if (entry === undefined) return undefined
     this.#entries[slot] = undefined
-    this.#free[this.#freeCount++] = slot
+    this.#free[this.#table.freeCount++] = slot
     return entry
   }
 

@@ -146,7 +146,7 @@ export class LaneStorm {
     }
     this.#engine = new Engine({
       shard: 0, shared, shards: [views], clock, prng: new Prng(1), transport: this.#upstream,
-      recover: false, wantTurn: () => {},
+      recover: false, journal: null, wallOffsetUs: 0 as Micros, wantTurn: () => {},
       settings: {
         completedTtlMs: 60_000, failedTtlMs: 60_000, responseBytesMax: KIB,
         connectionsPerOriginMax: 1, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'bench',

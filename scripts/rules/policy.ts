@@ -3,7 +3,9 @@
 /** The engine's files that the process around it may import. */
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
-  'prng', 'headers', 'job-id', 'msgpack-check',
+  'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words',
+  // What a journal is made of, for src/journal.
+  'journal-format', 'journal-image', 'tail-names', 'job-slots', 'progress', 'segments',
 ])
 
 /** The files of src that may import bench/: the command of the bench that Sluice ships. */
@@ -14,8 +16,11 @@ export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where:
   [/^uWebSockets\.js$/, /^src\/http\//, 'src/http'],
   [/^undici$/, /^shards\/undici-transport\.ts$/, 'shards/undici-transport.ts'],
   [/^msgpackr$/, /^shards\/codec\.ts$/, 'shards/codec.ts'],
-  [/^(piscina|(node:)?worker_threads)$/, /^(src\/supervisor|shards\/worker)\.ts$/,
-    'src/supervisor.ts and shards/worker.ts'],
+  [/^piscina$/, /^src\/shard-pool\.ts$/, 'src/shard-pool.ts'],
+  [/^(node:)?worker_threads$/,
+    /^(src\/(shard-(pool|run)|journal\/keepers?)|shards\/worker)\.ts$/,
+    'src/shard-pool.ts, src/shard-run.ts, src/journal/keeper(s).ts and shards/worker.ts'],
+  [/^lmdb$/, /^src\/journal\/store\.ts$/, 'src/journal/store.ts'],
   [/^pino$/, /^src\/log\.ts$/, 'src/log.ts'],
   [/^commander$/, /^src\/cli\//, 'src/cli'],
   [/^(yaml|zod)$/, /^src\/config\//, 'src/config'],
@@ -47,6 +52,7 @@ export const TOP_LEVEL_IGNORED: ReadonlySet<string> =
   new Set(['node_modules', 'dist', 'sluice-data'])
 
 /** Files that are started or loaded by name, so that nothing imports their exports. */
-export const ENTRY_FILES: ReadonlySet<string> = new Set(['src/main.ts', 'shards/worker.ts'])
+export const ENTRY_FILES: ReadonlySet<string> =
+  new Set(['src/main.ts', 'src/replaceable.ts', 'src/journal/keeper.ts', 'shards/worker.ts'])
 
 export const LINE_CHARS_MAX = 100

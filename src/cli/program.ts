@@ -11,6 +11,7 @@ import {
 import { VERSION } from '../version.ts'
 import { addBench } from './bench.ts'
 import { configJson, configTable } from './config-report.ts'
+import { addControlCommands } from './control.ts'
 import { addJobCommands } from './jobs.ts'
 
 /** What the program reads and writes besides its arguments. */
@@ -80,6 +81,11 @@ function buildProgram(
     stdin: surroundings.stdin ?? nothing, stdout, stderr, exit, failedExitCode: EXIT_FAILED,
     usageExitCode: EXIT_USAGE,
   })
+  addControlCommands(program, {
+    env: surroundings.env, cwd: surroundings.cwd, stdout, stderr, exit, withSettings,
+    failedExitCode: EXIT_FAILED, usageExitCode: EXIT_USAGE,
+    load: (command) => load(command, surroundings),
+  })
   addBench(program, { args, stdout, stderr, exit, usageExitCode: EXIT_USAGE })
   return program
 }
@@ -91,10 +97,12 @@ function refuse(outcome: Outcome<unknown> & { ok: false }, stderr: (text: string
   return EXIT_USAGE
 }
 
-function withSettings(command: Command): Command {
+/** @param names of those that the command has; all when left out. */
+function withSettings(command: Command, names?: readonly SettingName[]): Command {
   command.addOption(new Option('--config <file>', 'the configuration file ' +
     `(env ${CONFIG_FILE_ENV}; default ./${CONFIG_FILE_DEFAULT} if it is there)`))
-  for (const [, setting] of SETTING_ENTRIES) {
+  for (const [name, setting] of SETTING_ENTRIES) {
+    if (names?.includes(name) === false) continue
     const { argument } = setting.kind
     const flag = argument === '' ? `--${setting.flag}` : `--${setting.flag} ${argument}`
     command.addOption(new Option(flag, describe(setting)))

@@ -3,7 +3,7 @@
 
 import { formatBytes } from '../config/quantities.ts'
 import {
-  type Limits, UPSTREAM_RECORD_BYTES, plannedBytes, shardParts,
+  type Limits, UPSTREAM_SHARED_BYTES, plannedBytes, shardParts,
 } from '../../shards/limits.ts'
 import { VERSION } from '../version.ts'
 
@@ -12,6 +12,8 @@ export interface StartFacts {
   readonly limits: Limits
   readonly touched: boolean
   readonly configFile: string | undefined
+  /** Where jobs are kept; undefined when they are held in memory only. */
+  readonly dataFolder: string | undefined
   readonly host: string
   readonly port: number
 }
@@ -30,6 +32,7 @@ export function startReport(facts: StartFacts): string {
   const lines = [
     `sluice ${VERSION}`,
     row('config', facts.configFile ?? 'no file'),
+    row('journal', facts.dataFolder ?? 'off: jobs end with the process'),
     row('shards', String(limits.shards)),
     row('jobs', `at most ${(limits.jobsMax * limits.shards).toLocaleString('en-US')}`),
     row('memory', `${formatBytes(plannedBytes(limits))} of ${formatBytes(limits.memoryBytes)}` +
@@ -43,7 +46,7 @@ export function startReport(facts: StartFacts): string {
 /** The parts that add up to the planned bytes, each for all shards together. */
 function memorySum(limits: Limits): readonly string[] {
   const ofShards = shardParts(limits).map(([name, bytes]) => [name, bytes * limits.shards] as const)
-  const table = ['upstream table', limits.upstreamsMax * UPSTREAM_RECORD_BYTES] as const
+  const table = ['upstream table', limits.upstreamsMax * UPSTREAM_SHARED_BYTES] as const
   const parts = [...ofShards, table]
   const width = Math.max(...parts.map(([name]) => name.length))
   return parts.map(([name, bytes]) =>

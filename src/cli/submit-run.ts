@@ -30,7 +30,9 @@ const PAUSE_MS_MIN = 100
 const PAUSE_MS_MAX = 5000
 const BATCH_JOBS_MAX = 256
 /** A job that was refused for one of these may be taken later. */
-const PASSING = new Set(['limit_reached', 'overloaded', 'shard_down', 'window_full', 'draining'])
+const PASSING = new Set([
+  'limit_reached', 'overloaded', 'shard_down', 'journal_stalled', 'window_full', 'draining',
+])
 const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
 
 /** A job without an answer. */

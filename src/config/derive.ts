@@ -16,6 +16,10 @@ export function memorySettings(config: Config): MemorySettings {
   return { memoryBytes, shards, bodyBytesMax, responseBytesMax }
 }
 
+/** Where jobs are kept, or undefined where they are not. @param cwd where relative paths begin. */
+export const dataFolderOf = (config: Config, cwd: string): string | undefined =>
+  config.journal === 'off' ? undefined : path.resolve(cwd, config.data)
+
 /** What every shard is told; `extraCaPem` comes from readExtraCa. */
 export function shardSettings(config: Config, extraCaPem: string): ShardSettings {
   return {

@@ -109,3 +109,12 @@ export function path(expected: string): Kind<string> {
     expected, argument: '<file>', format: (value) => (value === '' ? 'none' : value),
   }
 }
+
+/** The path of a folder; never empty. */
+export function folder(expected: string): Kind<string> {
+  return {
+    schema: z.string({ error: expected })
+      .min(1, { error: expected }).max(4096, { error: expected }),
+    expected, argument: '<folder>', format: String,
+  }
+}

@@ -25,6 +25,8 @@ export interface LoadedConfig {
   readonly origins: Readonly<Record<SettingName, string>>
   /** The file that was read, as it was named, or undefined. */
   readonly file: string | undefined
+  /** What it was read from, so that it can be read again. */
+  readonly sources: Sources
 }
 
 /** One place where a setting was given. */
@@ -59,7 +61,7 @@ export function loadConfig(sources: Sources): Outcome<LoadedConfig> {
     }
   }
   if (problems.length > 0) return { ok: false, problems }
-  const loaded = { config, origins, file: yaml?.name } as unknown as LoadedConfig
+  const loaded = { config, origins, file: yaml?.name, sources } as unknown as LoadedConfig
   return { ok: true, value: loaded }
 }
 
@@ -72,7 +74,8 @@ function givenFor(
   const keyPath = setting.key.split('.')
   const inFile = yaml === undefined ? { found: false } as const : lookUp(yaml.root, keyPath)
   if (yaml !== undefined && inFile.found) {
-    const value = name === 'caFile' ? besideFile(yaml.name, inFile.value) : inFile.value
+    const isFile = name === 'caFile' || name === 'control' || name === 'data'
+    const value = isFile ? besideFile(yaml.name, inFile.value) : inFile.value
     given.push({
       value, origin: `file ${yaml.name}:${setting.key}`, problemKey: setting.key,
       problemSource: (rest) => `file ${yaml.name}:${yaml.source.lineOf([...keyPath, ...rest])}`,

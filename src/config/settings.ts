@@ -5,7 +5,7 @@ import type { z } from 'zod'
 import * as limits from '../../shards/limits.ts'
 import { KIB, MIB } from '../../shards/units.ts'
 import {
-  type Kind, choice, duration, path, size, toggle, wholeNumber, word,
+  type Kind, choice, duration, folder, path, size, toggle, wholeNumber, word,
 } from './kinds.ts'
 import type { Machine } from './machine.ts'
 import {
@@ -27,6 +27,7 @@ export interface Setting<T = unknown> {
   readonly fallbackText?: string
 }
 
+const JOURNAL_MODES = ['off', 'interval', 'always'] as const
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -68,6 +69,14 @@ export const SETTINGS = {
     { fallbackText: 'half of what the machine or container has' }),
   touch: setting('touch', toggle(true), false,
     'take all of that memory from the system at the start, not as it fills'),
+  data: setting('data', folder('the path of a folder'), 'sluice-data',
+    'folder in which jobs outlive the process; nobody else may use it'),
+  journal: setting('journal', choice(JOURNAL_MODES, '<mode>'), 'interval',
+    'off: jobs are held in memory only; interval: a crash of the machine may cost the last of ' +
+    'them; always: a job is on the disk before it is accepted'),
+  journalIntervalMs: setting('journal-interval',
+    duration(limits.JOURNAL_INTERVAL_MS_MIN, limits.JOURNAL_INTERVAL_MS_MAX),
+    limits.JOURNAL_INTERVAL_MS_DEFAULT, 'how much that may be, with --journal interval'),
   bodyBytesMax: setting('body-limit', kept, limits.BODY_BYTES_MAX_DEFAULT,
     'largest request body, and so the largest job'),
   responseBytesMax: setting('response-limit', kept, limits.RESPONSE_BYTES_MAX_DEFAULT,
@@ -86,6 +95,9 @@ export const SETTINGS = {
   connectionsPerOriginMax: setting('connections', wholeNumber(1, limits.IN_FLIGHT_PER_SHARD_MAX),
     limits.CONNECTIONS_PER_ORIGIN_MAX_DEFAULT,
     'connections to one origin, per shard'),
+  control: setting('control', path('the path of a socket file'), '',
+    'the socket that `sluice reload` and `sluice drain` talk to',
+    { fallbackText: 'control.sock in the data folder; without one, in the runtime folder' }),
   caFile: setting('ca-file', path('the path of a file with PEM certificates'), '',
     'certificate authorities to trust besides the built-in ones'),
   logLevel: setting('log-level', choice(LOG_LEVELS, '<level>'), 'info',

@@ -1,7 +1,9 @@
 // URLs that callers send: checked, normalised, and remembered, since the same few come again.
 // Why not zod here and in its neighbours: this is the hot path, once per job.
 
-import { URL_BYTES_MAX, URL_CACHED_LENGTH_MAX, URLS_CACHED_MAX } from '../../shards/limits.ts'
+import {
+  ORIGIN_BYTES_MAX, URL_BYTES_MAX, URL_CACHED_LENGTH_MAX, URLS_CACHED_MAX,
+} from '../../shards/limits.ts'
 import { type Refusal, refuse } from '../errors.ts'
 
 /** A URL that can be sent to. */
@@ -58,6 +60,9 @@ function parseUrl(text: string, field: string): JobUrl | Refusal {
   if (url.username !== '' || url.password !== '') {
     return refuse('invalid_url', field,
       `${field} has credentials in it; send them in the Authorization header`)
+  }
+  if (url.origin.length > ORIGIN_BYTES_MAX) {
+    return refuse('invalid_url', field, `${field} names a host that is longer than any can be`)
   }
   url.hash = ''
   const href = url.href

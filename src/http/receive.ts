@@ -21,32 +21,39 @@ export interface ReceiverCounts {
   countUnavailable(): void
 }
 
+/** What is held, as plain data. */
+export interface ReceivingTable {
+  /** Bytes of incomplete bodies. */
+  heldBytes: number
+}
+
 /** Collects request bodies. */
 export class BodyReceiver {
   readonly #limits: ReceiverLimits
   readonly #counts: ReceiverCounts
-  #heldBytes = 0
+  readonly #table: ReceivingTable
 
-  constructor(limits: ReceiverLimits, counts: ReceiverCounts) {
+  constructor(limits: ReceiverLimits, counts: ReceiverCounts, table: ReceivingTable) {
     this.#limits = limits
     this.#counts = counts
+    this.#table = table
   }
 
   /** Bytes of incomplete bodies. */
   get heldBytes(): number {
-    return this.#heldBytes
+    return this.#table.heldBytes
   }
 
   /** Makes room for so many bytes that are kept elsewhere; false when too much is held already. */
   reserve(bytes: number): boolean {
-    if (this.#heldBytes + bytes > this.#limits.heldBytesMax) return false
-    this.#heldBytes += bytes
+    if (this.#table.heldBytes + bytes > this.#limits.heldBytesMax) return false
+    this.#table.heldBytes += bytes
     return true
   }
 
   /** Gives back what reserve() has made room for. */
   release(bytes: number): void {
-    this.#heldBytes -= bytes
+    this.#table.heldBytes -= bytes
   }
 
   /**
@@ -63,7 +70,7 @@ export class BodyReceiver {
     let parts: Buffer[] | undefined
     let held = 0
     const letGo = (): void => {
-      this.#heldBytes -= held
+      this.#table.heldBytes -= held
       held = 0
       parts = undefined
     }
@@ -75,14 +82,14 @@ export class BodyReceiver {
         return this.#refuse(exchange)
       }
       if (isLast && parts === undefined) return done(Buffer.from(chunk))
-      if (this.#heldBytes + chunk.byteLength > heldBytesMax) {
+      if (this.#table.heldBytes + chunk.byteLength > heldBytesMax) {
         letGo()
         this.#counts.countUnavailable()
         return exchange.sendError('overloaded', 'too many request bodies are arriving at once',
           undefined, { ...CLOSE, retryAfterSeconds: RETRY_AFTER_S })
       }
       held += chunk.byteLength
-      this.#heldBytes += chunk.byteLength
+      this.#table.heldBytes += chunk.byteLength
       parts ??= []
       parts.push(Buffer.from(chunk.slice(0)))
       if (!isLast) return

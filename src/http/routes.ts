@@ -1,12 +1,14 @@
-// Paths and methods: what is read of a request before it is over, and who answers it.
+// What each route does: what is read of a request before it is over, and who answers it.
 
 import type { ErrorCode } from '../errors.ts'
+import type { DoorState } from '../health.ts'
 import { isBatchType } from './batch-splitter.ts'
 import { Exchange, wantsMsgpack } from './exchange.ts'
 import { asksIsolation } from './isolation.ts'
 import { type BodyFormat, formatOf } from './parse-body.ts'
 import type { BodyReceiver } from './receive.ts'
-import type { HttpApp, HttpRequest, HttpResponse, StreamedResponse } from './uws.ts'
+import type { RequestHandlers } from './server.ts'
+import type { HttpRequest, HttpResponse, StreamedResponse } from './uws.ts'
 
 /** What the headers of a submitting request say. */
 export interface Submission {
@@ -19,7 +21,8 @@ export interface Submission {
 
 /** What the routes need of the front door. */
 export interface Door {
-  readonly isReady: boolean
+  /** Of the process. */
+  readonly phase: DoorState
   /** 503 for a reason that needs no body to be known; undefined: go on. */
   refusal(): ErrorCode | undefined
   submit(exchange: Exchange, body: Buffer, submission: Submission): void
@@ -49,22 +52,26 @@ const METHODS: readonly (readonly [path: RegExp, allow: string])[] = [
 const allowedMethods = (path: string): string | undefined =>
   METHODS.find(([pattern]) => pattern.test(path))?.[1]
 
-/** Adds all routes to an application. */
-export function addRoutes(app: HttpApp, door: Door, receiver: BodyReceiver): void {
-  app.post('/jobs', (response, request) => postJob(door, receiver, response, request))
-  app.post('/jobs/batch', (response, request) => postBatch(door, response, request))
-  app.get('/jobs/:id', (response, request) => {
-    door.show(open(response, request), request.getParameter(0) ?? '')
-  })
-  app.del('/jobs/:id', (response, request) => {
-    door.cancel(open(response, request), request.getParameter(0) ?? '')
-  })
-  app.get('/jobs/:id/stream', (response, request) => {
-    door.follow(open(response, request), request.getParameter(0) ?? '')
-  })
-  app.get('/health', (response, request) => sendHealth(door, open(response, request)))
-  app.get('/ready', (response, request) => sendReady(door, open(response, request)))
-  app.any('/*', (response, request) => anyOther(door, response, request))
+/** The handlers of all routes but that for sockets. */
+export function routeHandlers(
+  door: Door, receiver: BodyReceiver,
+): Omit<RequestHandlers, 'upgrade'> {
+  return {
+    postJob: (response, request) => postJob(door, receiver, response, request),
+    postBatch: (response, request) => postBatch(door, response, request),
+    getJob: (response, request) => {
+      door.show(open(response, request), request.getParameter(0) ?? '')
+    },
+    deleteJob: (response, request) => {
+      door.cancel(open(response, request), request.getParameter(0) ?? '')
+    },
+    followJob: (response, request) => {
+      door.follow(open(response, request), request.getParameter(0) ?? '')
+    },
+    health: (response, request) => sendHealth(door, open(response, request)),
+    ready: (response, request) => sendReady(door, open(response, request)),
+    other: (response, request) => anyOther(door, response, request),
+  }
 }
 
 const open = (response: HttpResponse, request: HttpRequest, isHead = false): Exchange =>
@@ -106,8 +113,7 @@ function sendHealth(door: Door, exchange: Exchange): void {
 }
 
 function sendReady(door: Door, exchange: Exchange): void {
-  if (door.isReady) exchange.send(200, { status: 'ready' })
-  else exchange.send(503, { status: 'not_ready' })
+  exchange.send(door.phase === 'ready' ? 200 : 503, { status: door.phase })
 }
 
 function anyOther(door: Door, response: HttpResponse, request: HttpRequest): void {

@@ -12,8 +12,28 @@ import type { HttpResponse } from './uws.ts'
 
 const KEEP_ALIVE = ': keep-alive\n\n'
 
+/** A stream, as those see it who look after all of them. */
+export interface OpenStream {
+  keepAlive(): void
+  /** Ends it, though its job goes on. */
+  close(): void
+}
+
+/** All streams, as plain data. */
+export interface StreamTable {
+  readonly streams: Set<OpenStream>
+  /** Of all together. */
+  backlogsBytes: number
+  /** Streams that are about to begin. */
+  joining: number
+}
+
+/** No streams. */
+export const makeStreamTable = (): StreamTable =>
+  ({ streams: new Set(), backlogsBytes: 0, joining: 0 })
+
 /** One client that follows a job. */
-class Stream implements Follower {
+class Stream implements Follower, OpenStream {
   readonly response: HttpResponse
   readonly jobId: string
   /** Upper bound of what was written and not yet taken by the client. */
@@ -30,45 +50,53 @@ class Stream implements Follower {
     this.#streams.write(this, event.stream)
     if (event.isTerminal) this.#streams.end(this)
   }
+
+  keepAlive(): void {
+    this.#streams.write(this, KEEP_ALIVE)
+  }
+
+  close(): void {
+    this.#streams.end(this)
+    this.#streams.leave(this)
+  }
 }
 
 /** All streams. */
 export class EventStreams {
   readonly #audience: Audience
-  readonly #streams = new Set<Stream>()
-  #backlogsBytes = 0
-  #joining = 0
+  readonly #table: StreamTable
 
-  constructor(audience: Audience) {
+  constructor(audience: Audience, table: StreamTable) {
     this.#audience = audience
+    this.#table = table
   }
 
   /** Streams, those included that are about to begin. */
   get count(): number {
-    return this.#streams.size + this.#joining
+    return this.#table.streams.size + this.#table.joining
   }
 
   /** A WATCH goes out for a client: each call is followed by one of join() and giveUp(). */
   expect(jobId: string): void {
-    this.#joining++
+    this.#table.joining++
     this.#audience.expect(jobId)
   }
 
   /** The WATCH was in vain. */
   giveUp(jobId: string): void {
-    this.#joining--
+    this.#table.joining--
     this.#audience.giveUp(jobId, false)
   }
 
   /** The job stands like this: tells it in brief, and its events from now on. */
   join(exchange: Exchange, jobId: string, view: JobView, nowMs: number): void {
-    this.#joining--
+    this.#table.joining--
     const response = exchange.beginStream()
     const isFinished = TERMINAL_EVENTS.has(view.status)
     if (response === undefined || isFinished) this.#audience.giveUp(jobId, !isFinished)
     if (response === undefined) return
     const stream = new Stream(response, jobId, this)
-    this.#streams.add(stream)
+    this.#table.streams.add(stream)
     if (!isFinished) this.#audience.join(jobId, stream)
     exchange.onGone = () => this.#gone(stream)
     this.write(stream, briefOf(jobId, view, nowMs))
@@ -77,24 +105,22 @@ export class EventStreams {
 
   /** Sends every stream a comment, so that nothing on the way takes it for dead. */
   keepAlive(): void {
-    for (const stream of this.#streams) this.write(stream, KEEP_ALIVE)
+    for (const stream of this.#table.streams) stream.keepAlive()
   }
 
   /** Ends every stream. */
   closeAll(): void {
-    for (const stream of this.#streams) {
-      this.end(stream)
-      this.#audience.leave(stream.jobId, stream)
-    }
+    for (const stream of this.#table.streams) stream.close()
   }
 
   /** Writes to a stream, or cuts it when it has left too much unread. */
   write(stream: Stream, text: string): void {
-    if (!this.#streams.has(stream)) return
+    const table = this.#table
+    if (!table.streams.has(stream)) return
     const bytes = Buffer.byteLength(text)
     const isSlow = stream.backlogBytes > 0 &&
       (stream.backlogBytes + bytes > STREAM_BACKLOG_BYTES_MAX ||
-        this.#backlogsBytes + bytes > STREAM_BACKLOGS_BYTES_MAX)
+        table.backlogsBytes + bytes > STREAM_BACKLOGS_BYTES_MAX)
     if (isSlow) {
       stream.response.close() // calls #gone()
       return
@@ -103,7 +129,7 @@ export class EventStreams {
     stream.response.cork(() => { isDrained = stream.response.write(text) })
     // Not drained: some of it waits, and how much of the earlier is gone is not known.
     const backlogBytes = isDrained ? 0 : stream.backlogBytes + bytes
-    this.#backlogsBytes += backlogBytes - stream.backlogBytes
+    table.backlogsBytes += backlogBytes - stream.backlogBytes
     stream.backlogBytes = backlogBytes
   }
 
@@ -112,13 +138,18 @@ export class EventStreams {
     if (this.#forget(stream)) stream.response.cork(() => { stream.response.end() })
   }
 
+  /** The stream's job has one follower less. */
+  leave(stream: Stream): void {
+    this.#audience.leave(stream.jobId, stream)
+  }
+
   #gone(stream: Stream): void {
-    if (this.#forget(stream)) this.#audience.leave(stream.jobId, stream)
+    if (this.#forget(stream)) this.leave(stream)
   }
 
   #forget(stream: Stream): boolean {
-    if (!this.#streams.delete(stream)) return false
-    this.#backlogsBytes -= stream.backlogBytes
+    if (!this.#table.streams.delete(stream)) return false
+    this.#table.backlogsBytes -= stream.backlogBytes
     return true
   }
 }

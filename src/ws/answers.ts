@@ -41,18 +41,18 @@ const ENTRY_BYTES_MAX = 512
 const COUNT_MAX = 0xffff
 const BUFFERS_KEPT_MAX = 256
 
-/** Buffers are lent to sockets that have answers, and come back when these are sent. */
-const spare: Buffer[] = []
-
 /** The answers of one socket, in the format of its last frame. */
 export class Answers {
   readonly isBinary: boolean
   readonly #bytes: Buffer
+  readonly #spare: Buffer[]
   #at = 0
   #count = 0
 
-  constructor(isBinary: boolean) {
+  /** @param spare buffers, lent to those who have answers; each comes back to it. */
+  constructor(isBinary: boolean, spare: Buffer[]) {
     this.isBinary = isBinary
+    this.#spare = spare
     this.#bytes = spare.pop() ?? Buffer.allocUnsafeSlow(ANSWERS_BYTES_MAX)
     this.#copy(isBinary ? PACKED_HEAD : JSON_HEAD)
   }
@@ -100,7 +100,7 @@ export class Answers {
 
   /** The answers are sent, or of no use any more. */
   giveBack(): void {
-    if (spare.length < BUFFERS_KEPT_MAX) spare.push(this.#bytes)
+    if (this.#spare.length < BUFFERS_KEPT_MAX) this.#spare.push(this.#bytes)
   }
 
   #copy(bytes: Uint8Array): void {

@@ -12,6 +12,7 @@ import {
 import type { Ref, Ticket } from '../asker.ts'
 import type { Audience, Follower } from '../audience.ts'
 import { type Denial, denialValue, type ErrorCode, unavailable } from '../errors.ts'
+import type { SocketData } from '../http/server.ts'
 import type { WebSocketHandle } from '../http/uws.ts'
 import { JobEvent, TERMINAL_EVENTS } from '../job-event.ts'
 import type { Question, Questions } from '../questions.ts'
@@ -24,6 +25,8 @@ export interface SocketHost {
   readonly submissions: Submissions
   readonly questions: Questions
   readonly audience: Audience
+  /** See Answers. */
+  readonly spareAnswers: Buffer[]
   /** The socket has answers that wait for the end of this turn. */
   flushSoon(socket: JobSocket): void
   /** Whether a socket may leave so many bytes more unread. */
@@ -33,15 +36,31 @@ export interface SocketHost {
   countInvalid(): void
 }
 
-/** What the library keeps for each connection. */
-export interface SocketData {
-  /** Its jobs ask for account queues at their upstreams. */
-  readonly isolate: boolean
-  socket: JobSocket | undefined
+/** A socket as another build's code takes it on. */
+export interface SocketState {
+  readonly handle: WebSocketHandle<SocketData>
+  /** Who followed the watched jobs until now. */
+  readonly follower: Follower
+  readonly watched: readonly string[]
+  readonly isBinary: boolean
+  readonly backlogBytes: number
+  readonly isWarned: boolean
+}
+
+/** An open socket, whichever build's code is behind it. */
+export interface OpenSocket {
+  flush(): void
+  /** Ends it in peace. */
+  end(code: number, reason: string): void
+  /**
+   * Lets go of its client, for another to take it on, unless something is under way that only this
+   * one can answer; then undefined, and nothing has changed.
+   */
+  handOver(): SocketState | undefined
 }
 
 /** A client's connection, from its first word to its last. */
-export class JobSocket implements MessageAsker, Follower {
+export class JobSocket implements MessageAsker, Follower, OpenSocket {
   readonly isBulk = true
   readonly #host: SocketHost
   readonly #isolate: boolean
@@ -51,16 +70,27 @@ export class JobSocket implements MessageAsker, Follower {
   #answers: Answers | undefined
   /** Jobs without an answer. */
   #unanswered = 0
-  readonly #watched = new Set<string>()
+  /** Questions without an answer. */
+  #asked = 0
+  readonly #watched: Set<string>
   /** Jobs that a shard has been asked to watch. */
   readonly #joining = new Set<string>()
   #backlogBytes = 0
   #isWarned = false
 
-  constructor(handle: WebSocketHandle<SocketData>, host: SocketHost, isolate: boolean) {
+  /** @param before what another has let go of. */
+  constructor(
+    handle: WebSocketHandle<SocketData>, host: SocketHost, isolate: boolean, before?: SocketState,
+  ) {
     this.#handle = handle
     this.#host = host
     this.#isolate = isolate
+    this.#watched = new Set(before?.watched)
+    if (before === undefined) return
+    this.#isBinary = before.isBinary
+    this.#backlogBytes = before.backlogBytes
+    this.#isWarned = before.isWarned
+    for (const jobId of before.watched) host.audience.replace(jobId, before.follower, this)
   }
 
   /** What the client has not taken yet. */
@@ -157,9 +187,14 @@ export class JobSocket implements MessageAsker, Follower {
   }
 
   #question(jobId: string, ref: Ref | undefined, answered: Question['answered']): Question {
+    this.#asked++
     return {
-      answered,
+      answered: (code, view) => {
+        this.#asked--
+        answered(code, view)
+      },
       unavailable: (code: ErrorCode) => {
+        this.#asked--
         if (this.#joining.delete(jobId)) this.#host.audience.giveUp(jobId, false)
         this.#fail(unavailable(code), ref, jobId)
       },
@@ -251,10 +286,20 @@ export class JobSocket implements MessageAsker, Follower {
     if (this.#backlogBytes < SOCKET_WARN_BYTES) this.#isWarned = false
   }
 
-  /** Ends it in peace. */
   end(code: number, reason: string): void {
     this.flush()
     this.#handle?.end(code, reason)
+  }
+
+  handOver(): SocketState | undefined {
+    const handle = this.#handle
+    const isBusy = this.#unanswered > 0 || this.#asked > 0 || this.#answers !== undefined
+    if (handle === undefined || isBusy) return undefined
+    this.#handle = undefined
+    return {
+      handle, follower: this, watched: [...this.#watched], isBinary: this.#isBinary,
+      backlogBytes: this.#backlogBytes, isWarned: this.#isWarned,
+    }
   }
 
   /** The connection is no more. */
@@ -283,7 +328,7 @@ export class JobSocket implements MessageAsker, Follower {
 
   #openAnswers(): Answers {
     if (this.#answers !== undefined) return this.#answers
-    this.#answers = new Answers(this.#isBinary)
+    this.#answers = new Answers(this.#isBinary, this.#host.spareAnswers)
     this.#host.flushSoon(this)
     return this.#answers
   }

@@ -8,13 +8,14 @@ import type { Audience } from '../audience.ts'
 import type { ErrorCode } from '../errors.ts'
 import { Exchange } from '../http/exchange.ts'
 import { asksIsolation } from '../http/isolation.ts'
+import type { SocketData, SocketOwner } from '../http/server.ts'
 import type {
-  HttpApp, HttpRequest, UpgradableResponse, UpgradeContext, WebSocketBehavior,
+  HttpRequest, UpgradableResponse, UpgradeContext, WebSocketHandle,
 } from '../http/uws.ts'
 import type { Questions } from '../questions.ts'
 import type { Submissions } from '../submissions.ts'
 import { PROTOCOL } from './protocol.ts'
-import { JobSocket, type SocketData, type SocketHost } from './socket.ts'
+import { JobSocket, type OpenSocket, type SocketHost, type SocketState } from './socket.ts'
 
 const CLOSE_TOO_LARGE = 1009
 const CLOSE_GOING_AWAY = 1001
@@ -33,21 +34,40 @@ export interface SocketsParts {
   readonly unavailable: (exchange: Exchange, code: ErrorCode) => void
 }
 
+/** Who takes sockets on. */
+export interface SocketAdopter extends SocketOwner {
+  adopt(state: SocketState): void
+}
+
+/** All sockets, as plain data. */
+export interface SocketTable {
+  readonly open: Set<OpenSocket>
+  /** What all clients together have not taken yet. */
+  unreadBytes: number
+  /** Sockets with answers that have not been sent. */
+  toFlush: OpenSocket[]
+  /** Who takes sockets on at present. */
+  owner: SocketAdopter | undefined
+}
+
+/** No sockets. */
+export const makeSocketTable = (): SocketTable =>
+  ({ open: new Set(), unreadBytes: 0, toFlush: [], owner: undefined })
+
 /** The sockets that are open. */
-export class Sockets implements SocketHost {
+export class Sockets implements SocketHost, SocketAdopter {
   readonly submissions: Submissions
   readonly questions: Questions
   readonly audience: Audience
   readonly countInvalid: () => void
+  readonly spareAnswers: Buffer[] = []
   readonly #parts: SocketsParts
+  readonly #table: SocketTable
   readonly #frameBytesMax: number
-  readonly #sockets = new Set<JobSocket>()
-  /** Sockets with answers that have not been sent. */
-  #toFlush: JobSocket[] = []
-  #backlogsBytes = 0
 
-  constructor(parts: SocketsParts) {
+  constructor(parts: SocketsParts, table: SocketTable) {
     this.#parts = parts
+    this.#table = table
     this.submissions = parts.submissions
     this.questions = parts.questions
     this.audience = parts.audience
@@ -56,84 +76,100 @@ export class Sockets implements SocketHost {
   }
 
   get count(): number {
-    return this.#sockets.size
+    return this.#table.open.size
   }
 
   /** What all clients together have not taken yet. */
   get unreadBytes(): number {
-    return this.#backlogsBytes
+    return this.#table.unreadBytes
   }
 
-  /** Adds the path to an application. */
-  addRoute(app: HttpApp): void {
-    app.ws('/ws', this.#behavior())
+  /**
+   * New sockets are this one's from now on, and so are those of its predecessor: at once if they
+   * are idle, else at the next message that finds them so.
+   */
+  takeOver(): void {
+    this.#table.owner = this
+    // Not the set itself: whoever is taken on comes into it anew.
+    const before = [...this.#table.open]
+    for (const socket of before) this.#takeOn(socket)
   }
 
   /** Sends all answers that are gathered: once a turn, not once a job. */
   flush(): void {
-    if (this.#toFlush.length === 0) return
-    const sockets = this.#toFlush
-    this.#toFlush = []
+    if (this.#table.toFlush.length === 0) return
+    const sockets = this.#table.toFlush
+    this.#table.toFlush = []
     for (const socket of sockets) socket.flush()
   }
 
   /** Says goodbye to every client. */
   closeAll(): void {
-    for (const socket of this.#sockets) socket.end(CLOSE_GOING_AWAY, 'the server is stopping')
+    for (const socket of this.#table.open) socket.end(CLOSE_GOING_AWAY, 'the server is stopping')
   }
 
   // --- what a socket asks ---
 
   flushSoon(socket: JobSocket): void {
-    this.#toFlush.push(socket)
+    this.#table.toFlush.push(socket)
   }
 
   mayBuffer(socket: JobSocket, bytes: number): boolean {
     return socket.backlogBytes + bytes <= SOCKET_BACKLOG_BYTES_MAX &&
-      this.#backlogsBytes + bytes <= SOCKET_BACKLOGS_BYTES_MAX
+      this.#table.unreadBytes + bytes <= SOCKET_BACKLOGS_BYTES_MAX
   }
 
   noteBacklog(change: number): void {
-    this.#backlogsBytes += change
+    this.#table.unreadBytes += change
   }
 
   // --- what the library tells ---
 
-  #behavior(): WebSocketBehavior<SocketData> {
-    return {
-      // Twice what is allowed, so that what is a little over it can be said goodbye to.
-      maxPayloadLength: 2 * this.#frameBytesMax,
-      // The limits on what is unread are kept here, with a warning; this one is never met.
-      maxBackpressure: SOCKET_BACKLOGS_BYTES_MAX,
-      closeOnBackpressureLimit: true,
-      idleTimeout: Math.ceil(this.#parts.idleMs / 1000),
-      sendPingsAutomatically: true,
-      upgrade: (response, request, context) => this.#upgrade(response, request, context),
-      open: (handle) => {
-        const data = handle.getUserData()
-        data.socket = new JobSocket(handle, this, data.isolate)
-        this.#sockets.add(data.socket)
-        data.socket.tell(this.#hello())
-      },
-      message: (handle, message, isBinary) => {
-        if (message.byteLength > this.#frameBytesMax) {
-          this.#parts.countInvalid()
-          return handle.end(CLOSE_TOO_LARGE, `a frame has at most ${this.#frameBytesMax} bytes`)
-        }
-        handle.getUserData().socket?.hear(Buffer.from(message), isBinary)
-        this.flush()
-      },
-      drain: (handle) => handle.getUserData().socket?.drained(),
-      close: (handle) => {
-        const { socket } = handle.getUserData()
-        if (socket === undefined) return
-        this.#sockets.delete(socket)
-        socket.closed()
-      },
-    }
+  opened(handle: WebSocketHandle<SocketData>): void {
+    const data = handle.getUserData()
+    const socket = new JobSocket(handle, this, data.isolate)
+    data.socket = socket
+    this.#table.open.add(socket)
+    socket.tell(this.#hello())
   }
 
-  #upgrade(response: UpgradableResponse, request: HttpRequest, context: UpgradeContext): void {
+  heard(handle: WebSocketHandle<SocketData>, message: ArrayBuffer, isBinary: boolean): void {
+    if (this.#table.owner !== this) {
+      const socket = socketOf(handle)
+      const { owner } = this.#table
+      if (socket !== undefined && owner !== undefined && this.#takeOn(socket, owner)) {
+        return owner.heard(handle, message, isBinary)
+      }
+    }
+    if (message.byteLength > this.#frameBytesMax) {
+      this.#parts.countInvalid()
+      return handle.end(CLOSE_TOO_LARGE, `a frame has at most ${this.#frameBytesMax} bytes`)
+    }
+    socketOf(handle)?.hear(Buffer.from(message), isBinary)
+    this.flush()
+  }
+
+  drained(handle: WebSocketHandle<SocketData>): void {
+    socketOf(handle)?.drained()
+  }
+
+  closed(handle: WebSocketHandle<SocketData>): void {
+    const socket = socketOf(handle)
+    if (socket === undefined) return
+    this.#table.open.delete(socket)
+    socket.closed()
+  }
+
+  adopt(state: SocketState): void {
+    const data = state.handle.getUserData()
+    const socket = new JobSocket(state.handle, this, data.isolate, state)
+    data.owner = this
+    data.socket = socket
+    this.#table.open.add(socket)
+  }
+
+  /** Decides on a request to open a socket. */
+  upgrade(response: UpgradableResponse, request: HttpRequest, context: UpgradeContext): void {
     const protocols = request.getHeader('sec-websocket-protocol').split(',')
     const exchange = (): Exchange => new Exchange(response, false)
     if (!this.#parts.isOpen()) return this.#parts.unavailable(exchange(), 'draining')
@@ -146,9 +182,18 @@ export class Sockets implements SocketHost {
       return exchange().sendError('forbidden_origin',
         'a page of another origin may not open a socket')
     }
-    const data: SocketData = { isolate: asksIsolation(request), socket: undefined }
+    const data: SocketData = { isolate: asksIsolation(request), owner: this, socket: undefined }
     response.upgrade(data, request.getHeader('sec-websocket-key'), PROTOCOL,
       request.getHeader('sec-websocket-extensions'), context)
+  }
+
+  /** Another takes a socket on, if it is idle. */
+  #takeOn(socket: OpenSocket, owner: SocketAdopter = this): boolean {
+    const state = socket.handOver()
+    if (state === undefined) return false
+    this.#table.open.delete(socket)
+    owner.adopt(state)
+    return true
   }
 
   #hello(): object {
@@ -163,6 +208,10 @@ export class Sockets implements SocketHost {
     }
   }
 }
+
+/** A socket of these; whose it is the library's data say. */
+const socketOf = (handle: WebSocketHandle<SocketData>): JobSocket | undefined =>
+  handle.getUserData().socket as JobSocket | undefined
 
 /**
  * Browsers let any page open a socket to any host, this machine's own included, but say which page

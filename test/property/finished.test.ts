@@ -54,7 +54,8 @@ class Run {
   readonly #jobs: JobSlots
   readonly #records: JobRecords
   readonly #log: JobLog
-  readonly #finished: Finished
+  readonly #newFinished: () => Finished
+  #finished: Finished
   readonly #stats: Float64Array
   readonly #bytesMax: number
   readonly #unwatched: JobSlot[] = []
@@ -73,10 +74,19 @@ class Run {
     this.#records = new JobRecords(this.#log, this.#jobs, templates)
     this.#stats = views.stats
     this.#bytesMax = prng.pick([0, 300, 3000, 20_000])
-    this.#finished = new Finished(this.#jobs, this.#records, new StatsWriter(views.stats), {
+    const stats = new StatsWriter(views.stats)
+    this.#newFinished = () => new Finished(this.#jobs, this.#records, stats, {
       completedTtlMs: COMPLETED_TTL_MS, failedTtlMs: FAILED_TTL_MS,
       resultBytesMax: this.#bytesMax, unwatch: (slot) => { this.#unwatched.push(slot) },
     })
+    this.#finished = this.#newFinished()
+  }
+
+  /** Another thread goes on. */
+  handOver(): void {
+    const baton = structuredClone(this.#finished.handOver())
+    this.#finished = this.#newFinished()
+    this.#finished.takeOver(baton)
   }
 
   add(): void {
@@ -196,7 +206,8 @@ class Run {
 test('finished jobs are kept and given up as in a sorted list', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
-    const swarm = new Swarm(prng, 'add', ['pause', 'expire', 'remove', 'giveUp', 'clean'])
+    const swarm = new Swarm(prng, 'add',
+      ['pause', 'expire', 'remove', 'giveUp', 'clean', 'handOver'])
     for (let step = 0; step < STEPS; step++) {
       run[swarm.next()]()
       run.check()

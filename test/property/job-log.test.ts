@@ -139,6 +139,13 @@ class Run {
     this.#recover()
   }
 
+  /** Another thread goes on, perhaps in the midst of cleaning. */
+  handOver(): void {
+    const baton = structuredClone(this.#log.handOver())
+    this.#log = new JobLog(this.#attach(), { recover: true })
+    this.#log.takeOver(baton)
+  }
+
   /** The thread dies while it moves a record. */
   dieMoving(): void {
     this.#keeper.dies = this.#prng.pick(['before', 'after'])
@@ -203,7 +210,8 @@ test('a log holds what a map holds, through cleaning and deaths', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
     const swarm = new Swarm(prng, 'accept',
-      ['report', 'push', 'free', 'freeMany', 'clean', 'makeRoom', 'die', 'dieMoving'])
+      ['report', 'push', 'free', 'freeMany', 'clean', 'makeRoom', 'die', 'dieMoving',
+        'handOver'])
     for (let step = 0; step < STEPS; step++) {
       const operation = swarm.next()
       if (operation !== 'freeMany' || prng.chance(0.1)) run[operation]()

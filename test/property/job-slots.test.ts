@@ -10,6 +10,7 @@ import {
   JobSlots,
 } from '../../shards/job-slots.ts'
 import { STATUS_OF_STATE } from '../../shards/contract.ts'
+import type { ShardViews } from '../../shards/layout.ts'
 import { RETRIES_MAX, RETRIES_UNLIMITED } from '../../shards/limits.ts'
 import type { Prng } from '../../shards/prng.ts'
 import { type JobSlot, NONE } from '../../shards/units.ts'
@@ -40,7 +41,8 @@ const keyOf = ({ route, keyHigh, keyLow }: JobIdentity): string => `${route}/${k
 
 class Run {
   readonly #prng: Prng
-  readonly #slots: JobSlots
+  readonly #views: ShardViews
+  #slots: JobSlots
   readonly #slotsMax: number
   readonly #words: readonly number[]
   readonly #jobs = new Map<JobSlot, ModelJob>()
@@ -49,8 +51,16 @@ class Run {
   constructor(prng: Prng) {
     this.#prng = prng
     this.#slotsMax = prng.between(1, 20)
-    this.#slots = new JobSlots(oneShard({ jobsMax: this.#slotsMax }))
+    this.#views = oneShard({ jobsMax: this.#slotsMax })
+    this.#slots = new JobSlots(this.#views)
     this.#words = prng.chance(0.5) ? [0, 1, 0xffffffff] : [1, 2, 3, 4, 5, 6, 7, 8]
+  }
+
+  /** Another thread goes on. */
+  handOver(): void {
+    const baton = structuredClone(this.#slots.handOver())
+    this.#slots = new JobSlots(this.#views)
+    this.#slots.takeOver(baton)
   }
 
   take(): void {
@@ -168,7 +178,8 @@ test('job slots know what a map knows', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
     const swarm = new Swarm(
-      prng, 'take', ['release', 'freeKey', 'change', 'changeOutcome', 'changeFlag'])
+      prng, 'take',
+      ['release', 'freeKey', 'change', 'changeOutcome', 'changeFlag', 'handOver'])
     for (let step = 0; step < STEPS; step++) {
       run[swarm.next()]()
       run.check()

@@ -92,6 +92,16 @@ class Run {
     this.#templates.finishRecovery()
   }
 
+  /** Another thread goes on. */
+  handOver(): void {
+    const views = this.#attach()
+    const baton = structuredClone([this.#log.handOver(), this.#templates.handOver()] as const)
+    this.#log = new JobLog(views, { recover: true })
+    this.#log.takeOver(baton[0])
+    this.#templates = new Templates(views, this.#log, { recover: true, takesOver: true })
+    this.#templates.takeOver(baton[1])
+  }
+
   check(): void {
     const counts = new Map<string, number>()
     const slots = new Map<string, TemplateSlot>()
@@ -132,7 +142,7 @@ class Run {
 test('templates count what a map counts, through cleaning and deaths', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
-    const swarm = new Swarm(prng, 'share', ['addReference', 'release', 'clean', 'die'])
+    const swarm = new Swarm(prng, 'share', ['addReference', 'release', 'clean', 'die', 'handOver'])
     for (let step = 0; step < STEPS; step++) {
       run[swarm.next()]()
       run.check()

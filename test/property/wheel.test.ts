@@ -1,6 +1,7 @@
 // Model: a list of (tick, order of scheduling), sorted at each advance.
 // Method: random scheduling near, far, beyond the horizon and in the past, cancelling, and jumps
-// of time from microseconds to hours, with callbacks that schedule and cancel while they run.
+// of time from microseconds to hours, with callbacks that schedule and cancel while they run; now
+// and then another wheel takes over on the same items.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -56,7 +57,8 @@ class ModelWheel {
 /** One run: a wheel and its twin side by side. */
 class Run {
   readonly #prng: Prng
-  readonly #wheel: MemberWheel
+  readonly #views: WheelViews
+  #wheel: MemberWheel
   readonly #model: ModelWheel
   readonly #itemsMax: number
   readonly #isOrdered: boolean
@@ -70,7 +72,8 @@ class Run {
     this.#spanUsMax = prng.below(SPANS_US.length)
     // Beyond the horizon, items of one tick may change places.
     this.#isOrdered = (SPANS_US[this.#spanUsMax] as number) < HORIZON_US / 2
-    this.#wheel = new MemberWheel(wheelViews(this.#itemsMax), this.#nowUs as Micros)
+    this.#views = wheelViews(this.#itemsMax)
+    this.#wheel = new MemberWheel(this.#views, this.#nowUs as Micros)
     this.#model = new ModelWheel(this.#nowUs)
   }
 
@@ -100,6 +103,12 @@ class Run {
     if (!this.#wheel.has(item)) return
     this.#wheel.cancel(item)
     this.#model.items.delete(item)
+  }
+
+  handOver(): void {
+    const baton = structuredClone(this.#wheel.handOver())
+    this.#wheel = new MemberWheel(this.#views, this.#nowUs as Micros)
+    this.#wheel.takeOver(baton)
   }
 
   jump(): void {
@@ -157,7 +166,7 @@ test('a wheel fires what a sorted list fires', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
     const swarm = new Swarm(prng, 'schedule',
-      ['cancel', 'reschedule', 'jump', 'jumpToNext', 'jumpBack'])
+      ['cancel', 'reschedule', 'jump', 'jumpToNext', 'jumpBack', 'handOver'])
     for (let step = 0; step < STEPS; step++) {
       run[swarm.next()]()
       run.check()

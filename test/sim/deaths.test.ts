@@ -25,8 +25,8 @@ const SABOTAGED_SEEDS_MAX = 60
 const shardsOf = (seed: number): number => seed % 2 === 0 ? 1 : 3
 
 test('a seed with deaths gives the same run, to the byte', () => {
-  const first = runSeed(SEED, 3, undefined, true)
-  assert.deepEqual(runSeed(SEED, 3, undefined, true), first)
+  const first = runSeed(SEED, 3, undefined, ['deaths'])
+  assert.deepEqual(runSeed(SEED, 3, undefined, ['deaths']), first)
   assert.notEqual(runSeed(SEED, 3).digest, first.digest)
 })
 
@@ -35,7 +35,7 @@ for (let from = SEED; from < SEED + SEEDS; from += SEEDS_PER_TEST) {
   test(`seeds ${from} to ${to - 1} survive the deaths of their threads`, () => {
     for (let seed = from; seed < to; seed++) {
       try {
-        runSeed(seed, shardsOf(seed), undefined, true)
+        runSeed(seed, shardsOf(seed), undefined, ['deaths'])
       } catch (error) {
         assert.fail(describeFailure(error))
       }
@@ -48,7 +48,7 @@ function sabotage(
 ): void {
   testDamaged(`somebody objects when ${name}`, { part, method, damage }, () => {
     assert.match(firstObjection(SEED, SABOTAGED_SEEDS_MAX,
-      (seed) => runSeed(seed, shardsOf(seed), undefined, true)), objection)
+      (seed) => runSeed(seed, shardsOf(seed), undefined, ['deaths'])), objection)
   })
 }
 

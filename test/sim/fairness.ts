@@ -145,7 +145,8 @@ function contestLimits(shards: number): Limits {
 function contestScenario(contest: Contest, seed: number, shards: number): Scenario {
   const { pacePerSecond, concurrentMax, latency } = contest
   return {
-    seed, limits: contestLimits(shards), lanesScarce: false, deaths: 0, upstreams: 1, users: USERS,
+    seed, limits: contestLimits(shards), lanesScarce: false, isJournalled: false,
+    reloads: 0, kills: 0, deaths: 0, upstreams: 1, users: USERS,
     apiKeysMax: 1, rounds: 1,
     settings: {
       completedTtlMs: 1000, failedTtlMs: 1000, responseBytesMax: KIB, webhookTimeoutMs: 10_000,

@@ -137,6 +137,13 @@ export class FakeTransport implements Transport {
     }
   }
 
+  /** All that is in flight ends with the thread that holds it, which is no more the shard's. */
+  breakOff(): void {
+    for (const [token, attempt] of this.#attempts) {
+      this.#forget(token, attempt, 'connection_error')
+    }
+  }
+
   /** The thread has come to rest: what it has heard so far, it has taken in. */
   settle(): void {
     this.#unsettled = []

@@ -35,16 +35,23 @@ export interface FrontDoorParts {
 /** Both ends of the rings that are the main thread's. */
 export class FrontDoor {
   readonly #parts: FrontDoorParts
-  readonly #ingress: readonly RingWriter[]
-  readonly #outcomes: readonly RingReader[]
+  #ingress: readonly RingWriter[] = []
+  #outcomes: readonly RingReader[] = []
   readonly #pending = new Map<number, Pending>()
   readonly #jobs = new Map<string, SimJob>()
   #request = 0
 
   constructor(parts: FrontDoorParts) {
     this.#parts = parts
-    this.#ingress = parts.memory.shards.map((views) => new RingWriter(views.ingress))
-    this.#outcomes = parts.memory.shards.map((views) => new RingReader(views.outcomes))
+    this.attach()
+  }
+
+  /** Takes the rings' ends; again when another process begins on fresh memory. */
+  attach(): void {
+    const { shards } = this.#parts.memory
+    this.#pending.clear()
+    this.#ingress = shards.map((views) => new RingWriter(views.ingress))
+    this.#outcomes = shards.map((views) => new RingReader(views.outcomes))
   }
 
   /** Requests that have not been answered. */

@@ -1,6 +1,7 @@
-// npm run sim -- --seed N --runs M [--shards k] [--deaths] [--verbose]: simulates M seeds from N
+// npm run sim -- --seed N --runs M [--shards k] [trouble …] [--verbose]: simulates M seeds from N
 // on, each with one shard and with three unless told, and stops at the first that breaks a promise.
-// With --deaths, the shards' threads die again and again.
+// With --deaths, the shards' threads die again and again; with --reloads, they hand over to others;
+// with --journal, a journal is kept, and with --kills the process is killed, and goes on from it.
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'
@@ -19,6 +20,9 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '1' },
     shards: { type: 'string' },
     deaths: { type: 'boolean', default: false },
+    journal: { type: 'boolean', default: false },
+    kills: { type: 'boolean', default: false },
+    reloads: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
   },
 })
@@ -27,13 +31,15 @@ const runs = countOf('runs', values.runs)
 const shardCounts = values.shards === undefined
   ? SHARD_COUNTS
   : [countOf('shards', values.shards)]
+const TROUBLES = ['deaths', 'journal', 'kills', 'reloads'] as const
+const troubles = TROUBLES.filter((trouble) => values[trouble])
 const print = values.verbose ? (line: string): void => console.log(line) : undefined
 
 try {
   let jobs = 0
   for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
     for (const shards of shardCounts) {
-      const summary = runSeed(seed, shards, print, values.deaths)
+      const summary = runSeed(seed, shards, print, troubles)
       jobs += summary.jobs
       if (runs === 1) console.log(JSON.stringify({ seed, shards, ...summary }))
     }

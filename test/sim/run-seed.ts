@@ -1,7 +1,7 @@
 // One seed's run, and what is said of it when it fails: seed, shards, virtual time, the checker
 // and its message, the last lines of the log, and the command that repeats it.
 
-import { drawScenario, withDeaths } from './scenario.ts'
+import { type Trouble, drawScenario, withTroubles } from './scenario.ts'
 import { type RunSummary, Simulation } from './simulation.ts'
 import type { VirtualTime } from './virtual-time.ts'
 import type { EventLog } from './event-log.ts'
@@ -10,33 +10,34 @@ import type { EventLog } from './event-log.ts'
 export class FailedRun extends Error {
   readonly seed: number
   readonly shards: number
-  readonly deaths: boolean
+  readonly troubles: readonly Trouble[]
   readonly atUs: number
   readonly tail: readonly string[]
 
   constructor(
-    seed: number, shards: number, deaths: boolean, time: VirtualTime, log: EventLog,
-    cause: unknown,
+    seed: number, shards: number, troubles: readonly Trouble[], time: VirtualTime,
+    log: EventLog, cause: unknown,
   ) {
     super(`seed ${seed} with ${shards} shards: ${String(cause)}`, { cause })
     this.seed = seed
     this.shards = shards
-    this.deaths = deaths
+    this.troubles = troubles
     this.atUs = time.nowUs()
     this.tail = log.tail()
   }
 }
 
-/** Runs a seed with so many shards, whose threads die if so told. Throws FailedRun. */
+/** Runs a seed with so many shards, and with more trouble if so told. Throws FailedRun. */
 export function runSeed(
-  seed: number, shards: number, print?: (line: string) => void, deaths = false,
+  seed: number, shards: number, print?: (line: string) => void,
+  troubles: readonly Trouble[] = [],
 ): RunSummary {
-  const scenario = drawScenario(seed, shards)
-  const simulation = new Simulation(deaths ? withDeaths(scenario) : scenario, print)
+  const scenario = withTroubles(drawScenario(seed, shards), troubles)
+  const simulation = new Simulation(scenario, print)
   try {
     return simulation.run()
   } catch (error) {
-    throw new FailedRun(seed, shards, deaths, simulation.time, simulation.log, error)
+    throw new FailedRun(seed, shards, troubles, simulation.time, simulation.log, error)
   }
 }
 
@@ -45,8 +46,9 @@ export function describeFailure(error: unknown): string {
   if (!(error instanceof FailedRun)) {
     return error instanceof Error ? error.stack ?? error.message : String(error)
   }
-  const { seed, shards, deaths, atUs, tail, cause } = error
-  const options = `--seed ${seed} --runs 1 --shards ${shards}${deaths ? ' --deaths' : ''}`
+  const { seed, shards, troubles, atUs, tail, cause } = error
+  const options = [`--seed ${seed} --runs 1 --shards ${shards}`,
+    ...troubles.map((trouble) => `--${trouble}`)].join(' ')
   return [
     ...tail, '',
     `FAILED seed ${seed}, shards ${shards}, at ${atUs} us of virtual time`,

@@ -98,7 +98,16 @@ export interface Scenario {
   readonly lanesScarce: boolean
   /** The chance of a thread to end while there are faults, and of its successors. */
   readonly deaths: number
+  /** The chance, at each turn while there are faults, that the next thread takes over. */
+  readonly reloads: number
+  /** Whether what happens is journalled. */
+  readonly isJournalled: boolean
+  /** How often the process is killed in each round. */
+  readonly kills: number
 }
+
+/** What a scenario has besides the usual. */
+export type Trouble = 'deaths' | 'journal' | 'kills' | 'reloads'
 
 const some = (prng: Prng, chance: number, weightMax: number): number =>
   prng.chance(chance) ? prng.between(1, weightMax) : 0
@@ -201,12 +210,28 @@ export function drawScenario(seed: number, shards: number): Scenario {
     places: drawPlaces(prng, upstreams, prng.between(1, 2), limits),
     users: prng.pick([1, 3, 10, 30]), apiKeysMax: prng.pick([1, 1, 2]),
     lateness: drawLateness(prng), habits: drawHabits(prng, limits),
-    rounds: prng.pick([1, 1, 2, 3]), deaths: 0,
+    rounds: prng.pick([1, 1, 2, 3]), deaths: 0, reloads: 0,
+    isJournalled: false, kills: 0,
   }
 }
 
-/** The same with threads that die, and fewer jobs, since every store is counted. */
-export function withDeaths(scenario: Scenario): Scenario {
+const KILLS_MAX = 5
+
+/** The same with more trouble. */
+export function withTroubles(scenario: Scenario, troubles: readonly Trouble[]): Scenario {
+  const troubled = troubles.includes('deaths') ? withDeaths(scenario) : scenario
+  return {
+    ...troubled, isJournalled: troubles.includes('journal') || troubles.includes('kills'),
+    kills: troubles.includes('kills') ? 1 + scenario.seed % KILLS_MAX : 0,
+    reloads: troubles.includes('reloads') ? drawReloads(scenario) : 0,
+  }
+}
+
+const drawReloads = ({ seed }: Scenario): number =>
+  new Prng(seed ^ 0x4e10ad).pick([0.002, 0.01, 0.05])
+
+/** With threads that die, and fewer jobs, since every store is counted. */
+function withDeaths(scenario: Scenario): Scenario {
   const prng = new Prng(scenario.seed ^ 0xdead)
   const { habits } = scenario
   return {

@@ -3,16 +3,21 @@
 // are. There is no slow poll here that would hide a ring that was forgotten. Where the scenario
 // has deaths, the thread ends between any two of its stores, and another takes over its memory.
 
+import type { EngineBaton } from '../../shards/baton.ts'
 import { Engine } from '../../shards/engine.ts'
 import { Prng } from '../../shards/prng.ts'
+import { RelayedTransport } from '../../shards/relayed-transport.ts'
 import type { StatValues } from '../../shards/stats.ts'
 import { readStats } from '../../shards/stats.ts'
+import type { Micros } from '../../shards/units.ts'
 import type { ShardMemory } from '../support/shard-memory.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import { FakeTransport, type FakeNetwork } from './fake-network.ts'
 import { DECISIVE, Death, Fuse, burn, countStores } from './fuse.ts'
+import type { JournalDisk } from './journal-disk.ts'
 import type { Observer } from './observations.ts'
 import type { Scenario } from './scenario.ts'
+import { SimPort } from './sim-port.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 /** A turn that has more to do at once is followed by the next so soon. */
@@ -22,6 +27,11 @@ const STALL_US_MIN = 5000
 const VERIFY_EVERY_TURNS = 64
 /** A dead thread's successor comes after at most this. */
 const REPLACED_US_MAX = 100_000
+/** A thread takes over from a living one within this. */
+const TAKEN_OVER_US_MAX = 20_000
+/** How often the old thread ends by itself, with its requests in flight, and within what time. */
+const RELAY_ENDS = 0.1
+const RELAY_ENDS_US_MAX = 500_000
 
 /** What a simulated shard is given. */
 export interface SimShardParts {
@@ -32,6 +42,8 @@ export interface SimShardParts {
   readonly time: VirtualTime
   readonly prng: Prng
   readonly observers: readonly Observer[]
+  /** Where its journal is written; null without one. */
+  readonly disk: JournalDisk | null
   /** The engine broke an assertion while the network spoke to it. */
   readonly broken: (error: unknown) => void
 }
@@ -39,8 +51,14 @@ export interface SimShardParts {
 /** One thread of a shard. */
 interface Life {
   readonly engine: Engine
-  readonly transport: FakeTransport
+  readonly transport: RelayedTransport
   readonly fuse: Fuse | undefined
+}
+
+/** What a thread that takes over from a living one is given. */
+interface Handed {
+  readonly baton: EngineBaton
+  readonly port: SimPort
 }
 
 /** One shard. */
@@ -50,6 +68,8 @@ export class SimShard {
   /** Stalls and deaths come only while there are faults. */
   faults = true
   #life: Life | undefined
+  /** The thread's own sockets, and those of threads before it that it is relayed from. */
+  #sockets: FakeTransport[] = []
   #turnAtUs = Infinity
   #freeAtUs = 0
   #turns = 0
@@ -69,16 +89,20 @@ export class SimShard {
   /** Whether nothing is under way here. */
   get isIdle(): boolean {
     if (this.#life === undefined) return false
-    const { engine, transport } = this.#life
-    return engine.isIdle && engine.unfinished === 0 && transport.inFlight === 0 &&
-      !engine.hasWork()
+    const { engine } = this.#life
+    return engine.isIdle && engine.unfinished === 0 && this.#inFlight === 0 &&
+      !engine.hasWork() && this.#parts.disk?.isIdle !== false
   }
 
   describe(): string {
     if (this.#life === undefined) return 'dead'
-    const { engine, transport } = this.#life
+    const { engine } = this.#life
     return `unfinished ${engine.unfinished}, retrying ${this.stats.retrying}, ` +
-      `webhooks ${this.stats.webhooksWaiting}, in flight ${transport.inFlight}`
+      `webhooks ${this.stats.webhooksWaiting}, in flight ${this.#inFlight}`
+  }
+
+  get #inFlight(): number {
+    return this.#sockets.reduce((sum, sockets) => sum + sockets.inFlight, 0)
   }
 
   get stats(): StatValues {
@@ -93,11 +117,15 @@ export class SimShard {
   }
 
   /** A thread attaches to the memory, the first or the next. */
-  #live(recover: boolean): void {
+  #live(recover: boolean, handed?: Handed): void {
     const { shard, scenario, memory, network, time, prng, broken } = this.#parts
     const fuse = this.#drawFuse()
     const alive = (run: () => void): void => this.#alive(fuse, run)
-    const transport = new FakeTransport(network, shard, () => this.#freeAtUs, alive)
+    // What the sockets of an old thread hear, the present one is told.
+    const sockets = new FakeTransport(network, shard, () => this.#freeAtUs,
+      (run) => this.#alive(this.#life?.fuse ?? fuse, run))
+    this.#sockets.push(sockets)
+    const transport = new RelayedTransport(sockets)
     const shards = scenario.deaths === 0 ? memory.shards
       : memory.shards.map((views, at) => at === shard ? countStores(views) : views)
     this.#freeAtUs = 0
@@ -105,17 +133,57 @@ export class SimShard {
     alive(() => {
       const engine = new Engine({
         shard, shared: memory.shared, shards, settings: scenario.settings, clock: time.clock(),
-        prng: new Prng(prng.uint32()), transport, recover, wantTurn: () => this.#wantSoon(),
+        prng: new Prng(prng.uint32()), transport, recover, baton: handed?.baton,
+        wantTurn: () => this.#wantSoon(),
+        journal: this.#parts.disk?.sink((run) => {
+          if (this.#life?.transport === transport) alive(run)
+        }) ?? null,
+        wallOffsetUs: 0 as Micros,
         broken: (error) => {
-          if (error instanceof Death) this.#die(transport)
+          if (error instanceof Death) this.#die()
           else broken(error)
         },
       })
+      if (handed !== undefined) {
+        transport.receiveFrom(handed.port, handed.baton.attempts.token, () => {})
+      }
       this.#life = { engine, transport, fuse }
     })
     if (this.#life === undefined) return
-    for (const observer of this.#parts.observers) observer.lives?.(shard, this.views)
+    if (handed === undefined) {
+      for (const observer of this.#parts.observers) observer.lives?.(shard, this.views)
+    }
     this.#wantSoon()
+  }
+
+  /** Another thread takes over from this one, which keeps its requests in flight. */
+  #reload({ engine, transport }: Life): void {
+    const { network, prng, shard, time } = this.#parts
+    network.parts.log.add(`s${shard} hands over`)
+    const baton = structuredClone(engine.handOver())
+    const [theirs, ours] = SimPort.pair()
+    transport.relayTo(ours, baton.attempts.token)
+    const old = [...this.#sockets]
+    this.#life = undefined
+    const atUs = time.nowUs() + 1 + prng.below(TAKEN_OVER_US_MAX)
+    this.#freeAtUs = atUs + 1
+    time.at(atUs, () => this.#live(false, { baton, port: theirs }))
+    if (!prng.chance(RELAY_ENDS)) return
+    time.after(prng.below(RELAY_ENDS_US_MAX), () => this.#endRelay(old, ours))
+  }
+
+  /** An old thread, and all that it relays from, end with what they have in flight. */
+  #endRelay(old: readonly FakeTransport[], port: SimPort): void {
+    const { time } = this.#parts
+    if (time.nowUs() < this.#freeAtUs) {
+      return time.at(this.#freeAtUs, () => this.#endRelay(old, port))
+    }
+    const ended = old.filter((sockets) => this.#sockets.includes(sockets))
+    if (ended.length === 0 || this.#life === undefined) return // dead, with its successor
+    this.#sockets = this.#sockets.filter((sockets) => !ended.includes(sockets))
+    for (const sockets of ended) sockets.breakOff()
+    this.#alive(this.#life.fuse, () => port.close())
+    for (const sockets of ended) sockets.settle()
   }
 
   /**
@@ -135,18 +203,30 @@ export class SimShard {
       burn(this.faults ? fuse : undefined, run)
     } catch (error) {
       if (!(error instanceof Death)) throw error
-      this.#die(this.#life?.transport)
+      this.#die()
     }
   }
 
-  #die(transport: FakeTransport | undefined): void {
+  #die(): void {
     const { shard, time, prng, observers, network } = this.#parts
     this.#life = undefined
     this.#turnAtUs = Infinity
     network.parts.log.add(`s${shard} dies`)
-    transport?.die()
+    for (const sockets of this.#sockets.splice(0)) sockets.die()
     for (const observer of observers) observer.died?.(shard)
     time.after(1 + prng.below(REPLACED_US_MAX), () => this.#live(true))
+  }
+
+  /** The whole process is killed: nothing of the thread is left. */
+  kill(): void {
+    this.#life = undefined
+    this.#turnAtUs = Infinity
+    for (const sockets of this.#sockets.splice(0)) sockets.die()
+  }
+
+  /** Another process has filled the memory with what the journal holds. */
+  restart(): void {
+    this.#live(true)
   }
 
   #wantSoon(): void {
@@ -179,7 +259,7 @@ export class SimShard {
     let nextUs = 0
     this.#alive(life.fuse, () => { nextUs = life.engine.turn() })
     if (this.#life !== life) return
-    life.transport.settle()
+    for (const sockets of this.#sockets) sockets.settle()
     if (this.#turns++ % VERIFY_EVERY_TURNS === 0) life.engine.verify()
     if (this.faults && prng.chance(stallChance)) {
       this.#freeAtUs = nowUs + prng.between(STALL_US_MIN, stallUsMax)
@@ -187,5 +267,6 @@ export class SimShard {
     if (nextUs <= nowUs) this.#want(nowUs + NEXT_TURN_US)
     else if (nextUs !== Infinity) this.#want(Math.ceil(nextUs) + prng.below(timerUsMax + 1))
     for (const observer of observers) observer.turned?.(shard)
+    if (scenario.reloads > 0 && this.faults && prng.chance(scenario.reloads)) this.#reload(life)
   }
 }

@@ -3,8 +3,10 @@
 // again; at last it waits until all is forgotten and asks the upstreams' slots back.
 
 import { shardMemory, writeUpstream, type ShardMemory } from '../support/shard-memory.ts'
+import type { ShardViews } from '../../shards/layout.ts'
 import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
 import { Prng } from '../../shards/prng.ts'
+import type { Micros } from '../../shards/units.ts'
 import { AnswerChecker } from './checkers/answer-checker.ts'
 import { BudgetOracle } from './checkers/budget-oracle.ts'
 import { DrainChecker } from './checkers/drain-checker.ts'
@@ -14,9 +16,11 @@ import { Ledger } from './checkers/ledger.ts'
 import { MemoryChecker } from './checkers/memory-checker.ts'
 import { OrderChecker } from './checkers/order-checker.ts'
 import { PaceChecker } from './checkers/pace-checker.ts'
+import { SurvivalChecker } from './checkers/survival-checker.ts'
 import { EventLog } from './event-log.ts'
 import { FakeNetwork } from './fake-network.ts'
 import { FrontDoor } from './front-door.ts'
+import { JournalDisk } from './journal-disk.ts'
 import type { Observer } from './observations.ts'
 import type { Scenario } from './scenario.ts'
 import { SimShard } from './sim-shard.ts'
@@ -30,6 +34,8 @@ const STEPS_MAX = 1_000_000
 /** Everything is over so long after the faults: the longest Retry-After, deadlines, webhooks. */
 const DRAIN_US_MAX = 3600e6
 const QUIET_US = 10_000
+/** A killed process is back after at most this. */
+const RESTART_US_MAX = 500_000
 /** After its time a finished job is forgotten within this. */
 const FORGOTTEN_AFTER_MS = 10_000
 
@@ -56,6 +62,8 @@ export class Simulation {
   readonly #drainChecker: DrainChecker
   readonly #observers: Observer[]
   readonly #mainPrng: Prng
+  readonly #survival: SurvivalChecker
+  readonly #disks: readonly JournalDisk[]
   #steps = 0
   #readPlanned = false
   #broken: unknown
@@ -74,6 +82,7 @@ export class Simulation {
     this.ledger = new Ledger(time)
     this.#drainChecker = new DrainChecker(
       this.ledger, scenario, this.#memory.shared, this.#memory.shards)
+    this.#survival = new SurvivalChecker(time, this.#memory.shards)
     this.#observers = [...this.#makeCheckers(), ...extra]
     const seeds = new Prng(scenario.seed ^ 0x5eed)
     const { log } = this
@@ -87,9 +96,12 @@ export class Simulation {
       scenario, time, door: this.door, prng: new Prng(seeds.uint32()),
     })
     this.#mainPrng = new Prng(seeds.uint32())
+    this.#disks = !scenario.isJournalled ? []
+      : this.#memory.shards.map((_, shard) => this.#disk(shard))
     this.shards = this.#memory.shards.map((_, shard) => new SimShard({
       shard, scenario, memory: this.#memory, network: this.network, time,
       prng: new Prng(seeds.uint32()), broken: (error) => { this.#broken ??= error }, observers,
+      disk: this.#disks[shard] ?? null,
     }))
   }
 
@@ -100,6 +112,7 @@ export class Simulation {
       this.network.healthy = false
       for (const shard of this.shards) shard.faults = true
       this.workload.begin()
+      this.#planKills()
       while (this.workload.isComing) this.step(Infinity)
       this.heal()
       this.drain()
@@ -149,6 +162,10 @@ export class Simulation {
   #makeCheckers(): Observer[] {
     const { ledger, time } = this
     const { shared, shards } = this.#memory
+    if (this.#scenario.kills > 0) {
+      this.#survival.keyTtlUs = this.#scenario.settings.completedTtlMs * 1000
+      return [this.#survival, { submitted: (job) => ledger.submitted(job) }]
+    }
     const memory = new MemoryChecker(ledger, shards)
     ledger.mayWait = (shard) => memory.wasFull(shard)
     const oracle = new BudgetOracle(this.#scenario, shared, () => time.nowUs())
@@ -160,6 +177,45 @@ export class Simulation {
       new AnswerChecker(ledger, memory, time, this.#scenario),
       this.#drainChecker,
     ]
+  }
+
+  /** With randomness of its own, so that the same seed without a journal is the same run. */
+  #disk(shard: number): JournalDisk {
+    return new JournalDisk({
+      views: this.#memory.shards[shard] as ShardViews, time: this.time,
+      prng: new Prng(this.#scenario.seed ^ (0xd15c + shard)), mayFail: () => !this.network.healthy,
+      ends: () => this.#survival.ends,
+    })
+  }
+
+  /** The process is killed while the load comes, at any time. */
+  #planKills(): void {
+    const { habits, kills } = this.#scenario
+    for (let left = kills; left > 0; left--) {
+      this.time.after(this.#mainPrng.below(habits.durationUs), () => this.#kill())
+    }
+  }
+
+  #kill(): void {
+    const { time } = this
+    if (!this.shards.every((shard) => shard.engine !== undefined)) return // not back yet
+    this.log.add('killed')
+    for (const shard of this.shards) shard.kill()
+    const { shared, shards } = this.#memory
+    for (const [shard, disk] of this.#disks.entries()) {
+      disk.cut()
+      this.#survival.killed(shard, disk.durableEnds)
+    }
+    for (const { buffer } of [shared, ...shards]) new Uint8Array(buffer).fill(0)
+    this.door.attach()
+    for (const [slot, { start }] of this.#scenario.places.entries()) {
+      writeUpstream(shared, slot, start)
+    }
+    for (const [shard, disk] of this.#disks.entries()) {
+      const backUs = time.nowUs() + this.#mainPrng.below(RESTART_US_MAX)
+      disk.load(shards[shard] as ShardViews, backUs as Micros)
+      time.at(backUs, () => (this.shards[shard] as SimShard).restart())
+    }
   }
 
   #planRead(): void {

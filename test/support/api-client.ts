@@ -44,6 +44,12 @@ export interface HealthBody {
   readonly status: string
   readonly version: string
   readonly uptime_s: number
+  readonly reloads: number
+  readonly last_reload: {
+    readonly at: number
+    readonly ok: boolean
+    readonly reason?: string
+  } | null
   readonly shards: readonly {
     readonly shard: number
     readonly up: boolean

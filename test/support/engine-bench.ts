@@ -143,7 +143,8 @@ export class EngineBench {
     const { shared, shards } = this.memory
     return new Engine({
       shard: this.#shard, shared, shards, settings: SETTINGS, clock: this.#clock,
-      prng: new Prng(SEED), transport: this.transport, recover,
+      prng: new Prng(SEED), transport: this.transport, recover, journal: null,
+      wallOffsetUs: 0 as Micros,
       wantTurn: () => this.#clock.wakeAt(this.time.nowUs(), () => this.turn()),
       broken: (error) => { this.broken.push(error) },
     })

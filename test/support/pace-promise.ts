@@ -36,12 +36,14 @@ export interface PacedSend {
  * intervals of all sends after the first, each at its own pace, less one tolerance. At one pace
  * this is the promise of the windows. One pass: it keeps the latest of the earlier sends, each
  * moved on by the intervals since.
+ * @param allowanceUs what may have delayed a send before its time was noted; nothing, for exact
+ *   times.
  */
-export function assertPromiseAcrossPaces(sends: readonly PacedSend[]): void {
+export function assertPromiseAcrossPaces(sends: readonly PacedSend[], allowanceUs = 0): void {
   let heldBackUs = -Infinity
   for (const [index, { atUs, pacePerSecond }] of sends.entries()) {
     heldBackUs += US_PER_SECOND / pacePerSecond
-    if (atUs < heldBackUs - PACE_TOLERANCE_US - ROUNDING) {
+    if (atUs < heldBackUs - PACE_TOLERANCE_US - allowanceUs - ROUNDING) {
       assert.fail(`send ${index} left at ${atUs}, which is ${heldBackUs - atUs} us ahead of its ` +
         `pace of ${pacePerSecond} per second`)
     }

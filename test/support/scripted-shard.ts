@@ -1,6 +1,8 @@
 // A stand-in for a shard's thread that does as it is told, for the supervisor's tests. Its default
 // export has the contract of shards/worker.ts.
 
+import type { MessagePort } from 'node:worker_threads'
+import { type BuildMark, buildMark } from '../../shards/build-mark.ts'
 import { monotonicUs } from '../../shards/clock.ts'
 import type { Recovered, ShardControl, ShardReport, ShardTask } from '../../shards/contract.ts'
 import { attachShard } from '../../shards/layout.ts'
@@ -10,7 +12,12 @@ const BEAT_EVERY_MS = 100
 
 /** What a scripted shard does. */
 export type Script = 'obeys' | 'ignores-stop' | 'throws' | 'exits' | 'returns' | 'never-ready' |
-  'breaks' | 'hangs' | 'fills-heap' | 'throws-always'
+  'breaks' | 'hangs' | 'fills-heap' | 'throws-always' | HandOverScript
+
+/** What it does about handing over, or taking over. */
+type HandOverScript = 'relays' | 'relays-for-ever' | 'dies-handing-over' | 'hangs-handing-over' |
+  'never-loads' | 'other-layout' | 'other-sizes' | 'other-baton' | 'dies-loading' |
+  'dies-taking-over' | 'reports-settings'
 
 /** What those scripts found that take over from one that has ended. */
 export const RECOVERED: Recovered = {
@@ -19,7 +26,7 @@ export const RECOVERED: Recovered = {
 
 /**
  * Shard 0 always obeys; the others follow the script that `settings.userAgent` names. Whoever takes
- * over obeys, but for `throws-always`.
+ * over from the dead obeys, but for `throws-always`.
  */
 export default function run(task: ShardTask): Promise<{ queued: number }> {
   const named = task.settings.userAgent as Script
@@ -27,18 +34,40 @@ export default function run(task: ShardTask): Promise<{ queued: number }> {
   const script: Script = task.shard === 0 || !isFirst ? 'obeys' : named
   const { promise, resolve } = Promise.withResolvers<{ queued: number }>()
   const { stats } = attachShard(task.shardBuffers[task.shard] as SharedArrayBuffer, task.limits)
-  const beat = (): void => new StatsWriter(stats).set('heartbeatUs', monotonicUs())
+  let isMine = task.handOver === undefined
+  const beat = (): void => {
+    if (isMine) new StatsWriter(stats).set('heartbeatUs', monotonicUs())
+  }
   setInterval(beat, BEAT_EVERY_MS).unref()
   const report = (message: ShardReport): void => task.port.postMessage(message)
   const end = (queued: number): void => {
     report({ kind: 'stopped', queued })
     task.port.close()
+    task.handOver?.close()
     resolve({ queued })
   }
   task.port.on('message', (control: ShardControl) => {
     if (script === 'ignores-stop' && control.kind === 'stop') return
-    end(control.kind === 'stop' ? 10 + task.shard : 100)
+    if (control.kind === 'takeOver') {
+      isMine = true
+      return takeOver(script, report)
+    }
+    if (control.kind !== 'handOver') {
+      if (isMine || control.kind === 'abort') end(control.kind === 'stop' ? 10 + task.shard : 100)
+      return
+    }
+    isMine = false
+    handOver(script, control.port, report, () => {
+      task.port.close()
+      resolve({ queued: 0 })
+    })
   })
+  if (task.handOver !== undefined) {
+    if (script === 'dies-loading') fail('scripted failure')
+    const mark = { ...buildMark(task.limits), ...OTHER_MARKS[script] }
+    if (script !== 'never-loads') report({ kind: 'loaded', mark })
+    return promise
+  }
   report({ kind: 'log', level: 'warn', message: 'hello', fields: { seed: task.seed } })
   if (script === 'never-ready') throw new Error('scripted failure')
   report({ kind: 'ready', recovered: task.recover ? RECOVERED : null })
@@ -52,6 +81,32 @@ export default function run(task: ShardTask): Promise<{ queued: number }> {
     setImmediate(() => process.exit(1))
   }
   return promise
+}
+
+const OTHER_MARKS: Partial<Record<Script, Partial<BuildMark>>> = {
+  'other-layout': { layout: 77 }, 'other-sizes': { regions: 77 }, 'other-baton': { baton: 77 },
+}
+
+/** The old thread's part; `end` ends it. */
+function handOver(
+  script: Script, port: MessagePort, report: (message: ShardReport) => void, end: () => void,
+): void {
+  if (script === 'dies-handing-over') process.exit(7)
+  if (script === 'hangs-handing-over') for (;;);
+  port.postMessage('baton')
+  report({ kind: 'handedOver' })
+  if (script === 'relays-for-ever') return
+  if (script === 'relays') port.on('close', end)
+  else {
+    port.close()
+    end()
+  }
+}
+
+function takeOver(script: Script, report: (message: ShardReport) => void): void {
+  if (script === 'dies-taking-over') process.exit(7)
+  report({ kind: 'ready', recovered: null })
+  if (script !== 'relays-for-ever') report({ kind: 'relieved' })
 }
 
 function fail(message: string): never {

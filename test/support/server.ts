@@ -14,13 +14,15 @@ const LISTENING = /^listening on (http:\/\/\S+:(\d+))$/m
 
 /** How to start. */
 export interface ServerOptions {
-  /** After the defaults `--port 0 --memory 128MiB`, so that they win. */
+  /** After the defaults `--port 0 --memory 128MiB --journal off`, so that they win. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   /** A module that is loaded before anything else, in every thread. */
   readonly preload?: string
   /** The text of a configuration file to start with. */
   readonly configYaml?: string
+  /** The folder of the project whose code is run; this one when left out. */
+  readonly root?: string
 }
 
 /** A process that ended. */
@@ -37,6 +39,8 @@ export interface Cleanup {
 
 /** One process of Sluice. It keeps the test's process alive only while somebody waits for it. */
 export class SluiceProcess {
+  /** Where it runs, and where its control socket lies; gone when it has ended. */
+  readonly folder: string
   readonly #child: ChildProcessByStdio<null, Readable, Readable>
   readonly #ended: Promise<Ended>
   readonly #looks = new Set<() => void>()
@@ -47,13 +51,14 @@ export class SluiceProcess {
   /** Runs a command line in an empty folder. */
   constructor(args: readonly string[], options: Omit<ServerOptions, 'flags'> = {}) {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'sluice-test-'))
+    this.folder = folder
     if (options.configYaml !== undefined) {
       writeFileSync(path.join(folder, 'sluice.yaml'), options.configYaml)
     }
     const preload = options.preload === undefined ? [] : ['--import', options.preload]
-    const main = path.join(ROOT, 'src/main.ts')
+    const main = path.join(options.root ?? ROOT, 'src/main.ts')
     const child = spawn(process.execPath, [QUIET, ...preload, main, ...args], {
-      cwd: folder, env: { ...cleanEnvironment(), ...options.env },
+      cwd: folder, env: { ...cleanEnvironment(), XDG_RUNTIME_DIR: folder, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child
@@ -157,7 +162,9 @@ export interface TestServer extends SluiceProcess {
  *   killed when the test's process ends.
  */
 export async function startServer(options: ServerOptions = {}, t?: Cleanup): Promise<TestServer> {
-  const args = ['serve', '--port', '0', '--memory', '128MiB', ...options.flags ?? []]
+  const args = [
+    'serve', '--port', '0', '--memory', '128MiB', '--journal', 'off', ...options.flags ?? [],
+  ]
   const server = new SluiceProcess(args, options)
   t?.after(() => server.kill())
   const match = await server.waitFor('stdout', LISTENING)

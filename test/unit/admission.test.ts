@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Prng } from '../../shards/prng.ts'
 import { NONE } from '../../shards/units.ts'
-import { Admission, retryAfterSeconds } from '../../src/admission.ts'
-import { Waiting } from '../../src/waiting.ts'
+import { Admission, makeAdmissionTable, retryAfterSeconds } from '../../src/admission.ts'
+import { makeWaitingTable, Waiting } from '../../src/waiting.ts'
 
 test('the wait doubles with refusals in a row', () => {
   const waits = [1, 2, 3, 4, 5, 6, 7, 1000].map(retryAfterSeconds)
@@ -13,7 +13,7 @@ test('the wait doubles with refusals in a row', () => {
 })
 
 test('an acceptance resets the wait of its own shard only', () => {
-  const admission = new Admission(2)
+  const admission = new Admission(makeAdmissionTable(2))
   assert.equal(admission.refused(0, 'memory'), 5)
   assert.equal(admission.refused(0, 'jobs'), 10)
   assert.equal(admission.refused(1, 'ingress'), 5)
@@ -30,7 +30,7 @@ test('an acceptance resets the wait of its own shard only', () => {
 })
 
 test('whoever waits is found once, under a number that is not used again soon', () => {
-  const waiting = new Waiting<{ name: string }>(2)
+  const waiting = new Waiting<{ name: string }>(makeWaitingTable(2))
   const ann = waiting.add({ name: 'ann' }, 0)
   const bob = waiting.add({ name: 'bob' }, 1)
   assert.ok(waiting.isFull)
@@ -51,8 +51,8 @@ test('whoever waits is found once, under a number that is not used again soon', 
 })
 
 test('numbers are 32 bits, never NONE, and outlive many generations', () => {
-  const waiting = new Waiting<object>(65_536)
-  const second = new Waiting<object>(65_536, true)
+  const waiting = new Waiting<object>(makeWaitingTable(65_536))
+  const second = new Waiting<object>(makeWaitingTable(65_536, true))
   const prng = new Prng(3)
   const open = new Map<number, object>()
   for (let round = 0; round < 300_000; round++) {

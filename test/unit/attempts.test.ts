@@ -57,12 +57,36 @@ describe('a token', () => {
       receiver: NONE,
     })
     const token = take(attempts, 1, 10)
-    assert.throws(() => attempts.templateOf(token), /without its template/)
+    assert.equal(attempts.templateOf(token), undefined)
     attempts.remember(token, template, 1_700_000_000_000)
     assert.equal(attempts.templateOf(token), template)
     assert.equal(attempts.createdAtMs[token], 1_700_000_000_000)
     attempts.release(token)
-    assert.throws(() => attempts.templateOf(token), /without its template/)
+    assert.equal(attempts.templateOf(token), undefined)
+  })
+
+  it('stays with its attempt, deadline and all, when another thread goes on', () => {
+    const before = new Attempts(NOW_US, 4)
+    const tokens = [1, 2, 3].map((slot) => take(before, slot, 10 * slot))
+    const [first = -1, second = -1, third = -1] = tokens
+    before.status[second] = 503
+    before.retryAfterMs[second] = 2000
+    before.remember(second, splitTemplate({
+      userId: 'u', url: 'http://a.test/', method: 'GET', headers: [], webhookUrl: null,
+      receiver: NONE,
+    }), 1_700_000_000_000)
+    before.release(first)
+    const after = new Attempts(NOW_US, 4)
+    after.takeOver(structuredClone(before.handOver()))
+    assert.deepEqual([after.inFlight, after.jobsInFlight, after.slot[second], after.lane[second],
+      after.upstream[second], after.status[second], after.retryAfterMs[second],
+      after.createdAtMs[second], after.templateOf(second)],
+    [2, 2, 2, 5, 7, 503, 2000, 1_700_000_000_000, undefined])
+    const fresh = [take(after, 8, 50), take(after, 9, 50)]
+    assert.ok(after.isFull)
+    assert.equal(new Set([second, third, ...fresh]).size, 4)
+    assert.deepEqual(expireAt(after, 21), [second])
+    assert.deepEqual(expireAt(after, 31), [third])
   })
 
   it('is one of a bounded number', () => {

@@ -133,7 +133,7 @@ describe('rules about imports', () => {
   it('gives packages one home', () => {
     const homes: readonly (readonly [module: string, home: string])[] = [
       ['uWebSockets.js', 'src/http/a.ts'], ['undici', 'shards/undici-transport.ts'],
-      ['msgpackr', 'shards/codec.ts'], ['piscina', 'src/supervisor.ts'],
+      ['msgpackr', 'shards/codec.ts'], ['piscina', 'src/shard-pool.ts'],
       ['node:worker_threads', 'shards/worker.ts'], ['pino', 'src/log.ts'],
       ['commander', 'src/cli/a.ts'], ['zod', 'src/config/a.ts'],
     ]

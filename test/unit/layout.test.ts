@@ -118,7 +118,9 @@ test('the parts that --memory pays for are the parts that are laid out', () => {
       bytesOf(SHARD.wheel) + bytesOf(SHARD.upstreams),
     'templates': bytesOf(SHARD.templates),
     'job log': bytesOf(SHARD.segments) + SHARD.segmentLiveBytes.byteLength +
-      SHARD.segmentUsedBytes.byteLength + SHARD.segmentState.byteLength,
+      SHARD.segmentUsedBytes.byteLength + SHARD.segmentState.byteLength +
+      SHARD.segmentJournalledBytes.byteLength,
+    'journal marks': bytesOf(SHARD.marks),
   }
   const parts = Object.fromEntries(shardParts(LIMITS)) as Record<string, number>
   // The wheel's entries of lanes and of upstreams lie together, and are paid for apart.

@@ -67,7 +67,7 @@ test('the parts never take more than the memory, and leave little of it unused',
     assert.ok(plannedBytes(plan) <= plan.memoryBytes, describe(plan))
     // Each shard may lose part of a segment; a log at its largest leaves the rest.
     const unusedMax = plan.segmentsMax === limits.SEGMENTS_MAX ? Infinity
-      : plan.segmentBytes + limits.SEGMENT_WORDS_BYTES + limits.UPSTREAM_RECORD_BYTES + 1
+      : plan.segmentBytes + limits.SEGMENT_WORDS_BYTES + limits.UPSTREAM_SHARED_BYTES + 2
     const unused = (plan.memoryBytes - plannedBytes(plan)) / plan.shards
     assert.ok(unused <= unusedMax, `${unused} bytes a shard: ${describe(plan)}`)
     const parts = shardParts(plan)

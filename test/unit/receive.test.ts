@@ -74,7 +74,7 @@ function make(bodyBytesMax: number, heldBytesMax: number): Counts {
   const counts = { invalid: 0, unavailable: 0 }
   const receiver = new BodyReceiver({ bodyBytesMax, heldBytesMax }, {
     countInvalid: () => { counts.invalid++ }, countUnavailable: () => { counts.unavailable++ },
-  })
+  }, { heldBytes: 0 })
   return Object.assign(counts, { receiver })
 }
 

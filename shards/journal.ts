@@ -1,0 +1,203 @@
+// The shard's hand on its journal: batches of what has changed, and answers held until theirs is
+// written.
+// Thread: shard. Memory: views.journal, the marks, and the batch being written, beside --memory.
+// Never: waits. A batch is what has changed since the last, at the end of a turn; one is written at
+// a time, and what changes meanwhile goes into the next, so that a slow disk makes larger batches.
+// All that the front door is told waits for the batch with the facts behind it: nothing that was
+// promised can be lost by the end of the process. Requests to upstreams do not wait.
+
+import type { Clock } from './clock.ts'
+import { BatchWriter, TABLE_CLEARED, TABLE_JOBS, TABLE_LANES, TABLE_LOG, TABLE_SEGMENTS,
+  TABLE_TEMPLATES } from './journal-format.ts'
+import { type FactPages, type Facts, factsOf, writeCounts, writeUpstream } from './journal-image.ts'
+import {
+  JOURNAL_SEQUENCE, JOURNAL_STALLED_US, JOURNAL_SYNCED_US, JOURNAL_WRITTEN_BYTES,
+  JOURNAL_WRITTEN_US,
+} from './journal-words.ts'
+import type { SegmentViews, SharedViews, ShardViews } from './layout.ts'
+import { JOURNAL_BEHIND_BYTES_MAX, JOURNAL_RETRY_MS } from './limits.ts'
+import type { MarkSet, Marks } from './marks.ts'
+import type { OutcomeWriter } from './outcome-writer.ts'
+import { SEGMENT_FREE } from './segments.ts'
+import { type Micros, NONE, msToUs } from './units.ts'
+
+/** Where batches go: a file, or a test's memory. */
+export interface JournalSink {
+  /**
+   * Appends a batch behind the one before it; one at a time. `bytes` stay as they are until `done`
+   * is called, later, with what went wrong: then nothing counts as appended.
+   */
+  append(bytes: Buffer, done: (error: Error | null) => void): void
+  /** To be called now and then: what has been appended may have to be put on the disk. */
+  tick(nowUs: Micros): void
+  /** All that was appended before this time is on the disk; Infinity while nothing is not. */
+  readonly syncedUs: number
+  /** Resolves when nothing is being written, and everything is on the disk. */
+  close(): Promise<void>
+}
+
+/** What a journal is made of. */
+export interface JournalParts {
+  readonly views: ShardViews
+  readonly shared: SharedViews
+  readonly marks: Marks
+  readonly outcomes: OutcomeWriter
+  readonly clock: Clock
+  readonly wallOffsetUs: Micros
+  readonly sink: JournalSink
+  /** A batch has ended, one way or the other: a turn may have more to do. */
+  readonly wantTurn: () => void
+}
+
+/** The end mark behind a segment's records, written anew each time: they may have been cut off. */
+const END_MARK_BYTES = 8
+const SEGMENT_ROW_BYTES = 4
+
+/** One shard's journal. */
+export class Journal {
+  readonly #parts: JournalParts
+  readonly #facts: Facts
+  readonly #batch = new BatchWriter()
+  #isWriting = false
+  /** When a batch that failed is tried again; Infinity while none is. */
+  #retryUs: Micros = Infinity as Micros
+  #onWritten: () => void = () => {}
+  #isOver = false
+
+  constructor(parts: JournalParts) {
+    this.#parts = parts
+    this.#facts = factsOf(parts.views)
+    parts.views.journal[JOURNAL_STALLED_US] = 0
+  }
+
+  /** Whether new jobs have to wait, because what has come is not written. */
+  get isBehind(): boolean {
+    return this.#retryUs !== Infinity || this.#parts.marks.newBytes > JOURNAL_BEHIND_BYTES_MAX
+  }
+
+  /** Whether all that has happened is written. */
+  get isIdle(): boolean {
+    return !this.#isWriting && this.#parts.marks.isEmpty
+  }
+
+  /** Another thread goes on from the marks: a batch that is under way is no longer this one's. */
+  stop(): void {
+    this.#isOver = true
+  }
+
+  /** When a turn should end at the latest, for the journal's sake. */
+  nextUs(): Micros {
+    return this.#retryUs
+  }
+
+  /** Writes what has changed, or lets the answers out if nothing has. */
+  turnEnded(nowUs: Micros): void {
+    const { sink, views: { journal } } = this.#parts
+    sink.tick(nowUs)
+    journal[JOURNAL_SYNCED_US] = Math.min(nowUs, sink.syncedUs)
+    if (this.#isWriting || nowUs < this.#retryAt()) return
+    if (this.#parts.marks.isEmpty) {
+      journal[JOURNAL_WRITTEN_US] = nowUs
+      return this.#parts.outcomes.publish(this.#parts.outcomes.position)
+    }
+    this.#write(nowUs)
+  }
+
+  /** Calls back once all that has happened until now is written, or the last try has failed. */
+  settle(onWritten: () => void): void {
+    this.#onWritten = onWritten
+    if (!this.#isWriting && this.#retryUs === Infinity) this.turnEnded(this.#parts.clock.nowUs())
+    this.#tellIdle()
+  }
+
+  #retryAt(): number {
+    return this.#retryUs === Infinity ? 0 : this.#retryUs
+  }
+
+  #write(nowUs: Micros): void {
+    const { marks, outcomes, sink, views, wallOffsetUs } = this.#parts
+    const batch = this.#batch
+    const sequence = (views.journal[JOURNAL_SEQUENCE] as number) + 1
+    batch.begin(sequence)
+    this.#addSegments()
+    this.#addPages(TABLE_TEMPLATES, this.#facts.templates, marks.templates)
+    this.#addPages(TABLE_LANES, this.#facts.lanes, marks.lanes)
+    this.#addPages(TABLE_JOBS, this.#facts.jobs, marks.jobs)
+    for (const upstream of marks.upstreams.begin()) {
+      writeUpstream(batch, views, this.#parts.shared, upstream, nowUs)
+    }
+    writeCounts(batch, views, wallOffsetUs, sequence)
+    marks.begun()
+    const until = outcomes.position
+    const bytes = batch.finish()
+    this.#isWriting = true
+    sink.append(bytes, (error) => {
+      this.#isWriting = false
+      if (this.#isOver) return
+      if (error === null) this.#written(sequence, bytes.length, until, nowUs)
+      else this.#failed()
+      this.#parts.wantTurn()
+    })
+  }
+
+  #written(sequence: number, bytes: number, until: number, atUs: Micros): void {
+    const { marks, outcomes, views: { journal } } = this.#parts
+    marks.written()
+    journal[JOURNAL_SEQUENCE] = sequence
+    journal[JOURNAL_WRITTEN_BYTES] = (journal[JOURNAL_WRITTEN_BYTES] as number) + bytes
+    journal[JOURNAL_WRITTEN_US] = atUs
+    journal[JOURNAL_STALLED_US] = 0
+    this.#retryUs = Infinity as Micros
+    outcomes.publish(until)
+    this.turnEnded(this.#parts.clock.nowUs())
+    this.#tellIdle()
+  }
+
+  /** Nothing is lost yet: all of it stays marked, and nobody is told of it. */
+  #failed(): void {
+    const { clock, marks, views: { journal } } = this.#parts
+    const nowUs = clock.nowUs()
+    marks.failed()
+    if (journal[JOURNAL_STALLED_US] === 0) journal[JOURNAL_STALLED_US] = nowUs
+    this.#retryUs = (nowUs + msToUs(JOURNAL_RETRY_MS)) as Micros
+    const tell = this.#onWritten
+    this.#onWritten = () => {}
+    tell()
+  }
+
+  #tellIdle(): void {
+    if (!this.isIdle) return
+    const tell = this.#onWritten
+    this.#onWritten = () => {}
+    tell()
+  }
+
+  #addPages(table: number, pages: FactPages, changed: MarkSet): void {
+    const batch = this.#batch
+    for (const page of changed.begin()) {
+      const at = batch.row(table, page, 0, pages.bytesPerPage)
+      pages.copyOut(page, batch.u32, batch.f64, at)
+    }
+  }
+
+  #addSegments(): void {
+    const { marks, views } = this.#parts
+    const batch = this.#batch
+    for (const segment of marks.segments.begin()) {
+      const state = views.segmentState[segment] as number
+      const stateAt = batch.row(TABLE_SEGMENTS, segment, 0, SEGMENT_ROW_BYTES)
+      batch.u32[stateAt / 4] = state
+      if (state === SEGMENT_FREE) continue
+      const journalled = marks.journalledBytesOf(segment)
+      if (journalled === NONE) batch.row(TABLE_CLEARED, segment, 0, 0)
+      const { bytes } = views.segments[segment] as SegmentViews
+      const used = views.segmentUsedBytes[segment] as number
+      const start = journalled === NONE ? 0 : journalled
+      const end = Math.min(used + END_MARK_BYTES, bytes.length)
+      marks.writes(segment, used)
+      if (start === end) continue
+      const at = batch.row(TABLE_LOG, segment, start, end - start)
+      bytes.copy(batch.bytes, at, start, end)
+    }
+  }
+}

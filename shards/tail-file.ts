@@ -1,0 +1,179 @@
+// The file that a shard appends its batches to: one write at a time, by the system's own threads.
+// Thread: shard. Memory: a file descriptor or two; the batch being written is the caller's.
+// Never: reads, waits, or removes a file: the keeper of the journal takes what is complete.
+// A batch that could be written in part only is written again at the same place.
+
+import {
+  close, closeSync, fdatasync, fdatasyncSync, fsync, ftruncate, mkdirSync, open, openSync,
+  readdirSync, write,
+} from 'node:fs'
+import path from 'node:path'
+import type { Clock } from './clock.ts'
+import type { JournalSink } from './journal.ts'
+import { JOURNAL_TAIL_BYTES_MAX } from './limits.ts'
+import { tailName, tailNumber } from './tail-names.ts'
+import { type Micros, type Millis, msToUs } from './units.ts'
+
+/** Where and how a shard's batches are written. */
+export interface TailFileOptions {
+  readonly directory: string
+  /** Whether a batch counts as appended only when it is on the disk. */
+  readonly always: boolean
+  /** How often, else, what has been appended is put on the disk. */
+  readonly intervalMs: Millis
+  readonly clock: Clock
+  /** Told when writing begins to fail, and with null when it succeeds again. */
+  readonly onTrouble: (error: Error | null) => void
+}
+
+type Done = (error: Error | null) => void
+
+const FILE_MODE = 0o600
+
+/** The newest tail of one shard; begins a file of its own, behind all that are there. */
+export class TailFile implements JournalSink {
+  readonly #options: TailFileOptions
+  /** For the entries of the files in it. */
+  readonly #folder: number
+  #tail = 0
+  #file: number | undefined
+  #length = 0
+  #isWriting = false
+  /** Since when something is appended that no sync has begun for; Infinity while nothing is. */
+  #unsyncedUs = Infinity
+  /** The same of what is being synced. */
+  #syncingUs = Infinity
+  #syncBegunUs = -Infinity
+  #onIdle: () => void = () => {}
+  #isTroubled = false
+
+  /** Makes the directory if it is not there; the file with the first batch. */
+  constructor(options: TailFileOptions) {
+    this.#options = options
+    mkdirSync(options.directory, { recursive: true })
+    this.#folder = openSync(options.directory, 'r')
+    for (const name of readdirSync(options.directory)) {
+      this.#tail = Math.max(this.#tail, tailNumber(name) ?? 0)
+    }
+    this.#syncPredecessor()
+  }
+
+  get syncedUs(): number {
+    return Math.min(this.#unsyncedUs, this.#syncingUs)
+  }
+
+  append(bytes: Buffer, done: Done): void {
+    const isFull = this.#length >= JOURNAL_TAIL_BYTES_MAX
+    if (this.#file === undefined || isFull) {
+      const problem = this.#next()
+      if (problem !== null) {
+        this.#noteTrouble(problem)
+        return void setImmediate(done, problem)
+      }
+    }
+    const file = this.#file as number
+    const isFirst = this.#length === 0
+    const end = (error: Error | null): void => {
+      this.#isWriting = false
+      this.#noteTrouble(error)
+      if (error === null) this.#length += bytes.length
+      done(error)
+      this.#tellIdle()
+    }
+    this.#isWriting = true
+    this.#writeAll(file, bytes, 0, (error) => {
+      if (error !== null) return end(error)
+      if (this.#options.always) return this.#sync(file, isFirst, end)
+      this.#unsyncedUs = Math.min(this.#unsyncedUs, this.#options.clock.nowUs())
+      end(null)
+    })
+  }
+
+  /** Twice an interval, what was appended since is put on the disk. */
+  tick(nowUs: Micros): void {
+    const { intervalMs } = this.#options
+    if (this.#unsyncedUs === Infinity || this.#syncingUs !== Infinity) return
+    if (nowUs - this.#syncBegunUs < msToUs(intervalMs) / 2) return
+    this.#syncBegunUs = nowUs
+    this.#syncLater(this.#file as number, () => {})
+  }
+
+  async close(): Promise<void> {
+    while (this.#isWriting || this.#syncingUs !== Infinity) {
+      await new Promise<void>((resolve) => { this.#onIdle = resolve })
+    }
+    if (this.#file !== undefined) {
+      fdatasyncSync(this.#file)
+      closeSync(this.#file)
+    }
+    closeSync(this.#folder)
+  }
+
+  /** A thread that has died may have left its file half on the disk, and then ours is no use. */
+  #syncPredecessor(): void {
+    open(path.join(this.#options.directory, tailName(this.#tail)), 'r', (error, file) => {
+      if (error === null) fdatasync(file, () => close(file))
+    })
+  }
+
+  /** Begins the next file; the one before is put on the disk first, and then closed. */
+  #next(): Error | null {
+    const before = this.#file
+    if (before !== undefined && this.#syncingUs !== Infinity) {
+      // The file is in use for a moment more; it may well grow a little larger.
+      return null
+    }
+    try {
+      const name = path.join(this.#options.directory, tailName(this.#tail + 1))
+      this.#file = openSync(name, 'wx', FILE_MODE)
+    } catch (error) {
+      return error as Error
+    }
+    this.#tail++
+    this.#length = 0
+    if (before !== undefined) this.#syncLater(before, () => close(before))
+    return null
+  }
+
+  #writeAll(file: number, bytes: Buffer, start: number, done: Done): void {
+    write(file, bytes, start, bytes.length - start, this.#length + start, (error, written) => {
+      if (error !== null) {
+        // What is left of it would lie behind a shorter batch that is written in its place.
+        return ftruncate(file, this.#length, () => done(error))
+      }
+      if (start + written === bytes.length) return done(null)
+      this.#writeAll(file, bytes, start + written, done)
+    })
+  }
+
+  #syncLater(file: number, then: () => void): void {
+    this.#syncingUs = this.#unsyncedUs
+    this.#unsyncedUs = Infinity
+    this.#sync(file, true, (error) => {
+      if (error !== null) this.#unsyncedUs = Math.min(this.#unsyncedUs, this.#syncingUs)
+      this.#syncingUs = Infinity
+      then()
+      this.#tellIdle()
+    })
+  }
+
+  #sync(file: number, withFolder: boolean, done: Done): void {
+    fdatasync(file, (error) => {
+      if (error !== null || !withFolder) return done(error)
+      fsync(this.#folder, done)
+    })
+  }
+
+  #noteTrouble(error: Error | null): void {
+    const isTroubled = error !== null
+    if (isTroubled !== this.#isTroubled) this.#options.onTrouble(error)
+    this.#isTroubled = isTroubled
+  }
+
+  #tellIdle(): void {
+    if (this.#isWriting || this.#syncingUs !== Infinity) return
+    const tell = this.#onIdle
+    this.#onIdle = () => {}
+    tell()
+  }
+}

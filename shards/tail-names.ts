@@ -1,0 +1,15 @@
+// The names of a journal's tail files: a number that only grows, in as many digits as any can have.
+// Thread: shard and the keeper of its journal. Memory: none.
+// Never: touches a file.
+
+const DIGITS = 12
+const PATTERN = /^tail-(\d{12})$/
+
+/** 7 → "tail-000000000007". */
+export const tailName = (tail: number): string => `tail-${String(tail).padStart(DIGITS, '0')}`
+
+/** "tail-000000000007" → 7; undefined for the name of anything else. */
+export function tailNumber(name: string): number | undefined {
+  const digits = PATTERN.exec(name)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}

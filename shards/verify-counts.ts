@@ -1,0 +1,172 @@
+// Counts against what they count: a walk over all of a shard's slots, lines and requests in flight.
+// Thread: shard, between two turns. Memory: reads what the parts own.
+// Never: changes anything, or runs in production: only under VERIFY, in a thread that hands its
+// shard over and in the one that takes it.
+
+import type { ShardParts } from './assembly.ts'
+import { assert } from './assert.ts'
+import { ATTEMPT_JOB } from './attempts.ts'
+import {
+  JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED,
+} from './job-slots.ts'
+import { LANE_ACTIVE } from './lanes.ts'
+import type { ShardViews } from './layout.ts'
+import { type JobSlot, type LaneSlot, NONE, type UpstreamSlot } from './units.ts'
+
+/** Asserts that the shard's counts, lists and indexes agree with its facts. O(slots). */
+export function verifyCounts(parts: ShardParts, views: ShardViews): void {
+  const walk = new Walk(parts, views)
+  walk.lines()
+  walk.attempts()
+  walk.jobs()
+  walk.sums()
+}
+
+class Walk {
+  readonly #parts: ShardParts
+  readonly #views: ShardViews
+  readonly #laneReferences = new Map<number, number>()
+  readonly #references = new Map<number, number>()
+  #states = { queued: 0, inFlight: 0, retrying: 0, owed: 0, finished: 0 }
+  #used = 0
+  #watched = 0
+  #resultBytes = 0
+  #queuedInLine = 0
+  #owedInLine = 0
+  #lanes = 0
+
+  constructor(parts: ShardParts, views: ShardViews) {
+    this.#parts = parts
+    this.#views = views
+  }
+
+  lines(): void {
+    const { lanes, pacer } = this.#parts
+    const { limits, upstreams } = this.#views
+    const queued = new Map<number, number>()
+    let active = 0
+    for (let lane = 0; lane < limits.lanesMax; lane++) {
+      if (lanes.at.flags[lane] === 0) continue
+      this.#lanes++
+      const count = this.#line(lane as LaneSlot)
+      assert(count === lanes.count(lane as LaneSlot), 'the jobs of a line miscounted')
+      const isActive = ((lanes.at.flags[lane] as number) & LANE_ACTIVE) !== 0
+      assert(isActive === count > 0, 'a lane takes turns without jobs, or jobs without a turn')
+      if (isActive) active++
+      add(queued, lanes.at.upstream[lane] as number, count)
+    }
+    assert(active === pacer.activeLanes, 'active lanes miscounted')
+    for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
+      assert(upstreams.queued[upstream] === (queued.get(upstream) ?? 0), 'queued jobs miscounted')
+    }
+  }
+
+  #line(lane: LaneSlot): number {
+    const { jobs, lanes } = this.#parts
+    let count = 0
+    for (let slot = lanes.first(lane); slot !== NONE; slot = jobs.at.next[slot] as JobSlot) {
+      assert(jobs.at.lane[slot] === lane, 'a job stands in a line that is not its own')
+      if (jobs.state(slot as JobSlot) === JOB_QUEUED) this.#queuedInLine++
+      else if (jobs.hasFlag(slot as JobSlot, JOB_OWES_WEBHOOK)) this.#owedInLine++
+      else assert(false, 'a job stands in a line that does not wait')
+      count++
+    }
+    return count
+  }
+
+  attempts(): void {
+    const { attempts, jobs, lanes } = this.#parts
+    const { limits, upstreams } = this.#views
+    const ofLane = new Map<number, number>()
+    const ofUpstream = new Map<number, number>()
+    for (const [token, slot] of attempts.slot.entries()) {
+      if (slot === NONE) continue
+      add(ofLane, attempts.lane[token] as number, 1)
+      add(ofUpstream, attempts.upstream[token] as number, 1)
+      const isJob = attempts.kind[token] === ATTEMPT_JOB
+      assert(isJob ? jobs.state(slot as JobSlot) === JOB_IN_FLIGHT
+        : jobs.hasFlag(slot as JobSlot, JOB_OWES_WEBHOOK), 'a request in flight for nobody')
+    }
+    for (let lane = 0; lane < limits.lanesMax; lane++) {
+      if (lanes.at.flags[lane] === 0) continue
+      assert(lanes.at.inFlight[lane] === (ofLane.get(lane) ?? 0), 'a lane\'s requests miscounted')
+    }
+    for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
+      const held = ofUpstream.get(upstream) ?? 0
+      assert(upstreams.inFlight[upstream] === held, 'tokens of an upstream miscounted')
+    }
+  }
+
+  jobs(): void {
+    const { jobs, records } = this.#parts
+    for (let index = 0; index < jobs.highWater; index++) {
+      const slot = index as JobSlot
+      const state = jobs.state(slot)
+      if (state === JOB_FREE) continue
+      this.#used++
+      const { route, idHigh, idLow, keyHigh, keyLow } = jobs.at
+      const words = [route, idHigh, idLow, keyHigh, keyLow].map((word) => word[slot] as number)
+      const [of = 0, high = 0, low = 0, keyOne = 0, keyTwo = 0] = words
+      assert(jobs.findById(of, high, low) === slot, 'a job is not found by its id')
+      const holds = jobs.hasFlag(slot, JOB_HOLDS_KEY)
+      assert((jobs.findByKey(of, keyOne, keyTwo) === slot) === holds, 'a key leads elsewhere')
+      if (jobs.hasFlag(slot, JOB_WATCHED)) this.#watched++
+      if (state <= JOB_RETRYING) this.#unfinished(slot, state)
+      else if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) {
+        this.#states.owed++
+        this.#name(slot)
+      } else {
+        this.#states.finished++
+        this.#resultBytes += records.bytesOf(slot)
+      }
+    }
+  }
+
+  #unfinished(slot: JobSlot, state: number): void {
+    if (state === JOB_QUEUED) this.#states.queued++
+    else if (state === JOB_RETRYING) this.#states.retrying++
+    else this.#states.inFlight++
+    this.#name(slot)
+    const receiver = this.#parts.jobs.receiver(slot)
+    if (receiver !== NONE) add(this.#references, receiver, 1)
+  }
+
+  #name(slot: JobSlot): void {
+    const lane = this.#parts.jobs.at.lane[slot] as LaneSlot
+    add(this.#laneReferences, lane, 1)
+    add(this.#references, this.#parts.lanes.at.upstream[lane] as UpstreamSlot, 1)
+  }
+
+  sums(): void {
+    const { attempts, finished, jobs, lanes, settlement, templates, watchers } = this.#parts
+    const { limits, upstreams } = this.#views
+    const { queued, inFlight, retrying, owed, finished: done } = this.#states
+    assert(jobs.used === this.#used, 'job slots miscounted')
+    assert(lanes.used === this.#lanes, 'lanes miscounted')
+    assert(queued === this.#queuedInLine, 'a queued job stands in no line')
+    assert(owed === settlement.webhooksOwed, 'webhooks miscounted')
+    const delivering = attempts.inFlight - attempts.jobsInFlight
+    assert(settlement.retrying === retrying + owed - this.#owedInLine - delivering,
+      'waiting retries miscounted')
+    const unstored = inFlight - attempts.jobsInFlight
+    assert(unstored >= 0 && (unstored > 0) === settlement.isBlocked, 'jobs in flight miscounted')
+    assert(finished.count === done, 'finished jobs miscounted')
+    assert(finished.resultBytes === this.#resultBytes, 'bytes of results miscounted')
+    assert(watchers.count === this.#watched, 'watched jobs miscounted')
+    const used = this.#views.templates.location.reduce((sum, at) => at === NONE ? sum : sum + 1, 0)
+    assert(templates.used === used, 'templates miscounted')
+    for (let lane = 0; lane < limits.lanesMax; lane++) {
+      if (lanes.at.flags[lane] === 0) continue
+      const named = this.#laneReferences.get(lane) ?? 0
+      assert(lanes.at.references[lane] === named, 'references of a lane miscounted')
+    }
+    for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
+      const named = this.#references.get(upstream) ?? 0
+      assert(upstreams.references[upstream] === named, 'references of an upstream miscounted')
+    }
+  }
+}
+
+function add(counts: Map<number, number>, of: number, amount: number): void {
+  counts.set(of, (counts.get(of) ?? 0) + amount)
+}

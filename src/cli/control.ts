@@ -1,0 +1,104 @@
+// `sluice reload` and `sluice drain`: the commands that steer a running server over its control
+// socket.
+
+import os from 'node:os'
+import type { Command } from 'commander'
+import { dataFolderOf } from '../config/derive.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import { type Outcome, formatProblems } from '../config/problem.ts'
+import type { SettingName } from '../config/settings.ts'
+import { callControl } from '../control/client.ts'
+import { controlFile, dependsOnPort } from '../control/place.ts'
+import { drainProgress } from './drain-progress.ts'
+
+/** What the commands need of the program around them. */
+export interface ControlSurroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  readonly stdout: (text: string) => void
+  readonly stderr: (text: string) => void
+  readonly exit: (code: number) => void
+  readonly failedExitCode: number
+  readonly usageExitCode: number
+  /** Adds the flags of some settings, and --config. */
+  readonly withSettings: (command: Command, names: readonly SettingName[]) => Command
+  readonly load: (command: Command) => Outcome<LoadedConfig>
+}
+
+/** What says where a server's socket lies. */
+const PLACE_SETTINGS = ['control', 'data', 'journal', 'port'] as const
+const EXIT_INTERRUPTED = 128 + os.constants.signals.SIGINT
+
+/** Adds the commands. */
+export function addControlCommands(program: Command, around: ControlSurroundings): void {
+  around.withSettings(program.command('reload'), PLACE_SETTINGS)
+    .description('have a running server load its code and configuration anew')
+    .action((_flags: object, command: Command) => runReload(command, around))
+  around.withSettings(program.command('drain'), PLACE_SETTINGS)
+    .description('have a running server take no new jobs, finish all that it has, and end')
+    .option('--cancel', 'end a drain instead: the server takes jobs again')
+    .action((flags: { readonly cancel?: boolean }, command: Command) =>
+      flags.cancel === true ? runCancel(command, around) : runDrain(command, around))
+}
+
+/** The socket's file, or undefined once the usage error has been told. */
+function fileOf(command: Command, around: ControlSurroundings): string | undefined {
+  const loaded = around.load(command)
+  const refuse = (text: string): undefined => {
+    around.stderr(text)
+    around.exit(around.usageExitCode)
+  }
+  if (!loaded.ok) return refuse(formatProblems(loaded.problems))
+  const { config } = loaded.value
+  const { control, port } = config
+  const dataFolder = dataFolderOf(config, around.cwd)
+  const facts = { control, dataFolder, port, env: around.env, cwd: around.cwd }
+  if (dependsOnPort(facts) && port === 0) {
+    return refuse('sluice: which server? name its --port or its --control socket\n')
+  }
+  return controlFile(facts)
+}
+
+async function runReload(command: Command, around: ControlSurroundings): Promise<void> {
+  const file = fileOf(command, around)
+  if (file === undefined) return
+  const answer = await callControl(file, { command: 'reload' }).answer
+  if (!answer.ok) return failed(answer.error, around)
+  around.stdout(`reloaded in ${String(answer.fields?.['ms'])} ms\n`)
+}
+
+async function runCancel(command: Command, around: ControlSurroundings): Promise<void> {
+  const file = fileOf(command, around)
+  if (file === undefined) return
+  const answer = await callControl(file, { command: 'drain', cancel: true }).answer
+  if (!answer.ok) return failed(answer.error, around)
+  around.stdout('the drain is cancelled; new jobs are taken again\n')
+}
+
+async function runDrain(command: Command, around: ControlSurroundings): Promise<void> {
+  const file = fileOf(command, around)
+  if (file === undefined) return
+  const progress = drainProgress(around.stdout)
+  const call = callControl(file, { command: 'drain' }, (told) => progress.update(told))
+  let isInterrupted = false
+  const onInterrupt = (): void => {
+    isInterrupted = true
+    call.leave()
+  }
+  process.once('SIGINT', onInterrupt)
+  const answer = await call.answer
+  process.off('SIGINT', onInterrupt)
+  progress.end()
+  if (isInterrupted) {
+    around.stderr('sluice: the drain goes on without this command; ' +
+      'sluice drain watches it again, sluice drain --cancel ends it\n')
+    return around.exit(EXIT_INTERRUPTED)
+  }
+  if (!answer.ok) return failed(answer.error, around)
+  around.stdout('drained: nothing is left, and the server ends\n')
+}
+
+function failed(error: string, { exit, failedExitCode, stderr }: ControlSurroundings): void {
+  stderr(`sluice: ${error}\n`)
+  exit(failedExitCode)
+}

@@ -1,0 +1,103 @@
+// How far `sluice drain` is: a bar with rate and time left on a terminal, plain lines elsewhere.
+
+import { SingleBar } from 'cli-progress'
+import type { Progress } from '../control/client.ts'
+
+/** Shows what the server says until it is ended. */
+export interface DrainProgress {
+  update(progress: Progress): void
+  end(): void
+}
+
+/** Between two plain lines. */
+const LINE_EVERY_MS = 5000
+/** The rate is that of so much time before. */
+const RATE_OVER_MS = 10_000
+
+/** @param write for plain lines. */
+export function drainProgress(write: (line: string) => void): DrainProgress {
+  return process.stdout.isTTY ? barProgress(process.stdout) : lineProgress(write)
+}
+
+function barProgress(stream: NodeJS.WriteStream): DrainProgress {
+  const bar = new SingleBar({
+    stream, clearOnComplete: true, hideCursor: false, noTTYOutput: false, stopOnComplete: false,
+    gracefulExit: false, barsize: 28,
+    format: 'draining [{bar}] {percentage}% {text}',
+  })
+  const trend = new Trend()
+  bar.start(1, 0, { text: '' })
+  return {
+    update: (progress) => {
+      trend.note(progress)
+      bar.setTotal(Math.max(1, trend.most))
+      bar.update(trend.most - trend.left, { text: describe(progress, trend) })
+    },
+    end: () => bar.stop(),
+  }
+}
+
+/** Exported for its test. */
+export function lineProgress(write: (line: string) => void): DrainProgress {
+  const trend = new Trend()
+  let nextMs = 0
+  return {
+    update: (progress) => {
+      trend.note(progress)
+      if (trend.atMs < nextMs) return
+      nextMs = trend.atMs + LINE_EVERY_MS
+      write(`draining: ${describe(progress, trend)}\n`)
+    },
+    end: () => {},
+  }
+}
+
+/** `1,234 left (1,200 queued, 30 in flight, 4 webhooks), 100/s, 12 s left` */
+function describe(progress: Progress, trend: Trend): string {
+  const show = (name: string): string => Number(progress[name] ?? 0).toLocaleString('en-US')
+  const { perSecond } = trend
+  const pace = perSecond > 0
+    ? `, ${perSecond.toFixed(perSecond < 10 ? 1 : 0)}/s, ${showWait(trend.left / perSecond)} left`
+    : ''
+  return `${show('left')} left (${show('queued')} queued, ${show('in_flight')} in flight, ` +
+    `${show('webhooks')} webhooks)${pace}`
+}
+
+/** 12 → `12 s`, 200 → `3 min 20 s`, 9000 → `2 h 30 min` */
+function showWait(seconds: number): string {
+  const whole = Math.ceil(seconds)
+  if (whole < 60) return `${whole} s`
+  const minutes = Math.floor(whole / 60)
+  return minutes < 60 ? `${minutes} min ${whole % 60} s`
+    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
+/** What is left over the last while, by the server's own clock. */
+class Trend {
+  /** The most that was ever left. */
+  most = 0
+  #samples: { readonly atMs: number, readonly left: number }[] = []
+
+  note(progress: Progress): void {
+    const atMs = Number(progress['elapsed_ms'] ?? 0)
+    const left = Number(progress['left'] ?? 0)
+    this.most = Math.max(this.most, left)
+    this.#samples = this.#samples.filter((sample) => atMs - sample.atMs <= RATE_OVER_MS)
+    this.#samples.push({ atMs, left })
+  }
+
+  get left(): number {
+    return this.#samples.at(-1)?.left ?? 0
+  }
+
+  get atMs(): number {
+    return this.#samples.at(-1)?.atMs ?? 0
+  }
+
+  /** 0 while nobody knows. */
+  get perSecond(): number {
+    const first = this.#samples[0]
+    if (first === undefined || first.atMs === this.atMs) return 0
+    return Math.max(0, (first.left - this.left) * 1000 / (this.atMs - first.atMs))
+  }
+}

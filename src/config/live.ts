@@ -1,0 +1,32 @@
+// Which settings can change while the server runs, and what is said about a change of the others.
+
+import { isDeepStrictEqual } from 'node:util'
+import type { LoadedConfig } from './load.ts'
+import type { Problem } from './problem.ts'
+import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
+
+/**
+ * A reload puts these into effect: paces and limits for upstreams that are not yet known, the rest
+ * for all. All others need a restart, those included that are added one day.
+ */
+const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
+  'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'connectionsPerOriginMax', 'caFile',
+  'logLevel', 'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultTimeoutMs',
+  'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs', 'upstreams', 'webhookReceivers',
+])
+
+/** The changes that a running server cannot follow; none of a setting that it does not know. */
+export function changesThatNeedRestart(
+  running: Config, { config, origins }: LoadedConfig,
+): readonly Problem[] {
+  const problems: Problem[] = []
+  for (const [name, setting] of SETTING_ENTRIES) {
+    if (LIVE.has(name) || !(name in config)) continue
+    if (isDeepStrictEqual(running[name], config[name])) continue
+    problems.push({
+      key: setting.key, source: origins[name], given: setting.kind.format(config[name]),
+      expected: `${setting.kind.format(running[name])} as at the start: a change needs a restart`,
+    })
+  }
+  return problems
+}

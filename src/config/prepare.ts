@@ -1,0 +1,49 @@
+// What follows from a configuration before anything is opened: the plan of the memory, and what
+// shards and front door are told. Here it turns out whether valid settings go together.
+
+import { type Limits, planMemory } from '../../shards/limits.ts'
+import type { ShardSettings } from '../../shards/contract.ts'
+import { MIB } from '../../shards/units.ts'
+import type { FrontDoorSettings } from '../front-door.ts'
+import { VERSION } from '../version.ts'
+import { memorySettings, readExtraCa, shardSettings, upstreamResolver } from './derive.ts'
+import type { LoadedConfig } from './load.ts'
+import { type Outcome, showGiven } from './problem.ts'
+import { formatBytes } from './quantities.ts'
+import { SETTINGS } from './settings.ts'
+
+/** All that a configuration comes to. */
+export interface Prepared {
+  readonly loaded: LoadedConfig
+  readonly limits: Limits
+  readonly shard: ShardSettings
+  readonly door: FrontDoorSettings
+}
+
+/**
+ * What can still be wrong with settings that are each valid: files, and memory for all of them.
+ * @param cwd where relative paths begin.
+ */
+export function prepare(loaded: LoadedConfig, cwd: string): Outcome<Prepared> {
+  const { config, origins } = loaded
+  const extraCa = readExtraCa(config, origins.caFile, cwd)
+  const plan = planMemory(memorySettings(config))
+  const problems = extraCa.ok ? [] : [...extraCa.problems]
+  if (!plan.ok) {
+    problems.push({
+      key: SETTINGS.memoryBytes.key, source: origins.memoryBytes,
+      given: showGiven(formatBytes(config.memoryBytes)),
+      expected: `at least ${Math.ceil(plan.memoryBytesMin / MIB)}MiB for ${config.shards} ` +
+        `${config.shards === 1 ? 'shard' : 'shards'} and bodies of up to ` +
+        formatBytes(Math.max(config.bodyBytesMax, config.responseBytesMax)),
+    })
+  }
+  if (!extraCa.ok || !plan.ok) return { ok: false, problems }
+  const door: FrontDoorSettings = {
+    host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax,
+    batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs, version: VERSION,
+    settingsOf: upstreamResolver(config),
+  }
+  const shard = shardSettings(config, extraCa.value)
+  return { ok: true, value: { loaded, limits: plan.limits, shard, door } }
+}

@@ -1,0 +1,113 @@
+// Binds the control socket, which is also the lock of the data folder: whoever holds it may write
+// there. A socket file outlives a process that was killed; then the next one replaces it.
+//
+// Why only one can win. bind() creates the file or fails, so nobody replaces what is there by
+// accident. A file is removed only if it was seen to refuse connections for a while and if what
+// was moved away is the very file that was seen: it goes to a name of this process's own first,
+// which of several processes only one can do with the same file. Should it be another by then, the
+// socket of one who was quicker, it is put back.
+
+import { linkSync, mkdirSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { type Server, connect } from 'node:net'
+import path from 'node:path'
+import type { Clock } from '../../shards/clock.ts'
+import { CONTROL_STALE_AFTER_MS } from '../../shards/limits.ts'
+import { type Micros, msToUs } from '../../shards/units.ts'
+import { fail } from '../errors.ts'
+
+/** The longest path of a socket, in bytes: what the system's structure holds, less its zero. */
+const PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103
+/** Whoever replaces the same file at the same time is done after a few. */
+const TRIES_MAX = 5
+/** All but the owner's rights to read and write. */
+const UMASK_PRIVATE = 0o177
+
+/**
+ * Binds the server to the file, which only this user may connect to from then on. Throws
+ * OperatingError: `control_taken` when a server answers there, `control_failed` when the file
+ * cannot be made. @param clock is used for a wake meanwhile.
+ */
+export async function bindControl(server: Server, file: string, clock: Clock): Promise<void> {
+  if (Buffer.byteLength(file) > PATH_BYTES_MAX) {
+    fail('control_failed', `the path of the control socket has more than ${PATH_BYTES_MAX} ` +
+      `bytes, which is all that the system allows: ${file}; name a shorter one with --control, ` +
+      'or a shorter folder with --data')
+  }
+  try {
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+  } catch (error) {
+    failed(file, error)
+  }
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const error = await listen(server, file)
+    if (error === undefined) return
+    if (error.code !== 'EADDRINUSE') failed(file, error)
+    if (!await isStale(file, clock)) {
+      fail('control_taken', `another server answers at ${file}: two must not share a data folder ` +
+        'or a control socket; stop it, or name others with --data and --control')
+    }
+  }
+  fail('control_taken', `other servers keep taking ${file}`)
+}
+
+const failed = (file: string, error: unknown): never => fail('control_failed',
+  `cannot make the control socket ${file} (${(error as Error).message}); name another place ` +
+  'with --control or --data', error)
+
+function listen(server: Server, file: string): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    const onError = (error: NodeJS.ErrnoException): void => resolve(error)
+    server.once('error', onError)
+    // The file is made inside of listen(), so nobody else's files are affected.
+    const before = process.umask(UMASK_PRIVATE)
+    server.listen(file, () => {
+      server.off('error', onError)
+      resolve(undefined)
+    })
+    process.umask(before)
+  })
+}
+
+/** Whether nobody was behind the file, so that it is gone now. */
+async function isStale(file: string, clock: Clock): Promise<boolean> {
+  const seen = identityOf(file)
+  if (seen === undefined) return true
+  // Whoever has bound it a moment ago may not listen yet.
+  if (await answers(file)) return false
+  await pause(clock)
+  if (await answers(file)) return false
+  const aside = `${file}.${process.pid}`
+  try {
+    renameSync(file, aside)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? true : failed(file, error)
+  }
+  if (identityOf(aside) !== seen) linkSync(aside, file)
+  unlinkSync(aside)
+  return true
+}
+
+/** What tells a file from a later one of the same name; neither changes when it is renamed. */
+function identityOf(file: string): string | undefined {
+  const stat = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stat === undefined ? undefined : `${stat.ino} ${stat.mtimeNs}`
+}
+
+function answers(file: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(file)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    // Anything else may be a server that is too busy, or a file that is not ours to judge.
+    socket.once('error', ({ code }: NodeJS.ErrnoException) =>
+      resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'))
+  })
+}
+
+function pause(clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    clock.wakeAt((clock.nowUs() + msToUs(CONTROL_STALE_AFTER_MS)) as Micros, resolve)
+  })
+}

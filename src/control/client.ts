@@ -1,0 +1,48 @@
+// The other end of the control socket: one request, its progress, its answer.
+
+import { type Socket, connect } from 'node:net'
+import { CONTROL_ANSWER_BYTES_MAX } from '../../shards/limits.ts'
+import type { ControlAnswer, ControlRequest } from './commands.ts'
+import { LineCutter } from './line-cutter.ts'
+
+/** What a server says while it is at it. */
+export type Progress = Readonly<Record<string, unknown>>
+
+/** A request under way. */
+export interface ControlCall {
+  /** Settles with the answer, or with why there is none; never rejects. */
+  readonly answer: Promise<ControlAnswer>
+  /** Goes away without it. */
+  leave(): void
+}
+
+/** Asks the server at a socket file. */
+export function callControl(
+  file: string, request: ControlRequest & { readonly command: string },
+  onProgress: (progress: Progress) => void = () => {},
+): ControlCall {
+  const { promise, resolve } = Promise.withResolvers<ControlAnswer>()
+  const fail = (error: string): void => resolve({ ok: false, error })
+  const cutter = new LineCutter(CONTROL_ANSWER_BYTES_MAX)
+  const socket: Socket = connect(file, () => { socket.write(`${JSON.stringify(request)}\n`) })
+  socket.on('error', ({ code }: NodeJS.ErrnoException) => fail(reasonOf(code, file)))
+  socket.on('close', () => fail('the server has ended without an answer'))
+  socket.on('data', (chunk: Buffer) => {
+    const lines = cutter.push(chunk)
+    if (lines === undefined) return fail('the server\'s answer is too long')
+    for (const line of lines) {
+      const message = JSON.parse(line) as Readonly<Record<string, unknown>>
+      if (message['progress'] !== undefined) onProgress(message['progress'] as Progress)
+      else if (message['ok'] === true) resolve({ ok: true, fields: message })
+      else fail(String(message['error']))
+    }
+  })
+  void promise.then(() => socket.destroy())
+  return { answer: promise, leave: () => socket.destroy() }
+}
+
+function reasonOf(code: string | undefined, file: string): string {
+  if (code === 'ENOENT' || code === 'ECONNREFUSED') return `no server answers at ${file}`
+  if (code === 'EACCES' || code === 'EPERM') return `not allowed to talk to the server at ${file}`
+  return `cannot talk to the server at ${file} (${code ?? 'unknown'})`
+}

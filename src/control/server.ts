@@ -1,0 +1,147 @@
+// The control socket of a running server: a line of JSON is a request, answered with lines of JSON,
+// one after the other. Who may connect is the business of the file's mode.
+
+import { type Server, type Socket, createServer } from 'node:net'
+import type { Clock } from '../../shards/clock.ts'
+import {
+  CONTROL_BACKLOG_BYTES_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX,
+  CONTROL_REQUESTS_WAITING_MAX,
+} from '../../shards/limits.ts'
+import type { Log } from '../log.ts'
+import { bindControl } from './bind.ts'
+import { type Asking, type ControlAnswer, type ControlCommands, readRequest } from './commands.ts'
+import { LineCutter } from './line-cutter.ts'
+
+const STARTING: ControlCommands = new Map()
+
+/** A bound control socket; made by open(). */
+export class ControlServer {
+  readonly file: string
+  readonly #server: Server
+  readonly #log: Log
+  readonly #connections = new Set<Socket>()
+  #commands = STARTING
+
+  private constructor(file: string, server: Server, log: Log) {
+    this.file = file
+    this.#server = server
+    this.#log = log
+    server.maxConnections = CONTROL_CONNECTIONS_MAX
+    server.on('connection', (socket: Socket) => this.#connected(socket))
+  }
+
+  /**
+   * Binds the file; until commands() every request is answered with an error. Throws as
+   * bindControl() does. @param clock is used for a wake meanwhile.
+   */
+  static async open(file: string, clock: Clock, log: Log): Promise<ControlServer> {
+    // A client that has said all it has to say may still listen.
+    const server = createServer({ allowHalfOpen: true })
+    const control = new ControlServer(file, server, log)
+    await bindControl(server, file, clock)
+    server.on('error', (error) => log.warn({ err: error }, 'the control socket has an error'))
+    return control
+  }
+
+  /** What can be asked from now on. */
+  commands(commands: ControlCommands): void {
+    this.#commands = commands
+  }
+
+  /** Removes the file, and ends every connection after what it is still to be told. */
+  close(): void {
+    this.#server.close()
+    for (const socket of this.#connections) socket.end(() => socket.destroy())
+  }
+
+  #connected(socket: Socket): void {
+    this.#connections.add(socket)
+    socket.on('close', () => { this.#connections.delete(socket) })
+    socket.on('error', () => { /* 'close' follows, and nobody is left to tell */ })
+    const conversation = new Conversation(socket, (line, asking) => this.#answer(line, asking))
+    socket.on('data', (chunk: Buffer) => conversation.hear(chunk))
+    socket.on('end', () => conversation.ended())
+  }
+
+  async #answer(line: string, asking: Asking): Promise<ControlAnswer> {
+    const read = readRequest(line)
+    if ('error' in read) return { ok: false, error: read.error }
+    if (this.#commands === STARTING) return { ok: false, error: 'the server is still starting' }
+    const command = this.#commands.get(read.name)
+    if (command === undefined) {
+      const known = [...this.#commands.keys()].join(', ')
+      return { ok: false, error: `there is no such command; known are ${known}` }
+    }
+    try {
+      return await command(read.request, asking)
+    } catch (error) {
+      this.#log.error({ err: error, command: read.name }, 'a control command failed')
+      return { ok: false, error: 'the command failed; the server\'s log says why' }
+    }
+  }
+}
+
+/** One connection: its requests, one at a time. */
+class Conversation {
+  readonly #socket: Socket
+  readonly #answer: (line: string, asking: Asking) => Promise<ControlAnswer>
+  readonly #cutter = new LineCutter(CONTROL_LINE_BYTES_MAX)
+  readonly #gone: Promise<void>
+  #lines: string[] = []
+  #isBusy = false
+  /** Nothing more will be asked. */
+  #isEnded = false
+
+  constructor(
+    socket: Socket, answer: (line: string, asking: Asking) => Promise<ControlAnswer>,
+  ) {
+    this.#socket = socket
+    this.#answer = answer
+    this.#gone = new Promise((resolve) => { socket.once('close', () => resolve()) })
+  }
+
+  hear(chunk: Buffer): void {
+    if (this.#isEnded) return
+    const lines = this.#cutter.push(chunk)
+    if (lines === undefined) {
+      return this.#refuse(`a request has at most ${CONTROL_LINE_BYTES_MAX} bytes`)
+    }
+    for (const line of lines) if (line.trim() !== '') this.#lines.push(line)
+    if (this.#lines.length > CONTROL_REQUESTS_WAITING_MAX) return this.#refuse('too much at once')
+    void this.#goOn()
+  }
+
+  ended(): void {
+    this.#isEnded = true
+    void this.#goOn()
+  }
+
+  /** Nothing more is heard from this client. */
+  #refuse(error: string): void {
+    this.#isEnded = true
+    this.#lines = []
+    this.#say({ error })
+    this.#socket.end(() => this.#socket.destroy())
+  }
+
+  async #goOn(): Promise<void> {
+    if (this.#isBusy) return
+    this.#isBusy = true
+    for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
+      const answer = await this.#answer(line, {
+        gone: this.#gone, progress: (progress) => this.#progress(progress),
+      })
+      this.#say(answer.ok ? { ok: true, ...answer.fields } : { error: answer.error })
+    }
+    this.#isBusy = false
+    if (this.#isEnded) this.#socket.end()
+  }
+
+  #progress(progress: object): void {
+    if (this.#socket.writableLength <= CONTROL_BACKLOG_BYTES_MAX) this.#say({ progress })
+  }
+
+  #say(message: object): void {
+    if (this.#socket.writable) this.#socket.write(`${JSON.stringify(message)}\n`)
+  }
+}

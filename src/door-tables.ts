@@ -1,0 +1,90 @@
+// All that the front door knows and must not forget at a reload, as plain data: the doorkeepers,
+// old and new, work on the same tables.
+//
+// Why that is sound. Everything here belongs to the main thread, and every call from outside (a
+// request, a shard's answer, a tick) runs to its end in one doorkeeper's code, so none ever finds a
+// table half changed by another. An entry that waits for an answer is an object with methods (an
+// Asker, a Question, a Follower, a stream, a socket), made by the code that took the request; it
+// answers in that code, whoever finds it in the table. So there is nothing to divide between old
+// and new: numbers, slots and counts are drawn from the same places. An old doorkeeper is garbage
+// as soon as none of its entries is left. What must not differ between two builds is the form of
+// the tables and of those objects, and DOOR_FORM stands for it.
+
+import type { SharedViews } from '../shards/layout.ts'
+import { QUESTIONS_PENDING_MAX } from '../shards/limits.ts'
+import type { Micros } from '../shards/units.ts'
+import { type AdmissionTable, makeAdmissionTable } from './admission.ts'
+import { type AudienceTable, makeAudienceTable } from './audience.ts'
+import type { DoorState, LastReload, ShownJournals } from './health.ts'
+import type { ReceivingTable } from './http/receive.ts'
+import { makeStreamTable, type StreamTable } from './http/sse.ts'
+import { makePendingTable, type PendingTable } from './pending-jobs.ts'
+import type { Question } from './questions.ts'
+import type { ShardLink } from './shard-link.ts'
+import { makeUpstreamTable, type UpstreamTable } from './upstreams.ts'
+import { makeWaitingTable, type WaitingTable } from './waiting.ts'
+import { makeSocketTable, type SocketTable } from './ws/sockets.ts'
+
+/**
+ * To be counted up with every change that makes old and new code misunderstand each other: of
+ * these tables, of the interfaces of what is in them, of ShardLink, of RequestHandlers, of Keeper
+ * and DoorkeeperParts, or of what src/replaceable.ts exports. A build of another form needs a
+ * restart.
+ */
+export const DOOR_FORM = 1
+
+/** One with answers to be sent at the end of a turn. */
+export interface Flushable {
+  flush(): void
+}
+
+/** The tables. */
+export interface DoorTables {
+  /** See JobHasher. */
+  readonly secret: Uint8Array
+  readonly startedUs: Micros
+  phase: DoorState
+  /** Null without a journal. */
+  journals: ShownJournals | null
+  readonly admission: AdmissionTable
+  readonly upstreams: UpstreamTable
+  readonly jobs: PendingTable
+  readonly questions: WaitingTable<Question>
+  readonly audience: AudienceTable
+  readonly streams: StreamTable
+  readonly sockets: SocketTable
+  readonly receiving: ReceivingTable
+  /** Batches with answers that have not been sent. */
+  batchesToFlush: Flushable[]
+  /** By slot: when an upstream may be warned about again. */
+  readonly silentUntilUs: Float64Array
+  /** When streams are sent their next comment. */
+  keepAliveUs: number
+  /** How often the code was replaced, and what came of the last attempt to. */
+  reloads: number
+  lastReload: LastReload | null
+}
+
+/** The tables of a front door that begins. */
+export function makeDoorTables(
+  links: readonly ShardLink[], secret: Uint8Array, startedUs: Micros,
+): DoorTables {
+  const slotsMax = links[0]?.views.limits.upstreamsMax ?? 0
+  return {
+    secret, startedUs, phase: 'starting', journals: null,
+    admission: makeAdmissionTable(links.length),
+    upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
+    questions: makeWaitingTable(QUESTIONS_PENDING_MAX, true), audience: makeAudienceTable(),
+    streams: makeStreamTable(), sockets: makeSocketTable(), receiving: { heldBytes: 0 },
+    batchesToFlush: [], silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
+    reloads: 0, lastReload: null,
+  }
+}
+
+/** What stays while doorkeepers come and go. */
+export interface DoorPlace {
+  readonly tables: DoorTables
+  /** One for each shard, in order. */
+  readonly links: readonly ShardLink[]
+  readonly shared: SharedViews
+}

@@ -1,0 +1,316 @@
+// The doorkeeper: everything on the main thread between a client's request and a shard's rings. It
+// holds no job: it checks, hands over, and answers when the shard has answered. A reload puts
+// another in its place, of newer code, on the same tables (door-tables.ts).
+
+import type { Clock } from '../shards/clock.ts'
+import {
+  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
+  type JobResult, type JobStatus, type JobView, REQUEST_WORDS,
+} from '../shards/contract.ts'
+import {
+  RECEIVING_BYTES_MAX, STREAM_KEEP_ALIVE_MS, STREAMS_MAX, WARNING_PAUSE_MS, WATCHED_JOBS_MAX,
+} from '../shards/limits.ts'
+import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../shards/units.ts'
+import { Admission } from './admission.ts'
+import { Audience } from './audience.ts'
+import type { DoorPlace } from './door-tables.ts'
+import { type ErrorCode, unavailable } from './errors.ts'
+import type { FrontDoorLog, FrontDoorSettings } from './front-door.ts'
+import { type DoorState, describeHealth } from './health.ts'
+import { Batch, type BatchParts } from './http/batch.ts'
+import type { Exchange } from './http/exchange.ts'
+import { BodyReceiver } from './http/receive.ts'
+import { type Door, routeHandlers, type Submission } from './http/routes.ts'
+import type { RequestHandlers } from './http/server.ts'
+import { EventStreams } from './http/sse.ts'
+import type { StreamedResponse } from './http/uws.ts'
+import { type FillRandom, JobIdSource } from './job-id.ts'
+import type { OutcomeSink } from './outcomes.ts'
+import { Questions } from './questions.ts'
+import { absenceOf, BatchBells, sendRequest, noteStall } from './shard-link.ts'
+import { Submissions } from './submissions.ts'
+import { Upstreams } from './upstreams.ts'
+import { Sockets } from './ws/sockets.ts'
+
+/** What a doorkeeper needs. */
+export interface DoorkeeperParts {
+  readonly config: FrontDoorSettings
+  readonly place: DoorPlace
+  /** Only read. */
+  readonly clock: Clock
+  readonly log: FrontDoorLog
+  /** Where the random part of job ids comes from; the machine's randomness when left out. */
+  readonly fillRandom?: FillRandom
+}
+
+/** A doorkeeper, as the front door sees it. */
+export interface Keeper extends OutcomeSink {
+  readonly handlers: RequestHandlers
+  /** Takes over the sockets of its predecessor. */
+  takeOver(): void
+  /** Answers whoever still waits, and ends all streams and sockets. */
+  stop(): void
+}
+
+/** What a question to a shard takes in its ring. */
+const REQUEST_BYTES = REQUEST_WORDS * 4
+
+/** What the routes and the shards talk to. */
+export class Doorkeeper implements Keeper, Door {
+  readonly handlers: RequestHandlers
+  readonly #parts: DoorkeeperParts
+  readonly #place: DoorPlace
+  readonly #admission: Admission
+  readonly #submissions: Submissions
+  readonly #questions: Questions
+  readonly #upstreams: Upstreams
+  readonly #audience: Audience
+  readonly #streams: EventStreams
+  readonly #sockets: Sockets
+  readonly #bells: BatchBells
+  readonly #batchParts: BatchParts
+
+  /** Touches nothing of the place until it is asked something. */
+  constructor(parts: DoorkeeperParts) {
+    const { clock, config, place } = parts
+    const { links, shared, tables } = place
+    const { batchJobsMax, bodyBytesMax, settingsOf } = config
+    this.#parts = parts
+    this.#place = place
+    const admission = new Admission(tables.admission)
+    const bells = new BatchBells(links)
+    const questions = new Questions(links, bells, tables.questions)
+    const audience = new Audience(tables.audience, (jobId) => questions.unwatch(jobId))
+    const upstreams = new Upstreams({
+      shared, slotsMax: tables.upstreams.entries.length, shards: links.length, settingsOf,
+      release: (request, slot) => this.#releaseEverywhere(request, slot),
+    }, tables.upstreams)
+    // While the shards are being loaded, what comes waits for them.
+    const isOpen = (): boolean => place.tables.phase !== 'draining'
+    const countInvalid = (): void => admission.invalid()
+    const submissions = new Submissions({
+      links, clock, admission, upstreams, audience, bells, bodyBytesMax, isOpen,
+      pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
+    })
+    const receiver = new BodyReceiver(
+      { bodyBytesMax, heldBytesMax: RECEIVING_BYTES_MAX }, this, tables.receiving)
+    const sockets = new Sockets({
+      submissions, questions, audience, bodyBytesMax, isOpen, countInvalid,
+      version: config.version, idleMs: config.socketIdleMs,
+      unavailable: (exchange, code) => this.unavailable(exchange, code),
+    }, tables.sockets)
+    this.#admission = admission
+    this.#bells = bells
+    this.#questions = questions
+    this.#audience = audience
+    this.#upstreams = upstreams
+    this.#submissions = submissions
+    this.#streams = new EventStreams(audience, tables.streams)
+    this.#sockets = sockets
+    this.#batchParts = {
+      submissions, bodyBytesMax, countInvalid, receiver, jobsMax: batchJobsMax,
+      flushSoon: (batch) => { tables.batchesToFlush.push(batch) },
+    }
+    this.handlers = {
+      ...routeHandlers(this, receiver),
+      upgrade: (response, request, context) => sockets.upgrade(response, request, context),
+    }
+  }
+
+  takeOver(): void {
+    this.#sockets.takeOver()
+  }
+
+  stop(): void {
+    for (const link of this.#place.links) this.#giveUp(link.shard, 'draining')
+    this.turnEnded()
+    this.#streams.closeAll()
+    this.#sockets.closeAll()
+  }
+
+  // --- what the routes ask ---
+
+  get phase(): DoorState {
+    return this.#place.tables.phase
+  }
+
+  refusal(): ErrorCode | undefined {
+    return this.#submissions.refusal(SINGLE)
+  }
+
+  countInvalid(): void {
+    this.#admission.invalid()
+  }
+
+  countUnavailable(): void {
+    this.#admission.unavailable()
+  }
+
+  submit(exchange: Exchange, body: Buffer, submission: Submission): void {
+    this.#submissions.submit(exchange, 0, body, submission)
+  }
+
+  submitBatch(exchange: Exchange, response: StreamedResponse, isolate: boolean): void {
+    Batch.begin(this.#batchParts, exchange, response, isolate)
+  }
+
+  show(exchange: Exchange, jobId: string): void {
+    this.#questions.ask('get', jobId, {
+      answered: (_code, view) => this.#show(exchange, jobId, view),
+      unavailable: (code) => this.unavailable(exchange, code),
+    })
+  }
+
+  cancel(exchange: Exchange, jobId: string): void {
+    this.#questions.ask('cancel', jobId, {
+      answered: (code, view) => {
+        if (code !== CODE_NOT_CANCELLABLE || view === null) {
+          return this.#show(exchange, jobId, view)
+        }
+        exchange.sendError('not_cancellable', `the job is ${view.status}`,
+          { job_id: jobId, status: view.status })
+      },
+      unavailable: (code) => this.unavailable(exchange, code),
+    })
+  }
+
+  follow(exchange: Exchange, jobId: string): void {
+    if (this.#streams.count >= STREAMS_MAX || this.#audience.jobs >= WATCHED_JOBS_MAX) {
+      return this.unavailable(exchange, 'overloaded')
+    }
+    this.#streams.expect(jobId)
+    this.#questions.ask('watch', jobId, {
+      answered: (code, view) => {
+        if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && view !== null) {
+          return this.#streams.join(exchange, jobId, view, this.#wallMs())
+        }
+        this.#streams.giveUp(jobId)
+        if (code === CODE_TOO_MANY_WATCHED) this.unavailable(exchange, 'overloaded')
+        else this.#show(exchange, jobId, null)
+      },
+      unavailable: (code) => {
+        this.#streams.giveUp(jobId)
+        this.unavailable(exchange, code)
+      },
+    })
+  }
+
+  health(): object {
+    const { links, tables } = this.#place
+    const nowUs = this.#parts.clock.nowUs()
+    const upUs = nowUs - tables.startedUs
+    return describeHealth({
+      state: tables.phase, nowUs, journals: tables.journals,
+      version: this.#parts.config.version,
+      uptimeSeconds: Math.floor(upUs / US_PER_SECOND), reloads: tables.reloads,
+      lastReload: tables.lastReload, links, counts: this.#admission.counts,
+      upstreams: this.#upstreams.size, pending: this.#submissions.pending + this.#questions.size,
+      streams: this.#streams.count, sockets: this.#sockets.count,
+      socketsUnreadBytes: this.#sockets.unreadBytes, watched: this.#audience.jobs,
+    })
+  }
+
+  unavailable(exchange: Exchange, code: ErrorCode): void {
+    if (code !== 'request_crashed') this.#admission.unavailable()
+    exchange.denied(0, unavailable(code))
+  }
+
+  // --- what the shards say ---
+
+  accepted(request: number): void {
+    this.#submissions.accepted(request)
+  }
+
+  duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void {
+    this.#submissions.duplicate(request, jobId, status, result)
+  }
+
+  refused(request: number, reason: number, limit: number, current: number): void {
+    this.#submissions.refused(request, reason, limit, current)
+  }
+
+  job(request: number, code: number, view: JobView | null): void {
+    this.#questions.answered(request, code, view)
+  }
+
+  dropped(request: number): void {
+    // A number is in one of the two tables at most.
+    this.#submissions.dropped(request)
+    this.#questions.dropped(request)
+  }
+
+  event(jobId: string, event: number, data: object): void {
+    this.#audience.event(jobId, event, data)
+  }
+
+  released(request: number, done: boolean): void {
+    this.#upstreams.released(request, done)
+  }
+
+  warning(upstream: number, value: unknown): void {
+    const { silentUntilUs } = this.#place.tables
+    const nowUs = this.#parts.clock.nowUs()
+    if (nowUs < (silentUntilUs[upstream] ?? Infinity)) return
+    silentUntilUs[upstream] = nowUs + msToUs(WARNING_PAUSE_MS)
+    this.#parts.log.warn({ upstream: this.#upstreams.originOf(upstream), ignored: value },
+      'an upstream sent a pace header that makes no sense')
+  }
+
+  turnEnded(): void {
+    const { tables } = this.#place
+    this.#sockets.flush()
+    if (tables.batchesToFlush.length === 0) return
+    const batches = tables.batchesToFlush
+    tables.batchesToFlush = []
+    for (const batch of batches) batch.flush()
+  }
+
+  tick(nowUs: Micros): void {
+    const { links, tables } = this.#place
+    this.#audience.retryUnwatch()
+    if (nowUs >= tables.keepAliveUs) {
+      tables.keepAliveUs = nowUs + msToUs(STREAM_KEEP_ALIVE_MS)
+      this.#streams.keepAlive()
+    }
+    for (const link of links) {
+      noteStall(link, nowUs)
+      const absence = absenceOf(link)
+      if (absence !== undefined) this.#giveUp(link.shard, absence)
+    }
+    this.turnEnded()
+  }
+
+  // --- inside ---
+
+  #wallMs(): number {
+    const { clock } = this.#parts
+    return clock.wallMs(clock.nowUs())
+  }
+
+  #show(exchange: Exchange, jobId: string, view: JobView | null): void {
+    if (view === null) exchange.sendError('job_not_found', 'there is no such job')
+    else exchange.send(200, { job_id: jobId, ...view })
+  }
+
+  /** All shards or none: a slot that only some were asked about would never come back. */
+  #releaseEverywhere(request: number, slot: UpstreamSlot): boolean {
+    const { links } = this.#place
+    for (const link of links) {
+      if (link.down || !link.ingress.fits(REQUEST_BYTES)) return false
+    }
+    for (const link of links) {
+      sendRequest(link, INGRESS_RELEASE_UPSTREAM, request, slot, 0, 0)
+      this.#bells.ringSoon(link.shard)
+    }
+    return true
+  }
+
+  /** Answers all who wait for a shard that will not answer any more. */
+  #giveUp(shard: number, code: ErrorCode): void {
+    this.#submissions.giveUp(shard, code)
+    this.#questions.giveUp(shard, code)
+  }
+}
+
+/** Who submits one job at a time. */
+const SINGLE = { isBulk: false } as const

@@ -1,0 +1,162 @@
+// The data folder as a whole: whose it is, which image in it is the present one, and whether the
+// memory of this start can hold it.
+//
+//   <data>/sluice.json            identity
+//   <data>/image-1/shard-0/store  lmdb, and beside it the shard's tails
+//   <data>/control.sock           the lock
+
+import {
+  accessSync, constants, mkdirSync, readFileSync, readdirSync, rmSync, statSync,
+} from 'node:fs'
+import path from 'node:path'
+import type { Limits } from '../../shards/limits.ts'
+import { fail } from '../errors.ts'
+import { makeSecret } from '../hash.ts'
+import {
+  DIRECTORY_FORMAT, IDENTITY_FILE, type Identity, readIdentity, syncFolder, writeIdentity,
+} from './identity.ts'
+
+const FOLDER_MODE = 0o700
+const IMAGE = /^image-(\d+)$/
+/** What a folder that is new may have in it: a disk's own, and the lock with its like. */
+const HARMLESS = /^(lost\+found|control\.sock.*|sluice\.json\.new)$/
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id'
+
+/** Names the boot of the machine; empty where the system does not tell. */
+export function readBootId(): string {
+  try {
+    return readFileSync(BOOT_ID_FILE, 'utf8').trim()
+  } catch {
+    return ''
+  }
+}
+
+/**
+ * Makes the folder if it is not there. Fails when it is no folder, cannot be written to, or is not
+ * Sluice's; to be called before anything is put into it.
+ */
+export function checkDirectory(folder: string): void {
+  const names = prepareFolder(folder)
+  if (names.includes(IDENTITY_FILE)) return
+  const foreign = names.filter((name) => !HARMLESS.test(name))
+  if (foreign.length === 0) return
+  const some = foreign.slice(0, 3).join(', ') + (foreign.length > 3 ? ', …' : '')
+  fail('data_refused', `${folder} is not empty (${some}) and has no ${IDENTITY_FILE}, so it is ` +
+    'not a data folder of Sluice; name another with --data')
+}
+
+function prepareFolder(folder: string): string[] {
+  try {
+    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE })
+    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK)
+    return readdirSync(folder)
+  } catch (error) {
+    return cannotUse(folder, error)
+  }
+}
+
+const cannotUse = (folder: string, error: unknown): never =>
+  fail('data_refused', `cannot use the data folder ${folder}: ${(error as Error).message}; name ` +
+    'another with --data, or keep nothing with --journal off', error)
+
+/** An open data folder, of which there is one process only: the lock has been taken. */
+export class DataDirectory {
+  readonly folder: string
+  #identity: Identity
+
+  private constructor(folder: string, identity: Identity) {
+    this.folder = folder
+    this.#identity = identity
+  }
+
+  /** @param version of this program. Fails as checkDirectory() does, or with readIdentity(). */
+  static open(folder: string, limits: Limits, version: string): DataDirectory {
+    checkDirectory(folder)
+    const known = readIdentity(folder)
+    try {
+      const identity = known ?? {
+        format: DIRECTORY_FORMAT, madeBy: version, limits, image: 1, isWhole: false,
+        secret: Buffer.from(makeSecret()).toString('base64'),
+      }
+      if (known === undefined) writeIdentity(folder, identity)
+      const directory = new DataDirectory(folder, identity)
+      directory.#tidy()
+      return directory
+    } catch (error) {
+      return cannotUse(folder, error)
+    }
+  }
+
+  /** Of the memory whose image this is. */
+  get limits(): Limits {
+    return this.#identity.limits
+  }
+
+  /** Of the keyed hashes in the image. */
+  get secret(): Uint8Array {
+    return Buffer.from(this.#identity.secret, 'base64')
+  }
+
+  /** Whether shards of the image may have no store yet. */
+  get isWhole(): boolean {
+    return this.#identity.isWhole
+  }
+
+  /** The number that an image beside the present one would have. */
+  get nextImage(): number {
+    return this.#identity.image + 1
+  }
+
+  /** The folder of one shard's journal. @param image the present one's number if left out. */
+  shardFolder(shard: number, image = this.#identity.image): string {
+    return path.join(this.#imageFolder(image), `shard-${shard}`)
+  }
+
+  /** All shards have a store now, for memory of these sizes; fails when that cannot be noted. */
+  isComplete(limits: Limits): void {
+    this.#note({ ...this.#identity, limits, isWhole: true })
+  }
+
+  /** Another image is complete and on the disk: it is the present one from now on. */
+  change(image: number, limits: Limits): void {
+    this.#note({ ...this.#identity, image, limits, isWhole: true })
+    this.#tidy()
+  }
+
+  /** Bytes of the present image's files. */
+  get imageBytes(): number {
+    const folder = this.#imageFolder(this.#identity.image)
+    let bytes = 0
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      if (entry.isFile()) bytes += statSync(path.join(entry.parentPath, entry.name)).size
+    }
+    return bytes
+  }
+
+  #note(identity: Identity): void {
+    try {
+      const image = this.#imageFolder(identity.image)
+      syncFolder(image)
+      for (const entry of readdirSync(image, { recursive: true, withFileTypes: true })) {
+        if (entry.isDirectory()) syncFolder(path.join(entry.parentPath, entry.name))
+      }
+      writeIdentity(this.folder, identity)
+      this.#identity = identity
+    } catch (error) {
+      cannotUse(this.folder, error)
+    }
+  }
+
+  /** Removes images that were left half made, or that another has replaced. */
+  #tidy(): void {
+    for (const name of readdirSync(this.folder)) {
+      const image = IMAGE.exec(name)?.[1]
+      if (image === undefined || Number(image) === this.#identity.image) continue
+      rmSync(path.join(this.folder, name), { recursive: true, force: true })
+    }
+  }
+
+  #imageFolder(image: number): string {
+    return path.join(this.folder, `image-${image}`)
+  }
+}

@@ -1,0 +1,177 @@
+// The journals in the life of a server: whose the data folder is, loading the shards from it at
+// the start, and the keepers until the end. Without --journal there are none of these.
+
+import type { JournalSettings } from '../../shards/contract.ts'
+import { readJournalWords } from '../../shards/journal-words.ts'
+import { type Limits, planMemory } from '../../shards/limits.ts'
+import type { Micros } from '../../shards/units.ts'
+import { formatBytes } from '../config/quantities.ts'
+import { fail } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { EngineMemory } from '../memory.ts'
+import { DataDirectory, readBootId } from './directory.ts'
+import { type KeeperStatus, Keepers } from './keepers.ts'
+import { type KnownUpstreams, mergeUpstreams, settleUpstreams } from './known-upstreams.ts'
+
+/** What the user has chosen. */
+export interface JournalsSettings {
+  readonly folder: string
+  readonly mode: 'interval' | 'always'
+  readonly intervalMs: number
+  readonly version: string
+  /** What somebody has asked for; the rest may be as the folder has it. */
+  readonly isGiven: { readonly shards: boolean; readonly memory: boolean }
+}
+
+/** How far loading is, all shards together. */
+export interface LoadingProgress {
+  /** Of the bytes, 0 to 1. */
+  readonly share: number
+  readonly jobs: number
+}
+
+/** The data folder of one server, and what goes on in it. */
+export class Journals {
+  /** Of the memory that is to be allocated. */
+  readonly limits: Limits
+  readonly #settings: JournalsSettings
+  readonly #directory: DataDirectory
+  readonly #log: Log
+  #memory: EngineMemory | undefined
+  #keepers: Keepers | undefined
+  #known: readonly KnownUpstreams[] = []
+  #disputed: ReadonlySet<number> = new Set()
+
+  private constructor(
+    settings: JournalsSettings, directory: DataDirectory, limits: Limits, log: Log,
+  ) {
+    this.#settings = settings
+    this.limits = limits
+    this.#directory = directory
+    this.#log = log
+  }
+
+  /**
+   * Opens the data folder for memory of these sizes; to be called by whoever has its lock. Fails
+   * with a sentence for people when it cannot be used.
+   */
+  static open(settings: JournalsSettings, planned: Limits, log: Log): Journals {
+    const directory = DataDirectory.open(settings.folder, planned, settings.version)
+    const chosen = chooseLimits(settings, directory.limits, planned, log)
+    return new Journals(settings, directory, chosen, log)
+  }
+
+  /** Of the hashes in the journal. */
+  get secret(): Uint8Array {
+    return this.#directory.secret
+  }
+
+  get mode(): string {
+    return this.#settings.mode
+  }
+
+  /** By shard; empty before begin(). */
+  get statuses(): readonly KeeperStatus[] {
+    return this.#keepers?.statuses ?? []
+  }
+
+  get progress(): LoadingProgress {
+    let all = 0
+    let read = 0
+    let jobs = 0
+    for (const { loadBytes, loadedBytes, loadedJobs } of this.statuses) {
+      all += loadBytes
+      read += loadedBytes
+      jobs += loadedJobs
+    }
+    return { share: all === 0 ? 0 : read / all, jobs }
+  }
+
+  /** Whether all that has happened is written, as far as the shards could. */
+  get isWritten(): boolean {
+    return this.#memory?.shards.every((views) => readJournalWords(views).stalledUs === 0) === true
+  }
+
+  /** How a shard writes its journal. */
+  readonly forShard = (shard: number): JournalSettings => ({
+    directory: this.#directory.shardFolder(shard), mode: this.#settings.mode,
+    intervalMs: this.#settings.intervalMs,
+  })
+
+  /**
+   * Begins to load the shards into their fresh memory. Resolves with the upstreams that the
+   * journals know, long before the jobs are there; with undefined when only the jobs can tell,
+   * and then upstreamsByJobs() is to be asked. Fails when a journal cannot be loaded.
+   */
+  async begin(memory: EngineMemory, wallOffsetUs: Micros): Promise<KnownUpstreams | undefined> {
+    this.#memory = memory
+    this.#keepers = new Keepers({
+      limits: memory.limits, memories: memory.shards.map((views) => views.buffer),
+      shardFolder: (shard) => this.#directory.shardFolder(shard),
+      mayMake: !this.#directory.isWhole, boot: readBootId(), wallOffsetUs, log: this.#log,
+    })
+    const known = await this.#keepers.known
+    if (!known.ok) return this.#refused(known.problem)
+    this.#known = known.value
+    const { agreed, disputed } = mergeUpstreams(known.value)
+    this.#disputed = disputed
+    return disputed.size === 0 ? agreed : undefined
+  }
+
+  /** Resolves when all is loaded: by shard, whether it goes on from there or begins anew. */
+  async loaded(): Promise<readonly boolean[]> {
+    const loaded = await this.#keepers?.loaded
+    if (loaded?.ok === false) return this.#refused(loaded.problem)
+    if (this.#memory !== undefined) this.#directory.isComplete(this.#memory.limits)
+    return (loaded?.value ?? []).map((sequence) => sequence > 0)
+  }
+
+  /** After loaded() and before the shards begin: the upstreams, as their jobs decide. */
+  upstreamsByJobs(): KnownUpstreams {
+    return settleUpstreams(this.#known, this.#disputed, this.#memory?.shards ?? [])
+  }
+
+  /** The shards have ended: closes everything. */
+  async close(): Promise<void> {
+    await this.#keepers?.stop()
+  }
+
+  #refused(problem: string): never {
+    return fail('data_refused', `the jobs in ${this.#settings.folder} cannot be loaded: ${problem}`)
+  }
+}
+
+/**
+ * The sizes of this start: those that were planned, if they can hold the image. Else those of the
+ * image as far as nobody has asked for others. Fails with both when even these cannot.
+ */
+function chooseLimits(
+  { folder, isGiven }: JournalsSettings, image: Limits, planned: Limits, log: Log,
+): Limits {
+  if (canHold(planned, image)) return planned
+  const plan = planMemory({
+    ...planned, ...(!isGiven.shards && { shards: image.shards }),
+    ...(!isGiven.memory && { memoryBytes: image.memoryBytes }),
+  })
+  if (plan.ok && canHold(plan.limits, image)) {
+    const { memoryBytes, shards } = plan.limits
+    log.info({ folder, shards, memory_bytes: memoryBytes },
+      'shards and memory are as the data folder has them, since neither is asked for')
+    return plan.limits
+  }
+  return fail('data_refused', `the jobs in ${folder} are those of ${describe(image)}, and cannot ` +
+    `be taken over into ${describe(planned)}: start with the former and let it run empty ` +
+    '(sluice drain) before you change these')
+}
+
+/** Whether memory of some sizes holds an image of others as it is. */
+function canHold(memory: Limits, image: Limits): boolean {
+  const same = ['shards', 'segmentBytes', 'upstreamsMax'] as const
+  const noLess = ['jobsMax', 'lanesMax', 'templatesMax', 'segmentsMax', 'recordBytesMax'] as const
+  return same.every((name) => memory[name] === image[name]) &&
+    noLess.every((name) => memory[name] >= image[name])
+}
+
+const describe = ({ bodyBytesMax, memoryBytes, responseBytesMax, shards }: Limits): string =>
+  `--shards ${shards} --memory ${memoryBytes} (${formatBytes(memoryBytes)}) --body-limit ` +
+  `${bodyBytesMax} --response-limit ${responseBytesMax}`

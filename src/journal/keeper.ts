@@ -1,0 +1,166 @@
+// The keeper of one shard's journal, a thread of its own: at the start it loads the shard from its
+// store and its tails, then it takes tails into the store for as long as the shard writes them. It
+// may end or lag at any time: tails stay until they are taken.
+
+import { statfsSync } from 'node:fs'
+import path from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../../shards/assert.ts'
+import { lookEvery, monotonicUs } from '../../shards/clock.ts'
+import { attachShard } from '../../shards/layout.ts'
+import { shardBytes } from '../../shards/limits.ts'
+import { MIB } from '../../shards/units.ts'
+import { formatBytes } from '../config/quantities.ts'
+import { loadShard } from './load.ts'
+import type { KeeperControl, KeeperReport, KeeperTask } from './messages.ts'
+import { JournalStore, type StoreState } from './store.ts'
+import { Tails } from './tails.ts'
+
+const LOOK_EVERY_MS = 1000
+/** Read between two reports of progress. */
+const REPORT_EVERY_BYTES = 8 * MIB
+const NOTHING: StoreState = { boot: '', tail: 0, sequence: 0 }
+
+const report = (message: KeeperReport): void => parentPort?.postMessage(message)
+
+/** A shard's store and tails, from the start of the keeper to its end. */
+class Keeper {
+  readonly #task: KeeperTask
+  readonly #store: JournalStore
+  readonly #tails: Tails
+  #state: StoreState
+  #trouble: string | null = null
+  #isOver = false
+  #stopLooking: () => void = () => {}
+
+  constructor(task: KeeperTask, store: JournalStore, state: StoreState) {
+    this.#task = task
+    this.#store = store
+    this.#state = state
+    this.#tails = new Tails(task.directory, store)
+  }
+
+  /** @returns what is wrong, if the shard cannot be loaded. */
+  load(memory: SharedArrayBuffer): string | undefined {
+    const { boot, limits, wallOffsetUs } = this.#task
+    const counter = new Counter()
+    report({ kind: 'began', bytes: this.#tails.bytes + this.#store.usedBytes })
+    const isSameBoot = boot !== '' && this.#state.boot === boot
+    const taken = this.#tails.takeAll(this.#state, !isSameBoot, (bytes) => counter.add(bytes, 0))
+    if (!taken.ok) return taken.problem
+    if (taken.dropped !== null) report({ kind: 'dropped', ...taken.dropped })
+    const loaded = loadShard({
+      store: this.#store, state: taken.state, views: attachShard(memory, limits), boot,
+      wallOffsetUs, nowUs: monotonicUs(),
+      known: (upstreams) => report({ kind: 'known', upstreams }),
+      progress: (bytes, jobs) => counter.add(bytes, jobs),
+    })
+    if (!loaded.ok) return loaded.problem
+    this.#state = loaded.state
+    report({ kind: 'loaded', sequence: this.#state.sequence, jobs: counter.jobs })
+    return undefined
+  }
+
+  keep(): void {
+    this.#stopLooking = lookEvery(LOOK_EVERY_MS, () => this.#look())
+    this.#look()
+  }
+
+  stop(): void {
+    this.#isOver = true
+    this.#stopLooking()
+    void this.#store.close()
+  }
+
+  #look(): void {
+    if (this.#isOver) return
+    let isMore = false
+    try {
+      const taken = this.#tails.takeOldest(this.#state)
+      this.#trouble = taken?.ok === false ? taken.problem : null
+      isMore = taken?.ok === true
+      if (taken?.ok === true) this.#state = taken.state
+      else if (taken !== undefined) this.#readState()
+    } catch (error) {
+      this.#trouble = describeFault(this.#task.directory, error)
+      this.#readState()
+    }
+    this.#reportSizes()
+    // In between, a message to stop is heard.
+    if (isMore) setImmediate(() => this.#look())
+  }
+
+  /** Some of what was to be taken may be in the store already. */
+  #readState(): void {
+    const { state } = this.#store
+    if (typeof state === 'object') this.#state = state
+  }
+
+  #reportSizes(): void {
+    try {
+      const { bytes } = this.#tails
+      report({
+        kind: 'sizes', storeBytes: this.#store.bytes, tailBytes: bytes,
+        tails: this.#tails.list().length, trouble: this.#trouble,
+      })
+    } catch {
+      // The directory cannot be read; what is told next time holds.
+    }
+  }
+}
+
+/** Counts what has been read, and tells it now and then. */
+class Counter {
+  jobs = 0
+  #bytes = 0
+  #reportedBytes = 0
+
+  add(bytes: number, jobs: number): void {
+    this.#bytes += bytes
+    this.jobs += jobs
+    if (this.#bytes - this.#reportedBytes < REPORT_EVERY_BYTES) return
+    this.#reportedBytes = this.#bytes
+    report({ kind: 'progress', bytes: this.#bytes, jobs: this.jobs })
+  }
+}
+
+function openKeeper(task: KeeperTask): Keeper | string {
+  const folder = path.join(task.directory, 'store')
+  const opened = JournalStore.open(folder, shardBytes(task.limits), task.mayMake)
+  if (!opened.ok) return opened.problem
+  const { state } = opened.store
+  if (typeof state === 'string') return `${folder}: ${state}`
+  return new Keeper(task, opened.store, state ?? NOTHING)
+}
+
+/** What the system says, and how much room there is: lmdb calls a full disk an I/O error. */
+function describeFault(directory: string, error: unknown): string {
+  const { bavail, bsize } = statfsSync(directory)
+  return `${directory}: ${(error as Error).message} (${formatBytes(bavail * bsize)} of the disk ` +
+    'are free)'
+}
+
+/** @returns what is wrong, if anything. */
+function run(task: KeeperTask): string | undefined {
+  try {
+    const keeper = openKeeper(task)
+    if (typeof keeper === 'string') return keeper
+    const problem = task.memory === null ? undefined : keeper.load(task.memory)
+    if (problem !== undefined) {
+      keeper.stop()
+      return problem
+    }
+    parentPort?.on('message', (_message: KeeperControl) => {
+      keeper.stop()
+      parentPort?.close()
+    })
+    keeper.keep()
+    return undefined
+  } catch (error) {
+    return describeFault(task.directory, error)
+  }
+}
+
+assert(parentPort !== null, 'a keeper is a thread')
+const problem = run(workerData as KeeperTask)
+if (problem !== undefined) report({ kind: 'refused', problem })

@@ -1,0 +1,210 @@
+// The keepers of all shards' journals, as the main thread sees them: starts their threads, hears
+// how loading goes, and what lies on the disk. A keeper that ends by itself is started again, as
+// long as its shard is loaded: nothing waits for it but the disk.
+
+import { Worker } from 'node:worker_threads'
+import { lookEvery } from '../../shards/clock.ts'
+import type { UpstreamFacts } from '../../shards/journal-image.ts'
+import type { Limits } from '../../shards/limits.ts'
+import type { Micros } from '../../shards/units.ts'
+import type { Log } from '../log.ts'
+import type { KeeperControl, KeeperReport, KeeperTask } from './messages.ts'
+
+/** What the keepers are started with. */
+export interface KeepersOptions {
+  readonly limits: Limits
+  /** Each shard's fresh memory. */
+  readonly memories: readonly SharedArrayBuffer[]
+  readonly shardFolder: (shard: number) => string
+  /** Whether a shard may have no store yet. */
+  readonly mayMake: boolean
+  readonly boot: string
+  readonly wallOffsetUs: Micros
+  readonly log: Log
+}
+
+/** How far a shard's journal has been read, and what it has on the disk. */
+export interface KeeperStatus {
+  /** In all, and read so far; equal once the shard is loaded. */
+  readonly loadBytes: number
+  readonly loadedBytes: number
+  readonly loadedJobs: number
+  readonly isLoaded: boolean
+  readonly storeBytes: number
+  readonly tailBytes: number
+  readonly tails: number
+  /** Why tails cannot be taken into the store at the moment. */
+  readonly trouble: string | null
+}
+
+/** Something that can be waited for, or that turns out to be impossible. */
+type Awaited<T> = { readonly ok: true; readonly value: T } | {
+  readonly ok: false; readonly problem: string }
+
+const START_AGAIN_MS = 5000
+const KEEPER_FILE = new URL('./keeper.ts', import.meta.url)
+const QUIET = '--disable-warning=ExperimentalWarning'
+const NOTHING: KeeperStatus = {
+  loadBytes: 0, loadedBytes: 0, loadedJobs: 0, isLoaded: false, storeBytes: 0, tailBytes: 0,
+  tails: 0, trouble: null,
+}
+
+/** All keepers of one process. */
+export class Keepers {
+  /** By shard: the upstreams that its journal knows, by slot. Comes before any is loaded. */
+  readonly known: Promise<Awaited<readonly ReadonlyMap<number, UpstreamFacts>[]>>
+  /** By shard: the last batch in its journal; 0 where there is none, so that the shard begins. */
+  readonly loaded: Promise<Awaited<readonly number[]>>
+  readonly #options: KeepersOptions
+  readonly #keepers: readonly Keeper[]
+
+  constructor(options: KeepersOptions) {
+    this.#options = options
+    this.#keepers = options.memories.map((memory, shard) => new Keeper(shard, memory, options))
+    this.known = gather(this.#keepers.map((keeper) => keeper.known))
+    this.loaded = gather(this.#keepers.map((keeper) => keeper.loaded))
+  }
+
+  /** By shard. */
+  get statuses(): readonly KeeperStatus[] {
+    return this.#keepers.map((keeper) => keeper.status)
+  }
+
+  /** Closes all stores; resolves when no thread is left. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#keepers.map((keeper) => keeper.stop()))
+    this.#options.log.info({ shards: this.#keepers.length }, 'the journals are closed')
+  }
+}
+
+/** One keeper, whatever thread it is at the moment. */
+class Keeper {
+  readonly known: Promise<Awaited<ReadonlyMap<number, UpstreamFacts>>>
+  readonly loaded: Promise<Awaited<number>>
+  status: KeeperStatus = NOTHING
+  readonly #shard: number
+  readonly #options: KeepersOptions
+  readonly #tellKnown: (known: Awaited<ReadonlyMap<number, UpstreamFacts>>) => void
+  readonly #tellLoaded: (loaded: Awaited<number>) => void
+  #thread: Worker
+  #ended: Promise<void>
+  #isStopping = false
+  #stopWaiting: () => void = () => {}
+
+  constructor(shard: number, memory: SharedArrayBuffer, options: KeepersOptions) {
+    this.#shard = shard
+    this.#options = options
+    const known = Promise.withResolvers<Awaited<ReadonlyMap<number, UpstreamFacts>>>()
+    const loaded = Promise.withResolvers<Awaited<number>>()
+    this.known = known.promise
+    this.loaded = loaded.promise
+    this.#tellKnown = known.resolve
+    this.#tellLoaded = loaded.resolve
+    const { thread, ended } = this.#begin(memory)
+    this.#thread = thread
+    this.#ended = ended
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    this.#stopWaiting()
+    const control: KeeperControl = { kind: 'stop' }
+    // While it loads it hears nothing; and all that it changes, it changes at once or not at all.
+    if (this.status.isLoaded) this.#thread.postMessage(control)
+    else await this.#thread.terminate()
+    await this.#ended
+  }
+
+  #begin(memory: SharedArrayBuffer | null): { thread: Worker; ended: Promise<void> } {
+    const { boot, limits, mayMake, shardFolder, wallOffsetUs } = this.#options
+    const workerData: KeeperTask = {
+      shard: this.#shard, directory: shardFolder(this.#shard), limits, memory, boot, wallOffsetUs,
+      mayMake: mayMake && memory !== null,
+    }
+    const execArgv = process.execArgv.includes(QUIET) ? process.execArgv
+      : [...process.execArgv, QUIET]
+    const thread = new Worker(KEEPER_FILE, { workerData, execArgv })
+    let failure: unknown
+    thread.on('message', (message: KeeperReport) => this.#hear(message))
+    thread.on('error', (error) => { failure = error })
+    const ended = new Promise<void>((resolve) => {
+      thread.once('exit', () => {
+        this.#lost(failure)
+        resolve()
+      })
+    })
+    return { thread, ended }
+  }
+
+  #hear(message: KeeperReport): void {
+    switch (message.kind) {
+      case 'began':
+        this.status = { ...this.status, loadBytes: message.bytes }
+        return
+      case 'known':
+        return this.#tellKnown({ ok: true, value: message.upstreams })
+      case 'progress': {
+        const loadedBytes = Math.min(message.bytes, this.status.loadBytes)
+        this.status = { ...this.status, loadedBytes, loadedJobs: message.jobs }
+        return
+      }
+      case 'loaded':
+        this.status = {
+          ...this.status, loadedBytes: this.status.loadBytes, loadedJobs: message.jobs,
+          isLoaded: true,
+        }
+        return this.#tellLoaded({ ok: true, value: message.sequence })
+      case 'dropped': {
+        const { batches, bytes, file } = message
+        return this.#options.log.error({ shard: this.#shard, batches, bytes, file },
+          'the machine had stopped before the end of the journal was on the disk: what these ' +
+          'batches said is lost')
+      }
+      case 'refused':
+        return this.#refuse(message.problem)
+      case 'sizes':
+        return this.#hearSizes(message)
+    }
+  }
+
+  #hearSizes({ storeBytes, tailBytes, tails, trouble }: KeeperReport & { kind: 'sizes' }): void {
+    if (trouble !== null && trouble !== this.status.trouble) {
+      this.#options.log.error({ shard: this.#shard, reason: trouble },
+        'the journal cannot be taken into its store; it grows until it can')
+    }
+    this.status = { ...this.status, storeBytes, tailBytes, tails, trouble }
+  }
+
+  #refuse(problem: string): void {
+    if (this.status.isLoaded) this.status = { ...this.status, trouble: problem }
+    this.#tellKnown({ ok: false, problem })
+    this.#tellLoaded({ ok: false, problem })
+  }
+
+  /** The thread has ended. */
+  #lost(failure: unknown): void {
+    if (this.#isStopping) return
+    const reason = failure instanceof Error ? failure.stack ?? failure.message : 'its thread ended'
+    if (!this.status.isLoaded) return this.#refuse(`shard ${this.#shard}: ${reason}`)
+    this.#options.log.error({ shard: this.#shard, reason },
+      'the keeper of a journal ended; another begins')
+    this.#stopWaiting = lookEvery(START_AGAIN_MS, () => {
+      this.#stopWaiting()
+      const { ended, thread } = this.#begin(null)
+      this.#thread = thread
+      this.#ended = ended
+    })
+  }
+}
+
+/** All values, or the first problem. */
+async function gather<T>(parts: readonly Promise<Awaited<T>>[]): Promise<Awaited<readonly T[]>> {
+  const values: T[] = []
+  const problems: string[] = []
+  for (const part of await Promise.all(parts)) {
+    if (part.ok) values.push(part.value)
+    else problems.push(part.problem)
+  }
+  return problems.length === 0 ? { ok: true, value: values }
+    : { ok: false, problem: problems.join('\n') }
+}

@@ -1,0 +1,107 @@
+// Which origins the journals' upstream slots stand for. Each shard's journal has its own word on
+// it; that of the latest holds. After a stop of the machine one may be older than another by a
+// moment, and name a slot that has been given to another origin since: then a slot is disputed, and
+// the shards' jobs decide.
+
+import {
+  JOB_FREE, JOB_OWES_WEBHOOK, JOB_RETRYING,
+} from '../../shards/job-slots.ts'
+import type { UpstreamFacts } from '../../shards/journal-image.ts'
+import type { ShardViews } from '../../shards/layout.ts'
+import { JOBS_FRESH } from '../../shards/progress.ts'
+import { type Micros, NONE } from '../../shards/units.ts'
+
+/** By slot. */
+export type KnownUpstreams = ReadonlyMap<number, UpstreamFacts>
+
+const FLAGS_SHIFT = 16
+const RECEIVER_MASK = 0xffff
+const STATE_MASK = 0xff
+
+/** What the journals agree on, and the slots on which they do not. @param known by shard. */
+export function mergeUpstreams(known: readonly KnownUpstreams[]):
+  { agreed: KnownUpstreams; disputed: ReadonlySet<number> } {
+  const agreed = new Map<number, UpstreamFacts>()
+  const disputed = new Set<number>()
+  for (const [slot, facts] of known.flatMap((upstreams) => [...upstreams])) {
+    const other = agreed.get(slot)
+    if (other !== undefined && nameOf(other) !== nameOf(facts)) disputed.add(slot)
+    agreed.set(slot, other === undefined ? facts : laterOf(other, facts))
+  }
+  const slots = new Map<string, number>()
+  for (const [slot, facts] of agreed) {
+    const other = slots.get(nameOf(facts))
+    if (other !== undefined) disputed.add(slot).add(other)
+    slots.set(nameOf(facts), slot)
+  }
+  return { agreed, disputed }
+}
+
+/**
+ * Settles what is disputed, once all shards are loaded and before any begins: a slot stands for
+ * the origin whose jobs name it, or else for the later; one that has no jobs while its origin has
+ * another slot too is free. The lanes of an origin that has lost its slot are free as well.
+ */
+export function settleUpstreams(
+  known: readonly KnownUpstreams[], disputed: ReadonlySet<number>, shards: readonly ShardViews[],
+): KnownUpstreams {
+  const used = shards.map((views) => slotsInUse(views))
+  const settled = new Map(mergeUpstreams(known).agreed)
+  for (const slot of disputed) {
+    const named = known.map((upstreams, shard) => used[shard]?.has(slot) === true
+      ? upstreams.get(slot) : undefined).filter((facts) => facts !== undefined)
+    const [first, ...others] = named
+    if (first !== undefined) settled.set(slot, others.reduce(laterOf, first))
+    else if (hasOther(settled, slot)) settled.delete(slot)
+    for (const [shard, views] of shards.entries()) {
+      const own = known[shard]?.get(slot)
+      const holds = settled.get(slot)
+      const isLost = own !== undefined && (holds === undefined || nameOf(holds) !== nameOf(own))
+      if (isLost && used[shard]?.has(slot) !== true) freeLanes(views, slot, holds)
+    }
+  }
+  return settled
+}
+
+const nameOf = ({ kind, origin }: UpstreamFacts): string => `${kind} ${origin}`
+
+function laterOf(one: UpstreamFacts, other: UpstreamFacts): UpstreamFacts {
+  const later = other.asOfUs > one.asOfUs ? other : one
+  return { ...later, baseUs: Math.max(one.baseUs, other.baseUs) as Micros }
+}
+
+function hasOther(settled: KnownUpstreams, slot: number): boolean {
+  const facts = settled.get(slot)
+  if (facts === undefined) return false
+  return [...settled].some(([other, its]) => other !== slot && nameOf(its) === nameOf(facts))
+}
+
+/** Upstreams that a job of the shard is to be sent to, or whose webhook it owes. */
+function slotsInUse({ jobs, lanes, progress }: ShardViews): ReadonlySet<number> {
+  const slots = new Set<number>()
+  const fresh = progress[JOBS_FRESH] as number
+  for (let job = 0; job < fresh; job++) {
+    const state = (jobs.state[job] as number) & STATE_MASK
+    const outcome = jobs.outcome[job] as number
+    const owes = (outcome >>> FLAGS_SHIFT & JOB_OWES_WEBHOOK) !== 0
+    if (state === JOB_FREE || (state > JOB_RETRYING && !owes)) continue
+    const lane = jobs.lane[job] as number
+    if (lane !== NONE) slots.add(lanes.upstream[lane] as number)
+    const receiver = outcome & RECEIVER_MASK
+    if (state <= JOB_RETRYING && receiver > 0) slots.add(receiver - 1)
+  }
+  return slots
+}
+
+/** Its lanes have learned from another origin. @param holds what the slot stands for now. */
+function freeLanes({ lanes, limits, upstreams }: ShardViews, slot: number,
+  holds: UpstreamFacts | undefined): void {
+  for (let lane = limits.upstreamsMax; lane < lanes.flags.length; lane++) {
+    if (lanes.flags[lane] !== 0 && lanes.upstream[lane] === slot) lanes.flags[lane] = 0
+  }
+  lanes.baseUs[slot] = 0
+  lanes.lastSendUs[slot] = 0
+  lanes.flags[slot] = 0
+  upstreams.lastSendUs[slot] = 0
+  upstreams.switches[slot] = holds?.accountQueues ?? 0
+}

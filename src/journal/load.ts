@@ -1,0 +1,129 @@
+// Reads a shard's store into the shard's fresh memory, and brings its times to the present clock:
+// that of another boot began at another moment, so then the rows with times are written anew,
+// all at once, before anything by the present clock can be added to them.
+
+import {
+  BatchWriter, FRAME_HEADER_BYTES, ROW_HEADER_BYTES, TABLE_COUNTS, TABLE_JOBS, TABLE_LANES,
+  TABLE_LOG, TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_UPSTREAMS,
+} from '../../shards/journal-format.ts'
+import {
+  type FactPages, JournalImage, type UpstreamFacts, factsOf, resumeUpstream, shiftUpstreamRow,
+  writeCounts,
+} from '../../shards/journal-image.ts'
+import type { ShardViews } from '../../shards/layout.ts'
+import { JOBS_PER_PAGE } from '../../shards/limits.ts'
+import type { Micros } from '../../shards/units.ts'
+import type { JournalStore, StoreState } from './store.ts'
+
+/** What is loaded, and where to. */
+export interface LoadOptions {
+  readonly store: JournalStore
+  /** What the store says that it holds. */
+  readonly state: StoreState
+  /** Fresh memory, all zeros. */
+  readonly views: ShardViews
+  /** The present boot of the machine; empty where it is not known. */
+  readonly boot: string
+  readonly wallOffsetUs: Micros
+  readonly nowUs: Micros
+  /** Told of the upstreams, by slot, before the jobs are read. */
+  readonly known: (upstreams: ReadonlyMap<number, UpstreamFacts>) => void
+  /** Told of the bytes of each row, and of the jobs in it. */
+  readonly progress: (bytes: number, jobs: number) => void
+}
+
+/** What came of it. */
+export type Loaded =
+  | { readonly ok: true; readonly state: StoreState }
+  | { readonly ok: false; readonly problem: string }
+
+/** The small ones first; the upstreams are told before the jobs are read. */
+const TABLES = [
+  TABLE_COUNTS, TABLE_UPSTREAMS, TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_LANES, TABLE_JOBS,
+  TABLE_LOG,
+] as const
+
+/** Loads one shard. What lmdb or the system says otherwise is thrown. */
+export function loadShard(options: LoadOptions): Loaded {
+  const { boot, nowUs, state, store, views, wallOffsetUs } = options
+  const image = new JournalImage(views)
+  // The keeper's own row is the first.
+  let rows = 1
+  let shiftUs = 0
+  const isSameBoot = boot !== '' && state.boot === boot
+  for (const table of TABLES) {
+    const problem = store.forEach(table, (_table, key1, key2, bytes, start) => {
+      rows++
+      const wrong = image.apply(table, key1, key2, bytes, start, bytes.length)
+      options.progress(bytes.length, table === TABLE_JOBS ? jobsIn(views, key1) : 0)
+      return wrong
+    })
+    if (problem !== undefined) return { ok: false, problem }
+    if (table !== TABLE_UPSTREAMS) continue
+    if (!isSameBoot && image.sequence > 0) shiftUs = image.wallOffsetUs - wallOffsetUs
+    options.known(new Map([...image.upstreams].map(([slot, facts]) =>
+      [slot, resumeUpstream(facts, shiftUs, nowUs)])))
+  }
+  const problem = whatIsMissing(store, state, image, rows)
+  if (problem !== undefined) return { ok: false, problem }
+  image.finish(shiftUs, nowUs)
+  if (isSameBoot) return { ok: true, state }
+  const present: StoreState = { ...state, boot }
+  store.commit(present, () => {
+    if (image.sequence > 0) rewriteTimes(options, image.sequence, shiftUs)
+  })
+  return { ok: true, state: present }
+}
+
+/** Whether the store is whole, as far as it can be told by counts. */
+function whatIsMissing(
+  store: JournalStore, state: StoreState, image: JournalImage, rows: number,
+): string | undefined {
+  if (rows !== store.rows) return `the store has ${store.rows} rows, but ${rows} can be read`
+  if (image.sequence !== state.sequence) {
+    return `the store has batch ${image.sequence}, but says that it has ${state.sequence}`
+  }
+  return undefined
+}
+
+function jobsIn({ jobs }: ShardViews, page: number): number {
+  let count = 0
+  const first = page * JOBS_PER_PAGE
+  for (let slot = first; slot < first + JOBS_PER_PAGE; slot++) {
+    if ((jobs.state[slot] ?? 0) !== 0) count++
+  }
+  return count
+}
+
+/** Within commit(): every row with times, from memory, where they are shifted already. */
+function rewriteTimes(
+  { store, views, wallOffsetUs }: LoadOptions, sequence: number, shiftUs: number,
+): void {
+  const facts = factsOf(views)
+  rewritePages(store, TABLE_JOBS, facts.jobs)
+  rewritePages(store, TABLE_LANES, facts.lanes)
+  const rows: { key1: number; bytes: Buffer; start: number }[] = []
+  store.forEach(TABLE_UPSTREAMS, (_table, key1, _key2, bytes, start) => {
+    rows.push({ key1, bytes, start })
+    return undefined
+  })
+  for (const { bytes, key1, start } of rows) {
+    shiftUpstreamRow(bytes, start, shiftUs)
+    store.put(TABLE_UPSTREAMS, key1, 0, bytes, start, bytes.length)
+  }
+  const batch = new BatchWriter()
+  batch.begin(sequence)
+  writeCounts(batch, views, wallOffsetUs, sequence)
+  const start = FRAME_HEADER_BYTES + ROW_HEADER_BYTES
+  store.put(TABLE_COUNTS, 0, 0, batch.bytes, start, batch.length)
+}
+
+function rewritePages(store: JournalStore, table: number, pages: FactPages): void {
+  const bytes = Buffer.allocUnsafeSlow(pages.bytesPerPage)
+  const u32 = new Uint32Array(bytes.buffer)
+  const f64 = new Float64Array(bytes.buffer)
+  for (const page of store.keysOf(table)) {
+    pages.copyOut(page, u32, f64, 0)
+    store.put(table, page, 0, bytes, 0, bytes.length)
+  }
+}

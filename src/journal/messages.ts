@@ -1,0 +1,43 @@
+// What the main thread and the keepers of the journals tell each other, and what a keeper is
+// started with.
+
+import type { UpstreamFacts } from '../../shards/journal-image.ts'
+import type { Limits } from '../../shards/limits.ts'
+import type { Micros } from '../../shards/units.ts'
+
+/** What a keeper is started with. */
+export interface KeeperTask {
+  readonly shard: number
+  /** Of the shard's journal alone. */
+  readonly directory: string
+  readonly limits: Limits
+  /** The shard's memory, to be loaded before anything else; null to go on keeping only. */
+  readonly memory: SharedArrayBuffer | null
+  /** Whether there may be no store yet. */
+  readonly mayMake: boolean
+  /** The present boot of the machine; empty where it is not known. */
+  readonly boot: string
+  readonly wallOffsetUs: Micros
+}
+
+/** Main → keeper: close the store and end. */
+export type KeeperControl = { readonly kind: 'stop' }
+
+/** Keeper → main. */
+export type KeeperReport =
+  /** So much is to be read until the shard is loaded. */
+  | { readonly kind: 'began'; readonly bytes: number }
+  /** By slot; before the jobs are read. */
+  | { readonly kind: 'known'; readonly upstreams: ReadonlyMap<number, UpstreamFacts> }
+  /** So much has been read, and so many jobs, in all. */
+  | { readonly kind: 'progress'; readonly bytes: number; readonly jobs: number }
+  /** The memory is as the journal says; sequence 0 when that says nothing. */
+  | { readonly kind: 'loaded'; readonly sequence: number; readonly jobs: number }
+  /** The journal was not whole, because the machine had stopped. */
+  | { readonly kind: 'dropped'; readonly batches: number; readonly bytes: number
+      readonly file: string }
+  /** The shard cannot be loaded; a sentence for people. The keeper ends. */
+  | { readonly kind: 'refused'; readonly problem: string }
+  /** Once a second. Trouble: why tails cannot be taken at the moment. */
+  | { readonly kind: 'sizes'; readonly storeBytes: number; readonly tailBytes: number
+      readonly tails: number; readonly trouble: string | null }

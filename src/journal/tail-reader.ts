@@ -1,0 +1,214 @@
+// Reads a tail file: whole batches, in pieces of bounded size, and then how the file ends. A batch
+// counts only with its last frame, so a file may end anywhere: what is behind its last whole batch
+// was never promised to anybody. What may not be is something whole behind something broken.
+
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { type Frame, claimedEnd, readFrame } from '../../shards/journal-format.ts'
+import { KIB, MIB } from '../../shards/units.ts'
+
+/** What a piece aims to hold; a larger batch is a piece by itself. */
+const PIECE_BYTES = 16 * MIB
+const READ_BYTES_MIN = 64 * KIB
+/** No frame is larger: a few rows, or one of a whole segment. */
+const FRAME_BYTES_MAX = 16 * MIB
+/** Frames start on so many bytes. */
+const ALIGN_BYTES = 8
+/** What a file system gives or forgets at once when the machine stops. */
+const DISK_PAGE_BYTES = 4096
+const HOLE_BYTES_MIN = 512
+
+/** Whole batches, one behind the other. */
+export interface Piece {
+  readonly kind: 'piece'
+  /** The frames are in it; valid until the next piece is asked for. */
+  readonly bytes: Buffer
+  readonly frames: readonly Frame[]
+  /** Of the last of the batches. */
+  readonly sequence: number
+}
+
+/** How a tail ends. */
+export type TailEnd =
+  /** As any tail may; the last bytes are no whole batch. */
+  | { readonly kind: 'end'; readonly tornBytes: number }
+  /** It begins later than the one before has ended. */
+  | { readonly kind: 'gap'; readonly sequence: number }
+  /**
+   * At this byte there is no frame, though there are whole ones behind. A hole is bytes that the
+   * system had not written when the machine stopped: zeros up to the end of a page of the disk.
+   */
+  | { readonly kind: 'damage'; readonly at: number; readonly isHole: boolean }
+
+/** One tail, from its beginning to its end. */
+export class TailReader {
+  readonly #file: number
+  #size: number
+  /** Batches up to this one are passed over. */
+  readonly #skipUntil: number
+  /** The last batch that was read or passed over; until there is one, the last before the tail. */
+  #sequence: number
+  #isBegun = false
+  /** What has been read of the file and not been passed on. */
+  #bytes: Buffer
+  #length = 0
+  /** Where in the file #bytes begins. */
+  #offset = 0
+  /** In #bytes: behind the last whole batch, and behind the last frame of the one after it. */
+  #batchEnd = 0
+  #frameEnd = 0
+  #frames: Frame[] = []
+  #unfinished: Frame[] = []
+
+  /**
+   * @param sequence the last batch that is known already.
+   * @param isKnown whether batches up to that one are to be passed over; else the tail may begin
+   *   with that very batch again, and what it says of it holds.
+   */
+  constructor(file: string, sequence: number, isKnown: boolean) {
+    this.#file = openSync(file, 'r')
+    this.#size = fstatSync(this.#file).size
+    this.#sequence = sequence
+    this.#skipUntil = isKnown ? sequence : -1
+    this.#bytes = Buffer.allocUnsafeSlow(Math.min(this.#size, PIECE_BYTES) + READ_BYTES_MIN)
+  }
+
+  /** Bytes of the file that have been passed on or over. */
+  get position(): number {
+    return this.#offset + this.#batchEnd
+  }
+
+  /** The next piece, or how the file ends; throws what the system says if it cannot be read. */
+  next(): Piece | TailEnd {
+    for (;;) {
+      this.#dropPassed()
+      const isFull = this.#fill()
+      if (this.#frames.length > 0) {
+        return {
+          kind: 'piece', bytes: this.#bytes, frames: this.#frames, sequence: this.#sequence,
+        }
+      }
+      if (!isFull) return this.#end()
+    }
+  }
+
+  close(): void {
+    closeSync(this.#file)
+  }
+
+  /** Reads batches up to the size of a piece; false when there are no more. */
+  #fill(): boolean {
+    while (this.#batchEnd < PIECE_BYTES) {
+      const frame = readFrame(this.#bytes.subarray(0, this.#length), this.#frameEnd)
+      if (frame !== undefined && this.#fits(frame)) this.#take(frame)
+      else if (frame === undefined && this.#mayBeCutShort()) this.#read()
+      else return false
+    }
+    return true
+  }
+
+  #take(frame: Frame): void {
+    this.#unfinished.push(frame)
+    this.#frameEnd = frame.end
+    if (!frame.isLast) return
+    this.#batchEnd = frame.end
+    this.#isBegun = true
+    this.#sequence = frame.sequence
+    if (frame.sequence > this.#skipUntil) this.#frames.push(...this.#unfinished)
+    this.#unfinished.length = 0
+  }
+
+  /** Whether the frame is the one that can come next. */
+  #fits({ sequence }: Frame): boolean {
+    const [first] = this.#unfinished
+    if (first !== undefined) return sequence === first.sequence
+    if (this.#isBegun) return sequence === this.#sequence + 1
+    if (this.#skipUntil >= 0) return sequence <= this.#sequence + 1
+    return sequence === this.#sequence || sequence === this.#sequence + 1
+  }
+
+  /** Whether no frame was found only because not enough of the file has been read. */
+  #mayBeCutShort(): boolean {
+    const isAll = this.#offset + this.#length === this.#size
+    return !isAll && this.#length - this.#frameEnd < FRAME_BYTES_MAX
+  }
+
+  #read(): void {
+    if (this.#bytes.length - this.#length < READ_BYTES_MIN) {
+      const larger = Buffer.allocUnsafeSlow(2 * this.#bytes.length)
+      this.#bytes.copy(larger, 0, 0, this.#length)
+      this.#bytes = larger
+    }
+    const wanted = Math.min(
+      this.#bytes.length - this.#length, this.#size - this.#offset - this.#length)
+    const read = readFully(this.#file, this.#bytes, this.#length, wanted,
+      this.#offset + this.#length)
+    this.#length += read
+    if (read < wanted) this.#size = this.#offset + this.#length
+  }
+
+  #dropPassed(): void {
+    this.#bytes.copy(this.#bytes, 0, this.#batchEnd, this.#length)
+    this.#offset += this.#batchEnd
+    this.#length -= this.#batchEnd
+    this.#frameEnd = this.#batchEnd = 0
+    this.#frames = []
+    this.#unfinished = []
+  }
+
+  #end(): TailEnd {
+    const bytes = this.#bytes.subarray(0, this.#length)
+    const first = this.#isBegun ? undefined : readFrame(bytes, 0)
+    if (first !== undefined && !this.#fits(first)) return { kind: 'gap', sequence: first.sequence }
+    const torn: TailEnd = { kind: 'end', tornBytes: this.#size - this.position }
+    const brokenAt = this.#offset + this.#frameEnd
+    if (brokenAt === this.#size) return torn
+    const claimed = claimedEnd(bytes, this.#frameEnd)
+    if (claimed !== undefined && this.#offset + claimed > this.#size) return torn
+    return this.#lookBehind(brokenAt) ?? torn
+  }
+
+  /**
+   * Whether there are whole frames behind a broken one, of batches that were begun after the broken
+   * one had been written. Those of the batch itself may be left of an attempt that failed.
+   */
+  #lookBehind(brokenAt: number): TailEnd | undefined {
+    const rest = Buffer.allocUnsafeSlow(this.#size - brokenAt)
+    const length = readFully(this.#file, rest, 0, rest.length, brokenAt)
+    const bytes = rest.subarray(0, length)
+    for (let at = 0; at < length; at += ALIGN_BYTES) {
+      if (claimedEnd(bytes, at) === undefined) continue
+      const frame = readFrame(bytes, at)
+      if (frame === undefined || frame.sequence <= this.#sequence + 1) continue
+      return { kind: 'damage', at: brokenAt, isHole: hasHole(bytes, at, brokenAt) }
+    }
+    return undefined
+  }
+}
+
+/**
+ * Whether the bytes up to `end` have a part that was never written: zeros up to the end of a page
+ * of the disk, from the very first byte on, or so many that no batch has them. Chance could do it
+ * too, but then the machine has to have stopped as well. @param offset the file's at bytes[0].
+ */
+function hasHole(bytes: Buffer, end: number, offset: number): boolean {
+  const first = DISK_PAGE_BYTES - offset % DISK_PAGE_BYTES
+  for (let pageEnd = first; pageEnd <= end; pageEnd += DISK_PAGE_BYTES) {
+    let at = pageEnd
+    while (at > 0 && bytes[at - 1] === 0) at--
+    if (at === 0 ? pageEnd >= ALIGN_BYTES : pageEnd - at >= HOLE_BYTES_MIN) return true
+  }
+  return false
+}
+
+/** Reads until all is there or the file ends. @returns the bytes read. */
+function readFully(
+  file: number, bytes: Buffer, start: number, length: number, position: number,
+): number {
+  let read = 0
+  while (read < length) {
+    const count = readSync(file, bytes, start + read, length - read, position + read)
+    if (count === 0) break
+    read += count
+  }
+  return read
+}

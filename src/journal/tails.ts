@@ -1,0 +1,186 @@
+// Takes a shard's tails into its store: all of them at a start, all but the newest later. A tail is
+// removed only when all of it is in the store and on the disk, so an end in between costs nothing:
+// what is in both is passed over.
+//
+// The newest tail's name always stays, if only as an empty file: the next is named by it, and the
+// store counts on names that never come again.
+
+import {
+  closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, readdirSync, statSync, unlinkSync,
+} from 'node:fs'
+import path from 'node:path'
+import { readFrame } from '../../shards/journal-format.ts'
+import { tailName, tailNumber } from '../../shards/tail-names.ts'
+import { RowChanges } from './row-changes.ts'
+import type { JournalStore, StoreState } from './store.ts'
+import { type TailEnd, TailReader } from './tail-reader.ts'
+
+/** What was not taken because the machine had stopped before it was all on the disk. */
+export interface Dropped {
+  readonly batches: number
+  readonly bytes: number
+  /** Where the first of it was. */
+  readonly file: string
+}
+
+/** What came of taking tails. */
+export type Taken =
+  | { readonly ok: true; readonly state: StoreState; readonly dropped: Dropped | null }
+  | { readonly ok: false; readonly problem: string }
+
+const FILE_MODE = 0o600
+/** Frames start on so many bytes. */
+const FRAME_ALIGN_BYTES = 8
+
+/** The tails of one shard. */
+export class Tails {
+  readonly #directory: string
+  readonly #store: JournalStore
+
+  constructor(directory: string, store: JournalStore) {
+    this.#directory = directory
+    this.#store = store
+  }
+
+  /** Numbers of the tails that are there, in order; throws what the system says. */
+  list(): number[] {
+    return readdirSync(this.#directory).map(tailNumber)
+      .filter((tail) => tail !== undefined).sort((one, other) => one - other)
+  }
+
+  /** Bytes of all tails; throws what the system says. */
+  get bytes(): number {
+    let bytes = 0
+    for (const tail of this.list()) bytes += statSync(this.#fileOf(tail)).size
+    return bytes
+  }
+
+  /**
+   * Takes everything, while nobody writes. @param hasStopped the machine may have stopped since the
+   * tails were written: then their ends may be missing, else something is wrong if they are.
+   * @param progress is told the bytes of each piece.
+   */
+  takeAll(state: StoreState, hasStopped: boolean, progress: (bytes: number) => void): Taken {
+    const tails = this.list()
+    let present = state
+    let dropped: Dropped | null = null
+    for (const [index, tail] of tails.entries()) {
+      const { end, state: after, tornAt } = this.#take(tail, present, progress)
+      present = after
+      if (end.kind === 'end') continue
+      const isExcused = hasStopped && (end.kind === 'gap' || end.isHole)
+      if (!isExcused) return { ok: false, problem: this.#explain(tail, end, present, tails) }
+      dropped = this.#drop(tails.slice(index), tornAt, present.sequence)
+      break
+    }
+    const newest = Math.max(state.tail, tails.at(-1) ?? 0)
+    present = { ...present, tail: newest }
+    this.#store.commit(present, () => {})
+    for (const tail of this.list()) if (tail < newest) unlinkSync(this.#fileOf(tail))
+    this.#leaveName(newest)
+    return { ok: true, state: present, dropped }
+  }
+
+  /**
+   * Takes the oldest tail, unless it is the newest too. Undefined when there is none to be taken.
+   * Throws what the system or lmdb says; then it can be tried again.
+   */
+  takeOldest(state: StoreState): Taken | undefined {
+    const tails = this.list()
+    const [tail] = tails
+    if (tail === undefined || tails.length < 2) return undefined
+    const { end, state: after } = this.#take(tail, state, () => {})
+    if (end.kind !== 'end') {
+      return { ok: false, problem: this.#explain(tail, end, after, tails) }
+    }
+    unlinkSync(this.#fileOf(tail))
+    return { ok: true, state: after, dropped: null }
+  }
+
+  #take(tail: number, before: StoreState, progress: (bytes: number) => void):
+    { end: TailEnd; state: StoreState; tornAt: number } {
+    if (tail < before.tail) return { end: ENDED, state: before, tornAt: 0 }
+    const reader = new TailReader(this.#fileOf(tail), before.sequence, tail === before.tail)
+    try {
+      let state: StoreState = before
+      for (;;) {
+        const from = reader.position
+        const part = reader.next()
+        progress(reader.position - from)
+        if (part.kind !== 'piece') return { end: part, state, tornAt: reader.position }
+        const changes = new RowChanges(part.bytes, part.frames)
+        state = { ...state, tail, sequence: part.sequence }
+        this.#store.commit(state, () => changes.putInto(this.#store))
+      }
+    } finally {
+      reader.close()
+    }
+  }
+
+  /** Empties what is behind a gap. The last first: what is left must never look whole. */
+  #drop(tails: readonly number[], tornAt: number, sequence: number): Dropped {
+    const [first] = tails
+    let batches = 0
+    let bytes = 0
+    for (const tail of tails.toReversed()) {
+      const file = this.#fileOf(tail)
+      bytes += statSync(file).size - (tail === first ? tornAt : 0)
+      batches += countBatches(file, sequence)
+      truncate(file, tail === first ? tornAt : 0)
+    }
+    return { batches, bytes, file: this.#fileOf(first ?? 0) }
+  }
+
+  #leaveName(tail: number): void {
+    truncate(this.#fileOf(tail), 0)
+    const folder = openSync(this.#directory, 'r')
+    try {
+      fsyncSync(folder)
+    } finally {
+      closeSync(folder)
+    }
+  }
+
+  #explain(
+    tail: number, end: Exclude<TailEnd, { kind: 'end' }>, { sequence }: StoreState,
+    tails: readonly number[],
+  ): string {
+    const file = this.#fileOf(tail)
+    const found = end.kind === 'gap'
+      ? `begins with batch ${end.sequence}, where ${sequence + 1} should come`
+      : `is damaged at byte ${end.at}: there is no whole batch, though there are some behind it`
+    const later = tails.filter((other) => other > tail).length
+    return `${file} ${found}. Restore the directory from a copy; or remove that file` +
+      (later === 0 ? '' : ` and the ${later} later tails beside it`) +
+      `, and what the shard's batches from ${sequence + 1} on have said is lost`
+  }
+
+  #fileOf(tail: number): string {
+    return path.join(this.#directory, tailName(tail))
+  }
+}
+
+const ENDED: TailEnd = { kind: 'end', tornBytes: 0 }
+
+/** Whole batches later than a given one, wherever in the file they are. */
+function countBatches(file: string, sequence: number): number {
+  const bytes = readFileSync(file)
+  let batches = 0
+  for (let at = 0; at < bytes.length;) {
+    const frame = readFrame(bytes, at)
+    if (frame?.isLast === true && frame.sequence > sequence) batches++
+    at = frame?.end ?? at + FRAME_ALIGN_BYTES
+  }
+  return batches
+}
+
+/** Makes the file if it is not there. */
+function truncate(file: string, bytes: number): void {
+  const descriptor = openSync(file, 'a', FILE_MODE)
+  try {
+    ftruncateSync(descriptor, bytes)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}

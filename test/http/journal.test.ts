@@ -1,0 +1,174 @@
+// A real server that is killed with its jobs in a journal, and started again: everything that it
+// has promised is there. And the data folders with which it does not start.
+
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { type TestContext, describe, it } from 'node:test'
+import { ApiClient, type WebhookBody, jobOf } from '../support/api-client.ts'
+import { upstreamFor } from '../support/scene.ts'
+import { SluiceProcess, type TestServer, startServer } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+import type { RecordedRequest } from '../support/upstream.ts'
+
+interface Run {
+  readonly server: TestServer
+  readonly api: ApiClient
+}
+
+/** Starts a server on a data folder. */
+async function start(t: TestContext, data: string, flags: readonly string[] = []): Promise<Run> {
+  const server = await startServer({
+    flags: ['--journal', 'interval', '--data', data, '--shards', '2', '--grace', '0s', ...flags],
+  }, t)
+  const api = new ApiClient(server.url)
+  t.after(() => api.close())
+  return { server, api }
+}
+
+/** What a start that should fail says on standard error. */
+async function refusal(t: TestContext, data: string, flags: readonly string[] = []):
+  Promise<string> {
+  const run = new SluiceProcess([
+    'serve', '--port', '0', '--memory', '128MiB', '--shards', '2', '--journal', 'interval',
+    '--data', data, ...flags,
+  ])
+  t.after(() => run.kill())
+  assert.equal((await run.ended()).code, 1, run.stderr)
+  return run.stderr
+}
+
+const pathsOf = (requests: readonly RecordedRequest[]): string[] =>
+  requests.map(({ path: text }) => text)
+
+describe('after kill -9', () => {
+  for (const mode of ['interval', 'always'] as const) {
+    it(`(${mode}) every accepted job is sent, in order, at the pace learned`, async (t) => {
+      const data = temporaryFolder(t)
+      const upstream = await upstreamFor(t, (_request, response) => {
+        response.setHeader('X-Aqueduct-Rps', '8')
+        response.end('said')
+      })
+      const before = await start(t, data, ['--journal', mode])
+      const jobs = Array.from({ length: 10 }, (_, at) => jobOf(`${upstream.origin}/${at}`))
+      const ids: string[] = []
+      for (const job of jobs) ids.push(await before.api.accept(job))
+      const firstResult = await before.api.finished(ids[0] ?? '')
+      await upstream.waitFor(3)
+      await before.server.kill()
+      const sentBefore = upstream.requests.length
+      const after = await start(t, data, ['--journal', mode])
+      const again = await after.api.post(jobs[0])
+      assert.deepEqual([again.status, again.body.duplicate, again.body.job_id],
+        [200, true, ids[0]])
+      assert.deepEqual(again.body.result, firstResult.result)
+      for (const id of ids) assert.equal((await after.api.finished(id)).status, 'completed')
+      // Only what was in flight, or not yet known to have ended, may come twice.
+      const first = [...new Set(pathsOf(upstream.requests))]
+      assert.deepEqual(first, jobs.map((_, at) => `/${at}`))
+      assert.ok(upstream.requests.length <= jobs.length + 1, pathsOf(upstream.requests).join(' '))
+      const sentAfter = upstream.requests.slice(sentBefore)
+      const spanUs = (sentAfter.at(-1)?.atUs ?? 0) - (sentAfter[0]?.atUs ?? 0)
+      const leastUs = (sentAfter.length - 1) * 125_000 - 20_000
+      assert.ok(spanUs > leastUs, `${spanUs} us for ${sentAfter.length} requests at 8 per second`)
+    })
+  }
+
+  it('webhooks that are owed are delivered', async (t) => {
+    const data = temporaryFolder(t)
+    const upstream = await upstreamFor(t)
+    const receiver = await upstreamFor(t, (_request, response) => {
+      response.statusCode = 503
+      response.end()
+    })
+    const before = await start(t, data)
+    const id = await before.api.accept(
+      jobOf(upstream.origin, { delivery: 'webhook', webhook_url: receiver.origin }))
+    await receiver.waitFor(1)
+    await before.server.kill()
+    receiver.respond = (_request, response) => { response.end() }
+    const delivered = receiver.requests.length
+    await start(t, data)
+    const requests = await receiver.waitFor(delivered + 1)
+    const body = JSON.parse(String(requests.at(-1)?.body)) as WebhookBody
+    assert.deepEqual([body.job_id, body.status], [id, 'completed'])
+    assert.equal(upstream.requests.length, 1, 'the job itself is not sent again')
+  })
+
+  it('account queues stay on', async (t) => {
+    const data = temporaryFolder(t)
+    const upstream = await upstreamFor(t, (_request, response) => {
+      if (upstream.requests.length === 1) response.setHeader('X-Aqueduct-Account-Queue', 'enabled')
+      response.end()
+    })
+    const before = await start(t, data)
+    await before.api.run(jobOf(upstream.origin))
+    await before.server.kill()
+    const after = await start(t, data)
+    await after.api.run(jobOf(upstream.origin))
+    const modes = upstream.requests.map(({ headers }) => headers['x-ezthrottle-current-queue-mode'])
+    assert.deepEqual(modes, ['shared', 'account'])
+  })
+
+  it('again and again, nothing is lost that was there before', async (t) => {
+    const data = temporaryFolder(t)
+    const upstream = await upstreamFor(t)
+    const ids: string[] = []
+    for (let run = 0; run < 4; run++) {
+      const { api, server } = await start(t, data, ['--default-max-concurrent', '1'])
+      for (const id of ids) assert.notEqual((await api.show(id)).status, 404)
+      ids.push(await api.accept(jobOf(`${upstream.origin}/${run}`)))
+      await server.kill()
+    }
+    const { api } = await start(t, data)
+    for (const id of ids) assert.equal((await api.finished(id)).status, 'completed')
+  })
+})
+
+describe('a stop', () => {
+  it('says how many queued jobs are kept, and the next start has them', async (t) => {
+    const data = temporaryFolder(t)
+    const upstream = await upstreamFor(t)
+    const before = await start(t, data, ['--default-rps', '0.5'])
+    const ids: string[] = []
+    for (let at = 0; at < 4; at++) ids.push(await before.api.accept(jobOf(upstream.origin)))
+    await before.api.finished(ids[0] ?? '')
+    assert.equal(await before.server.stop(), 0)
+    assert.match(before.server.stderr, /"queued":3.*queued jobs are kept in the journal/)
+    const after = await start(t, data)
+    const { journal } = (await after.api.health()) as unknown as { journal: string }
+    assert.equal(journal, 'interval')
+    assert.equal((await after.api.show(ids[3] ?? '')).body.status, 'queued')
+  })
+})
+
+describe('a data folder', () => {
+  it('is for one process', async (t) => {
+    const data = temporaryFolder(t)
+    const { api } = await start(t, data)
+    assert.match(await refusal(t, data), /another server answers at .*control\.sock/)
+    assert.equal((await api.health()).status, 'ok')
+  })
+
+  it('with something else in it is refused', async (t) => {
+    const data = temporaryFolder(t)
+    writeFileSync(path.join(data, 'thesis.txt'), '')
+    assert.match(await refusal(t, data), /^sluice: .* is not empty \(thesis\.txt\)/)
+  })
+
+  it('that is a file is refused, with the reason of the system', async (t) => {
+    const file = path.join(temporaryFolder(t), 'file')
+    writeFileSync(file, '')
+    assert.match(await refusal(t, file), /cannot use the data folder .*file: EEXIST/)
+  })
+
+  it('with a store that is damaged is refused, with the file', async (t) => {
+    const data = temporaryFolder(t)
+    const { server } = await start(t, data)
+    await server.stop()
+    const file = path.join(data, 'image-1', 'shard-1', 'store', 'data.mdb')
+    writeFileSync(file, 'not a store')
+    assert.match(await refusal(t, data),
+      /the jobs in .* cannot be loaded: .*shard-1\/store\/data\.mdb: it ends before/)
+  })
+})

@@ -1,0 +1,140 @@
+// A disk for one shard's journal, in virtual time: batches take a while to be written, some fail,
+// and whoever is killed leaves the one that is under way whole, in part, or not at all.
+
+import assert from 'node:assert/strict'
+import { forEachRow, readFrame } from '../../shards/journal-format.ts'
+import { JournalImage } from '../../shards/journal-image.ts'
+import type { JournalSink } from '../../shards/journal.ts'
+import { type ShardViews, allocateShard, attachShard } from '../../shards/layout.ts'
+import type { Prng } from '../../shards/prng.ts'
+import type { Micros } from '../../shards/units.ts'
+import { compareFacts } from '../support/compare-facts.ts'
+import type { VirtualTime } from './virtual-time.ts'
+
+const WRITE_US_MAX = 3000
+const FAILURE_CHANCE = 0.02
+/** So many batches are followed by a look at all facts: whatever has changed must be in them. */
+const COMPARED = 0.1
+
+/** What a disk is given. */
+export interface DiskParts {
+  readonly views: ShardViews
+  readonly time: VirtualTime
+  readonly prng: Prng
+  /** Whether writes may fail now. */
+  readonly mayFail: () => boolean
+  /** How many attempts have ended so far. */
+  readonly ends: () => number
+}
+
+interface Write {
+  readonly ends: number
+  readonly bytes: Buffer
+  readonly done: (error: Error | null) => void
+  /** Of the thread that has begun it; a dead one hears nothing. */
+  readonly alive: (run: () => void) => void
+}
+
+/** One shard's tails, one behind the other. */
+export class JournalDisk {
+  readonly #parts: DiskParts
+  #tails: Buffer[] = []
+  #write: Write | undefined
+  /** How many attempts had ended when the last batch that is written was made. */
+  durableEnds = 0
+  /** Made from what has been written: what a new process would find. */
+  #mirror: ShardViews
+  #image: JournalImage
+
+  constructor(parts: DiskParts) {
+    this.#parts = parts
+    this.#mirror = freshViews(parts.views)
+    this.#image = new JournalImage(this.#mirror)
+  }
+
+  get isIdle(): boolean {
+    return this.#write === undefined
+  }
+
+  /** Where a thread appends; what it has begun when it dies comes to its end without it. */
+  sink(alive: (run: () => void) => void): JournalSink {
+    return {
+      syncedUs: Infinity,
+      tick: () => {},
+      close: async () => {},
+      append: (bytes, done) => {
+        const { ends, prng, time } = this.#parts
+        this.#finish() // of a thread that has died since
+        const write = { bytes: Buffer.from(bytes), done, alive, ends: ends() }
+        this.#write = write
+        applyBatch(this.#image, write.bytes)
+        if (prng.chance(COMPARED)) compareFacts(this.#parts.views, this.#mirror)
+        time.after(1 + prng.below(WRITE_US_MAX), () => {
+          if (this.#write === write) this.#finish()
+        })
+      },
+    }
+  }
+
+  /** The process is killed: what is being written may be there, or a part of it. */
+  cut(): void {
+    const { prng } = this.#parts
+    const write = this.#write
+    this.#write = undefined
+    if (write === undefined || prng.chance(0.4)) return
+    const part = prng.chance(0.5) ? write.bytes.length : prng.below(write.bytes.length)
+    this.#tails.push(write.bytes.subarray(0, part))
+    if (part === write.bytes.length) this.durableEnds = write.ends
+  }
+
+  /** Takes all that is whole into fresh memory, as it is at that time. */
+  load(views: ShardViews, nowUs: Micros): void {
+    const image = new JournalImage(views)
+    for (const tail of this.#tails) applyBatch(image, tail)
+    // Later threads write behind what is whole; what is not will never be.
+    this.#tails = this.#tails.filter((tail) => isWhole(tail))
+    this.#mirror = freshViews(views)
+    this.#image = new JournalImage(this.#mirror)
+    for (const tail of this.#tails) applyBatch(this.#image, tail)
+    image.finish(0, nowUs)
+    this.#image.finish(0, nowUs)
+  }
+
+  #finish(): void {
+    const { mayFail, prng } = this.#parts
+    const write = this.#write
+    this.#write = undefined
+    if (write === undefined) return
+    if (mayFail() && prng.chance(FAILURE_CHANCE)) {
+      write.alive(() => write.done(new Error('the disk is full')))
+      return
+    }
+    this.#tails.push(write.bytes)
+    this.durableEnds = write.ends
+    write.alive(() => write.done(null))
+  }
+}
+
+const freshViews = ({ limits }: ShardViews): ShardViews =>
+  attachShard(allocateShard(limits), limits)
+
+function isWhole(tail: Buffer): boolean {
+  for (let at = 0; ;) {
+    const frame = readFrame(tail, at)
+    if (frame === undefined) return false
+    if (frame.isLast) return true
+    at = frame.end
+  }
+}
+
+function applyBatch(image: JournalImage, tail: Buffer): void {
+  if (!isWhole(tail)) return
+  for (let at = 0; at < tail.length;) {
+    const frame = readFrame(tail, at)
+    assert.ok(frame !== undefined)
+    forEachRow(tail, frame, (table, key1, key2, bytes, start, end) => {
+      assert.equal(image.apply(table, key1, key2, bytes, start, end), undefined)
+    })
+    at = frame.end
+  }
+}

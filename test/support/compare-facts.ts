@@ -1,0 +1,85 @@
+// Whether two shards' memories hold the same facts: all that a recovery builds on, and nothing that
+// it makes anew.
+
+import assert from 'node:assert/strict'
+import { JOB_FREE } from '../../shards/job-slots.ts'
+import { LANE_OWN_BUDGET, LANE_USED } from '../../shards/lanes.ts'
+import type { SegmentViews, ShardViews } from '../../shards/layout.ts'
+import { RECORD_DEAD, RECORD_KIND, RECORD_LENGTH } from '../../shards/log-record.ts'
+import { JOBS_FRESH, LANES_FRESH } from '../../shards/progress.ts'
+import { SEGMENT_FREE } from '../../shards/segments.ts'
+import { NONE, alignUp } from '../../shards/units.ts'
+
+const JOB_FACTS = [
+  'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'location', 'lane', 'order', 'state', 'outcome',
+  'timeUs',
+] as const
+const LANE_FACTS = [
+  'keyHigh', 'keyLow', 'upstream', 'baseUs', 'lastSendUs', 'intervalNs', 'concurrentMax',
+  'nextOrder',
+] as const
+const LANE_FLAGS = LANE_USED | LANE_OWN_BUDGET
+
+/** Asserts that `copy` holds the facts of `views`. */
+export function compareFacts(views: ShardViews, copy: ShardViews): void {
+  assert.equal(copy.progress[JOBS_FRESH], views.progress[JOBS_FRESH], 'jobs ever given out')
+  assert.equal(copy.progress[LANES_FRESH], views.progress[LANES_FRESH], 'lanes ever given out')
+  compareJobs(views, copy)
+  compareLanes(views, copy)
+  for (let slot = 0; slot < views.templates.location.length; slot++) {
+    const at = views.templates.location[slot]
+    assert.equal(copy.templates.location[slot], at, `location of template ${slot}`)
+    if (at !== NONE) assert.equal(copy.templates.hash[slot], views.templates.hash[slot])
+  }
+  for (let upstream = 0; upstream < views.upstreams.switches.length; upstream++) {
+    for (const fact of ['lastSendUs', 'switches'] as const) {
+      assert.equal(copy.upstreams[fact][upstream], views.upstreams[fact][upstream],
+        `${fact} of upstream ${upstream}`)
+    }
+  }
+  for (const [segment, { u32 }] of views.segments.entries()) {
+    const state = views.segmentState[segment]
+    assert.equal(copy.segmentState[segment], state, `state of segment ${segment}`)
+    if (state === SEGMENT_FREE) continue
+    compareRecords(segment, u32, (copy.segments[segment] as SegmentViews).u32)
+  }
+}
+
+function compareJobs(views: ShardViews, copy: ShardViews): void {
+  const fresh = views.progress[JOBS_FRESH] as number
+  for (let slot = 0; slot < fresh; slot++) {
+    const state = (views.jobs.state[slot] as number) & 0xff
+    assert.equal((copy.jobs.state[slot] as number) & 0xff, state, `state of job slot ${slot}`)
+    if (state === JOB_FREE) continue
+    for (const fact of JOB_FACTS) {
+      assert.equal(copy.jobs[fact][slot], views.jobs[fact][slot], `${fact} of job slot ${slot}`)
+    }
+  }
+}
+
+function compareLanes(views: ShardViews, copy: ShardViews): void {
+  for (let lane = 0; lane < views.lanes.flags.length; lane++) {
+    const flags = (views.lanes.flags[lane] as number) & LANE_FLAGS
+    assert.equal((copy.lanes.flags[lane] as number) & LANE_FLAGS, flags, `flags of lane ${lane}`)
+    if (flags === 0) continue
+    for (const fact of LANE_FACTS) {
+      assert.equal(copy.lanes[fact][lane], views.lanes[fact][lane], `${fact} of lane ${lane}`)
+    }
+  }
+}
+
+/** Whether a record has been freed is for its owner's facts to say. */
+function compareRecords(segment: number, words: Uint32Array, copy: Uint32Array): void {
+  for (let at = 0; at < words.length;) {
+    const length = words[at + RECORD_LENGTH] as number
+    assert.equal(copy[at + RECORD_LENGTH], length, `a record at word ${at} of segment ${segment}`)
+    if (length === 0) return
+    const end = at + length / 4
+    for (let word = at; word < Math.floor(end); word++) {
+      const mask = word === at + RECORD_KIND ? RECORD_DEAD - 1 : 0xffffffff
+      assert.equal(((copy[word] as number) & mask) >>> 0, ((words[word] as number) & mask) >>> 0,
+        `word ${word} of segment ${segment}`)
+    }
+    at += alignUp(length, 8) / 4
+  }
+}

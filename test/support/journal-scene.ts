@@ -1,0 +1,102 @@
+// One shard's journal on the disk for a test: tails written from a model, a store, and a start
+// that loads both.
+
+import assert from 'node:assert/strict'
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { type ShardViews, allocateShard, attachShard } from '../../shards/layout.ts'
+import { Prng } from '../../shards/prng.ts'
+import { tailName } from '../../shards/tail-names.ts'
+import type { Micros } from '../../shards/units.ts'
+import { type Loaded, loadShard } from '../../src/journal/load.ts'
+import { JournalStore, type StoreState } from '../../src/journal/store.ts'
+import { type Dropped, Tails } from '../../src/journal/tails.ts'
+import { JournalModel, MODEL_LIMITS } from './journal-model.ts'
+import { SEED } from './swarm.ts'
+
+export const NOW_US = 5e9 as Micros
+const MEMORY_BYTES = 2 ** 20
+
+/** What a start came to. */
+export type SceneStart =
+  | { readonly ok: true; readonly views: ShardViews; readonly state: StoreState
+      readonly dropped: Dropped | null }
+  | { readonly ok: false; readonly problem: string }
+
+/** A folder with a shard's journal. */
+export class JournalScene {
+  readonly folder: string
+  readonly model = new JournalModel(new Prng(SEED))
+  sequence = 0
+  wallOffsetUs = 1e15 as Micros
+
+  constructor(folder: string) {
+    this.folder = folder
+  }
+
+  fileOf(tail: number): string {
+    return path.join(this.folder, tailName(tail))
+  }
+
+  /** Appends batches to a tail. @returns where each of them begins. */
+  write(tail: number, batches: number): number[] {
+    const starts: number[] = []
+    for (let count = 0; count < batches; count++) {
+      const bytes = this.next()
+      starts.push(this.#lengthOf(tail))
+      appendFileSync(this.fileOf(tail), bytes)
+    }
+    return starts
+  }
+
+  /** The next batch, which counts as written. */
+  next(): Buffer {
+    this.model.change()
+    const bytes = this.model.batch(++this.sequence, NOW_US, this.wallOffsetUs)
+    this.model.written()
+    return bytes
+  }
+
+  /** Changes a byte of a tail. */
+  damage(tail: number, at: number): void {
+    const bytes = readFileSync(this.fileOf(tail))
+    bytes[at] = (bytes[at] as number) ^ 0xff
+    writeFileSync(this.fileOf(tail), bytes)
+  }
+
+  /** Does something with the store, opened for that alone. */
+  async withStore<T>(act: (store: JournalStore, state: StoreState) => T): Promise<T> {
+    const opened = JournalStore.open(path.join(this.folder, 'store'), MEMORY_BYTES, true)
+    assert.ok(opened.ok, opened.ok ? '' : opened.problem)
+    const { state } = opened.store
+    assert.ok(typeof state !== 'string')
+    try {
+      return act(opened.store, state ?? { boot: '', tail: 0, sequence: 0 })
+    } finally {
+      await opened.store.close()
+    }
+  }
+
+  /** A start on a boot of the machine. */
+  start(boot: string, wallOffsetUs = this.wallOffsetUs): Promise<SceneStart> {
+    return this.withStore((store, state): SceneStart => {
+      const taken = new Tails(this.folder, store).takeAll(state, state.boot !== boot, () => {})
+      if (!taken.ok) return taken
+      const views = attachShard(allocateShard(MODEL_LIMITS), MODEL_LIMITS)
+      const loaded: Loaded = loadShard({
+        store, state: taken.state, views, boot, wallOffsetUs, nowUs: NOW_US, known: () => {},
+        progress: () => {},
+      })
+      return loaded.ok
+        ? { ok: true, views, state: loaded.state, dropped: taken.dropped } : loaded
+    })
+  }
+
+  #lengthOf(tail: number): number {
+    try {
+      return readFileSync(this.fileOf(tail)).length
+    } catch {
+      return 0
+    }
+  }
+}

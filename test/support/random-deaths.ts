@@ -1,0 +1,121 @@
+// Ends of shard threads at random places of their code, for tests of a real server: to be loaded
+// before anything else (`node --import`), in every thread. At SIGUSR2 the main thread reads an
+// order from the file that TORTURE_ORDERS names and passes it to one of the threads that run a
+// shard; that thread then counts calls of its engine's methods, and ends at one of them.
+
+import { readFileSync } from 'node:fs'
+import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads'
+import { Cleaner } from '../../shards/cleaner.ts'
+import { Delivery } from '../../shards/delivery.ts'
+import { Dispatcher } from '../../shards/dispatcher.ts'
+import { Engine } from '../../shards/engine.ts'
+import { Finished } from '../../shards/finished.ts'
+import { Intake } from '../../shards/intake.ts'
+import { JobLog } from '../../shards/job-log.ts'
+import { JobRecords } from '../../shards/job-records.ts'
+import { JobSlots } from '../../shards/job-slots.ts'
+import { Lanes } from '../../shards/lanes.ts'
+import { OutcomeWriter } from '../../shards/outcome-writer.ts'
+import { Pacer } from '../../shards/pacer.ts'
+import { Segments } from '../../shards/segments.ts'
+import { Settlement } from '../../shards/settlement.ts'
+import { SharedBudgets } from '../../shards/shared-budget.ts'
+import { Templates } from '../../shards/templates.ts'
+import { TurnLists } from '../../shards/turn-lists.ts'
+import { UndiciTransport } from '../../shards/undici-transport.ts'
+
+/** What is to happen to one of the threads. */
+export interface DeathOrder {
+  /** An order that was carried out before is not carried out again. */
+  readonly number: number
+  /**
+   * exit: between two calls, from which no `catch` saves; throw: out of a turn; uncaught: between
+   * turns; exit-twice: its successor exits as well, while it takes over; hang: in a turn, for ever.
+   */
+  readonly how: 'exit' | 'throw' | 'uncaught' | 'exit-twice' | 'hang'
+  /** Chooses the thread: its remainder among those that run shards. */
+  readonly which: number
+  /** Calls that the thread still makes. */
+  readonly calls: number
+  readonly successorCalls: number
+}
+
+type Message =
+  | { readonly kind: 'shard', readonly thread: number }
+  | { readonly kind: 'order', readonly thread: number, readonly order: DeathOrder }
+
+const PARTS: readonly { prototype: object }[] = [
+  Cleaner, Delivery, Dispatcher, Finished, Intake, JobLog, JobRecords, JobSlots, Lanes,
+  OutcomeWriter, Pacer, Segments, Settlement, SharedBudgets, Templates, TurnLists, UndiciTransport,
+]
+const EXIT_CODE = 3
+
+const channel = new BroadcastChannel('random-deaths')
+channel.unref()
+
+if (isMainThread) commandThreads()
+else obeyOrders()
+
+function commandThreads(): void {
+  let shards: number[] = []
+  channel.addEventListener('message', (event) => {
+    const message = (event as MessageEvent).data as Message
+    if (message.kind === 'shard') shards.push(message.thread)
+  })
+  let last = 0
+  process.on('SIGUSR2', () => {
+    const file = process.env['TORTURE_ORDERS'] ?? ''
+    const order = JSON.parse(readFileSync(file, 'utf8')) as DeathOrder
+    const thread = shards[order.which % shards.length]
+    if (order.number === last || thread === undefined) return
+    last = order.number
+    shards = shards.filter((other) => other !== thread)
+    channel.postMessage({ kind: 'order', thread, order } satisfies Message)
+  })
+}
+
+function obeyOrders(): void {
+  let isShard = false
+  let calls = 0
+  let inTurn: 'throw' | 'hang' | undefined
+
+  channel.addEventListener('message', (event) => {
+    const message = (event as MessageEvent).data as Message
+    if (message.kind !== 'order') return
+    const { how, calls: callsLeft, successorCalls } = message.order
+    if (message.thread !== threadId) {
+      // Whoever stands by may be the successor.
+      if (how === 'exit-twice' && !isShard) calls = successorCalls
+    } else if (how === 'uncaught') setImmediate(() => { throw new Error('a random death') })
+    else if (how === 'throw' || how === 'hang') inTurn = how
+    else calls = callsLeft
+  })
+
+  for (const { prototype } of PARTS) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+      if (name === 'constructor' || typeof value !== 'function') continue
+      const method = value as (...args: unknown[]) => unknown
+      Object.defineProperty(prototype, name, {
+        value(this: unknown, ...args: unknown[]): unknown {
+          if (calls > 0 && --calls === 0) process.exit(EXIT_CODE)
+          return method.apply(this, args)
+        },
+        configurable: true, writable: true,
+      })
+    }
+  }
+
+  const { turn } = Engine.prototype
+  Engine.prototype.turn = function () {
+    if (!isShard) {
+      isShard = true
+      // A successor that was to die while it took over, and had less to do, lives.
+      calls = 0
+      channel.postMessage({ kind: 'shard', thread: threadId } satisfies Message)
+    }
+    const nextUs = turn.call(this)
+    if (inTurn === 'throw') throw new Error('a random death')
+    if (inTurn === 'hang') for (;;);
+    return nextUs
+  }
+}

@@ -1,0 +1,144 @@
+// What a data folder is taken for: new, Sluice's, or nobody's business.
+
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { describe, it } from 'node:test'
+import { type Limits, planMemory } from '../../shards/limits.ts'
+import { MIB } from '../../shards/units.ts'
+import { OperatingError } from '../../src/errors.ts'
+import { DataDirectory, checkDirectory } from '../../src/journal/directory.ts'
+import { IDENTITY_FILE } from '../../src/journal/identity.ts'
+import { Journals } from '../../src/journal/journals.ts'
+import type { Log } from '../../src/log.ts'
+import { MODEL_LIMITS } from '../support/journal-model.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+const silent: Log = { info: () => {}, warn: () => {}, error: () => {} }
+
+/** The message that a call fails with. */
+function refusal(call: () => unknown): string {
+  try {
+    call()
+  } catch (error) {
+    assert.ok(error instanceof OperatingError, String(error))
+    assert.equal(error.code, 'data_refused')
+    return error.message
+  }
+  return assert.fail('it was not refused')
+}
+
+const open = (folder: string): DataDirectory => DataDirectory.open(folder, MODEL_LIMITS, '1.2.3')
+
+describe('a data folder', () => {
+  it('is made with an identity that only its owner can read, and found again', (t) => {
+    const folder = path.join(temporaryFolder(t), 'a', 'b')
+    const first = open(folder)
+    assert.equal(statSync(folder).mode & 0o777, 0o700)
+    assert.equal(statSync(path.join(folder, IDENTITY_FILE)).mode & 0o777, 0o600)
+    assert.equal(first.isWhole, false)
+    mkdirSync(path.dirname(first.shardFolder(0)), { recursive: true })
+    first.isComplete(MODEL_LIMITS)
+    const again = open(folder)
+    assert.equal(again.isWhole, true)
+    assert.deepEqual(again.secret, first.secret)
+    assert.deepEqual(again.limits, MODEL_LIMITS)
+    assert.equal(again.shardFolder(3), path.join(folder, 'image-1', 'shard-3'))
+  })
+
+  it('may have the lock and a disk\'s own folder in it before it is one', (t) => {
+    const folder = temporaryFolder(t)
+    writeFileSync(path.join(folder, 'control.sock'), '')
+    mkdirSync(path.join(folder, 'lost+found'))
+    checkDirectory(folder)
+  })
+
+  it('is refused when it has other things in it, and left as it is', (t) => {
+    const folder = temporaryFolder(t)
+    writeFileSync(path.join(folder, 'thesis.txt'), 'forty pages')
+    const message = refusal(() => checkDirectory(folder))
+    assert.match(message, /is not empty \(thesis\.txt\) and has no sluice\.json/)
+    assert.deepEqual(readdirSync(folder), ['thesis.txt'])
+  })
+
+  it('is refused when it is a file, with the system\'s reason', (t) => {
+    const file = path.join(temporaryFolder(t), 'file')
+    writeFileSync(file, '')
+    assert.match(refusal(() => checkDirectory(file)), /cannot use the data folder .*file: E\w+/)
+    const below = path.join(file, 'data')
+    assert.match(refusal(() => checkDirectory(below)), /ENOTDIR/)
+  })
+
+  it('is refused when another version has written it, with both numbers', (t) => {
+    const folder = temporaryFolder(t)
+    open(folder)
+    const file = path.join(folder, IDENTITY_FILE)
+    const text = readFileSync(file, 'utf8').replace('"format": 1', '"format": 7')
+    writeFileSync(file, text)
+    assert.match(refusal(() => open(folder)), /has format 7, .* knows format 1 only/)
+  })
+
+  it('is refused when its identity is damaged', (t) => {
+    const folder = temporaryFolder(t)
+    open(folder)
+    const file = path.join(folder, IDENTITY_FILE)
+    for (const text of ['', '{', '[]', '{"format": 1}', readFileSync(file, 'utf8').slice(0, -9)]) {
+      writeFileSync(file, text)
+      assert.match(refusal(() => open(folder)), /sluice\.json is damaged/)
+    }
+  })
+
+  it('loses images that were never finished, and the one that another replaces', (t) => {
+    const folder = temporaryFolder(t)
+    const directory = open(folder)
+    for (const image of [1, 2, 3]) {
+      mkdirSync(directory.shardFolder(0, image), { recursive: true })
+    }
+    const again = open(folder)
+    assert.equal(again.nextImage, 2)
+    assert.equal(existsSync(path.join(folder, 'image-3')), false)
+    mkdirSync(again.shardFolder(0, 2), { recursive: true })
+    again.change(2, { ...MODEL_LIMITS, jobsMax: 200 })
+    assert.equal(existsSync(path.join(folder, 'image-1')), false)
+    assert.equal(open(folder).limits.jobsMax, 200)
+    assert.equal(open(folder).shardFolder(0), path.join(folder, 'image-2', 'shard-0'))
+  })
+})
+
+describe('memory of another size', () => {
+  const planned = (memoryMib: number, shards: number): Limits => {
+    const plan = planMemory({
+      memoryBytes: memoryMib * MIB, shards, bodyBytesMax: MIB, responseBytesMax: MIB,
+    })
+    assert.ok(plan.ok)
+    return plan.limits
+  }
+  const start = (folder: string, limits: Limits, shards = true, memory = true): Limits =>
+    Journals.open({
+      folder, mode: 'interval', intervalMs: 100, version: '1.2.3', isGiven: { shards, memory },
+    }, limits, silent).limits
+
+  it('holds the image when it has more of everything', (t) => {
+    const folder = temporaryFolder(t)
+    const limits = planned(4096, 2)
+    start(folder, limits)
+    const more = { ...limits, jobsMax: limits.jobsMax + 1, segmentsMax: limits.segmentsMax + 1 }
+    assert.deepEqual(start(folder, more), more)
+  })
+
+  it('is that of the image where nobody has asked for another', (t) => {
+    const folder = temporaryFolder(t)
+    const limits = planned(300, 2)
+    start(folder, limits)
+    assert.deepEqual(start(folder, planned(290, 2), true, false), limits)
+    assert.deepEqual(start(folder, planned(300, 3), false, true), limits)
+    assert.deepEqual(start(folder, planned(512, 1), false, false), limits)
+  })
+
+  it('is refused with the numbers of both', (t) => {
+    const folder = temporaryFolder(t)
+    start(folder, planned(300, 2))
+    const pattern = /--shards 2 --memory 314572800 \(300 MiB\).* into --shards 3 --memory 209715200/
+    assert.match(refusal(() => start(folder, planned(200, 3))), pattern)
+  })
+})

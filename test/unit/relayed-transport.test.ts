@@ -1,0 +1,177 @@
+// Requests that an old thread relays to a new one, over a real channel: each is told once, to the
+// end, and to nobody after it was aborted, whatever was under way in the channel.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type TestContext, describe, it } from 'node:test'
+import { MessageChannel } from 'node:worker_threads'
+import { RelayedTransport } from '../../shards/relayed-transport.ts'
+import type { TransportEvents } from '../../shards/transport.ts'
+import type { Micros } from '../../shards/units.ts'
+import { ScriptedTransport, type Sent } from '../support/scripted-transport.ts'
+
+const REQUEST = {
+  origin: 'http://a.test', path: '/', method: 'GET', headers: [], body: null,
+}
+
+/** Keeps what it is told, as words. */
+class Listener implements TransportEvents {
+  readonly told: string[] = []
+  #heard = (): void => {}
+
+  started(token: number): void { this.#tell(`started ${token}`) }
+  head(token: number, status: number, headers: object): void {
+    this.#tell(`head ${token} ${status} ${JSON.stringify(headers)}`)
+  }
+
+  end(token: number, body: Uint8Array, truncated: boolean): void {
+    this.#tell(`end ${token} ${Buffer.from(body).toString()} ${truncated}`)
+  }
+
+  failed(token: number, reason: string): void { this.#tell(`failed ${token} ${reason}`) }
+
+  async waitFor(count: number): Promise<string[]> {
+    while (this.told.length < count) {
+      await new Promise<void>((resolve) => { this.#heard = resolve })
+    }
+    return this.told
+  }
+
+  #tell(word: string): void {
+    this.told.push(word)
+    this.#heard()
+  }
+}
+
+/** One thread: its sockets, its transport, and who listens. */
+class Thread {
+  readonly sockets = new ScriptedTransport(() => 0 as Micros)
+  readonly transport = new RelayedTransport(this.sockets)
+  readonly listener = new Listener()
+  isRelieved = false
+
+  constructor() {
+    this.transport.start(this.listener)
+  }
+
+  send(token: number): Sent {
+    this.transport.send(token, REQUEST)
+    return this.sockets.sent.at(-1) as Sent
+  }
+}
+
+function handOver(t: TestContext, from: Thread, to: Thread, tokens: readonly number[]) {
+  const { port1, port2 } = new MessageChannel()
+  t.after(() => port1.close())
+  const relay = from.transport.relayTo(port1, tokens)
+  to.transport.receiveFrom(port2, tokens, () => { to.isRelieved = true })
+  const over = relay.over.then(() => port1.close())
+  return { port: port1, relay, over }
+}
+
+describe('a relay', () => {
+  it('tells the new thread all that becomes of a request, and the old one nothing', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    const [one, two] = [before.send(1), before.send(2)]
+    const { over } = handOver(t, before, after, [1, 2])
+    before.sockets.startLate(one)
+    const body = Buffer.from('..whole..').subarray(2, 7)
+    before.sockets.respond(one, { status: 404, headers: { 'x-a': ['1', '2'] }, body })
+    before.sockets.fail(two, 'tls_error')
+    assert.deepEqual(await after.listener.waitFor(4),
+      ['started 1', 'head 1 404 {"x-a":["1","2"]}', 'end 1 whole false', 'failed 2 tls_error'])
+    await over
+    assert.ok(after.isRelieved)
+    assert.deepEqual(before.listener.told, [])
+  })
+
+  it('is over at once when nothing is in flight', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    const { over } = handOver(t, before, after, [])
+    await over
+    assert.ok(after.isRelieved)
+  })
+
+  it('lets the new thread send by itself meanwhile', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    const old = before.send(1)
+    handOver(t, before, after, [1])
+    after.sockets.respond(after.send(0), { body: 'own' })
+    assert.deepEqual(after.listener.told, ['head 0 200 {}', 'end 0 own false'])
+    assert.throws(() => after.send(1), /in flight in the thread before/)
+    before.sockets.respond(old, { body: 'old' })
+    assert.equal((await after.listener.waitFor(4))[3], 'end 1 old false')
+  })
+
+  it('passes an abort on, and is not heard of that request again', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    const [one, two, three] = [before.send(1), before.send(2), before.send(3)]
+    const { over } = handOver(t, before, after, [1, 2, 3])
+    before.sockets.respond(two, { body: 'under way when it is aborted' })
+    after.transport.abort(1)
+    after.transport.abort(2)
+    const again = after.send(2)
+    after.sockets.respond(again, { body: 'another request by that token' })
+    before.sockets.respond(three, { body: 'last' })
+    await over
+    assert.ok(one.isAborted)
+    assert.ok(!two.isAborted)
+    assert.deepEqual(await after.listener.waitFor(4), ['head 2 200 {}',
+      'end 2 another request by that token false', 'head 3 200 {}', 'end 3 last false'])
+  })
+
+  it('fails what is left when the old thread ends', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    before.sockets.respond(before.send(1), {})
+    before.send(2)
+    before.send(3)
+    const { port } = handOver(t, before, after, [2, 3])
+    port.close()
+    assert.deepEqual(await after.listener.waitFor(2),
+      ['failed 2 connection_error', 'failed 3 connection_error'])
+    assert.ok(after.isRelieved)
+  })
+
+  it('is over when the new thread ends', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    before.send(1)
+    const { over } = handOver(t, before, after, [1])
+    await after.transport.close()
+    await over
+    assert.deepEqual(after.listener.told, [])
+  })
+
+  it('goes on through one more thread', async (t) => {
+    const [first, second, third] = [new Thread(), new Thread(), new Thread()]
+    const [one, two] = [first.send(1), first.send(2)]
+    const early = handOver(t, first, second, [1, 2])
+    const three = second.send(3)
+    const late = handOver(t, second, third, [1, 2, 3])
+    first.sockets.respond(one, { body: 'from the first' })
+    second.sockets.respond(three, { body: 'from the second' })
+    await third.listener.waitFor(4)
+    third.transport.abort(2)
+    await Promise.all([early.over, late.over])
+    assert.ok(two.isAborted)
+    assert.deepEqual(third.listener.told.filter((word) => word.startsWith('end')).toSorted(),
+      ['end 1 from the first false', 'end 3 from the second false'])
+    assert.deepEqual(second.listener.told, [])
+  })
+
+  it('counts the bytes that arrive in both threads', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    const sent = before.send(1)
+    before.sockets.bufferedBytes = 7000
+    after.sockets.bufferedBytes = 30
+    const { port, relay } = handOver(t, before, after, [1])
+    assert.equal(after.transport.bufferedBytes, 30)
+    relay.tellBuffered()
+    before.sockets.head(sent, {})
+    await after.listener.waitFor(1)
+    assert.equal(after.transport.bufferedBytes, 7030)
+    port.close()
+    await once(port, 'close')
+    await after.listener.waitFor(2)
+    assert.equal(after.transport.bufferedBytes, 30)
+  })
+})

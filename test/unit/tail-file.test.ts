@@ -1,0 +1,95 @@
+// Tail files on a real disk: what was appended is there, in order, in files of their own for each
+// thread; what cannot be written is said, and written again later at the same place.
+
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { test } from 'node:test'
+import { JOURNAL_TAIL_BYTES_MAX } from '../../shards/limits.ts'
+import { TailFile } from '../../shards/tail-file.ts'
+import { tailName, tailNumber } from '../../shards/tail-names.ts'
+import { type Micros, type Millis } from '../../shards/units.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+import { VirtualTime } from '../sim/virtual-time.ts'
+
+const INTERVAL_MS = 100 as Millis
+
+function tailIn(directory: string, always = false): {
+  tail: TailFile
+  time: VirtualTime
+  trouble: string[]
+} {
+  const time = new VirtualTime()
+  const clock = time.clock()
+  const trouble: string[] = []
+  const onTrouble = (error: Error | null): void => { trouble.push(error?.message ?? 'over') }
+  const options = { directory, always, intervalMs: INTERVAL_MS, clock, onTrouble }
+  return { time, trouble, tail: new TailFile(options) }
+}
+
+const append = (tail: TailFile, bytes: Buffer): Promise<Error | null> =>
+  new Promise((resolve) => tail.append(bytes, resolve))
+
+test('what is appended stands in one file, in order', async (context) => {
+  const directory = path.join(temporaryFolder(context), 'shard-0')
+  for (const always of [false, true]) {
+    const { tail } = tailIn(directory, always)
+    assert.equal(await append(tail, Buffer.from('first ')), null)
+    assert.equal(await append(tail, Buffer.from('second')), null)
+    await tail.close()
+  }
+  assert.deepEqual(readdirSync(directory), [tailName(1), tailName(2)])
+  for (const name of readdirSync(directory)) {
+    assert.equal(readFileSync(path.join(directory, name), 'utf8'), 'first second')
+    assert.equal(statSync(path.join(directory, name)).mode & 0o777, 0o600)
+  }
+})
+
+test('a tail that has grown large is followed by the next', async (context) => {
+  const directory = temporaryFolder(context)
+  const { tail } = tailIn(directory)
+  assert.equal(await append(tail, Buffer.alloc(JOURNAL_TAIL_BYTES_MAX)), null)
+  assert.equal(await append(tail, Buffer.from('next')), null)
+  await tail.close()
+  assert.equal(readFileSync(path.join(directory, tailName(2)), 'utf8'), 'next')
+})
+
+test('a directory that is gone is an error until it is back', async (context) => {
+  const directory = path.join(temporaryFolder(context), 'gone')
+  const { tail, trouble } = tailIn(directory)
+  rmSync(directory, { recursive: true })
+  assert.match(String(await append(tail, Buffer.from('lost?'))), /ENOENT/)
+  mkdirSync(directory)
+  assert.equal(await append(tail, Buffer.from('kept')), null)
+  await tail.close()
+  assert.equal(readFileSync(path.join(directory, tailName(1)), 'utf8'), 'kept')
+  assert.equal(trouble.length, 2)
+  assert.match(trouble.join(), /ENOENT.*,over$/)
+})
+
+test('with an interval, what is not on the disk is known, and brought there', async (context) => {
+  const { tail, time } = tailIn(temporaryFolder(context))
+  assert.equal(tail.syncedUs, Infinity)
+  time.step(0)
+  assert.equal(await append(tail, Buffer.from('soon')), null)
+  assert.equal(tail.syncedUs, time.nowUs())
+  tail.tick(time.nowUs() as Micros)
+  while (tail.syncedUs !== Infinity) await new Promise((resolve) => setImmediate(resolve))
+  await tail.close()
+})
+
+test('with always, what was appended is on the disk', async (context) => {
+  const { tail } = tailIn(temporaryFolder(context), true)
+  assert.equal(await append(tail, Buffer.from('now')), null)
+  assert.equal(tail.syncedUs, Infinity)
+  await tail.close()
+})
+
+test('names of tails sort as their numbers do, and other names are none', () => {
+  assert.equal(tailName(7), 'tail-000000000007')
+  assert.equal(tailNumber(tailName(123_456)), 123_456)
+  for (const name of ['tail-1', 'tail-0000000000007', 'store', 'tail-00000000000x', '']) {
+    assert.equal(tailNumber(name), undefined)
+  }
+  assert.ok(tailName(9) < tailName(10))
+})
