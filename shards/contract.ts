@@ -205,6 +205,8 @@ export interface Recovered {
 
 /** Main → shard. */
 export type ShardControl =
+  /** Send nothing new until told that it may; all else goes on. */
+  | { readonly kind: 'hold'; readonly isOn: boolean }
   /** Send nothing new; finish what is in flight, then end the task. */
   | { readonly kind: 'stop' }
   /** End the task now. */

@@ -32,6 +32,7 @@ export class Engine implements TransportEvents, Sender {
   /** What it took over from its predecessor; null when it began on fresh memory. */
   readonly recovered: Recovered | null
   #stopping = false
+  #isHeld = false
 
   constructor(given: EngineParts) {
     this.#given = given
@@ -94,10 +95,16 @@ export class Engine implements TransportEvents, Sender {
     this.#stopping = true
   }
 
-  /** Whether nothing is in flight and no webhook is owed. */
+  /** While it is on nothing new is sent at all: what is owed is for whoever goes on later. */
+  hold(isOn: boolean): void {
+    this.#isHeld = isOn
+  }
+
+  /** Whether nothing is in flight and no webhook is owed that this engine is to deliver. */
   get isIdle(): boolean {
     const { attempts, settlement } = this.#parts
-    return attempts.inFlight === 0 && settlement.webhooksOwed === 0 && !settlement.isBlocked
+    return attempts.inFlight === 0 && (this.#isHeld || settlement.webhooksOwed === 0) &&
+      !settlement.isBlocked
   }
 
   /** Calls back when the journal has all that has happened, or cannot have it now. */
@@ -127,7 +134,7 @@ export class Engine implements TransportEvents, Sender {
 
   maySend(upstream: UpstreamSlot): boolean {
     const { attempts, budgets, settlement } = this.#parts
-    if (attempts.isFull) return false
+    if (this.#isHeld || attempts.isFull) return false
     if (this.#given.transport.bufferedBytes > RESPONSE_BUFFER_BYTES_MAX) return false
     if (budgets.kind(upstream) === KIND_RECEIVER) return true
     return !this.#stopping && !settlement.isBlocked
@@ -231,6 +238,7 @@ export class Engine implements TransportEvents, Sender {
     stats.set('retrying', settlement.retrying)
     stats.set('inFlight', attempts.jobsInFlight)
     stats.set('webhooksWaiting', settlement.webhooksOwed)
+    stats.set('webhooksInFlight', attempts.inFlight - attempts.jobsInFlight)
     stats.set('finished', finished.count)
     stats.set('queued', this.unfinished - attempts.jobsInFlight)
     stats.set('jobSlotsUsed', jobs.used)

@@ -112,8 +112,8 @@ export class Intake {
     const at = offset / 4
     const isEnqueue = kind === contract.INGRESS_ENQUEUE
     if (outcomes.hasAnswered(ring.position)) {
-      // A job is answered last; what else is asked for, and may be half done, is done over.
-      if (isEnqueue) return true
+      // What was asked may have another answer by now, so only what was promised is done.
+      if (!outcomes.hasPromised(ring.position)) return true
       outcomes.answers(ring.position, true)
       return this.#handle(kind, offset, length, nowUs)
     }
@@ -280,7 +280,7 @@ export class Intake {
       delete view.retry_at
       view.status = 'cancelled'
     }
-    if (!outcomes.job(request, code, view)) return false
+    if (!outcomes.job(request, code, view, waiting)) return false
     if (waiting) this.#cancelWaiting(slot, state, nowUs)
     return true
   }

@@ -204,8 +204,23 @@ export const CONTROL_REQUESTS_WAITING_MAX = 64
 export const CONTROL_BACKLOG_BYTES_MAX = 64 * KIB
 /** A socket that refuses a connection for so long has nobody behind it. */
 export const CONTROL_STALE_AFTER_MS = 100
+/** How often whoever takes over looks whether the other process has let go of its socket. */
+export const CONTROL_TRIES_MAX = 30
 /** New code that is not loaded by then is refused. */
 export const CODE_LOAD_MS_MAX = 15_000
+/** Of a body, while it is not decided who answers the request; more of it is not read. */
+export const HELD_BODY_BYTES_MAX = 128 * KIB
+/** Requests that are let in at once after they have waited for a take-over. */
+export const LET_IN_AT_ONCE = 256
+/** How long whoever hands over waits for the answers to what it has taken already. */
+export const HAND_OVER_ANSWERS_MS_MAX = 5000
+/** How long it goes on passing requests of old connections on. */
+export const PASS_ON_MS_MAX = 30_000
+/** How often it looks whether that is over. */
+export const PASS_ON_LOOK_EVERY_MS = 20
+/** A request that could not be passed on is tried again after so long, so many times. */
+export const PASS_ON_AGAIN_MS = 100
+export const PASS_ON_TRIES_MAX = 5
 /** How often a drain is looked at, and told of. */
 export const DRAIN_LOOK_EVERY_MS = 250
 

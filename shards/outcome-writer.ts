@@ -57,6 +57,11 @@ export class OutcomeWriter {
     return this.#progress.hasAnswered(position)
   }
 
+  /** And whether that answer said what it may not have done. */
+  hasPromised(position: number): boolean {
+    return this.#progress.hasPromised(position)
+  }
+
   /** Whether an acceptance or a refusal would find room now. */
   hasRoom(): boolean {
     return this.#ring.fits(PLAIN_ANSWER_BYTES)
@@ -99,14 +104,17 @@ export class OutcomeWriter {
     return this.#commitAnswer()
   }
 
-  /** Answers GET, CANCEL and WATCH. */
-  job(request: number, code: number, view: JobView | null): boolean {
+  /**
+   * Answers GET, CANCEL and WATCH. @param isPromise the answer says what is done after it: a thread
+   * that takes over from this one does that, and nothing of any other request that was answered.
+   */
+  job(request: number, code: number, view: JobView | null, isPromise = false): boolean {
     if (this.#isMuted) return true
     const at = this.#claim(OUTCOME_JOB, 2, encodeValue(view))
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#ring.u32[at + 1] = code
-    return this.#commitAnswer()
+    return this.#commitAnswer(isPromise)
   }
 
   event(slot: JobSlot, event: number, data: object): boolean {
@@ -123,7 +131,7 @@ export class OutcomeWriter {
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#ring.u32[at + 1] = done ? 1 : 0
-    return this.#commitAnswer()
+    return this.#commitAnswer(done)
   }
 
   /** A header was ignored; for the log, so it is dropped when the ring is full. */
@@ -163,8 +171,8 @@ export class OutcomeWriter {
   }
 
   /** A request is answered once, even if the thread dies before it has taken the request. */
-  #commitAnswer(): boolean {
-    this.#progress.answering(this.#answeredAt, this.#ring.tailNext)
+  #commitAnswer(isPromise = false): boolean {
+    this.#progress.answering(this.#answeredAt, this.#ring.tailNext, isPromise)
     return this.#commit()
   }
 

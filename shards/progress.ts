@@ -20,8 +20,10 @@ export const BUDGET_OPERATION = 3
 /** A job slot + 1, A_REQUEST, or 0 for nobody. */
 const SUSPECT = 4
 const ANSWER_TAIL = 5
-/** The position of the request that was answered, plus one: a position is a multiple of 8. */
+/** The position of the request that was answered, which is a multiple of 8, plus one of these. */
 const ANSWERED = 6
+const DONE = 1
+const PROMISED = 2
 const REQUEST_AT = 7
 const REQUEST_DEATHS = 8
 const REQUEST_RUN = 9
@@ -75,10 +77,13 @@ export class Progress {
     this.#words[SUSPECT] = 0
   }
 
-  /** To be called before an answer is committed. @param tail the outcome ring's, after it. */
-  answering(position: number, tail: number): void {
+  /**
+   * To be called before an answer is committed. @param tail the outcome ring's, after it.
+   * @param isPromise what the answer says is yet to be done.
+   */
+  answering(position: number, tail: number, isPromise: boolean): void {
     this.#words[ANSWER_TAIL] = tail
-    this.#words[ANSWERED] = position + 1
+    this.#words[ANSWERED] = position + (isPromise ? PROMISED : DONE)
   }
 
   /** Strikes out an answer that was not committed. @param tail as the dead thread left it. */
@@ -88,7 +93,12 @@ export class Progress {
 
   /** Whether the request at this position has been answered; for after checkAnswer(). */
   hasAnswered(position: number): boolean {
-    return this.#words[ANSWERED] === (position + 1) >>> 0
+    return this.#words[ANSWERED] === (position + DONE) >>> 0 || this.hasPromised(position)
+  }
+
+  /** And whether the answer said what may not have been done. */
+  hasPromised(position: number): boolean {
+    return this.#words[ANSWERED] === (position + PROMISED) >>> 0
   }
 
   /**

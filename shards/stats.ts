@@ -15,6 +15,8 @@ export const STATS = [
   'accepted', 'duplicates', 'refusedMemory', 'refusedJobs', 'attempts', 'completed', 'failed',
   'cancelled', 'retries', 'webhookAttempts', 'webhooksDelivered', 'webhooksFailed',
   'resultsGivenUp', 'keysGivenUp', 'headersIgnored', 'cleanedBytes', 'turns', 'overflowJobs',
+  // a gauge again: words keep their places
+  'webhooksInFlight',
 ] as const
 
 export type StatName = (typeof STATS)[number]

@@ -174,6 +174,9 @@ class ShardLoop {
 
   #control(message: ShardControl): void {
     switch (message.kind) {
+      case 'hold':
+        this.#life?.engine.hold(message.isOn)
+        return this.#wantTurn()
       case 'stop':
         if (this.#life === undefined) return this.#end()
         this.#stopping = true

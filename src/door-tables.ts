@@ -15,7 +15,8 @@ import { QUESTIONS_PENDING_MAX } from '../shards/limits.ts'
 import type { Micros } from '../shards/units.ts'
 import { type AdmissionTable, makeAdmissionTable } from './admission.ts'
 import { type AudienceTable, makeAudienceTable } from './audience.ts'
-import type { DoorState, LastReload, ShownJournals } from './health.ts'
+import type { Elsewhere } from './elsewhere.ts'
+import type { DoorState, LastReload, ShownJournals, TakenOver } from './health.ts'
 import type { ReceivingTable } from './http/receive.ts'
 import { makeStreamTable, type StreamTable } from './http/sse.ts'
 import { makePendingTable, type PendingTable } from './pending-jobs.ts'
@@ -63,6 +64,10 @@ export interface DoorTables {
   /** How often the code was replaced, and what came of the last attempt to. */
   reloads: number
   lastReload: LastReload | null
+  /** Who takes jobs while another process takes over from this one. */
+  elsewhere: Elsewhere | null
+  /** The process from which this one has taken over. */
+  takenOver: TakenOver | null
 }
 
 /** The tables of a front door that begins. */
@@ -77,7 +82,7 @@ export function makeDoorTables(
     questions: makeWaitingTable(QUESTIONS_PENDING_MAX, true), audience: makeAudienceTable(),
     streams: makeStreamTable(), sockets: makeSocketTable(), receiving: { heldBytes: 0 },
     batchesToFlush: [], silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
-    reloads: 0, lastReload: null,
+    reloads: 0, lastReload: null, elsewhere: null, takenOver: null,
   }
 }
 

@@ -48,6 +48,8 @@ export interface Keeper extends OutcomeSink {
   readonly handlers: RequestHandlers
   /** Takes over the sockets of its predecessor. */
   takeOver(): void
+  /** Says to the client of every socket that it is to come again. */
+  restartSockets(): void
   /** Answers whoever still waits, and ends all streams and sockets. */
   stop(): void
 }
@@ -91,6 +93,7 @@ export class Doorkeeper implements Keeper, Door {
     const submissions = new Submissions({
       links, clock, admission, upstreams, audience, bells, bodyBytesMax, isOpen,
       pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
+      elsewhere: () => tables.elsewhere,
     })
     const receiver = new BodyReceiver(
       { bodyBytesMax, heldBytesMax: RECEIVING_BYTES_MAX }, this, tables.receiving)
@@ -119,6 +122,10 @@ export class Doorkeeper implements Keeper, Door {
 
   takeOver(): void {
     this.#sockets.takeOver()
+  }
+
+  restartSockets(): void {
+    this.#sockets.restartAll()
   }
 
   stop(): void {
@@ -203,7 +210,8 @@ export class Doorkeeper implements Keeper, Door {
       state: tables.phase, nowUs, journals: tables.journals,
       version: this.#parts.config.version,
       uptimeSeconds: Math.floor(upUs / US_PER_SECOND), reloads: tables.reloads,
-      lastReload: tables.lastReload, links, counts: this.#admission.counts,
+      lastReload: tables.lastReload, takenOver: tables.takenOver, links,
+      counts: this.#admission.counts,
       upstreams: this.#upstreams.size, pending: this.#submissions.pending + this.#questions.size,
       streams: this.#streams.count, sockets: this.#sockets.count,
       socketsUnreadBytes: this.#sockets.unreadBytes, watched: this.#audience.jobs,

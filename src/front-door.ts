@@ -8,7 +8,10 @@ import { STREAM_KEEP_ALIVE_MS } from '../shards/limits.ts'
 import { type Micros, msToUs } from '../shards/units.ts'
 import { type DoorTables, makeDoorTables } from './door-tables.ts'
 import { Doorkeeper, type DoorkeeperParts, type Keeper } from './doorkeeper.ts'
+import { OtherProcess } from './elsewhere.ts'
 import { makeSecret } from './hash.ts'
+import { Again } from './http/forward.ts'
+import { PassOn } from './http/pass-on.ts'
 import { type Address, type Answering, HttpServer, type RequestHandlers } from './http/server.ts'
 import type { FillRandom } from './job-id.ts'
 import { OutcomePump, type OutcomeSink } from './outcomes.ts'
@@ -53,12 +56,13 @@ export interface FrontDoorOptions {
 }
 
 /** The HTTP API in front of the shards. */
-export class FrontDoor {
+export class FrontDoor implements Answering {
   readonly tables: DoorTables
   readonly #options: FrontDoorOptions
   readonly #post: Post
   readonly #pump: OutcomePump
   #server: HttpServer | undefined
+  #giveBack: () => void = () => {}
 
   constructor(options: FrontDoorOptions) {
     const { clock, config, links, shared } = options
@@ -82,10 +86,11 @@ export class FrontDoor {
   /**
    * Begins to listen; throws OperatingError as HttpServer.listen() does.
    * @param isReady whether the shards are there; else jobs wait in the rings, until ready().
+   * @param listening a server that listens already, and asks `handlers` of this door.
    */
-  async listen(isReady = true): Promise<Address> {
+  async listen(isReady = true, listening?: HttpServer): Promise<Address> {
     const { clock, config: { bodyBytesMax, host, port, socketIdleMs } } = this.#options
-    this.#server = await HttpServer.listen(
+    this.#server = listening ?? await HttpServer.listen(
       { host, port }, this.#post, { bodyBytesMax, idleMs: socketIdleMs })
     if (isReady) this.ready()
     this.tables.keepAliveUs = clock.nowUs() + msToUs(STREAM_KEEP_ALIVE_MS)
@@ -113,6 +118,70 @@ export class FrontDoor {
     keeper.takeOver()
   }
 
+  get handlers(): RequestHandlers {
+    return this.#post.handlers
+  }
+
+  /** Where it listens; undefined before that. */
+  get address(): Address | undefined {
+    return this.#server?.address
+  }
+
+  /** Connections that are not sockets. */
+  get connections(): number {
+    return this.#server?.connections ?? 0
+  }
+
+  /** Whether every job and every question that was handed to a shard has its answer. */
+  get isAnswered(): boolean {
+    const { jobs, questions } = this.tables
+    return [jobs.waiting, questions].every(({ entries, freeCount }) => freeCount === entries.length)
+  }
+
+  /**
+   * Another process listens at the same address: no connection is taken any more, and what comes
+   * over those that are there is passed on. Resolves when that has begun.
+   * @param clock nobody else may set its wake.
+   */
+  async passOn(clock: Clock): Promise<void> {
+    const server = this.#server
+    if (server === undefined) return
+    await new Promise<void>((resolve) => { server.stopListening(resolve) })
+    const again = new Again(clock)
+    const post = this.#post
+    const { bodyBytesMax } = this.#options.config
+    const other = new OtherProcess(server.address, again)
+    const passOn = new PassOn({ address: server.address, before: post.inside, bodyBytesMax, again })
+    post.passOn = passOn
+    this.tables.elsewhere = other
+    this.tables.sockets.isLeaving = true
+    this.#giveBack = () => {
+      other.giveBack()
+      passOn.giveBack()
+    }
+  }
+
+  /** The other process is gone: all as before. False when the port cannot be had at present. */
+  takeBack(): boolean {
+    if (this.#server?.listenAgain() === false) return false
+    this.tables.elsewhere = null
+    this.tables.sockets.isLeaving = false
+    this.#post.passOn = undefined
+    this.#giveBack()
+    this.#giveBack = () => {}
+    return true
+  }
+
+  /** Says to the clients of sockets that they are to come again. */
+  restartSockets(): void {
+    this.#post.keeper.restartSockets()
+  }
+
+  /** The shards have ended: ends streams and sockets. What is passed on goes on. */
+  retire(): void {
+    this.#post.keeper.stop()
+  }
+
   /** No new jobs from now on: 503, and /ready says so. Everything else goes on. */
   drain(): void {
     this.tables.phase = 'draining'
@@ -128,6 +197,7 @@ export class FrontDoor {
     this.drain()
     this.#pump.stop()
     this.#post.keeper.stop()
+    this.#post.passOn?.close()
     this.#server?.close()
     this.#server = undefined
   }
@@ -136,13 +206,19 @@ export class FrontDoor {
 /** Where the doorkeeper of the moment stands: what comes goes to that one. */
 class Post implements Answering, OutcomeSink {
   keeper: Keeper
+  /** While another process takes over, what comes goes there. */
+  passOn: PassOn | undefined
+  /** The doorkeeper of the moment, for those who must not be passed on. */
+  readonly inside: Answering
 
   constructor(keeper: Keeper) {
     this.keeper = keeper
+    const handlers = (): RequestHandlers => this.keeper.handlers
+    this.inside = { get handlers() { return handlers() } }
   }
 
   get handlers(): RequestHandlers {
-    return this.keeper.handlers
+    return (this.passOn ?? this.keeper).handlers
   }
 
   accepted(request: number): void {

@@ -19,6 +19,13 @@ export interface LastReload {
   readonly reason: string | null
 }
 
+/** From whom this process has taken over. */
+export interface TakenOver {
+  readonly pid: number
+  /** Unix ms. */
+  readonly atMs: number
+}
+
 /** What is shown of the journals. */
 export interface ShownJournals {
   readonly mode: string
@@ -38,6 +45,7 @@ export interface HealthInputs {
   readonly uptimeSeconds: number
   readonly reloads: number
   readonly lastReload: LastReload | null
+  readonly takenOver: TakenOver | null
   readonly links: readonly ShardLink[]
   readonly counts: AdmissionCounts
   readonly upstreams: number
@@ -81,6 +89,8 @@ export function describeHealth(inputs: HealthInputs): object {
   return {
     status, version: inputs.version, uptime_s: inputs.uptimeSeconds, shards,
     reloads: inputs.reloads, last_reload: showReload(inputs.lastReload),
+    taken_over: inputs.takenOver === null ? null
+      : { at: inputs.takenOver.atMs, from_pid: inputs.takenOver.pid },
     journal: inputs.journals === null ? 'off' : inputs.journals.mode,
     ...(inputs.state === 'starting' && { loading: showLoading(inputs.journals) }),
     queues: { active, backlog },

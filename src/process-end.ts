@@ -1,5 +1,6 @@
-// Why a running server ends: a signal, a drain, shards that end again and again, or an error that
-// nothing caught. The first reason decides; a second signal does not wait for anything.
+// Why a running server ends: a signal, a drain, another process that takes over, shards that end
+// again and again, or an error that nothing caught. The first reason decides; a second signal does
+// not wait for anything.
 
 import os from 'node:os'
 import type { ProcessLog } from './log.ts'
@@ -9,6 +10,7 @@ import type { ShardLoss } from './supervisor.ts'
 export type EndReason =
   | { readonly kind: 'signal'; readonly signal: NodeJS.Signals }
   | { readonly kind: 'drained' }
+  | { readonly kind: 'handedOver' }
   | { readonly kind: 'lost'; readonly loss: ShardLoss }
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
@@ -48,6 +50,12 @@ export class ProcessEnd {
   drained(): void {
     this.#decided = true
     this.#decide({ kind: 'drained' })
+  }
+
+  /** Another process goes on with all that there is. */
+  handOver(): void {
+    this.#decided = true
+    this.#decide({ kind: 'handedOver' })
   }
 
   /** Stops listening. */

@@ -4,7 +4,7 @@
 
 import { randomInt } from 'node:crypto'
 import { SystemClock, measureWallOffsetUs } from '../shards/clock.ts'
-import type { Limits } from '../shards/limits.ts'
+import { CONTROL_TRIES_MAX, type Limits } from '../shards/limits.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Surroundings } from './cli/program.ts'
 import { startReport } from './cli/start-report.ts'
 import { dataFolderOf } from './config/derive.ts'
@@ -17,15 +17,17 @@ import { OperatingError } from './errors.ts'
 import { FrontDoor } from './front-door.ts'
 import type { Address } from './http/server.ts'
 import { checkDirectory } from './journal/directory.ts'
-import { Journals } from './journal/journals.ts'
+import { Journals, type JournalsSettings } from './journal/journals.ts'
 import { Control } from './life/control.ts'
 import { Drain } from './life/drain.ts'
 import { reportLoss, reportStop } from './life/ending.ts'
+import { HandOver } from './life/hand-over.ts'
 import { loadShards } from './life/loading.ts'
 import { Reloads } from './life/reloads.ts'
+import { TakeOver } from './life/take-over.ts'
 import { type ProcessLog, createLog } from './log.ts'
 import { type EngineMemory, allocateMemory, touchMemory } from './memory.ts'
-import { ProcessEnd } from './process-end.ts'
+import { type EndReason, ProcessEnd } from './process-end.ts'
 import { openShardLink } from './shard-link.ts'
 import { Supervisor } from './supervisor.ts'
 import { VERSION } from './version.ts'
@@ -34,8 +36,11 @@ import { VERSION } from './version.ts'
  * Runs the server until a signal, or until it cannot go on; resolves with the exit code.
  * SIGTERM and SIGINT: no new jobs, requests in flight are finished for up to the grace period,
  * exit 0. A second signal ends the process at once, with 128 and the signal's number.
+ * @param takesOver from a server that runs on the same data folder and port.
  */
-export async function serve(loaded: LoadedConfig, surroundings: Surroundings): Promise<number> {
+export async function serve(
+  loaded: LoadedConfig, surroundings: Surroundings, takesOver = false,
+): Promise<number> {
   const prepared = prepare(loaded, surroundings.cwd)
   if (!prepared.ok) {
     surroundings.stderr(formatProblems(prepared.problems))
@@ -48,7 +53,9 @@ export async function serve(loaded: LoadedConfig, surroundings: Surroundings): P
     { control: loaded.config.control, dataFolder: dataFolderOf(loaded.config, cwd), cwd, env },
     new SystemClock(measureWallOffsetUs()), log)
   try {
-    return await run(prepared.value, { control, end, log, surroundings })
+    const tools = { control, end, log, surroundings }
+    if (!takesOver) return await run(prepared.value, tools)
+    return await runAfterAnother(prepared.value, tools)
   } catch (error) {
     // What a person can mend is said plainly; anything else is a defect, with its stack.
     if (error instanceof OperatingError) surroundings.stderr(`sluice: ${error.message}\n`)
@@ -68,13 +75,13 @@ interface Tools {
   readonly surroundings: Surroundings
 }
 
-async function run(prepared: Prepared, tools: Tools): Promise<number> {
+async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promise<number> {
   const { loaded: { config, file } } = prepared
   const { control, end, log, surroundings } = tools
   const dataFolder = dataFolderOf(config, surroundings.cwd)
   if (dataFolder !== undefined) checkDirectory(dataFolder)
-  await control.lock()
-  const journals = openJournals(prepared, dataFolder, log)
+  await control.lock(takeOver === undefined ? 1 : CONTROL_TRIES_MAX)
+  const journals = await openJournals(prepared, dataFolder, tools)
   const limits = journals?.limits ?? prepared.limits
   const memory = reserve(limits, config, surroundings)
   if (memory === undefined) return EXIT_FAILED
@@ -96,12 +103,18 @@ async function run(prepared: Prepared, tools: Tools): Promise<number> {
     clock: new SystemClock(wallOffsetUs),
   })
   const drain = new Drain({ door, links, end, log, clock: new SystemClock(wallOffsetUs) })
+  const handOver = new HandOver({
+    door, links, supervisor, journals, control, end, log, clock: new SystemClock(wallOffsetUs),
+    againClock: new SystemClock(wallOffsetUs),
+    graceMs: () => reloads.prepared.loaded.config.graceMs,
+  })
   reloads.listen()
   let address: Address | undefined
   const open = async (): Promise<void> => {
-    address = await door.listen(false)
-    await control.open(
-      address.port, new Map([['reload', reloads.command], ['drain', drain.command]]))
+    address = await door.listen(false, takeOver?.server)
+    await control.open(address.port, new Map([
+      ['reload', reloads.command], ['drain', drain.command], ['take-over', handOver.command],
+    ]))
   }
   try {
     const loaded = journals === null ? [] : await loadShards({
@@ -112,6 +125,7 @@ async function run(prepared: Prepared, tools: Tools): Promise<number> {
     if (!end.decided) {
       if (address === undefined) await open()
       door.ready()
+      takeOver?.done(door)
     }
   } catch (error) {
     door.close()
@@ -127,13 +141,49 @@ async function run(prepared: Prepared, tools: Tools): Promise<number> {
 
   const reason = await end.reason
   drain.stop()
+  if (reason.kind === 'handedOver') return await handOver.finish() ? EXIT_OK : EXIT_FAILED
+  return conclude(reason, { door, supervisor, journals, log, memory, reloads })
+}
+
+/** The server ends for itself, and nobody goes on. */
+async function conclude(reason: EndReason, running: Running): Promise<number> {
+  const { journals, log, memory, reloads } = running
   if (reason.kind === 'lost') {
     reportLoss(reason.loss, memory, journals !== null, log)
     return EXIT_FAILED
   }
   log.info(reason, 'stopping')
-  await stop({ door, supervisor, journals, log }, reloads.prepared.loaded.config.graceMs)
+  await stop(running, reloads.prepared.loaded.config.graceMs)
   return EXIT_OK
+}
+
+/** The same, once another server has handed over, or has ended. */
+async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number> {
+  const { door: { bodyBytesMax, host, port, socketIdleMs }, loaded: { config } } = prepared
+  const { end, log, surroundings: { cwd, stderr } } = tools
+  const dataFolder = dataFolderOf(config, cwd)
+  if (dataFolder === undefined) {
+    stderr('sluice: --take-over needs a journal, by which jobs go from one process to the other; ' +
+      'with --journal off there is none\n')
+    return EXIT_USAGE
+  }
+  checkDirectory(dataFolder)
+  const settings = journalsSettings(prepared, dataFolder)
+  if (settings !== null && !Journals.fits(settings, prepared.limits)) {
+    stderr('sluice: --take-over cannot change --shards or --memory so that jobs would have to be ' +
+      'moved; stop the server and start it anew\n')
+    return EXIT_USAGE
+  }
+  const takeOver = await TakeOver.begin({
+    dataFolder, address: { host, port }, bounds: { bodyBytesMax, idleMs: socketIdleMs }, end, log,
+    clock: new SystemClock(measureWallOffsetUs()),
+  })
+  if (takeOver === undefined) return EXIT_OK
+  try {
+    return await run(prepared, tools, takeOver)
+  } finally {
+    takeOver.close()
+  }
 }
 
 interface Running {
@@ -141,6 +191,8 @@ interface Running {
   readonly supervisor: Supervisor
   readonly journals: Journals | null
   readonly log: ProcessLog
+  readonly memory: EngineMemory
+  readonly reloads: Reloads
 }
 
 /** In peace: what is in flight may end within the grace period, and what is queued is kept. */
@@ -170,12 +222,20 @@ function reserve(
 }
 
 /** Null when jobs are held in memory only. */
-function openJournals(
-  { limits, loaded: { config, origins } }: Prepared, folder: string | undefined, log: ProcessLog,
-): Journals | null {
+async function openJournals(
+  prepared: Prepared, folder: string | undefined, { log, surroundings: { stdout } }: Tools,
+): Promise<Journals | null> {
+  const settings = journalsSettings(prepared, folder)
+  if (settings === null) return null
+  return Journals.open(settings, prepared.limits, log, (line) => stdout(`${line}\n`))
+}
+
+function journalsSettings(
+  { loaded: { config, origins } }: Prepared, folder: string | undefined,
+): JournalsSettings | null {
   if (folder === undefined || config.journal === 'off') return null
-  return Journals.open({
+  return {
     folder, mode: config.journal, intervalMs: config.journalIntervalMs, version: VERSION,
     isGiven: { shards: origins.shards !== 'default', memory: origins.memoryBytes !== 'default' },
-  }, limits, log)
+  }
 }

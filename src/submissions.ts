@@ -13,6 +13,7 @@ import { type Micros, NONE, type UpstreamSlot } from '../shards/units.ts'
 import type { Admission, LimitReason } from './admission.ts'
 import type { Asker, Ref, Ticket } from './asker.ts'
 import type { Audience } from './audience.ts'
+import type { Elsewhere } from './elsewhere.ts'
 import {
   type Denial, denialOf, type ErrorCode, type Refusal, refuse, unavailable,
 } from './errors.ts'
@@ -50,6 +51,8 @@ export interface SubmissionParts {
   readonly pending: PendingTable
   /** Whether the front door takes jobs at all. */
   readonly isOpen: () => boolean
+  /** Who takes jobs in place of the shards, if so. */
+  readonly elsewhere: () => Elsewhere | null
 }
 
 /** One who sends many jobs in a message. */
@@ -111,6 +114,12 @@ export class Submissions {
 
   /** A job in a text or in MessagePack. */
   submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission): void {
+    const elsewhere = this.#parts.elsewhere()
+    if (elsewhere !== null) {
+      const copy = Buffer.from(body)
+      return elsewhere.submit(asker, ref, copy, submission,
+        () => this.submit(asker, ref, copy, submission))
+    }
     this.#readTime()
     const flags = submission.isolate ? FLAG_ISOLATE : 0
     const view = new DataView(body.buffer, body.byteOffset, body.length)

@@ -197,6 +197,11 @@ export class Supervisor {
     return { queued: this.#queued, cutOff }
   }
 
+  /** Nothing new is sent while it is on; what is in flight goes on. */
+  hold(isOn: boolean): void {
+    this.#tellAll({ kind: 'hold', isOn })
+  }
+
   /**
    * Replaces the code of all shards by what is on disk now, one shard after the other; jobs,
    * requests in flight and callers notice nothing. When the new code is refused, with a reason for

@@ -4,7 +4,6 @@
 
 import { assert } from '../shards/assert.ts'
 import type { UpstreamSettings } from '../shards/contract.ts'
-import type { UpstreamFacts } from '../shards/journal-image.ts'
 import {
   KIND_RECEIVER, KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
   UPSTREAM_CONCURRENT_MAX, UPSTREAM_IN_FLIGHT, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND,
@@ -14,6 +13,7 @@ import {
   IDLE_KEEP_MS_MIN, ORIGIN_BYTES_MAX, UPSTREAM_NAME_BYTES, UPSTREAM_RELEASES_PER_REFUSAL_MAX,
 } from '../shards/limits.ts'
 import { type Micros, msToUs, NONE, type PerSecond, type UpstreamSlot } from '../shards/units.ts'
+import type { KnownUpstreams } from './journal/known-upstreams.ts'
 
 /** KIND_UPSTREAM or KIND_RECEIVER. */
 export type UpstreamKind = typeof KIND_UPSTREAM | typeof KIND_RECEIVER
@@ -139,7 +139,7 @@ export class Upstreams {
   }
 
   /** Takes slots over from a journal, with what was learned of them; nothing is claimed yet. */
-  adopt(known: ReadonlyMap<number, UpstreamFacts>, nowUs: Micros): void {
+  adopt(known: KnownUpstreams, nowUs: Micros): void {
     const { shared, slotsMax } = this.#options
     assert(this.size === 0, 'a table of upstreams that is in use')
     this.#free.length = 0

@@ -16,6 +16,7 @@ import { density } from './scenarios/density.ts'
 import { drain } from './scenarios/drain.ts'
 import { fairness } from './scenarios/fairness.ts'
 import { ingest } from './scenarios/ingest.ts'
+import { journal } from './scenarios/journal.ts'
 import { lanes } from './scenarios/lanes.ts'
 import { pace } from './scenarios/pace.ts'
 import { soak } from './scenarios/soak.ts'
@@ -23,7 +24,7 @@ import type { BenchSettings, ScenarioName } from './settings.ts'
 import { Stage } from './stage.ts'
 
 const RUN: Readonly<Record<ScenarioName, (bench: Bench) => Promise<ScenarioResult>>> =
-  { ingest, drain, pace, fairness, density, lanes, soak }
+  { ingest, drain, pace, fairness, density, lanes, journal, soak }
 
 /** What is to be done, and where to say what came out. */
 export interface RunRequest {

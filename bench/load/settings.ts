@@ -5,7 +5,7 @@ import type { Profile } from './payloads.ts'
 
 /** The scenarios, in the order of `all`. */
 export const SCENARIOS =
-  ['ingest', 'drain', 'pace', 'fairness', 'density', 'lanes', 'soak'] as const
+  ['ingest', 'drain', 'pace', 'fairness', 'density', 'lanes', 'journal', 'soak'] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
 
 /** One run of one scenario. */

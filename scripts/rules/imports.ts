@@ -1,7 +1,7 @@
 // Who may import what: the directions between folders, the homes of packages, and the pure files.
 
 import path from 'node:path'
-import { BENCH_DOOR, HOMES, PURE, SHARDS_FOR_SRC } from './policy.ts'
+import { BENCH_DOOR, HOMES, PURE, SHARDS_FOR_JOURNAL, SHARDS_FOR_SRC } from './policy.ts'
 import { type Finding, type Source, lineAt } from './source.ts'
 
 /** One import, re-export or dynamic import. */
@@ -77,7 +77,9 @@ function direction(from: string, { target, isFile, specifier }: ImportSite): str
   }
   if (folder === 'src' && targetFolder === 'shards') {
     const name = path.posix.basename(target, '.ts')
-    if (!SHARDS_FOR_SRC.has(name)) return `src may not import shards/${name}.ts`
+    const mayBe = SHARDS_FOR_SRC.has(name) ||
+      (from.startsWith('src/journal/') && SHARDS_FOR_JOURNAL.has(name))
+    if (!mayBe) return `src may not import shards/${name}.ts`
   }
   if (targetFolder === 'bench' && BENCH_DOOR.test(from)) return undefined
   if (folder === 'src' && ['test', 'bench', 'scripts'].includes(targetFolder ?? '')) {

@@ -4,8 +4,12 @@
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words',
-  // What a journal is made of, for src/journal.
-  'journal-format', 'journal-image', 'tail-names', 'job-slots', 'progress', 'segments',
+])
+
+/** And those that src/journal may, which reads and moves what lies in the engine's memory. */
+export const SHARDS_FOR_JOURNAL: ReadonlySet<string> = new Set([
+  'journal-format', 'journal-image', 'tail-names', 'job-slots', 'progress', 'segments', 'job-log',
+  'log-record', 'lanes',
 ])
 
 /** The files of src that may import bench/: the command of the bench that Sluice ships. */

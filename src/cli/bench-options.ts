@@ -45,17 +45,17 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
     flag: 'accounts', kind: wholeNumber(2, ACCOUNTS_MAX),
     defaults: {
       ingest: 1000, drain: 1000, pace: 100, fairness: 10, density: 1000, lanes: 1_000_000,
-      soak: 1000,
+      journal: 1000, soak: 1000,
     },
     description: 'accounts that the jobs belong to, in turn',
   },
   upstreams: {
-    flag: 'upstreams', kind: wholeNumber(1, UPSTREAMS_MAX), defaults: { ingest: 1 },
+    flag: 'upstreams', kind: wholeNumber(1, UPSTREAMS_MAX), defaults: { ingest: 1, journal: 1 },
     description: 'upstreams that the jobs go to',
   },
   seconds: {
     flag: 'seconds', kind: decimal(0.1, SECONDS_MAX),
-    defaults: { ingest: 5, pace: 60, fairness: 10, lanes: 30, soak: 600 },
+    defaults: { ingest: 5, pace: 60, fairness: 10, lanes: 30, journal: 5, soak: 600 },
     description: 'how long one measurement takes',
   },
   jobs: {
@@ -73,7 +73,7 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   },
   alternations: {
     flag: 'alternations', kind: wholeNumber(1, ALTERNATIONS_MAX),
-    defaults: { ingest: 5, drain: 5 },
+    defaults: { ingest: 5, drain: 5, journal: 5 },
     description: 'how often Sluice and the baseline take turns',
   },
   concurrency: {
@@ -127,6 +127,7 @@ const MODERATE: Readonly<Partial<Record<ScenarioName, Partial<BenchSettings>>>> 
   fairness: { seconds: 5 },
   density: { jobs: 1_000_000 },
   lanes: { accounts: 200_000, seconds: 10 },
+  journal: { seconds: 2, alternations: 3 },
   soak: { seconds: 60 },
 }
 

@@ -12,6 +12,7 @@ const DESCRIPTIONS: Readonly<Record<ScenarioName | 'all', string>> = {
   fairness: 'whether accounts share an upstream evenly when one of them floods it',
   density: 'how much memory a queued job takes',
   lanes: 'whether one core keeps up with the sends of very many account queues',
+  journal: 'what the journal costs: jobs accepted with --journal interval and always, beside off',
   soak: 'whether heap and pauses of the main thread stay as they are under half load',
   all: 'all of these, with moderate sizes',
 }

@@ -60,12 +60,13 @@ function buildProgram(
 
   withSettings(program.command('serve'))
     .description('run the server')
-    .action(async (_options, command: Command) => {
+    .option('--take-over', 'take over from the server that runs on the same data folder and port')
+    .action(async ({ takeOver }: { takeOver?: boolean }, command: Command) => {
       const loaded = load(command, surroundings)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
       // Only the server needs the native parts; help and config work where they do not.
       const { serve } = await import('../serve.ts')
-      return exit(await serve(loaded.value, surroundings))
+      return exit(await serve(loaded.value, surroundings, takeOver === true))
     })
 
   withSettings(program.command('config'))

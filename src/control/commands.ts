@@ -17,6 +17,11 @@ export interface Asking {
    * may have said all it has to say and still listen.
    */
   readonly gone: Promise<void>
+  /**
+   * Until the answer, whatever else the client says comes here, and is not answered; undefined once
+   * it says nothing more, or has gone.
+   */
+  hear(heard: (said: ControlRequest | undefined) => void): void
 }
 
 /** Does what is asked. What it begins may go on when the client has gone. */

@@ -9,7 +9,9 @@ import {
 } from '../../shards/limits.ts'
 import type { Log } from '../log.ts'
 import { bindControl } from './bind.ts'
-import { type Asking, type ControlAnswer, type ControlCommands, readRequest } from './commands.ts'
+import {
+  type Asking, type ControlAnswer, type ControlCommands, type ControlRequest, readRequest,
+} from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
 
 const STARTING: ControlCommands = new Map()
@@ -48,9 +50,14 @@ export class ControlServer {
     this.#commands = commands
   }
 
+  /** Removes the file, so that another may bind it; connections stay. */
+  release(): void {
+    if (this.#server.listening) this.#server.close()
+  }
+
   /** Removes the file, and ends every connection after what it is still to be told. */
   close(): void {
-    this.#server.close()
+    this.release()
     for (const socket of this.#connections) socket.end(() => socket.destroy())
   }
 
@@ -89,6 +96,8 @@ class Conversation {
   readonly #gone: Promise<void>
   #lines: string[] = []
   #isBusy = false
+  /** Who hears the lines while a request has no answer. */
+  #heard: ((said: ControlRequest | undefined) => void) | undefined
   /** Nothing more will be asked. */
   #isEnded = false
 
@@ -97,7 +106,12 @@ class Conversation {
   ) {
     this.#socket = socket
     this.#answer = answer
-    this.#gone = new Promise((resolve) => { socket.once('close', () => resolve()) })
+    this.#gone = new Promise((resolve) => {
+      socket.once('close', () => {
+        resolve()
+        this.ended()
+      })
+    })
   }
 
   hear(chunk: Buffer): void {
@@ -107,12 +121,15 @@ class Conversation {
       return this.#refuse(`a request has at most ${CONTROL_LINE_BYTES_MAX} bytes`)
     }
     for (const line of lines) if (line.trim() !== '') this.#lines.push(line)
+    if (this.#heard !== undefined) return this.#tellHeard(this.#heard)
     if (this.#lines.length > CONTROL_REQUESTS_WAITING_MAX) return this.#refuse('too much at once')
     void this.#goOn()
   }
 
   ended(): void {
+    if (this.#isEnded) return
     this.#isEnded = true
+    this.#heard?.(undefined)
     void this.#goOn()
   }
 
@@ -120,6 +137,7 @@ class Conversation {
   #refuse(error: string): void {
     this.#isEnded = true
     this.#lines = []
+    this.#heard?.(undefined)
     this.#say({ error })
     this.#socket.end(() => this.#socket.destroy())
   }
@@ -130,11 +148,29 @@ class Conversation {
     for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
       const answer = await this.#answer(line, {
         gone: this.#gone, progress: (progress) => this.#progress(progress),
+        hear: (heard) => this.#hearBy(heard),
       })
+      this.#heard = undefined
       this.#say(answer.ok ? { ok: true, ...answer.fields } : { error: answer.error })
     }
     this.#isBusy = false
     if (this.#isEnded) this.#socket.end()
+  }
+
+  #hearBy(heard: (said: ControlRequest | undefined) => void): void {
+    this.#heard = heard
+    this.#tellHeard(heard)
+    if (this.#isEnded) heard(undefined)
+  }
+
+  /** What is no request is left out. */
+  #tellHeard(heard: (said: ControlRequest | undefined) => void): void {
+    const lines = this.#lines
+    this.#lines = []
+    for (const line of lines) {
+      const read = readRequest(line)
+      if (!('error' in read)) heard(read.request)
+    }
   }
 
   #progress(progress: object): void {

@@ -3,9 +3,11 @@
 // moment, since a reload replaces the code that does.
 
 import { FRAME_OVERHEAD_BYTES, SOCKET_BACKLOGS_BYTES_MAX } from '../../shards/limits.ts'
+import { monotonicUs } from '../../shards/clock.ts'
 import { fail } from '../errors.ts'
 import {
-  type HttpApp, type HttpRequest, type ListenSocket, type RouteHandler, type UpgradableResponse,
+  type HttpApp, type HttpLibrary, type HttpRequest, type ListenSocket, type RouteHandler,
+  type UpgradableResponse,
   type UpgradeContext, type WebSocketBehavior, type WebSocketHandle, loadHttpLibrary,
 } from './uws.ts'
 
@@ -61,36 +63,105 @@ export interface SocketBounds {
   readonly idleMs: number
 }
 
+/**
+ * Whether two processes can listen at one port at once, each getting a share of the connections. A
+ * server listens so that another can take over from it. That nobody is there already, of whom it
+ * would take a share, it finds out before, by listening for an instant as one that does not share.
+ */
+export const CAN_SHARE = process.platform === 'linux'
+const SHARED = 0
+/**
+ * A turn of the event loop that was so short has taken what connections there were, a moment ago;
+ * when there is none so short for a while, a longer one does.
+ */
+const QUIET_TURN_US = 20
+const LOUD_TURN_US = 150
+/** Turns that are waited for one that is short. */
+const LOUD_TURNS_MAX = 2000
+const FREE_PORTS_MAX = 10
+
+interface ConnectionCounts {
+  opened: number
+  upgraded: number
+}
+
+interface ServerParts {
+  readonly app: HttpApp
+  readonly library: HttpLibrary
+  readonly socket: ListenSocket
+  readonly counts: ConnectionCounts
+}
+
 /** A listening server; made by listen(). */
 export class HttpServer {
   readonly address: Address
   readonly #app: HttpApp
+  readonly #library: HttpLibrary
+  readonly #counts: ConnectionCounts
+  #socket: ListenSocket | undefined
 
-  private constructor(app: HttpApp, address: Address) {
-    this.#app = app
+  private constructor(parts: ServerParts, address: Address) {
+    this.#app = parts.app
+    this.#library = parts.library
+    this.#counts = parts.counts
+    this.#socket = parts.socket
     this.address = address
   }
 
   /**
    * Listens at a host and port; port 0 is any that is free. Throws OperatingError: `port_taken`
    * when the address cannot be had, `native_missing` when there is no server for this platform.
+   * @param joins a server that listens there already, and lets another do so (CAN_SHARE).
    */
   static async listen(
-    wanted: Address, answering: Answering, bounds: SocketBounds,
+    wanted: Address, answering: Answering, bounds: SocketBounds, joins = false,
   ): Promise<HttpServer> {
     const library = await loadHttpLibrary()
     const app = library.App()
-    addRoutes(app, answering, bounds)
+    const counts = { opened: 0, upgraded: 0 }
+    app.filter((_response, change) => { counts.opened += change })
+    addRoutes(app, answering, bounds, () => { counts.upgraded++ })
     const { host, port } = wanted
-    let socket: ListenSocket | false = false
-    // The library calls back before listen() returns.
-    app.listen(host, port, library.LIBUS_LISTEN_EXCLUSIVE_PORT, (opened) => { socket = opened })
-    if (socket === false) {
+    const socket = joins ? openSocket(app, wanted, SHARED) : openAlone(app, library, wanted)
+    if (socket === undefined) {
       app.close()
-      fail('port_taken', `cannot listen on ${host}:${port}: the port is taken, ` +
+      return fail('port_taken', `cannot listen on ${host}:${port}: the port is taken, ` +
         'or the address is not one of this machine')
     }
-    return new HttpServer(app, { host, port: library.us_socket_local_port(socket) })
+    return new HttpServer({ app, library, socket, counts },
+      { host, port: library.us_socket_local_port(socket) })
+  }
+
+  /** Connections that speak HTTP; sockets are not among them. */
+  get connections(): number {
+    return this.#counts.opened - this.#counts.upgraded
+  }
+
+  /**
+   * Takes no more connections; those that are there stay. What has come and has not been taken is
+   * cut off by the system, so this waits for a moment at which the event loop has just looked and
+   * found nothing, and calls `closed` in that same moment.
+   */
+  stopListening(closed: () => void): void {
+    let turns = 0
+    let turnUs = monotonicUs()
+    const look = (): void => {
+      const nowUs = monotonicUs()
+      const quietUs = turns < LOUD_TURNS_MAX / 2 ? QUIET_TURN_US : LOUD_TURN_US
+      const isQuiet = nowUs - turnUs < quietUs
+      turnUs = nowUs
+      if (!isQuiet && ++turns < LOUD_TURNS_MAX) return void setImmediate(look)
+      if (this.#socket !== undefined) this.#library.us_listen_socket_close(this.#socket)
+      this.#socket = undefined
+      closed()
+    }
+    setImmediate(look)
+  }
+
+  /** Takes connections again; false when the port cannot be had at present. */
+  listenAgain(): boolean {
+    this.#socket ??= openSocket(this.#app, this.address, SHARED)
+    return this.#socket !== undefined
   }
 
   /** Closes the listening socket and every connection, at once. */
@@ -99,8 +170,33 @@ export class HttpServer {
   }
 }
 
-function addRoutes(app: HttpApp, now: Answering, bounds: SocketBounds): void {
-  app.ws('/ws', socketBehavior(now, bounds))
+/** Where nobody listens yet; undefined when the address cannot be had. */
+function openAlone(app: HttpApp, library: HttpLibrary, wanted: Address): ListenSocket | undefined {
+  for (let tries = 0; tries < FREE_PORTS_MAX; tries++) {
+    const alone = openSocket(app, wanted, library.LIBUS_LISTEN_EXCLUSIVE_PORT)
+    if (alone === undefined || !CAN_SHARE) return alone
+    const port = library.us_socket_local_port(alone)
+    library.us_listen_socket_close(alone)
+    const socket = openSocket(app, { host: wanted.host, port }, SHARED)
+    // A port that was any may be another's by now.
+    if (socket !== undefined || wanted.port !== 0) return socket
+  }
+  return undefined
+}
+
+/** Undefined when the address cannot be had. */
+function openSocket(app: HttpApp, { host, port }: Address, options: number):
+  ListenSocket | undefined {
+  let socket: ListenSocket | false = false
+  // The library calls back before listen() returns.
+  app.listen(host, port, options, (opened) => { socket = opened })
+  return socket === false ? undefined : socket
+}
+
+function addRoutes(
+  app: HttpApp, now: Answering, bounds: SocketBounds, upgraded: () => void,
+): void {
+  app.ws('/ws', socketBehavior(now, bounds, upgraded))
   app.post('/jobs', (response, request) => now.handlers.postJob(response, request))
   app.post('/jobs/batch', (response, request) => now.handlers.postBatch(response, request))
   app.get('/jobs/:id', (response, request) => now.handlers.getJob(response, request))
@@ -112,7 +208,7 @@ function addRoutes(app: HttpApp, now: Answering, bounds: SocketBounds): void {
 }
 
 function socketBehavior(
-  now: Answering, { bodyBytesMax, idleMs }: SocketBounds,
+  now: Answering, { bodyBytesMax, idleMs }: SocketBounds, upgraded: () => void,
 ): WebSocketBehavior<SocketData> {
   return {
     // Twice what is allowed, so that what is a little over it can be said goodbye to.
@@ -123,7 +219,10 @@ function socketBehavior(
     idleTimeout: Math.ceil(idleMs / 1000),
     sendPingsAutomatically: true,
     upgrade: (response, request, context) => now.handlers.upgrade(response, request, context),
-    open: (handle) => handle.getUserData().owner.opened(handle),
+    open: (handle) => {
+      upgraded()
+      handle.getUserData().owner.opened(handle)
+    },
     message: (handle, message, isBinary) =>
       handle.getUserData().owner.heard(handle, message, isBinary),
     drain: (handle) => handle.getUserData().owner.drained(handle),

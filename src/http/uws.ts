@@ -9,7 +9,7 @@ export interface HttpResponse {
   writeStatus(status: string): HttpResponse
   writeHeader(name: string, value: string): HttpResponse
   /** Chunked; true when nothing is left in the server's own buffer. */
-  write(chunk: string): boolean
+  write(chunk: string | Uint8Array): boolean
   end(body?: string | Uint8Array, closeConnection?: boolean): HttpResponse
   /** Answers a HEAD: says the length, sends no body. */
   endWithoutBody(length?: number, closeConnection?: boolean): HttpResponse
@@ -79,7 +79,10 @@ export interface HttpRequest {
   getHeader(name: string): string
   getParameter(index: number): string | undefined
   getUrl(): string
+  /** What is behind the question mark, '' for nothing. */
+  getQuery(): string
   getMethod(): string
+  forEach(tell: (name: string, value: string) => void): void
 }
 
 export type RouteHandler = (response: StreamedResponse, request: HttpRequest) => void
@@ -97,6 +100,8 @@ export interface HttpApp {
   listen(
     host: string, port: number, options: number, done: (socket: ListenSocket | false) => void,
   ): HttpApp
+  /** Told of each connection, 1, and of its end, -1; but of no end of one that became a socket. */
+  filter(tell: (response: object, change: number) => void): HttpApp
   close(): HttpApp
 }
 
@@ -104,7 +109,8 @@ export interface HttpApp {
 export interface HttpLibrary {
   App(): HttpApp
   us_socket_local_port(socket: ListenSocket): number
-  /** listen() without SO_REUSEPORT: two servers never share a port in silence. */
+  us_listen_socket_close(socket: ListenSocket): void
+  /** listen() without SO_REUSEPORT: fails where anybody listens, willing to share or not. */
   readonly LIBUS_LISTEN_EXCLUSIVE_PORT: number
 }
 

@@ -1,17 +1,19 @@
 // The journals in the life of a server: whose the data folder is, loading the shards from it at
 // the start, and the keepers until the end. Without --journal there are none of these.
 
+import { measureWallOffsetUs, monotonicUs } from '../../shards/clock.ts'
 import type { JournalSettings } from '../../shards/contract.ts'
 import { readJournalWords } from '../../shards/journal-words.ts'
 import { type Limits, planMemory } from '../../shards/limits.ts'
 import type { Micros } from '../../shards/units.ts'
-import { formatBytes } from '../config/quantities.ts'
 import { fail } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { EngineMemory } from '../memory.ts'
 import { DataDirectory, readBootId } from './directory.ts'
+import { readIdentity } from './identity.ts'
 import { type KeeperStatus, Keepers } from './keepers.ts'
 import { type KnownUpstreams, mergeUpstreams, settleUpstreams } from './known-upstreams.ts'
+import { moveJobs } from './moving.ts'
 
 /** What the user has chosen. */
 export interface JournalsSettings {
@@ -52,13 +54,29 @@ export class Journals {
   }
 
   /**
-   * Opens the data folder for memory of these sizes; to be called by whoever has its lock. Fails
-   * with a sentence for people when it cannot be used.
+   * Opens the data folder for memory of these sizes; to be called by whoever has its lock. Jobs
+   * that such memory cannot hold as they are get moved first, which `tell` has lines about. Fails
+   * with a sentence for people when the folder cannot be used.
    */
-  static open(settings: JournalsSettings, planned: Limits, log: Log): Journals {
+  static async open(
+    settings: JournalsSettings, planned: Limits, log: Log, tell: (line: string) => void,
+  ): Promise<Journals> {
     const directory = DataDirectory.open(settings.folder, planned, settings.version)
-    const chosen = chooseLimits(settings, directory.limits, planned, log)
-    return new Journals(settings, directory, chosen, log)
+    const limits = chooseLimits(settings, directory.limits, planned, log)
+    if (!canHold(limits, directory.limits)) {
+      await moveJobs({
+        directory, limits, log, tell, boot: readBootId(), nowUs: monotonicUs(),
+        wallOffsetUs: measureWallOffsetUs(),
+      })
+    }
+    return new Journals(settings, directory, limits, log)
+  }
+
+  /** Whether a start with these settings takes the jobs of the folder as they are. */
+  static fits(settings: JournalsSettings, planned: Limits): boolean {
+    const image = readIdentity(settings.folder)?.limits
+    return image === undefined ||
+      canHold(chooseLimits(settings, image, planned, UNHEARD), image)
   }
 
   /** Of the hashes in the journal. */
@@ -143,8 +161,10 @@ export class Journals {
 
 /**
  * The sizes of this start: those that were planned, if they can hold the image. Else those of the
- * image as far as nobody has asked for others. Fails with both when even these cannot.
+ * image as far as nobody has asked for others.
  */
+const UNHEARD: Log = { info: () => {}, warn: () => {}, error: () => {} }
+
 function chooseLimits(
   { folder, isGiven }: JournalsSettings, image: Limits, planned: Limits, log: Log,
 ): Limits {
@@ -153,15 +173,11 @@ function chooseLimits(
     ...planned, ...(!isGiven.shards && { shards: image.shards }),
     ...(!isGiven.memory && { memoryBytes: image.memoryBytes }),
   })
-  if (plan.ok && canHold(plan.limits, image)) {
-    const { memoryBytes, shards } = plan.limits
-    log.info({ folder, shards, memory_bytes: memoryBytes },
-      'shards and memory are as the data folder has them, since neither is asked for')
-    return plan.limits
-  }
-  return fail('data_refused', `the jobs in ${folder} are those of ${describe(image)}, and cannot ` +
-    `be taken over into ${describe(planned)}: start with the former and let it run empty ` +
-    '(sluice drain) before you change these')
+  if (!plan.ok || !canHold(plan.limits, image)) return planned
+  const { memoryBytes, shards } = plan.limits
+  log.info({ folder, shards, memory_bytes: memoryBytes },
+    'shards and memory are as the data folder has them, where nobody has asked for others')
+  return plan.limits
 }
 
 /** Whether memory of some sizes holds an image of others as it is. */
@@ -171,7 +187,3 @@ function canHold(memory: Limits, image: Limits): boolean {
   return same.every((name) => memory[name] === image[name]) &&
     noLess.every((name) => memory[name] >= image[name])
 }
-
-const describe = ({ bodyBytesMax, memoryBytes, responseBytesMax, shards }: Limits): string =>
-  `--shards ${shards} --memory ${memoryBytes} (${formatBytes(memoryBytes)}) --body-limit ` +
-  `${bodyBytesMax} --response-limit ${responseBytesMax}`

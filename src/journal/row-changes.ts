@@ -8,7 +8,7 @@ import { SEGMENT_FREE } from '../../shards/segments.ts'
 import type { JournalStore } from './store.ts'
 
 /** A row of a log fills so many pages of lmdb, but for their one header. */
-const LOG_ROW_BYTES = 16 * 4096 - 64
+export const LOG_ROW_BYTES = 16 * 4096 - 64
 
 /** Data of a row, where the piece has it. */
 interface Place {

@@ -3,6 +3,8 @@
 // end.
 
 import type { Clock } from '../../shards/clock.ts'
+import { CONTROL_STALE_AFTER_MS } from '../../shards/limits.ts'
+import { type Micros, msToUs } from '../../shards/units.ts'
 import type { ControlCommands } from '../control/commands.ts'
 import { type PlaceFacts, controlFile, dependsOnPort, lockFile } from '../control/place.ts'
 import { ControlServer } from '../control/server.ts'
@@ -26,14 +28,15 @@ export class Control {
   /**
    * Binds the socket if its place does not depend on the port. There is always one in the data
    * folder, besides one that is named elsewhere, so that no other server uses the folder. Throws as
-   * bindControl() does.
+   * bindControl() does. @param triesMax how often a socket that answers is asked again: that of a
+   * process which was killed may do so until the system has closed the last of its files.
    */
-  async lock(): Promise<void> {
+  async lock(triesMax: number): Promise<void> {
     const { dataFolder } = this.#facts
     const files = new Set(dataFolder === undefined ? [] : [lockFile(dataFolder)])
     if (!dependsOnPort(this.#facts)) files.add(controlFile({ ...this.#facts, port: 0 }))
     for (const file of files) {
-      this.#servers.push(await ControlServer.open(file, this.#clock, this.#log))
+      this.#servers.push(await this.#lockFile(file, triesMax))
     }
   }
 
@@ -43,8 +46,26 @@ export class Control {
     for (const server of this.#servers) server.commands(commands)
   }
 
+  /** Another may bind the sockets; who is connected stays so. */
+  release(): void {
+    for (const server of this.#servers) server.release()
+  }
+
   close(): void {
     for (const server of this.#servers) server.close()
+  }
+
+  async #lockFile(file: string, triesLeft: number): Promise<ControlServer> {
+    try {
+      return await ControlServer.open(file, this.#clock, this.#log)
+    } catch (error) {
+      const isTaken = error instanceof OperatingError && error.code === 'control_taken'
+      if (!isTaken || triesLeft <= 1) return Promise.reject(error)
+    }
+    await new Promise<void>((resolve) => {
+      this.#clock.wakeAt((this.#clock.nowUs() + msToUs(CONTROL_STALE_AFTER_MS)) as Micros, resolve)
+    })
+    return this.#lockFile(file, triesLeft - 1)
   }
 
   /** A place that nobody has chosen need not be one where a file can be made. */

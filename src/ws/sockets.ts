@@ -19,6 +19,8 @@ import { JobSocket, type OpenSocket, type SocketHost, type SocketState } from '.
 
 const CLOSE_TOO_LARGE = 1009
 const CLOSE_GOING_AWAY = 1001
+const CLOSE_RESTART = 1012
+const RESTART = 'another process takes over; come again'
 
 /** What sockets need of the front door. */
 export interface SocketsParts {
@@ -46,13 +48,15 @@ export interface SocketTable {
   unreadBytes: number
   /** Sockets with answers that have not been sent. */
   toFlush: OpenSocket[]
+  /** Another process takes over: what is said is not heard any more, and will be said there. */
+  isLeaving: boolean
   /** Who takes sockets on at present. */
   owner: SocketAdopter | undefined
 }
 
 /** No sockets. */
 export const makeSocketTable = (): SocketTable =>
-  ({ open: new Set(), unreadBytes: 0, toFlush: [], owner: undefined })
+  ({ open: new Set(), unreadBytes: 0, toFlush: [], isLeaving: false, owner: undefined })
 
 /** The sockets that are open. */
 export class Sockets implements SocketHost, SocketAdopter {
@@ -108,6 +112,11 @@ export class Sockets implements SocketHost, SocketAdopter {
     for (const socket of this.#table.open) socket.end(CLOSE_GOING_AWAY, 'the server is stopping')
   }
 
+  /** Says to every client that it is to come again. */
+  restartAll(): void {
+    for (const socket of this.#table.open) socket.end(CLOSE_RESTART, RESTART)
+  }
+
   // --- what a socket asks ---
 
   flushSoon(socket: JobSocket): void {
@@ -131,9 +140,11 @@ export class Sockets implements SocketHost, SocketAdopter {
     data.socket = socket
     this.#table.open.add(socket)
     socket.tell(this.#hello())
+    if (this.#table.isLeaving) socket.end(CLOSE_RESTART, RESTART)
   }
 
   heard(handle: WebSocketHandle<SocketData>, message: ArrayBuffer, isBinary: boolean): void {
+    if (this.#table.isLeaving) return
     if (this.#table.owner !== this) {
       const socket = socketOf(handle)
       const { owner } = this.#table

@@ -71,7 +71,7 @@ describe('sluice bench', { concurrency: 4 }, () => {
       '--alternations', '1', '--jobs', '300', '--drained', '100', '--connections', '8',
       '--rates', '20,200', '--accounts', '10', '--profile', 'typical', ...SERVER])
     assert.deepEqual([...scenarios.keys()],
-      ['ingest', 'drain', 'pace', 'fairness', 'density', 'lanes', 'soak'])
+      ['ingest', 'drain', 'pace', 'fairness', 'density', 'lanes', 'journal', 'soak'])
 
     const ingest = scenarios.get('ingest')
     const ratio = valueOf(ingest, 'ingest_ratio')
@@ -88,6 +88,9 @@ describe('sluice bench', { concurrency: 4 }, () => {
     const lanes = scenarios.get('lanes')
     assert.equal(valueOf(lanes, 'lanes_active'), 10)
     assert.ok(Math.abs(valueOf(lanes, 'lanes_ratio') - 1) <= 0.2, 'a send or two of ten')
+    const journal = scenarios.get('journal')
+    assert.ok(valueOf(journal, 'journal_interval_ratio') > 0)
+    assert.ok(valueOf(journal, 'journal_always_rate') > 0)
     const soak = scenarios.get('soak')
     assert.ok(valueOf(soak, 'soak_accepted') > 0)
 

@@ -43,6 +43,11 @@ for (let from = SEED; from < SEED + SEEDS; from += SEEDS_PER_TEST) {
   })
 }
 
+test('a cancellation that was refused is not done by the next thread', () => {
+  // Found among 10,000 seeds: the job, no longer in flight after the death, was cancelled after all.
+  assert.ok(runSeed(2_003_647, 1, undefined, ['deaths']).jobs > 0)
+})
+
 function sabotage(
   name: string, part: { prototype: object }, method: string, damage: Method, objection: RegExp,
 ): void {

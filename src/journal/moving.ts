@@ -1,0 +1,135 @@
+// Moves all jobs of a data folder into an image for memory of other sizes; see move.ts for how.
+
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { allocateShard, allocateShared, attachShard, attachShared, type ShardViews } from
+  '../../shards/layout.ts'
+import { type Limits, shardBytes } from '../../shards/limits.ts'
+import type { Micros, PerSecond } from '../../shards/units.ts'
+import { fail } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { Upstreams } from '../upstreams.ts'
+import type { DataDirectory } from './directory.ts'
+import { type KnownUpstreams, mergeUpstreams } from './known-upstreams.ts'
+import { loadShard } from './load.ts'
+import { Move } from './move.ts'
+import { JournalStore } from './store.ts'
+import { Tails } from './tails.ts'
+import { writeImage } from './write-image.ts'
+
+/** What moving needs. */
+export interface MovingParts {
+  readonly directory: DataDirectory
+  /** Of the memory of this start. */
+  readonly limits: Limits
+  readonly boot: string
+  readonly nowUs: Micros
+  readonly wallOffsetUs: Micros
+  readonly log: Log
+  /** Gets lines for people about how far it is. */
+  readonly tell: (line: string) => void
+}
+
+/** One old shard in memory. */
+interface OldShard {
+  readonly views: ShardViews
+  readonly known: KnownUpstreams
+}
+
+/**
+ * Moves everything; afterwards the folder is one for `limits`. Fails with numbers when the jobs do
+ * not fit, and with what is wrong when they cannot be read or written; then nothing has changed.
+ */
+export async function moveJobs(parts: MovingParts): Promise<void> {
+  const { directory, limits, log, tell } = parts
+  const { shards } = directory.limits
+  tell(`moving jobs from ${shards} to ${limits.shards} shards`)
+  const move = new Move(limits)
+  const known: KnownUpstreams[] = []
+  for (let shard = 0; shard < shards; shard++) {
+    const old = await loadOld(parts, shard)
+    known.push(old.known)
+    const noRoom = move.take(old.views, old.known.keys())
+    if (noRoom !== undefined) {
+      fail('data_refused', `the jobs in ${directory.folder} do not fit: shard ${noRoom.shard} of ` +
+        `${limits.shards} would have ${noRoom.have} ${noRoom.what}, which are full after ` +
+        `${noRoom.jobs} jobs; give more --memory, or start as before`)
+    }
+    tell(`moving jobs: ${shard + 1} of ${shards} shards read, ` +
+      `${move.jobs.toLocaleString('en-US')} jobs`)
+  }
+  move.finish()
+  const { agreed, disputed } = mergeUpstreams(known)
+  if (disputed.size > 0) {
+    fail('data_refused', `the journals in ${directory.folder} disagree on ${disputed.size} ` +
+      'upstreams; start once as before, and then with other sizes')
+  }
+  await writeAll(parts, move, agreed)
+  directory.change(directory.nextImage, limits)
+  log.info({ jobs: move.jobs, shards: limits.shards }, 'all jobs are moved')
+}
+
+async function loadOld(parts: MovingParts, shard: number): Promise<OldShard> {
+  const { boot, directory, log, nowUs, wallOffsetUs } = parts
+  const folder = directory.shardFolder(shard)
+  const views = attachShard(allocateShard(directory.limits), directory.limits)
+  // A folder that was never whole may lack a shard; then there are no jobs of it.
+  if (!directory.isWhole && !existsSync(folder)) return { views, known: new Map() }
+  const opened = JournalStore.open(
+    path.join(folder, 'store'), shardBytes(directory.limits), !directory.isWhole)
+  if (!opened.ok) return cannot(directory, opened.problem)
+  const { store } = opened
+  try {
+    const { state = { boot: '', tail: 0, sequence: 0 } } = store
+    if (typeof state === 'string') return cannot(directory, `${folder}: ${state}`)
+    const taken = new Tails(folder, store).takeAll(
+      state, boot === '' || state.boot !== boot, () => {})
+    if (!taken.ok) return cannot(directory, taken.problem)
+    if (taken.dropped !== null) log.error({ shard, ...taken.dropped }, 'batches are lost')
+    let known: KnownUpstreams = new Map()
+    const loaded = loadShard({
+      store, state: taken.state, views, boot, wallOffsetUs, nowUs, progress: () => {},
+      known: (upstreams) => { known = upstreams },
+    })
+    return loaded.ok ? { views, known } : cannot(directory, loaded.problem)
+  } finally {
+    await store.close()
+  }
+}
+
+const cannot = ({ folder }: DataDirectory, problem: string): never =>
+  fail('data_refused', `the jobs in ${folder} cannot be moved: ${problem}`)
+
+async function writeAll(
+  { boot, directory, limits, nowUs, wallOffsetUs }: MovingParts, move: Move, known: KnownUpstreams,
+): Promise<void> {
+  const shared = attachShared(allocateShared(limits), limits)
+  const { shards, upstreamsMax } = limits
+  const highest = Math.max(-1, ...known.keys())
+  if (highest >= upstreamsMax) {
+    fail('data_refused', `the jobs in ${directory.folder} need ${highest + 1} upstreams, and ` +
+      `there would be ${upstreamsMax}; give more --memory`)
+  }
+  new Upstreams({
+    shared, shards, slotsMax: upstreamsMax, release: () => false, settingsOf: () => NO_SETTINGS,
+  }).adopt(known, nowUs)
+  for (const [shard, moved] of move.shards.entries()) {
+    const folder = path.join(directory.shardFolder(shard, directory.nextImage), 'store')
+    const opened = JournalStore.open(folder, shardBytes(limits), true)
+    if (!opened.ok) return cannot(directory, opened.problem)
+    try {
+      writeImage({
+        store: opened.store, moved, shared, upstreams: known.keys(), boot, nowUs, wallOffsetUs,
+      })
+    } catch (error) {
+      cannot(directory, (error as Error).message)
+    } finally {
+      await opened.store.close()
+    }
+  }
+}
+
+/** What the journal says takes their place. */
+const NO_SETTINGS = {
+  pacePerSecond: 1 as PerSecond, concurrentMax: 1, accountQueues: false, timeoutMs: 1,
+}

@@ -1,0 +1,122 @@
+// The data folder of a real server: with other shards and memory than before, and those folders
+// with which it does not start.
+
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { type TestContext, describe, it } from 'node:test'
+import { type WebhookBody, jobOf } from '../support/api-client.ts'
+import { start } from '../support/journal-run.ts'
+import { upstreamFor } from '../support/scene.ts'
+import { SluiceProcess } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+import type { RecordedRequest } from '../support/upstream.ts'
+
+/** What a start that should fail says on standard error. */
+async function refusal(t: TestContext, data: string, flags: readonly string[] = []):
+  Promise<string> {
+  const run = new SluiceProcess([
+    'serve', '--port', '0', '--memory', '128MiB', '--shards', '2', '--journal', 'interval',
+    '--data', data, ...flags,
+  ])
+  t.after(() => run.kill())
+  assert.equal((await run.ended()).code, 1, run.stderr)
+  return run.stderr
+}
+
+const pathsOf = (requests: readonly RecordedRequest[]): string[] =>
+  requests.map(({ path: text }) => text)
+
+describe('a start with other sizes', { concurrency: true }, () => {
+  it('moves every job to its user\'s shard, with keys, order, results, paces and webhooks',
+    async (t) => {
+      const data = temporaryFolder(t)
+      const upstream = await upstreamFor(t, (_request, response) => {
+        response.setHeader('X-Aqueduct-Rps', '20')
+        response.end('said')
+      })
+      const receiver = await upstreamFor(t, (_request, response) => {
+        response.statusCode = 503
+        response.end()
+      })
+      const users = Array.from({ length: 8 }, (_, at) => `user ${at}`)
+      const first = await start(t, data)
+      const owed = await first.api.accept(jobOf(`${upstream.origin}/owed`,
+        { delivery: 'webhook', webhook_url: receiver.origin }))
+      await receiver.waitFor(1)
+      const jobs = users.flatMap((user) => [0, 1, 2].map((at) => jobOf(
+        `${upstream.origin}/${encodeURIComponent(user)}/${at}`,
+        { user_id: user, body: 'x'.repeat(at * 100), method: 'POST' })))
+      const ids: string[] = []
+      for (const job of jobs) ids.push(await first.api.accept(job))
+      const done = await first.api.finished(ids[0] ?? '')
+      await first.server.kill()
+      for (const sizes of [['--shards', '3'], ['--shards', '1', '--memory', '200MiB']]) {
+        const { api, server } = await start(t, data, ['--default-rps', '0.5', ...sizes])
+        assert.match(server.stdout, /^moving jobs from \d to \d shards$/m)
+        const again = await api.post(jobs[0])
+        assert.deepEqual([again.status, again.body.job_id], [200, ids[0]])
+        assert.deepEqual(again.body.result, done.result)
+        for (const id of ids) assert.notEqual((await api.show(id)).status, 404)
+        await server.kill()
+      }
+      receiver.respond = (_request, response) => { response.end() }
+      const { api } = await start(t, data, ['--shards', '4', '--memory', '256MiB'])
+      for (const id of ids) assert.equal((await api.finished(id)).status, 'completed')
+      const sent = [...new Set(pathsOf(upstream.requests))]
+      for (const user of users) {
+        const own = sent.filter((text) => text.startsWith(`/${encodeURIComponent(user)}/`))
+        assert.deepEqual(own.map((text) => text.at(-1)), ['0', '1', '2'], user)
+      }
+      const delivered = (await receiver.waitFor(2)).at(-1)
+      assert.equal((JSON.parse(String(delivered?.body)) as WebhookBody).job_id, owed)
+    })
+
+  it('is refused with numbers when the jobs do not fit, and they stay', async (t) => {
+    const data = temporaryFolder(t)
+    const upstream = await upstreamFor(t)
+    const before = await start(t, data, ['--default-rps', '0.5', '--memory', '256MiB'])
+    const body = 'x'.repeat(900_000)
+    const ids: string[] = []
+    for (let at = 0; at < 60; at++) {
+      ids.push(await before.api.accept(jobOf(upstream.origin,
+        { method: 'POST', body, user_id: `user ${at}` })))
+    }
+    await before.server.stop()
+    assert.match(await refusal(t, data, ['--shards', '1', '--memory', '64MiB']),
+      /do not fit: shard 0 of 1 would have \d+ bytes for jobs and results, .* after \d+ jobs/)
+    const { api } = await start(t, data, ['--memory', '256MiB'])
+    for (const id of ids) assert.notEqual((await api.show(id)).status, 404)
+  })
+})
+
+describe('a data folder', { concurrency: true }, () => {
+  it('is for one process', async (t) => {
+    const data = temporaryFolder(t)
+    const { api } = await start(t, data)
+    assert.match(await refusal(t, data), /another server answers at .*control\.sock/)
+    assert.equal((await api.health()).status, 'ok')
+  })
+
+  it('with something else in it is refused', async (t) => {
+    const data = temporaryFolder(t)
+    writeFileSync(path.join(data, 'thesis.txt'), '')
+    assert.match(await refusal(t, data), /^sluice: .* is not empty \(thesis\.txt\)/)
+  })
+
+  it('that is a file is refused, with the reason of the system', async (t) => {
+    const file = path.join(temporaryFolder(t), 'file')
+    writeFileSync(file, '')
+    assert.match(await refusal(t, file), /cannot use the data folder .*file: EEXIST/)
+  })
+
+  it('with a store that is damaged is refused, with the file', async (t) => {
+    const data = temporaryFolder(t)
+    const { server } = await start(t, data)
+    await server.stop()
+    const file = path.join(data, 'image-1', 'shard-1', 'store', 'data.mdb')
+    writeFileSync(file, 'not a store')
+    assert.match(await refusal(t, data),
+      /the jobs in .* cannot be loaded: .*shard-1\/store\/data\.mdb: it ends before/)
+  })
+})

@@ -1,0 +1,118 @@
+// Moving the jobs of one shard's memory to shards of another size: each job's facts, record and
+// template are compared, and the order in the lines that all accounts share.
+
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { JOB_FREE } from '../../shards/job-slots.ts'
+import { LOG_JOB_SHARED } from '../../shards/job-log.ts'
+import type { ShardViews } from '../../shards/layout.ts'
+import { LOG_RECORD_HEADER_BYTES } from '../../shards/limits.ts'
+import { RECORD_KIND, wordAt, segmentAt } from '../../shards/log-record.ts'
+import { JOBS_FRESH } from '../../shards/progress.ts'
+import { KIB, type Location } from '../../shards/units.ts'
+import { shardOf } from '../../src/hash.ts'
+import { Move } from '../../src/journal/move.ts'
+import { recordAt } from '../../src/journal/moved-shard.ts'
+import { EngineBench, OTHER_UPSTREAM, UPSTREAM } from '../support/engine-bench.ts'
+
+const JOBS = 300
+
+/** A shard with jobs of many accounts, more than it has lanes for, and shared templates. */
+function filledBench(): EngineBench {
+  const bench = new EngineBench({
+    pacePerSecond: 1, limits: { jobsMax: JOBS, segmentBytes: 16 * KIB, segmentsMax: 32 },
+  })
+  for (let job = 0; job < JOBS; job++) {
+    bench.submit({
+      account: `account ${job % 50}`, url: `http://a.example/${job % 7}`,
+      body: 'b'.repeat(job % 90), webhook: job % 3 === 0,
+      upstream: job % 2 === 0 ? UPSTREAM : OTHER_UPSTREAM,
+    })
+  }
+  bench.turn()
+  // As users that belong to different shards.
+  const { route } = bench.views.jobs
+  for (let job = 0; job < JOBS; job++) route[job] = Math.imul(job % 50, 0x9e3779b1) >>> 0
+  return bench
+}
+
+const payload = (views: ShardViews, at: number): string => {
+  const { bytes, end, start } = recordAt(views, at)
+  return bytes.toString('latin1', start, end)
+}
+
+/** All that a job is, but for the places of things. */
+function describeJob(views: ShardViews, job: number): object {
+  const { jobs, lanes, templates } = views
+  const at = jobs.location[job] as number
+  const kind = views.segments[segmentAt(at as Location)]
+    ?.u32[wordAt(at as Location) + RECORD_KIND]
+  const { word } = recordAt(views, at)
+  const lane = jobs.lane[job] as number
+  return {
+    route: jobs.route[job], idHigh: jobs.idHigh[job], keyHigh: jobs.keyHigh[job],
+    state: jobs.state[job], outcome: jobs.outcome[job], timeUs: jobs.timeUs[job],
+    kind, record: payload(views, at),
+    template: kind === LOG_JOB_SHARED ? payload(views, templates.location[word] as number) : word,
+    upstream: lanes.upstream[lane], lane: [lanes.keyHigh[lane], lanes.keyLow[lane]],
+  }
+}
+
+function jobsOf(views: ShardViews): Map<number, object> {
+  const found = new Map<number, object>()
+  for (let job = 0; job < (views.progress[JOBS_FRESH] as number); job++) {
+    if (((views.jobs.state[job] as number) & 0xff) === JOB_FREE) continue
+    found.set(views.jobs.idLow[job] as number, describeJob(views, job))
+  }
+  return found
+}
+
+describe('jobs that are moved', () => {
+  for (const shards of [1, 3]) {
+    it(`to ${shards} are all there, each where its user belongs`, () => {
+      const { views } = filledBench()
+      const before = jobsOf(views)
+      assert.equal(before.size, JOBS)
+      const move = new Move({ ...views.limits, shards, jobsMax: 2 * JOBS })
+      assert.equal(move.take(views, [UPSTREAM, OTHER_UPSTREAM]), undefined)
+      move.finish()
+      assert.equal(move.jobs, JOBS)
+      for (const [shard, moved] of move.shards.entries()) {
+        for (const [id, job] of jobsOf(moved.views)) {
+          assert.deepEqual(job, before.get(id))
+          assert.equal(shardOf((job as { route: number }).route, shards), shard)
+          before.delete(id)
+        }
+      }
+      assert.equal(before.size, 0)
+    })
+  }
+
+  it('keep their order where accounts share a line', () => {
+    const { views } = filledBench()
+    const move = new Move({ ...views.limits, shards: 1 })
+    assert.equal(move.take(views, []), undefined)
+    move.finish()
+    const { jobs, limits, lanes } = (move.shards[0] as Move['shards'][number]).views
+    const last = new Map<number, number>()
+    let shared = 0
+    for (let job = 0; job < JOBS; job++) {
+      const lane = jobs.lane[job] as number
+      if (lane >= limits.upstreamsMax) continue
+      shared++
+      assert.ok((jobs.order[job] as number) > (last.get(lane) ?? -1))
+      assert.ok((jobs.order[job] as number) < (lanes.nextOrder[lane] as number))
+      last.set(lane, jobs.order[job] as number)
+    }
+    assert.ok(shared > 0, 'no line is shared')
+  })
+
+  it('are refused when there are fewer slots, or records would not fit, with numbers', () => {
+    const { views } = filledBench()
+    const few = new Move({ ...views.limits, jobsMax: 100 }).take(views, [])
+    assert.deepEqual(few, { what: 'job slots', have: 100, shard: 0, jobs: 100 })
+    const recordBytesMax = LOG_RECORD_HEADER_BYTES + 64
+    const small = new Move({ ...views.limits, recordBytesMax }).take(views, [])
+    assert.equal(small?.have, recordBytesMax)
+  })
+})
