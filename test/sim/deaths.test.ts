@@ -44,7 +44,7 @@ for (let from = SEED; from < SEED + SEEDS; from += SEEDS_PER_TEST) {
 }
 
 test('a cancellation that was refused is not done by the next thread', () => {
-  // Found among 10,000 seeds: in flight no longer, after the death, the job was cancelled after all.
+  // Found among 10,000 seeds: in flight no longer after the death, the job was cancelled after all.
   assert.ok(runSeed(2_003_647, 1, undefined, ['deaths']).jobs > 0)
 })
 
