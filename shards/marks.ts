@@ -4,12 +4,9 @@
 // A mark is set before the change that it speaks of. It stays until a batch with the change has
 // been written: whoever takes over from a thread that has died finds all that is missing.
 
-import {
-  JOBS_PER_PAGE, LANES_PER_PAGE, TEMPLATES_PER_PAGE,
-} from './limits.ts'
-import type { MarkArrays, ShardViews } from './layout.ts'
-import type { Bytes } from './units.ts'
-import { NONE } from './units.ts'
+import { JOBS_PER_PAGE, LANES_PER_PAGE, TEMPLATES_PER_PAGE } from './limits.ts'
+import type { ShardViews } from './layout.ts'
+import { type Bytes, NONE } from './units.ts'
 
 const CLEAN = 0
 const CHANGED = 1
@@ -34,11 +31,6 @@ export class MarkSet {
     if (this.#marks[item] === CHANGED) return
     this.#marks[item] = CHANGED
     this.#changed.push(item)
-  }
-
-  /** Everything below `count`. */
-  setAll(count: number): void {
-    for (let item = 0; item < count; item++) this.set(item)
   }
 
   /** After another thread's death: what it had not seen written is to be written. */
@@ -89,7 +81,6 @@ export class Marks {
   readonly segments: MarkSet
   readonly isOn: boolean
   readonly #journalledBytes: Uint32Array
-  readonly #sizes: MarkArrays
   /** Of the segments in the batch that is being written: how much of them it has. */
   readonly #writingUntil = new Map<number, number>()
   #newBytes = 0
@@ -98,7 +89,6 @@ export class Marks {
   constructor(views: ShardViews, isOn: boolean) {
     const { marks } = views
     this.isOn = isOn
-    this.#sizes = marks
     this.#journalledBytes = views.segmentJournalledBytes
     this.jobs = new MarkSet(marks.jobs)
     this.lanes = new MarkSet(marks.lanes)
@@ -176,17 +166,6 @@ export class Marks {
   recover(): void {
     if (!this.isOn) return
     for (const set of this.#all()) set.recover()
-  }
-
-  /** Memory that no journal has heard of: everything is to be written. */
-  setAll(): void {
-    const { jobs, lanes, segments, templates, upstreams } = this.#sizes
-    this.jobs.setAll(jobs.length)
-    this.lanes.setAll(lanes.length)
-    this.templates.setAll(templates.length)
-    this.upstreams.setAll(upstreams.length)
-    this.segments.setAll(segments.length)
-    this.#journalledBytes.fill(NONE)
   }
 
   /** A batch of all that is marked has been made. */

@@ -38,6 +38,8 @@ export class TailFile implements JournalSink {
   #tail = 0
   #file: number | undefined
   #length = 0
+  /** The newest file whose entry in the folder is on the disk: it is brought there but once. */
+  #namedTail = -1
   #isWriting = false
   /** Since when something is appended that no sync has begun for; Infinity while nothing is. */
   #unsyncedUs = Infinity
@@ -72,7 +74,6 @@ export class TailFile implements JournalSink {
       }
     }
     const file = this.#file as number
-    const isFirst = this.#length === 0
     const end = (error: Error | null): void => {
       this.#isWriting = false
       this.#noteTrouble(error)
@@ -83,13 +84,13 @@ export class TailFile implements JournalSink {
     this.#isWriting = true
     this.#writeAll(file, bytes, 0, (error) => {
       if (error !== null) return end(error)
-      if (this.#options.always) return this.#sync(file, isFirst, end)
+      if (this.#options.always) return this.#sync(file, end)
       this.#unsyncedUs = Math.min(this.#unsyncedUs, this.#options.clock.nowUs())
       end(null)
     })
   }
 
-  /** Twice an interval, what was appended since is put on the disk. */
+  /** Puts what was appended on the disk, twice in each interval. */
   tick(nowUs: Micros): void {
     const { intervalMs } = this.#options
     if (this.#unsyncedUs === Infinity || this.#syncingUs !== Infinity) return
@@ -131,7 +132,9 @@ export class TailFile implements JournalSink {
     }
     this.#tail++
     this.#length = 0
-    if (before !== undefined) this.#syncLater(before, () => close(before))
+    if (before === undefined) return null
+    if (this.#unsyncedUs === Infinity) close(before)
+    else this.#syncLater(before, () => close(before))
     return null
   }
 
@@ -149,7 +152,7 @@ export class TailFile implements JournalSink {
   #syncLater(file: number, then: () => void): void {
     this.#syncingUs = this.#unsyncedUs
     this.#unsyncedUs = Infinity
-    this.#sync(file, true, (error) => {
+    this.#sync(file, (error) => {
       if (error !== null) this.#unsyncedUs = Math.min(this.#unsyncedUs, this.#syncingUs)
       this.#syncingUs = Infinity
       then()
@@ -157,10 +160,14 @@ export class TailFile implements JournalSink {
     })
   }
 
-  #sync(file: number, withFolder: boolean, done: Done): void {
+  #sync(file: number, done: Done): void {
     fdatasync(file, (error) => {
-      if (error !== null || !withFolder) return done(error)
-      fsync(this.#folder, done)
+      const tail = this.#tail
+      if (error !== null || this.#namedTail === tail) return done(error)
+      fsync(this.#folder, (failure) => {
+        if (failure === null) this.#namedTail = tail
+        done(failure)
+      })
     })
   }
 

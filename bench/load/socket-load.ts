@@ -3,17 +3,14 @@
 
 import { decodeUntrusted } from '../../shards/codec.ts'
 import { ERRORS } from '../../src/errors.ts'
-import { LatencyRecorder } from './latency.ts'
 import type { LoadPlan, LoadProgress, LoadResult } from './load-client.ts'
+import { LoadTally } from './load-tally.ts'
 import { shapeChooser } from './payloads.ts'
 import { SocketConnection, type SocketOwner } from './socket-connection.ts'
 import { type Frame, enqueueFrame, patchJob, readAllAccepted, refOf } from './socket-frames.ts'
 
-const PROGRESS_EVERY_MS = 200
-const STRAGGLERS_MS_MAX = 15_000
 const STATUS_ACCEPTED = 201
 const STATUS_DUPLICATE = 200
-const FAILURES_MAX = 20
 
 /** A frame on its way. */
 interface Flight {
@@ -43,44 +40,29 @@ export class SocketLoad implements SocketOwner {
   readonly #batch: number
   readonly #lanes = new Map<SocketConnection, Lane>()
   readonly #nextShape: ReturnType<typeof shapeChooser>
-  readonly #latency = new LatencyRecorder()
-  readonly #statuses = new Map<number, number>()
-  readonly #failures: string[] = []
-  readonly #drained = Promise.withResolvers<void>()
-  #progressPoints: LoadProgress[] = []
-  #startMs = 0
-  #endMs = 0
-  #isStarted = false
-  #isEnded = false
-  #sent = 0
-  #answered = 0
-  #acceptedInTime = 0
+  readonly #tally: LoadTally
 
   /** @param plan with a batch: the jobs of one frame. */
   constructor(plan: LoadPlan, batch: number) {
     this.#plan = plan
     this.#batch = batch
+    this.#tally = new LoadTally(plan)
     this.#nextShape = shapeChooser(plan.profile)
   }
 
   /** Connects, runs the load, waits for stragglers, closes. Rejects when it cannot connect. */
   async run(onProgress: (progress: LoadProgress) => void): Promise<LoadResult> {
-    const { address, connections, seconds } = this.#plan
+    const { address, connections } = this.#plan
     await Promise.all(Array.from({ length: connections }, async () => {
       const connection = await SocketConnection.open(address, this)
       // What came with the answer to the upgrade has been told already.
       this.#laneOf(connection)
     }))
-    this.#startMs = performance.now()
-    this.#isStarted = true
-    const end = setTimeout(() => this.#end(), seconds * 1000)
-    const progress = setInterval(() => onProgress(this.#noteProgress()), PROGRESS_EVERY_MS)
-    for (const lane of this.#lanes.values()) this.#fill(lane)
-    await this.#drained.promise
-    clearTimeout(end)
-    clearInterval(progress)
+    await this.#tally.run(() => {
+      for (const lane of this.#lanes.values()) this.#fill(lane)
+    }, onProgress)
     for (const connection of this.#lanes.keys()) connection.close()
-    return this.#result()
+    return this.#tally.result()
   }
 
   onMessage(connection: SocketConnection, message: Buffer, isBinary: boolean): void {
@@ -88,16 +70,12 @@ export class SocketLoad implements SocketOwner {
     if (isBinary) this.#answers(lane, message)
     else this.#hear(lane, message)
     this.#fill(lane)
-    this.#endIfDone()
+    this.#tally.endIfDone()
   }
 
   onBroken(connection: SocketConnection, reason: string): void {
-    this.#failures.push(reason)
     this.#lanes.delete(connection)
-    if (this.#lanes.size === 0 || this.#failures.length >= FAILURES_MAX) {
-      this.#end()
-      this.#drained.resolve()
-    }
+    if (!this.#tally.fail(reason) || this.#lanes.size === 0) this.#tally.giveUp()
   }
 
   #laneOf(connection: SocketConnection): Lane {
@@ -115,8 +93,8 @@ export class SocketLoad implements SocketOwner {
   // --- sending ---
 
   #fill(lane: Lane): void {
-    if (this.#isEnded || !this.#isStarted) return
-    while (lane.unanswered + this.#batch <= lane.window && this.#sent < this.#plan.requests) {
+    if (this.#tally.isEnded || this.#tally.startMs === 0) return
+    while (lane.unanswered + this.#batch <= lane.window && this.#tally.sent < this.#plan.requests) {
       this.#send(lane)
     }
   }
@@ -125,7 +103,7 @@ export class SocketLoad implements SocketOwner {
     const { accounts, firstAccount, firstSequence } = this.#plan
     const frame = lane.spare.pop() ?? this.#makeFrame()
     for (let job = 0; job < this.#batch; job++) {
-      const index = this.#sent++
+      const index = this.#tally.sent++
       patchJob(frame, job, lane.refs + job, firstAccount + (index % accounts),
         firstSequence + index)
     }
@@ -150,14 +128,14 @@ export class SocketLoad implements SocketOwner {
       accepted++
       this.#answer(lane, ref)
     })
-    if (isAll) return this.#count(STATUS_ACCEPTED, accepted)
+    if (isAll) return this.#tally.count(STATUS_ACCEPTED, accepted)
     const decoded = decodeUntrusted(message)
     const { jobs = [] } = (decoded.ok ? decoded.value : {}) as {
       readonly jobs?: readonly Readonly<Record<string, unknown>>[]
     }
     for (const { ref, code, duplicate } of jobs) {
       this.#answer(lane, refOf(ref))
-      this.#count(duplicate === true ? STATUS_DUPLICATE : statusOf(code), 1)
+      this.#tally.count(duplicate === true ? STATUS_DUPLICATE : statusOf(code), 1)
     }
   }
 
@@ -165,61 +143,12 @@ export class SocketLoad implements SocketOwner {
     const place = Math.floor(ref / this.#batch)
     const flight = lane.flights.get(place)
     if (flight === undefined) return
-    this.#answered++
+    this.#tally.answered++
     lane.unanswered--
     if (--flight.unanswered > 0) return
     lane.flights.delete(place)
     lane.spare.push(flight.frame)
-    this.#latency.record((performance.now() - flight.startedMs) * 1000)
-  }
-
-  #count(status: number, jobs: number): void {
-    const count = (this.#statuses.get(status) ?? 0) + jobs
-    this.#statuses.set(status, count)
-    if (status === STATUS_ACCEPTED && !this.#isEnded) this.#acceptedInTime += jobs
-    if (status === 429 && count >= this.#plan.refusalsMax) this.#end()
-  }
-
-  // --- ending ---
-
-  #end(): void {
-    if (this.#isEnded) return
-    this.#isEnded = true
-    this.#endMs = performance.now()
-    setTimeout(() => this.#drained.resolve(), STRAGGLERS_MS_MAX).unref()
-    this.#endIfDone()
-  }
-
-  #endIfDone(): void {
-    const isAnswered = this.#answered >= this.#sent
-    if (!this.#isEnded && this.#sent >= this.#plan.requests && isAnswered) this.#end()
-    if (this.#isEnded && isAnswered) this.#drained.resolve()
-  }
-
-  #noteProgress(): LoadProgress {
-    const untilMs = this.#isEnded ? this.#endMs : performance.now()
-    const progress = {
-      seconds: (untilMs - this.#startMs) / 1000, accepted: this.#acceptedInTime,
-    }
-    if (!this.#isEnded) this.#progressPoints.push(progress)
-    return progress
-  }
-
-  #result(): LoadResult {
-    return {
-      seconds: (this.#endMs - this.#startMs) / 1000,
-      sent: this.#sent,
-      acceptedInTime: this.#acceptedInTime,
-      statuses: Object.fromEntries(this.#statuses),
-      unanswered: this.#sent - this.#answered,
-      failures: this.#failures,
-      overTime: this.#progressPoints.map(({ seconds, accepted }, index) => {
-        const before = this.#progressPoints[index - 1] ?? { seconds: 0, accepted: 0 }
-        return [seconds, (accepted - before.accepted) / (seconds - before.seconds)]
-      }),
-      latency: this.#latency.encode(),
-      lateness: new LatencyRecorder().encode(),
-    }
+    this.#tally.latency.record((performance.now() - flight.startedMs) * 1000)
   }
 }
 

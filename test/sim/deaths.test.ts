@@ -14,15 +14,11 @@ import { Progress } from '../../shards/progress.ts'
 import { Settlement } from '../../shards/settlement.ts'
 import { SharedBudgets } from '../../shards/shared-budget.ts'
 import { SEED } from '../support/swarm.ts'
-import { describeFailure, runSeed } from './run-seed.ts'
+import { runSeed } from './run-seed.ts'
 import { type Method, firstObjection, testDamaged } from './saboteur.ts'
+import { shardsOf, testSeeds } from './seeds.ts'
 
-const SEEDS = 200
-const SEEDS_PER_TEST = 50
 const SABOTAGED_SEEDS_MAX = 60
-
-/** One shard and three by turns, since every store is counted. */
-const shardsOf = (seed: number): number => seed % 2 === 0 ? 1 : 3
 
 test('a seed with deaths gives the same run, to the byte', () => {
   const first = runSeed(SEED, 3, undefined, ['deaths'])
@@ -30,18 +26,8 @@ test('a seed with deaths gives the same run, to the byte', () => {
   assert.notEqual(runSeed(SEED, 3).digest, first.digest)
 })
 
-for (let from = SEED; from < SEED + SEEDS; from += SEEDS_PER_TEST) {
-  const to = from + SEEDS_PER_TEST
-  test(`seeds ${from} to ${to - 1} survive the deaths of their threads`, () => {
-    for (let seed = from; seed < to; seed++) {
-      try {
-        runSeed(seed, shardsOf(seed), undefined, ['deaths'])
-      } catch (error) {
-        assert.fail(describeFailure(error))
-      }
-    }
-  })
-}
+// One shard or three, not both, since every store is counted.
+testSeeds('survive the deaths of their threads', { seeds: 200, perTest: 50 }, ['deaths'])
 
 test('a cancellation that was refused is not done by the next thread', () => {
   // Found among 10,000 seeds: in flight no longer after the death, the job was cancelled after all.

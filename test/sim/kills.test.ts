@@ -4,47 +4,19 @@
 // it when something is left out?
 
 import './verify-on.ts'
-import assert from 'node:assert/strict'
-import { test } from 'node:test'
 import { JobSlots } from '../../shards/job-slots.ts'
 import { Lanes } from '../../shards/lanes.ts'
 import { Marks } from '../../shards/marks.ts'
 import { OutcomeWriter } from '../../shards/outcome-writer.ts'
-import { SEED } from '../support/swarm.ts'
-import { describeFailure, runSeed } from './run-seed.ts'
-import { type Method, firstObjection, testDamaged } from './saboteur.ts'
-import type { Trouble } from './scenario.ts'
+import type { Method } from './saboteur.ts'
+import { testSeeds, testSomebodyObjects } from './seeds.ts'
 
-const SEEDS = 200
-const SEEDS_PER_TEST = 50
-const SABOTAGED_SEEDS_MAX = 40
-
-const shardsOf = (seed: number): number => seed % 2 === 0 ? 1 : 3
-
-function survive(name: string, first: number, count: number, troubles: readonly Trouble[]): void {
-  for (let from = first; from < first + count; from += SEEDS_PER_TEST) {
-    const to = Math.min(from + SEEDS_PER_TEST, first + count)
-    test(`seeds ${from} to ${to - 1} survive ${name}`, () => {
-      for (let seed = from; seed < to; seed++) {
-        try {
-          runSeed(seed, shardsOf(seed), undefined, troubles)
-        } catch (error) {
-          assert.fail(describeFailure(error))
-        }
-      }
-    })
-  }
-}
-
-survive('kills of the process', SEED, SEEDS, ['kills'])
-survive('deaths of threads that keep a journal', SEED, 50, ['journal', 'deaths'])
+testSeeds('survive kills of the process', { seeds: 200, perTest: 50 }, ['kills'])
+testSeeds('survive deaths of threads that keep a journal', { seeds: 50, perTest: 50 },
+  ['journal', 'deaths'])
 
 function sabotage(name: string, part: { prototype: object }, method: string, damage: Method): void {
-  testDamaged(`somebody objects when ${name}`, { part, method, damage }, () => {
-    const objection = firstObjection(SEED, SABOTAGED_SEEDS_MAX,
-      (seed) => runSeed(seed, shardsOf(seed), undefined, ['kills']))
-    assert.notEqual(objection, 'nobody')
-  })
+  testSomebodyObjects(name, { part, method, damage }, ['kills'])
 }
 
 const nothing = (): void => {}

@@ -18,31 +18,8 @@ import { TurnLists } from '../../shards/turn-lists.ts'
 import { Watchers } from '../../shards/watchers.ts'
 import { Wheel } from '../../shards/wheel.ts'
 import { SEED } from '../support/swarm.ts'
-import { describeFailure, runSeed } from './run-seed.ts'
-import type { Trouble } from './scenario.ts'
-import { firstObjection, testDamaged } from './saboteur.ts'
-
-const SEEDS = 60
-const SEEDS_WITH_DEATHS = 40
-const SEEDS_PER_TEST = 20
-const SABOTAGED_SEEDS_MAX = 40
-
-/** One shard and three by turns. */
-const shardsOf = (seed: number): number => seed % 2 === 0 ? 1 : 3
-
-function testSeeds(title: string, seeds: number, troubles: readonly Trouble[]): void {
-  for (let from = SEED; from < SEED + seeds; from += SEEDS_PER_TEST) {
-    test(`seeds ${from} to ${from + SEEDS_PER_TEST - 1} ${title}`, () => {
-      for (let seed = from; seed < from + SEEDS_PER_TEST; seed++) {
-        try {
-          runSeed(seed, shardsOf(seed), undefined, troubles)
-        } catch (error) {
-          assert.fail(describeFailure(error))
-        }
-      }
-    })
-  }
-}
+import { runSeed } from './run-seed.ts'
+import { testSeeds, testSomebodyObjects } from './seeds.ts'
 
 test('a seed with reloads gives the same run, to the byte', () => {
   const first = runSeed(SEED, 3, undefined, ['reloads'])
@@ -50,8 +27,8 @@ test('a seed with reloads gives the same run, to the byte', () => {
   assert.notEqual(runSeed(SEED, 3).digest, first.digest)
 })
 
-testSeeds('notice nothing of a reload', SEEDS, ['reloads'])
-testSeeds('survive reloads and deaths', SEEDS_WITH_DEATHS, ['reloads', 'deaths'])
+testSeeds('notice nothing of a reload', { seeds: 60, perTest: 20 }, ['reloads'])
+testSeeds('survive reloads and deaths', { seeds: 40, perTest: 20 }, ['reloads', 'deaths'])
 
 // The cleaner and the sweep for overdue jobs are slow to be missed; the property tests see to them.
 const parts: readonly { prototype: object }[] = [
@@ -60,16 +37,9 @@ const parts: readonly { prototype: object }[] = [
 ]
 for (const part of parts) {
   const { name } = part as unknown as { name: string }
-  testDamaged(`somebody objects when ${name} takes nothing over`,
-    { part, method: 'takeOver', damage: () => {} }, () => {
-      const objection = firstObjection(SEED, SABOTAGED_SEEDS_MAX,
-        (seed) => runSeed(seed, shardsOf(seed), undefined, ['reloads']))
-      assert.notEqual(objection, 'nobody')
-    })
+  testSomebodyObjects(
+    `${name} takes nothing over`, { part, method: 'takeOver', damage: () => {} }, ['reloads'])
 }
 
-testDamaged('somebody objects when the old thread is not listened to',
-  { part: RelayedTransport, method: 'receiveFrom', damage: () => {} }, () => {
-    assert.notEqual(firstObjection(SEED, SABOTAGED_SEEDS_MAX,
-      (seed) => runSeed(seed, shardsOf(seed), undefined, ['reloads'])), 'nobody')
-  })
+testSomebodyObjects('the old thread is not listened to',
+  { part: RelayedTransport, method: 'receiveFrom', damage: () => {} }, ['reloads'])

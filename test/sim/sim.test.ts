@@ -6,19 +6,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SEED } from '../support/swarm.ts'
 import { CONTESTS, jainIndex, runContest } from './fairness.ts'
-import { describeFailure, runSeed } from './run-seed.ts'
+import { runSeed } from './run-seed.ts'
+import { testSeeds } from './seeds.ts'
 
-const SEEDS = 200
-const SEEDS_PER_TEST = 50
 const SHARD_COUNTS = [1, 3]
-
-function runOrExplain(seed: number, shards: number): void {
-  try {
-    runSeed(seed, shards)
-  } catch (error) {
-    assert.fail(describeFailure(error))
-  }
-}
 
 for (const shards of SHARD_COUNTS) {
   test(`a seed gives the same run with ${shards} shards, to the byte`, () => {
@@ -30,14 +21,7 @@ for (const shards of SHARD_COUNTS) {
   })
 }
 
-for (let from = SEED; from < SEED + SEEDS; from += SEEDS_PER_TEST) {
-  const to = from + SEEDS_PER_TEST
-  test(`seeds ${from} to ${to - 1} break no promise`, () => {
-    for (let seed = from; seed < to; seed++) {
-      for (const shards of SHARD_COUNTS) runOrExplain(seed, shards)
-    }
-  })
-}
+testSeeds('break no promise', { seeds: 200, perTest: 50 }, [], () => SHARD_COUNTS)
 
 for (const contest of CONTESTS) {
   for (const shards of SHARD_COUNTS) {

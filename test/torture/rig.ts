@@ -12,13 +12,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { monotonicUs } from '../../shards/clock.ts'
 import { Prng } from '../../shards/prng.ts'
 import { SluiceProcess } from '../support/server.ts'
-import { type Abilities, type JournalMode, abilities } from './abilities.ts'
 import { Callers, type LoadPlan, keepsKey } from './callers.ts'
 import { FarSide } from './far-side.ts'
 import { type Addresses, TARGETS, isFinal, primerJob } from './jobs.ts'
 import { Ledger, name } from './ledger.ts'
 import { Pulse } from './pulse.ts'
 import { WINDOW_US } from './window.ts'
+
+/** The server's --journal. */
+export type JournalMode = 'off' | 'interval' | 'always'
 
 /** How a rig is put together. */
 export interface RigPlan {
@@ -74,17 +76,16 @@ export class Rig {
   /** Of the server, for whatever a scenario puts there; gone with the rig. */
   readonly folder: string
   readonly #plan: RigPlan
-  readonly #abilities: Abilities
   readonly #port: number
   readonly #lag: IntervalHistogram
   readonly #pulse: Pulse
   /** Every process so far. */
   readonly #servers: SluiceProcess[] = []
 
-  private constructor(plan: RigPlan, able: Abilities, parts: Pick<Rig, 'ledger' | 'far' |
-    'folder'> & { port: number }) {
+  private constructor(
+    plan: RigPlan, parts: Pick<Rig, 'ledger' | 'far' | 'folder'> & { port: number },
+  ) {
     this.#plan = plan
-    this.#abilities = able
     this.ledger = parts.ledger
     this.far = parts.far
     this.folder = parts.folder
@@ -107,7 +108,7 @@ export class Rig {
     const ledger = new Ledger()
     const far = await FarSide.open(ledger)
     const port = plan.port ?? await freePort()
-    return new Rig(plan, await abilities(), { ledger, far, folder, port })
+    return new Rig(plan, { ledger, far, folder, port })
   }
 
   get server(): SluiceProcess {
@@ -124,12 +125,11 @@ export class Rig {
   /** Starts a process on the port and the data, and does not wait for it. */
   spawn(flags: readonly string[] = []): SluiceProcess {
     const { env, journal, memory, preload, shards } = this.#plan
-    const stored = this.#abilities.journal
-      ? ['--data', path.join(this.folder, 'data'), '--journal', journal] : []
     const server = new SluiceProcess([
       'serve', '--port', String(this.#port), '--shards', String(shards), '--memory', memory,
       // Where a pace has been forgotten, this is what shows it.
-      '--default-rps', '1000', '--log-level', 'warn', ...stored, ...flags,
+      '--default-rps', '1000', '--log-level', 'warn',
+      '--data', path.join(this.folder, 'data'), '--journal', journal, ...flags,
     ], { ...(env === undefined ? {} : { env }), ...(preload === undefined ? {} : { preload }) })
     this.#servers.push(server)
     return server

@@ -4,6 +4,7 @@
 import { type Figures, type JudgeOptions, judge } from './judge.ts'
 import type { Breach } from './ledger.ts'
 import { Rig, type RigPlan, until } from './rig.ts'
+import { noteDisturbance } from './undisturbed.ts'
 
 /** How a scenario is run. */
 export interface Settings {
@@ -28,9 +29,6 @@ export interface Outcome {
   /** Besides the figures, in words. */
   readonly notes: readonly string[]
 }
-
-/** A scenario that ran, or why it cannot. */
-export type Result = Outcome | { readonly notAvailable: string }
 
 const LOOKED_UP_MAX = 2000
 const POLLED_MAX = 300
@@ -77,6 +75,26 @@ export async function withRig(
   } finally {
     await rig.close(keepData)
   }
+}
+
+/** Tortures one server with a journal, round by round. @param once a round; what it says of it. */
+export function runRounds(
+  { keep, port, rounds, say, seed, shards }: Settings, memorySurvives: boolean,
+  once: (rig: Rig) => Promise<string>,
+): Promise<Outcome> {
+  return withRig({
+    seed, port, shards, journal: 'interval', memory: '512MiB',
+    load: { connections: 16, accountsPerConnection: 4, pauseMs: 4, jobsMax: 400_000 },
+  }, keep, async (rig) => {
+    await rig.start()
+    return runRig(rig, memorySurvives, async () => {
+      for (let round = 1; round <= rounds; round++) {
+        say(`round ${round}/${rounds}: ${await once(rig)}; ${await rig.state()}`)
+      }
+      noteDisturbance(rig.ledger)
+      return rounds
+    })
+  })
 }
 
 /** A sample of finished jobs: GET knows them and how they ended. */

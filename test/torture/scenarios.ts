@@ -4,12 +4,12 @@ import { runDeaths } from './scenarios/deaths.ts'
 import { runKills } from './scenarios/kills.ts'
 import { runReloads } from './scenarios/reloads.ts'
 import { runTakeOvers } from './scenarios/take-overs.ts'
-import type { Result, Settings } from './scenario.ts'
+import type { Outcome, Settings } from './scenario.ts'
 
 /** One of them. */
 export interface Scenario {
   readonly rounds: number
-  readonly run: (settings: Settings) => Promise<Result>
+  readonly run: (settings: Settings) => Promise<Outcome>
   /** Left out of a run of all: it breaks promises by design. */
   readonly onlyByName?: boolean
 }

@@ -1,6 +1,6 @@
 // The end of a run: one table for all scenarios, and below it what was not kept.
 
-import type { Result } from './scenario.ts'
+import type { Outcome } from './scenario.ts'
 
 const HEAD = ['scenario', 'rounds', 'accepted', 'sent', 'requests', 'repeated in flight',
   'repeated wrongly', 'lost', 'webhooks', 'webhooks repeated', 'promises broken', 'seconds']
@@ -8,23 +8,17 @@ const HEAD = ['scenario', 'rounds', 'accepted', 'sent', 'requests', 'repeated in
 const BREACHES_SHOWN_MAX = 8
 
 /** Scenarios by name and what came of them, as a table of Markdown. */
-export function tableOf(results: ReadonlyMap<string, Result>): string {
+export function tableOf(results: ReadonlyMap<string, Outcome>): string {
   const rows: string[][] = []
-  for (const [scenario, result] of results) {
-    if ('notAvailable' in result) {
-      rows.push([scenario, `not available: ${result.notAvailable}`])
-      continue
-    }
-    const { breachCount, figures, rounds, seconds } = result
+  for (const [scenario, { breachCount, figures, rounds, seconds }] of results) {
     rows.push([scenario, ...[
       rounds, figures.accepted, figures.sent, figures.executions, figures.repeated,
       figures.repeatedWrongly, figures.lost, figures.webhooks, figures.webhooksRepeated,
       breachCount, Math.round(seconds),
     ].map((value) => value.toLocaleString('en-US'))])
   }
-  const widths = HEAD.map((title, column) => Math.max(title.length, ...rows
-    .filter((row) => row.length === HEAD.length).map((row) => (row[column] ?? '').length),
-  ...(column === 0 ? rows.map((row) => (row[0] ?? '').length) : [])))
+  const widths = HEAD.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)))
   const line = (row: readonly string[]): string => `| ${row.map((cell, column) =>
     column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))
     .join(' | ')} |`
@@ -34,8 +28,7 @@ export function tableOf(results: ReadonlyMap<string, Result>): string {
 }
 
 /** What there is to say about one scenario besides its row. */
-export function remarksOn(scenario: string, result: Result): string[] {
-  if ('notAvailable' in result) return []
+export function remarksOn(scenario: string, result: Outcome): string[] {
   const { breachCount, breaches, figures, notes } = result
   const { answeredBeforeMsMax, cancelled, cancelsUndone, sentUnheld, setAside } = figures
   return [
@@ -52,7 +45,3 @@ export function remarksOn(scenario: string, result: Result): string[] {
       ? [`${scenario}: BROKEN: ${breachCount - breaches.length} times besides`] : []),
   ]
 }
-
-/** Whether every promise was kept, in as far as it could be tried. */
-export const isKept = (result: Result): boolean =>
-  'notAvailable' in result || result.breachCount === 0

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { SHARD_DEATHS_MAX, SHARD_DEATHS_WITHIN_MS } from '../../../shards/limits.ts'
 import type { DeathOrder } from '../../support/random-deaths.ts'
 import { type Rig, makeFolder, until } from '../rig.ts'
-import { type Outcome, type Result, type Settings, runRig, together, withRig } from '../scenario.ts'
+import { type Outcome, type Settings, runRig, together, withRig } from '../scenario.ts'
 
 const SERVERS_MAX = 4
 /** For fewer deaths than this a server more is not worth its start. */
@@ -27,7 +27,7 @@ const STDERR_SHOWN_CHARS = 3000
 const PRELOAD = new URL('../../support/random-deaths.ts', import.meta.url).href
 
 /** Runs as many deaths as the settings say, shared among servers. */
-export async function runDeaths(settings: Settings): Promise<Result> {
+export async function runDeaths(settings: Settings): Promise<Outcome> {
   const { rounds, seed } = settings
   const servers = Math.min(SERVERS_MAX, Math.ceil(rounds / DEATHS_PER_SERVER_MIN))
   const outcomes = await Promise.all(Array.from({ length: servers }, (_, at) => runServer({

@@ -3,9 +3,8 @@
 // can find loss.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type JournalMode, abilities } from '../abilities.ts'
-import type { Rig, RigPlan } from '../rig.ts'
-import { type Result, type Settings, runRig, withRig } from '../scenario.ts'
+import type { JournalMode, Rig, RigPlan } from '../rig.ts'
+import { type Outcome, type Settings, runRig, withRig } from '../scenario.ts'
 
 const UP_MS_MIN = 30
 const UP_MS_MAX = 900
@@ -20,10 +19,7 @@ const planOf = ({ port, seed, shards }: Settings, journal: JournalMode): RigPlan
 })
 
 /** Runs as many rounds as the settings say, with the journal in one of its modes. */
-export async function runKills(settings: Settings, journal: JournalMode): Promise<Result> {
-  if (journal !== 'off' && !(await abilities()).journal) {
-    return { notAvailable: 'serve has no --journal' }
-  }
+export function runKills(settings: Settings, journal: JournalMode): Promise<Outcome> {
   return withRig(planOf(settings, journal), settings.keep, async (rig) => {
     await rig.start()
     return runRig(rig, false, async () => {

@@ -1,10 +1,8 @@
 // SIGHUP under load: new code takes over in every shard and in the front door, and nobody notices.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { abilities } from '../abilities.ts'
 import { type Rig, until } from '../rig.ts'
-import { type Result, type Settings, runRig, withRig } from '../scenario.ts'
-import { noteDisturbance } from '../undisturbed.ts'
+import { type Outcome, type Settings, runRounds } from '../scenario.ts'
 
 const PAUSE_MS_MAX = 700
 const RELOAD_MS_MAX = 30_000
@@ -12,27 +10,13 @@ const PROBES_A_ROUND = 5
 const STDERR_SHOWN_CHARS = 3000
 
 /** Runs as many reloads as the settings say. */
-export async function runReloads(settings: Settings): Promise<Result> {
-  const able = await abilities()
-  if (!able.reload) return { notAvailable: 'there is no command reload' }
-  const { keep, port, rounds, say, seed, shards } = settings
-  return withRig({
-    seed, port, shards, journal: 'interval', memory: '512MiB',
-    load: { connections: 16, accountsPerConnection: 4, pauseMs: 4, jobsMax: 400_000 },
-  }, keep, async (rig) => {
-    await rig.start()
-    return runRig(rig, true, async () => {
-      for (let round = 1; round <= rounds; round++) {
-        await sleep(rig.prng.below(PAUSE_MS_MAX))
-        const tookMs = await reloadOnce(rig)
-        await rig.probe(PROBES_A_ROUND)
-        say(`reload ${round}/${rounds}: in ${tookMs.toFixed(0)} ms; ${await rig.state()}`)
-      }
-      noteDisturbance(rig.ledger)
-      return rounds
-    })
+export const runReloads = (settings: Settings): Promise<Outcome> =>
+  runRounds(settings, true, async (rig) => {
+    await sleep(rig.prng.below(PAUSE_MS_MAX))
+    const tookMs = await reloadOnce(rig)
+    await rig.probe(PROBES_A_ROUND)
+    return `reloaded in ${tookMs.toFixed(0)} ms`
   })
-}
 
 /** @returns how long it took, in ms. Throws when the reload does not show. */
 async function reloadOnce(rig: Rig): Promise<number> {

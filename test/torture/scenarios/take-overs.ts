@@ -2,10 +2,8 @@
 // under load; the first then ends by itself.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { abilities } from '../abilities.ts'
 import { type Rig, within } from '../rig.ts'
-import { type Result, type Settings, runRig, withRig } from '../scenario.ts'
-import { noteDisturbance } from '../undisturbed.ts'
+import { type Outcome, type Settings, runRounds } from '../scenario.ts'
 
 const UP_MS_MIN = 300
 const UP_MS_MAX = 2000
@@ -14,28 +12,13 @@ const PROBES_A_ROUND = 20
 const STDERR_SHOWN_CHARS = 3000
 
 /** Runs as many take-overs as the settings say. */
-export async function runTakeOvers(settings: Settings): Promise<Result> {
-  const able = await abilities()
-  if (!able.takeOver) return { notAvailable: 'serve has no --take-over' }
-  if (!able.journal) return { notAvailable: 'serve has no --journal' }
-  const { keep, port, rounds, say, seed, shards } = settings
-  return withRig({
-    seed, port, shards, journal: 'interval', memory: '512MiB',
-    load: { connections: 16, accountsPerConnection: 4, pauseMs: 4, jobsMax: 400_000 },
-  }, keep, async (rig) => {
-    await rig.start()
-    return runRig(rig, false, async () => {
-      for (let round = 1; round <= rounds; round++) {
-        await sleep(rig.prng.between(UP_MS_MIN, UP_MS_MAX))
-        const state = await takeOver(rig)
-        await rig.probe(PROBES_A_ROUND)
-        say(`take-over ${round}/${rounds}: ${state}; ${await rig.state()}`)
-      }
-      noteDisturbance(rig.ledger)
-      return rounds
-    })
+export const runTakeOvers = (settings: Settings): Promise<Outcome> =>
+  runRounds(settings, false, async (rig) => {
+    await sleep(rig.prng.between(UP_MS_MIN, UP_MS_MAX))
+    const state = await takeOver(rig)
+    await rig.probe(PROBES_A_ROUND)
+    return state
   })
-}
 
 /** @returns what happened, in words. */
 async function takeOver(rig: Rig): Promise<string> {
