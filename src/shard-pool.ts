@@ -6,6 +6,8 @@ import type { MessagePort, Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import type { ShardTask } from '../shards/contract.ts'
 
+/** What threads load first; it imports the file that they run. */
+const THREAD_FILE = new URL('../shards/thread.cts', import.meta.url)
 const QUIET = '--disable-warning=ExperimentalWarning'
 
 /** What a pool is made with. */
@@ -27,7 +29,8 @@ export class ShardPool {
 
   constructor({ file, shards, heapMibMax, onIdleError }: ShardPoolOptions) {
     this.#pool = new Piscina({
-      filename: file.href,
+      filename: THREAD_FILE.href,
+      workerData: { file: file.href },
       minThreads: shards + 1,
       maxThreads: shards + 1,
       concurrentTasksPerWorker: 1,

@@ -38,7 +38,7 @@ export function fileName(source: Source): Finding[] {
   const name = source.path.split('/').at(-1) ?? ''
   const report = (message: string): Finding[] =>
     [{ path: source.path, line: 1, rule: 'file-name', message }]
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(name)) return report('not in kebab-case')
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.c?ts$/.test(name)) return report('not in kebab-case')
   return VAGUE_NAME.test(name) ? report('a name for anything; say what it holds') : []
 }
 
