@@ -118,7 +118,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   })
   const pacer = new Pacer(views, lanes, budgets, sender, nowUs)
   const settlement = new Settlement(
-    views, { jobs, lanes, records, finished, watchers, stats, pacer }, nowUs)
+    views, { jobs, lanes, records, finished, watchers, stats, pacer }, marks.isOn, nowUs)
   const attempts = new Attempts(nowUs)
   const overdue = new Overdue(jobs)
   const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
@@ -129,8 +129,8 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   return {
     ...shares, ingress, templates, marks,
     journal: given.journal === null ? null : new Journal({
-      views, shared, marks, outcomes, clock, wallOffsetUs: given.wallOffsetUs, sink: given.journal,
-      wantTurn: given.wantTurn,
+      views, shared, marks, outcomes, settlement, clock, wallOffsetUs: given.wallOffsetUs,
+      sink: given.journal, wantTurn: given.wantTurn,
     }),
     dispatcher: new Dispatcher(shares),
     delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),

@@ -56,8 +56,8 @@ export class Engine implements TransportEvents, Sender {
    * must not be turned, asked or told anything after it. Requests in flight stay so.
    */
   handOver(): EngineBaton {
+    this.#parts.journal?.stop(this.#clock.nowUs())
     if (VERIFY) this.#verifyWhole()
-    this.#parts.journal?.stop()
     return handOver(this.#parts)
   }
 
@@ -133,10 +133,10 @@ export class Engine implements TransportEvents, Sender {
   // --- what the pacer asks ---
 
   maySend(upstream: UpstreamSlot): boolean {
-    const { attempts, budgets, settlement } = this.#parts
+    const { attempts, budgets, journal, settlement } = this.#parts
     if (this.#isHeld || attempts.isFull) return false
     if (this.#given.transport.bufferedBytes > RESPONSE_BUFFER_BYTES_MAX) return false
-    if (budgets.kind(upstream) === KIND_RECEIVER) return true
+    if (budgets.kind(upstream) === KIND_RECEIVER) return journal?.hasPredecessors !== false
     return !this.#stopping && !settlement.isBlocked
   }
 

@@ -3,8 +3,9 @@
 // Thread: shard. Memory: views.journal, the marks, and the batch being written, beside --memory.
 // Never: waits. A batch is what has changed since the last, at the end of a turn; one is written at
 // a time, and what changes meanwhile goes into the next, so that a slow disk makes larger batches.
-// All that the front door is told waits for the batch with the facts behind it: nothing that was
-// promised can be lost by the end of the process. Requests to upstreams do not wait.
+// All that the front door and receivers of webhooks are told waits for the batch with the facts
+// behind it: nothing that was promised can be lost, and nothing that was told comes about again, by
+// the end of the process. Requests to upstreams do not wait.
 
 import type { Clock } from './clock.ts'
 import { BatchWriter, TABLE_CLEARED, TABLE_JOBS, TABLE_LANES, TABLE_LOG, TABLE_SEGMENTS,
@@ -19,6 +20,7 @@ import { JOURNAL_BEHIND_BYTES_MAX, JOURNAL_RETRY_MS } from './limits.ts'
 import type { MarkSet, Marks } from './marks.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
 import { SEGMENT_FREE } from './segments.ts'
+import type { Settlement } from './settlement.ts'
 import { type Micros, NONE, msToUs } from './units.ts'
 
 /** Where batches go: a file, or a test's memory. */
@@ -42,11 +44,20 @@ export interface JournalParts {
   readonly shared: SharedViews
   readonly marks: Marks
   readonly outcomes: OutcomeWriter
+  readonly settlement: Settlement
   readonly clock: Clock
   readonly wallOffsetUs: Micros
   readonly sink: JournalSink
   /** A batch has ended, one way or the other: a turn may have more to do. */
   readonly wantTurn: () => void
+}
+
+/** How far what may be told goes. */
+interface Told {
+  /** A position of the outcome ring. */
+  readonly outcomes: number
+  /** How many of the webhooks that have not been told. */
+  readonly webhooks: number
 }
 
 /** The end mark behind a segment's records, written anew each time: they may have been cut off. */
@@ -63,9 +74,11 @@ export class Journal {
   #retryUs: Micros = Infinity as Micros
   #onWritten: () => void = () => {}
   #isOver = false
+  #hasPredecessors: boolean
 
   constructor(parts: JournalParts) {
     this.#parts = parts
+    this.#hasPredecessors = parts.marks.isEmpty
     this.#facts = factsOf(parts.views)
     parts.views.journal[JOURNAL_STALLED_US] = 0
   }
@@ -80,14 +93,24 @@ export class Journal {
     return !this.#isWriting && this.#parts.marks.isEmpty
   }
 
-  /** Another thread goes on from the marks: a batch that is under way is no longer this one's. */
-  stop(): void {
+  /** Whether it has all that threads before this one had done, outcomes included. */
+  get hasPredecessors(): boolean {
+    return this.#hasPredecessors
+  }
+
+  /**
+   * Another thread goes on from the marks: a batch that is under way is no longer this one's. The
+   * other tells no receiver anything before all that is marked now is written.
+   */
+  stop(nowUs: Micros): void {
+    const { settlement } = this.#parts
     this.#isOver = true
+    settlement.tellOwed(settlement.untold, nowUs)
   }
 
   /** When a turn should end at the latest, for the journal's sake. */
   nextUs(): Micros {
-    return this.#retryUs
+    return this.#isWriting ? Infinity as Micros : this.#retryUs
   }
 
   /** Writes what has changed, or lets the answers out if nothing has. */
@@ -98,7 +121,7 @@ export class Journal {
     if (this.#isWriting || nowUs < this.#retryAt()) return
     if (this.#parts.marks.isEmpty) {
       journal[JOURNAL_WRITTEN_US] = nowUs
-      return this.#parts.outcomes.publish(this.#parts.outcomes.position)
+      return this.#tell(this.#told(), nowUs)
     }
     this.#write(nowUs)
   }
@@ -115,7 +138,7 @@ export class Journal {
   }
 
   #write(nowUs: Micros): void {
-    const { marks, outcomes, sink, views, wallOffsetUs } = this.#parts
+    const { marks, sink, views, wallOffsetUs } = this.#parts
     const batch = this.#batch
     const sequence = (views.journal[JOURNAL_SEQUENCE] as number) + 1
     batch.begin(sequence)
@@ -128,7 +151,7 @@ export class Journal {
     }
     writeCounts(batch, views, wallOffsetUs, sequence)
     marks.begun()
-    const until = outcomes.position
+    const until = this.#told()
     const bytes = batch.finish()
     this.#isWriting = true
     sink.append(bytes, (error) => {
@@ -140,17 +163,31 @@ export class Journal {
     })
   }
 
-  #written(sequence: number, bytes: number, until: number, atUs: Micros): void {
-    const { marks, outcomes, views: { journal } } = this.#parts
+  #written(sequence: number, bytes: number, until: Told, atUs: Micros): void {
+    const { clock, marks, views: { journal } } = this.#parts
     marks.written()
     journal[JOURNAL_SEQUENCE] = sequence
     journal[JOURNAL_WRITTEN_BYTES] = (journal[JOURNAL_WRITTEN_BYTES] as number) + bytes
     journal[JOURNAL_WRITTEN_US] = atUs
     journal[JOURNAL_STALLED_US] = 0
     this.#retryUs = Infinity as Micros
-    outcomes.publish(until)
-    this.turnEnded(this.#parts.clock.nowUs())
+    const nowUs = clock.nowUs()
+    this.#tell(until, nowUs)
+    this.turnEnded(nowUs)
     this.#tellIdle()
+  }
+
+  #told(): Told {
+    const { outcomes, settlement } = this.#parts
+    return { outcomes: outcomes.position, webhooks: settlement.untold }
+  }
+
+  /** All that the journal has by now may be told. */
+  #tell(until: Told, nowUs: Micros): void {
+    const { outcomes, settlement } = this.#parts
+    this.#hasPredecessors = true
+    outcomes.publish(until.outcomes)
+    settlement.tellOwed(until.webhooks, nowUs)
   }
 
   /** Nothing is lost yet: all of it stays marked, and nobody is told of it. */

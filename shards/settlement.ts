@@ -1,7 +1,8 @@
 // What becomes of a job after an attempt: a retry that waits, or an outcome stored and reported.
 // Thread: shard. Memory: the retry wheel (through the slots' own links); job state.
 // Never: loses an outcome: one that the full log cannot take waits here, and while any does
-// nothing new is sent or found overdue, so that what is in flight is all that can ever wait.
+// nothing new is sent or found overdue, so that what is in flight is all that can ever wait. Nor
+// tells a receiver what the journal has not heard: a killed process would execute the job again.
 
 import type { DecodedTemplate } from './decoded-templates.ts'
 import type { Finished } from './finished.ts'
@@ -57,11 +58,18 @@ export class Settlement {
   readonly #references: Uint32Array
   readonly #retries: Wheel
   readonly #unstored = new Map<JobSlot, Unstored>()
+  readonly #isJournalled: boolean
+  /** Owe a webhook, and the journal does not have their outcome yet: in no line until it has. */
+  readonly #untold: JobSlot[] = []
   #retrying = 0
   #webhooksOwed = 0
 
-  constructor(views: ShardViews, parts: SettlementParts, nowUs: Micros) {
+  /** @param isJournalled whether webhooks wait until tellOwed() says that they may go. */
+  constructor(
+    views: ShardViews, parts: SettlementParts, isJournalled: boolean, nowUs: Micros,
+  ) {
     this.#parts = parts
+    this.#isJournalled = isJournalled
     this.#references = views.upstreams.references
     this.#retries = new Wheel(
       { next: views.jobs.next, prev: views.jobs.prev, dueUs: views.jobs.timeUs }, nowUs)
@@ -96,6 +104,19 @@ export class Settlement {
   /** Finished jobs whose webhook is not done with. */
   get webhooksOwed(): number {
     return this.#webhooksOwed
+  }
+
+  /** Of those, they whose outcome the journal had not been given when last asked. */
+  get untold(): number {
+    return this.#untold.length
+  }
+
+  /** The journal has the outcomes of the first so many: their webhooks stand in line from now. */
+  tellOwed(count: number, nowUs: Micros): void {
+    const { jobs, pacer } = this.#parts
+    for (const slot of this.#untold.splice(0, count)) {
+      pacer.enqueue(jobs.at.lane[slot] as LaneSlot, slot, false, nowUs)
+    }
   }
 
   /** Whether an outcome waits for room; nothing new may be sent until none does. */
@@ -213,7 +234,8 @@ export class Settlement {
     lanes.addReference(lane)
     this.#addReference(receiver as UpstreamSlot, 1)
     this.#webhooksOwed++
-    pacer.enqueue(lane, slot, false, nowUs)
+    if (this.#isJournalled) this.#untold.push(slot)
+    else pacer.enqueue(lane, slot, false, nowUs)
   }
 
   /** The webhook was delivered or given up; the job is kept for polls. */

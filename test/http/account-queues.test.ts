@@ -41,9 +41,9 @@ describe('account queues that the upstream enables', { concurrency: true }, () =
         .setHeader('X-Aqueduct-Rps', accountOf(record) === 'premium' ? '50' : '2')
         .end()
     })
-    // Both wait before the first answer comes: what it says holds for those that wait already.
-    await submit(upstream.origin, 'premium', 120)
+    // All of both wait for the first answers: what these say holds for those that wait already.
     await submit(upstream.origin, 'free', 20, { user_id: 'user-2' })
+    await submit(upstream.origin, 'premium', 120)
     while (of(upstream.requests, 'premium').length < 120) {
       await upstream.waitFor(upstream.requests.length + 1)
     }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { encodeTemplate } from '../../shards/codec.ts'
 import * as contract from '../../shards/contract.ts'
 import { Engine } from '../../shards/engine.ts'
+import type { JournalSink } from '../../shards/journal.ts'
 import { KIND_RECEIVER, type ShardViews } from '../../shards/layout.ts'
 import type { Limits } from '../../shards/limits.ts'
 import { Prng } from '../../shards/prng.ts'
@@ -73,6 +74,8 @@ function hashOf(text: string): number {
 export interface BenchOptions extends UpstreamStart {
   readonly limits?: Partial<Limits>
   readonly receiver?: UpstreamStart
+  /** Where every thread's journal goes; there is none unless said. */
+  readonly journal?: JournalSink
   /** Share these with another bench, as two shards of one process. */
   readonly with?: Surroundings
 }
@@ -101,6 +104,7 @@ export class EngineBench {
   readonly #ingress: RingWriter
   readonly #reader: RingReader
   readonly #shard: number
+  readonly #journal: JournalSink | null
   #requests = 0
   #jobs = 0
 
@@ -109,6 +113,7 @@ export class EngineBench {
     this.memory = options.with?.memory ?? shardMemory(smallLimits(options.limits))
     const shard = options.with?.shard ?? 0
     this.#shard = shard
+    this.#journal = options.journal ?? null
     this.views = this.memory.shards[shard] as ShardViews
     if (shard === 0) {
       writeUpstream(this.memory.shared, UPSTREAM, options)
@@ -143,8 +148,8 @@ export class EngineBench {
     const { shared, shards } = this.memory
     return new Engine({
       shard: this.#shard, shared, shards, settings: SETTINGS, clock: this.#clock,
-      prng: new Prng(SEED), transport: this.transport, recover, journal: null,
-      wallOffsetUs: 0 as Micros,
+      prng: new Prng(SEED), transport: this.transport, recover,
+      journal: this.#journal, wallOffsetUs: 0 as Micros,
       wantTurn: () => this.#clock.wakeAt(this.time.nowUs(), () => this.turn()),
       broken: (error) => { this.broken.push(error) },
     })

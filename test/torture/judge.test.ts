@@ -90,6 +90,19 @@ describe('the judge', () => {
     assert.deepEqual(new Set(broken), new Set(['a key runs once']))
   })
 
+  it('excuses no repetition of what a webhook has told', () => {
+    const story = new Story().end(10, 11)
+    const told = story.job()
+    story.executed(told, 9.5, 9.6).executed(told, 11.5)
+    story.ledger.noteTold('id-0', 'completed', 9.7 * SECOND_US as Micros)
+    const failed = story.job('fast', { failures: 2 })
+    story.executed(failed, 9.5, 9.6, { status: 503 }).executed(failed, 11.5, 11.6)
+    story.ledger.noteTold('id-1', 'completed', 12 * SECOND_US as Micros)
+    const { broken, repeated, repeatedWrongly } = story.judged()
+    assert.deepEqual([repeated, repeatedWrongly], [0, 1])
+    assert.deepEqual(broken, ['a key runs once'])
+  })
+
   it('finds attempts that are counted wrongly', () => {
     const story = new Story().end(10, 11)
     const flaky = story.job('fast', { failures: 1 })
@@ -127,7 +140,7 @@ describe('the judge', () => {
   it('finds a wrong order in an account, and only there', () => {
     const story = new Story()
     const [first, second, other] = [story.job(), story.job(), story.job('fast', { account: 1 })]
-    story.executed(first, 5).executed(second, 3).executed(other, 1)
+    story.executed(first, 15).executed(second, 3).executed(other, 1)
     assert.deepEqual(story.judged().broken, ['in the order of the calls'])
   })
 

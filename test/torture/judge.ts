@@ -49,8 +49,11 @@ export interface JudgeOptions {
 
 /** What a send may be delayed by on its way to an upstream's notes, the process's lag apart. */
 const JITTER_US = 150_000
-/** The same for a send that waits for a new connection, while others overtake it on old ones. */
-const CONNECTING_US = 1_000_000
+/**
+ * The same for a send that waits for a new connection, while others overtake it on old ones: the
+ * server's own lag is in it, of which nothing is known here. Strict order is for `glacier` to show.
+ */
+const CONNECTING_US = 5_000_000
 
 /** Judges a run whose server has sent everything; breaches are added to the ledger. */
 export function judge(ledger: Ledger, options: JudgeOptions): Figures {
@@ -107,10 +110,12 @@ class RepeatJudge {
     for (const [at, execution] of job.executions.entries()) {
       const before = job.executions[at - 1]
       if (before === undefined) continue
-      const outage = excuse(this.#ledger.outages, before, execution)
+      // Whoever has been told of an outcome was told of the last one, whatever happened since.
+      const isTold = this.#isTold(execution)
+      const outage = isTold ? undefined : excuse(this.#ledger.outages, before, execution)
       this.#lookAtAttempts(job, before, execution, outage !== undefined)
       // A failed attempt is followed by another, outage or not.
-      if (!isFinal(job, before) && !Number.isNaN(before.endUs)) continue
+      if (!isTold && !isFinal(job, before) && !Number.isNaN(before.endUs)) continue
       if (outage !== undefined) {
         this.excused += 1
         const beforeUs = outage.fromUs - before.endUs
@@ -119,8 +124,14 @@ class RepeatJudge {
       }
       this.wrong += 1
       this.#ledger.breach('a key runs once', `${name(job)} was ${this.#story(before)}, and was ` +
-        `executed again ${ms(execution.beginUs - before.beginUs)} ms after it had begun`)
+        `executed again ${ms(execution.beginUs - before.beginUs)} ms after it had begun` +
+        (isTold ? ', though its webhook had come' : ''))
     }
+  }
+
+  #isTold({ beginUs, jobId }: Execution): boolean {
+    const told = this.#ledger.told.get(jobId)
+    return told !== undefined && told.firstUs < beginUs
   }
 
   #lookAtAttempts(job: Job, before: Execution, execution: Execution, isExcused: boolean): void {

@@ -24,6 +24,7 @@ export interface Breach {
 /** What the receiver was told about a job. */
 export interface Told {
   deliveries: number
+  readonly firstUs: Micros
   /** The status in each of them. */
   readonly statuses: Set<string>
 }
@@ -109,8 +110,9 @@ export class Ledger {
   }
 
   /** A webhook came. @returns how often its job has been told, this time included. */
-  noteTold(jobId: string, status: string): number {
-    const told = this.told.get(jobId) ?? { deliveries: 0, statuses: new Set() }
+  noteTold(jobId: string, status: string, atUs = monotonicUs()): number {
+    const told = this.told.get(jobId) ??
+      { deliveries: 0, firstUs: atUs, statuses: new Set() }
     told.deliveries += 1
     told.statuses.add(status)
     this.told.set(jobId, told)

@@ -3,7 +3,8 @@
 //
 // Each shard's journal is complete up to some time when the process is killed. A job that was
 // accepted is there afterwards; one whose end lies before that time is never executed again; one
-// whose end lies behind it may be. In between, callers are cut off: what they had asked is open.
+// whose end lies behind it may be, unless its webhook had been sent: then it is told, and over. In
+// between, callers are cut off: what they had asked is open.
 
 import { classify, mayFailureRetry } from '../../../shards/outcome.ts'
 import { JOB_FREE, JOB_IN_FLIGHT } from '../../../shards/job-slots.ts'
@@ -67,7 +68,7 @@ export class SurvivalChecker implements Observer {
       if (job.shard !== shard || completedUs === undefined) continue
       // What the journal had not been told has not happened, nor what found no room in the log.
       const isStored = states.get(idOf(job)) !== JOB_IN_FLIGHT
-      if (facts.end <= durableEnds && isStored) continue
+      if ((facts.end <= durableEnds && isStored) || facts.deliveries > 0) continue
       facts.completedUs = undefined
       facts.isOver = false
       this.repeated++
@@ -120,7 +121,8 @@ export class SurvivalChecker implements Observer {
       return
     }
     promise(facts.completedUs === undefined, CHECKER, () =>
-      `job ${job.number} is sent again, though the journal had its end at ${facts.completedUs}`)
+      `job ${job.number} is sent again, though the journal had its end at ${facts.completedUs}` +
+      (facts.deliveries > 0 ? ', or its receiver was told of what it had not' : ''))
     facts.isOver = false
     // What was cancelled is perhaps not, if the journal had not been told of it.
     if (facts.isSent || facts.isCancelAsked) return
