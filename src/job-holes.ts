@@ -7,6 +7,8 @@ const NOTHING = Buffer.alloc(0)
 export class JobHoles {
   /** Of all bytes outside of the holes; int32. */
   hash = 0
+  /** The whole text, holes included. */
+  textBytes = 0
   /** The hole, and inside of it the key's own bytes: plain ASCII. */
   keyFrom = 0
   keyStart = 0

@@ -39,6 +39,7 @@ export function makeProbes(ids: JobIdSource): readonly [Probe, Probe] {
 interface Shape {
   /** A, B and C, one behind the other. */
   readonly pieces: DataView
+  readonly piecesBytes: number
   readonly keyFirst: boolean
   readonly hasBody: boolean
   readonly outline: Outline
@@ -79,8 +80,9 @@ export class Shapes {
   learn(bytes: Buffer, holes: JobHoles, outline: Outline, parse: Parse): void {
     if (outline.template.length > SHAPE_BYTES_MAX || !this.#isBorneOut(bytes, holes, parse)) return
     const [first, second, third] = piecesOf(bytes, holes)
+    const pieces = Uint8Array.from(Buffer.concat([first, second, third]))
     this.#known.set(holes.hash, {
-      pieces: new DataView(Uint8Array.from(Buffer.concat([first, second, third])).buffer),
+      pieces: new DataView(pieces.buffer), piecesBytes: pieces.length,
       keyFirst: isKeyFirst(holes), hasBody: holes.hasBody,
       outline: { ...outline, template: Uint8Array.from(outline.template) },
     })
@@ -118,9 +120,12 @@ function piecesOf(bytes: Buffer, holes: JobHoles): readonly [Buffer, Buffer, Buf
     : [bytes.subarray(0, bodyFrom), bytes.subarray(bodyTo, keyFrom), bytes.subarray(keyTo)]
 }
 
-/** Sets the hash of all bytes around the holes; false when one hole lies in the other. */
-export function hashAround(view: DataView, seed: number, holes: JobHoles): boolean {
-  const end = view.byteLength
+/**
+ * Sets the hash of all bytes around the holes; false when one hole lies in the other.
+ * @param end how long the text is: a view is slow to say so.
+ */
+export function hashAround(view: DataView, end: number, seed: number, holes: JobHoles): boolean {
+  holes.textBytes = end
   const { keyFrom, keyTo, bodyFrom, bodyTo } = holes
   let hash = seed
   if (!holes.hasBody) {
@@ -139,9 +144,9 @@ export function hashAround(view: DataView, seed: number, holes: JobHoles): boole
 }
 
 function fits(shape: Shape, view: DataView, holes: JobHoles): boolean {
-  const { pieces } = shape
-  const end = view.byteLength
-  if (shape.hasBody !== holes.hasBody || pieces.byteLength !== end - holeBytes(holes)) return false
+  const { pieces, piecesBytes } = shape
+  const end = holes.textBytes
+  if (shape.hasBody !== holes.hasBody || piecesBytes !== end - holeBytes(holes)) return false
   if (shape.keyFirst !== isKeyFirst(holes)) return false
   const { keyFrom, keyTo, bodyFrom, bodyTo } = holes
   if (!holes.hasBody) {

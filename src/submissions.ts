@@ -22,7 +22,7 @@ import { isPlainObject } from './http/job-headers.ts'
 import { JobUrls } from './http/job-url.ts'
 import { parseBody } from './http/parse-body.ts'
 import type { Submission } from './http/routes.ts'
-import { scanJson } from './http/scan-json.ts'
+import { expectTheSame, scanJson } from './http/scan-json.ts'
 import { validateJob, type ValidJob } from './http/validate.ts'
 import { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
@@ -127,6 +127,7 @@ export class Submissions {
       scanJson(body, view, this.#scanSeed, this.#holes)
     const known = isScanned ? this.#shapes.match(view, this.#holes) : undefined
     if (known !== undefined) {
+      expectTheSame()
       if (this.#isCurrent(known)) {
         return this.#sendKnown(asker, ref, known, body, this.#holes, flags)
       }

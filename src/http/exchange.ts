@@ -3,7 +3,7 @@
 
 import { encodeValue } from '../../shards/codec.ts'
 import type { JobResult, JobStatus } from '../../shards/contract.ts'
-import { formatJobId } from '../../shards/job-id.ts'
+import { formatJobId, JOB_ID_DIGITS, writeJobId } from '../../shards/job-id.ts'
 import type { Asker, Ref, Ticket } from '../asker.ts'
 import { type Denial, type ErrorCode, ERRORS } from '../errors.ts'
 import type { HttpResponse } from './uws.ts'
@@ -36,6 +36,10 @@ export interface ReplyOptions {
 
 const NO_OPTIONS: ReplyOptions = {}
 
+/** The answer to nearly every request: bytes cost less on their way out than a text does. */
+const ACCEPTED_HEAD = '{"job_id":"'
+const ACCEPTED = Buffer.from(`${ACCEPTED_HEAD}${'0'.repeat(JOB_ID_DIGITS)}","status":"queued"}`)
+
 /** A request that is answered once, or never when its client goes away. */
 export class Exchange implements Asker {
   readonly isBulk = false
@@ -66,11 +70,13 @@ export class Exchange implements Asker {
     else this.#write(status, JSON.stringify(value), JSON_TYPE, options)
   }
 
-  /** 201: the answer to nearly every request, so it is put together by hand. */
   accepted({ route, idHigh, idLow }: Ticket): void {
-    const jobId = formatJobId(route, idHigh, idLow)
-    if (this.#msgpack) return this.send(201, { job_id: jobId, status: 'queued' })
-    this.#write(201, `{"job_id":"${jobId}","status":"queued"}`, JSON_TYPE, NO_OPTIONS)
+    if (this.#msgpack) {
+      return this.send(201, { job_id: formatJobId(route, idHigh, idLow), status: 'queued' })
+    }
+    // The server copies it before the call returns.
+    writeJobId(ACCEPTED, ACCEPTED_HEAD.length, route, idHigh, idLow)
+    this.#write(201, ACCEPTED, JSON_TYPE, NO_OPTIONS)
   }
 
   duplicate(_ticket: Ticket, jobId: string, status: JobStatus, result: JobResult | null): void {

@@ -21,14 +21,35 @@ for (const pair of ['""', '\\\\', '//', 'b\b', 'f\f', 'n\n', 'r\r', 't\t']) {
   ESCAPED[pair.charCodeAt(0)] = pair.charCodeAt(1)
 }
 
-/** 1 for the bytes of a JSON string that end it, escape something, or must not be there. */
-const SPECIAL = new Uint8Array(256).fill(1, 0, BLANK)
-SPECIAL[QUOTE] = 1
-SPECIAL[BACKSLASH] = 1
+/** The same byte in each place of a word. */
+const EVERY_QUOTE = 0x22222222
+const EVERY_BACKSLASH = 0x5c5c5c5c
+const EVERY_BLANK = 0x20202020
+const EVERY_ONE = 0x01010101
+/** The bits that no byte of ASCII has. */
+const NOT_ASCII = 0x80808080
 
+const WORD_BYTES = 4
 const UNESCAPED_BYTES_MIN = 16 * 1024
 /** Grows to the largest body with escapes so far; request bodies are bounded. */
 let unescaped = Buffer.allocUnsafeSlow(UNESCAPED_BYTES_MIN)
+let unescapedView = viewOf(unescaped)
+
+/** Where the names stand; the body's is counted from the key's end, 0 for none. */
+interface NamePlaces {
+  keyAt: number
+  bodyFrom: number
+}
+
+/** In the last text, and in the last that was what it seemed: often they stand there again. */
+const found: NamePlaces = { keyAt: 0, bodyFrom: 0 }
+const expected: NamePlaces = { keyAt: 0, bodyFrom: 0 }
+
+/** The text that was scanned last has been borne out: the next may well be like it. */
+export function expectTheSame(): void {
+  expected.keyAt = found.keyAt
+  expected.bodyFrom = found.bodyFrom
+}
 
 /**
  * Fills `holes` with where `idempotent_key` and `body` lie, the body unescaped, and a hash of all
@@ -36,21 +57,34 @@ let unescaped = Buffer.allocUnsafeSlow(UNESCAPED_BYTES_MIN)
  * @param view of the same bytes.
  */
 export function scanJson(bytes: Buffer, view: DataView, seed: number, holes: JobHoles): boolean {
-  const keyAt = textAfter(bytes, KEY_NAME)
-  if (keyAt < 0 || !scanKey(bytes, keyAt, holes)) return false
-  const bodyAt = textAfter(bytes, BODY_NAME)
-  if (bodyAt < 0) holes.setNoBody()
-  else if (!scanBody(bytes, bodyAt, holes)) return false
-  return hashAround(view, seed, holes)
+  const keyAt = find(bytes, KEY_NAME, expected.keyAt)
+  const keyTextAt = textBehind(bytes, keyAt, KEY_NAME)
+  if (keyTextAt < 0 || !scanKey(bytes, keyTextAt, holes)) return false
+  found.keyAt = keyAt
+  const bodyAt = find(bytes, BODY_NAME, holes.keyEnd + expected.bodyFrom)
+  found.bodyFrom = bodyAt < 0 ? 0 : bodyAt - holes.keyEnd
+  const bodyTextAt = textBehind(bytes, bodyAt, BODY_NAME)
+  if (bodyTextAt < 0) holes.setNoBody()
+  else if (!scanBody(bytes, view, bodyTextAt, holes)) return false
+  return hashAround(view, bytes.length, seed, holes)
 }
 
-/** Where the content of the string begins that follows a name; -1 when there is none such. */
-function textAfter(bytes: Buffer, name: Buffer): number {
-  let at = bytes.indexOf(name)
+/** A place of the name: `guess`, or else the first; -1 when there is none. */
+function find(bytes: Buffer, name: Buffer, guess: number): number {
+  if (guess > 0 && guess + name.length < bytes.length) {
+    let same = 0
+    while (same < name.length && bytes[guess + same] === name[same]) same++
+    if (same === name.length) return guess
+  }
+  return bytes.indexOf(name)
+}
+
+/** Where the content of the string begins that follows the name at `at`; -1 when none does. */
+function textBehind(bytes: Buffer, at: number, name: Buffer): number {
   if (at < 1 || bytes[at - 1] !== QUOTE) return -1
-  at += name.length
-  while (bytes[at] === BLANK) at++
-  return bytes[at] === QUOTE ? at + 1 : -1
+  let behind = at + name.length
+  while (bytes[behind] === BLANK) behind++
+  return bytes[behind] === QUOTE ? behind + 1 : -1
 }
 
 function scanKey(bytes: Buffer, start: number, holes: JobHoles): boolean {
@@ -67,46 +101,85 @@ function scanKey(bytes: Buffer, start: number, holes: JobHoles): boolean {
 }
 
 /** Looks for the end of the body's string, and writes what it means once there is an escape. */
-function scanBody(bytes: Buffer, start: number, holes: JobHoles): boolean {
+function scanBody(bytes: Buffer, view: DataView, start: number, holes: JobHoles): boolean {
   const { length } = bytes
   let allBits = 0
-  for (let at = start; at < length; at++) {
+  let at = start
+  for (; at + WORD_BYTES <= length; at += WORD_BYTES) {
+    const word = view.getInt32(at, true)
+    if (specialBits(word) !== 0) break
+    allBits |= word
+  }
+  for (; at < length; at++) {
     const byte = bytes[at] as number
     if (byte === QUOTE) {
       holes.setBody(start, at)
-      holes.setText(bytes, start, at, allBits < ASCII_END)
+      holes.setText(bytes, start, at, (allBits & NOT_ASCII) === 0)
       return true
     }
-    if (byte === BACKSLASH) return unescapeBody(bytes, start, at, allBits, holes)
+    if (byte === BACKSLASH) return unescapeBody(bytes, view, start, holes)
     if (byte < BLANK) return false
     allBits |= byte
   }
   return false
 }
 
-/** Goes on from the first escape. */
-function unescapeBody(
-  bytes: Buffer, start: number, firstEscape: number, bitsBefore: number, holes: JobHoles,
-): boolean {
+/** The same with escapes. Words are written whole, and cut where a special byte stands. */
+function unescapeBody(bytes: Buffer, view: DataView, start: number, holes: JobHoles): boolean {
   const { length } = bytes
-  if (unescaped.length < length) unescaped = Buffer.allocUnsafeSlow(2 * length)
+  makeRoom(length + WORD_BYTES)
   const target = unescaped
-  let to = bytes.copy(target, 0, start, firstEscape)
-  let allBits = bitsBefore
-  for (let at = firstEscape; at < length; at++) {
+  const targetView = unescapedView
+  let allBits = 0
+  let at = start
+  let to = 0
+  while (at < length) {
+    if (at + WORD_BYTES <= length) {
+      const word = view.getInt32(at, true)
+      targetView.setInt32(to, word, true)
+      const special = specialBits(word)
+      const plainBits = special === 0 ? 8 * WORD_BYTES : lowestBit(special) & ~7
+      allBits |= special === 0 ? word : word & ((1 << plainBits) - 1)
+      at += plainBits >>> 3
+      to += plainBits >>> 3
+      if (special === 0) continue
+    }
     let byte = bytes[at] as number
-    if (SPECIAL[byte] === 1) {
-      if (byte === QUOTE) {
-        holes.setBody(start, at)
-        holes.setText(target, 0, to, allBits < ASCII_END)
-        return true
-      }
-      if (byte !== BACKSLASH || ++at === length) return false
+    if (byte === QUOTE) {
+      holes.setBody(start, at)
+      holes.setText(target, 0, to, (allBits & NOT_ASCII) === 0)
+      return true
+    }
+    if (byte < BLANK) return false
+    if (byte === BACKSLASH) {
+      if (++at === length) return false
       byte = ESCAPED[bytes[at] as number] as number
       if (byte === 0) return false
     }
+    at++
     allBits |= byte
     target[to++] = byte
   }
   return false
+}
+
+/** The high bit of each byte that ends a string, escapes something, or must not be there. */
+function specialBits(word: number): number {
+  const quote = word ^ EVERY_QUOTE
+  const backslash = word ^ EVERY_BACKSLASH
+  // The classic test for a zero byte: what it says of bytes above the lowest hit is not certain.
+  return (((quote - EVERY_ONE) & ~quote) | ((backslash - EVERY_ONE) & ~backslash) |
+    ((word - EVERY_BLANK) & ~word)) & NOT_ASCII
+}
+
+const lowestBit = (bits: number): number => 31 - Math.clz32(bits & -bits)
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+function makeRoom(bytes: number): void {
+  if (unescaped.length >= bytes) return
+  unescaped = Buffer.allocUnsafeSlow(2 * bytes)
+  unescapedView = viewOf(unescaped)
 }

@@ -3,10 +3,9 @@
 // else there is to say comes as an object.
 
 import { encodeValue } from '../../shards/codec.ts'
+import { JOB_ID_DIGITS, writeJobId } from '../../shards/job-id.ts'
 import { ANSWERS_BYTES_MAX } from '../../shards/limits.ts'
 import type { Ref, Ticket } from '../asker.ts'
-
-const HEX = Buffer.from('0123456789abcdef')
 
 // {"type":"accepted","jobs":[ … ]}
 const JSON_HEAD = Buffer.from('{"type":"accepted","jobs":[')
@@ -24,7 +23,6 @@ const UINT_8 = 0xcc
 const UINT_16 = 0xcd
 const UINT_32 = 0xce
 const FLOAT_64 = 0xcb
-const ID_DIGITS = 24
 
 const packedText = (text: string): number[] => [FIX_STR + text.length, ...Buffer.from(text)]
 
@@ -34,7 +32,7 @@ const PACKED_HEAD = Buffer.from([
   ARRAY_16, 0, 0,
 ])
 const PACKED_REF = Buffer.from([MAP_OF_TWO, ...packedText('ref')])
-const PACKED_JOB_ID = Buffer.from([...packedText('job_id'), FIX_STR + ID_DIGITS])
+const PACKED_JOB_ID = Buffer.from([...packedText('job_id'), FIX_STR + JOB_ID_DIGITS])
 
 /** More than any entry of a job that was taken needs: a ref of escapes, and the words around. */
 const ENTRY_BYTES_MAX = 512
@@ -114,18 +112,8 @@ export class Answers {
   }
 
   #id(route: number, idHigh: number, idLow: number): void {
-    this.#hex(route)
-    this.#hex(idHigh)
-    this.#hex(idLow)
-  }
-
-  #hex(word: number): void {
-    const bytes = this.#bytes
-    const at = this.#at
-    for (let digit = 0, shift = 28; digit < 8; digit++, shift -= 4) {
-      bytes[at + digit] = HEX[(word >>> shift) & 15] as number
-    }
-    this.#at = at + 8
+    writeJobId(this.#bytes, this.#at, route, idHigh, idLow)
+    this.#at += JOB_ID_DIGITS
   }
 
   #packRef(ref: Ref): void {

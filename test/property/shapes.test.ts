@@ -8,7 +8,7 @@ import type { Prng } from '../../shards/prng.ts'
 import { NONE, type UpstreamSlot } from '../../shards/units.ts'
 import { JobUrls } from '../../src/http/job-url.ts'
 import { parseBody } from '../../src/http/parse-body.ts'
-import { scanJson } from '../../src/http/scan-json.ts'
+import { expectTheSame, scanJson } from '../../src/http/scan-json.ts'
 import { validateJob, type ValidJob } from '../../src/http/validate.ts'
 import { JobHoles } from '../../src/job-holes.ts'
 import { JobIdSource } from '../../src/job-id.ts'
@@ -48,6 +48,7 @@ class Reader {
     const parsed = this.#parse(text)
     const expected = parsed === undefined ? undefined : this.#meaning(parsed)
     if (outline !== undefined) {
+      expectTheSame()
       this.matches++
       const { keyStart, keyEnd, hasBody, body, bodyStart, bodyEnd } = this.#holes
       assert.deepEqual({

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatJobId } from '../../shards/job-id.ts'
+import { formatJobId, JOB_ID_DIGITS, writeJobId } from '../../shards/job-id.ts'
 import { Prng } from '../../shards/prng.ts'
 import { JobIdSource, parseJobId } from '../../src/job-id.ts'
 
@@ -14,6 +14,9 @@ test('an id is its three words in hex, and back', () => {
     const text = formatJobId(words.route, words.idHigh, words.idLow)
     assert.match(text, /^[0-9a-f]{24}$/)
     assert.deepEqual(parseJobId(text), words)
+    const bytes = Buffer.alloc(JOB_ID_DIGITS + 2, '-')
+    writeJobId(bytes, 1, words.route, words.idHigh, words.idLow)
+    assert.equal(bytes.toString(), `-${text}-`)
   }
 })
 
