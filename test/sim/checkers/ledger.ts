@@ -122,9 +122,10 @@ export class Ledger implements Observer {
     const nowUs = this.#time.nowUs()
     const { executeBeforeMs, submittedUs } = job
     const lateUs = nowUs - (this.#time.wallMs(nowUs) - executeBeforeMs + WALL_GRAIN_MS) * 1000
+    const isLate = status === 'failed' && reason !== CRASH
     facts.outcome = {
       status, reason, responseStatus: 0, body: undefined, truncated: false, atUs: nowUs,
-      sinceUs: status === 'failed' ? Math.max(submittedUs, lateUs) : submittedUs,
+      sinceUs: isLate ? Math.max(submittedUs, lateUs) : submittedUs,
     }
   }
 
