@@ -7,7 +7,6 @@ import { SystemClock, measureWallOffsetUs } from '../shards/clock.ts'
 import { CONTROL_TRIES_MAX, type Limits } from '../shards/limits.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Surroundings } from './cli/program.ts'
 import { startReport } from './cli/start-report.ts'
-import { tuneCollector } from './collector.ts'
 import { dataFolderOf } from './config/derive.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { type Prepared, prepare } from './config/prepare.ts'
@@ -47,7 +46,6 @@ export async function serve(
     surroundings.stderr(formatProblems(prepared.problems))
     return EXIT_USAGE
   }
-  tuneCollector()
   const log = createLog(loaded.config.logLevel)
   const end = new ProcessEnd(log)
   const { cwd, env } = surroundings
