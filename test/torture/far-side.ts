@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { monotonicUs } from '../../shards/clock.ts'
 import type { Micros } from '../../shards/units.ts'
 import { CONCURRENT, PACES, TARGETS, type Target } from './jobs.ts'
@@ -21,6 +21,8 @@ export class FarSide {
   releasedUs = Infinity
   readonly #ledger: Ledger
   readonly #servers: readonly Server[]
+  readonly #sockets = new Set<Socket>()
+  #onAllClosed: () => void = () => {}
 
   private constructor(ledger: Ledger, servers: readonly Server[]) {
     this.#ledger = ledger
@@ -29,6 +31,7 @@ export class FarSide {
     this.receiver = receiver as string
     this.origins = Object.fromEntries(TARGETS.map((target, at) => [target, upstreams[at]])) as
       Record<Target, string>
+    for (const server of servers) server.on('connection', (socket) => this.#watch(socket))
     const [first, ...others] = servers
     first?.on('request', whole((request) => this.#hear(request)))
     for (const [at, server] of others.entries()) {
@@ -51,6 +54,20 @@ export class FarSide {
   /** From the next answer on, nothing has to wait. */
   release(): void {
     this.releasedUs = monotonicUs()
+  }
+
+  /** Once whoever has sent here is gone: all that it sent has been read and noted. */
+  async allClosed(): Promise<void> {
+    if (this.#sockets.size === 0) return
+    await new Promise<void>((resolve) => { this.#onAllClosed = resolve })
+  }
+
+  #watch(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('close', () => {
+      this.#sockets.delete(socket)
+      if (this.#sockets.size === 0) this.#onAllClosed()
+    })
   }
 
   close(): void {

@@ -57,7 +57,7 @@ const STANDSTILL_MS_MAX = 20_000
 const PRIME_MS_MAX = 20_000
 const HEALTH_MS_MAX = 5000
 const LOOK_EVERY_MS = 50
-/** What the killed process has put on its sockets is read meanwhile. */
+/** A connection that nobody had taken yet when the process was killed comes within this. */
 const AFTERMATH_MS = 30
 const LAG_RESOLUTION_MS = 10
 /** Below the ports that systems give to outgoing connections, which could take the server's. */
@@ -154,6 +154,7 @@ export class Rig {
   async kill(): Promise<void> {
     await this.outage(async () => {
       await this.server.kill()
+      await this.far.allClosed()
       await sleep(AFTERMATH_MS)
     })
   }
