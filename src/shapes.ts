@@ -121,7 +121,8 @@ function piecesOf(bytes: Buffer, holes: JobHoles): readonly [Buffer, Buffer, Buf
 }
 
 /**
- * Sets the hash of all bytes around the holes; false when one hole lies in the other.
+ * Sets the text's length and the hash of all bytes around the holes; false when one hole lies in
+ * the other.
  * @param end how long the text is: a view is slow to say so.
  */
 export function hashAround(view: DataView, end: number, seed: number, holes: JobHoles): boolean {

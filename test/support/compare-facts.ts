@@ -76,15 +76,15 @@ function compareLanes(views: ShardViews, copy: ShardViews): void {
 
 /** Whether a record has been freed is for its owner's facts to say. */
 function compareRecords(segment: number, words: Uint32Array, copy: Uint32Array): void {
+  const of = `segment ${segment} at word`
   for (let at = 0; at < words.length;) {
     const length = words[at + RECORD_LENGTH] as number
-    same(copy[at + RECORD_LENGTH], length, 'the length of a record', 'segment', segment)
+    same(copy[at + RECORD_LENGTH], length, 'the length of a record', of, at)
     if (length === 0) return
     const end = at + length / 4
     for (let word = at; word < Math.floor(end); word++) {
       const mask = word === at + RECORD_KIND ? RECORD_DEAD - 1 : 0xffffffff
-      same((copy[word] as number) & mask, (words[word] as number) & mask,
-        'a word', 'segment', segment)
+      same((copy[word] as number) & mask, (words[word] as number) & mask, 'a record', of, word)
     }
     at += alignUp(length, 8) / 4
   }

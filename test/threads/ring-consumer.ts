@@ -20,6 +20,7 @@ let taken = 0
 let bytes = 0
 let wrong = 0
 let refused = 0
+let announced = 0
 let sleeps = 0
 let mayRefuse = true
 
@@ -48,13 +49,15 @@ function turn(): void {
       return
     }
     if (read > 0 || !mayRefuse) continue
+    announced++
     if (sleeper.sleep(() => !reader.isEmpty(), turn)) {
       sleeps++
       return
     }
   }
   producer.ring()
-  parentPort?.postMessage({ taken, bytes, wrong, refused, sleeps } satisfies ConsumerReport)
+  parentPort?.postMessage(
+    { taken, bytes, wrong, refused, announced, sleeps } satisfies ConsumerReport)
   parentPort?.close()
 }
 

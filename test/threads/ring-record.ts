@@ -65,5 +65,7 @@ export interface ConsumerReport {
   /** Records that were not the expected one, in number, kind, length or content. */
   readonly wrong: number
   readonly refused: number
+  /** Sleeps that it has said, those included that found work at the last look. */
+  readonly announced: number
   readonly sleeps: number
 }

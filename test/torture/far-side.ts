@@ -62,19 +62,19 @@ export class FarSide {
     await new Promise<void>((resolve) => { this.#onAllClosed = resolve })
   }
 
+  close(): void {
+    for (const server of this.#servers) {
+      server.close()
+      server.closeAllConnections()
+    }
+  }
+
   #watch(socket: Socket): void {
     this.#sockets.add(socket)
     socket.on('close', () => {
       this.#sockets.delete(socket)
       if (this.#sockets.size === 0) this.#onAllClosed()
     })
-  }
-
-  close(): void {
-    for (const server of this.#servers) {
-      server.close()
-      server.closeAllConnections()
-    }
   }
 
   #work(target: Target, { atUs, body, headers, response }: WholeRequest): void {
