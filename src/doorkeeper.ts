@@ -153,7 +153,7 @@ export class Doorkeeper implements Keeper, Door {
     this.#admission.unavailable()
   }
 
-  submit(exchange: Exchange, body: Buffer, submission: Submission): void {
+  submit(exchange: Exchange, body: Uint8Array, submission: Submission): void {
     this.#submissions.submit(exchange, 0, body, submission)
   }
 

@@ -26,6 +26,7 @@ import { expectTheSame, scanJson } from './http/scan-json.ts'
 import { validateJob, type ValidJob } from './http/validate.ts'
 import { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
+import { JobText } from './job-text.ts'
 import type { Outline } from './outline.ts'
 import { PendingJobs, type PendingTable } from './pending-jobs.ts'
 import { absenceOf, type BatchBells, type ShardLink } from './shard-link.ts'
@@ -78,6 +79,7 @@ export class Submissions {
   readonly #urls = new JobUrls()
   readonly #submitter: Submitter
   readonly #shapes: Shapes
+  readonly #text = new JobText()
   readonly #holes = new JobHoles()
   readonly #frame: PackedFrame
   readonly #packedShapes = new PackedShapes()
@@ -113,7 +115,7 @@ export class Submissions {
   // --- what comes in ---
 
   /** A job in a text or in MessagePack. */
-  submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission): void {
+  submit(asker: Asker, ref: Ref, body: Uint8Array, submission: Submission): void {
     const elsewhere = this.#parts.elsewhere()
     if (elsewhere !== null) {
       const copy = Buffer.from(body)
@@ -122,25 +124,27 @@ export class Submissions {
     }
     this.#readTime()
     const flags = submission.isolate ? FLAG_ISOLATE : 0
-    const view = new DataView(body.buffer, body.byteOffset, body.length)
+    const text = this.#text
+    text.take(body)
     const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
-      scanJson(body, view, this.#scanSeed, this.#holes)
-    const known = isScanned ? this.#shapes.match(view, this.#holes) : undefined
+      scanJson(text, this.#scanSeed, this.#holes)
+    const known = isScanned ? this.#shapes.match(text.view, this.#holes) : undefined
     if (known !== undefined) {
       expectTheSame()
       if (this.#isCurrent(known)) {
-        return this.#sendKnown(asker, ref, known, body, this.#holes, flags)
+        return this.#sendKnown(asker, ref, known, text.bytes, this.#holes, flags)
       }
       this.#shapes.forget(this.#holes)
     }
-    const parsed = parseBody(body, submission.format)
+    const whole = text.whole()
+    const parsed = parseBody(whole, submission.format)
     const job = parsed.ok
       ? validateJob(parsed.value, submission.idempotencyKey, this.#urls) : parsed
     if (!job.ok) return this.#invalid(asker, ref, job)
     const outline = this.#send(asker, ref, job, flags)
     if (outline === undefined || !isScanned) return
-    if (this.#shapes.isWorthLearning(job, body, this.#holes)) {
-      this.#shapes.learn(body, this.#holes, outline, parseJson)
+    if (this.#shapes.isWorthLearning(job, whole, this.#holes)) {
+      this.#shapes.learn(whole, this.#holes, outline, parseJson)
     }
   }
 

@@ -6,7 +6,7 @@ import type { JobResult, JobStatus } from '../../shards/contract.ts'
 import { formatJobId, JOB_ID_DIGITS, writeJobId } from '../../shards/job-id.ts'
 import type { Asker, Ref, Ticket } from '../asker.ts'
 import { type Denial, type ErrorCode, ERRORS } from '../errors.ts'
-import type { HttpResponse } from './uws.ts'
+import { bytesOf, type HttpResponse } from './uws.ts'
 
 /** Status lines, as far as they are used. */
 const STATUS_LINES: Readonly<Record<number, string>> = {
@@ -36,9 +36,23 @@ export interface ReplyOptions {
 
 const NO_OPTIONS: ReplyOptions = {}
 
-/** The answer to nearly every request: bytes cost less on their way out than a text does. */
+/** The answer to nearly every request, all of it bytes. */
+const ACCEPTED_STATUS = bytesOf('201 Created')
+const TYPE_NAME = bytesOf('content-type')
+const JSON_TYPE_BYTES = bytesOf(JSON_TYPE)
 const ACCEPTED_HEAD = '{"job_id":"'
-const ACCEPTED = Buffer.from(`${ACCEPTED_HEAD}${'0'.repeat(JOB_ID_DIGITS)}","status":"queued"}`)
+const ACCEPTED = bytesOf(`${ACCEPTED_HEAD}${'0'.repeat(JOB_ID_DIGITS)}","status":"queued"}`)
+const ACCEPTED_BYTES = Buffer.from(ACCEPTED)
+
+/** Whom writeAccepted() answers: one function for all, since cork() calls it before it returns. */
+let accepting: HttpResponse
+
+const writeAccepted = (): void => {
+  accepting.writeStatus(ACCEPTED_STATUS)
+  accepting.writeHeader(TYPE_NAME, JSON_TYPE_BYTES)
+  // The server copies it before the call returns.
+  accepting.end(ACCEPTED)
+}
 
 /** A request that is answered once, or never when its client goes away. */
 export class Exchange implements Asker {
@@ -74,9 +88,11 @@ export class Exchange implements Asker {
     if (this.#msgpack) {
       return this.send(201, { job_id: formatJobId(route, idHigh, idLow), status: 'queued' })
     }
-    // The server copies it before the call returns.
-    writeJobId(ACCEPTED, ACCEPTED_HEAD.length, route, idHigh, idLow)
-    this.#write(201, ACCEPTED, JSON_TYPE, NO_OPTIONS)
+    const response = this.#close()
+    if (response === undefined) return
+    writeJobId(ACCEPTED_BYTES, ACCEPTED_HEAD.length, route, idHigh, idLow)
+    accepting = response
+    response.cork(writeAccepted)
   }
 
   duplicate(_ticket: Ticket, jobId: string, status: JobStatus, result: JobResult | null): void {
@@ -109,12 +125,17 @@ export class Exchange implements Asker {
     return response
   }
 
-  #write(status: number, body: string | Uint8Array, type: string, options: ReplyOptions): void {
+  /** What is to be answered now, if the client has not gone. */
+  #close(): HttpResponse | undefined {
     const response = this.#response
-    if (response === undefined) return
     this.#response = undefined
     this.onGone = undefined
-    response.cork(() => {
+    return response
+  }
+
+  #write(status: number, body: string | Uint8Array, type: string, options: ReplyOptions): void {
+    const response = this.#close()
+    response?.cork(() => {
       response.writeStatus(STATUS_LINES[status] ?? String(status))
       response.writeHeader('content-type', type)
       if (options.retryAfterSeconds !== undefined) {

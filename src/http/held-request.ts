@@ -4,7 +4,7 @@
 import { HELD_BODY_BYTES_MAX } from '../../shards/limits.ts'
 import type { RequestHandlers } from './server.ts'
 import type {
-  HttpRequest, HttpResponse, StreamedResponse, UpgradableResponse, UpgradeContext,
+  Bytes, HttpRequest, HttpResponse, StreamedResponse, UpgradableResponse, UpgradeContext,
 } from './uws.ts'
 
 /** The routes of requests that are answered by HTTP. */
@@ -136,8 +136,8 @@ export class HeldRequest implements HttpRequest {
 
   // --- as a request ---
 
-  getHeader(name: string): string {
-    return this.#headers.get(name) ?? ''
+  getHeader(name: string | Bytes): string {
+    return this.#headers.get(typeof name === 'string' ? name : Buffer.from(name).toString()) ?? ''
   }
 
   getParameter(index: number): string | undefined {

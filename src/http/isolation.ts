@@ -1,11 +1,13 @@
 // Whether a request asks for account queues at the upstreams of its jobs.
 
 import { ACCOUNT_QUEUE_HEADERS, readAccountQueue } from '../../shards/headers.ts'
-import type { HttpRequest } from './uws.ts'
+import { bytesOf, type HttpRequest } from './uws.ts'
+
+const NAMES = ACCOUNT_QUEUE_HEADERS.map(bytesOf)
 
 /** The first name that is present decides, as it does in an upstream's response. */
 export function asksIsolation(request: HttpRequest): boolean {
-  for (const name of ACCOUNT_QUEUE_HEADERS) {
+  for (const name of NAMES) {
     const value = request.getHeader(name)
     if (value !== '') return readAccountQueue(value) === true
   }

@@ -27,6 +27,15 @@ export interface ReceivingTable {
   heldBytes: number
 }
 
+/** Takes a whole body, which is only valid inside the call. */
+export type BodyHandler<About> = (exchange: Exchange, bytes: Uint8Array, about: About) => void
+
+/** What has come of a body. */
+interface BodyParts {
+  chunks: Buffer[]
+  bytes: number
+}
+
 /** Collects request bodies. */
 export class BodyReceiver {
   readonly #limits: ReceiverLimits
@@ -57,46 +66,65 @@ export class BodyReceiver {
   }
 
   /**
-   * Calls `done` with the whole body, which is only valid inside the call; never when the client
-   * goes away first. Answers 413 for a body that is announced or found to be too large, and 503
-   * when too much is arriving; both end the connection, since nobody wants the rest.
+   * Calls `done` with the whole body; never when the client goes away first. Answers 413 for a
+   * body that is announced or found to be too large, and 503 when too much is arriving; both end
+   * the connection, since nobody wants the rest.
    * @param announced the Content-Length header, '' for none.
+   * @param about is handed on, so that `done` can be the same for all requests.
    */
-  receive(
-    response: HttpResponse, exchange: Exchange, announced: string, done: (bytes: Buffer) => void,
+  receive<About>(
+    response: HttpResponse, exchange: Exchange, announced: string, about: About,
+    done: BodyHandler<About>,
   ): void {
-    const { bodyBytesMax, heldBytesMax } = this.#limits
+    const { bodyBytesMax } = this.#limits
     if (announced !== '' && Number(announced) > bodyBytesMax) return this.#refuse(exchange)
-    let parts: Buffer[] | undefined
-    let held = 0
-    const letGo = (): void => {
-      this.#table.heldBytes -= held
-      held = 0
-      parts = undefined
-    }
-    exchange.onGone = letGo
+    let parts: BodyParts | undefined
     response.onData((chunk, isLast) => {
       if (!exchange.isOpen) return
-      if (held + chunk.byteLength > bodyBytesMax) {
-        letGo()
-        return this.#refuse(exchange)
+      if (isLast && parts === undefined && chunk.byteLength <= bodyBytesMax) {
+        return done(exchange, new Uint8Array(chunk), about)
       }
-      if (isLast && parts === undefined) return done(Buffer.from(chunk))
-      if (this.#table.heldBytes + chunk.byteLength > heldBytesMax) {
-        letGo()
-        this.#counts.countUnavailable()
-        return exchange.sendError('overloaded', 'too many request bodies are arriving at once',
-          undefined, { ...CLOSE, retryAfterSeconds: RETRY_AFTER_S })
-      }
-      held += chunk.byteLength
-      this.#table.heldBytes += chunk.byteLength
-      parts ??= []
-      parts.push(Buffer.from(chunk.slice(0)))
-      if (!isLast) return
-      const bytes = Buffer.concat(parts)
-      letGo()
-      done(bytes)
+      parts ??= this.#hold(exchange)
+      const whole = this.#add(exchange, parts, chunk, isLast)
+      if (whole !== undefined) done(exchange, whole, about)
     })
+  }
+
+  /** A body that does not come in one piece. */
+  #hold(exchange: Exchange): BodyParts {
+    const parts: BodyParts = { chunks: [], bytes: 0 }
+    exchange.onGone = () => this.#letGo(parts)
+    return parts
+  }
+
+  /** The whole body, once it is there and the client has not been refused. */
+  #add(
+    exchange: Exchange, parts: BodyParts, chunk: ArrayBuffer, isLast: boolean,
+  ): Uint8Array | undefined {
+    if (parts.bytes + chunk.byteLength > this.#limits.bodyBytesMax) {
+      this.#letGo(parts)
+      this.#refuse(exchange)
+      return undefined
+    }
+    if (!this.reserve(chunk.byteLength)) {
+      this.#letGo(parts)
+      this.#counts.countUnavailable()
+      exchange.sendError('overloaded', 'too many request bodies are arriving at once',
+        undefined, { ...CLOSE, retryAfterSeconds: RETRY_AFTER_S })
+      return undefined
+    }
+    parts.bytes += chunk.byteLength
+    parts.chunks.push(Buffer.from(chunk.slice(0)))
+    if (!isLast) return undefined
+    const whole = Buffer.concat(parts.chunks)
+    this.#letGo(parts)
+    return whole
+  }
+
+  #letGo(parts: BodyParts): void {
+    this.release(parts.bytes)
+    parts.bytes = 0
+    parts.chunks = []
   }
 
   #refuse(exchange: Exchange): void {

@@ -6,9 +6,14 @@ import { isBatchType } from './batch-splitter.ts'
 import { Exchange, wantsMsgpack } from './exchange.ts'
 import { asksIsolation } from './isolation.ts'
 import { type BodyFormat, formatOf } from './parse-body.ts'
-import type { BodyReceiver } from './receive.ts'
+import type { BodyHandler, BodyReceiver } from './receive.ts'
 import type { RequestHandlers } from './server.ts'
-import type { HttpRequest, HttpResponse, StreamedResponse } from './uws.ts'
+import { bytesOf, type HttpRequest, type HttpResponse, type StreamedResponse } from './uws.ts'
+
+const ACCEPT = bytesOf('accept')
+const CONTENT_LENGTH = bytesOf('content-length')
+const CONTENT_TYPE = bytesOf('content-type')
+const IDEMPOTENCY_KEY = bytesOf('idempotency-key')
 
 /** What the headers of a submitting request say. */
 export interface Submission {
@@ -25,7 +30,8 @@ export interface Door {
   readonly phase: DoorState
   /** 503 for a reason that needs no body to be known; undefined: go on. */
   refusal(): ErrorCode | undefined
-  submit(exchange: Exchange, body: Buffer, submission: Submission): void
+  /** @param body is only valid inside the call. */
+  submit(exchange: Exchange, body: Uint8Array, submission: Submission): void
   /** Reads jobs from the request's body and answers each, as they come. */
   submitBatch(exchange: Exchange, response: StreamedResponse, isolate: boolean): void
   /** A body was refused before it was one: 413 and 415. */
@@ -56,8 +62,16 @@ const allowedMethods = (path: string): string | undefined =>
 export function routeHandlers(
   door: Door, receiver: BodyReceiver,
 ): Omit<RequestHandlers, 'upgrade'> {
+  const submit: BodyHandler<Submission> =
+    (exchange, body, submission) => door.submit(exchange, body, submission)
   return {
-    postJob: (response, request) => postJob(door, receiver, response, request),
+    postJob: (response, request) => {
+      const exchange = open(response, request)
+      const submission = readSubmission(door, exchange, request)
+      if (submission === undefined) return
+      const announced = request.getHeader(CONTENT_LENGTH)
+      receiver.receive(response, exchange, announced, submission, submit)
+    },
     postBatch: (response, request) => postBatch(door, response, request),
     getJob: (response, request) => {
       door.show(open(response, request), request.getParameter(0) ?? '')
@@ -75,32 +89,34 @@ export function routeHandlers(
 }
 
 const open = (response: HttpResponse, request: HttpRequest, isHead = false): Exchange =>
-  new Exchange(response, wantsMsgpack(request.getHeader('accept')), isHead)
+  new Exchange(response, wantsMsgpack(request.getHeader(ACCEPT)), isHead)
 
-function postJob(
-  door: Door, receiver: BodyReceiver, response: HttpResponse, request: HttpRequest,
-): void {
-  const exchange = open(response, request)
+/** Undefined: nothing can be submitted, which has been answered. */
+function readSubmission(
+  door: Door, exchange: Exchange, request: HttpRequest,
+): Submission | undefined {
   const refusal = door.refusal()
-  if (refusal !== undefined) return door.unavailable(exchange, refusal)
-  const format = formatOf(request.getHeader('content-type'))
+  if (refusal !== undefined) {
+    door.unavailable(exchange, refusal)
+    return undefined
+  }
+  const format = formatOf(request.getHeader(CONTENT_TYPE))
   if (format === undefined) {
     door.countInvalid()
-    return exchange.sendError('unsupported_media_type',
+    exchange.sendError('unsupported_media_type',
       'Content-Type must be application/json or application/msgpack')
+    return undefined
   }
-  const submission: Submission = {
-    format, idempotencyKey: request.getHeader('idempotency-key'), isolate: asksIsolation(request),
+  return {
+    format, idempotencyKey: request.getHeader(IDEMPOTENCY_KEY), isolate: asksIsolation(request),
   }
-  receiver.receive(response, exchange, request.getHeader('content-length'),
-    (body) => door.submit(exchange, body, submission))
 }
 
 function postBatch(door: Door, response: StreamedResponse, request: HttpRequest): void {
   const exchange = open(response, request)
   const refusal = door.refusal()
   if (refusal !== undefined) return door.unavailable(exchange, refusal)
-  if (!isBatchType(request.getHeader('content-type'))) {
+  if (!isBatchType(request.getHeader(CONTENT_TYPE))) {
     door.countInvalid()
     return exchange.sendError('unsupported_media_type',
       'Content-Type must be application/x-ndjson or application/json')

@@ -4,12 +4,12 @@
 // the body, a control character) is left to the parser.
 
 import type { JobHoles } from '../job-holes.ts'
+import type { JobText } from '../job-text.ts'
 import { hashAround } from '../shapes.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const BLANK = 0x20
-const ASCII_END = 0x80
 
 // Looked for without their first quote: a search goes by the first byte, and quotes are frequent.
 const KEY_NAME = Buffer.from('idempotent_key":')
@@ -54,113 +54,113 @@ export function expectTheSame(): void {
 /**
  * Fills `holes` with where `idempotent_key` and `body` lie, the body unescaped, and a hash of all
  * the rest. False when this is no text that could be told apart by its rest alone.
- * @param view of the same bytes.
  */
-export function scanJson(bytes: Buffer, view: DataView, seed: number, holes: JobHoles): boolean {
-  const keyAt = find(bytes, KEY_NAME, expected.keyAt)
-  const keyTextAt = textBehind(bytes, keyAt, KEY_NAME)
-  if (keyTextAt < 0 || !scanKey(bytes, keyTextAt, holes)) return false
+export function scanJson(text: JobText, seed: number, holes: JobHoles): boolean {
+  const keyAt = find(text, KEY_NAME, expected.keyAt)
+  const keyTextAt = textBehind(text, keyAt, KEY_NAME)
+  if (keyTextAt < 0 || !scanKey(text, keyTextAt, holes)) return false
   found.keyAt = keyAt
-  const bodyAt = find(bytes, BODY_NAME, holes.keyEnd + expected.bodyFrom)
+  const bodyAt = find(text, BODY_NAME, holes.keyEnd + expected.bodyFrom)
   found.bodyFrom = bodyAt < 0 ? 0 : bodyAt - holes.keyEnd
-  const bodyTextAt = textBehind(bytes, bodyAt, BODY_NAME)
+  const bodyTextAt = textBehind(text, bodyAt, BODY_NAME)
   if (bodyTextAt < 0) holes.setNoBody()
-  else if (!scanBody(bytes, view, bodyTextAt, holes)) return false
-  return hashAround(view, bytes.length, seed, holes)
+  else if (!scanBody(text, bodyTextAt, holes)) return false
+  return hashAround(text.view, text.length, seed, holes)
 }
 
 /** A place of the name: `guess`, or else the first; -1 when there is none. */
-function find(bytes: Buffer, name: Buffer, guess: number): number {
-  if (guess > 0 && guess + name.length < bytes.length) {
+function find(text: JobText, name: Buffer, guess: number): number {
+  const { bytes } = text
+  if (guess > 0 && guess + name.length < text.length) {
     let same = 0
     while (same < name.length && bytes[guess + same] === name[same]) same++
     if (same === name.length) return guess
   }
-  return bytes.indexOf(name)
+  return text.whole().indexOf(name)
 }
 
 /** Where the content of the string begins that follows the name at `at`; -1 when none does. */
-function textBehind(bytes: Buffer, at: number, name: Buffer): number {
+function textBehind({ bytes, length }: JobText, at: number, name: Buffer): number {
   if (at < 1 || bytes[at - 1] !== QUOTE) return -1
   let behind = at + name.length
   while (bytes[behind] === BLANK) behind++
-  return bytes[behind] === QUOTE ? behind + 1 : -1
+  return behind < length && bytes[behind] === QUOTE ? behind + 1 : -1
 }
 
-function scanKey(bytes: Buffer, start: number, holes: JobHoles): boolean {
-  const { length } = bytes
-  for (let at = start; at < length; at++) {
-    const byte = bytes[at] as number
-    if (byte === QUOTE) {
-      holes.setKey(start, start, at, at)
-      return true
-    }
-    if (byte === BACKSLASH || byte < BLANK || byte >= ASCII_END) return false
+function scanKey({ bytes, length, view }: JobText, start: number, holes: JobHoles): boolean {
+  let at = start
+  // The quote behind the text ends this at the latest.
+  for (;; at += WORD_BYTES) {
+    const word = view.getInt32(at, true)
+    const special = specialBits(word) | (word & NOT_ASCII)
+    if (special === 0) continue
+    at += lowestBit(special) >>> 3
+    break
   }
-  return false
+  if (at >= length || bytes[at] !== QUOTE) return false
+  holes.setKey(start, start, at, at)
+  return true
 }
 
-/** Looks for the end of the body's string, and writes what it means once there is an escape. */
-function scanBody(bytes: Buffer, view: DataView, start: number, holes: JobHoles): boolean {
-  const { length } = bytes
+/** Looks for the end of the body's string; one with an escape is written as what it means. */
+function scanBody(text: JobText, start: number, holes: JobHoles): boolean {
+  const { bytes, length, view } = text
   let allBits = 0
   let at = start
-  for (; at + WORD_BYTES <= length; at += WORD_BYTES) {
+  for (;; at += WORD_BYTES) {
     const word = view.getInt32(at, true)
-    if (specialBits(word) !== 0) break
-    allBits |= word
-  }
-  for (; at < length; at++) {
-    const byte = bytes[at] as number
-    if (byte === QUOTE) {
-      holes.setBody(start, at)
-      holes.setText(bytes, start, at, (allBits & NOT_ASCII) === 0)
-      return true
+    const special = specialBits(word)
+    if (special === 0) {
+      allBits |= word
+      continue
     }
-    if (byte === BACKSLASH) return unescapeBody(bytes, view, start, holes)
-    if (byte < BLANK) return false
-    allBits |= byte
+    const plainBits = lowestBit(special) & ~7
+    allBits |= word & ((1 << plainBits) - 1)
+    at += plainBits >>> 3
+    break
   }
-  return false
+  if (bytes[at] === BACKSLASH) return unescapeBody(text, start, holes)
+  if (at >= length || bytes[at] !== QUOTE) return false
+  holes.setBody(start, at)
+  holes.setText(bytes, start, at, (allBits & NOT_ASCII) === 0)
+  return true
 }
 
 /** The same with escapes. Words are written whole, and cut where a special byte stands. */
-function unescapeBody(bytes: Buffer, view: DataView, start: number, holes: JobHoles): boolean {
-  const { length } = bytes
+function unescapeBody({ bytes, length, view }: JobText, start: number, holes: JobHoles): boolean {
   makeRoom(length + WORD_BYTES)
   const target = unescaped
   const targetView = unescapedView
   let allBits = 0
   let at = start
   let to = 0
-  while (at < length) {
-    if (at + WORD_BYTES <= length) {
-      const word = view.getInt32(at, true)
-      targetView.setInt32(to, word, true)
-      const special = specialBits(word)
-      const plainBits = special === 0 ? 8 * WORD_BYTES : lowestBit(special) & ~7
-      allBits |= special === 0 ? word : word & ((1 << plainBits) - 1)
-      at += plainBits >>> 3
-      to += plainBits >>> 3
-      if (special === 0) continue
+  for (;;) {
+    const word = view.getInt32(at, true)
+    targetView.setInt32(to, word, true)
+    const special = specialBits(word)
+    if (special === 0) {
+      allBits |= word
+      at += WORD_BYTES
+      to += WORD_BYTES
+      continue
     }
-    let byte = bytes[at] as number
+    const plainBits = lowestBit(special) & ~7
+    allBits |= word & ((1 << plainBits) - 1)
+    at += plainBits >>> 3
+    to += plainBits >>> 3
+    if (at >= length) return false
+    const byte = bytes[at] as number
     if (byte === QUOTE) {
       holes.setBody(start, at)
       holes.setText(target, 0, to, (allBits & NOT_ASCII) === 0)
       return true
     }
-    if (byte < BLANK) return false
-    if (byte === BACKSLASH) {
-      if (++at === length) return false
-      byte = ESCAPED[bytes[at] as number] as number
-      if (byte === 0) return false
-    }
-    at++
-    allBits |= byte
-    target[to++] = byte
+    if (byte !== BACKSLASH || at + 1 >= length) return false
+    const meant = ESCAPED[bytes[at + 1] as number] as number
+    if (meant === 0) return false
+    target[to++] = meant
+    at += 2
   }
-  return false
 }
 
 /** The high bit of each byte that ends a string, escapes something, or must not be there. */

@@ -4,13 +4,22 @@
 import { REQUEST_HEADERS_BYTES_MAX } from '../../shards/limits.ts'
 import { fail } from '../errors.ts'
 
+/**
+ * A text as bytes, which the library takes at half of what a string costs it: for what each request
+ * is asked or answered.
+ */
+export type Bytes = ArrayBuffer
+
+/** 'ok' → its two bytes; ASCII. */
+export const bytesOf = (text: string): Bytes => new TextEncoder().encode(text).buffer
+
 /** A response; not to be touched after its onAborted has run or it has ended. */
 export interface HttpResponse {
-  writeStatus(status: string): HttpResponse
-  writeHeader(name: string, value: string): HttpResponse
+  writeStatus(status: string | Bytes): HttpResponse
+  writeHeader(name: string | Bytes, value: string | Bytes): HttpResponse
   /** Chunked; true when nothing is left in the server's own buffer. */
   write(chunk: string | Uint8Array): boolean
-  end(body?: string | Uint8Array, closeConnection?: boolean): HttpResponse
+  end(body?: string | Uint8Array | Bytes, closeConnection?: boolean): HttpResponse
   /** Answers a HEAD: says the length, sends no body. */
   endWithoutBody(length?: number, closeConnection?: boolean): HttpResponse
   close(): HttpResponse
@@ -76,7 +85,7 @@ export interface WebSocketBehavior<Data> {
 
 /** A request; only valid inside the route's handler. Header names in lower case, '' for none. */
 export interface HttpRequest {
-  getHeader(name: string): string
+  getHeader(name: string | Bytes): string
   getParameter(index: number): string | undefined
   getUrl(): string
   /** What is behind the question mark, '' for nothing. */

@@ -12,6 +12,7 @@ import { expectTheSame, scanJson } from '../../src/http/scan-json.ts'
 import { validateJob, type ValidJob } from '../../src/http/validate.ts'
 import { JobHoles } from '../../src/job-holes.ts'
 import { JobIdSource } from '../../src/job-id.ts'
+import { JobText } from '../../src/job-text.ts'
 import { makeProbes, Shapes } from '../../src/shapes.ts'
 import { Submitter } from '../../src/submit.ts'
 import { forEachSeed } from '../support/swarm.ts'
@@ -31,6 +32,7 @@ class Reader {
   matches = 0
   readonly #shapes: Shapes
   readonly #holes = new JobHoles()
+  readonly #text = new JobText()
   readonly #urls = new JobUrls()
   readonly #submitter: Submitter
 
@@ -42,9 +44,9 @@ class Reader {
 
   /** Looks at a text as Core.submit() does; asserts that what is matched means what it should. */
   read(text: Buffer): void {
-    const view = new DataView(text.buffer, text.byteOffset, text.length)
-    const isScanned = scanJson(text, view, 7, this.#holes)
-    const outline = isScanned ? this.#shapes.match(view, this.#holes) : undefined
+    this.#text.take(text)
+    const isScanned = scanJson(this.#text, 7, this.#holes)
+    const outline = isScanned ? this.#shapes.match(this.#text.view, this.#holes) : undefined
     const parsed = this.#parse(text)
     const expected = parsed === undefined ? undefined : this.#meaning(parsed)
     if (outline !== undefined) {

@@ -82,9 +82,9 @@ function begin(receiver: BodyReceiver, announced = ''): { response: FakeResponse
   const response = new FakeResponse()
   const exchange = new Exchange(response, false)
   const got: string[] = []
-  receiver.receive(response, exchange, announced, (bytes) => {
-    got.push(bytes.toString())
-    exchange.send(200, {})
+  receiver.receive(response, exchange, announced, got, (asking, bytes, texts) => {
+    texts.push(Buffer.from(bytes).toString())
+    asking.send(200, {})
   })
   return { response, got }
 }
