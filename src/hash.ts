@@ -7,6 +7,7 @@ import { assert } from '../shards/assert.ts'
 import {
   IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX, USER_ID_BYTES_MAX,
 } from '../shards/limits.ts'
+import { copySpan } from './spans.ts'
 
 /** Four 64-bit keys: route, idempotent key, lane, template. */
 export const SECRET_BYTES = 32
@@ -174,10 +175,10 @@ export class JobHasher {
   }
 
   /** The same for a key that is bytes of UTF-8 already. */
-  keyBytes(user: UserHash, bytes: Uint8Array, start: number, end: number): void {
+  keyBytes(user: UserHash, view: DataView, start: number, end: number): void {
     assert(end - start + 8 <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
     this.#begin(user)
-    for (let at = start, to = 8; at < end; at++, to++) this.#bytes[to] = bytes[at] as number
+    copySpan(view, start, end, this.#words, 2)
     this.#hash(2, 8 + end - start)
   }
 

@@ -7,8 +7,11 @@ const NOTHING = Buffer.alloc(0)
 export class JobHoles {
   /** Of all bytes outside of the holes; int32. */
   hash = 0
-  /** The whole text, holes included. */
-  textBytes = 0
+  /** What is around the holes of a text: 0 … firstTo, secondFrom … secondTo, thirdFrom … */
+  firstTo = 0
+  secondFrom = 0
+  secondTo = 0
+  thirdFrom = 0
   /** The hole, and inside of it the key's own bytes: plain ASCII. */
   keyFrom = 0
   keyStart = 0
@@ -34,6 +37,18 @@ export class JobHoles {
     this.keyStart = start
     this.keyEnd = end
     this.keyTo = to
+  }
+
+  /** Sets what is around the holes of a text; false when one of them lies in the other. */
+  setAround(textBytes: number): boolean {
+    const { bodyFrom, bodyTo, keyFrom, keyTo } = this
+    const isKeyFirst = !this.hasBody || keyTo <= bodyFrom
+    if (!isKeyFirst && bodyTo > keyFrom) return false
+    this.firstTo = isKeyFirst ? keyFrom : bodyFrom
+    this.secondFrom = isKeyFirst ? keyTo : bodyTo
+    this.secondTo = !this.hasBody ? textBytes : isKeyFirst ? bodyFrom : keyFrom
+    this.thirdFrom = !this.hasBody ? textBytes : isKeyFirst ? bodyTo : keyTo
+    return true
   }
 
   setNoBody(): void {

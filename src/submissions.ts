@@ -26,13 +26,13 @@ import { expectTheSame, scanJson } from './http/scan-json.ts'
 import { validateJob, type ValidJob } from './http/validate.ts'
 import { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
-import { JobText } from './job-text.ts'
 import type { Outline } from './outline.ts'
 import { PendingJobs, type PendingTable } from './pending-jobs.ts'
 import { absenceOf, type BatchBells, type ShardLink } from './shard-link.ts'
 import { makeProbes, Shapes } from './shapes.ts'
 import { type Placement, Submitter } from './submit.ts'
 import type { Upstreams } from './upstreams.ts'
+import { JobText } from './job-text.ts'
 import { REF_DENIAL, readRef } from './ws/message.ts'
 import { PackedFrame } from './ws/packed-frame.ts'
 import { PackedShapes } from './ws/packed-shapes.ts'
@@ -128,23 +128,22 @@ export class Submissions {
     text.take(body)
     const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
       scanJson(text, this.#scanSeed, this.#holes)
-    const known = isScanned ? this.#shapes.match(text.view, this.#holes) : undefined
+    const known = isScanned ? this.#shapes.match(text, this.#holes) : undefined
     if (known !== undefined) {
       expectTheSame()
       if (this.#isCurrent(known)) {
-        return this.#sendKnown(asker, ref, known, text.bytes, this.#holes, flags)
+        return this.#sendKnown(asker, ref, known, text.view, this.#holes, flags)
       }
       this.#shapes.forget(this.#holes)
     }
-    const whole = text.whole()
-    const parsed = parseBody(whole, submission.format)
+    const parsed = parseBody(text.whole(), submission.format)
     const job = parsed.ok
       ? validateJob(parsed.value, submission.idempotencyKey, this.#urls) : parsed
     if (!job.ok) return this.#invalid(asker, ref, job)
     const outline = this.#send(asker, ref, job, flags)
     if (outline === undefined || !isScanned) return
-    if (this.#shapes.isWorthLearning(job, whole, this.#holes)) {
-      this.#shapes.learn(whole, this.#holes, outline, parseJson)
+    if (this.#shapes.isWorthLearning(job, text, this.#holes)) {
+      this.#shapes.learn(text, this.#holes, outline, parseJson)
     }
   }
 
@@ -168,7 +167,7 @@ export class Submissions {
       if (ref !== undefined && known !== undefined && this.#isCurrent(known)) {
         const isWatched = (known.flags & FLAG_WATCH) !== 0
         if (!asker.begin(ref) || (isWatched && !asker.mayWatch(ref))) continue
-        this.#sendKnown(asker, ref, known, bytes, frame.holes, flags)
+        this.#sendKnown(asker, ref, known, frame.view, frame.holes, flags)
       } else {
         if (known !== undefined) this.#packedShapes.forget(frame)
         this.#submitUnknown(asker, job, isUsual, flags)
@@ -264,7 +263,7 @@ export class Submissions {
 
   /** A job that is like one before. */
   #sendKnown(
-    asker: Asker, ref: Ref, outline: Outline, bytes: Buffer, holes: JobHoles, flags: number,
+    asker: Asker, ref: Ref, outline: Outline, view: DataView, holes: JobHoles, flags: number,
   ): void {
     if (holes.hasBody && holes.bodyBytes > this.#parts.bodyBytesMax) {
       return this.#tooLarge(asker, ref)
@@ -272,7 +271,7 @@ export class Submissions {
     if (!this.#maySubmit(asker, ref, outline.user)) return
     this.#place(asker, ref, outline, flags)
     this.#placed(asker, ref, outline,
-      this.#submitter.sendRaw(outline, bytes, holes, this.#placement))
+      this.#submitter.sendRaw(outline, view, holes, this.#placement))
   }
 
   /** A job that was judged in full; its outline, once it is in the ring. */

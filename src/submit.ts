@@ -85,16 +85,16 @@ export class Submitter {
     return true
   }
 
-  /** Likewise for a job whose key and body are still where they came. */
+  /** Likewise for a job whose key and body are still in the bytes of this view. */
   sendRaw(
-    outline: Outline, bytes: Uint8Array, holes: JobHoles, placement: Placement,
+    outline: Outline, view: DataView, holes: JobHoles, placement: Placement,
   ): boolean {
     const { body, bodyStart, bodyEnd, keyStart, keyEnd } = holes
     const { ingress } = placement.link
     const at = this.#begin(outline, placement, holes.hasBody ? holes.bodyBytes : NO_BODY)
     if (at === RING_FULL) return false
     body.copy(ingress.bytes, at, bodyStart, bodyEnd)
-    this.#hasher.keyBytes(outline.user, bytes, keyStart, keyEnd)
+    this.#hasher.keyBytes(outline.user, view, keyStart, keyEnd)
     this.#commit(placement)
     return true
   }

@@ -8,12 +8,14 @@ import { jobLog } from './job-log.ts'
 import { lanes } from './lanes.ts'
 import type { MicroBench, MicroSizes } from './micro-case.ts'
 import { ring } from './ring.ts'
+import { shapes } from './shapes.ts'
 import { slotIndex } from './slot-index.ts'
 import { wheel } from './wheel.ts'
 
 /** All of them, by the names that the command line takes. */
 export const MICRO_BENCHES: Readonly<Record<string, MicroBench>> =
-  { ring, codec, log: jobLog, index: slotIndex, lanes, wheel, budget, headers }
+  { ring, codec, log: jobLog, index: slotIndex, lanes, wheel, budget, headers,
+    shapes }
 
 /** What one case came to. */
 export interface MicroResult {

@@ -4,8 +4,8 @@
 // the body, a control character) is left to the parser.
 
 import type { JobHoles } from '../job-holes.ts'
-import type { JobText } from '../job-text.ts'
 import { hashAround } from '../shapes.ts'
+import type { JobText } from '../job-text.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -56,6 +56,8 @@ export function expectTheSame(): void {
  * the rest. False when this is no text that could be told apart by its rest alone.
  */
 export function scanJson(text: JobText, seed: number, holes: JobHoles): boolean {
+  // Ends every search for a string's end.
+  text.bytes[text.length] = QUOTE
   const keyAt = find(text, KEY_NAME, expected.keyAt)
   const keyTextAt = textBehind(text, keyAt, KEY_NAME)
   if (keyTextAt < 0 || !scanKey(text, keyTextAt, holes)) return false
@@ -65,7 +67,7 @@ export function scanJson(text: JobText, seed: number, holes: JobHoles): boolean 
   const bodyTextAt = textBehind(text, bodyAt, BODY_NAME)
   if (bodyTextAt < 0) holes.setNoBody()
   else if (!scanBody(text, bodyTextAt, holes)) return false
-  return hashAround(text.view, text.length, seed, holes)
+  return hashAround(text, seed, holes)
 }
 
 /** A place of the name: `guess`, or else the first; -1 when there is none. */
@@ -127,7 +129,8 @@ function scanBody(text: JobText, start: number, holes: JobHoles): boolean {
 }
 
 /** The same with escapes. Words are written whole, and cut where a special byte stands. */
-function unescapeBody({ bytes, length, view }: JobText, start: number, holes: JobHoles): boolean {
+function unescapeBody(text: JobText, start: number, holes: JobHoles): boolean {
+  const { bytes, length, view } = text
   makeRoom(length + WORD_BYTES)
   const target = unescaped
   const targetView = unescapedView

@@ -11,12 +11,12 @@ import { IDEMPOTENT_KEY_BYTES_MAX, SHAPE_BYTES_MAX } from '../../shards/limits.t
 import type { ValidJob } from '../http/validate.ts'
 import type { Outline } from '../outline.ts'
 import { ShapeStore } from '../shape-store.ts'
-import { isAsciiSpan, isSameSpan } from '../spans.ts'
+import { copySpan, isAsciiSpan, isSameSpan, wordsFor } from '../spans.ts'
 import type { PackedFrame, PackedHoles } from './packed-frame.ts'
 
 interface Shape {
-  /** What is around the holes, one span behind the other. */
-  readonly pieces: DataView
+  /** What is around the holes, each span from a whole word on. */
+  readonly pieces: Int32Array
   /** The lengths of the spans. */
   readonly lengths: readonly number[]
   readonly order: number
@@ -44,17 +44,23 @@ export class PackedShapes {
   }
 
   /** Keeps what a job has come to that match() did not know, if its like keeps coming. */
-  learn({ bytes, holes }: PackedFrame, job: ValidJob, outline: Outline): void {
+  learn({ holes, view }: PackedFrame, job: ValidJob, outline: Outline): void {
     if (!this.#known.wasSeen(holes.hash)) return
     // A Content-Length among the job's headers ties them to the body.
     if (job.headers.contentLength >= 0 || (job.body !== null) !== holes.hasBody) return
-    const spans = SPANS.map((at) => bytes.subarray(holes.spans[at], holes.spans[at + 1]))
-    const pieces = Uint8Array.from(Buffer.concat(spans))
-    if (pieces.length > SHAPE_BYTES_MAX || outline.template.length > SHAPE_BYTES_MAX) return
+    const { spans } = holes
+    const lengths = SPANS.map((at) => (spans[at + 1] as number) - (spans[at] as number))
+    const bytes = lengths.reduce((sum, length) => sum + length, 0)
+    if (bytes > SHAPE_BYTES_MAX || outline.template.length > SHAPE_BYTES_MAX) return
     if (!this.#known.mayLearn()) return
+    const pieces = new Int32Array(lengths.reduce((sum, length) => sum + wordsFor(length), 0))
+    let to = 0
+    for (const [span, at] of SPANS.entries()) {
+      copySpan(view, spans[at] as number, spans[at + 1] as number, pieces, to)
+      to += wordsFor(lengths[span] as number)
+    }
     this.#known.set(holes.hash, {
-      pieces: new DataView(pieces.buffer), lengths: spans.map(({ length }) => length),
-      order: holes.order,
+      pieces, lengths, order: holes.order,
       outline: { ...outline, template: Uint8Array.from(outline.template) },
     })
   }
@@ -73,7 +79,7 @@ function fits(shape: Shape, view: DataView, { order, spans }: PackedHoles): bool
     const end = spans[2 * span + 1] as number
     const length = shape.lengths[span] as number
     if (length !== end - start || !isSameSpan(shape.pieces, at, view, start, end)) return false
-    at += length
+    at += wordsFor(length)
   }
   return true
 }

@@ -12,9 +12,9 @@ import { expectTheSame, scanJson } from '../../src/http/scan-json.ts'
 import { validateJob, type ValidJob } from '../../src/http/validate.ts'
 import { JobHoles } from '../../src/job-holes.ts'
 import { JobIdSource } from '../../src/job-id.ts'
-import { JobText } from '../../src/job-text.ts'
 import { makeProbes, Shapes } from '../../src/shapes.ts'
 import { Submitter } from '../../src/submit.ts'
+import { JobText } from '../../src/job-text.ts'
 import { forEachSeed } from '../support/swarm.ts'
 
 const RUNS = 200
@@ -46,7 +46,7 @@ class Reader {
   read(text: Buffer): void {
     this.#text.take(text)
     const isScanned = scanJson(this.#text, 7, this.#holes)
-    const outline = isScanned ? this.#shapes.match(this.#text.view, this.#holes) : undefined
+    const outline = isScanned ? this.#shapes.match(this.#text, this.#holes) : undefined
     const parsed = this.#parse(text)
     const expected = parsed === undefined ? undefined : this.#meaning(parsed)
     if (outline !== undefined) {
@@ -59,10 +59,10 @@ class Reader {
         template: Buffer.from(outline.template).toString('hex'),
       }, expected, text.toString())
     } else if (parsed !== undefined && isScanned &&
-      this.#shapes.isWorthLearning(parsed, text, this.#holes)) {
+      this.#shapes.isWorthLearning(parsed, this.#text, this.#holes)) {
       const user = this.#submitter.user(parsed)
       const fresh = this.#submitter.outline(parsed, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
-      this.#shapes.learn(text, this.#holes, fresh, (bytes) => {
+      this.#shapes.learn(this.#text, this.#holes, fresh, (bytes) => {
         const whole = parseBody(bytes, 'json')
         return whole.ok ? whole.value : undefined
       })

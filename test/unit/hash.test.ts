@@ -6,6 +6,7 @@ import { Prng } from '../../shards/prng.ts'
 import {
   halfSipHash32Fast, halfSipHash64, JobHasher, makeSecret, SECRET_BYTES, shardOf,
 } from '../../src/hash.ts'
+import { JobText } from '../../src/job-text.ts'
 
 /** vectors_hsip64 of github.com/veorq/SipHash: key 00 01 … 07, message 00 01 … of length n. */
 const VECTORS = [
@@ -75,8 +76,9 @@ function hashesOf(
   const known = hasher.user(user)
   hasher.key(known, key)
   const keyText = `${hasher.hash.high} ${hasher.hash.low}`
-  const bytes = Buffer.from(`before ${key} behind`)
-  hasher.keyBytes(known, bytes, 7, bytes.length - 7)
+  const text = new JobText()
+  text.take(Buffer.from(`before ${key} behind`))
+  hasher.keyBytes(known, text.view, 7, text.length - 7)
   assert.equal(`${hasher.hash.high} ${hasher.hash.low}`, keyText, 'bytes hash as their text does')
   hasher.lane(known, apiKey, upstream)
   return { route: known.route, key: keyText, lane: `${hasher.hash.high} ${hasher.hash.low}` }

@@ -1,0 +1,66 @@
+// A typical job whose like was seen before, as the front door reads it: key and body found, the
+// body unescaped, the rest hashed and compared with what is known; and the same job parsed.
+
+import { parseBody } from '../../src/http/parse-body.ts'
+import { JobUrls } from '../../src/http/job-url.ts'
+import { expectTheSame, scanJson } from '../../src/http/scan-json.ts'
+import { validateJob } from '../../src/http/validate.ts'
+import { JobHoles } from '../../src/job-holes.ts'
+import { JobIdSource } from '../../src/job-id.ts'
+import { makeProbes, Shapes } from '../../src/shapes.ts'
+import { JobText } from '../../src/job-text.ts'
+import type { Outline } from '../../src/outline.ts'
+import { NONE, type UpstreamSlot } from '../../shards/units.ts'
+import { jobFields } from '../load/payloads.ts'
+import type { MicroBench } from './micro-case.ts'
+
+const SETTINGS = {
+  runId: 'abcdefgh', upstreams: ['http://127.0.0.1:40000'], receiver: 'http://127.0.0.1:40001',
+  host: '127.0.0.1:8080',
+}
+
+const OUTLINE: Outline = {
+  user: { route: 1, high: 2 }, lane: { high: 3, low: 4 }, upstream: 0 as UpstreamSlot,
+  receiver: NONE as UpstreamSlot, upstreamOrigin: '', receiverOrigin: null, flags: 0,
+  executeBeforeMs: 0, template: new Uint8Array(150), templateHash: 5,
+}
+
+const parse = (bytes: Buffer): unknown => {
+  const parsed = parseBody(bytes, 'json')
+  return parsed.ok ? parsed.value : undefined
+}
+
+export const shapes: MicroBench = ({ operations }) => {
+  const job = Buffer.from(JSON.stringify(jobFields(SETTINGS, 'typical', 0)))
+  const text = new JobText()
+  const holes = new JobHoles()
+  const known = new Shapes(makeProbes(new JobIdSource()))
+  const urls = new JobUrls()
+  text.take(job)
+  scanJson(text, 1, holes)
+  known.learn(text, holes, OUTLINE, parse)
+  return [{
+    name: 'shapes: a job that is known', operations,
+    run: () => {
+      let sum = 0
+      for (let index = 0; index < operations; index++) {
+        text.take(job)
+        if (!scanJson(text, 1, holes)) continue
+        sum += known.match(text, holes)?.flags ?? -1
+        expectTheSame()
+        sum += holes.bodyBytes
+      }
+      return sum
+    },
+  }, {
+    name: 'shapes: the same job parsed', operations,
+    run: () => {
+      let sum = 0
+      for (let index = 0; index < operations; index++) {
+        const valid = validateJob(parse(job), '', urls)
+        sum += valid.ok ? valid.body?.length ?? 0 : -1
+      }
+      return sum
+    },
+  }]
+}
