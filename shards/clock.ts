@@ -48,6 +48,9 @@ export function lookEvery(periodMs: number, look: () => void): () => void {
 export class SystemClock implements Clock {
   readonly #wallOffsetUs: number
   #timer: NodeJS.Timeout | undefined
+  /** What the timer is for. */
+  #atUs = Infinity
+  #wake: () => void = () => {}
 
   /** @param wallOffsetUs from measureWallOffsetUs(), the same for all threads of a process. */
   constructor(wallOffsetUs: number) {
@@ -59,11 +62,20 @@ export class SystemClock implements Clock {
   }
 
   wakeAt(atUs: Micros, wake: () => void): void {
+    this.#wake = wake
+    // Asked for again and again in between: a timer made anew costs a microsecond.
+    if (this.#timer !== undefined && atUs === this.#atUs) return
     if (this.#timer !== undefined) clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#atUs = atUs
     if (atUs === Infinity) return
     const delayMs = Math.max(0, Math.ceil((atUs - monotonicUs()) / 1000))
-    this.#timer = setTimeout(wake, Math.min(delayMs, TIMEOUT_MS_MAX))
+    this.#timer = setTimeout(this.#ring, Math.min(delayMs, TIMEOUT_MS_MAX))
+  }
+
+  readonly #ring = (): void => {
+    this.#timer = undefined
+    this.#wake()
   }
 
   wallMs(atUs: Micros): Millis {

@@ -218,7 +218,7 @@ export class Intake {
     const start = offset + contract.ENQUEUE_HEADER_BYTES
     const bodyStart = start + this.#word(at, contract.WORD_TEMPLATE_BYTES)
     const hash = this.#word(at, contract.WORD_TEMPLATE_HASH)
-    if (records.storeJob(slot, ring.bytes, start, bodyStart, offset + length, hash)) return slot
+    if (records.storeJob(slot, ring, start, bodyStart, offset + length, hash)) return slot
     jobs.abandon(slot)
     return NONE
   }

@@ -160,6 +160,11 @@ export class JobLog {
     return (this.#segments.views[segmentAt(at)] as SegmentViews).bytes
   }
 
+  /** The same as words; a payload begins with a whole one. */
+  wordsOf(at: Location): Uint32Array {
+    return (this.#segments.views[segmentAt(at)] as SegmentViews).u32
+  }
+
   startOf(at: Location): number {
     return offsetAt(at) + LOG_RECORD_HEADER_BYTES
   }

@@ -20,7 +20,7 @@ import {
 import {
   type StoredResult, readCreatedAt, readResult, resultBytes, writeResult,
 } from './stored-result.ts'
-import type { Templates } from './templates.ts'
+import type { Templates, TemplateSource } from './templates.ts'
 import {
   type JobSlot, type Location, NONE, type TemplateSlot, powerOfTwoAtLeast,
 } from './units.ts'
@@ -70,17 +70,19 @@ export class JobRecords implements LogOwners {
   }
 
   /**
-   * Stores a new job's template and body, which lie one behind the other in `source`. False, and
+   * Stores a new job's template and body, which lie one behind the other in `source`, from a
+   * multiple of four on. False, and
    * nothing stored, when the log has no room even after cleaning.
    */
   storeJob(
-    slot: JobSlot, source: Buffer, start: number, bodyStart: number, end: number, hash: number,
+    slot: JobSlot, source: TemplateSource, start: number, bodyStart: number, end: number,
+    hash: number,
   ): boolean {
     if (!this.#log.makeRoom(end - start + 2 * LOG_RECORD_HEADER_BYTES, this)) return false
     const template = this.#templates.share(hash, source, start, bodyStart)
     const at = template === NONE
-      ? this.#log.append(LOG_JOB_INLINE, slot, bodyStart - start, source, start, end, false)
-      : this.#log.append(LOG_JOB_SHARED, slot, template, source, bodyStart, end, false)
+      ? this.#log.append(LOG_JOB_INLINE, slot, bodyStart - start, source.bytes, start, end, false)
+      : this.#log.append(LOG_JOB_SHARED, slot, template, source.bytes, bodyStart, end, false)
     if (at === NONE) {
       if (template !== NONE) this.#release(template as TemplateSlot)
       return false

@@ -13,6 +13,12 @@ import { Marks } from './marks.ts'
 import { SlotIndex } from './slot-index.ts'
 import { type Location, NONE, type TemplateSlot } from './units.ts'
 
+/** Where a template lies before it is kept: the same memory as bytes and as words. */
+export interface TemplateSource {
+  readonly bytes: Buffer
+  readonly u32: Uint32Array
+}
+
 /** Head and count; slots, links and the index stay where they are. Recent hashes are let go. */
 export interface TemplatesBaton {
   readonly freeHead: number
@@ -31,15 +37,15 @@ export class Templates {
   #used = 0
   // What #isSought compares with; fields, so that a search makes no closure.
   #soughtHash = 0
-  #source: Buffer
+  #source: Uint32Array
   #start = 0
-  #end = 0
+  #bytes = 0
   readonly #isSought = (slot: number): boolean => {
     if (this.#slots.hash[slot] !== this.#soughtHash) return false
     const at = this.#slots.location[slot] as Location
-    const log = this.#log
-    return log.lengthOf(at) === this.#end - this.#start && log.bytesOf(at).compare(
-      this.#source, this.#start, this.#end, log.startOf(at), log.endOf(at)) === 0
+    return this.#log.lengthOf(at) === this.#bytes && isSame(
+      this.#source, this.#start >>> 2, this.#log.wordsOf(at), this.#log.startOf(at) >>> 2,
+      this.#bytes)
   }
 
   /**
@@ -56,7 +62,7 @@ export class Templates {
     this.#marks = marks
     this.#slots = slots
     this.#log = log
-    this.#source = views.ingress.bytes
+    this.#source = views.ingress.u32
     this.#index = new SlotIndex(slots.index, (slot) => slots.hash[slot] as number)
     if (options.takesOver === true) return
     if (!options.recover) slots.location.fill(NONE)
@@ -89,19 +95,22 @@ export class Templates {
    * are new, or when there is no slot or no room: the job then keeps them itself. May append to
    * the log, so ask for room for job and template together before.
    * @param hash uint32 of the bytes, seeded: outsiders must not be able to choose it.
+   * @param start a multiple of four.
    */
-  share(hash: number, source: Buffer, start: number, end: number): TemplateSlot | typeof NONE {
+  share(
+    hash: number, source: TemplateSource, start: number, end: number,
+  ): TemplateSlot | typeof NONE {
     this.#soughtHash = hash
-    this.#source = source
+    this.#source = source.u32
     this.#start = start
-    this.#end = end
+    this.#bytes = end - start
     const known = this.#index.find(hash, this.#isSought)
     if (known !== NONE) {
       this.addReference(known as TemplateSlot)
       return known as TemplateSlot
     }
     const place = hash % TEMPLATES_RECENT_COUNT
-    if (this.#recent[place] === hash) return this.#promote(hash, source, start, end)
+    if (this.#recent[place] === hash) return this.#promote(hash, source.bytes, start, end)
     this.#recent[place] = hash
     return NONE
   }
@@ -192,4 +201,20 @@ export class Templates {
     this.#slots.next[slot] = this.#freeHead
     this.#freeHead = slot
   }
+}
+
+/** Whether `bytes` from two words on are the same; what is behind them in the last word is not. */
+function isSame(
+  one: Uint32Array, oneAt: number, other: Uint32Array, otherAt: number, bytes: number,
+): boolean {
+  const words = bytes >>> 2
+  let different = 0
+  for (let word = 0; word < words; word++) {
+    different |= (one[oneAt + word] as number) ^ (other[otherAt + word] as number)
+  }
+  const rest = (1 << ((bytes & 3) << 3)) - 1
+  if (rest !== 0) {
+    different |= ((one[oneAt + words] as number) ^ (other[otherAt + words] as number)) & rest
+  }
+  return different === 0
 }

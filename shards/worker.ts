@@ -165,11 +165,19 @@ class ShardLoop {
     }
   }
 
-  #sleepUntil(nextUs: Micros, { engine, sleeper }: Life): void {
-    const wake = (): void => this.#wantTurn()
+  #sleepUntil(nextUs: Micros, { sleeper }: Life): void {
     if (nextUs <= this.#clock.nowUs()) return this.#wantTurn()
-    this.#clock.wakeAt(nextUs, wake)
-    if (!sleeper.sleep(() => engine.hasWork(), wake)) this.#wantTurn()
+    this.#clock.wakeAt(nextUs, this.#timeIsUp)
+    if (!sleeper.sleep(this.#hasWork, this.#rung)) this.#wantTurn()
+  }
+
+  readonly #timeIsUp = (): void => this.#wantTurn()
+
+  readonly #hasWork = (): boolean => this.#life?.engine.hasWork() === true
+
+  /** Whoever rings has waited for more to come already, so this does not. */
+  readonly #rung = (): void => {
+    if (!this.#turnWanted) this.#turn()
   }
 
   #control(message: ShardControl): void {

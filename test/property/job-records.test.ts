@@ -19,6 +19,7 @@ import { type JobSlot, NONE, type TemplateSlot } from '../../shards/units.ts'
 import { encodeJob } from '../support/encode-job.ts'
 import { oneShard } from '../support/shard-memory.ts'
 import { Swarm, forEachSeed } from '../support/swarm.ts'
+import { templateSource } from '../support/template-source.ts'
 
 const RUNS = 200
 const STEPS = 200
@@ -88,7 +89,8 @@ class Run {
     const slot = this.#jobs.take(
       { route: 1, idHigh: 0, idLow: number, keyHigh: 0, keyLow: number })
     this.#jobs.beginState(slot, JOB_QUEUED)
-    assert.ok(this.#parts.records.storeJob(slot, source, 0, head.length, source.length, place))
+    assert.ok(this.#parts.records.storeJob(
+      slot, templateSource(source), 0, head.length, source.length, place))
     this.#model.push({ slot, template, createdAtMs, body, result: undefined })
   }
 
@@ -194,7 +196,7 @@ function twoJobs(headerLength: number) {
   const slots = [1, 2, 3].map((idLow) => {
     const slot = jobs.take({ route: 1, idHigh: 0, idLow, keyHigh: 0, keyLow: idLow })
     jobs.beginState(slot, JOB_QUEUED)
-    assert.ok(records.storeJob(slot, source, 0, head.length, source.length, 5))
+    assert.ok(records.storeJob(slot, templateSource(source), 0, head.length, source.length, 5))
     return slot
   })
   const finish = (slot: JobSlot): void => {

@@ -11,6 +11,7 @@ import { Templates } from '../../shards/templates.ts'
 import { KIB, type Location, NONE, type TemplateSlot } from '../../shards/units.ts'
 import { logMemory } from '../support/log-memory.ts'
 import { Swarm, forEachSeed } from '../support/swarm.ts'
+import { templateSource } from '../support/template-source.ts'
 
 const RUNS = 200
 const STEPS = 300
@@ -49,9 +50,9 @@ class Run {
     const text = this.#prng.pick(this.#texts)
     const known = this.#jobs.some((job) => job.text === text)
     const { used } = this.#templates
-    const source = Buffer.from(`before ${text} after`)
+    const source = templateSource(`in front${text} behind`)
     const hash = this.#hashOf(text)
-    const slot = this.#templates.share(hash, source, 7, 7 + text.length)
+    const slot = this.#templates.share(hash, source, 8, 8 + text.length)
     if (slot === NONE) {
       assert.equal(known, false, 'a template in use was not found')
       return
@@ -83,7 +84,7 @@ class Run {
   /** The thread dies; a reference or a new template may be half written down. */
   die(): void {
     if (this.#prng.chance(0.5)) this.#takeJob()
-    else this.#templates.share(this.#prng.uint32(), Buffer.from('unused'), 0, 6)
+    else this.#templates.share(this.#prng.uint32(), templateSource('unused'), 0, 6)
     const views = this.#attach()
     this.#log = new JobLog(views, { recover: true })
     this.#templates = new Templates(views, this.#log, { recover: true })
@@ -155,16 +156,16 @@ test('a part becomes a template at its second coming, and is free after its last
   const views = logMemory(4 * KIB, 8, 1).attach()
   const log = new JobLog(views, { recover: false })
   const templates = new Templates(views, log, { recover: false })
-  const part = Buffer.from('https://example.org/ POST')
-  assert.equal(templates.share(7, part, 0, part.length), NONE)
-  const slot = templates.share(7, part, 0, part.length) as TemplateSlot
-  assert.equal(templates.share(7, part, 0, part.length), slot)
-  const other = Buffer.from('https://example.com/ POST')
-  assert.equal(templates.share(8, other, 0, other.length), NONE)
-  assert.equal(templates.share(8, other, 0, other.length), NONE, 'the only slot is taken')
+  const part = templateSource('https://example.org/ POST')
+  assert.equal(templates.share(7, part, 0, 25), NONE)
+  const slot = templates.share(7, part, 0, 25) as TemplateSlot
+  assert.equal(templates.share(7, part, 0, 25), slot)
+  const other = templateSource('https://example.com/ POST')
+  assert.equal(templates.share(8, other, 0, 25), NONE)
+  assert.equal(templates.share(8, other, 0, 25), NONE, 'the only slot is taken')
   templates.release(slot)
   templates.release(slot)
   assert.throws(() => templates.release(slot), /more often/)
   assert.throws(() => templates.addReference(slot), /free/)
-  assert.notEqual(templates.share(8, other, 0, other.length), NONE)
+  assert.notEqual(templates.share(8, other, 0, 25), NONE)
 })

@@ -25,7 +25,7 @@ if (!isMainThread) {
   }
   const { storeJob } = JobRecords.prototype
   JobRecords.prototype.storeJob = function (slot, source, start, bodyStart, end, hash): boolean {
-    const fault = /poison-(\w+)/.exec(source.toString('latin1', start, bodyStart))
+    const fault = /poison-(\w+)/.exec(source.bytes.toString('latin1', start, bodyStart))
     ENDINGS[fault?.[1] ?? '']?.()
     return storeJob.call(this, slot, source, start, bodyStart, end, hash)
   }

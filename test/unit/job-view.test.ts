@@ -17,6 +17,7 @@ import {
 } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
 import { encodeJob } from '../support/encode-job.ts'
+import { templateSource } from '../support/template-source.ts'
 
 const CREATED_MS = 1_700_000_000_000
 const STORED: StoredResult = {
@@ -80,7 +81,8 @@ class Setting {
     const template = encodeTemplate(TEMPLATE)
     const job = encodeJob({ createdAtMs: CREATED_MS, executeBeforeMs: 0, body: Buffer.from('b') })
     const source = Buffer.concat([template, job])
-    assert.ok(this.records.storeJob(slot, source, 0, template.length, source.length, 7))
+    assert.ok(this.records.storeJob(
+      slot, templateSource(source), 0, template.length, source.length, 7))
     const lane = this.lanes.find(1, 1, 0 as UpstreamSlot, 1 as Micros)
     this.jobs.at.lane[slot] = lane
     this.lanes.place(lane, slot, false)
