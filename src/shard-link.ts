@@ -78,10 +78,17 @@ export class BatchBells {
   #recordsBefore = 0
   #turns = 0
   #scheduled = false
+  /** Of all turns in which bells waited; changes when one of these turns ends. */
+  turn = 0
 
   constructor(links: readonly ShardLink[]) {
     this.#links = links
     this.#due = new Uint8Array(links.length)
+  }
+
+  /** Whether a bell waits, so that `turn` will change at the end of this turn. */
+  get isWaiting(): boolean {
+    return this.#scheduled
   }
 
   /** Something was committed to the shard's ingress ring. */
@@ -97,6 +104,7 @@ export class BatchBells {
   }
 
   readonly #look = (): void => {
+    this.turn++
     this.#turns++
     if (this.#records > this.#recordsBefore && this.#records < RECORDS_PER_RING_MAX &&
       this.#turns < TURNS_PER_RING_MAX) {

@@ -86,6 +86,8 @@ export class Submissions {
   readonly #scanSeed: number
   readonly #placement: Placement
   #nowUs: Micros
+  /** Of the bells, when the time was read. */
+  #turn = -1
 
   constructor(parts: SubmissionParts) {
     this.#parts = parts
@@ -224,9 +226,11 @@ export class Submissions {
     return asker
   }
 
-  /** Reading the clock costs as much as a tenth of a job, so it is read once for a message. */
+  /** Once for a message, and once for a turn of the event loop that brings many requests. */
   #readTime(): void {
-    const { clock } = this.#parts
+    const { bells, clock } = this.#parts
+    if (bells.isWaiting && bells.turn === this.#turn) return
+    this.#turn = bells.turn
     this.#nowUs = clock.nowUs()
     this.#placement.createdAtMs = clock.wallMs(this.#nowUs)
   }
