@@ -70,9 +70,9 @@ export class JobRecords implements LogOwners {
   }
 
   /**
-   * Stores a new job's template and body, which lie one behind the other in `source`, from a
-   * multiple of four on. False, and
+   * Stores a new job's template and body, which lie one behind the other in `source`. False, and
    * nothing stored, when the log has no room even after cleaning.
+   * @param start a multiple of four.
    */
   storeJob(
     slot: JobSlot, source: TemplateSource, start: number, bodyStart: number, end: number,

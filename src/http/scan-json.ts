@@ -4,8 +4,8 @@
 // the body, a control character) is left to the parser.
 
 import type { JobHoles } from '../job-holes.ts'
-import { hashAround } from '../shapes.ts'
 import type { JobText } from '../job-text.ts'
+import { hashAround } from '../shapes.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
