@@ -1,28 +1,87 @@
 // A job without its key and its body: what the jobs of one caller have alike. Encoded and hashed
 // once, it serves all of them.
 
+import {
+  ENQUEUE_HEADER_BYTES, WORD_FLAGS, WORD_KEY_HIGH, WORD_RECEIVER, WORD_ROUTE, WORD_TEMPLATE_BYTES,
+  WORD_UPSTREAM,
+} from '../shards/contract.ts'
 import type { UpstreamSlot } from '../shards/units.ts'
-import type { Hash64, UserHash } from './hash.ts'
+import type { UserHash } from './hash.ts'
+import { wordsFor } from './spans.ts'
 
-/** What Outline.templateHash is until the template has been in a ring. */
-export const NOT_HASHED = -1
+const ENQUEUE_HEADER_WORDS = ENQUEUE_HEADER_BYTES / 4
 
-/** All but the key and the body of a job, ready for its shard's ring. */
-export interface Outline {
-  readonly user: UserHash
-  readonly lane: Hash64
+/** What an outline has besides its words. */
+export interface OutlineParts {
   readonly upstreamOrigin: string
   /** Null when the job has no webhook. */
   readonly receiverOrigin: string | null
-  /** What the two origins' slots were when the rest was put together. */
-  readonly upstream: UpstreamSlot
-  readonly receiver: UpstreamSlot
-  /** FLAG_… bits and retries, as WORD_FLAGS has them. */
-  readonly flags: number
   /** Unix ms, or 0 for none. */
   readonly executeBeforeMs: number
-  /** Encoded; borrowed from the encoder, so copy it to keep it. */
-  readonly template: Uint8Array
-  /** uint32, or NOT_HASHED. */
-  templateHash: number
+}
+
+/**
+ * All but the key and the body of a job, as its record in a shard's ring begins. It lies in one
+ * piece, since with thousands of callers each job's outline has to come from far: objects of many
+ * parts took longer to reach than to use.
+ */
+export class Outline implements OutlineParts, UserHash {
+  /**
+   * The words of INGRESS_ENQUEUE, and the template with zeros up to a whole word. What differs from
+   * job to job is missing: in the key's place is the other half of the user's hash. Behind that
+   * may be what is the owner's (shapes.ts).
+   */
+  readonly words: Uint32Array
+  /** Those of them that are the record's beginning. */
+  readonly record: Uint32Array
+  readonly upstreamOrigin: string
+  readonly receiverOrigin: string | null
+  readonly executeBeforeMs: number
+
+  constructor(words: Uint32Array, parts: OutlineParts) {
+    this.words = words
+    this.record = words.subarray(0, ENQUEUE_HEADER_WORDS + wordsFor(this.templateBytes))
+    this.upstreamOrigin = parts.upstreamOrigin
+    this.receiverOrigin = parts.receiverOrigin
+    this.executeBeforeMs = parts.executeBeforeMs
+  }
+
+  /** A copy with so many words more behind it. */
+  withRoom(words: number): Outline {
+    const copy = new Uint32Array(this.record.length + words)
+    copy.set(this.record)
+    return new Outline(copy, this)
+  }
+
+  get route(): number {
+    return this.words[WORD_ROUTE] as number
+  }
+
+  get high(): number {
+    return this.words[WORD_KEY_HIGH] as number
+  }
+
+  /** What the two origins' slots were when the rest was put together. */
+  get upstream(): UpstreamSlot {
+    return this.words[WORD_UPSTREAM] as UpstreamSlot
+  }
+
+  get receiver(): UpstreamSlot {
+    return this.words[WORD_RECEIVER] as UpstreamSlot
+  }
+
+  /** FLAG_… bits and retries, as WORD_FLAGS has them. */
+  get flags(): number {
+    return this.words[WORD_FLAGS] as number
+  }
+
+  get templateBytes(): number {
+    return this.words[WORD_TEMPLATE_BYTES] as number
+  }
+
+  /** Encoded; for those who look at it. */
+  get template(): Uint8Array {
+    const { buffer, byteOffset } = this.words
+    return new Uint8Array(buffer, byteOffset + ENQUEUE_HEADER_BYTES, this.templateBytes)
+  }
 }

@@ -38,13 +38,14 @@ export function makeProbes(ids: JobIdSource): readonly [Probe, Probe] {
 }
 
 interface Shape {
-  /** A, B and C, each from a whole word on. */
-  readonly pieces: Int32Array
-  /** Of A, B and C. */
-  readonly lengths: readonly [number, number, number]
+  /** Behind its own words it has A, B and C, each from a whole word on. */
+  readonly outline: Outline
+  /** Bytes of A, B and C. */
+  readonly first: number
+  readonly second: number
+  readonly third: number
   readonly keyFirst: boolean
   readonly hasBody: boolean
-  readonly outline: Outline
 }
 
 /** The shapes of the jobs that came by, bounded; the oldest goes first. */
@@ -80,18 +81,19 @@ export class Shapes {
 
   /** Keeps a shape, if a parse bears out that the holes are what they seem. */
   learn(text: JobText, holes: JobHoles, outline: Outline, parse: Parse): void {
-    if (outline.template.length > SHAPE_BYTES_MAX || !this.#isBorneOut(text, holes, parse)) return
+    if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(text, holes, parse)) return
     const { firstTo, secondFrom, secondTo, thirdFrom } = holes
-    const lengths = [firstTo, secondTo - secondFrom, text.length - thirdFrom] as const
-    const second = wordsFor(lengths[0])
-    const third = second + wordsFor(lengths[1])
-    const pieces = new Int32Array(third + wordsFor(lengths[2]))
-    copySpan(text.view, 0, firstTo, pieces, 0)
-    copySpan(text.view, secondFrom, secondTo, pieces, second)
-    copySpan(text.view, thirdFrom, text.length, pieces, third)
+    const second = secondTo - secondFrom
+    const third = text.length - thirdFrom
+    const own = outline.withRoom(wordsFor(firstTo) + wordsFor(second) + wordsFor(third))
+    const at = own.record.length
+    copySpan(text.view, 0, firstTo, own.words, at)
+    copySpan(text.view, secondFrom, secondTo, own.words, at + wordsFor(firstTo))
+    copySpan(text.view, thirdFrom, text.length, own.words,
+      at + wordsFor(firstTo) + wordsFor(second))
     this.#known.set(holes.hash, {
-      pieces, lengths, keyFirst: isKeyFirst(holes), hasBody: holes.hasBody,
-      outline: { ...outline, template: Uint8Array.from(outline.template) },
+      outline: own, first: firstTo, second, third,
+      keyFirst: isKeyFirst(holes), hasBody: holes.hasBody,
     })
   }
 
@@ -134,12 +136,14 @@ export function hashAround({ length, view }: JobText, seed: number, holes: JobHo
 
 function fits(shape: Shape, { length, view }: JobText, holes: JobHoles): boolean {
   const { firstTo, secondFrom, secondTo, thirdFrom } = holes
-  const [first, second, third] = shape.lengths
+  const { first, second, third } = shape
   if (first !== firstTo || second !== secondTo - secondFrom) return false
   if (third !== length - thirdFrom || shape.hasBody !== holes.hasBody) return false
   if (shape.keyFirst !== isKeyFirst(holes)) return false
-  const secondAt = wordsFor(first)
-  return isSameSpan(shape.pieces, 0, view, 0, firstTo) &&
-    isSameSpan(shape.pieces, secondAt, view, secondFrom, secondTo) &&
-    isSameSpan(shape.pieces, secondAt + wordsFor(second), view, thirdFrom, length)
+  const { record, words } = shape.outline
+  const firstAt = record.length
+  const secondAt = firstAt + wordsFor(first)
+  return isSameSpan(words, firstAt, view, 0, firstTo) &&
+    isSameSpan(words, secondAt, view, secondFrom, secondTo) &&
+    isSameSpan(words, secondAt + wordsFor(second), view, thirdFrom, length)
 }

@@ -44,7 +44,7 @@ export function hashSpan(before: number, view: DataView, start: number, end: num
 
 /** Copies bytes start … end to word `to` on, and zeros behind them up to a whole word. */
 export function copySpan(
-  view: DataView, start: number, end: number, target: Int32Array | Uint32Array, to: number,
+  view: DataView, start: number, end: number, target: Uint32Array, to: number,
 ): void {
   const words = (end - start) >>> 2
   for (let word = 0; word < words; word++) {
@@ -55,7 +55,7 @@ export function copySpan(
 
 /** Whether bytes start … end are those that copySpan() put at word `at` on. */
 export function isSameSpan(
-  pieces: Int32Array, at: number, view: DataView, start: number, end: number,
+  pieces: Uint32Array, at: number, view: DataView, start: number, end: number,
 ): boolean {
   const words = (end - start) >>> 2
   let different = 0

@@ -272,7 +272,7 @@ export class Submissions {
     if (holes.hasBody && holes.bodyBytes > this.#parts.bodyBytesMax) {
       return this.#tooLarge(asker, ref)
     }
-    if (!this.#maySubmit(asker, ref, outline.user)) return
+    if (!this.#maySubmit(asker, ref, outline)) return
     this.#place(asker, ref, outline, flags)
     this.#placed(asker, ref, outline,
       this.#submitter.sendRaw(outline, view, holes, this.#placement))
@@ -299,11 +299,12 @@ export class Submissions {
   }
 
   /** Whether a shape's upstreams still have the slots that they had. */
-  #isCurrent({ receiver, receiverOrigin, upstream, upstreamOrigin }: Outline): boolean {
+  #isCurrent(outline: Outline): boolean {
     const { upstreams } = this.#parts
-    return upstreams.claim(upstreamOrigin, KIND_UPSTREAM, this.#nowUs) === upstream &&
+    const { receiverOrigin, upstreamOrigin } = outline
+    return upstreams.claim(upstreamOrigin, KIND_UPSTREAM, this.#nowUs) === outline.upstream &&
       (receiverOrigin === null ||
-        upstreams.claim(receiverOrigin, KIND_RECEIVER, this.#nowUs) === receiver)
+        upstreams.claim(receiverOrigin, KIND_RECEIVER, this.#nowUs) === outline.receiver)
   }
 
   /** Whether the user's shard can be asked; else the answer has been given. */
@@ -336,7 +337,7 @@ export class Submissions {
 
   /** Notes who waits for the job that is about to be sent. */
   #place(asker: Asker, ref: Ref, outline: Outline, flags: number): void {
-    const link = this.#linkOf(outline.user.route)
+    const link = this.#linkOf(outline.route)
     const isWatched = (outline.flags & FLAG_WATCH) !== 0
     const placement = this.#placement
     placement.link = link
@@ -354,7 +355,7 @@ export class Submissions {
       return false
     }
     const { idHigh, idLow } = this.#submitter
-    const { route } = outline.user
+    const { route } = outline
     this.#pending.name(request, route, idHigh, idLow)
     if ((outline.flags & FLAG_WATCH) !== 0) {
       this.#parts.audience.expect(formatJobId(route, idHigh, idLow))

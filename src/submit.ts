@@ -13,8 +13,9 @@ import { JobHasher, type UserHash } from './hash.ts'
 import type { ValidJob } from './http/validate.ts'
 import type { JobIdSource } from './job-id.ts'
 import type { JobHoles } from './job-holes.ts'
-import { NOT_HASHED, type Outline } from './outline.ts'
+import { Outline } from './outline.ts'
 import type { ShardLink } from './shard-link.ts'
+import { wordsFor } from './spans.ts'
 
 /** What a job is sent with, besides itself; one object is reused. */
 export interface Placement {
@@ -48,27 +49,33 @@ export class Submitter {
     return this.#hasher.user(job.userId)
   }
 
-  /**
-   * All of a job but its key and body; valid until the next call, unless copied.
-   * @param flags further FLAG_… bits.
-   */
+  /** All of a job but its key and body. @param flags further FLAG_… bits. */
   outline(
     job: ValidJob, user: UserHash, upstream: UpstreamSlot, receiver: UpstreamSlot, flags = 0,
   ): Outline {
+    const template = encodeTemplate({
+      userId: job.userId, url: job.url.href, method: job.method, headers: job.headers.list,
+      webhookUrl: job.webhook?.href ?? null, receiver,
+    })
+    const words = new Uint32Array(ENQUEUE_HEADER_BYTES / 4 + wordsFor(template.length))
+    const bytes = new Uint8Array(words.buffer)
+    bytes.set(template, ENQUEUE_HEADER_BYTES)
     this.#hasher.lane(user, job.headers.apiKey, upstream)
-    const { high, low } = this.#hasher.hash
-    return {
-      user, lane: { high, low }, upstream, receiver,
+    words[WORD_ROUTE] = user.route
+    words[WORD_KEY_HIGH] = user.high
+    words[WORD_LANE_HIGH] = this.#hasher.hash.high
+    words[WORD_LANE_LOW] = this.#hasher.hash.low
+    words[WORD_UPSTREAM] = upstream
+    words[WORD_RECEIVER] = receiver
+    words[WORD_FLAGS] = flags | (job.maxRetries << FLAG_RETRIES_SHIFT) |
+      (job.executeBeforeMs > 0 ? FLAG_BEGIN_BY : 0)
+    words[WORD_TEMPLATE_BYTES] = template.length
+    words[WORD_TEMPLATE_HASH] =
+      this.#hasher.template(words, bytes, ENQUEUE_HEADER_BYTES, template.length)
+    return new Outline(words, {
       upstreamOrigin: job.url.origin, receiverOrigin: job.webhook?.origin ?? null,
-      flags: flags | (job.maxRetries << FLAG_RETRIES_SHIFT) |
-        (job.executeBeforeMs > 0 ? FLAG_BEGIN_BY : 0),
       executeBeforeMs: job.executeBeforeMs,
-      template: encodeTemplate({
-        userId: job.userId, url: job.url.href, method: job.method, headers: job.headers.list,
-        webhookUrl: job.webhook?.href ?? null, receiver,
-      }),
-      templateHash: NOT_HASHED,
-    }
+    })
   }
 
   /**
@@ -80,7 +87,7 @@ export class Submitter {
     const at = this.#begin(outline, placement, body === null ? NO_BODY : body.length)
     if (at === RING_FULL) return false
     if (body !== null) placement.link.ingress.bytes.set(body, at)
-    this.#hasher.key(outline.user, job.idempotentKey)
+    this.#hasher.key(outline, job.idempotentKey)
     this.#commit(placement)
     return true
   }
@@ -94,44 +101,27 @@ export class Submitter {
     const at = this.#begin(outline, placement, holes.hasBody ? holes.bodyBytes : NO_BODY)
     if (at === RING_FULL) return false
     body.copy(ingress.bytes, at, bodyStart, bodyEnd)
-    this.#hasher.keyBytes(outline.user, view, keyStart, keyEnd)
+    this.#hasher.keyBytes(outline, view, keyStart, keyEnd)
     this.#commit(placement)
     return true
   }
 
-  /** Claims the record and writes all but key and body; returns where the body belongs. */
+  /** Claims the record and writes all but key, id and body; returns where the body belongs. */
   #begin(outline: Outline, placement: Placement, bodyBytes: number): number {
     const { ingress, views } = placement.link
-    const { template, executeBeforeMs } = outline
-    const bytes =
-      ENQUEUE_HEADER_BYTES + template.length + jobBytes(executeBeforeMs, bodyBytes)
+    const { executeBeforeMs, record, templateBytes } = outline
+    const bytes = ENQUEUE_HEADER_BYTES + templateBytes + jobBytes(executeBeforeMs, bodyBytes)
     assert(bytes <= views.limits.recordBytesMax, `a job of ${bytes} bytes passed all limits`)
-    const at = ingress.claim(INGRESS_ENQUEUE, bytes)
-    if (at === RING_FULL) return RING_FULL
-    const start = at + ENQUEUE_HEADER_BYTES
-    ingress.bytes.set(template, start)
-    if (outline.templateHash === NOT_HASHED) {
-      outline.templateHash =
-        this.#hasher.template(ingress.u32, ingress.bytes, start, template.length)
-    }
-    this.#at = at >>> 2
-    this.#writeWords(outline, placement)
-    return writeJobHead(ingress.bytes, start + template.length, placement.createdAtMs,
-      executeBeforeMs, bodyBytes)
-  }
-
-  #writeWords(outline: Outline, placement: Placement): void {
-    const { u32 } = placement.link.ingress
-    const at = this.#at
+    const start = ingress.claim(INGRESS_ENQUEUE, bytes)
+    if (start === RING_FULL) return RING_FULL
+    const { u32 } = ingress
+    const at = start >>> 2
+    this.#at = at
+    u32.set(record, at)
     u32[at + WORD_REQUEST] = placement.request
-    u32[at + WORD_ROUTE] = outline.user.route
-    u32[at + WORD_LANE_HIGH] = outline.lane.high
-    u32[at + WORD_LANE_LOW] = outline.lane.low
-    u32[at + WORD_UPSTREAM] = outline.upstream
-    u32[at + WORD_RECEIVER] = outline.receiver
     u32[at + WORD_FLAGS] = outline.flags | placement.flags
-    u32[at + WORD_TEMPLATE_BYTES] = outline.template.length
-    u32[at + WORD_TEMPLATE_HASH] = outline.templateHash
+    return writeJobHead(ingress.bytes, start + ENQUEUE_HEADER_BYTES + templateBytes,
+      placement.createdAtMs, executeBeforeMs, bodyBytes)
   }
 
   /** Writes the key that was hashed last, and a new id. */

@@ -9,8 +9,7 @@ import { JobHoles } from '../../src/job-holes.ts'
 import { JobIdSource } from '../../src/job-id.ts'
 import { makeProbes, Shapes } from '../../src/shapes.ts'
 import { JobText } from '../../src/job-text.ts'
-import type { Outline } from '../../src/outline.ts'
-import { NONE, type UpstreamSlot } from '../../shards/units.ts'
+import { Outline } from '../../src/outline.ts'
 import { jobFields } from '../load/payloads.ts'
 import type { MicroBench } from './micro-case.ts'
 
@@ -19,11 +18,9 @@ const SETTINGS = {
   host: '127.0.0.1:8080',
 }
 
-const OUTLINE: Outline = {
-  user: { route: 1, high: 2 }, lane: { high: 3, low: 4 }, upstream: 0 as UpstreamSlot,
-  receiver: NONE as UpstreamSlot, upstreamOrigin: '', receiverOrigin: null, flags: 0,
-  executeBeforeMs: 0, template: new Uint8Array(150), templateHash: 5,
-}
+/** As long as a typical job's. */
+const OUTLINE = new Outline(new Uint32Array(52),
+  { upstreamOrigin: '', receiverOrigin: null, executeBeforeMs: 0 })
 
 const parse = (bytes: Buffer): unknown => {
   const parsed = parseBody(bytes, 'json')

@@ -24,6 +24,9 @@ export interface Submission {
   readonly isolate: boolean
 }
 
+/** What nearly all of them say. */
+const USUAL: Submission = { format: 'json', idempotencyKey: '', isolate: false }
+
 /** What the routes need of the front door. */
 export interface Door {
   /** Of the process. */
@@ -107,9 +110,10 @@ function readSubmission(
       'Content-Type must be application/json or application/msgpack')
     return undefined
   }
-  return {
-    format, idempotencyKey: request.getHeader(IDEMPOTENCY_KEY), isolate: asksIsolation(request),
-  }
+  const idempotencyKey = request.getHeader(IDEMPOTENCY_KEY)
+  const isolate = asksIsolation(request)
+  if (format === 'json' && idempotencyKey === '' && !isolate) return USUAL
+  return { format, idempotencyKey, isolate }
 }
 
 function postBatch(door: Door, response: StreamedResponse, request: HttpRequest): void {

@@ -15,12 +15,11 @@ import { copySpan, isAsciiSpan, isSameSpan, wordsFor } from '../spans.ts'
 import type { PackedFrame, PackedHoles } from './packed-frame.ts'
 
 interface Shape {
-  /** What is around the holes, each span from a whole word on. */
-  readonly pieces: Int32Array
+  /** Behind its own words it has what is around the holes, each span from a whole word on. */
+  readonly outline: Outline
   /** The lengths of the spans. */
   readonly lengths: readonly number[]
   readonly order: number
-  readonly outline: Outline
 }
 
 /** The offsets of the spans' starts in PackedHoles.spans. */
@@ -51,18 +50,15 @@ export class PackedShapes {
     const { spans } = holes
     const lengths = SPANS.map((at) => (spans[at + 1] as number) - (spans[at] as number))
     const bytes = lengths.reduce((sum, length) => sum + length, 0)
-    if (bytes > SHAPE_BYTES_MAX || outline.template.length > SHAPE_BYTES_MAX) return
+    if (bytes > SHAPE_BYTES_MAX || outline.templateBytes > SHAPE_BYTES_MAX) return
     if (!this.#known.mayLearn()) return
-    const pieces = new Int32Array(lengths.reduce((sum, length) => sum + wordsFor(length), 0))
-    let to = 0
+    const own = outline.withRoom(lengths.reduce((sum, length) => sum + wordsFor(length), 0))
+    let to = own.record.length
     for (const [span, at] of SPANS.entries()) {
-      copySpan(view, spans[at] as number, spans[at + 1] as number, pieces, to)
+      copySpan(view, spans[at] as number, spans[at + 1] as number, own.words, to)
       to += wordsFor(lengths[span] as number)
     }
-    this.#known.set(holes.hash, {
-      pieces, lengths, order: holes.order,
-      outline: { ...outline, template: Uint8Array.from(outline.template) },
-    })
+    this.#known.set(holes.hash, { outline: own, lengths, order: holes.order })
   }
 
   /** What is wrong with a shape's outline by now: an origin has another slot. */
@@ -73,12 +69,13 @@ export class PackedShapes {
 
 function fits(shape: Shape, view: DataView, { order, spans }: PackedHoles): boolean {
   if (shape.order !== order) return false
-  let at = 0
+  const { record, words } = shape.outline
+  let at = record.length
   for (let span = 0; span < 4; span++) {
     const start = spans[2 * span] as number
     const end = spans[2 * span + 1] as number
     const length = shape.lengths[span] as number
-    if (length !== end - start || !isSameSpan(shape.pieces, at, view, start, end)) return false
+    if (length !== end - start || !isSameSpan(words, at, view, start, end)) return false
     at += wordsFor(length)
   }
   return true
