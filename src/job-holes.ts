@@ -7,6 +7,8 @@ const NOTHING = Buffer.alloc(0)
 export class JobHoles {
   /** Of all bytes outside of the holes; int32. */
   hash = 0
+  /** Of a text: the key's hole is the first, or the only one. */
+  isKeyFirst = true
   /** What is around the holes of a text: 0 … firstTo, secondFrom … secondTo, thirdFrom … */
   firstTo = 0
   secondFrom = 0
@@ -44,6 +46,7 @@ export class JobHoles {
     const { bodyFrom, bodyTo, keyFrom, keyTo } = this
     const isKeyFirst = !this.hasBody || keyTo <= bodyFrom
     if (!isKeyFirst && bodyTo > keyFrom) return false
+    this.isKeyFirst = isKeyFirst
     this.firstTo = isKeyFirst ? keyFrom : bodyFrom
     this.secondFrom = isKeyFirst ? keyTo : bodyTo
     this.secondTo = !this.hasBody ? textBytes : isKeyFirst ? bodyFrom : keyFrom

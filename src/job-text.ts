@@ -1,7 +1,9 @@
 // The text of the job that is being judged. Jobs are judged one by one, so one buffer serves them
 // all: to copy a body costs a third of making views of where it came.
 
-const BYTES_MIN = 16 * 1024
+import { KIB, powerOfTwoAtLeast } from '../shards/units.ts'
+
+const BYTES_MIN = 16 * KIB
 /** Behind the text, so that its last bytes, and an end put behind them, are read as whole words. */
 const SLACK_BYTES = 8
 
@@ -14,22 +16,22 @@ export class JobText {
   /** Of the text. */
   length = 0
 
-  /** The room for it grows to the longest so far: bodies are bounded. */
   take(text: Uint8Array): void {
-    const { length } = text
-    if (length + SLACK_BYTES > this.bytes.length) this.#grow(length + SLACK_BYTES)
+    this.reserve(text.length)
     this.bytes.set(text)
-    this.length = length
+    this.length = text.length
+  }
+
+  /** Makes room for a text of this length; it grows to the longest so far: bodies are bounded. */
+  reserve(length: number): void {
+    if (length + SLACK_BYTES <= this.bytes.length) return
+    this.bytes = Buffer.allocUnsafeSlow(powerOfTwoAtLeast(length + SLACK_BYTES))
+    this.view = viewOf(this.bytes)
   }
 
   /** The text alone. */
   whole(): Buffer {
     return this.bytes.subarray(0, this.length)
-  }
-
-  #grow(bytes: number): void {
-    this.bytes = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(bytes)))
-    this.view = viewOf(this.bytes)
   }
 }
 

@@ -78,10 +78,4 @@ export class Outline implements OutlineParts, UserHash {
   get templateBytes(): number {
     return this.words[WORD_TEMPLATE_BYTES] as number
   }
-
-  /** Encoded; for those who look at it. */
-  get template(): Uint8Array {
-    const { buffer, byteOffset } = this.words
-    return new Uint8Array(buffer, byteOffset + ENQUEUE_HEADER_BYTES, this.templateBytes)
-  }
 }

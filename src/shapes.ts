@@ -11,16 +11,14 @@
 import { isUtf8 } from 'node:buffer'
 import { IDEMPOTENT_KEY_BYTES_MAX, SHAPE_BYTES_MAX } from '../shards/limits.ts'
 import { isPlainObject } from './http/job-headers.ts'
+import { parseBody } from './http/parse-body.ts'
 import type { ValidJob } from './http/validate.ts'
 import type { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
+import type { JobText } from './job-text.ts'
 import type { Outline } from './outline.ts'
 import { ShapeStore } from './shape-store.ts'
 import { copySpan, hashSpan, isSameSpan, wordsFor } from './spans.ts'
-import type { JobText } from './job-text.ts'
-
-/** Reads a whole text; undefined for what is none. */
-export type Parse = (bytes: Buffer) => unknown
 
 /** A text for a hole, as the format writes it, and what it means. */
 export interface Probe {
@@ -80,8 +78,8 @@ export class Shapes {
   }
 
   /** Keeps a shape, if a parse bears out that the holes are what they seem. */
-  learn(text: JobText, holes: JobHoles, outline: Outline, parse: Parse): void {
-    if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(text, holes, parse)) return
+  learn(text: JobText, holes: JobHoles, outline: Outline): void {
+    if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(text, holes)) return
     const { firstTo, secondFrom, secondTo, thirdFrom } = holes
     const second = secondTo - secondFrom
     const third = text.length - thirdFrom
@@ -93,7 +91,7 @@ export class Shapes {
       at + wordsFor(firstTo) + wordsFor(second))
     this.#known.set(holes.hash, {
       outline: own, first: firstTo, second, third,
-      keyFirst: isKeyFirst(holes), hasBody: holes.hasBody,
+      keyFirst: holes.isKeyFirst, hasBody: holes.hasBody,
     })
   }
 
@@ -102,23 +100,22 @@ export class Shapes {
     this.#known.delete(holes.hash)
   }
 
-  #isBorneOut(text: JobText, holes: JobHoles, parse: Parse): boolean {
+  #isBorneOut(text: JobText, holes: JobHoles): boolean {
     const [key, body] = this.#probes
     const bytes = text.whole()
     const first = bytes.subarray(0, holes.firstTo)
     const second = bytes.subarray(holes.secondFrom, holes.secondTo)
     const third = bytes.subarray(holes.thirdFrom)
-    const [one, two] = isKeyFirst(holes) ? [key, body] : [body, key]
+    const [one, two] = holes.isKeyFirst ? [key, body] : [body, key]
     const probed = holes.hasBody
       ? [first, one.written, second, two.written, third]
       : [first, key.written, second]
-    const value = parse(Buffer.concat(probed))
+    const parsed = parseBody(Buffer.concat(probed), 'json')
+    const value = parsed.ok ? parsed.value : undefined
     return isPlainObject(value) && value['idempotent_key'] === key.meant &&
       (!holes.hasBody || value['body'] === body.meant)
   }
 }
-
-const isKeyFirst = (holes: JobHoles): boolean => !holes.hasBody || holes.keyFrom < holes.bodyFrom
 
 const holeBytes = (holes: JobHoles): number =>
   holes.keyTo - holes.keyFrom + (holes.hasBody ? holes.bodyTo - holes.bodyFrom : 0)
@@ -139,7 +136,7 @@ function fits(shape: Shape, { length, view }: JobText, holes: JobHoles): boolean
   const { first, second, third } = shape
   if (first !== firstTo || second !== secondTo - secondFrom) return false
   if (third !== length - thirdFrom || shape.hasBody !== holes.hasBody) return false
-  if (shape.keyFirst !== isKeyFirst(holes)) return false
+  if (shape.keyFirst !== holes.isKeyFirst) return false
   const { record, words } = shape.outline
   const firstAt = record.length
   const secondAt = firstAt + wordsFor(first)

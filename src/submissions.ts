@@ -66,12 +66,6 @@ export interface MessageAsker extends Asker {
   deniedAt(index: number, denial: Denial): void
 }
 
-/** For shapes: what a text means, or undefined. */
-const parseJson = (bytes: Buffer): unknown => {
-  const parsed = parseBody(bytes, 'json')
-  return parsed.ok ? parsed.value : undefined
-}
-
 /** All jobs that come in. */
 export class Submissions {
   readonly #parts: SubmissionParts
@@ -145,7 +139,7 @@ export class Submissions {
     const outline = this.#send(asker, ref, job, flags)
     if (outline === undefined || !isScanned) return
     if (this.#shapes.isWorthLearning(job, text, this.#holes)) {
-      this.#shapes.learn(text, this.#holes, outline, parseJson)
+      this.#shapes.learn(text, this.#holes, outline)
     }
   }
 

@@ -109,6 +109,7 @@ export class Upstreams {
     const entry = this.#byOrigin[kind].get(origin)
     if (entry !== undefined) {
       if (entry.answersDue > 0) return NONE as UpstreamSlot
+      // Used at this very time already: it stands where it would be put.
       if (entry.usedUs === nowUs) return entry.slot
       this.#unlink(entry.slot)
       this.#append(entry, nowUs)

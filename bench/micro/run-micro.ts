@@ -14,8 +14,7 @@ import { wheel } from './wheel.ts'
 
 /** All of them, by the names that the command line takes. */
 export const MICRO_BENCHES: Readonly<Record<string, MicroBench>> =
-  { ring, codec, log: jobLog, index: slotIndex, lanes, wheel, budget, headers,
-    shapes }
+  { ring, codec, log: jobLog, index: slotIndex, lanes, wheel, budget, headers, shapes }
 
 /** What one case came to. */
 export interface MicroResult {

@@ -6,7 +6,7 @@ import type { JobResult, JobStatus } from '../../shards/contract.ts'
 import { formatJobId, JOB_ID_DIGITS, writeJobId } from '../../shards/job-id.ts'
 import type { Asker, Ref, Ticket } from '../asker.ts'
 import { type Denial, type ErrorCode, ERRORS } from '../errors.ts'
-import { bytesOf, type HttpResponse } from './uws.ts'
+import { asciiOf, type HttpResponse } from './uws.ts'
 
 /** Status lines, as far as they are used. */
 const STATUS_LINES: Readonly<Record<number, string>> = {
@@ -37,11 +37,11 @@ export interface ReplyOptions {
 const NO_OPTIONS: ReplyOptions = {}
 
 /** The answer to nearly every request, all of it bytes. */
-const ACCEPTED_STATUS = bytesOf('201 Created')
-const TYPE_NAME = bytesOf('content-type')
-const JSON_TYPE_BYTES = bytesOf(JSON_TYPE)
+const ACCEPTED_STATUS = asciiOf(STATUS_LINES[201] as string)
+const TYPE_NAME = asciiOf('content-type')
+const JSON_TYPE_BYTES = asciiOf(JSON_TYPE)
 const ACCEPTED_HEAD = '{"job_id":"'
-const ACCEPTED = bytesOf(`${ACCEPTED_HEAD}${'0'.repeat(JOB_ID_DIGITS)}","status":"queued"}`)
+const ACCEPTED = asciiOf(`${ACCEPTED_HEAD}${'0'.repeat(JOB_ID_DIGITS)}","status":"queued"}`)
 const ACCEPTED_BYTES = Buffer.from(ACCEPTED)
 
 /** Whom writeAccepted() answers: one function for all, since cork() calls it before it returns. */

@@ -4,7 +4,7 @@
 import { HELD_BODY_BYTES_MAX } from '../../shards/limits.ts'
 import type { RequestHandlers } from './server.ts'
 import type {
-  Bytes, HttpRequest, HttpResponse, StreamedResponse, UpgradableResponse, UpgradeContext,
+  Ascii, HttpRequest, HttpResponse, StreamedResponse, UpgradableResponse, UpgradeContext,
 } from './uws.ts'
 
 /** The routes of requests that are answered by HTTP. */
@@ -86,7 +86,7 @@ export class HeldRequest implements HttpRequest {
     })
   }
 
-  /** Bytes of the body that are held. */
+  /** Ascii of the body that are held. */
   get heldBytes(): number {
     return this.#bytes
   }
@@ -136,7 +136,7 @@ export class HeldRequest implements HttpRequest {
 
   // --- as a request ---
 
-  getHeader(name: string | Bytes): string {
+  getHeader(name: string | Ascii): string {
     return this.#headers.get(typeof name === 'string' ? name : Buffer.from(name).toString()) ?? ''
   }
 

@@ -1,9 +1,9 @@
 // Whether a request asks for account queues at the upstreams of its jobs.
 
 import { ACCOUNT_QUEUE_HEADERS, readAccountQueue } from '../../shards/headers.ts'
-import { bytesOf, type HttpRequest } from './uws.ts'
+import { asciiOf, type HttpRequest } from './uws.ts'
 
-const NAMES = ACCOUNT_QUEUE_HEADERS.map(bytesOf)
+const NAMES = ACCOUNT_QUEUE_HEADERS.map(asciiOf)
 
 /** The first name that is present decides, as it does in an upstream's response. */
 export function asksIsolation(request: HttpRequest): boolean {

@@ -8,12 +8,12 @@ import { asksIsolation } from './isolation.ts'
 import { type BodyFormat, formatOf } from './parse-body.ts'
 import type { BodyHandler, BodyReceiver } from './receive.ts'
 import type { RequestHandlers } from './server.ts'
-import { bytesOf, type HttpRequest, type HttpResponse, type StreamedResponse } from './uws.ts'
+import { asciiOf, type HttpRequest, type HttpResponse, type StreamedResponse } from './uws.ts'
 
-const ACCEPT = bytesOf('accept')
-const CONTENT_LENGTH = bytesOf('content-length')
-const CONTENT_TYPE = bytesOf('content-type')
-const IDEMPOTENCY_KEY = bytesOf('idempotency-key')
+const ACCEPT = asciiOf('accept')
+const CONTENT_LENGTH = asciiOf('content-length')
+const CONTENT_TYPE = asciiOf('content-type')
+const IDEMPOTENCY_KEY = asciiOf('idempotency-key')
 
 /** What the headers of a submitting request say. */
 export interface Submission {

@@ -4,8 +4,9 @@
 // the body, a control character) is left to the parser.
 
 import type { JobHoles } from '../job-holes.ts'
-import type { JobText } from '../job-text.ts'
+import { JobText } from '../job-text.ts'
 import { hashAround } from '../shapes.ts'
+import { NOT_ASCII } from '../spans.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -26,14 +27,9 @@ const EVERY_QUOTE = 0x22222222
 const EVERY_BACKSLASH = 0x5c5c5c5c
 const EVERY_BLANK = 0x20202020
 const EVERY_ONE = 0x01010101
-/** The bits that no byte of ASCII has. */
-const NOT_ASCII = 0x80808080
-
 const WORD_BYTES = 4
-const UNESCAPED_BYTES_MIN = 16 * 1024
-/** Grows to the largest body with escapes so far; request bodies are bounded. */
-let unescaped = Buffer.allocUnsafeSlow(UNESCAPED_BYTES_MIN)
-let unescapedView = viewOf(unescaped)
+/** The last body with escapes, as what it means. */
+const unescaped = new JobText()
 
 /** Where the names stand; the body's is counted from the key's end, 0 for none. */
 interface NamePlaces {
@@ -131,9 +127,8 @@ function scanBody(text: JobText, start: number, holes: JobHoles): boolean {
 /** The same with escapes. Words are written whole, and cut where a special byte stands. */
 function unescapeBody(text: JobText, start: number, holes: JobHoles): boolean {
   const { bytes, length, view } = text
-  makeRoom(length + WORD_BYTES)
-  const target = unescaped
-  const targetView = unescapedView
+  unescaped.reserve(length)
+  const { bytes: target, view: targetView } = unescaped
   let allBits = 0
   let at = start
   let to = 0
@@ -176,13 +171,3 @@ function specialBits(word: number): number {
 }
 
 const lowestBit = (bits: number): number => 31 - Math.clz32(bits & -bits)
-
-function viewOf(bytes: Buffer): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-}
-
-function makeRoom(bytes: number): void {
-  if (unescaped.length >= bytes) return
-  unescaped = Buffer.allocUnsafeSlow(2 * bytes)
-  unescapedView = viewOf(unescaped)
-}

@@ -8,18 +8,18 @@ import { fail } from '../errors.ts'
  * A text as bytes, which the library takes at half of what a string costs it: for what each request
  * is asked or answered.
  */
-export type Bytes = ArrayBuffer
+export type Ascii = ArrayBuffer
 
 /** 'ok' → its two bytes; ASCII. */
-export const bytesOf = (text: string): Bytes => new TextEncoder().encode(text).buffer
+export const asciiOf = (text: string): Ascii => new TextEncoder().encode(text).buffer
 
 /** A response; not to be touched after its onAborted has run or it has ended. */
 export interface HttpResponse {
-  writeStatus(status: string | Bytes): HttpResponse
-  writeHeader(name: string | Bytes, value: string | Bytes): HttpResponse
+  writeStatus(status: string | Ascii): HttpResponse
+  writeHeader(name: string | Ascii, value: string | Ascii): HttpResponse
   /** Chunked; true when nothing is left in the server's own buffer. */
   write(chunk: string | Uint8Array): boolean
-  end(body?: string | Uint8Array | Bytes, closeConnection?: boolean): HttpResponse
+  end(body?: string | Uint8Array | Ascii, closeConnection?: boolean): HttpResponse
   /** Answers a HEAD: says the length, sends no body. */
   endWithoutBody(length?: number, closeConnection?: boolean): HttpResponse
   close(): HttpResponse
@@ -52,7 +52,7 @@ export interface WebSocketHandle<Data> {
   getUserData(): Data
   /** 1: gone out; 0: some of it waits in the server; 2: dropped, the backlog is full. */
   send(message: string | Uint8Array, isBinary: boolean): number
-  /** Bytes that the client has not taken. */
+  /** Ascii that the client has not taken. */
   getBufferedAmount(): number
   /** Says goodbye with a code of RFC 6455. */
   end(code: number, reason: string): void
@@ -85,7 +85,7 @@ export interface WebSocketBehavior<Data> {
 
 /** A request; only valid inside the route's handler. Header names in lower case, '' for none. */
 export interface HttpRequest {
-  getHeader(name: string | Bytes): string
+  getHeader(name: string | Ascii): string
   getParameter(index: number): string | undefined
   getUrl(): string
   /** What is behind the question mark, '' for nothing. */

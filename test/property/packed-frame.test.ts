@@ -14,6 +14,7 @@ import { readRef } from '../../src/ws/message.ts'
 import { PackedFrame } from '../../src/ws/packed-frame.ts'
 import { PackedShapes } from '../../src/ws/packed-shapes.ts'
 import { forEachSeed } from '../support/swarm.ts'
+import { templateOf } from '../support/template-of.ts'
 
 const SEEDS = 300
 const FRAMES = 40
@@ -62,7 +63,7 @@ class Reader {
         assert.deepEqual({
           key: bytes.toString('utf8', holes.keyStart, holes.keyEnd),
           body: holes.hasBody ? bytes.toString('latin1', holes.bodyStart, holes.bodyEnd) : null,
-          template: Buffer.from(known.template).toString('hex'), flags: known.flags,
+          template: templateOf(known).toString('hex'), flags: known.flags,
         }, this.#meaning(job))
       } else if (job.ok) this.#shapes.learn(frame, job, this.#outline(job))
     }
@@ -74,9 +75,9 @@ class Reader {
   }
 
   #meaning(job: ValidJob): Meaning {
-    const { flags, template } = this.#outline(job)
+    const outline = this.#outline(job)
     return {
-      key: job.idempotentKey, flags, template: Buffer.from(template).toString('hex'),
+      key: job.idempotentKey, flags: outline.flags, template: templateOf(outline).toString('hex'),
       body: job.body === null ? null : Buffer.from(job.body).toString('latin1'),
     }
   }

@@ -16,6 +16,7 @@ import { makeProbes, Shapes } from '../../src/shapes.ts'
 import { Submitter } from '../../src/submit.ts'
 import { JobText } from '../../src/job-text.ts'
 import { forEachSeed } from '../support/swarm.ts'
+import { templateOf } from '../support/template-of.ts'
 
 const RUNS = 200
 const TEXTS = 120
@@ -56,16 +57,13 @@ class Reader {
       assert.deepEqual({
         key: text.toString('utf8', keyStart, keyEnd),
         body: hasBody ? body.toString('utf8', bodyStart, bodyEnd) : null,
-        template: Buffer.from(outline.template).toString('hex'),
+        template: templateOf(outline).toString('hex'),
       }, expected, text.toString())
     } else if (parsed !== undefined && isScanned &&
       this.#shapes.isWorthLearning(parsed, this.#text, this.#holes)) {
       const user = this.#submitter.user(parsed)
       const fresh = this.#submitter.outline(parsed, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
-      this.#shapes.learn(this.#text, this.#holes, fresh, (bytes) => {
-        const whole = parseBody(bytes, 'json')
-        return whole.ok ? whole.value : undefined
-      })
+      this.#shapes.learn(this.#text, this.#holes, fresh)
     }
   }
 
@@ -77,12 +75,11 @@ class Reader {
 
   #meaning(job: ValidJob): Meaning {
     const user = this.#submitter.user(job)
-    const { template } =
-      this.#submitter.outline(job, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
+    const outline = this.#submitter.outline(job, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
     return {
       key: job.idempotentKey,
       body: job.body === null ? null : Buffer.from(job.body).toString(),
-      template: Buffer.from(template).toString('hex'),
+      template: templateOf(outline).toString('hex'),
     }
   }
 }

@@ -4,8 +4,9 @@ import type { TemplateSource } from '../../shards/templates.ts'
 
 export function templateSource(text: string | Uint8Array): TemplateSource {
   const given = Buffer.from(text)
-  const bytes = Buffer.alloc((given.length + 4) & ~3, 0xff)
+  // Behind them is what a ring may have there: not zeros.
+  const u32 = new Uint32Array((given.length >>> 2) + 1).fill(0xffffffff)
+  const bytes = Buffer.from(u32.buffer)
   given.copy(bytes)
-  const own = Buffer.from(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
-  return { bytes: own, u32: new Uint32Array(own.buffer) }
+  return { bytes, u32 }
 }
