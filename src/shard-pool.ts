@@ -8,7 +8,6 @@ import type { ShardTask } from '../shards/contract.ts'
 
 /** What threads load first; it imports the file that they run. */
 const THREAD_FILE = new URL('../shards/thread.cts', import.meta.url)
-const QUIET = '--disable-warning=ExperimentalWarning'
 
 /** What a pool is made with. */
 export interface ShardPoolOptions {
@@ -39,7 +38,6 @@ export class ShardPool {
       idleTimeout: Infinity,
       // Between tasks a thread waits for messages, not in Atomics.wait, which would stop its loop.
       atomics: 'disabled',
-      execArgv: process.execArgv.includes(QUIET) ? process.execArgv : [...process.execArgv, QUIET],
       ...(heapMibMax !== undefined &&
         { resourceLimits: { maxOldGenerationSizeMb: heapMibMax } }),
     })

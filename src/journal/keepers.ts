@@ -43,7 +43,6 @@ type Awaited<T> = { readonly ok: true; readonly value: T } | {
 
 const START_AGAIN_MS = 5000
 const KEEPER_FILE = new URL('./keeper.ts', import.meta.url)
-const QUIET = '--disable-warning=ExperimentalWarning'
 const NOTHING: KeeperStatus = {
   loadBytes: 0, loadedBytes: 0, loadedJobs: 0, isLoaded: false, storeBytes: 0, tailBytes: 0,
   tails: 0, trouble: null,
@@ -121,9 +120,7 @@ class Keeper {
       shard: this.#shard, directory: shardFolder(this.#shard), limits, memory, boot, wallOffsetUs,
       mayMake: mayMake && memory !== null,
     }
-    const execArgv = process.execArgv.includes(QUIET) ? process.execArgv
-      : [...process.execArgv, QUIET]
-    const thread = new Worker(KEEPER_FILE, { workerData, execArgv })
+    const thread = new Worker(KEEPER_FILE, { workerData })
     let failure: unknown
     thread.on('message', (message: KeeperReport) => this.#hear(message))
     thread.on('error', (error) => { failure = error })

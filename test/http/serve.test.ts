@@ -45,6 +45,12 @@ describe('starting', () => {
     assert.equal(await server.stop('SIGINT'), 0)
   })
 
+  it('starts all of its threads under flags that are V8\'s own', async (t) => {
+    const nodeFlags = ['--max-semi-space-size=8', '--no-flush-bytecode']
+    const server = await startServer({ flags: ['--journal', 'interval'], nodeFlags }, t)
+    assert.equal(await server.stop(), 0)
+  })
+
   it('refuses a port that is taken, with exit code 1', async (t) => {
     const first = await startServer({}, t)
     const second = new SluiceProcess(['serve', '--memory', '64MiB', '--port', String(first.port)])

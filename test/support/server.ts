@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string>>
   /** A module that is loaded before anything else, in every thread. */
   readonly preload?: string
+  /** Further flags of Node's own. */
+  readonly nodeFlags?: readonly string[]
   /** The text of a configuration file to start with. */
   readonly configYaml?: string
   /** The folder of the project whose code is run; this one when left out. */
@@ -57,7 +59,8 @@ export class SluiceProcess {
     }
     const preload = options.preload === undefined ? [] : ['--import', options.preload]
     const main = path.join(options.root ?? ROOT, 'src/main.ts')
-    const child = spawn(process.execPath, [QUIET, ...preload, main, ...args], {
+    const nodeFlags = [QUIET, ...preload, ...options.nodeFlags ?? []]
+    const child = spawn(process.execPath, [...nodeFlags, main, ...args], {
       cwd: folder, env: { ...cleanEnvironment(), XDG_RUNTIME_DIR: folder, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
