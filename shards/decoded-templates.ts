@@ -3,10 +3,17 @@
 // Thread: shard. Memory: a table of objects, at most TEMPLATES_DECODED_MAX.
 // Never: decodes, or remembers a slot longer than it is in use: its owner says when to forget.
 // Direct-mapped by the slot; slots are given out from the lowest on, so few share a place.
+// Where two do, the newcomer gets it one time in REPLACED_ONE_IN. Accounts that send in turn, more
+// than there are places, would otherwise push each other out before any is used again, and each
+// template would have lived for just so long that the garbage collector took it for one that stays.
+// (Qureshi et al., Adaptive Insertion Policies for High Performance Caching, ISCA 2007.)
 
 import type { Template } from './codec.ts'
 import { TEMPLATES_DECODED_MAX } from './limits.ts'
 import { NONE, type TemplateSlot } from './units.ts'
+
+/** Of those that come to an occupied place. */
+const REPLACED_ONE_IN = 16
 
 /** A template with its URLs in the parts that a request needs. Nobody may change it. */
 export interface DecodedTemplate extends Readonly<Template> {
@@ -23,6 +30,7 @@ export interface DecodedTemplate extends Readonly<Template> {
 export class DecodedTemplates {
   readonly #slots: Uint32Array
   readonly #templates: (DecodedTemplate | undefined)[]
+  #newcomers = 0
 
   constructor(count: number = TEMPLATES_DECODED_MAX) {
     this.#slots = new Uint32Array(count).fill(NONE)
@@ -35,9 +43,11 @@ export class DecodedTemplates {
     return this.#slots[place] === slot ? this.#templates[place] : undefined
   }
 
-  /** Remembers it in the place of another. */
+  /** Remembers it, unless its place is another's and stays so. */
   keep(slot: TemplateSlot, template: DecodedTemplate): void {
     const place = slot % this.#slots.length
+    const holder = this.#slots[place] as number
+    if (holder !== NONE && ++this.#newcomers % REPLACED_ONE_IN !== 0) return
     this.#slots[place] = slot
     this.#templates[place] = template
   }

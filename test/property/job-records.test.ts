@@ -232,7 +232,7 @@ test('a result does not keep a template that is large for the few that share it'
   assert.equal(records.readTemplate(second).url, 'http://a.test/x')
 })
 
-test('templates are remembered in few places, each until another comes or it is forgotten', () => {
+test('templates are remembered in few places, until forgotten or now and then replaced', () => {
   const decoded = new DecodedTemplates(2)
   const [first, second] = ['a', 'b'].map((name) => splitTemplate({
     userId: name, url: `http://${name}.test/p?q`, method: 'GET', headers: [],
@@ -247,8 +247,27 @@ test('templates are remembered in few places, each until another comes or it is 
   assert.equal(decoded.find(slot(3)), undefined)
   decoded.forget(slot(3))
   assert.equal(decoded.find(slot(1)), first)
-  decoded.keep(slot(3), second)
+  let tries = 0
+  for (; decoded.find(slot(3)) === undefined; tries++) decoded.keep(slot(3), second)
+  assert.ok(tries > 4, `pushed another out at once, in ${tries} tries`)
+  assert.ok(tries <= 16, `was not remembered in ${tries} tries`)
   assert.equal(decoded.find(slot(1)), undefined)
   decoded.forget(slot(3))
   assert.equal(decoded.find(slot(3)), undefined)
+})
+
+test('more templates used in turn than there are places leave most of them in place', () => {
+  const places = 64
+  const decoded = new DecodedTemplates(places)
+  const template = splitTemplate({
+    userId: 'a', url: 'http://a.test/', method: 'GET', headers: [], webhookUrl: null, receiver: 1,
+  })
+  let found = 0
+  const [inTurn, rounds] = [places * 2, 50]
+  for (let use = 0; use < inTurn * rounds; use++) {
+    const slot = use % inTurn as TemplateSlot
+    if (decoded.find(slot) === undefined) decoded.keep(slot, template)
+    else found += 1
+  }
+  assert.ok(found > inTurn * rounds / 3, `found ${found} of ${inTurn * rounds}`)
 })
