@@ -82,6 +82,8 @@ export const CLEAN_BYTES_PER_TURN_MAX = 256 * KIB
 
 /** Connections to one origin from one shard; more in flight than that waits for a free one. */
 export const CONNECTIONS_PER_ORIGIN_MAX_DEFAULT = 1024
+/** Connections to one origin that may be in the making at once, however few there are. */
+export const CONNECTIONS_MAKING_MIN = 8
 /** Requests in flight from one shard, to all upstreams and receivers together. */
 export const IN_FLIGHT_PER_SHARD_MAX = 16_384
 /** Response bytes held while they arrive; past it no new send starts until some have ended. */

@@ -2,13 +2,29 @@
 // Thread: shard. Memory: one entry per connection and per waiting attempt; both are bounded.
 // Never: opens a socket, sets a timer, or knows what an attempt is.
 // Last used, first used again: few connections stay warm, and the surplus of a burst idles out.
+//
+// Few are made at once: making one keeps this thread and the upstream busy for longer than most
+// requests do altogether. A burst that opened one for each of its sends would hold up the very
+// responses that free the others, and the next burst would be the larger for it. So whoever finds
+// none free waits for the first that is, made or freed. CONNECTIONS_MAKING_MIN may always be in the
+// making, and one more for each that was made before a quarter of the others became free: an
+// upstream that is slow to answer, and does need a thousand, gets twice as many with each round
+// trip. (The slow start of TCP, RFC 5681, with a connection for a segment.)
 
 import { VERIFY, assert } from './assert.ts'
+import { CONNECTIONS_MAKING_MIN } from './limits.ts'
+
+/** An upstream of which less than one in so many connections became free meanwhile is slow. */
+const SLOW_PART = 4
 
 /** A connection as its pool sees it; it serves one attempt at a time. */
 export interface PooledConnection<Attempt> {
   /** Its place among the idle ones, or -1; written by the pool alone. */
   idleIndex: number
+  /** It counts as one being made; written by the pool alone. */
+  inTheMaking: boolean
+  /** How often any connection of the pool had become free when it was opened; by the pool alone. */
+  openedAfter: number
   /** Starts an attempt, whose failure must not be told before this has returned. */
   begin(attempt: Attempt): void
   /** Ends it, with what it is doing; resolves when its socket is closed. */
@@ -32,6 +48,12 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
   readonly #idle: Connection[] = []
   /** In order of arrival; a set, so that a withdrawal costs no search. */
   readonly #waiting = new Set<Attempt>()
+  /** Of the connections, those being made. */
+  #making = 0
+  /** How many of those there may be. */
+  #makingMax = CONNECTIONS_MAKING_MIN
+  /** How often a connection became free. */
+  #releases = 0
 
   constructor(options: PoolOptions<Connection>) {
     assert(options.connectionsMax >= 1, 'a pool without connections serves nobody')
@@ -54,11 +76,23 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
     if (connection !== undefined) {
       connection.idleIndex = -1
       connection.begin(attempt)
-    } else if (this.#connections.size < this.#options.connectionsMax) {
+    } else if (this.#mayOpen) {
       this.#open().begin(attempt)
     } else {
       this.#waiting.add(attempt)
     }
+    if (VERIFY) this.#verify()
+  }
+
+  /** The connection's socket is open; of those that wait, one may get a new one. */
+  made(connection: Connection): void {
+    if (!connection.inTheMaking) return // made again, under the attempt that found it closed
+    connection.inTheMaking = false
+    this.#making -= 1
+    const freed = this.#releases - connection.openedAfter
+    const isSlow = freed * SLOW_PART < this.#connections.size
+    this.#makingMax = isSlow ? this.#makingMax + 1 : CONNECTIONS_MAKING_MIN
+    this.#openForWaiting()
     if (VERIFY) this.#verify()
   }
 
@@ -71,6 +105,8 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
   release(connection: Connection): void {
     assert(connection.idleIndex === -1, 'an idle connection is released')
     assert(this.#connections.has(connection), 'a connection is released that is not here')
+    assert(!connection.inTheMaking, 'a connection is released that is being made')
+    this.#releases += 1
     const next = this.#nextWaiting()
     if (next !== undefined) {
       connection.begin(next)
@@ -85,16 +121,15 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
   drop(connection: Connection): void {
     assert(connection.idleIndex === -1, 'an idle connection is dropped')
     this.#end(connection)
-    const next = this.#nextWaiting()
-    if (next !== undefined) this.#open().begin(next)
+    this.#openForWaiting()
     this.#tellIfEmpty()
   }
 
-  /** Ends a connection that is at work, and starts the attempt on a new one in its place. */
+  /** Ends a connection that is at work, and begins the attempt once more. */
   replace(connection: Connection, attempt: Attempt): void {
     assert(connection.idleIndex === -1, 'an idle connection is replaced')
     this.#end(connection)
-    this.#open().begin(attempt)
+    this.begin(attempt)
   }
 
   /** The connection has lost its socket: an idle one is given up, one at work opens another. */
@@ -120,21 +155,43 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
   async close(): Promise<void> {
     this.#waiting.clear()
     const ended = [...this.#connections].map((connection) => connection.destroy())
+    for (const connection of this.#connections) {
+      connection.idleIndex = -1
+      connection.inTheMaking = false
+    }
     this.#connections.clear()
-    for (const connection of this.#idle) connection.idleIndex = -1
     this.#idle.length = 0
+    this.#making = 0
     await Promise.all(ended)
+  }
+
+  get #mayOpen(): boolean {
+    return this.#connections.size < this.#options.connectionsMax &&
+      this.#making < this.#makingMax
   }
 
   #open(): Connection {
     const connection = this.#options.open()
     this.#connections.add(connection)
+    connection.inTheMaking = true
+    connection.openedAfter = this.#releases
+    this.#making += 1
     return connection
+  }
+
+  #openForWaiting(): void {
+    while (this.#waiting.size > 0 && this.#mayOpen) {
+      this.#open().begin(this.#nextWaiting() as Attempt)
+    }
   }
 
   #end(connection: Connection): void {
     const known = this.#connections.delete(connection)
     assert(known, 'a connection is ended that is not here')
+    if (connection.inTheMaking) {
+      connection.inTheMaking = false
+      this.#making -= 1
+    }
     void connection.destroy()
   }
 
@@ -163,10 +220,14 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
 
   #verify(): void {
     assert(this.#connections.size <= this.#options.connectionsMax, 'too many connections')
-    assert(this.#waiting.size === 0 || this.#connections.size === this.#options.connectionsMax,
+    assert(this.#waiting.size === 0 || !this.#mayOpen,
       'an attempt waits though a connection may be opened')
     assert(this.#waiting.size === 0 || this.#idle.length === 0, 'who waits could be served')
+    let making = 0
+    for (const connection of this.#connections) if (connection.inTheMaking) making += 1
+    assert(making === this.#making, 'a connection being made is miscounted')
     this.#idle.forEach((connection, at) => {
+      assert(!connection.inTheMaking, 'an idle connection is being made')
       assert(connection.idleIndex === at, 'an idle connection does not know its place')
       assert(this.#connections.has(connection), 'an idle connection is not here')
     })

@@ -44,8 +44,8 @@ export type FailureReason =
  */
 export interface TransportEvents {
   /**
-   * The request goes out only now: it had to wait for a connection. Not told where send() put it
-   * on one at once, nor again if that one broke and another was taken.
+   * The request goes out only now: it had to wait for a connection. Not told where it went out
+   * on one at once.
    */
   started(token: number): void
   /** The final status and headers, as soon as they are here; 1xx responses are swallowed. */

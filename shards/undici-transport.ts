@@ -107,7 +107,10 @@ export class UndiciTransport implements Transport {
     if (!isHttpOrigin(origin)) return undefined
     const pool: Pool = new OriginPool<Attempt, ClientConnection>({
       connectionsMax: this.#options.connectionsPerOriginMax,
-      open: () => new ClientConnection(origin, this.#connect, (lost) => pool.lost(lost)),
+      open: () => new ClientConnection(origin, this.#connect, {
+        made: (connection) => pool.made(connection),
+        lost: (connection) => pool.lost(connection),
+      }),
       onEmpty: () => this.#pools.delete(origin),
     })
     this.#pools.set(origin, pool)
@@ -234,6 +237,8 @@ class Attempt implements Dispatcher.DispatchHandler {
       queueMicrotask(() => this.fail(reason, error.message))
     } else if (reason !== 'request_refused' && this.#leftUntouched(connection)) {
       // The connection broke before anything of this request was on it: safe to start over.
+      this.connection = undefined
+      this.waits = true
       this.#pool?.replace(connection, this)
     } else {
       this.fail(reason, error.message)
@@ -285,19 +290,28 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
+/** What a connection tells its pool of its socket, which it may open and lose more than once. */
+interface ConnectionEvents {
+  readonly made: (connection: ClientConnection) => void
+  readonly lost: (connection: ClientConnection) => void
+}
+
 /** One connection, that undici opens when it is first needed and again after it was closed. */
 class ClientConnection implements PooledConnection<Attempt> {
   idleIndex = -1
+  inTheMaking = false
+  openedAfter = 0
   /** It has served an attempt since its socket was opened. */
   reused = false
   readonly #client: Client
+  readonly #events: ConnectionEvents
   #connecting: Socket | undefined
   #attempt: Attempt | undefined
 
   constructor(
-    origin: string, connect: buildConnector.connector,
-    onLost: (connection: ClientConnection) => void,
+    origin: string, connect: buildConnector.connector, events: ConnectionEvents,
   ) {
+    this.#events = events
     this.#client = new Client(origin, {
       connect: (options, callback) => this.#open(connect, options, callback),
       pipelining: 1,
@@ -311,7 +325,7 @@ class ClientConnection implements PooledConnection<Attempt> {
     })
     this.#client.on('disconnect', () => {
       this.reused = false
-      onLost(this)
+      events.lost(this)
     })
   }
 
@@ -342,7 +356,9 @@ class ClientConnection implements PooledConnection<Attempt> {
     const { servername: _, ...rest } = options
     const socket: unknown = connect(rest, (...outcome) => {
       this.#connecting = undefined
+      const [error] = outcome
       callback(...outcome)
+      if (error === null) this.#events.made(this)
     })
     assert(socket instanceof Socket, 'the connector keeps its socket to itself')
     this.#connecting = socket

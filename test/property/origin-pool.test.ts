@@ -1,9 +1,11 @@
-// Model: a list of connections, each idle since some time, at work or gone, and a list of waiters.
-// Random operations, some of them off per seed; after each step pool and model must agree on who
-// is served by which connection, who waits, and when nothing is left.
+// Model: a list of connections, each idle since some time, at work, perhaps still in the making, or
+// gone, and a list of waiters. Random operations, some of them off per seed; after each step pool
+// and model must agree on who is served by which connection, who waits, and when nothing is left.
+// What model and pool have in common is the rule for how many may be in the making.
 
 import assert from 'node:assert/strict'
-import { it } from 'node:test'
+import { describe, it } from 'node:test'
+import { CONNECTIONS_MAKING_MIN } from '../../shards/limits.ts'
 import { OriginPool, type PooledConnection } from '../../shards/origin-pool.ts'
 import { Prng } from '../../shards/prng.ts'
 
@@ -11,11 +13,15 @@ const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261)
 const SEEDS = 300
 const STEPS = 200
 const OPERATIONS = [
-  'begin', 'begin', 'release', 'drop', 'replace', 'withdraw', 'lost', 'closeIdle',
+  'begin', 'begin', 'made', 'made', 'release', 'drop', 'replace', 'withdraw', 'lost', 'closeIdle',
 ] as const
+
+type Pool = OriginPool<number, FakeConnection>
 
 class FakeConnection implements PooledConnection<number> {
   idleIndex = -1
+  inTheMaking = false
+  openedAfter = 0
   serving: number | undefined
   destroyed = false
 
@@ -36,10 +42,16 @@ class Run {
   readonly #pool: OriginPool<number, FakeConnection>
   /** Every connection ever opened, in order. */
   readonly #opened: FakeConnection[] = []
+  /** Those of them that the model knows of. */
+  #known = 0
   /** Idle connections of the model, the one used last at the end. */
   #idle: FakeConnection[] = []
   /** What each connection at work serves. */
   readonly #busy = new Map<FakeConnection, number>()
+  /** Of those the ones being made, each with how often one had become free before. */
+  readonly #making = new Map<FakeConnection, number>()
+  #makingMax = CONNECTIONS_MAKING_MIN
+  #releases = 0
   readonly #waiting: number[] = []
   #attempts = 0
   #emptied = 0
@@ -47,7 +59,7 @@ class Run {
 
   constructor(prng: Prng) {
     this.#prng = prng
-    this.#connectionsMax = prng.between(1, 5)
+    this.#connectionsMax = prng.pick([1, 2, 5, CONNECTIONS_MAKING_MIN * 5])
     this.#pool = new OriginPool<number, FakeConnection>({
       connectionsMax: this.#connectionsMax,
       open: () => {
@@ -60,42 +72,79 @@ class Run {
   }
 
   step(operation: (typeof OPERATIONS)[number]): void {
-    const busy = [...this.#busy.keys()]
-    const connection = busy.length > 0 ? this.#prng.pick(busy) : undefined
     if (operation === 'begin') this.#begin()
+    else if (operation === 'made') this.#made()
     else if (operation === 'withdraw') this.#withdraw()
     else if (operation === 'lost') this.#lost()
     else if (operation === 'closeIdle') this.#closeIdle()
-    else if (connection !== undefined) this.#end(operation, connection)
+    else this.#end(operation)
     this.#compare()
   }
 
   #begin(): void {
     const attempt = this.#attempts++
     this.#pool.begin(attempt)
+    this.#place(attempt)
+  }
+
+  /** Where an attempt goes that has no connection. */
+  #place(attempt: number): void {
     const idle = this.#idle.pop()
     if (idle !== undefined) this.#busy.set(idle, attempt)
-    else if (this.#busy.size < this.#connectionsMax) this.#busy.set(this.#newest(), attempt)
+    else if (this.#mayOpen()) this.#open(attempt)
     else this.#waiting.push(attempt)
   }
 
-  #end(operation: 'release' | 'drop' | 'replace', connection: FakeConnection): void {
+  #mayOpen(): boolean {
+    return this.#idle.length + this.#busy.size < this.#connectionsMax &&
+      this.#making.size < this.#makingMax
+  }
+
+  #open(attempt: number): void {
+    const connection = this.#opened[this.#known++]
+    assert(connection !== undefined, 'the pool did not open a connection')
+    this.#busy.set(connection, attempt)
+    this.#making.set(connection, this.#releases)
+  }
+
+  #openForWaiting(): void {
+    while (this.#waiting.length > 0 && this.#mayOpen()) this.#open(this.#waiting.shift() as number)
+  }
+
+  #made(): void {
+    if (this.#busy.size === 0) return
+    const connection = this.#prng.pick([...this.#busy.keys()])
+    this.#pool.made(connection)
+    const releasesBefore = this.#making.get(connection)
+    if (releasesBefore === undefined) return
+    this.#making.delete(connection)
+    const isSlow = (this.#releases - releasesBefore) * 4 < this.#idle.length + this.#busy.size
+    this.#makingMax = isSlow ? this.#makingMax + 1 : CONNECTIONS_MAKING_MIN
+    this.#openForWaiting()
+  }
+
+  #end(operation: 'release' | 'drop' | 'replace'): void {
+    const connections = [...this.#busy.keys()]
+      .filter((connection) => operation === 'drop' || !this.#making.has(connection))
+    if (connections.length === 0) return
+    const connection = this.#prng.pick(connections)
     const attempt = this.#busy.get(connection) as number
     this.#busy.delete(connection)
-    if (operation === 'replace') {
+    this.#making.delete(connection)
+    if (operation === 'release') {
+      this.#pool.release(connection)
+      this.#releases += 1
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#idle.push(connection)
+      else this.#busy.set(connection, next)
+    } else if (operation === 'replace') {
       this.#pool.replace(connection, attempt)
-      this.#busy.set(this.#newest(), attempt)
-      return
+      this.#place(attempt)
+    } else {
+      this.#pool.drop(connection)
+      this.#openForWaiting()
+      this.#expectEmptied()
     }
-    if (operation === 'release') this.#pool.release(connection)
-    else this.#pool.drop(connection)
-    const next = this.#waiting.shift()
-    if (next !== undefined) {
-      this.#busy.set(operation === 'release' ? connection : this.#newest(), next)
-    } else if (operation === 'release') {
-      this.#idle.push(connection)
-    }
-    if (operation === 'drop') this.#expectEmptied()
   }
 
   #withdraw(): void {
@@ -123,15 +172,12 @@ class Run {
     this.#expectEmptied()
   }
 
-  #newest(): FakeConnection {
-    return this.#opened.at(-1) as FakeConnection
-  }
-
   #expectEmptied(): void {
     if (this.#idle.length + this.#busy.size === 0) this.#emptiedExpected += 1
   }
 
   #compare(): void {
+    assert.equal(this.#known, this.#opened.length, 'a connection was opened that nobody needs')
     assert.equal(this.#pool.connectionCount, this.#idle.length + this.#busy.size)
     assert.equal(this.#pool.waitingCount, this.#waiting.length)
     assert.equal(this.#emptied, this.#emptiedExpected)
@@ -140,6 +186,7 @@ class Run {
       const here = this.#busy.has(connection) || this.#idle.includes(connection)
       assert.equal(connection.destroyed, !here)
       assert.equal(connection.idleIndex, this.#idle.indexOf(connection))
+      assert.equal(connection.inTheMaking, this.#making.has(connection))
     }
   }
 }
@@ -173,9 +220,51 @@ it('ends everything on close, and what is lost afterwards is none of its busines
   })
   for (let attempt = 0; attempt < 3; attempt++) pool.begin(attempt)
   pool.withdraw(2)
+  pool.made(opened[0] as FakeConnection)
   pool.release(opened[0] as FakeConnection)
   await pool.close()
   assert.deepEqual(opened.map((connection) => connection.destroyed), [true, true])
   for (const connection of opened) pool.lost(connection)
   assert.equal(pool.connectionCount, 0)
+})
+
+describe('a burst', () => {
+  const burst = (count: number): { opened: FakeConnection[]; pool: Pool } => {
+    const opened: FakeConnection[] = []
+    const pool = new OriginPool<number, FakeConnection>({
+      connectionsMax: 1000,
+      open: () => {
+        const connection = new FakeConnection()
+        opened.push(connection)
+        return connection
+      },
+      onEmpty: () => {},
+    })
+    for (let attempt = 0; attempt < count; attempt++) pool.begin(attempt)
+    return { opened, pool }
+  }
+
+  it('at an upstream that answers at once needs few connections', () => {
+    const { opened, pool } = burst(500)
+    assert.equal(opened.length, CONNECTIONS_MAKING_MIN)
+    // Every connection at work is answered in the time that it takes to make one.
+    for (let rounds = 0; pool.waitingCount > 0; rounds++) {
+      assert(rounds < 500, 'the burst does not end')
+      const making = opened.filter((connection) => connection.inTheMaking)
+      const atWork = opened.filter((connection) => !connection.inTheMaking)
+      for (const connection of atWork) pool.release(connection)
+      for (const connection of making) pool.made(connection)
+    }
+    assert(opened.length <= 100, `${opened.length} connections for 500 requests`)
+  })
+
+  it('at an upstream that is slow to answer gets twice as many with each round trip', () => {
+    const { opened, pool } = burst(500)
+    let rounds = 0
+    for (; pool.waitingCount > 0; rounds++) {
+      for (const connection of opened.filter((each) => each.inTheMaking)) pool.made(connection)
+    }
+    assert.equal(opened.length, 500)
+    assert(rounds <= Math.ceil(Math.log2(500 / CONNECTIONS_MAKING_MIN)), `${rounds} round trips`)
+  })
 })
