@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it. Finds the project, and sees to it that its dependencies and the
 # Node that it brings along are there, before anything is run with them.
 #
-# Sets: root, the project's folder; node, the Node to run it with.
+# Sets: root, the project's folder; node, the Node to run it with; node_flags, to run Sluice with.
 
 # How long a second start waits for the first one's installation.
 lock_wait_seconds=600
@@ -96,8 +96,20 @@ release_lock() {
   lock=''
 }
 
+# V8 helps its threads with threads of its own, four of them unless told: they mark what is garbage
+# and compile. Sluice's threads have the cores already, so four helpers mostly take them away: with
+# one for every eight cores a collection is shorter, and nothing else waits for it.
+set_node_flags() {
+  cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+  helpers=$((cores / 8))
+  [ "$helpers" -ge 1 ] || helpers=1
+  [ "$helpers" -le 4 ] || helpers=4
+  node_flags="--disable-warning=ExperimentalWarning --v8-pool-size=$helpers"
+}
+
 set_up() {
   find_root "$1"
+  set_node_flags
   if ! installed || ! node_works; then
     take_lock
     # Another start may have done it while this one waited.

@@ -78,8 +78,10 @@ export class LoadClient implements ConnectionOwner {
   readonly #free: LoadConnection[] = []
   readonly #tally: LoadTally
   #recordedFromMs = 0
-  /** Open loop: jobs that are due found no connection with room. */
+  /** Open loop: jobs that are due found no connection with room, and go on with the next answer. */
   #starved = false
+  /** The pump looks again in the event loop's next turn. */
+  #pumping = false
   /** Nobody ever wakes who waits for it. */
   readonly #nap = new Int32Array(new SharedArrayBuffer(4))
 
@@ -114,7 +116,7 @@ export class LoadClient implements ConnectionOwner {
 
   onAnswersEnd(connection: LoadConnection): void {
     if (this.#plan.rate === undefined) this.#fill(connection)
-    else if (connection.hasRoom && !this.#free.includes(connection)) this.#free.push(connection)
+    else this.#makeFree(connection)
     this.#tally.endIfDone()
   }
 
@@ -131,8 +133,13 @@ export class LoadClient implements ConnectionOwner {
   async #open(): Promise<LoadConnection> {
     const connection = await LoadConnection.open(this.#plan.address, this, this.#plan.depth)
     this.#connections.add(connection)
-    this.#free.push(connection)
+    this.#makeFree(connection)
     return connection
+  }
+
+  #makeFree(connection: LoadConnection): void {
+    if (connection.hasRoom && !this.#free.includes(connection)) this.#free.push(connection)
+    if (this.#starved) this.#pumpSoon()
   }
 
   #reopen(): void {
@@ -147,7 +154,7 @@ export class LoadClient implements ConnectionOwner {
     const { rate, unrecordedSeconds } = this.#plan
     this.#recordedFromMs = this.#tally.startMs + unrecordedSeconds * 1000
     if (rate === undefined) for (const connection of this.#connections) this.#fill(connection)
-    else this.#pump(rate)
+    else this.#pump()
   }
 
   /** Closed loop: as many requests as there is room for, in one write. */
@@ -175,7 +182,8 @@ export class LoadClient implements ConnectionOwner {
   }
 
   /** Open loop: sends what is due, and looks again in the event loop's next turn. */
-  #pump(rate: number): void {
+  #pump(): void {
+    const rate = this.#plan.rate as number
     if (this.#tally.isEnded) return this.#tally.endIfDone()
     const dueOf = (index: number): number => this.#tally.startMs + (index * 1000) / rate
     for (let sends = 0; sends < CATCH_UP_JOBS_MAX; sends++) {
@@ -187,8 +195,9 @@ export class LoadClient implements ConnectionOwner {
       }
       const connection = this.#free.shift()
       if (connection === undefined) {
+        // Looking again at once would take a core from the server that is behind.
         this.#starved = true
-        break
+        return
       }
       if (!connection.hasRoom) continue
       if (!this.#starved && dueMs >= this.#recordedFromMs) {
@@ -201,6 +210,15 @@ export class LoadClient implements ConnectionOwner {
     // take a whole core from a server on the same machine, which no caller elsewhere does.
     const untilDueMs = dueOf(this.#tally.sent) - performance.now()
     if (untilDueMs > NAP_MS_MIN) Atomics.wait(this.#nap, 0, 0, Math.min(untilDueMs, NAP_MS_MAX))
-    setImmediate(() => this.#pump(rate))
+    this.#pumpSoon()
+  }
+
+  #pumpSoon(): void {
+    if (this.#pumping) return
+    this.#pumping = true
+    setImmediate(() => {
+      this.#pumping = false
+      this.#pump()
+    })
   }
 }

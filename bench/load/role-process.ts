@@ -31,13 +31,10 @@ export class RoleProcess<Name extends keyof Roles> {
     })
   }
 
-  /** Starts the role's file with this very Node; resolves when it takes commands. */
+  /** Starts the role's file with this very Node and its flags; resolves when it takes commands. */
   static async start<Name extends keyof Roles>(name: Name): Promise<RoleProcess<Name>> {
     const file = path.join(import.meta.dirname, 'roles', `${name}.ts`)
-    const child = fork(file, {
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    })
+    const child = fork(file, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     const role = new RoleProcess(name, child)
     await role.#ready.promise
     return role

@@ -17,8 +17,7 @@ const OUTPUT_CHARS_MAX = 65_536
 let seconds: ServerSecond[] = []
 
 function start(flags: readonly string[], watched: boolean): Promise<StartedServer> {
-  const args = ['--disable-warning=ExperimentalWarning', ...(watched ? ['--import', WATCH] : []),
-    MAIN, 'serve',
+  const args = [...process.execArgv, ...(watched ? ['--import', WATCH] : []), MAIN, 'serve',
     // What a disk costs is measured only where flags ask for it.
     '--host', '127.0.0.1', '--port', '0', '--log-level', 'warn', '--journal', 'off', ...flags]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })

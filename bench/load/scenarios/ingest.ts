@@ -11,7 +11,9 @@ type Side = (typeof SIDES)[number]
 type Loads = Readonly<Record<Side, Load[]>>
 
 const TITLES = { sluice: 'Sluice', bare: 'bare uWebSockets.js' } as const
-const WARM_UP_SECONDS_MAX = 2
+/** Of each side; the first jobs meet code that is not compiled yet and memory never touched. */
+const WARM_UP_SECONDS_MAX = 5
+const WARM_UP_MEASUREMENTS = 4
 /** Of each open loop: the generator's code and connections are new, and it begins behind. */
 const UNRECORDED_SECONDS_MAX = 1
 /** Of what Sluice took in the closed loop. */
@@ -44,7 +46,8 @@ export async function ingest(bench: Bench): Promise<ScenarioResult> {
     return load
   }
   for (const side of SIDES) {
-    await run(side, 'warming up', Math.min(WARM_UP_SECONDS_MAX, settings.seconds))
+    await run(side, 'warming up', Math.min(WARM_UP_SECONDS_MAX,
+      WARM_UP_MEASUREMENTS * settings.seconds))
   }
   const closed = await alternate(settings.alternations, (side, round) =>
     run(side, `closed loop ${round}`, settings.seconds))

@@ -19,6 +19,9 @@ const ARRIVAL_SHARE = 1.2
 /** Requests at once that no pace here comes near to. */
 const CONCURRENCY = 10_000
 const WARM_UP_JOBS = 2000
+/** Jobs of other accounts, two each: the code of budgets that accounts have is to be warm, too. */
+const WARM_UP_SECONDS_MAX = 5
+const WARM_UP_JOBS_EACH = 2
 const NINETY_NINE = 2
 
 /** Runs the scenario. */
@@ -74,10 +77,12 @@ async function paceOfAccounts(bench: Bench, budgets: number): Promise<ScenarioRe
   const other = { requests: 1, firstAccount: budgets, accounts: 1 }
   await rig.fill('telling the server about accounts', 1, other)
   await rig.waitForSends(sends + 1)
+  // Code that is cold holds the first sends up, and those that then leave at once stay together:
+  // each is an interval before its account's next.
+  const arrivals = { seconds, rate: total * ARRIVAL_SHARE, accounts: budgets, accountQueue: true }
+  await warmUpBudgets(rig, sends + 1, budgets, arrivals.rate)
   await rig.conduct(0, { ...conduct, note: true })
-  const load = await rig.load(`${budgets} accounts at ${rps}/s each`, {
-    seconds, rate: total * ARRIVAL_SHARE, accounts: budgets, accountQueue: true,
-  })
+  const load = await rig.load(`${budgets} accounts at ${rps}/s each`, arrivals)
   const findings = await rig.upstream.call('pace',
     { upstream: 0, question: { rps, perAccount: true } })
   rig.memory.stop()
@@ -96,6 +101,19 @@ async function paceOfAccounts(bench: Bench, budgets: number): Promise<ScenarioRe
       ...observerNotes([findings]), ...loadNotes('Arrivals', [load]),
     ],
   }
+}
+
+/** Each account's second job leaves an interval after its first: none where that is too long. */
+async function warmUpBudgets(
+  rig: Rig, sendsBefore: number, budgets: number, rate: number,
+): Promise<void> {
+  const isSlow = budgets * ARRIVAL_SHARE > rate * WARM_UP_SECONDS_MAX
+  const jobsMax = Math.ceil(rate * WARM_UP_SECONDS_MAX)
+  const accounts = Math.min(budgets, jobsMax)
+  const jobs = Math.min(isSlow ? accounts : accounts * WARM_UP_JOBS_EACH, jobsMax)
+  await rig.fill('warming up budgets', jobs,
+    { rate, accounts, firstAccount: budgets + 1, accountQueue: true })
+  await rig.waitForSends(sendsBefore + jobs)
 }
 
 const STEP_MS = 250
