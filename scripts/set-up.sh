@@ -98,13 +98,15 @@ release_lock() {
 
 # V8 helps its threads with threads of its own, four of them unless told: they mark what is garbage
 # and compile. Sluice's threads have the cores already, so four helpers mostly take them away: with
-# one for every eight cores a collection is shorter, and nothing else waits for it.
+# one for every eight cores a collection is shorter, and nothing else waits for it. And it is not to
+# collect all of a thread's heap because that has little to do: heaps are small, jobs are not in
+# them, and a send that is due would wait for some tens of milliseconds.
 set_node_flags() {
   cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
   helpers=$((cores / 8))
   [ "$helpers" -ge 1 ] || helpers=1
   [ "$helpers" -le 4 ] || helpers=4
-  node_flags="--disable-warning=ExperimentalWarning --v8-pool-size=$helpers"
+  node_flags="--disable-warning=ExperimentalWarning --v8-pool-size=$helpers --no-memory-reducer"
 }
 
 set_up() {

@@ -13,6 +13,7 @@
 
 import { VERIFY, assert } from './assert.ts'
 import { CONNECTIONS_MAKING_MIN } from './limits.ts'
+import { WaitingLine } from './waiting-line.ts'
 
 /** An upstream of which less than one in so many connections became free meanwhile is slow. */
 const SLOW_PART = 4
@@ -46,8 +47,7 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
   readonly #options: PoolOptions<Connection>
   readonly #connections = new Set<Connection>()
   readonly #idle: Connection[] = []
-  /** In order of arrival; a set, so that a withdrawal costs no search. */
-  readonly #waiting = new Set<Attempt>()
+  readonly #waiting = new WaitingLine<Attempt>()
   /** Of the connections, those being made. */
   #making = 0
   /** How many of those there may be. */
@@ -67,7 +67,7 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
 
   /** Attempts that wait for a connection. */
   get waitingCount(): number {
-    return this.#waiting.size
+    return this.#waiting.length
   }
 
   /** Starts the attempt on an idle or a new connection, or lets it wait for one. */
@@ -79,7 +79,7 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
     } else if (this.#mayOpen) {
       this.#open().begin(attempt)
     } else {
-      this.#waiting.add(attempt)
+      this.#waiting.join(attempt)
     }
     if (VERIFY) this.#verify()
   }
@@ -98,7 +98,7 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
 
   /** Takes back an attempt that waits; false when it does not. */
   withdraw(attempt: Attempt): boolean {
-    return this.#waiting.delete(attempt)
+    return this.#waiting.leave(attempt)
   }
 
   /** The connection has served its attempt, and can serve another. */
@@ -107,7 +107,7 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
     assert(this.#connections.has(connection), 'a connection is released that is not here')
     assert(!connection.inTheMaking, 'a connection is released that is being made')
     this.#releases += 1
-    const next = this.#nextWaiting()
+    const next = this.#waiting.next()
     if (next !== undefined) {
       connection.begin(next)
     } else {
@@ -180,8 +180,8 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
   }
 
   #openForWaiting(): void {
-    while (this.#waiting.size > 0 && this.#mayOpen) {
-      this.#open().begin(this.#nextWaiting() as Attempt)
+    while (this.#waiting.length > 0 && this.#mayOpen) {
+      this.#open().begin(this.#waiting.next() as Attempt)
     }
   }
 
@@ -205,14 +205,6 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
     connection.idleIndex = -1
   }
 
-  #nextWaiting(): Attempt | undefined {
-    for (const attempt of this.#waiting) {
-      this.#waiting.delete(attempt)
-      return attempt
-    }
-    return undefined
-  }
-
   #tellIfEmpty(): void {
     if (VERIFY) this.#verify()
     if (this.#connections.size === 0) this.#options.onEmpty()
@@ -220,9 +212,9 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
 
   #verify(): void {
     assert(this.#connections.size <= this.#options.connectionsMax, 'too many connections')
-    assert(this.#waiting.size === 0 || !this.#mayOpen,
+    assert(this.#waiting.length === 0 || !this.#mayOpen,
       'an attempt waits though a connection may be opened')
-    assert(this.#waiting.size === 0 || this.#idle.length === 0, 'who waits could be served')
+    assert(this.#waiting.length === 0 || this.#idle.length === 0, 'who waits could be served')
     let making = 0
     for (const connection of this.#connections) if (connection.inTheMaking) making += 1
     assert(making === this.#making, 'a connection being made is miscounted')

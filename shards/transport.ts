@@ -59,7 +59,10 @@ export interface TransportEvents {
   failed(token: number, reason: FailureReason, detail: string): void
 }
 
-/** Sends requests. Tokens are the caller's numbers; one may be used again once it has ended. */
+/**
+ * Sends requests. Tokens are the caller's numbers, small ones from 0 on; one may be used again once
+ * it has ended.
+ */
 export interface Transport {
   /** Names the listener; once, before anything is sent. */
   start(events: TransportEvents): void

@@ -73,11 +73,11 @@ export class UndiciTransport implements Transport {
 
   send(token: number, request: OutgoingRequest): void {
     assert(this.#inFlight.events !== undefined, 'nobody listens to the transport')
-    assert(!this.#inFlight.attempts.has(token), 'the token is still in flight')
+    assert(this.#inFlight.attempts[token] === undefined, 'the token is still in flight')
     assert(!(request.body?.buffer instanceof SharedArrayBuffer), 'a body in shared memory')
     const pool = this.#poolOf(request.origin)
     const attempt = new Attempt(token, this.#dressed(request), pool, this.#inFlight)
-    this.#inFlight.attempts.set(token, attempt)
+    this.#inFlight.attempts[token] = attempt
     if (pool === undefined) {
       queueMicrotask(() => attempt.fail('request_refused', 'not an http or https origin'))
     } else {
@@ -87,7 +87,7 @@ export class UndiciTransport implements Transport {
   }
 
   abort(token: number): void {
-    this.#inFlight.attempts.get(token)?.abort()
+    this.#inFlight.attempts[token]?.abort()
   }
 
   forget(origin: string): void {
@@ -95,7 +95,7 @@ export class UndiciTransport implements Transport {
   }
 
   async close(): Promise<void> {
-    for (const attempt of this.#inFlight.attempts.values()) attempt.settle()
+    for (const attempt of this.#inFlight.attempts) attempt?.settle()
     const closed = [...this.#pools.values()].map((pool) => pool.close())
     this.#pools.clear()
     await Promise.all(closed)
@@ -129,7 +129,8 @@ export class UndiciTransport implements Transport {
 
 /** What the attempts of one transport share. */
 class InFlight {
-  readonly attempts = new Map<number, Attempt>()
+  /** By token. Not a Map, for the reason that waiting-line.ts gives against a Set. */
+  readonly attempts: (Attempt | undefined)[] = []
   readonly responseBytesMax: number
   events: TransportEvents | undefined
   heldBytes = 0
@@ -269,8 +270,9 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (this.#settled) return false
     this.#settled = true
     this.#inFlight.heldBytes -= this.#body.heldBytes
-    const known = this.#inFlight.attempts.delete(this.token)
-    assert(known, 'an unsettled attempt is not in flight')
+    const { attempts } = this.#inFlight
+    assert(attempts[this.token] === this, 'an unsettled attempt is not in flight')
+    attempts[this.token] = undefined
     return true
   }
 
@@ -306,7 +308,8 @@ class ClientConnection implements PooledConnection<Attempt> {
   readonly #client: Client
   readonly #events: ConnectionEvents
   #connecting: Socket | undefined
-  #attempt: Attempt | undefined
+  /** Not which one: an idle connection would keep alive all that its last attempt was about. */
+  #hasServed = false
 
   constructor(
     origin: string, connect: buildConnector.connector, events: ConnectionEvents,
@@ -330,8 +333,8 @@ class ClientConnection implements PooledConnection<Attempt> {
   }
 
   begin(attempt: Attempt): void {
-    this.reused = this.#attempt !== undefined
-    this.#attempt = attempt
+    this.reused = this.#hasServed
+    this.#hasServed = true
     attempt.connection = this
     attempt.dispatching = true
     const { path, method, headers, body } = attempt.request

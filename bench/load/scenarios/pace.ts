@@ -19,9 +19,8 @@ const ARRIVAL_SHARE = 1.2
 /** Requests at once that no pace here comes near to. */
 const CONCURRENCY = 10_000
 const WARM_UP_JOBS = 2000
-/** Jobs of other accounts, two each: the code of budgets that accounts have is to be warm, too. */
-const WARM_UP_SECONDS_MAX = 5
-const WARM_UP_JOBS_EACH = 2
+/** Jobs of other accounts: the code of budgets and of connections that idled is to be warm, too. */
+const WARM_UP_SECONDS = 10
 const NINETY_NINE = 2
 
 /** Runs the scenario. */
@@ -103,14 +102,14 @@ async function paceOfAccounts(bench: Bench, budgets: number): Promise<ScenarioRe
   }
 }
 
-/** Each account's second job leaves an interval after its first: none where that is too long. */
+/** Each account's next job leaves an interval after its last: none does where that is too long. */
 async function warmUpBudgets(
   rig: Rig, sendsBefore: number, budgets: number, rate: number,
 ): Promise<void> {
-  const isSlow = budgets * ARRIVAL_SHARE > rate * WARM_UP_SECONDS_MAX
-  const jobsMax = Math.ceil(rate * WARM_UP_SECONDS_MAX)
+  const jobsMax = Math.ceil(rate * WARM_UP_SECONDS)
   const accounts = Math.min(budgets, jobsMax)
-  const jobs = Math.min(isSlow ? accounts : accounts * WARM_UP_JOBS_EACH, jobsMax)
+  const isSlow = jobsMax < budgets * 2
+  const jobs = isSlow ? accounts : jobsMax
   await rig.fill('warming up budgets', jobs,
     { rate, accounts, firstAccount: budgets + 1, accountQueue: true })
   await rig.waitForSends(sendsBefore + jobs)

@@ -1,0 +1,90 @@
+// A program that sends requests in rounds and says how many bytes of old objects each has left
+// behind. A process of its own, since the test runner's hooks leave some behind, too.
+
+import assert from 'node:assert/strict'
+import { getHeapSpaceStatistics } from 'node:v8'
+import { Worker } from 'node:worker_threads'
+import type { TransportEvents } from '../../shards/transport.ts'
+import { UndiciTransport } from '../../shards/undici-transport.ts'
+import { outgoing } from './transport-recorder.ts'
+
+/** Until the code is compiled and the young generation has its size. */
+const WARM_UP_REQUESTS = 40_000
+/** Of each round. */
+const REQUESTS = 4000
+const ROUNDS = 7
+const AT_ONCE = 16
+/** On a thread of its own: what it leaves behind is not counted. */
+const UPSTREAM = `
+  const { createServer } = require('node:net')
+  const { parentPort } = require('node:worker_threads')
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', () => socket.write('HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok'))
+  })
+  server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))
+`
+
+/** Sends so many requests, some at once; resolves when the last has ended. */
+class Sender implements TransportEvents {
+  readonly #transport: UndiciTransport
+  readonly #origin: string
+  #left = 0
+  #open = 0
+  #done: () => void = () => {}
+
+  constructor(transport: UndiciTransport, origin: string) {
+    this.#transport = transport
+    this.#origin = origin
+    transport.start(this)
+  }
+
+  run(requests: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#done = resolve
+    this.#left = requests
+    for (let token = 0; token < AT_ONCE; token++) this.#send(token)
+    return promise
+  }
+
+  #send(token: number): void {
+    this.#left -= 1
+    this.#open += 1
+    const headers = ['Authorization', `Bearer ${this.#left}`]
+    this.#transport.send(token, outgoing(this.#origin, { method: 'POST', headers }))
+  }
+
+  started(): void {}
+
+  head(): void {}
+
+  end(token: number): void {
+    this.#open -= 1
+    if (this.#left > 0) this.#send(token)
+    else if (this.#open === 0) this.#done()
+  }
+
+  failed(_token: number, reason: string, detail: string): void {
+    assert.fail(`${reason}: ${detail}`)
+  }
+}
+
+const oldSpaceBytes = (): number => getHeapSpaceStatistics()
+  .find(({ space_name }) => space_name === 'old_space')?.space_used_size ?? Number.NaN
+
+const upstream = new Worker(UPSTREAM, { eval: true })
+const port = await new Promise<number>((resolve) => { upstream.once('message', resolve) })
+const transport = new UndiciTransport({
+  connectionsPerOriginMax: AT_ONCE, responseBytesMax: 1024, extraCaPem: '',
+})
+const sender = new Sender(transport, `http://127.0.0.1:${port}`)
+await sender.run(WARM_UP_REQUESTS)
+const growths: number[] = []
+for (let round = 0; round < ROUNDS; round++) {
+  const before = oldSpaceBytes()
+  await sender.run(REQUESTS)
+  growths.push(oldSpaceBytes() - before)
+}
+process.stdout.write(JSON.stringify(growths))
+await transport.close()
+await upstream.terminate()
