@@ -39,6 +39,9 @@ export interface Cleanup {
   after(run: () => Promise<void>): void
 }
 
+// A signal ends a process without its 'exit', whose listeners end the servers that it has started.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+
 /** One process of Sluice. It keeps the test's process alive only while somebody waits for it. */
 export class SluiceProcess {
   /** Where it runs, and where its control socket lies; gone when it has ended. */
