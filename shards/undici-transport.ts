@@ -107,10 +107,7 @@ export class UndiciTransport implements Transport {
     if (!isHttpOrigin(origin)) return undefined
     const pool: Pool = new OriginPool<Attempt, ClientConnection>({
       connectionsMax: this.#options.connectionsPerOriginMax,
-      open: () => new ClientConnection(origin, this.#connect, {
-        made: (connection) => pool.made(connection),
-        lost: (connection) => pool.lost(connection),
-      }),
+      open: () => new ClientConnection(origin, this.#connect, pool),
       onEmpty: () => this.#pools.delete(origin),
     })
     this.#pools.set(origin, pool)
@@ -292,12 +289,6 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
-/** What a connection tells its pool of its socket, which it may open and lose more than once. */
-interface ConnectionEvents {
-  readonly made: (connection: ClientConnection) => void
-  readonly lost: (connection: ClientConnection) => void
-}
-
 /** One connection, that undici opens when it is first needed and again after it was closed. */
 class ClientConnection implements PooledConnection<Attempt> {
   idleIndex = -1
@@ -306,15 +297,16 @@ class ClientConnection implements PooledConnection<Attempt> {
   /** It has served an attempt since its socket was opened. */
   reused = false
   readonly #client: Client
-  readonly #events: ConnectionEvents
+  /** Is told of each socket that is opened or lost. */
+  readonly #pool: Pool
   #connecting: Socket | undefined
   /** Not which one: an idle connection would keep alive all that its last attempt was about. */
   #hasServed = false
 
   constructor(
-    origin: string, connect: buildConnector.connector, events: ConnectionEvents,
+    origin: string, connect: buildConnector.connector, pool: Pool,
   ) {
-    this.#events = events
+    this.#pool = pool
     this.#client = new Client(origin, {
       connect: (options, callback) => this.#open(connect, options, callback),
       pipelining: 1,
@@ -328,7 +320,7 @@ class ClientConnection implements PooledConnection<Attempt> {
     })
     this.#client.on('disconnect', () => {
       this.reused = false
-      events.lost(this)
+      pool.lost(this)
     })
   }
 
@@ -361,7 +353,7 @@ class ClientConnection implements PooledConnection<Attempt> {
       this.#connecting = undefined
       const [error] = outcome
       callback(...outcome)
-      if (error === null) this.#events.made(this)
+      if (error === null) this.#pool.made(this)
     })
     assert(socket instanceof Socket, 'the connector keeps its socket to itself')
     this.#connecting = socket

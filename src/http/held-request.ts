@@ -86,7 +86,7 @@ export class HeldRequest implements HttpRequest {
     })
   }
 
-  /** Ascii of the body that are held. */
+  /** Bytes of the body that are held. */
   get heldBytes(): number {
     return this.#bytes
   }

@@ -52,7 +52,7 @@ export interface WebSocketHandle<Data> {
   getUserData(): Data
   /** 1: gone out; 0: some of it waits in the server; 2: dropped, the backlog is full. */
   send(message: string | Uint8Array, isBinary: boolean): number
-  /** Ascii that the client has not taken. */
+  /** Bytes that the client has not taken. */
   getBufferedAmount(): number
   /** Says goodbye with a code of RFC 6455. */
   end(code: number, reason: string): void

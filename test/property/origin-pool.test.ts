@@ -36,12 +36,28 @@ class FakeConnection implements PooledConnection<number> {
   }
 }
 
+/** A pool, and every connection that it ever opened, in order. */
+interface PoolOfFakes {
+  readonly opened: readonly FakeConnection[]
+  readonly pool: Pool
+}
+
+function makePool(connectionsMax: number, onEmpty: () => void): PoolOfFakes {
+  const opened: FakeConnection[] = []
+  const open = (): FakeConnection => {
+    const connection = new FakeConnection()
+    opened.push(connection)
+    return connection
+  }
+  return { opened, pool: new OriginPool<number, FakeConnection>({ connectionsMax, open, onEmpty }) }
+}
+
 class Run {
   readonly #prng: Prng
   readonly #connectionsMax: number
-  readonly #pool: OriginPool<number, FakeConnection>
+  readonly #pool: Pool
   /** Every connection ever opened, in order. */
-  readonly #opened: FakeConnection[] = []
+  readonly #opened: readonly FakeConnection[]
   /** Those of them that the model knows of. */
   #known = 0
   /** Idle connections of the model, the one used last at the end. */
@@ -60,15 +76,9 @@ class Run {
   constructor(prng: Prng) {
     this.#prng = prng
     this.#connectionsMax = prng.pick([1, 2, 5, CONNECTIONS_MAKING_MIN * 5])
-    this.#pool = new OriginPool<number, FakeConnection>({
-      connectionsMax: this.#connectionsMax,
-      open: () => {
-        const connection = new FakeConnection()
-        this.#opened.push(connection)
-        return connection
-      },
-      onEmpty: () => { this.#emptied += 1 },
-    })
+    const { opened, pool } = makePool(this.#connectionsMax, () => { this.#emptied += 1 })
+    this.#opened = opened
+    this.#pool = pool
   }
 
   step(operation: (typeof OPERATIONS)[number]): void {
@@ -208,16 +218,8 @@ it('agrees with its model after each step', () => {
 })
 
 it('ends everything on close, and what is lost afterwards is none of its business', async () => {
-  const opened: FakeConnection[] = []
-  const pool = new OriginPool<number, FakeConnection>({
-    connectionsMax: 2,
-    open: () => {
-      const connection = new FakeConnection()
-      opened.push(connection)
-      return connection
-    },
-    onEmpty: () => assert.fail('a closed pool tells that it is empty'),
-  })
+  const { opened, pool } =
+    makePool(2, () => assert.fail('a closed pool tells that it is empty'))
   for (let attempt = 0; attempt < 3; attempt++) pool.begin(attempt)
   pool.withdraw(2)
   pool.made(opened[0] as FakeConnection)
@@ -229,19 +231,10 @@ it('ends everything on close, and what is lost afterwards is none of its busines
 })
 
 describe('a burst', () => {
-  const burst = (count: number): { opened: FakeConnection[]; pool: Pool } => {
-    const opened: FakeConnection[] = []
-    const pool = new OriginPool<number, FakeConnection>({
-      connectionsMax: 1000,
-      open: () => {
-        const connection = new FakeConnection()
-        opened.push(connection)
-        return connection
-      },
-      onEmpty: () => {},
-    })
-    for (let attempt = 0; attempt < count; attempt++) pool.begin(attempt)
-    return { opened, pool }
+  const burst = (count: number): PoolOfFakes => {
+    const made = makePool(1000, () => {})
+    for (let attempt = 0; attempt < count; attempt++) made.pool.begin(attempt)
+    return made
   }
 
   it('at an upstream that answers at once needs few connections', () => {

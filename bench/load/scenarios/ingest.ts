@@ -13,6 +13,7 @@ type Loads = Readonly<Record<Side, Load[]>>
 const TITLES = { sluice: 'Sluice', bare: 'bare uWebSockets.js' } as const
 /** Of each side; the first jobs meet code that is not compiled yet and memory never touched. */
 const WARM_UP_SECONDS_MAX = 5
+/** Where measurements are short: no longer than so many of them. */
 const WARM_UP_MEASUREMENTS = 4
 /** Of each open loop: the generator's code and connections are new, and it begins behind. */
 const UNRECORDED_SECONDS_MAX = 1
