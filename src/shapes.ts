@@ -15,10 +15,10 @@ import { parseBody } from './http/parse-body.ts'
 import type { ValidJob } from './http/validate.ts'
 import type { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
-import type { JobText } from './job-text.ts'
 import type { Outline } from './outline.ts'
+import type { JobText } from './scan/job-text.ts'
 import { ShapeStore } from './shape-store.ts'
-import { copySpan, hashSpan, isSameSpan, wordsFor } from './spans.ts'
+import { copySpan, isSameSpan, wordsFor } from './spans.ts'
 
 /** A text for a hole, as the format writes it, and what it means. */
 export interface Probe {
@@ -119,17 +119,6 @@ export class Shapes {
 
 const holeBytes = (holes: JobHoles): number =>
   holes.keyTo - holes.keyFrom + (holes.hasBody ? holes.bodyTo - holes.bodyFrom : 0)
-
-/**
- * Sets what is around the holes, and the hash of all that; false when one hole lies in the other.
- */
-export function hashAround({ length, view }: JobText, seed: number, holes: JobHoles): boolean {
-  if (!holes.setAround(length)) return false
-  const hash = hashSpan(seed, view, 0, holes.firstTo)
-  holes.hash = hashSpan(hashSpan(hash, view, holes.secondFrom, holes.secondTo), view,
-    holes.thirdFrom, length)
-  return true
-}
 
 function fits(shape: Shape, { length, view }: JobText, holes: JobHoles): boolean {
   const { firstTo, secondFrom, secondTo, thirdFrom } = holes

@@ -22,17 +22,17 @@ import { isPlainObject } from './http/job-headers.ts'
 import { JobUrls } from './http/job-url.ts'
 import { parseBody } from './http/parse-body.ts'
 import type { Submission } from './http/routes.ts'
-import { expectTheSame, scanJson } from './http/scan-json.ts'
 import { validateJob, type ValidJob } from './http/validate.ts'
 import { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
 import type { Outline } from './outline.ts'
 import { PendingJobs, type PendingTable } from './pending-jobs.ts'
 import { absenceOf, type BatchBells, type ShardLink } from './shard-link.ts'
+import { JobText } from './scan/job-text.ts'
+import { JsonScanner } from './scan/json-scanner.ts'
 import { makeProbes, Shapes } from './shapes.ts'
 import { type Placement, Submitter } from './submit.ts'
 import type { Upstreams } from './upstreams.ts'
-import { JobText } from './job-text.ts'
 import { REF_DENIAL, readRef } from './ws/message.ts'
 import { PackedFrame } from './ws/packed-frame.ts'
 import { PackedShapes } from './ws/packed-shapes.ts'
@@ -77,7 +77,7 @@ export class Submissions {
   readonly #holes = new JobHoles()
   readonly #frame: PackedFrame
   readonly #packedShapes = new PackedShapes()
-  readonly #scanSeed: number
+  readonly #scanner: JsonScanner
   readonly #placement: Placement
   #nowUs: Micros
   /** Of the bells, when the time was read. */
@@ -91,7 +91,7 @@ export class Submissions {
     this.#pending = new PendingJobs(parts.pending)
     this.#submitter = new Submitter(parts.secret, ids)
     this.#shapes = new Shapes(makeProbes(ids))
-    this.#scanSeed = ids.nextWord()
+    this.#scanner = new JsonScanner(this.#text, ids.nextWord())
     this.#frame = new PackedFrame(ids.nextWord())
     this.#placement = { link, request: NONE, flags: 0, createdAtMs: 0 }
     this.#nowUs = parts.clock.nowUs()
@@ -123,10 +123,10 @@ export class Submissions {
     const text = this.#text
     text.take(body)
     const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
-      scanJson(text, this.#scanSeed, this.#holes)
+      this.#scanner.scan(this.#holes)
     const known = isScanned ? this.#shapes.match(text, this.#holes) : undefined
     if (known !== undefined) {
-      expectTheSame()
+      this.#scanner.expectTheSame()
       if (this.#isCurrent(known)) {
         return this.#sendKnown(asker, ref, known, text.view, this.#holes, flags)
       }

@@ -4,12 +4,12 @@
 import { ENQUEUE_HEADER_BYTES, WORD_TEMPLATE_BYTES } from '../../shards/contract.ts'
 import { parseBody } from '../../src/http/parse-body.ts'
 import { JobUrls } from '../../src/http/job-url.ts'
-import { expectTheSame, scanJson } from '../../src/http/scan-json.ts'
 import { validateJob } from '../../src/http/validate.ts'
 import { JobHoles } from '../../src/job-holes.ts'
 import { JobIdSource } from '../../src/job-id.ts'
-import { JobText } from '../../src/job-text.ts'
 import { Outline } from '../../src/outline.ts'
+import { JobText } from '../../src/scan/job-text.ts'
+import { JsonScanner } from '../../src/scan/json-scanner.ts'
 import { makeProbes, Shapes } from '../../src/shapes.ts'
 import { wordsFor } from '../../src/spans.ts'
 import { jobFields } from '../load/payloads.ts'
@@ -32,11 +32,12 @@ function makeOutline(): Outline {
 export const shapes: MicroBench = ({ operations }) => {
   const job = Buffer.from(JSON.stringify(jobFields(SETTINGS, 'typical', 0)))
   const text = new JobText()
+  const scanner = new JsonScanner(text, 1)
   const holes = new JobHoles()
   const known = new Shapes(makeProbes(new JobIdSource()))
   const urls = new JobUrls()
   text.take(job)
-  scanJson(text, 1, holes)
+  scanner.scan(holes)
   known.learn(text, holes, makeOutline())
   return [{
     name: 'shapes: a job that is known', operations,
@@ -44,9 +45,9 @@ export const shapes: MicroBench = ({ operations }) => {
       let sum = 0
       for (let index = 0; index < operations; index++) {
         text.take(job)
-        if (!scanJson(text, 1, holes)) continue
+        if (!scanner.scan(holes)) continue
         sum += known.match(text, holes)?.flags ?? -1
-        expectTheSame()
+        scanner.expectTheSame()
         sum += holes.bodyBytes
       }
       return sum

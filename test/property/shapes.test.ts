@@ -8,13 +8,13 @@ import type { Prng } from '../../shards/prng.ts'
 import { NONE, type UpstreamSlot } from '../../shards/units.ts'
 import { JobUrls } from '../../src/http/job-url.ts'
 import { parseBody } from '../../src/http/parse-body.ts'
-import { expectTheSame, scanJson } from '../../src/http/scan-json.ts'
 import { validateJob, type ValidJob } from '../../src/http/validate.ts'
 import { JobHoles } from '../../src/job-holes.ts'
 import { JobIdSource } from '../../src/job-id.ts'
+import { JobText } from '../../src/scan/job-text.ts'
+import { JsonScanner } from '../../src/scan/json-scanner.ts'
 import { makeProbes, Shapes } from '../../src/shapes.ts'
 import { Submitter } from '../../src/submit.ts'
-import { JobText } from '../../src/job-text.ts'
 import { forEachSeed } from '../support/swarm.ts'
 import { templateOf } from '../support/template-of.ts'
 
@@ -34,6 +34,7 @@ class Reader {
   readonly #shapes: Shapes
   readonly #holes = new JobHoles()
   readonly #text = new JobText()
+  readonly #scanner = new JsonScanner(this.#text, 7)
   readonly #urls = new JobUrls()
   readonly #submitter: Submitter
 
@@ -46,12 +47,12 @@ class Reader {
   /** Looks at a text as Core.submit() does; asserts that what is matched means what it should. */
   read(text: Buffer): void {
     this.#text.take(text)
-    const isScanned = scanJson(this.#text, 7, this.#holes)
+    const isScanned = this.#scanner.scan(this.#holes)
     const outline = isScanned ? this.#shapes.match(this.#text, this.#holes) : undefined
     const parsed = this.#parse(text)
     const expected = parsed === undefined ? undefined : this.#meaning(parsed)
     if (outline !== undefined) {
-      expectTheSame()
+      this.#scanner.expectTheSame()
       this.matches++
       const { keyStart, keyEnd, hasBody, body, bodyStart, bodyEnd } = this.#holes
       assert.deepEqual({

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Prng } from '../../shards/prng.ts'
 import { copySpan, hashSpan, isAsciiSpan, isSameSpan, wordsFor } from '../../src/spans.ts'
-import { JobText } from '../../src/job-text.ts'
+import { JobText } from '../../src/scan/job-text.ts'
 import { forEachSeed } from '../support/swarm.ts'
 
 const RUNS = 400

@@ -6,7 +6,7 @@ import { Prng } from '../../shards/prng.ts'
 import {
   halfSipHash32Fast, halfSipHash64, JobHasher, makeSecret, SECRET_BYTES, shardOf,
 } from '../../src/hash.ts'
-import { JobText } from '../../src/job-text.ts'
+import { JobText } from '../../src/scan/job-text.ts'
 
 /** vectors_hsip64 of github.com/veorq/SipHash: key 00 01 … 07, message 00 01 … of length n. */
 const VECTORS = [
