@@ -121,6 +121,8 @@ export const TURNS_PER_RING_MAX = 16
 export const SHAPES_MAX = 16_384
 /** Of a shape's pieces, and of its encoded template; what is longer is parsed each time. */
 export const SHAPE_BYTES_MAX = 2 * KIB
+/** Of the pieces of all shapes of JSON; what would be more takes the place of the oldest. */
+export const SHAPES_BYTES = 8 * MIB
 /** Hashes of shapes that came by once; a power of two. */
 export const SHAPES_SEEN_COUNT = 65_536
 /** Once all shapes are taken, one new shape in so many takes the place of the oldest. */

@@ -54,6 +54,11 @@ export class JobHoles {
     return true
   }
 
+  /** Of a text, without what is in the holes. @param textBytes of all of it. */
+  bytesAround(textBytes: number): number {
+    return this.firstTo + this.secondTo - this.secondFrom + textBytes - this.thirdFrom
+  }
+
   setNoBody(): void {
     this.bodyStart = 0
     this.bodyEnd = 0

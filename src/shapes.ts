@@ -17,8 +17,8 @@ import type { JobHoles } from './job-holes.ts'
 import type { JobIdSource } from './job-id.ts'
 import type { Outline } from './outline.ts'
 import type { JobText } from './scan/job-text.ts'
+import { Surroundings } from './scan/surroundings.ts'
 import { ShapeStore } from './shape-store.ts'
-import { copySpan, isSameSpan, wordsFor } from './spans.ts'
 
 /** A text for a hole, as the format writes it, and what it means. */
 export interface Probe {
@@ -36,9 +36,9 @@ export function makeProbes(ids: JobIdSource): readonly [Probe, Probe] {
 }
 
 interface Shape {
-  /** Behind its own words it has A, B and C, each from a whole word on. */
   readonly outline: Outline
-  /** Bytes of A, B and C. */
+  /** Where A, B and C are kept, and their bytes. */
+  readonly position: number
   readonly first: number
   readonly second: number
   readonly third: number
@@ -49,17 +49,25 @@ interface Shape {
 /** The shapes of the jobs that came by, bounded; the oldest goes first. */
 export class Shapes {
   readonly #known = new ShapeStore<Shape>()
+  readonly #text: JobText
+  readonly #surroundings: Surroundings
   readonly #probes: readonly [Probe, Probe]
 
-  /** @param probes random texts that no caller can guess, for the key and for the body. */
-  constructor(probes: readonly [Probe, Probe]) {
+  /**
+   * @param text whose holes have been found, whenever a method is called.
+   * @param probes random texts that no caller can guess, for the key and for the body.
+   */
+  constructor(text: JobText, probes: readonly [Probe, Probe]) {
+    this.#text = text
+    this.#surroundings = new Surroundings(text)
     this.#probes = probes
   }
 
   /** The outline of a job whose holes have been found, if its shape is known. */
-  match(text: JobText, holes: JobHoles): Outline | undefined {
+  match(holes: JobHoles): Outline | undefined {
     const shape = this.#known.get(holes.hash)
-    if (shape === undefined || !fits(shape, text, holes)) return undefined
+    if (shape === undefined || !hasLengths(shape, this.#text.length, holes)) return undefined
+    if (!this.#surroundings.isSame(shape.position, holes)) return undefined
     const keyBytes = holes.keyEnd - holes.keyStart
     if (keyBytes === 0 || keyBytes > IDEMPOTENT_KEY_BYTES_MAX) return undefined
     if (!holes.isAscii && !isUtf8(holes.body.subarray(holes.bodyStart, holes.bodyEnd))) {
@@ -69,28 +77,20 @@ export class Shapes {
   }
 
   /** Whether learn() should be asked about a valid job that match() did not know. */
-  isWorthLearning(job: ValidJob, text: JobText, holes: JobHoles): boolean {
+  isWorthLearning(job: ValidJob, holes: JobHoles): boolean {
     if (!this.#known.wasSeen(holes.hash)) return false
     // A Content-Length among the job's headers ties them to the body.
     if (job.headers.contentLength >= 0 || (job.body !== null) !== holes.hasBody) return false
-    if (text.length - holeBytes(holes) > SHAPE_BYTES_MAX) return false
+    if (holes.bytesAround(this.#text.length) > SHAPE_BYTES_MAX) return false
     return this.#known.mayLearn()
   }
 
   /** Keeps a shape, if a parse bears out that the holes are what they seem. */
-  learn(text: JobText, holes: JobHoles, outline: Outline): void {
-    if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(text, holes)) return
-    const { firstTo, secondFrom, secondTo, thirdFrom } = holes
-    const second = secondTo - secondFrom
-    const third = text.length - thirdFrom
-    const own = outline.withRoom(wordsFor(firstTo) + wordsFor(second) + wordsFor(third))
-    const at = own.record.length
-    copySpan(text.view, 0, firstTo, own.words, at)
-    copySpan(text.view, secondFrom, secondTo, own.words, at + wordsFor(firstTo))
-    copySpan(text.view, thirdFrom, text.length, own.words,
-      at + wordsFor(firstTo) + wordsFor(second))
+  learn(holes: JobHoles, outline: Outline): void {
+    if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(holes)) return
     this.#known.set(holes.hash, {
-      outline: own, first: firstTo, second, third,
+      outline, position: this.#surroundings.keep(holes), first: holes.firstTo,
+      second: holes.secondTo - holes.secondFrom, third: this.#text.length - holes.thirdFrom,
       keyFirst: holes.isKeyFirst, hasBody: holes.hasBody,
     })
   }
@@ -100,9 +100,9 @@ export class Shapes {
     this.#known.delete(holes.hash)
   }
 
-  #isBorneOut(text: JobText, holes: JobHoles): boolean {
+  #isBorneOut(holes: JobHoles): boolean {
     const [key, body] = this.#probes
-    const bytes = text.whole()
+    const bytes = this.#text.whole()
     const first = bytes.subarray(0, holes.firstTo)
     const second = bytes.subarray(holes.secondFrom, holes.secondTo)
     const third = bytes.subarray(holes.thirdFrom)
@@ -117,19 +117,9 @@ export class Shapes {
   }
 }
 
-const holeBytes = (holes: JobHoles): number =>
-  holes.keyTo - holes.keyFrom + (holes.hasBody ? holes.bodyTo - holes.bodyFrom : 0)
-
-function fits(shape: Shape, { length, view }: JobText, holes: JobHoles): boolean {
-  const { firstTo, secondFrom, secondTo, thirdFrom } = holes
-  const { first, second, third } = shape
-  if (first !== firstTo || second !== secondTo - secondFrom) return false
-  if (third !== length - thirdFrom || shape.hasBody !== holes.hasBody) return false
-  if (shape.keyFirst !== holes.isKeyFirst) return false
-  const { record, words } = shape.outline
-  const firstAt = record.length
-  const secondAt = firstAt + wordsFor(first)
-  return isSameSpan(words, firstAt, view, 0, firstTo) &&
-    isSameSpan(words, secondAt, view, secondFrom, secondTo) &&
-    isSameSpan(words, secondAt + wordsFor(second), view, thirdFrom, length)
+function hasLengths(shape: Shape, textBytes: number, holes: JobHoles): boolean {
+  const { firstTo, hasBody, isKeyFirst, secondFrom, secondTo, thirdFrom } = holes
+  return shape.first === firstTo && shape.second === secondTo - secondFrom &&
+    shape.third === textBytes - thirdFrom && shape.hasBody === hasBody &&
+    shape.keyFirst === isKeyFirst
 }

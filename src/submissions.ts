@@ -73,7 +73,7 @@ export class Submissions {
   readonly #urls = new JobUrls()
   readonly #submitter: Submitter
   readonly #shapes: Shapes
-  readonly #text = new JobText()
+  readonly #text: JobText
   readonly #holes = new JobHoles()
   readonly #frame: PackedFrame
   readonly #packedShapes = new PackedShapes()
@@ -90,7 +90,8 @@ export class Submissions {
     assert(link !== undefined, 'a front door without shards')
     this.#pending = new PendingJobs(parts.pending)
     this.#submitter = new Submitter(parts.secret, ids)
-    this.#shapes = new Shapes(makeProbes(ids))
+    this.#text = new JobText(parts.bodyBytesMax)
+    this.#shapes = new Shapes(this.#text, makeProbes(ids))
     this.#scanner = new JsonScanner(this.#text, ids.nextWord())
     this.#frame = new PackedFrame(ids.nextWord())
     this.#placement = { link, request: NONE, flags: 0, createdAtMs: 0 }
@@ -124,7 +125,7 @@ export class Submissions {
     text.take(body)
     const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
       this.#scanner.scan(this.#holes)
-    const known = isScanned ? this.#shapes.match(text, this.#holes) : undefined
+    const known = isScanned ? this.#shapes.match(this.#holes) : undefined
     if (known !== undefined) {
       this.#scanner.expectTheSame()
       if (this.#isCurrent(known)) {
@@ -138,8 +139,8 @@ export class Submissions {
     if (!job.ok) return this.#invalid(asker, ref, job)
     const outline = this.#send(asker, ref, job, flags)
     if (outline === undefined || !isScanned) return
-    if (this.#shapes.isWorthLearning(job, text, this.#holes)) {
-      this.#shapes.learn(text, this.#holes, outline)
+    if (this.#shapes.isWorthLearning(job, this.#holes)) {
+      this.#shapes.learn(this.#holes, outline)
     }
   }
 

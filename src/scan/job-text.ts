@@ -1,42 +1,71 @@
-// The text of the job that is being judged, in memory that WebAssembly reads. Jobs are judged one
-// by one, so one text serves them all: to copy a body costs a third of making views of where it
-// came.
+// The text of the job that is being judged, in memory that WebAssembly works on. Jobs are judged
+// one by one, so one text serves them all: to copy a body costs a third of making views of where
+// it came.
 
-import { KIB, powerOfTwoAtLeast } from '../../shards/units.ts'
-import { Memory, WASM_PAGE_BYTES, type WasmMemory } from './wasm.ts'
+import { assert } from '../../shards/assert.ts'
+import { SHAPES_BYTES } from '../../shards/limits.ts'
+import { alignUp } from '../../shards/units.ts'
+import { MODULE_BASE64 } from './module.ts'
+import { Instance, Memory, Module, WASM_PAGE_BYTES } from './wasm.ts'
+
+/** What scan.wat exports; it says what the parameters are. */
+interface ScanFunctions {
+  scan(
+    length: number, keyGuess: number, bodyGuess: number, bodyAt: number, seed: number,
+  ): number
+  isAround(
+    kept: number, from: number, to: number, secondFrom: number, secondTo: number, length: number,
+  ): number
+}
 
 /** Where the text begins; before it is what belongs to scan.wat. */
 const TEXT_AT = 320
 const FOUND_WORDS = 16
-/** Of the text at first. */
-const BYTES_MIN = 16 * KIB
-/** Behind the text, and behind the body: blocks of sixteen bytes are read and written whole. */
+/** Behind all that has a place here: blocks of sixteen bytes are read and written whole. */
 const SLACK_BYTES = 32
+const ALIGN_BYTES = 64
 
-/** A copy of the text that was taken last. */
+const code = new Module(Buffer.from(MODULE_BASE64, 'base64'))
+
+/** A copy of the text that was taken last. Memory that is not used yet is none of the machine's. */
 export class JobText {
-  readonly memory: WasmMemory
   /** The text, and behind it what is left of longer ones. */
-  bytes!: Buffer
+  readonly bytes: Buffer
   /** The same bytes. */
-  view!: DataView
+  readonly view: DataView
   /** Of the text. */
   length = 0
   /** What a scan has found: scan.wat's words. */
-  found!: Int32Array
+  readonly found: Int32Array
   /** Room for the body, as long as the text's. */
-  body!: Buffer
+  readonly body: Buffer
   /** Where that begins in the memory. */
-  bodyAt = 0
-  #bytesMax = BYTES_MIN
+  readonly bodyAt: number
+  /** Room for what is around holes: SHAPES_BYTES. */
+  readonly kept: Buffer
+  /** Where that begins in the memory. */
+  readonly keptAt: number
+  readonly functions: ScanFunctions
 
-  constructor() {
-    this.memory = new Memory({ initial: pagesFor(BYTES_MIN) })
-    this.#lay()
+  /** @param bytesMax of a text. */
+  constructor(bytesMax: number) {
+    const roomBytes = alignUp(bytesMax + SLACK_BYTES, ALIGN_BYTES)
+    this.bodyAt = TEXT_AT + roomBytes
+    this.keptAt = this.bodyAt + roomBytes
+    const bytes = this.keptAt + SHAPES_BYTES + SLACK_BYTES
+    const memory = new Memory({ initial: Math.ceil(bytes / WASM_PAGE_BYTES) })
+    const { exports } = new Instance(code, { text: { memory } })
+    this.functions = exports as unknown as ScanFunctions
+    const { buffer } = memory
+    this.bytes = Buffer.from(buffer, TEXT_AT, roomBytes)
+    this.view = new DataView(buffer, TEXT_AT, roomBytes)
+    this.body = Buffer.from(buffer, this.bodyAt, roomBytes)
+    this.kept = Buffer.from(buffer, this.keptAt, SHAPES_BYTES)
+    this.found = new Int32Array(buffer, 0, FOUND_WORDS)
   }
 
   take(text: Uint8Array): void {
-    if (text.length > this.#bytesMax) this.#grow(text.length)
+    assert(text.length + SLACK_BYTES <= this.bytes.length, 'a text is longer than its limit')
     this.bytes.set(text)
     this.length = text.length
   }
@@ -45,25 +74,4 @@ export class JobText {
   whole(): Buffer {
     return this.bytes.subarray(0, this.length)
   }
-
-  /** It grows to the longest text so far: bodies are bounded. */
-  #grow(length: number): void {
-    const before = pagesFor(this.#bytesMax)
-    this.#bytesMax = powerOfTwoAtLeast(length)
-    this.memory.grow(pagesFor(this.#bytesMax) - before)
-    this.#lay()
-  }
-
-  #lay(): void {
-    const { buffer } = this.memory
-    const bytes = this.#bytesMax + SLACK_BYTES
-    this.bytes = Buffer.from(buffer, TEXT_AT, bytes)
-    this.view = new DataView(buffer, TEXT_AT, bytes)
-    this.bodyAt = TEXT_AT + bytes
-    this.body = Buffer.from(buffer, this.bodyAt, bytes)
-    this.found = new Int32Array(buffer, 0, FOUND_WORDS)
-  }
 }
-
-const pagesFor = (textBytes: number): number =>
-  Math.ceil((TEXT_AT + 2 * (textBytes + SLACK_BYTES)) / WASM_PAGE_BYTES)

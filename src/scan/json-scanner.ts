@@ -8,8 +8,6 @@
 
 import type { JobHoles } from '../job-holes.ts'
 import type { JobText } from './job-text.ts'
-import { MODULE_BASE64 } from './module.ts'
-import { Instance, Module } from './wasm.ts'
 
 /** Where in JobText.found scan() leaves what it has found; all but the last are places. */
 const KEY_NAME = 0
@@ -26,18 +24,10 @@ const BEYOND_ASCII = 8
 const NOTHING_FOUND = 0
 const BODY_FOUND = 2
 
-/** scan.wat's function. */
-type Scan = (
-  length: number, keyGuess: number, bodyGuess: number, bodyAt: number, seed: number,
-) => number
-
-const code = new Module(Buffer.from(MODULE_BASE64, 'base64'))
-
 /** Looks at one text after the other. */
 export class JsonScanner {
   readonly #text: JobText
   readonly #seed: number
-  readonly #scan: Scan
   /**
    * Where the names stood in the last text that was what it seemed; often they stand there again.
    * The body's is counted from the key's end; 0 for none.
@@ -49,8 +39,6 @@ export class JsonScanner {
   constructor(text: JobText, seed: number) {
     this.#text = text
     this.#seed = seed
-    const { exports } = new Instance(code, { text: { memory: text.memory } })
-    this.#scan = exports['scan'] as Scan
   }
 
   /**
@@ -58,8 +46,8 @@ export class JsonScanner {
    * hash of all the rest. False when this is no text that could be told apart by its rest alone.
    */
   scan(holes: JobHoles): boolean {
-    const { body, bodyAt, found, length } = this.#text
-    const kind = this.#scan(length, this.#keyName, this.#bodyName, bodyAt, this.#seed)
+    const { body, bodyAt, found, functions, length } = this.#text
+    const kind = functions.scan(length, this.#keyName, this.#bodyName, bodyAt, this.#seed)
     if (kind === NOTHING_FOUND) return false
     const keyStart = found[KEY_START] as number
     const keyEnd = found[KEY_END] as number

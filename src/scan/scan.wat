@@ -1,12 +1,14 @@
-;; Finds the key and the body of a job in its JSON text, sixteen bytes at a time, for
-;; json-scanner.ts, which says what the two are found for. `npm run wasm` makes module.ts of this.
+;; Finds the key and the body of a job in its JSON text (json-scanner.ts says what for), and
+;; compares what is around the two (surroundings.ts), sixteen bytes at a time. `npm run wasm` makes
+;; module.ts of this.
 ;;
 ;; Memory, as job-text.ts lays it out:
 ;;     0 …  63  what scan() has found: words, in the order of json-scanner.ts
 ;;    64 … 319  for what stands behind a backslash the byte that is meant; 0: left to the parser
-;;   320 …      the text; behind it, in a place that the caller chooses, the body as what it means
-;; Reads go up to 32 bytes beyond a text's end, and writes as far beyond a body's: both have room.
-;; A place is counted from the text's first byte, hence the offset=320 of loads.
+;;   320 …      the text; then the body as what it means; then what was around others' holes
+;; Each of these has 32 bytes more than it needs: up to so many are read behind a text's end and
+;; written behind a body's. Where something lies in the text is counted from its first byte, hence
+;; the offset=320 of loads.
 (module
   (import "text" "memory" (memory 1))
 
@@ -227,4 +229,36 @@
         (if (i32.gt_s (local.get $bodyEnd) (local.get $keyStart)) (then (return (i32.const 0))))
         (call $hashAround (local.get $seed) (local.get $length)
           (local.get $bodyStart) (local.get $bodyEnd) (local.get $keyStart) (local.get $keyEnd))))
-    (i32.const 2)))
+    (i32.const 2))
+
+  ;; Whether so many bytes of the text and of the memory are the same.
+  (func $same (param $at i32) (param $kept i32) (param $bytes i32) (result i32)
+    (local $different v128)
+    (block $last (loop $next
+      (br_if $last (i32.lt_s (local.get $bytes) (i32.const 16)))
+      (local.set $different (v128.or (local.get $different)
+        (v128.xor (v128.load offset=320 (local.get $at)) (v128.load (local.get $kept)))))
+      (local.set $at (i32.add (local.get $at) (i32.const 16)))
+      (local.set $kept (i32.add (local.get $kept) (i32.const 16)))
+      (local.set $bytes (i32.sub (local.get $bytes) (i32.const 16)))
+      (br $next)))
+    (i32.eqz (i32.or
+      (v128.any_true (local.get $different))
+      (i32.and
+        (i32.xor (i32.const -1) (i8x16.bitmask (i8x16.eq
+          (v128.load offset=320 (local.get $at)) (v128.load (local.get $kept)))))
+        (i32.sub (i32.shl (i32.const 1) (local.get $bytes)) (i32.const 1))))))
+
+  ;; Whether what is around two holes is what lies at $kept, piece behind piece.
+  (func (export "isAround")
+    (param $kept i32) (param $from i32) (param $to i32) (param $secondFrom i32)
+    (param $secondTo i32) (param $length i32) (result i32)
+    (local $between i32)
+    (local.set $between (i32.sub (local.get $secondFrom) (local.get $to)))
+    (i32.and (i32.and
+      (call $same (i32.const 0) (local.get $kept) (local.get $from))
+      (call $same (local.get $to) (i32.add (local.get $kept) (local.get $from))
+        (local.get $between)))
+      (call $same (local.get $secondTo)
+        (i32.add (i32.add (local.get $kept) (local.get $from)) (local.get $between))
+        (i32.sub (local.get $length) (local.get $secondTo))))))

@@ -1,13 +1,12 @@
 // What is used of WebAssembly. Every Node has it; TypeScript declares it for browsers only.
 
-/** Pages of a memory that grows; growing it makes a new buffer, and the old one empty. */
-export interface WasmMemory {
+interface WasmMemory {
   readonly buffer: ArrayBuffer
-  grow(pages: number): number
 }
 
 /** The library. */
 interface WasmLibrary {
+  /** In pages, all of them zeros, which the machine provides when they are first written. */
   readonly Memory: new (size: { readonly initial: number }) => WasmMemory
   readonly Module: new (code: Uint8Array) => object
   readonly Instance: new (

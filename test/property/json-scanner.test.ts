@@ -12,6 +12,8 @@ import { forEachSeed } from '../support/swarm.ts'
 
 const RUNS = 300
 const TEXTS = 100
+/** Of the longest text. */
+const LONG_BYTES = 1_500_000
 const KEY_NAME = 'idempotent_key":'
 const BODY_NAME = 'body":'
 const ESCAPES: Readonly<Record<string, string>> =
@@ -111,7 +113,7 @@ function compare(found: Found | undefined, isFound: boolean, holes: JobHoles, te
 test('sixteen bytes at a time find what one at a time finds', () => {
   let bodies = 0
   forEachSeed(RUNS, (prng) => {
-    const text = new JobText()
+    const text = new JobText(4096)
     const scanner = new JsonScanner(text, prng.uint32())
     const holes = new JobHoles()
     const guess: Guess = { key: 0, body: 0 }
@@ -134,7 +136,7 @@ test('the hash is that of what is around the holes, whatever is in them', () => 
   const hashes = new Set<number>()
   let texts = 0
   forEachSeed(RUNS, (prng) => {
-    const text = new JobText()
+    const text = new JobText(4096)
     const scanner = new JsonScanner(text, 7)
     const holes = new JobHoles()
     const fill = (length: number): string => String.fromCharCode(
@@ -162,13 +164,16 @@ test('the hash is that of what is around the holes, whatever is in them', () => 
   assert.ok(hashes.size > texts - 4, `${texts - hashes.size} hashes came twice`)
 })
 
-test('a text that is longer than all before is scanned as well', () => {
-  const text = new JobText()
+test('texts of any length are scanned', () => {
+  const text = new JobText(LONG_BYTES)
   const scanner = new JsonScanner(text, 7)
   const holes = new JobHoles()
-  for (const length of [0, 16_000, 16_384, 70_000, 5, 1_500_000]) {
-    const body = 'y"'.repeat(length / 2)
+  const empty = JSON.stringify({ idempotent_key: 'k', body: '' }).length
+  for (const length of [0, 16_000, 16_384, 70_000, 5, LONG_BYTES - empty]) {
+    // Each character but the first is written as two.
+    const body = `${'y'.repeat(length % 2)}${'"'.repeat(length / 2)}`
     text.take(Buffer.from(JSON.stringify({ idempotent_key: 'k', body })))
+    assert.equal(text.length, empty + length)
     assert.ok(scanner.scan(holes))
     assert.ok(holes.body.toString('latin1', holes.bodyStart, holes.bodyEnd) === body, `${length}`)
   }

@@ -20,6 +20,7 @@ import { templateOf } from '../support/template-of.ts'
 
 const RUNS = 200
 const TEXTS = 120
+const TEXT_BYTES_MAX = 4096
 
 /** What a job comes to: all of it, as the parser reads it. */
 interface Meaning {
@@ -33,14 +34,14 @@ class Reader {
   matches = 0
   readonly #shapes: Shapes
   readonly #holes = new JobHoles()
-  readonly #text = new JobText()
+  readonly #text = new JobText(TEXT_BYTES_MAX)
   readonly #scanner = new JsonScanner(this.#text, 7)
   readonly #urls = new JobUrls()
   readonly #submitter: Submitter
 
   constructor(prng: Prng) {
     const ids = new JobIdSource((words) => { words.forEach((_, at) => words[at] = prng.uint32()) })
-    this.#shapes = new Shapes(makeProbes(ids))
+    this.#shapes = new Shapes(this.#text, makeProbes(ids))
     this.#submitter = new Submitter(new Uint8Array(32).fill(3), ids)
   }
 
@@ -48,7 +49,7 @@ class Reader {
   read(text: Buffer): void {
     this.#text.take(text)
     const isScanned = this.#scanner.scan(this.#holes)
-    const outline = isScanned ? this.#shapes.match(this.#text, this.#holes) : undefined
+    const outline = isScanned ? this.#shapes.match(this.#holes) : undefined
     const parsed = this.#parse(text)
     const expected = parsed === undefined ? undefined : this.#meaning(parsed)
     if (outline !== undefined) {
@@ -61,10 +62,10 @@ class Reader {
         template: templateOf(outline).toString('hex'),
       }, expected, text.toString())
     } else if (parsed !== undefined && isScanned &&
-      this.#shapes.isWorthLearning(parsed, this.#text, this.#holes)) {
+      this.#shapes.isWorthLearning(parsed, this.#holes)) {
       const user = this.#submitter.user(parsed)
       const fresh = this.#submitter.outline(parsed, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
-      this.#shapes.learn(this.#text, this.#holes, fresh)
+      this.#shapes.learn(this.#holes, fresh)
     }
   }
 

@@ -16,7 +16,7 @@ function drawSpan(prng: Prng, span: Uint8Array): { buffer: JobText; start: numbe
   const bytes = Uint8Array.from({ length: start + span.length + prng.below(9) },
     () => prng.below(256))
   bytes.set(span, start)
-  const buffer = new JobText()
+  const buffer = new JobText(1024)
   // What is left of a longer text must not matter.
   buffer.take(Uint8Array.from({ length: 128 }, () => prng.below(256)))
   buffer.take(bytes)

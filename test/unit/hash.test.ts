@@ -76,7 +76,7 @@ function hashesOf(
   const known = hasher.user(user)
   hasher.key(known, key)
   const keyText = `${hasher.hash.high} ${hasher.hash.low}`
-  const text = new JobText()
+  const text = new JobText(64 * 1024)
   text.take(Buffer.from(`before ${key} behind`))
   hasher.keyBytes(known, text.view, 7, text.length - 7)
   assert.equal(`${hasher.hash.high} ${hasher.hash.low}`, keyText, 'bytes hash as their text does')
