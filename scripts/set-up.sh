@@ -2,6 +2,7 @@
 # Node that it brings along are there, before anything is run with them.
 #
 # Sets: root, the project's folder; node, the Node to run it with; node_flags, to run Sluice with.
+# use_huge_pages is for what serves.
 
 # How long a second start waits for the first one's installation.
 lock_wait_seconds=600
@@ -107,6 +108,14 @@ set_node_flags() {
   [ "$helpers" -ge 1 ] || helpers=1
   [ "$helpers" -le 4 ] || helpers=4
   node_flags="--disable-warning=ExperimentalWarning --v8-pool-size=$helpers --no-memory-reducer"
+}
+
+# Jobs are looked for all over some gigabytes. In pages of 4 KiB the processor has to find out anew
+# nearly each time where they are; glibc asks Linux for pages of 2 MiB, if it is told to, and where
+# there is none nothing changes. Whoever tells glibc something of his own decides.
+use_huge_pages() {
+  GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}
+  export GLIBC_TUNABLES
 }
 
 set_up() {

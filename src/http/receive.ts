@@ -41,11 +41,14 @@ export class BodyReceiver {
   readonly #limits: ReceiverLimits
   readonly #counts: ReceiverCounts
   readonly #table: ReceivingTable
+  /** A number of fewer digits is within the limit: nothing else need be known of most requests. */
+  readonly #limitDigits: number
 
   constructor(limits: ReceiverLimits, counts: ReceiverCounts, table: ReceivingTable) {
     this.#limits = limits
     this.#counts = counts
     this.#table = table
+    this.#limitDigits = String(limits.bodyBytesMax).length
   }
 
   /** Bytes of incomplete bodies. */
@@ -77,7 +80,9 @@ export class BodyReceiver {
     done: BodyHandler<About>,
   ): void {
     const { bodyBytesMax } = this.#limits
-    if (announced !== '' && Number(announced) > bodyBytesMax) return this.#refuse(exchange)
+    if (announced.length >= this.#limitDigits && Number(announced) > bodyBytesMax) {
+      return this.#refuse(exchange)
+    }
     let parts: BodyParts | undefined
     response.onData((chunk, isLast) => {
       if (!exchange.isOpen) return

@@ -2,12 +2,18 @@
 // everything that can be wrong with its surroundings.
 
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
+import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { get, post } from '../support/client.ts'
 import { SluiceProcess, startServer } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+const ROOT = path.resolve(import.meta.dirname, '../..')
 
 /** An upstream that never answers; resolves `arrived` with its first request. */
 async function silentUpstream(t: TestContext):
@@ -43,6 +49,32 @@ describe('starting', () => {
     const server = await startServer({ flags: ['--touch', '--memory', '64MiB'] }, t)
     assert.match(server.stdout, /all of it touched/)
     assert.equal(await server.stop('SIGINT'), 0)
+  })
+
+  it('asks for huge pages, where it can', async (t) => {
+    const setting = '/sys/kernel/mm/transparent_hugepage/enabled'
+    // Elsewhere all memory gets them without asking, or none does.
+    const canAsk = existsSync(setting) && readFileSync(setting, 'utf8').includes('[madvise]')
+    if (!canAsk) return t.skip('the machine is set otherwise')
+    const folder = temporaryFolder(t)
+    const { GLIBC_TUNABLES: _, ...env } = process.env
+    const child = spawn(path.join(ROOT, 'scripts/start'),
+      ['--port', '0', '--memory', '64MiB', '--journal', 'off', '--data', folder],
+      { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    t.after(() => child.kill('SIGKILL'))
+    let output = ''
+    for await (const text of child.stdout.setEncoding('utf8')) {
+      output += text as string
+      if (output.includes('listening on')) break
+    }
+    assert.match(output, /^listening on/m)
+    // VmFlags of a mapping have hg when huge pages were asked for.
+    const kib = readFileSync(`/proc/${child.pid}/smaps`, 'utf8').split(/^(?=[0-9a-f]+-)/m)
+      .filter((mapping) => /^VmFlags:.* hg\b/m.test(mapping))
+      .map((mapping) => Number(/^Size: +(\d+) kB$/m.exec(mapping)?.[1]))
+    assert.ok(Math.max(...kib) >= 16 * 1024, `asked for mappings of ${kib.join(', ')} KiB`)
+    child.kill('SIGTERM')
+    assert.deepEqual(await once(child, 'exit'), [0, null])
   })
 
   it('starts all of its threads under flags that are V8\'s own', async (t) => {

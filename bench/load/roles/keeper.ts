@@ -13,6 +13,8 @@ const MAIN = path.resolve(import.meta.dirname, '../../../src/main.ts')
 const LISTENING = /^listening on http:\/\/(\S+):(\d+)$/m
 const WATCH = path.resolve(import.meta.dirname, '../server-watch.ts')
 const OUTPUT_CHARS_MAX = 65_536
+/** What scripts/set-up.sh tells glibc for whatever serves. */
+const HUGE_PAGES = 'glibc.malloc.hugetlb=1'
 
 let seconds: ServerSecond[] = []
 
@@ -20,7 +22,10 @@ function start(flags: readonly string[], watched: boolean): Promise<StartedServe
   const args = [...process.execArgv, ...(watched ? ['--import', WATCH] : []), MAIN, 'serve',
     // What a disk costs is measured only where flags ask for it.
     '--host', '127.0.0.1', '--port', '0', '--log-level', 'warn', '--journal', 'off', ...flags]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: { GLIBC_TUNABLES: HUGE_PAGES, ...process.env },
+  })
   const told = child.stdio[3]
   if (told instanceof Readable) {
     createInterface(told).on('line', (line) => seconds.push(JSON.parse(line) as ServerSecond))
