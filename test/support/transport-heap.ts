@@ -1,18 +1,16 @@
-// A program that sends requests in rounds and says how many bytes of old objects each has left
-// behind. A process of its own, since the test runner's hooks leave some behind, too.
+// A program that sends requests in rounds and says what each has left behind.
 
 import assert from 'node:assert/strict'
-import { getHeapSpaceStatistics } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import type { TransportEvents } from '../../shards/transport.ts'
 import { UndiciTransport } from '../../shards/undici-transport.ts'
+import { tellGrowths } from './heap-rounds.ts'
 import { outgoing } from './transport-recorder.ts'
 
 /** Until the code is compiled and the young generation has its size. */
 const WARM_UP_REQUESTS = 40_000
 /** Of each round. */
 const REQUESTS = 4000
-const ROUNDS = 7
 const AT_ONCE = 16
 /** On a thread of its own: what it leaves behind is not counted. */
 const UPSTREAM = `
@@ -69,9 +67,6 @@ class Sender implements TransportEvents {
   }
 }
 
-const oldSpaceBytes = (): number => getHeapSpaceStatistics()
-  .find(({ space_name }) => space_name === 'old_space')?.space_used_size ?? Number.NaN
-
 const upstream = new Worker(UPSTREAM, { eval: true })
 const port = await new Promise<number>((resolve) => { upstream.once('message', resolve) })
 const transport = new UndiciTransport({
@@ -79,12 +74,6 @@ const transport = new UndiciTransport({
 })
 const sender = new Sender(transport, `http://127.0.0.1:${port}`)
 await sender.run(WARM_UP_REQUESTS)
-const growths: number[] = []
-for (let round = 0; round < ROUNDS; round++) {
-  const before = oldSpaceBytes()
-  await sender.run(REQUESTS)
-  growths.push(oldSpaceBytes() - before)
-}
-process.stdout.write(JSON.stringify(growths))
+await tellGrowths(() => sender.run(REQUESTS))
 await transport.close()
 await upstream.terminate()
