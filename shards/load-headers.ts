@@ -18,6 +18,16 @@ export interface Load {
   readonly accountQueue: boolean
 }
 
+/** Their names, in the order in which they are added. */
+export const loadHeaderNames = (): readonly string[] => {
+  const headers: string[] = []
+  addLoadHeaders(headers, {
+    jobId: '', attempt: 1, totalJobs: 0, queueDepth: 0, flowRate: 1, concurrentMax: 1,
+    accountQueue: false,
+  })
+  return headers.filter((_text, at) => at % 2 === 0)
+}
+
 let rateBefore = NaN
 let rateTextBefore = ''
 

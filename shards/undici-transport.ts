@@ -14,10 +14,12 @@ import { Socket } from 'node:net'
 import { createSecureContext, getCACertificates } from 'node:tls'
 import { Client, type Dispatcher, buildConnector } from 'undici'
 import { assert } from './assert.ts'
+import { knowHeaders } from './known-headers.ts'
 import {
   CONNECTION_IDLE_MARGIN_MS, CONNECTION_IDLE_MS_DEFAULT, CONNECTION_IDLE_MS_MAX,
   FAILURE_DETAIL_LENGTH_MAX, RESPONSE_HEADERS_BYTES_MAX,
 } from './limits.ts'
+import { loadHeaderNames } from './load-headers.ts'
 import { OriginPool, type PooledConnection } from './origin-pool.ts'
 import { failureReason } from './outcome.ts'
 import { ResponseBody } from './response-body.ts'
@@ -38,6 +40,8 @@ export interface UndiciTransportOptions {
 }
 
 type Pool = OriginPool<Attempt, ClientConnection>
+
+knowHeaders(loadHeaderNames())
 
 /** The transport of a shard. It makes no more pools than the caller names origins. */
 export class UndiciTransport implements Transport {

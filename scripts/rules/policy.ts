@@ -18,7 +18,8 @@ export const BENCH_DOOR = /^src\/cli\/bench(-options)?\.ts$/
 /** Packages and modules with one home each; types may be imported anywhere. */
 export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where: string]> = [
   [/^uWebSockets\.js$/, /^src\/http\//, 'src/http'],
-  [/^undici$/, /^shards\/undici-transport\.ts$/, 'shards/undici-transport.ts'],
+  [/^undici(\/|$)/, /^shards\/(undici-transport|known-headers)\.ts$/,
+    'shards/undici-transport.ts, known-headers.ts'],
   [/^msgpackr$/, /^shards\/codec\.ts$/, 'shards/codec.ts'],
   [/^piscina$/, /^src\/shard-pool\.ts$/, 'src/shard-pool.ts'],
   [/^(node:)?worker_threads$/,

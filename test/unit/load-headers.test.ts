@@ -2,9 +2,11 @@
 // id that the first of them carries.
 
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { describe, it, mock } from 'node:test'
+import { util } from 'undici'
 import { formatJobId, jobIdText } from '../../shards/job-id.ts'
-import { type Load, addLoadHeaders } from '../../shards/load-headers.ts'
+import { knowHeaders } from '../../shards/known-headers.ts'
+import { type Load, addLoadHeaders, loadHeaderNames } from '../../shards/load-headers.ts'
 import type { JobSlot } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
 
@@ -58,6 +60,27 @@ describe('addLoadHeaders', () => {
     addLoadHeaders(headers, LOAD)
     assert.deepEqual(
       headers.slice(0, 4), ['X-Sluice-Attempt', 'mine', 'content-type', 'text/plain'])
+  })
+})
+
+describe('their names', () => {
+  it('are all those that are added', () => {
+    assert.deepEqual(loadHeaderNames(), Object.keys(added(LOAD)))
+  })
+
+  it('are in undici\'s table, so that it need not lower them', () => {
+    const names = loadHeaderNames()
+    knowHeaders(names)
+    const lowered = mock.method(String.prototype, 'toLowerCase')
+    try {
+      const seen = names.map((name) => util.headerNameToString(name))
+      assert.equal(lowered.mock.callCount(), 0)
+      assert.equal(util.headerNameToString('X-Of-A-Caller'), 'x-of-a-caller')
+      assert.equal(lowered.mock.callCount(), 1)
+      assert.deepEqual(seen, names.map((name) => name.toLowerCase()))
+    } finally {
+      lowered.mock.restore()
+    }
   })
 })
 
