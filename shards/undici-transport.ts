@@ -14,7 +14,8 @@ import { Socket } from 'node:net'
 import { createSecureContext, getCACertificates } from 'node:tls'
 import { Client, type Dispatcher, buildConnector } from 'undici'
 import { assert } from './assert.ts'
-import { knowHeaders } from './known-headers.ts'
+import { ACCOUNT_QUEUE_HEADERS, CONCURRENT_HEADERS, PACE_HEADERS } from './headers.ts'
+import { knowHeardHeaders, knowSentHeaders } from './known-headers.ts'
 import {
   CONNECTION_IDLE_MARGIN_MS, CONNECTION_IDLE_MS_DEFAULT, CONNECTION_IDLE_MS_MAX,
   FAILURE_DETAIL_LENGTH_MAX, RESPONSE_HEADERS_BYTES_MAX,
@@ -41,7 +42,8 @@ export interface UndiciTransportOptions {
 
 type Pool = OriginPool<Attempt, ClientConnection>
 
-knowHeaders(loadHeaderNames())
+knowSentHeaders(loadHeaderNames())
+knowHeardHeaders([...PACE_HEADERS, ...CONCURRENT_HEADERS, ...ACCOUNT_QUEUE_HEADERS])
 
 /** The transport of a shard. It makes no more pools than the caller names origins. */
 export class UndiciTransport implements Transport {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { describe, it, mock } from 'node:test'
 import { util } from 'undici'
 import { formatJobId, jobIdText } from '../../shards/job-id.ts'
-import { knowHeaders } from '../../shards/known-headers.ts'
+import { knowHeardHeaders, knowSentHeaders } from '../../shards/known-headers.ts'
 import { type Load, addLoadHeaders, loadHeaderNames } from '../../shards/load-headers.ts'
 import type { JobSlot } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
@@ -70,7 +70,7 @@ describe('their names', () => {
 
   it('are in undici\'s table, so that it need not lower them', () => {
     const names = loadHeaderNames()
-    knowHeaders(names)
+    knowSentHeaders(names)
     const lowered = mock.method(String.prototype, 'toLowerCase')
     try {
       const seen = names.map((name) => util.headerNameToString(name))
@@ -78,6 +78,24 @@ describe('their names', () => {
       assert.equal(util.headerNameToString('X-Of-A-Caller'), 'x-of-a-caller')
       assert.equal(lowered.mock.callCount(), 1)
       assert.deepEqual(seen, names.map((name) => name.toLowerCase()))
+    } finally {
+      lowered.mock.restore()
+    }
+  })
+})
+
+describe('the names that are looked for in responses', () => {
+  it('are in undici\'s tree, so that it need not make strings of them', () => {
+    const names = ['x-pace-of-a-test', 'x-pace-of-a-test-2', 'x-pace']
+    const seen = (): string[] =>
+      names.map((name) => util.headerNameToString(Buffer.from(name.toUpperCase())))
+    const lowered = mock.method(String.prototype, 'toLowerCase')
+    try {
+      assert.deepEqual(seen(), names)
+      assert.equal(lowered.mock.callCount(), 3)
+      knowHeardHeaders(names)
+      assert.deepEqual(seen(), names)
+      assert.equal(lowered.mock.callCount(), 3)
     } finally {
       lowered.mock.restore()
     }
