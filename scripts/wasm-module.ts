@@ -5,6 +5,8 @@ import path from 'node:path'
 import loadWabt from 'wabt'
 
 const SOURCE = path.resolve(import.meta.dirname, '../src/scan/scan.wat')
+/** The file that is made of it. */
+export const MODULE = path.resolve(import.meta.dirname, '../src/scan/module.ts')
 const TEXT_CHARS_MAX = 92
 
 /** Assembles the module. Rejects with the line and column of what is wrong with it. */

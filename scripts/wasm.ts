@@ -2,7 +2,6 @@
 // test/unit/scan-module.test.ts fails until it is.
 
 import { writeFileSync } from 'node:fs'
-import path from 'node:path'
-import { moduleSource } from './wasm-module.ts'
+import { MODULE, moduleSource } from './wasm-module.ts'
 
-writeFileSync(path.resolve(import.meta.dirname, '../src/scan/module.ts'), await moduleSource())
+writeFileSync(MODULE, await moduleSource())

@@ -29,7 +29,7 @@ export class Outline implements OutlineParts, UserHash {
   /**
    * The words of INGRESS_ENQUEUE, and the template with zeros up to a whole word. What differs from
    * job to job is missing: in the key's place is the other half of the user's hash. Behind that
-   * may be what is the owner's (shapes.ts).
+   * may be what is the owner's (ws/packed-shapes.ts).
    */
   readonly words: Uint32Array
   /** Those of them that are the record's beginning. */

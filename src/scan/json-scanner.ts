@@ -9,7 +9,7 @@
 import type { JobHoles } from '../job-holes.ts'
 import type { JobText } from './job-text.ts'
 
-/** Where in JobText.found scan() leaves what it has found; all but the last are places. */
+/** Where in JobText.found scan() leaves what it has found: places in the text, and more. */
 const KEY_NAME = 0
 const KEY_START = 1
 const KEY_END = 2
@@ -18,7 +18,9 @@ const BODY_START = 4
 const BODY_END = 5
 /** Of the body as what it means. */
 const BODY_BYTES = 6
+/** Of what is around the two. */
 const HASH = 7
+/** Not 0: the body has bytes beyond ASCII. */
 const BEYOND_ASCII = 8
 
 const NOTHING_FOUND = 0
