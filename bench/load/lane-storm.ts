@@ -1,6 +1,11 @@
 // One shard's engine with very many account queues, on the machine's clock, with a transport that
 // sends nothing and answers at once. Each answer is a 429 that asks for a round of patience, so
 // every lane has a send due once a round, at a moment that is known, and never runs dry.
+//
+// The jobs come over two rounds, at half the rate at which lanes will be due, while nothing else
+// is: an engine that was still behind with them when the measurement begins would have the lanes
+// due in heaps ever after. Those of the first round are asked for two rounds of patience, those of
+// the second for one, so that both halves are spread evenly over the first round that counts.
 
 import { assert } from '../../shards/assert.ts'
 import { type Clock, monotonicUs } from '../../shards/clock.ts'
@@ -19,7 +24,7 @@ import type { OutgoingRequest, Transport, TransportEvents } from '../../shards/t
 import { KIB, MIB, type Micros, type Millis, NONE, US_PER_SECOND } from '../../shards/units.ts'
 import { type EncodedLatency, LatencyRecorder } from './latency.ts'
 
-/** How long a storm takes. After a first round, in which the jobs come, it is measured. */
+/** How long a storm takes. It is measured once the jobs have come, which takes FILL_ROUNDS. */
 export interface StormPlan {
   readonly accounts: number
   /** Whole seconds. */
@@ -31,7 +36,10 @@ const ROUND_SECONDS_MAX = 10
 /** Later, an attempt's back-off could be longer than a round, which would then not count. */
 const ROUNDS_MAX = 3
 
-/** Rounds that take about so many seconds, the first one left out. */
+/** Before those that are measured. */
+export const FILL_ROUNDS = 2
+
+/** Rounds that take about so many seconds, those in which the jobs come left out. */
 export function stormPlan(accounts: number, seconds: number): StormPlan {
   const roundSeconds = Math.max(1, Math.min(ROUND_SECONDS_MAX, Math.floor(seconds)))
   const rounds = roundSeconds < ROUND_SECONDS_MAX ? 1
@@ -66,12 +74,13 @@ export interface StormResult {
 class PatientUpstream implements Transport {
   readonly bufferedBytes = 0
   readonly #tokens: number[] = []
-  readonly #retryAfter: string
   readonly #sent: (account: number) => void
   #events: TransportEvents | undefined
+  /** What the next answers ask for. */
+  patienceSeconds: number
 
   constructor(patienceSeconds: number, sent: (account: number) => void) {
-    this.#retryAfter = String(patienceSeconds)
+    this.patienceSeconds = patienceSeconds
     this.#sent = sent
   }
 
@@ -85,8 +94,9 @@ class PatientUpstream implements Transport {
   }
 
   deliver(): void {
+    const retryAfter = String(this.patienceSeconds)
     for (const token of this.#tokens) {
-      this.#events?.head(token, 429, { 'retry-after': this.#retryAfter })
+      this.#events?.head(token, 429, { 'retry-after': retryAfter })
       this.#events?.end(token, new Uint8Array(0), false)
     }
     this.#tokens.length = 0
@@ -111,7 +121,7 @@ function stormLimits(accounts: number): Limits {
 export class LaneStorm {
   readonly #accounts: number
   readonly #rounds: number
-  readonly #roundUs: number
+  readonly #roundSeconds: number
   readonly #lateness = new LatencyRecorder()
   /** When each account's next send is due; 0 before its first. */
   readonly #dueUs: Float64Array
@@ -123,12 +133,14 @@ export class LaneStorm {
   #queued = 0
   #sends = 0
   #measuring = false
+  /** The engine has heard an answer, after which more may be sent. */
+  #turnWanted = false
   #broken: unknown
 
   constructor({ accounts, roundSeconds, rounds }: StormPlan) {
     this.#accounts = accounts
     this.#rounds = rounds
-    this.#roundUs = roundSeconds * US_PER_SECOND
+    this.#roundSeconds = roundSeconds
     this.#dueUs = new Float64Array(accounts)
     const limits = stormLimits(accounts)
     const shared = attachShared(allocateShared(limits), limits)
@@ -139,14 +151,16 @@ export class LaneStorm {
     const views = attachShard(allocateShard(limits), limits)
     this.#ingress = new RingWriter(views.ingress)
     this.#outcomes = new RingReader(views.outcomes)
-    this.#upstream = new PatientUpstream(roundSeconds, (account) => this.#sentFor(account))
+    this.#upstream = new PatientUpstream(FILL_ROUNDS * roundSeconds,
+      (account) => this.#sentFor(account))
     const clock: Clock = {
       nowUs: monotonicUs, wakeAt: () => {},
       wallMs: (atUs) => Math.floor(atUs / 1000) as Millis,
     }
     this.#engine = new Engine({
       shard: 0, shared, shards: [views], clock, prng: new Prng(1), transport: this.#upstream,
-      recover: false, journal: null, wallOffsetUs: 0 as Micros, wantTurn: () => {},
+      recover: false, journal: null, wallOffsetUs: 0 as Micros,
+      wantTurn: () => { this.#turnWanted = true },
       settings: {
         completedTtlMs: 60_000, failedTtlMs: 60_000, responseBytesMax: KIB,
         connectionsPerOriginMax: 1, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'bench',
@@ -158,11 +172,13 @@ export class LaneStorm {
   /** Runs it; `onProgress` hears of the seconds so far. */
   async run(onProgress: (seconds: number) => void): Promise<StormResult> {
     const startUs = monotonicUs()
-    const measureUs = startUs + this.#roundUs
-    const endUs = measureUs + this.#rounds * this.#roundUs
+    const roundUs = this.#roundSeconds * US_PER_SECOND
+    const measureUs = startUs + FILL_ROUNDS * roundUs
+    const endUs = measureUs + this.#rounds * roundUs
     let cpuBefore = process.cpuUsage()
     for (let nowUs = monotonicUs(); nowUs < endUs; nowUs = monotonicUs()) {
       assert(this.#broken === undefined, String(this.#broken))
+      if (nowUs >= startUs + roundUs) this.#upstream.patienceSeconds = this.#roundSeconds
       for (let turns = 0; turns < TURNS_PER_LOOK; turns++) this.#turn(startUs)
       if (!this.#measuring && monotonicUs() >= measureUs) {
         this.#measuring = true
@@ -174,7 +190,7 @@ export class LaneStorm {
     const cpu = process.cpuUsage(cpuBefore)
     const seconds = (monotonicUs() - measureUs) / US_PER_SECOND
     return {
-      duePerSecond: this.#accounts / (this.#roundUs / US_PER_SECOND), sends: this.#sends, seconds,
+      duePerSecond: this.#accounts / this.#roundSeconds, sends: this.#sends, seconds,
       coreShare: (cpu.user + cpu.system) / US_PER_SECOND / seconds,
       lanesActive: this.#dueUs.filter((dueUs) => dueUs > 0).length,
       lateness: this.#lateness.encode(),
@@ -183,17 +199,19 @@ export class LaneStorm {
 
   #turn(startUs: Micros): void {
     this.#submitDue(startUs)
+    this.#turnWanted = false
     const nextUs = this.#engine.turn()
     this.#upstream.deliver()
     this.#outcomes.read(() => true, Infinity)
-    if (this.#queued < this.#accounts * JOBS_PER_ACCOUNT) return
+    if (this.#turnWanted || this.#queued < this.#accounts * JOBS_PER_ACCOUNT) return
     const sleepMs = (nextUs - monotonicUs()) / 1000
     if (sleepMs > 0) Atomics.wait(this.#nap, 0, 0, Math.min(sleepMs, SLEEP_MS_MAX))
   }
 
-  /** The jobs come evenly over the first round, so that their sends are due evenly ever after. */
+  /** The jobs come evenly, so that their sends are due evenly ever after. */
   #submitDue(startUs: Micros): void {
-    const elapsed = (monotonicUs() - startUs) / this.#roundUs
+    const elapsed =
+      (monotonicUs() - startUs) / (FILL_ROUNDS * this.#roundSeconds * US_PER_SECOND)
     const accounts = Math.min(this.#accounts, Math.ceil(elapsed * this.#accounts))
     for (; this.#queued < accounts * JOBS_PER_ACCOUNT; this.#queued++) {
       if (!this.#submit(this.#queued)) return
@@ -231,6 +249,6 @@ export class LaneStorm {
       this.#sends++
       this.#lateness.record(nowUs - dueUs)
     }
-    this.#dueUs[account] = nowUs + this.#roundUs
+    this.#dueUs[account] = nowUs + this.#upstream.patienceSeconds * US_PER_SECOND
   }
 }

@@ -1,7 +1,7 @@
 // `lanes`: whether one core keeps up with the sends of very many account queues.
 
 import type { ScenarioResult } from '../figures.ts'
-import { stormPlan } from '../lane-storm.ts'
+import { FILL_ROUNDS, stormPlan } from '../lane-storm.ts'
 import { summarizeLatency } from '../latency.ts'
 import type { Bench } from '../rig.ts'
 
@@ -13,7 +13,7 @@ export async function lanes({ settings, stage, progress }: Bench): Promise<Scena
   const role = await stage.role('lane-engine')
   const plan = stormPlan(accounts, settings.seconds)
   const { roundSeconds, rounds } = plan
-  const seconds = (rounds + 1) * roundSeconds
+  const seconds = (rounds + FILL_ROUNDS) * roundSeconds
   const task = progress.begin(`${accounts} lanes`, seconds)
   const storm = await role.call('run', plan, (so) => task.update(so, ''))
   task.end()
