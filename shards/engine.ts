@@ -33,6 +33,8 @@ export class Engine implements TransportEvents, Sender {
   readonly recovered: Recovered | null
   #stopping = false
   #isHeld = false
+  /** Requests of the last turn. */
+  #handled = 0
 
   constructor(given: EngineParts) {
     this.#given = given
@@ -68,6 +70,7 @@ export class Engine implements TransportEvents, Sender {
     parts.pacer.takeNotices(nowUs)
     const handled = parts.journal?.isBehind === true ? 0
       : parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
+    this.#handled = handled
     let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
     parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
     busy = parts.settlement.advance(nowUs) || busy
@@ -88,6 +91,15 @@ export class Engine implements TransportEvents, Sender {
   hasWork(): boolean {
     const { budgets, ingress, journal } = this.#parts
     return budgets.hasNotices() || (journal?.isBehind !== true && !ingress.isEmpty())
+  }
+
+  /**
+   * Whether more requests are likely and nothing else can come, so that the thread may block for a
+   * moment: nothing is in flight, nothing is being written, and the last turn had requests.
+   */
+  get mayNap(): boolean {
+    const { attempts, journal } = this.#parts
+    return this.#handled > 0 && attempts.inFlight === 0 && journal?.isIdle !== false
   }
 
   /** Starts no further job; webhooks go on, and so does what is in flight. */

@@ -42,8 +42,9 @@ export const LAYOUT_VERSION = 1
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
 
-// A bell: the word that a sleeper waits on, and whether there is a sleeper.
-//   0: rings so far (Int32)   4: budgets changed (Int32, 0 or 1)   128: asleep (Int32, 0 or 1)
+// A bell: the words that its owner waits on, and whether it does.
+//   0: sleeps ended by a ring (Int32)   4: budgets changed (Int32, 0 or 1)
+//   8: naps ended by a ring (Int32)     128: awake, asleep or napping (Int32, 0, 1 or 2)
 export const BELL_BYTES = 2 * LINE_BYTES
 /** Set by any thread before it rings: some upstream's NOTICE word of this shard is set. */
 export const BELL_NOTICE = 1

@@ -71,6 +71,17 @@ export const POLL_EVERY_MS = 50
 /** The longest wait that a Retry-After can ask for; a job does not outlive it. */
 export const RETRY_AFTER_MS_MAX = JOB_DEADLINE_MS
 
+/**
+ * After requests a shard waits on the spot for more before it sleeps, if nothing else can come:
+ * so long at once, and so often in a row, since its event loop stands still meanwhile.
+ */
+export const SHARD_NAP_MS = 0.5
+export const SHARD_NAPS_MAX = 16
+/** The main thread waits on the spot so long for the answers of shards that it has just rung. */
+export const OUTCOME_NAP_MS = 0.1
+/** After naps that brought nothing, so many rings pass without one; twice as many each time. */
+export const OUTCOME_NAPS_MISSED_MAX = 64
+
 // --- work of one turn of a shard ---
 
 export const INGRESS_RECORDS_PER_TURN_MAX = 4096

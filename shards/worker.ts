@@ -1,7 +1,8 @@
 // A shard's thread: the loop around its engine, and the only place in it that sleeps.
 // Thread: shard. Memory: attaches to what the task names.
 // Never: decides anything about jobs. It turns the engine when the bell rings, when something is
-// due, and after responses; it sleeps on bell and timer together in between. And never outlives a
+// due, and after responses; it sleeps on bell and timer together in between, and blocks on the
+// bell for a moment where nothing else can come (SHARD_NAP_MS). And never outlives a
 // failure: its successor attaches to the same memory as soon as this thread has ended.
 // A thread that was told to hand its shard over makes no further turn: it keeps its sockets until
 // their requests have ended, and relays what it hears (relayed-transport.ts).
@@ -17,14 +18,15 @@ import type { ShardControl, ShardReport, ShardTask } from './contract.ts'
 import { Sleeper } from './doorbell.ts'
 import { Engine } from './engine.ts'
 import { type SharedViews, type ShardViews, attachShard, attachShared } from './layout.ts'
-import { POLL_EVERY_MS } from './limits.ts'
+import { POLL_EVERY_MS, SHARD_NAP_MS, SHARD_NAPS_MAX } from './limits.ts'
 import { Prng } from './prng.ts'
 import { RelayedTransport } from './relayed-transport.ts'
 import { TailFile } from './tail-file.ts'
-import type { Micros, Millis } from './units.ts'
+import { type Micros, type Millis, msToUs } from './units.ts'
 import { UndiciTransport } from './undici-transport.ts'
 
 const EXIT_BROKEN = 1
+const NAP_US = msToUs(SHARD_NAP_MS)
 
 /**
  * Runs one shard until it is told to stop; resolves with what it leaves behind. Never rejects: a
@@ -157,12 +159,21 @@ class ShardLoop {
     this.#turnWanted = false
     const { engine } = this.#life
     try {
-      const nextUs = engine.turn()
+      let nextUs = engine.turn()
+      for (let naps = 0; naps < SHARD_NAPS_MAX && this.#nap(nextUs, this.#life); naps++) {
+        nextUs = engine.turn()
+      }
       if (this.#stopping && engine.isIdle) return this.#end()
       this.#sleepUntil(nextUs, this.#life)
     } catch (error) {
       endThread(this.#port, error)
     }
+  }
+
+  /** Whether more requests have come while it waited for them on the spot. */
+  #nap(nextUs: Micros, { engine, sleeper }: Life): boolean {
+    if (!engine.mayNap || nextUs - this.#clock.nowUs() < NAP_US) return false
+    return sleeper.nap(this.#hasWork, SHARD_NAP_MS)
   }
 
   #sleepUntil(nextUs: Micros, { sleeper }: Life): void {

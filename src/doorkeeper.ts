@@ -39,6 +39,8 @@ export interface DoorkeeperParts {
   /** Only read. */
   readonly clock: Clock
   readonly log: FrontDoorLog
+  /** Shards have been rung, and no more requests are at hand. */
+  readonly onLull: () => void
   /** Where the random part of job ids comes from; the machine's randomness when left out. */
   readonly fillRandom?: FillRandom
 }
@@ -80,7 +82,7 @@ export class Doorkeeper implements Keeper, Door {
     this.#parts = parts
     this.#place = place
     const admission = new Admission(tables.admission)
-    const bells = new BatchBells(links)
+    const bells = new BatchBells(links, parts.onLull)
     const questions = new Questions(links, bells, tables.questions)
     const audience = new Audience(tables.audience, (jobId) => questions.unwatch(jobId))
     const upstreams = new Upstreams({

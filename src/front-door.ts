@@ -108,6 +108,7 @@ export class FrontDoor implements Answering {
     const { clock, fillRandom, links, log, shared } = this.#options
     return {
       config, place: { tables: this.tables, links, shared }, clock, log,
+      onLull: () => this.#pump.nap(),
       ...(fillRandom !== undefined && { fillRandom }),
     }
   }

@@ -1,5 +1,6 @@
-// What the shards say, read from their outcome rings. Sleeps on the main thread's bell; a slow tick
-// looks all the same, in case a ring of the bell went missing with the thread that owed it.
+// What the shards say, read from their outcome rings. Sleeps on the main thread's bell, after a nap
+// where answers are due at once; a slow tick looks all the same, in case a ring of the bell went
+// missing with the thread that owed it.
 
 import type { Clock } from '../shards/clock.ts'
 import { decodeValue } from '../shards/codec.ts'
@@ -11,7 +12,9 @@ import {
 import { assert } from '../shards/assert.ts'
 import { Sleeper } from '../shards/doorbell.ts'
 import { formatJobId } from '../shards/job-id.ts'
-import { OUTCOMES_PER_TURN_MAX, POLL_EVERY_MS } from '../shards/limits.ts'
+import {
+  OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX, OUTCOMES_PER_TURN_MAX, POLL_EVERY_MS,
+} from '../shards/limits.ts'
 import { type Micros, msToUs } from '../shards/units.ts'
 import type { ShardLink } from './shard-link.ts'
 
@@ -47,6 +50,9 @@ export class OutcomePump {
   readonly #sink: OutcomeSink
   #running = false
   #goingOn = false
+  /** How many naps are left out after one that brings nothing, and how many still are. */
+  #missedNext = 1
+  #missed = 0
 
   /** @param clock is the pump's own, since a clock has one wake. */
   constructor(
@@ -73,6 +79,27 @@ export class OutcomePump {
     this.#running = false
     this.#sleeper.awake()
     this.#clock.wakeAt(Infinity as Micros, this.#tick)
+  }
+
+  /**
+   * To be called when shards have been rung and nothing else is at hand: waits on the spot for what
+   * they say. They take some ten microseconds where nothing holds them up; where something does, a
+   * journal for instance, the thread had better go on, and does so more and more often.
+   */
+  nap(): void {
+    if (!this.#running || this.#goingOn) return
+    if (this.#missed > 0) {
+      this.#missed--
+      return
+    }
+    this.#sleeper.awake()
+    if (this.#sleeper.nap(this.#hasOutcomes, OUTCOME_NAP_MS)) {
+      this.#missedNext = 1
+    } else {
+      this.#missed = this.#missedNext
+      this.#missedNext = Math.min(OUTCOME_NAPS_MISSED_MAX, 2 * this.#missedNext)
+    }
+    this.#drain()
   }
 
   readonly #tick = (): void => {

@@ -72,6 +72,7 @@ export function noteStall(link: ShardLink, nowUs: Micros): void {
  */
 export class BatchBells {
   readonly #links: readonly ShardLink[]
+  readonly #onLull: () => void
   readonly #due: Uint8Array
   /** Committed since the bells were rung, and how many of them a turn ago. */
   #records = 0
@@ -81,8 +82,10 @@ export class BatchBells {
   /** Of all turns in which bells waited; changes when one of these turns ends. */
   turn = 0
 
-  constructor(links: readonly ShardLink[]) {
+  /** @param onLull called after bells that were rung because no more records came. */
+  constructor(links: readonly ShardLink[], onLull: () => void) {
     this.#links = links
+    this.#onLull = onLull
     this.#due = new Uint8Array(links.length)
   }
 
@@ -111,6 +114,7 @@ export class BatchBells {
       this.#recordsBefore = this.#records
       return this.#schedule()
     }
+    const isLull = this.#records < RECORDS_PER_RING_MAX
     this.#scheduled = false
     this.#records = this.#recordsBefore = this.#turns = 0
     for (const link of this.#links) {
@@ -118,6 +122,7 @@ export class BatchBells {
       this.#due[link.shard] = 0
       link.bell.ring()
     }
+    if (isLull) this.#onLull()
   }
 }
 

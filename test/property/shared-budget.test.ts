@@ -15,7 +15,7 @@ import { type Micros, US_PER_SECOND, type UpstreamSlot } from '../../shards/unit
 import {
   type PacedSend, assertPromise, assertPromiseAcrossPaces,
 } from '../support/pace-promise.ts'
-import { ASLEEP_WORD } from '../support/ring-memory.ts'
+import { STATE_WORD } from '../support/ring-memory.ts'
 import {
   type ShardMemory, shardMemory, smallLimits, writeUpstream,
 } from '../support/shard-memory.ts'
@@ -177,8 +177,8 @@ class Run {
     // Every shard sleeps before each step, so that what is not rung shows.
     for (const [at, { bell }] of this.#memory.shards.entries()) {
       const isNoticed = this.#model[at]?.isRung === true
-      if (isNoticed) assert.equal(bell[ASLEEP_WORD], 0, 'a notice without a ring')
-      else bell[ASLEEP_WORD] = 1
+      if (isNoticed) assert.equal(bell[STATE_WORD], 0, 'a notice without a ring')
+      else bell[STATE_WORD] = 1
     }
     return {
       hand: this.#hands[index] as SharedBudgets, shard: this.#model[index] as ModelShard, upstream,

@@ -30,8 +30,8 @@ export function startRingAt(views: RingViews, position: number): void {
   views.control[TAKEN_WORD] = position
 }
 
-/** The word of a bell that is 1 while its owner sleeps. */
-export const ASLEEP_WORD = BELL_BYTES / 2 / 4
+/** The word of a bell that is 0 while its owner is awake, and 1 while it sleeps. */
+export const STATE_WORD = BELL_BYTES / 2 / 4
 
 /** A bell's words. */
 export const bellWords = (buffer: SharedArrayBuffer): Int32Array =>

@@ -5,7 +5,7 @@ import { attachShard, attachShared } from '../../shards/layout.ts'
 import { Prng } from '../../shards/prng.ts'
 import { SharedBudgets } from '../../shards/shared-budget.ts'
 import type { Micros, UpstreamSlot } from '../../shards/units.ts'
-import { ASLEEP_WORD } from '../support/ring-memory.ts'
+import { STATE_WORD } from '../support/ring-memory.ts'
 import type { SpenderReport, SpenderTask, TakerReport, TakerTask } from './budget-task.ts'
 
 const task = workerData as SpenderTask | TakerTask
@@ -35,9 +35,9 @@ function spend({ clock, untilUs }: SpenderTask): SpenderReport {
 /** Sleeps until a notice comes, as a shard does, but without an event loop. */
 function sleepForNotice(): void {
   const rings = Atomics.load(bell, RINGS_WORD)
-  Atomics.store(bell, ASLEEP_WORD, 1)
+  Atomics.store(bell, STATE_WORD, 1)
   if (!budgets.hasNotices()) Atomics.wait(bell, RINGS_WORD, rings)
-  Atomics.store(bell, ASLEEP_WORD, 0)
+  Atomics.store(bell, STATE_WORD, 0)
 }
 
 /** Takes and gives back at random; with nothing in hand and nothing to have, it sleeps. */

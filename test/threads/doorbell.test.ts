@@ -102,6 +102,37 @@ test('sleeps that timers end share one pending wait', async () => {
   }
 })
 
+test('a nap ends at once where there is work, else when its time is up, and is forgotten', () => {
+  const { bell, sleeper, words } = makeBell()
+  assert.equal(sleeper.nap(() => true, GUARD_MS), true)
+  assert.equal(sleeper.nap(() => { bell.ring(); return false }, GUARD_MS), true, 'rung meanwhile')
+  assert.equal(sleeper.nap(noWork, 1), false)
+  const before = words.slice()
+  bell.ring()
+  assert.deepEqual(words, before, 'nobody naps')
+})
+
+test('a ring that ends a nap leaves the pending wait of a sleep alone', async () => {
+  const { bell, sleeper } = makeBell()
+  sleeper.sleep(noWork, neverWake)
+  sleeper.awake()
+  const waits = mock.method(Atomics, 'waitAsync')
+  try {
+    assert.equal(sleeper.nap(() => { bell.ring(); return false }, GUARD_MS), true)
+    await wakesDelivered()
+    waits.mock.resetCalls()
+    let wakes = 0
+    assert.equal(sleeper.sleep(noWork, () => wakes++), true)
+    assert.equal(waits.mock.callCount(), 0, 'the wait from before is pending still')
+    assert.throws(() => sleeper.nap(noWork, 1), /asleep already/)
+    bell.ring()
+    await wakesDelivered()
+    assert.equal(wakes, 1)
+  } finally {
+    waits.mock.restore()
+  }
+})
+
 test('a successor of a thread that died asleep starts awake', () => {
   const { bell, sleeper, words } = makeBell()
   sleeper.sleep(noWork, () => {})
@@ -118,7 +149,7 @@ test('sleeping twice, and words of another size, are asserted', () => {
   assert.throws(() => new Sleeper(words.subarray(1)), /no bell/)
 })
 
-/** Sees rounds until all are done; sleeps in between, sometimes ended by something else. */
+/** Sees rounds until all are done; naps or sleeps in between, at times woken by something else. */
 class StormSleeper {
   readonly #task: StormTask
   readonly #words: Int32Array
@@ -127,6 +158,7 @@ class StormSleeper {
   #seen = 0
   sleeps = 0
   wakes = 0
+  naps = 0
 
   constructor(task: StormTask) {
     this.#task = task
@@ -139,6 +171,11 @@ class StormSleeper {
   turn(done: () => void): void {
     while (this.#seen < this.#task.ringers * this.#task.roundsMax) {
       if (this.#look()) continue
+      if (this.#prng.chance(0.5)) {
+        this.naps++
+        assert.ok(this.#sleeper.nap(() => this.#hasWork(), GUARD_MS), 'a ring was lost')
+        continue
+      }
       let other: NodeJS.Immediate | undefined
       const asleep = this.#sleeper.sleep(() => this.#hasWork(), () => {
         if (other !== undefined) clearImmediate(other)
@@ -196,8 +233,9 @@ for (const [ringers, roundsMax] of [[1, 40_000], [3, 10_000]] as const) {
       const sleeper = new StormSleeper(task)
       const seen = new Promise<void>((resolve) => sleeper.turn(resolve))
       await Promise.all([seen, exits])
-      t.diagnostic(`seed ${SEED}, ${sleeper.sleeps} sleeps, ${sleeper.wakes} ended by a ring`)
-      assert.ok(sleeper.wakes > 100, `only ${sleeper.wakes} wakes`)
+      const { naps, sleeps, wakes } = sleeper
+      t.diagnostic(`seed ${SEED}, ${naps} naps, ${sleeps} sleeps, ${wakes} ended by a ring`)
+      assert.ok(wakes > 100 && naps > 100, `only ${wakes} wakes, ${naps} naps`)
     } finally {
       await Promise.all(workers.map((worker) => worker.terminate()))
     }

@@ -5,7 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Bell, Sleeper } from '../../shards/doorbell.ts'
 import { Prng } from '../../shards/prng.ts'
 import { RING_FULL, RingWriter } from '../../shards/ring.ts'
-import { ASLEEP_WORD, bellWords, ringViews } from '../support/ring-memory.ts'
+import { STATE_WORD, bellWords, ringViews } from '../support/ring-memory.ts'
 import {
   type ProducerReport, type RingTask, kindOf, payloadBytesOf, writePayload,
 } from './ring-record.ts'
@@ -34,7 +34,7 @@ function writeNext(payloadBytes: number): boolean {
   return true
 }
 
-const isConsumerAsleep = (): boolean => Atomics.load(consumerWords, ASLEEP_WORD) === 1
+const isConsumerAsleep = (): boolean => Atomics.load(consumerWords, STATE_WORD) === 1
 
 /** Now and then waits until the consumer sleeps, so that it often does on any machine. */
 function nextTurn(): void {
