@@ -83,7 +83,7 @@ export class OutcomePump {
 
   /**
    * To be called when shards have been rung and nothing else is at hand: waits on the spot for what
-   * they say. They take some ten microseconds where nothing holds them up; where something does, a
+   * they say, some tens of microseconds where nothing holds them up. Where something does, a
    * journal for instance, the thread had better go on, and does so more and more often.
    */
   nap(): void {
