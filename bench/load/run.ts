@@ -22,6 +22,7 @@ import { pace } from './scenarios/pace.ts'
 import { soak } from './scenarios/soak.ts'
 import type { BenchSettings, ScenarioName } from './settings.ts'
 import { Stage } from './stage.ts'
+import { readCoreTicks, withStolenTime } from './stolen-time.ts'
 
 const RUN: Readonly<Record<ScenarioName, (bench: Bench) => Promise<ScenarioResult>>> =
   { ingest, drain, pace, fairness, density, lanes, journal, soak }
@@ -72,10 +73,12 @@ async function runScenario(
   const progress: Progress = process.stderr.isTTY
     ? barProgress(process.stderr) : lineProgress(stderr)
   const runId = randomBytes(RUN_ID_LENGTH / 2).toString('hex')
+  const before = readCoreTicks()
   try {
-    return await Promise.race([
+    const result = await Promise.race([
       RUN[name]({ settings, stage, progress, runId, nextSequence: 0 }), stops.stopped,
     ])
+    return withStolenTime(result, before, readCoreTicks())
   } finally {
     stage.close()
   }

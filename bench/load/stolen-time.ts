@@ -1,0 +1,43 @@
+// How much of the processor a virtual machine's host kept for others while a scenario ran. A run of
+// which much was taken shows that host, not the server: slower, and with longer tails.
+
+import { readFileSync } from 'node:fs'
+import type { Figure, ScenarioResult } from './figures.ts'
+
+/** Processor time of all cores together since the machine started, in ticks of /proc/stat. */
+export interface CoreTicks {
+  readonly all: number
+  readonly stolen: number
+}
+
+/** user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of user and nice. */
+const CORES_LINE = /^cpu ((?: +\d+){8})/m
+const STEAL = 7
+
+/** From the text of /proc/stat; undefined for anything else. */
+export function parseCoreTicks(stat: string): CoreTicks | undefined {
+  const ticks = CORES_LINE.exec(stat)?.[1]?.trim().split(/ +/).map(Number)
+  if (ticks === undefined) return undefined
+  return { all: ticks.reduce((sum, value) => sum + value, 0), stolen: ticks[STEAL] ?? 0 }
+}
+
+/** Of this machine, now; undefined where there is no /proc. */
+export function readCoreTicks(): CoreTicks | undefined {
+  try {
+    return parseCoreTicks(readFileSync('/proc/stat', 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/** The result with what was taken between the two, where that is known. */
+export function withStolenTime(
+  result: ScenarioResult, before: CoreTicks | undefined, after: CoreTicks | undefined,
+): ScenarioResult {
+  if (before === undefined || after === undefined || after.all <= before.all) return result
+  const percent = ((after.stolen - before.stolen) / (after.all - before.all)) * 100
+  const figure: Figure = {
+    key: 'stolen', label: 'processor time that the host took away', value: percent, unit: '%',
+  }
+  return { ...result, figures: [...result.figures, figure] }
+}
