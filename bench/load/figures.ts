@@ -67,6 +67,15 @@ export const medianFigure = (
 ): Figure => ({ key, label, unit, value: median(runs), runs })
 
 /**
+ * What is measured ÷ its baseline, as the median of the alternations' own ratios: a machine that
+ * grows slower or faster over a run meets both sides of a pair, but not the medians of the sides.
+ */
+export const pairedRatio = (
+  key: string, label: string, runs: readonly number[], baselines: readonly number[],
+): Figure => medianFigure(key, label, 'ratio',
+  runs.map((run, round) => run / (baselines[round] ?? Number.NaN)))
+
+/**
  * Jain's index of fairness: 1 when all shares are equal, 1/n when one has everything.
  * [5, 5] → 1, [1, 0] → 0.5, [3, 1] → 0.8.
  */

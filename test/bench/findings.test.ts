@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { formatValue, jainIndex, median } from '../../bench/load/figures.ts'
+import { formatValue, jainIndex, median, pairedRatio } from '../../bench/load/figures.ts'
 import { LatencyRecorder, summarizeLatency } from '../../bench/load/latency.ts'
 import { checkPace } from '../../bench/load/pace-check.ts'
 import { SendNotes } from '../../bench/load/send-notes.ts'
@@ -120,6 +120,13 @@ describe('figures', () => {
     assert.equal(median([3, 1, 2]), 2)
     assert.equal(median([4, 1, 2, 3]), 2.5)
     assert.equal(median([]), Number.NaN)
+  })
+
+  it('holds each run against the baseline of its own alternation', () => {
+    const ratio = pairedRatio('a_ratio', 'this ÷ that', [10, 50, 60], [20, 50, 120])
+    assert.deepEqual(ratio.runs, [0.5, 1, 0.5])
+    assert.equal(ratio.value, 0.5, 'not 50 ÷ 50, the medians of the sides')
+    assert.equal(pairedRatio('a_ratio', 'this ÷ that', [1], []).value, Number.NaN)
   })
 
   it('weighs shares', () => {

@@ -2,7 +2,7 @@
 // requests; or how much slower it empties when it is deep.
 
 import {
-  type Chart, type Point, type ScenarioResult, median, medianFigure,
+  type Chart, type Point, type ScenarioResult, medianFigure, pairedRatio,
 } from '../figures.ts'
 import { type Bench, QUIET_MS, Rig } from '../rig.ts'
 import type { RoleProcess } from '../role-process.ts'
@@ -50,11 +50,9 @@ async function compareWithBare(bench: Bench): Promise<ScenarioResult> {
   const bareRates = bare.map(({ perSecond }) => perSecond)
   return {
     scenario: 'drain', title: `Emptying a queue of ${jobs} jobs, webhooks included`,
-    ratios: [{
-      key: 'drain_ratio', label: 'jobs/s ÷ (bare undici requests/s ÷ 2)', unit: 'ratio',
-      value: median(rates) / median(bareRates),
-      runs: rates.map((rate, round) => rate / (bareRates[round] ?? Number.NaN)),
-    }],
+    ratios: [
+      pairedRatio('drain_ratio', 'jobs/s ÷ (bare undici requests/s ÷ 2)', rates, bareRates),
+    ],
     figures: [
       medianFigure('drain_rate', 'Sluice sends, with webhooks', '/s', rates),
       medianFigure('drain_bare_rate', 'bare undici, two requests a job', '/s', bareRates),
@@ -91,14 +89,10 @@ async function compareDepths(bench: Bench): Promise<ScenarioResult> {
   }
   for (const rig of rigs) rig.memory.stop()
   const rates = drains.map((each) => each.map(({ perSecond }) => perSecond))
-  const shallow = median(rates[0] ?? [])
   return {
     scenario: 'drain', title: `Emptying queues of ${queued.join(' and ')} jobs`,
-    ratios: queued.slice(1).map((depth, index) => ({
-      key: `drain_depth_ratio_${depth}`, unit: 'ratio',
-      label: `jobs/s with ${depth} queued ÷ with ${queued[0]}`,
-      value: median(rates[index + 1] ?? []) / shallow,
-    })),
+    ratios: queued.slice(1).map((depth, index) => pairedRatio(`drain_depth_ratio_${depth}`,
+      `jobs/s with ${depth} queued ÷ with ${queued[0]}`, rates[index + 1] ?? [], rates[0] ?? [])),
     figures: queued.map((depth, index) =>
       medianFigure(`drain_rate_${depth}`, `with ${depth} queued`, '/s', rates[index] ?? [])),
     latencies: [],

@@ -1,7 +1,7 @@
 // `ingest --ws`: how many jobs a second the front door takes over WebSocket, in batches of
 // MessagePack, beside HTTP in the same run.
 
-import { type Chart, type ScenarioResult, median, medianFigure } from '../figures.ts'
+import { type Chart, type ScenarioResult, medianFigure, pairedRatio } from '../figures.ts'
 import { summarizeLatency } from '../latency.ts'
 import { type Bench, type Load, Rig, loadNotes } from '../rig.ts'
 
@@ -50,9 +50,8 @@ export async function ingestSockets(bench: Bench): Promise<ScenarioResult> {
   return {
     scenario: 'ingest', title: `Accepting jobs over WebSocket, ${settings.profile} profile`,
     ratios: [
-      { key: 'ingest_ws_ratio', label: 'accepted jobs/s over WebSocket ÷ over HTTP', unit: 'ratio',
-        value: median(rates.ws) / median(rates.http),
-        runs: rates.ws.map((value, round) => value / (rates.http[round] ?? Number.NaN)) },
+      pairedRatio('ingest_ws_ratio', 'accepted jobs/s over WebSocket ÷ over HTTP',
+        rates.ws, rates.http),
     ],
     figures: [
       medianFigure('ingest_ws_rate', 'Sluice accepts over WebSocket', '/s', rates.ws),

@@ -1,7 +1,9 @@
 // `ingest`: how many jobs a second the front door takes, and how long a caller waits, each beside a
 // bare uWebSockets.js server in the same run.
 
-import { type Chart, type Figure, type ScenarioResult, median, medianFigure } from '../figures.ts'
+import {
+  type Chart, type Figure, type ScenarioResult, median, medianFigure, pairedRatio,
+} from '../figures.ts'
 import { summarizeLatency } from '../latency.ts'
 import { type Bench, type Load, Rig, loadNotes } from '../rig.ts'
 import { ingestSockets } from './ingest-sockets.ts'
@@ -114,11 +116,10 @@ function figuresOf(rates: Rates, open: Rounds, rate: number, cpuUsPerJob: number
   ]
   return {
     ratios: [
-      { key: 'ingest_ratio', label: 'accepted jobs/s ÷ bare uWebSockets.js', unit: 'ratio',
-        value: median(rates.sluice) / median(rates.bare),
-        runs: rates.sluice.map((value, round) => value / (rates.bare[round] ?? Number.NaN)) },
-      { key: 'ingest_p99_added', label: 'p99 at half rate, Sluice − bare', unit: 'ms',
-        value: median(p99.sluice) - median(p99.bare) },
+      pairedRatio('ingest_ratio', 'accepted jobs/s ÷ bare uWebSockets.js',
+        rates.sluice, rates.bare),
+      medianFigure('ingest_p99_added', 'p99 at half rate, Sluice − bare', 'ms',
+        p99.sluice.map((value, round) => value - (p99.bare[round] ?? Number.NaN))),
     ],
     figures,
     latencies: SIDES.map((side) => ({

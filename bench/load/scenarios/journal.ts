@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { BenchError } from '../bench-error.ts'
-import { type ScenarioResult, median, medianFigure } from '../figures.ts'
+import { type Figure, type ScenarioResult, medianFigure, pairedRatio } from '../figures.ts'
 import { summarizeLatency } from '../latency.ts'
 import { type Bench, type Load, Rig, loadNotes } from '../rig.ts'
 
@@ -69,11 +69,8 @@ function figuresOf(
   const ratesOf = (mode: Mode): number[] =>
     loads[mode].map((load) => load.acceptedInTime / load.seconds)
   const rates = { off: ratesOf('off'), interval: ratesOf('interval'), always: ratesOf('always') }
-  const ratio = (mode: Mode): ScenarioResult['ratios'][number] => ({
-    key: `journal_${mode}_ratio`, label: `accepted jobs/s with ${mode} ÷ with off`, unit: 'ratio',
-    value: median(rates[mode]) / median(rates.off),
-    runs: rates[mode].map((rate, round) => rate / (rates.off[round] ?? Number.NaN)),
-  })
+  const ratio = (mode: Mode): Figure => pairedRatio(
+    `journal_${mode}_ratio`, `accepted jobs/s with ${mode} ÷ with off`, rates[mode], rates.off)
   const summaries = MODES.map((mode) => summarizeLatency(loads[mode].map((load) => load.latency)))
   return {
     ratios: [ratio('interval'), ratio('always')],
