@@ -5,6 +5,9 @@
   const REFERENCE_COLOR = '#8a929c'
   const HEIGHT = 240
   const WIDTH_MIN = 280
+  /** Of a histogram: of the axis on its left, label included, and of a tick's text below it. */
+  const AXIS_WIDTH = 76
+  const TICK_WIDTH = 56
 
   const results = JSON.parse(document.getElementById('data').textContent)
 
@@ -66,10 +69,10 @@
         { label: 'up to', labelSize: 24, size: 36, splits: () => places,
           values: (plot, ticks) => {
             // Every other one where there is no room for all.
-            const step = Math.ceil((buckets.length * 48) / plot.width)
+            const step = Math.ceil((buckets.length * TICK_WIDTH) / (plot.width - AXIS_WIDTH))
             return ticks.map((tick) => (tick % step === 0 ? duration(buckets[tick].toUs) : ''))
           } },
-        { label: '% of all', labelSize: 24, size: 52 },
+        { label: '% of all', labelSize: 24, size: AXIS_WIDTH - 24 },
       ],
       series: [
         { label: 'up to', value: (_plot, tick) =>

@@ -1,0 +1,46 @@
+// A real browser, headless, for tests of pages.
+
+import { existsSync } from 'node:fs'
+import type { TestContext } from 'node:test'
+import { type Page, chromium } from 'playwright-core'
+
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+
+/** Chromium's path: SLUICE_CHROMIUM, or where Debian and others install it; undefined for none. */
+export const chromiumPath: string | undefined =
+  process.env['SLUICE_CHROMIUM'] ?? PLACES.find((place) => existsSync(place))
+
+/** Nothing of its own goes over the network. */
+const ARGUMENTS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
+  '--disable-background-networking', '--disable-component-update',
+]
+
+/** A page, and what it had to complain of or to load since it was opened. */
+export interface WatchedPage {
+  readonly page: Page
+  /** Exceptions, and messages of errors and warnings. */
+  readonly complaints: readonly string[]
+  /** Addresses that it asked for, its own among them. */
+  readonly requests: readonly string[]
+}
+
+/** Opens an address in a browser that ends with the test. */
+export async function openPage(
+  t: TestContext, address: string, size: { readonly width: number; readonly height: number },
+): Promise<WatchedPage> {
+  const browser = await chromium.launch({
+    ...(chromiumPath !== undefined && { executablePath: chromiumPath }), args: ARGUMENTS,
+  })
+  t.after(() => browser.close())
+  const page = await browser.newPage({ viewport: size })
+  const complaints: string[] = []
+  const requests: string[] = []
+  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
+  })
+  page.on('request', (request) => requests.push(request.url()))
+  await page.goto(address)
+  return { page, complaints, requests }
+}
