@@ -30,7 +30,8 @@
   function draw(box, options, data) {
     const width = () => Math.max(WIDTH_MIN, box.clientWidth)
     const plot = new uPlot({ width: width(), height: HEIGHT, ...options }, data, box)
-    addEventListener('resize', () => plot.setSize({ width: width(), height: HEIGHT }))
+    // Its place becomes narrower with the window, and when a second chart comes beside the first.
+    new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT })).observe(box)
   }
 
   function lineChart(place, { title, yLabel, lines }) {
