@@ -1,4 +1,4 @@
-// What Linux tells about a process in /proc: its memory and its processor time. Undefined
+// What Linux tells in /proc, above all of a process: its memory and its processor time. Undefined
 // elsewhere, and for a process that is gone.
 
 import { readFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ export interface ProcessMemory {
 
 /** How much of a process is in memory. */
 export function readMemory(pid: number): ProcessMemory | undefined {
-  const text = readProcess(pid, 'status')
+  const text = readProc(`${pid}/status`)
   if (text === undefined) return undefined
   const kib = (name: string): number =>
     Number(new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(text)?.[1] ?? 0)
@@ -32,15 +32,16 @@ const FIELD_SYSTEM = 12
 
 /** Microseconds of processor time of all threads, to a hundredth of a second. */
 export function readCpuUs(pid: number): number | undefined {
-  const text = readProcess(pid, 'stat')
+  const text = readProc(`${pid}/stat`)
   if (text === undefined) return undefined
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[FIELD_USER]) + Number(fields[FIELD_SYSTEM])) * US_PER_TICK
 }
 
-function readProcess(pid: number, name: string): string | undefined {
+/** The text of a file below /proc. */
+export function readProc(name: string): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/${name}`, 'utf8')
+    return readFileSync(`/proc/${name}`, 'utf8')
   } catch {
     return undefined
   }

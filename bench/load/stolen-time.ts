@@ -1,8 +1,8 @@
 // How much of the processor a virtual machine's host kept for others while a scenario ran. A run of
 // which much was taken shows that host, not the server: slower, and with longer tails.
 
-import { readFileSync } from 'node:fs'
 import type { Figure, ScenarioResult } from './figures.ts'
+import { readProc } from './process-files.ts'
 
 /** Processor time of all cores together since the machine started, in ticks of /proc/stat. */
 export interface CoreTicks {
@@ -22,13 +22,7 @@ export function parseCoreTicks(stat: string): CoreTicks | undefined {
 }
 
 /** Of this machine, now; undefined where there is no /proc. */
-export function readCoreTicks(): CoreTicks | undefined {
-  try {
-    return parseCoreTicks(readFileSync('/proc/stat', 'utf8'))
-  } catch {
-    return undefined
-  }
-}
+export const readCoreTicks = (): CoreTicks | undefined => parseCoreTicks(readProc('stat') ?? '')
 
 /** The result with what was taken between the two, where that is known. */
 export function withStolenTime(

@@ -52,17 +52,19 @@ const COLORS_DRAWN = `[...document.querySelectorAll('.chart canvas')].map((canva
 })`
 /** Pixels by which the page is too wide for its window. */
 const OVERFLOW = 'document.documentElement.scrollWidth - innerWidth'
-const CHARTS_FIT = `[...document.querySelectorAll('.chart canvas')]
-  .every((canvas) => canvas.clientWidth <= innerWidth)`
+/** None reaches beyond its place, nor any place beyond the window. */
+const CHARTS_FIT = `[...document.querySelectorAll('.chart canvas')].every((canvas) =>
+  canvas.clientWidth <= canvas.closest('.chart').clientWidth && canvas.clientWidth <= innerWidth)`
 
 describe('the page of the bench', {
-  skip: chromiumPath === undefined ? 'no Chromium here; SLUICE_CHROMIUM says where one is' : false,
+  skip: chromiumPath === '' ? 'no Chromium here; SLUICE_CHROMIUM says where one is' : false,
 }, () => {
   it('draws every chart that has points, by itself', async (t) => {
     const address = writtenPage(temporaryFolder(t))
     const { page, complaints, requests } = await openPage(t, address, WIDE)
     assert.deepEqual(await page.locator('.chart h3').allTextContents(),
       ['Pace </script><b>at</b> the upstream', 'some latency', 'Heap'])
+    await page.waitForFunction(CHARTS_FIT)
     const colors = await page.evaluate<number[]>(COLORS_DRAWN)
     assert.equal(colors.length, 3)
     for (const [at, count] of colors.entries()) {
