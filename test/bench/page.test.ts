@@ -57,7 +57,7 @@ const CHARTS_FIT = `[...document.querySelectorAll('.chart canvas')].every((canva
   canvas.clientWidth <= canvas.closest('.chart').clientWidth && canvas.clientWidth <= innerWidth)`
 
 describe('the page of the bench', {
-  skip: chromiumPath === '' ? 'no Chromium here; SLUICE_CHROMIUM says where one is' : false,
+  skip: chromiumPath === '' ? 'no Chromium here; CHROMIUM_PATH says where one is' : false,
 }, () => {
   it('draws every chart that has points, by itself', async (t) => {
     const address = writtenPage(temporaryFolder(t))

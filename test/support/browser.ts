@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test'
 import { type Page, chromium } from 'playwright-core'
 
 /** Where Chromium is, or '' for nowhere; scripts/test looks for it. */
-export const chromiumPath = process.env['SLUICE_CHROMIUM'] ?? ''
+export const chromiumPath = process.env['CHROMIUM_PATH'] ?? ''
 
 /** Nothing of its own goes over the network. */
 const ARGUMENTS = [
