@@ -5,8 +5,8 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
-import { Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
-import { TestUpstream, unusedOrigin } from '../support/upstream.ts'
+import { Scene, UNPACED, rawUpstreamFor, refusingOriginFor, upstreamFor } from '../support/scene.ts'
+import { TestUpstream } from '../support/upstream.ts'
 
 const TIMEOUT_MS = 1500
 const scene = new Scene({
@@ -98,8 +98,8 @@ describe('an upstream that is hostile', { concurrency: true }, () => {
     assert.equal(job.result?.body, 'ok')
   })
 
-  it('may be none at all: nobody listens, or the name has no address', async () => {
-    const refused = await scene.api.run(jobOf(await unusedOrigin(), { max_retries: 0 }))
+  it('may be none at all: nobody listens, or the name has no address', async (t) => {
+    const refused = await scene.api.run(jobOf(await refusingOriginFor(t), { max_retries: 0 }))
     assert.equal(refused.result?.reason, 'connection_error')
     const unknown = await scene.api.run(jobOf('http://name.invalid/', { max_retries: 0 }))
     assert.equal(unknown.status, 'failed')

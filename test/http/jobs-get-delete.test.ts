@@ -3,8 +3,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
-import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'
-import { unusedOrigin } from '../support/upstream.ts'
+import { Gate, Scene, UNPACED, refusingOriginFor, upstreamFor } from '../support/scene.ts'
 
 const scene = new Scene({ flags: [...UNPACED, '--shards', '2'] })
 
@@ -64,8 +63,8 @@ describe('GET /jobs/:id', () => {
     assert.deepEqual((await scene.api.show(String(job.job_id))).body, job)
   })
 
-  it('shows why a job failed', async () => {
-    const job = await scene.api.run(jobOf(await unusedOrigin(), { max_retries: 0 }))
+  it('shows why a job failed', async (t) => {
+    const job = await scene.api.run(jobOf(await refusingOriginFor(t), { max_retries: 0 }))
     assert.equal(job.status, 'failed')
     assert.equal(job.attempts, 1)
     assert.deepEqual(job.result, { status: 'failed', reason: 'connection_error' })

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
-import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
-import { type RecordedRequest, TestUpstream, unusedOrigin } from '../support/upstream.ts'
+import { Scene, UNPACED, refusingOriginFor, upstreamFor } from '../support/scene.ts'
+import { type RecordedRequest, TestUpstream } from '../support/upstream.ts'
 
-const scene = new Scene({ flags: [...UNPACED, '--shards', '2', '--default-timeout', '1000'] })
+const scene = new Scene({ flags: [...UNPACED, '--shards', '2', '--default-timeout', '2000'] })
 
 const MIB = 1024 * 1024
 /** How late an attempt may be seen on a busy machine. */
@@ -151,7 +151,7 @@ describe('a retry', { concurrency: true }, () => {
   })
 
   it('comes after a refused connection and after a timeout; the last is the reason', async (t) => {
-    const refused = await scene.api.accept(jobOf(await unusedOrigin(), { max_retries: 1 }))
+    const refused = await scene.api.accept(jobOf(await refusingOriginFor(t), { max_retries: 1 }))
     const silent = await upstreamFor(t, () => { /* never answers */ })
     const late = await scene.api.accept(jobOf(silent.origin, { max_retries: 1 }))
     const refusedJob = await scene.api.finished(refused)

@@ -5,8 +5,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
 import { RawClient, postJobText } from '../support/raw-client.ts'
-import { Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
-import { unusedOrigin } from '../support/upstream.ts'
+import { Scene, UNPACED, rawUpstreamFor, refusingOriginFor, upstreamFor } from '../support/scene.ts'
 
 const scene = new Scene({
   flags: [...UNPACED, '--shards', '2', '--log-level', 'trace', '--default-timeout', '300'],
@@ -33,7 +32,7 @@ describe('a secret', () => {
     const garbled = await rawUpstreamFor(t, (socket) => { socket.end(`${SECRET}\r\n\r\n`) })
     const silent = await rawUpstreamFor(t, () => { /* never answers */ })
     const origins = [
-      talkative.origin, garbled.origin, silent.origin, await unusedOrigin(),
+      talkative.origin, garbled.origin, silent.origin, await refusingOriginFor(t),
       talkative.origin.replace('http', 'https'),
     ]
     const ids: string[] = []

@@ -7,8 +7,9 @@ import { type TestContext, describe, it } from 'node:test'
 import { RESPONSE_HEADERS_BYTES_MAX } from '../../shards/limits.ts'
 import type { FailureReason } from '../../shards/transport.ts'
 import { UndiciTransport } from '../../shards/undici-transport.ts'
+import { refusingOriginFor } from '../support/scene.ts'
 import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
-import { RawUpstream, TestUpstream, unusedOrigin } from '../support/upstream.ts'
+import { RawUpstream, TestUpstream } from '../support/upstream.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
@@ -190,7 +191,7 @@ describe('an upstream that', () => {
 
   it('does not listen', async (t) => {
     const { transport, heard } = startTransport(t)
-    const origin = await unusedOrigin()
+    const origin = await refusingOriginFor(t)
     for (let token = 1; token <= 10; token++) transport.send(token, outgoing(origin))
     for (let token = 1; token <= 10; token++) {
       assert.equal((await heard.waitFor(token)).reason, 'connection_error')

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type JobFields, type WebhookBody, jobOf } from '../support/api-client.ts'
-import { Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
+import { Scene, UNPACED, rawUpstreamFor, refusingOriginFor, upstreamFor } from '../support/scene.ts'
 import { LagProbe, assertWithinPace } from '../support/send-times.ts'
-import { type RecordedRequest, TestUpstream, unusedOrigin } from '../support/upstream.ts'
+import { type RecordedRequest, TestUpstream } from '../support/upstream.ts'
 
 const WEBHOOK_TIMEOUT_MS = 700
 const scene = new Scene({
@@ -46,7 +46,7 @@ describe('a webhook', { concurrency: true }, () => {
     const answered = await scene.api.accept(
       jobOf(upstream.origin, reportedTo(receiver, { max_retries: 0 })))
     const silent = await scene.api.accept(
-      jobOf(await unusedOrigin(), reportedTo(receiver, { max_retries: 0 })))
+      jobOf(await refusingOriginFor(t), reportedTo(receiver, { max_retries: 0 })))
     await receiver.waitFor(2)
     const byId = new Map(receiver.requests.map((request) => [told(request).job_id, told(request)]))
     assert.deepEqual(byId.get(answered), {

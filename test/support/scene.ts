@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, after, before } from 'node:test'
 import { ApiClient } from './api-client.ts'
 import { type ServerOptions, type TestServer, startServer } from './server.ts'
-import { type Respond, RawUpstream, TestUpstream } from './upstream.ts'
+import { type Respond, RawUpstream, RefusingUpstream, TestUpstream } from './upstream.ts'
 
 /** A pace at which it is not the pace that a test waits for. */
 export const UNPACED = ['--default-rps', '100000', '--default-max-concurrent', '10000']
@@ -65,6 +65,13 @@ export async function rawUpstreamFor(
   const upstream = await RawUpstream.start(onData)
   t.after(() => upstream.close())
   return upstream
+}
+
+/** An origin that refuses every connection, for one test. */
+export async function refusingOriginFor(t: TestContext): Promise<string> {
+  const upstream = await RefusingUpstream.start()
+  t.after(() => upstream.close())
+  return upstream.origin
 }
 
 /** An answer that holds the requests until they are released, in the order of their arrival. */

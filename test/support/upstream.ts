@@ -7,7 +7,7 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import {
-  type AddressInfo, type Server, type Socket, createServer as createRawServer,
+  type AddressInfo, type Server, type Socket, connect, createServer as createRawServer,
 } from 'node:net'
 import { monotonicUs } from '../../shards/clock.ts'
 import type { Micros } from '../../shards/units.ts'
@@ -171,13 +171,34 @@ export class RawUpstream {
   }
 }
 
-/** The origin of a port of 127.0.0.1 on which nothing listens. */
-export async function unusedOrigin(): Promise<string> {
-  const server = createRawServer()
-  const port = await listen(server)
-  server.close()
-  await once(server, 'close')
-  return `http://127.0.0.1:${port}`
+/**
+ * A port of 127.0.0.1 at which every connection is refused until it is closed. One that nobody used
+ * might be given to an upstream of the next test; this is the near end of a connection of its own.
+ */
+export class RefusingUpstream {
+  readonly origin: string
+  readonly #server: Server
+  readonly #connection: Socket
+
+  private constructor(server: Server, connection: Socket) {
+    this.origin = `http://127.0.0.1:${connection.localPort}`
+    this.#server = server
+    this.#connection = connection
+  }
+
+  static async start(): Promise<RefusingUpstream> {
+    const server = createRawServer((socket) => { socket.resume().on('error', () => {}) })
+    const connection = connect(await listen(server), '127.0.0.1')
+    await once(connection, 'connect')
+    return new RefusingUpstream(server, connection)
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#connection.destroy()
+    await closed
+  }
 }
 
 async function listen(server: Server): Promise<number> {
