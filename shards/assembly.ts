@@ -34,6 +34,7 @@ import { StatsWriter } from './stats.ts'
 import { Templates } from './templates.ts'
 import type { Transport } from './transport.ts'
 import type { Micros } from './units.ts'
+import { Writes } from './writes.ts'
 import { Warnings } from './warnings.ts'
 import { Watchers } from './watchers.ts'
 
@@ -80,6 +81,7 @@ export interface ShardParts extends HeadParts {
   readonly delivery: Delivery
   readonly intake: Intake
   readonly marks: Marks
+  readonly writes: Writes
   /** Null when nothing is journalled. */
   readonly journal: Journal | null
 }
@@ -116,10 +118,11 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     resultBytesMax: Math.floor((log.usableBytes * RESULTS_PER_MILLE_MAX) / 1000),
     unwatch: (slot) => watchers.unwatch(slot),
   })
-  const pacer = new Pacer(views, lanes, budgets, sender, nowUs)
+  const writes = new Writes(shard, given.shards)
+  const pacer = new Pacer(views, lanes, budgets, writes, sender, nowUs)
   const settlement = new Settlement(
     views, { jobs, lanes, records, finished, watchers, stats, pacer }, marks.isOn, nowUs)
-  const attempts = new Attempts(nowUs)
+  const attempts = new Attempts(nowUs, writes)
   const overdue = new Overdue(jobs)
   const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
   const shares = {
@@ -127,7 +130,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     stats, progress, prng, wallMs, finished, log, outcomes, overdue,
   }
   return {
-    ...shares, ingress, templates, marks,
+    ...shares, ingress, templates, marks, writes,
     journal: given.journal === null ? null : new Journal({
       views, shared, marks, outcomes, settlement, clock, wallOffsetUs: given.wallOffsetUs,
       sink: given.journal, wantTurn: given.wantTurn,

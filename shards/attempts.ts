@@ -5,13 +5,19 @@
 
 import { assert } from './assert.ts'
 import type { DecodedTemplate } from './decoded-templates.ts'
-import { EXPIRED_PER_TURN_MAX, IN_FLIGHT_PER_SHARD_MAX } from './limits.ts'
+import { EXPIRED_PER_TURN_MAX, IN_FLIGHT_PER_SHARD_MAX, PACE_WAITING_US } from './limits.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
+import type { Writes } from './writes.ts'
 import { Wheel } from './wheel.ts'
 
 /** What a token stands for: an attempt at a job, or at the delivery of its webhook. */
 export const ATTEMPT_JOB = 0
 export const ATTEMPT_WEBHOOK = 1
+
+/** A request that is on the wire or over; one that goes out within a turn; one that waits. */
+export const UNCOUNTED = 0
+const ABOUT = 1
+const WAITING = 2
 
 /** The requests in flight, a field to an array: the token in each place, and what it has. */
 export interface AttemptsBaton {
@@ -24,6 +30,7 @@ export interface AttemptsBaton {
   readonly retryAfterMs: Float64Array
   readonly createdAtMs: Float64Array
   readonly deadlineUs: Float64Array
+  readonly writing: Uint8Array
 }
 
 /** Tokens of one shard's requests in flight. */
@@ -38,17 +45,29 @@ export class Attempts {
   readonly retryAfterMs: Float64Array
   /** Of an attempt at a job: when that came, in Unix ms. */
   readonly createdAtMs: Float64Array
+  /** Whether the request is about to be written, and counted so: UNCOUNTED, ABOUT or WAITING. */
+  readonly writing: Uint8Array
+  /** Requests that began to wait for a connection, in their order; each stands there once. */
+  readonly #waiting: Uint32Array
+  #waitingHead = 0
+  #waitingCount = 0
+  /** Since when, by token; 0 for those that do not stand there. */
+  readonly #waitingSinceUs: Float64Array
   /** Of an attempt at a job: its template. */
   readonly #templates: (DecodedTemplate | undefined)[]
   /** Whether the token's deadline is in the wheel. */
   readonly #armed: Uint8Array
+  readonly #writes: Writes
   readonly #free: Uint32Array
   #freeCount: number
   #jobsInFlight = 0
   readonly #deadlineUs: Float64Array
   readonly #deadlines: Wheel
 
-  constructor(nowUs: Micros, count: number = IN_FLIGHT_PER_SHARD_MAX) {
+  constructor(
+    nowUs: Micros, writes: Writes, count: number = IN_FLIGHT_PER_SHARD_MAX,
+  ) {
+    this.#writes = writes
     this.slot = new Uint32Array(count).fill(NONE)
     this.lane = new Uint32Array(count)
     this.upstream = new Uint32Array(count)
@@ -58,6 +77,9 @@ export class Attempts {
     this.createdAtMs = new Float64Array(count)
     this.#templates = new Array<DecodedTemplate | undefined>(count).fill(undefined)
     this.#armed = new Uint8Array(count)
+    this.writing = new Uint8Array(count)
+    this.#waiting = new Uint32Array(count)
+    this.#waitingSinceUs = new Float64Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
     this.#deadlineUs = new Float64Array(count)
@@ -79,6 +101,7 @@ export class Attempts {
       retryAfterMs: new Float64Array(length).map(of(this.retryAfterMs)),
       createdAtMs: new Float64Array(length).map(of(this.createdAtMs)),
       deadlineUs: new Float64Array(length).map(of(this.#deadlineUs)),
+      writing: new Uint8Array(length).map(of(this.writing)),
     }
   }
 
@@ -89,6 +112,7 @@ export class Attempts {
     const free = this.#free.filter((token) => !kept.has(token))
     this.#free.set(free)
     this.#freeCount = free.length
+    this.#writes.clear()
     for (const [at, token] of baton.token.entries()) {
       this.#occupy(token, baton.kind[at] as number, baton.slot[at] as JobSlot,
         baton.lane[at] as LaneSlot, baton.upstream[at] as UpstreamSlot,
@@ -96,6 +120,7 @@ export class Attempts {
       this.status[token] = baton.status[at] as number
       this.retryAfterMs[token] = baton.retryAfterMs[at] as number
       this.createdAtMs[token] = baton.createdAtMs[at] as number
+      if (baton.writing[at] === ABOUT) this.#expectWrite(token)
     }
   }
 
@@ -119,6 +144,7 @@ export class Attempts {
     assert(this.#freeCount > 0, 'more attempts in flight than tokens')
     const token = this.#free[--this.#freeCount] as number
     this.#occupy(token, kind, slot, lane, upstream, deadlineUs)
+    this.#expectWrite(token)
     return token
   }
 
@@ -148,11 +174,48 @@ export class Attempts {
     return this.#templates[token]
   }
 
+  /** The request is on the wire, or will not be. */
+  settleWrite(token: number): void {
+    if (this.writing[token] === UNCOUNTED) return
+    this.writing[token] = UNCOUNTED
+    this.#writes.count(
+      this.lane[token] as LaneSlot, this.upstream[token] as UpstreamSlot, -1)
+  }
+
+  /** The request waits for a connection. It still counts, but not for ever. */
+  waits(token: number, nowUs: Micros): void {
+    if (this.writing[token] === UNCOUNTED) return
+    this.writing[token] = WAITING
+    // A token that stands there from an attempt before counts for less long, which does no harm.
+    if (this.#waitingSinceUs[token] !== 0) return
+    this.#waitingSinceUs[token] = nowUs
+    const { length } = this.#waiting
+    this.#waiting[(this.#waitingHead + this.#waitingCount++) % length] = token
+  }
+
+  /** Counts those no more that have waited for PACE_WAITING_US: nobody knows how long it takes. */
+  countWaiting(nowUs: Micros): void {
+    while (this.#waitingCount > 0) {
+      const token = this.#waiting[this.#waitingHead] as number
+      if ((this.#waitingSinceUs[token] as number) + PACE_WAITING_US > nowUs) return
+      this.#waitingSinceUs[token] = 0
+      this.#waitingHead = (this.#waitingHead + 1) % this.#waiting.length
+      this.#waitingCount--
+      if (this.writing[token] === WAITING) this.settleWrite(token)
+    }
+  }
+
+  #expectWrite(token: number): void {
+    this.writing[token] = ABOUT
+    this.#writes.count(this.lane[token] as LaneSlot, this.upstream[token] as UpstreamSlot, 1)
+  }
+
   /** Gives a token back and disarms its deadline, unless that is what ended it. */
   release(token: number): void {
     assert(this.slot[token] !== NONE, 'a token was released twice')
     if (this.#armed[token] === 1) this.#deadlines.cancel(token)
     this.#armed[token] = 0
+    this.settleWrite(token)
     if (this.kind[token] === ATTEMPT_JOB) this.#jobsInFlight--
     this.slot[token] = NONE
     this.#templates[token] = undefined

@@ -72,6 +72,7 @@ export class Engine implements TransportEvents, Sender {
       : parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
     this.#handled = handled
     let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
+    parts.attempts.countWaiting(nowUs)
     parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
     busy = parts.settlement.advance(nowUs) || busy
     parts.overdue.advance(nowUs, (slot) => this.#dropSwept(slot, nowUs))
@@ -168,13 +169,18 @@ export class Engine implements TransportEvents, Sender {
 
   // --- what the transport tells ---
 
-  started(token: number): void {
-    this.#hear(token, () => {
-      const { attempts, pacer } = this.#parts
-      const lane = attempts.lane[token] as LaneSlot
-      const upstream = attempts.upstream[token] as UpstreamSlot
-      pacer.startedLate(lane, upstream, this.#clock.nowUs())
-    })
+  // The first two come often, and may in the midst of a turn: they need none of their own, and what
+  // is wrong ends that one.
+
+  waiting(token: number): void {
+    this.#parts.attempts.waits(token, this.#clock.nowUs())
+  }
+
+  written(token: number): void {
+    const { attempts, pacer } = this.#parts
+    attempts.settleWrite(token)
+    const lane = attempts.lane[token] as LaneSlot
+    pacer.written(lane, attempts.upstream[token] as UpstreamSlot, this.#clock.nowUs())
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {

@@ -37,7 +37,7 @@ import { type Limits, indexEntries } from './limits.ts'
  * Changes with any meaning of a word in shared memory, the rings' records (contract.ts) and the
  * log's included: code of another version cannot take over a running engine's memory.
  */
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
@@ -66,8 +66,9 @@ const STATS_BYTES = STATS_WORDS * 8
 // An upstream's record: one time and the numbers that bound it.
 //   0: base, float64 bits (compare-and-swap)    8: interval ns   12: concurrent max
 //  16: in flight (atomic add)   20: switches of account queues, odd while they are on
-//  24: kind   28: attempt timeout ms
+//  24: kind   28: attempt timeout ms   32: trail, float64 bits (compare-and-swap)
 export const UPSTREAM_BASE_F64 = 0
+export const UPSTREAM_TRAIL_F64 = 4
 export const UPSTREAM_INTERVAL_NS = 2
 export const UPSTREAM_CONCURRENT_MAX = 3
 export const UPSTREAM_IN_FLIGHT = 4
@@ -86,7 +87,7 @@ export interface SharedViews {
   readonly mainBell: Int32Array
   /** All upstream records as words: record u starts at u * UPSTREAM_RECORD_WORDS. */
   readonly upstreams: Int32Array
-  /** The same memory as 64-bit words, for the base: record u's is at u * 8. */
+  /** The same memory as 64-bit words, for base and trail: record u starts at u * 8. */
   readonly upstreamTimes: BigInt64Array
   readonly upstreamTimesF64: Float64Array
   /** Upstream u's origin, for the journal: from u * UPSTREAM_NAME_BYTES its length, its UTF-8. */
@@ -186,6 +187,8 @@ export interface UpstreamArrays {
   readonly blocked: Int32Array
   /** Jobs queued here for the upstream. */
   readonly queued: Int32Array
+  /** Sends decided here that are about to be written; see writes.ts. */
+  readonly unwritten: Int32Array
 }
 
 /** The template slots. */
@@ -343,7 +346,7 @@ function layUpstreams(cursor: Cursor, count: number): UpstreamArrays {
     lastSendUs: cursor.f64(count), switches: cursor.i32(count),
     waiting: cursor.i32(count), rounds: cursor.i32(count),
     inFlight: cursor.i32(count), notice: cursor.i32(count), blocked: cursor.i32(count),
-    queued: cursor.i32(count),
+    queued: cursor.i32(count), unwritten: cursor.i32(count),
   }
 }
 

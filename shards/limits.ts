@@ -41,8 +41,10 @@ export const CONCURRENT_DEFAULT = 100
 export const CONCURRENT_MAX = 1_000_000
 /** GCRA's tolerance: how late a send may be and still be caught up. Part of the promise. */
 export const PACE_TOLERANCE_US = 5000
-/** What a send that had to wait for its connection may be late by on the grid that follows it. */
-export const PACE_START_SLACK_US = 2500
+/** How much of that may be used up by what was written; the rest is for the way from there. */
+export const PACE_WRITE_LATE_US = 4500
+/** How long a request that waits for a connection holds up others, as one about to be written. */
+export const PACE_WAITING_US = 10_000
 /** A budget that could have been spent for so long was idle, not late. */
 export const PACE_IDLE_US = 100_000
 /** How long a shard lets the shard whose turn it is go first at a shared budget. */
@@ -258,7 +260,7 @@ export const ORIGIN_BYTES_MAX = UPSTREAM_NAME_BYTES - 2
 /** What all shards share of an upstream. */
 export const UPSTREAM_SHARED_BYTES = UPSTREAM_RECORD_BYTES + UPSTREAM_NAME_BYTES
 /** Each shard's own words about an upstream, in shared memory. */
-export const UPSTREAM_SHARD_WORDS_BYTES = 6 * 4
+export const UPSTREAM_SHARD_WORDS_BYTES = 7 * 4
 /** Each shard's private words about an upstream: links, counts and turns, and its wheel entry. */
 export const UPSTREAM_PRIVATE_BYTES = 7 * 4 + 8 + WHEEL_ITEM_BYTES
 export const UPSTREAMS_MAX = 16_384

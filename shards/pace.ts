@@ -10,7 +10,7 @@
 // none for what the way to the upstream delays.
 
 import {
-  PACE_IDLE_US, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_TOLERANCE_US,
+  PACE_IDLE_US, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_TOLERANCE_US, PACE_WRITE_LATE_US,
 } from './limits.ts'
 import type { Micros } from './units.ts'
 
@@ -52,3 +52,37 @@ export function baseAfterSend(baseUs: number, interval: number, nowUs: number): 
  */
 export const baseHeldUntil = (baseUs: number, interval: number, untilUs: number): Micros =>
   Math.max(baseUs, untilUs - interval / NS_PER_US) as Micros
+
+// --- what is written ---
+//
+// The base knows decisions. A request that is decided in time may be written late, all the more
+// when it waits for a connection, and the upstream counts what is written. The promise says of
+// writes at w_i, w_j with interval I: w_j - w_i ≥ (j - i) * I - tolerance. A budget's *trail* keeps
+// the greatest w_i + (j - i) * I, and the base never falls further behind it than the promise
+// allows. That is GCRA once more, over the writes: the base takes care of the rate, the trail of
+// the promise.
+
+/**
+ * The trail after a write at `nowUs`. At 2 per second from 1,000,000: written at 1,500,000 or
+ * before → 1,500,000; written at 1,510,000 → 1,510,000.
+ */
+export const trailAfterWrite = (trailUs: number, interval: number, nowUs: number): Micros =>
+  Math.max(trailUs + interval / NS_PER_US, nowUs) as Micros
+
+/**
+ * The base that follows the trail, when `unwritten` sends were decided and have still to be
+ * written. At 2 per second with base 1,000,000: trail 1,004,500 → 1,000,000; trail 1,014,500 →
+ * 1,010,000, and with one more to be written → 1,510,000.
+ */
+export const baseAfterWrite = (
+  baseUs: number, interval: number, trailUs: number, unwritten: number,
+): Micros =>
+  Math.max(baseUs, trailUs - PACE_WRITE_LATE_US + (unwritten * interval) / NS_PER_US) as Micros
+
+/**
+ * Whether another send may follow while so many have still to be written. They may all come to be
+ * written at the same moment, so the places of the first and of this one must not lie further apart
+ * than the tolerance: at 1,000 per second not beyond 5 sends, at 100 per second not beyond none.
+ */
+export const mayFollow = (unwritten: number, interval: number): boolean =>
+  unwritten * interval <= PACE_TOLERANCE_US * NS_PER_US

@@ -13,14 +13,18 @@ import {
 import {
   type ShardViews, KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from './layout.ts'
-import { PACE_START_SLACK_US, SENDS_PER_TURN_MAX } from './limits.ts'
-import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs } from './pace.ts'
+import { SENDS_PER_TURN_MAX } from './limits.ts'
+import {
+  baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, intervalNs, mayFollow,
+  trailAfterWrite,
+} from './pace.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
+import type { Writes } from './writes.ts'
 import { MemberWheel, type MemberWheelBaton } from './wheel.ts'
 
-/** How soon a lane looks again that could go, but for sockets or another shard's turn. */
+/** How soon a lane looks again that could go, but for sockets, writes or another shard's turn. */
 const LOOK_AGAIN_US = 1000
 
 /** What the pacer asks of those who send. */
@@ -44,6 +48,7 @@ export class Pacer {
   readonly #views: ShardViews
   readonly #lanes: Lanes
   readonly #budgets: SharedBudgets
+  readonly #writes: Writes
   readonly #wheel: MemberWheel
   readonly #turns: TurnLists
   readonly #sender: Sender
@@ -54,11 +59,13 @@ export class Pacer {
   readonly #switches: Int32Array
 
   constructor(
-    views: ShardViews, lanes: Lanes, budgets: SharedBudgets, sender: Sender, nowUs: Micros,
+    views: ShardViews, lanes: Lanes, budgets: SharedBudgets, writes: Writes, sender: Sender,
+    nowUs: Micros,
   ) {
     this.#views = views
     this.#lanes = lanes
     this.#budgets = budgets
+    this.#writes = writes
     this.#sender = sender
     this.#wheel = new MemberWheel(views.wheel, nowUs)
     this.#turns = new TurnLists(views)
@@ -179,14 +186,21 @@ export class Pacer {
   }
 
   /**
-   * A send had to wait for its connection and leaves only now. What the upstream sees counts, so
-   * the budget's grid follows it, or the next send would come too soon behind.
+   * A send leaves only now. What the upstream sees counts, so the budget's grid follows it when it
+   * is late, or the next send would come too soon behind.
    */
-  startedLate(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    const placeUs = (nowUs - PACE_START_SLACK_US) as Micros
-    if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.restartAt(upstream, placeUs)
-    const { baseUs } = this.#own(lane)
-    baseUs[lane] = Math.max(baseUs[lane] as number, placeUs)
+  written(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    if (!this.#has(lane, LANE_OWN_BUDGET)) {
+      return this.#budgets.written(upstream, this.#writes.everywhere(upstream), nowUs)
+    }
+    const { baseUs, intervalNs: intervals } = this.#lanes.at
+    const { laneTrailUs } = this.#writes
+    const interval = intervals[lane] as number
+    const trail = trailAfterWrite(laneTrailUs[lane] as number, interval, nowUs)
+    laneTrailUs[lane] = trail
+    const before = baseUs[lane] as number
+    const base = baseAfterWrite(before, interval, trail, this.#writes.ofLane(lane))
+    if (base !== before) this.#own(lane).baseUs[lane] = base
   }
 
   /** The budget that the lane spends, for the load headers. */
@@ -215,7 +229,9 @@ export class Pacer {
       if (this.#dropOverdue(lane, nowUs)) continue
       const atUs = this.#budgets.eligibleAtUs(upstream)
       if (atUs > nowUs) return this.#wake(upstream, atUs)
-      if (!this.#budgets.mayGo(upstream, nowUs)) {
+      const unwritten = this.#writes.ofUpstream(upstream)
+      if (!mayFollow(unwritten, this.#budgets.intervalNs(upstream)) ||
+        !this.#budgets.mayGo(upstream, nowUs)) {
         return this.#wake(upstream, nowUs + LOOK_AGAIN_US)
       }
       if (!this.#budgets.tryTake(upstream)) return // a notice comes with the next free token
@@ -243,6 +259,9 @@ export class Pacer {
       const interval = at.intervalNs[lane] as number
       const base = at.baseUs[lane] as number
       if (eligibleAtUs(base, interval) > nowUs) return this.#scheduleOwn(lane)
+      if (!mayFollow(this.#writes.ofLane(lane), interval)) {
+        return this.#wheel.reschedule(lane, (nowUs + LOOK_AGAIN_US) as Micros)
+      }
       if ((at.inFlight[lane] as number) >= (at.concurrentMax[lane] as number)) {
         return this.#flag(lane, LANE_BLOCKED, true)
       }

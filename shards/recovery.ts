@@ -83,10 +83,11 @@ class Recovery {
   }
 
   run(): void {
-    const { budgets, finished, jobs, lanes, pacer, templates, watchers } = this.#parts
+    const { budgets, finished, jobs, lanes, pacer, templates, watchers, writes } = this.#parts
     this.#recoverLog()
     templates.finishRecovery()
     budgets.recover()
+    writes.clear()
     lanes.recover()
     this.#references.fill(0)
     for (let slot = jobs.highWater - 1; slot >= 0; slot--) this.#recoverJob(slot as JobSlot)

@@ -19,7 +19,7 @@ export interface RelayPort {
 
 /** What the old thread says, after its baton. */
 type Relayed =
-  | { readonly kind: 'started'; readonly token: number }
+  | { readonly kind: 'waiting' | 'written'; readonly token: number }
   | { readonly kind: 'head'; readonly token: number; readonly status: number
       readonly headers: ResponseHeaders }
   | { readonly kind: 'end'; readonly token: number; readonly body: Uint8Array<ArrayBuffer>
@@ -58,7 +58,8 @@ export class RelayedTransport implements Transport {
   start(events: TransportEvents): void {
     this.#events = events
     this.#own.start({
-      started: (token) => this.#events?.started(token),
+      waiting: (token) => this.#events?.waiting(token),
+      written: (token) => this.#events?.written(token),
       head: (token, status, headers) => this.#events?.head(token, status, headers),
       end: (token, body, truncated) => this.#events?.end(token, body, truncated),
       failed: (token, reason, detail) => this.#events?.failed(token, reason, detail),
@@ -125,7 +126,8 @@ export class RelayedTransport implements Transport {
     const { token } = message
     if (!this.#tokens.has(token)) return
     switch (message.kind) {
-      case 'started': return this.#events?.started(token)
+      case 'waiting': return this.#events?.waiting(token)
+      case 'written': return this.#events?.written(token)
       case 'head': return this.#events?.head(token, message.status, message.headers)
       case 'end':
         this.#settle(token)
@@ -172,8 +174,12 @@ class Relay implements TransportEvents {
     if (this.#tokens.size === 0) resolve()
   }
 
-  started(token: number): void {
-    this.#tell({ kind: 'started', token })
+  waiting(token: number): void {
+    this.#tell({ kind: 'waiting', token })
+  }
+
+  written(token: number): void {
+    this.#tell({ kind: 'written', token })
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {

@@ -13,11 +13,13 @@ import { Bell } from './doorbell.ts'
 import {
   BELL_NOTICE, type SharedViews, type ShardViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
   UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_IN_FLIGHT, UPSTREAM_KIND,
-  UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
+  UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS, UPSTREAM_TRAIL_F64,
 } from './layout.ts'
 import { TURN_GRACE_US } from './limits.ts'
 import { Marks } from './marks.ts'
-import { baseAfterSend, baseHeldUntil, eligibleAtUs } from './pace.ts'
+import {
+  baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, trailAfterWrite,
+} from './pace.ts'
 import { BUDGET_OPERATION } from './progress.ts'
 import { type Micros, type UpstreamSlot } from './units.ts'
 
@@ -111,6 +113,19 @@ export class SharedBudgets {
     const interval = this.intervalNs(upstream)
     return this.#moveBase(upstream, (base) =>
       eligibleAtUs(base, interval) <= nowUs ? baseAfterSend(base, interval, nowUs) : undefined)
+  }
+
+  /** A send was written, and so many others of the budget, by any shard, are about to be. */
+  written(upstream: UpstreamSlot, unwritten: number, nowUs: Micros): void {
+    const interval = this.intervalNs(upstream)
+    let trail = nowUs
+    this.#moveTime(upstream, UPSTREAM_TRAIL_F64, (before) => {
+      trail = trailAfterWrite(before, interval, nowUs)
+      return trail
+    })
+    const moved = (base: number): Micros => baseAfterWrite(base, interval, trail, unwritten)
+    const base = this.#baseUs(upstream)
+    if (moved(base) !== base) this.#moveBase(upstream, moved)
   }
 
   /** Keeps the budget from sending before `untilUs`. */
@@ -380,8 +395,14 @@ export class SharedBudgets {
   }
 
   #moveBase(upstream: UpstreamSlot, move: (base: number) => number | undefined): boolean {
-    const at = upstream * TIME_WORDS + UPSTREAM_BASE_F64
     this.touch(upstream)
+    return this.#moveTime(upstream, UPSTREAM_BASE_F64, move)
+  }
+
+  #moveTime(
+    upstream: UpstreamSlot, word: number, move: (time: number) => number | undefined,
+  ): boolean {
+    const at = upstream * TIME_WORDS + word
     for (let tries = 0; tries < CAS_TRIES_MAX; tries++) {
       const bits = Atomics.load(this.#times, at)
       this.#scratchBits[0] = bits

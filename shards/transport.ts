@@ -38,16 +38,15 @@ export type FailureReason =
   | 'timeout'
 
 /**
- * What becomes of a token: perhaps `started`, at most one `head`, then exactly one of `end` and
- * `failed`, unless it is aborted. None is called before `send` has returned. A listener may send,
- * abort and forget.
+ * What becomes of a token: perhaps `waiting`, at most one `written`, at most one `head`, then
+ * exactly one of `end` and `failed`, unless it is aborted. Only the first two may be called before
+ * `send` has returned, and a listener may send, abort and forget in the others alone.
  */
 export interface TransportEvents {
-  /**
-   * The request goes out only now: it had to wait for a connection. Not told where it went out
-   * on one at once.
-   */
-  started(token: number): void
+  /** No connection is free, or the one that was is gone: it takes as long as it takes. */
+  waiting(token: number): void
+  /** The request is on the wire, since this very moment. */
+  written(token: number): void
   /** The final status and headers, as soon as they are here; 1xx responses are swallowed. */
   head(token: number, status: number, headers: ResponseHeaders): void
   /**
@@ -66,7 +65,7 @@ export interface TransportEvents {
 export interface Transport {
   /** Names the listener; once, before anything is sent. */
   start(events: TransportEvents): void
-  /** Sends now, or as soon as one of the origin's connections is free. */
+  /** Sends within a turn of the event loop; while it is `waiting`, when a connection is free. */
   send(token: number, request: OutgoingRequest): void
   /** No further event for the token; its connection is given up. An unknown token is ignored. */
   abort(token: number): void

@@ -78,7 +78,8 @@ export class UndiciTransport implements Transport {
   }
 
   send(token: number, request: OutgoingRequest): void {
-    assert(this.#inFlight.events !== undefined, 'nobody listens to the transport')
+    const { events } = this.#inFlight
+    assert(events !== undefined, 'nobody listens to the transport')
     assert(this.#inFlight.attempts[token] === undefined, 'the token is still in flight')
     assert(!(request.body?.buffer instanceof SharedArrayBuffer), 'a body in shared memory')
     const pool = this.#poolOf(request.origin)
@@ -88,7 +89,7 @@ export class UndiciTransport implements Transport {
       queueMicrotask(() => attempt.fail('request_refused', 'not an http or https origin'))
     } else {
       pool.begin(attempt)
-      attempt.waits = attempt.connection?.reused !== true
+      if (attempt.connection?.reused !== true) events.waiting(token)
     }
   }
 
@@ -145,9 +146,17 @@ class InFlight {
   // The listener is called outside of undici's reach: undici would take an error of the listener
   // (a failed assertion, say) for one of the request, where it must end the shard.
 
-  tellStarted(token: number): void {
+  tellWaiting(token: number): void {
     try {
-      this.events?.started(token)
+      this.events?.waiting(token)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  tellWritten(token: number): void {
+    try {
+      this.events?.written(token)
     } catch (error) {
       surface(error)
     }
@@ -194,8 +203,6 @@ class Attempt implements Dispatcher.DispatchHandler {
   connection: ClientConnection | undefined
   /** The client is being handed the request: what fails now is told after `send` has returned. */
   dispatching = false
-  /** It does not go out at once: its connection is in use, or has to be made. */
-  waits = false
   #written = false
   #settled = false
 
@@ -210,9 +217,17 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   onRequestStart(): void {
     this.#written = true
-    if (!this.waits || this.#settled) return
-    this.waits = false
-    this.#inFlight.tellStarted(this.token)
+  }
+
+  /** Only now: between the start of the writing and its end the thread may have been held up. */
+  onRequestSent(): void {
+    this.connection?.forgetAttempt()
+    if (!this.#settled) this.#inFlight.tellWritten(this.token)
+  }
+
+  /** Tells that the request cannot go out yet. */
+  wait(): void {
+    if (!this.#settled) this.#inFlight.tellWaiting(this.token)
   }
 
   onResponseStart(_: unknown, status: number, headers: ResponseHeaders): void {
@@ -242,7 +257,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     } else if (reason !== 'request_refused' && this.#leftUntouched(connection)) {
       // The connection broke before anything of this request was on it: safe to start over.
       this.connection = undefined
-      this.waits = true
+      this.wait()
       this.#pool?.replace(connection, this)
     } else {
       this.fail(reason, error.message)
@@ -254,6 +269,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (!this.settle()) return
     const { connection } = this
     if (reason === 'request_refused' && this.#leftUntouched(connection)) {
+      connection.forgetAttempt()
       this.#pool?.release(connection) // others need not pay for what this caller asks
     } else if (connection !== undefined) {
       this.#pool?.drop(connection)
@@ -308,6 +324,8 @@ class ClientConnection implements PooledConnection<Attempt> {
   #connecting: Socket | undefined
   /** Not which one: an idle connection would keep alive all that its last attempt was about. */
   #hasServed = false
+  /** The attempt that it has still to write. */
+  #unwritten: Attempt | undefined
 
   constructor(
     origin: string, connect: buildConnector.connector, pool: Pool,
@@ -326,6 +344,7 @@ class ClientConnection implements PooledConnection<Attempt> {
     })
     this.#client.on('disconnect', () => {
       this.reused = false
+      this.#unwritten?.wait() // while another socket is opened for it
       pool.lost(this)
     })
   }
@@ -334,11 +353,17 @@ class ClientConnection implements PooledConnection<Attempt> {
     this.reused = this.#hasServed
     this.#hasServed = true
     attempt.connection = this
+    this.#unwritten = attempt
     attempt.dispatching = true
     const { path, method, headers, body } = attempt.request
     // Not blocking: undici would look at each head for more to send here, and there is no more.
     this.#client.dispatch({ path, method, headers, body, blocking: false }, attempt)
     attempt.dispatching = false
+  }
+
+  /** The attempt was written, or will not be. */
+  forgetAttempt(): void {
+    this.#unwritten = undefined
   }
 
   async destroy(): Promise<void> {

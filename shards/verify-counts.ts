@@ -5,7 +5,7 @@
 
 import type { ShardParts } from './assembly.ts'
 import { assert } from './assert.ts'
-import { ATTEMPT_JOB } from './attempts.ts'
+import { ATTEMPT_JOB, UNCOUNTED } from './attempts.ts'
 import {
   JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED,
 } from './job-slots.ts'
@@ -79,10 +79,13 @@ class Walk {
     const { limits, upstreams } = this.#views
     const ofLane = new Map<number, number>()
     const ofUpstream = new Map<number, number>()
+    const unwritten = new Map<number, number>()
     for (const [token, slot] of attempts.slot.entries()) {
       if (slot === NONE) continue
       add(ofLane, attempts.lane[token] as number, 1)
       add(ofUpstream, attempts.upstream[token] as number, 1)
+      const isUnwritten = attempts.writing[token] !== UNCOUNTED
+      add(unwritten, attempts.upstream[token] as number, isUnwritten ? 1 : 0)
       const isJob = attempts.kind[token] === ATTEMPT_JOB
       assert(isJob ? jobs.state(slot as JobSlot) === JOB_IN_FLIGHT
         : jobs.hasFlag(slot as JobSlot, JOB_OWES_WEBHOOK), 'a request in flight for nobody')
@@ -94,6 +97,8 @@ class Walk {
     for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
       const held = ofUpstream.get(upstream) ?? 0
       assert(upstreams.inFlight[upstream] === held, 'tokens of an upstream miscounted')
+      const about = unwritten.get(upstream) ?? 0
+      assert(upstreams.unwritten[upstream] === about, 'requests about to be written miscounted')
     }
   }
 

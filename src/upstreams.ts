@@ -7,7 +7,7 @@ import type { UpstreamSettings } from '../shards/contract.ts'
 import {
   KIND_RECEIVER, KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
   UPSTREAM_CONCURRENT_MAX, UPSTREAM_IN_FLIGHT, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND,
-  UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
+  UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS, UPSTREAM_TRAIL_F64,
 } from '../shards/layout.ts'
 import {
   IDLE_KEEP_MS_MIN, ORIGIN_BYTES_MAX, UPSTREAM_NAME_BYTES, UPSTREAM_RELEASES_PER_REFUSAL_MAX,
@@ -227,7 +227,8 @@ export class Upstreams {
   #writeRecord(slot: UpstreamSlot, settings: UpstreamSettings, kind: UpstreamKind): void {
     const { upstreams: words, upstreamTimesF64: times } = this.#options.shared
     const at = slot * UPSTREAM_RECORD_WORDS
-    times[(slot * UPSTREAM_RECORD_WORDS) / 2 + UPSTREAM_BASE_F64] = 0
+    times[at / 2 + UPSTREAM_BASE_F64] = 0
+    times[at / 2 + UPSTREAM_TRAIL_F64] = 0
     words[at + UPSTREAM_INTERVAL_NS] = intervalNsOf(settings.pacePerSecond)
     words[at + UPSTREAM_CONCURRENT_MAX] = settings.concurrentMax
     words[at + UPSTREAM_IN_FLIGHT] = 0

@@ -90,6 +90,7 @@ class PatientUpstream implements Transport {
 
   send(token: number, { body }: OutgoingRequest): void {
     this.#tokens.push(token)
+    this.#events?.written(token)
     if (body !== null) this.#sent(new DataView(body.buffer, body.byteOffset).getUint32(0))
   }
 

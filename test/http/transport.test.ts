@@ -53,16 +53,19 @@ describe('a request on the wire', () => {
     ])
   })
 
-  it('tells when it had to wait for its connection, and only then', async (t) => {
+  it('tells when it is written, and whether it had to wait for its connection', async (t) => {
     const upstream = await startUpstream(t)
     const { transport, heard } = startTransport(t)
     transport.send(1, outgoing(upstream.origin))
-    assert.equal(heard.of(1).startedLate, undefined)
+    assert.deepEqual([heard.of(1).waited, heard.of(1).written], [true, undefined])
     await heard.waitFor(1)
-    assert.equal(heard.of(1).startedLate, true)
-    transport.send(2, outgoing(upstream.origin))
-    await heard.waitFor(2)
-    assert.equal(heard.of(2).startedLate, undefined)
+    assert.equal(heard.of(1).written, true)
+    transport.send(2, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('body') }))
+    transport.send(3, outgoing(upstream.origin))
+    assert.deepEqual([heard.of(2).waited, heard.of(2).written], [undefined, undefined])
+    assert.equal(heard.of(3).waited, true)
+    for (const token of [2, 3]) assert.equal((await heard.waitFor(token)).written, true)
+    assert.equal(heard.of(2).waited, undefined)
   })
 
   it('adds neither body nor length to a GET, and a length of 0 to an empty POST', async (t) => {
@@ -331,6 +334,7 @@ describe('abort', () => {
     transport.abort(1)
     await upstream.connections.waitForOpen(0)
     assert.deepEqual(heard.of(1).events, [])
+    heard.forget(1)
     upstream.respond = (_request, response) => { response.end('second') }
     transport.send(1, outgoing(upstream.origin))
     assert.equal((await heard.waitFor(1)).body, 'second')
@@ -440,7 +444,9 @@ describe('an error of the listener', () => {
         const transport = new UndiciTransport(
           { connectionsPerOriginMax: 1, responseBytesMax: 10, extraCaPem: '' })
         const boom = () => { throw new RangeError('a bug of the listener') }
-        transport.start({ started: () => {}, head: boom, end: () => {}, failed: () => {} })
+        transport.start({
+          waiting: () => {}, written: () => {}, head: boom, end: () => {}, failed: () => {},
+        })
         transport.send(1, { origin: ${JSON.stringify(upstream.origin)}, path: '/', method: 'GET',
           headers: [], body: null })
       })`, { eval: true })

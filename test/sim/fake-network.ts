@@ -13,6 +13,9 @@ import type { Prng } from '../../shards/prng.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 const CHOKED_US = 10_000
+/** How long it takes at most until a request is written, and how often it waits for that. */
+const WRITTEN_US_MAX = 3000
+const WAITS = 0.2
 
 /** What the network needs of its surroundings. */
 export interface NetworkParts {
@@ -107,6 +110,7 @@ export class FakeTransport implements Transport {
     if (this.#attempts.has(token)) throw new AssertionError({ message: 'a token sent twice' })
     this.#attempts.set(token, attempt)
     for (const observer of observers) observer.sent?.(attempt)
+    this.#write(token, attempt)
     if (status !== 0) this.#later(attempt.answer.headAfterUs, () => this.#head(token, attempt))
     if (failure !== 'silent') {
       this.#later(attempt.answer.endAfterUs, () => this.#end(token, attempt))
@@ -114,6 +118,19 @@ export class FakeTransport implements Transport {
     if (!this.#network.healthy && prng.chance(scenario.lateness.chokeChance)) {
       this.#chokedUntilUs = time.nowUs() + CHOKED_US
     }
+  }
+
+  /** The request is written a little later, often only after the shard has come to rest. */
+  #write(token: number, attempt: Attempt): void {
+    const { prng } = this.#network.parts
+    const { headAfterUs, endAfterUs } = attempt.answer
+    const withinUs = Math.min(headAfterUs, endAfterUs, WRITTEN_US_MAX)
+    if (prng.chance(WAITS)) this.#events?.waiting(token)
+    this.#later(prng.below(withinUs + 1), () => {
+      if (this.#attempts.get(token) === attempt && !attempt.headHeard) {
+        this.#alive(() => this.#events?.written(token))
+      }
+    })
   }
 
   abort(token: number): void {

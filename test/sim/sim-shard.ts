@@ -68,6 +68,8 @@ export class SimShard {
   /** Stalls and deaths come only while there are faults. */
   faults = true
   #life: Life | undefined
+  /** It has died, and its successor is to come: whatever still runs of it dies no second time. */
+  #isDead = false
   /** The thread's own sockets, and those of threads before it that it is relayed from. */
   #sockets: FakeTransport[] = []
   #turnAtUs = Infinity
@@ -130,6 +132,7 @@ export class SimShard {
       : memory.shards.map((views, at) => at === shard ? countStores(views) : views)
     this.#freeAtUs = 0
     this.#turnAtUs = Infinity
+    this.#isDead = false
     alive(() => {
       const engine = new Engine({
         shard, shared: memory.shared, shards, settings: scenario.settings, clock: time.clock(),
@@ -183,7 +186,11 @@ export class SimShard {
     this.#sockets = this.#sockets.filter((sockets) => !ended.includes(sockets))
     for (const sockets of ended) sockets.breakOff()
     this.#alive(this.#life.fuse, () => port.close())
-    for (const sockets of ended) sockets.settle()
+    // Whether a thread that dies of it has taken in what it heard is not known.
+    for (const sockets of ended) {
+      if (this.#isDead) sockets.die()
+      else sockets.settle()
+    }
   }
 
   /**
@@ -208,6 +215,8 @@ export class SimShard {
   }
 
   #die(): void {
+    if (this.#isDead) return
+    this.#isDead = true
     const { shard, time, prng, observers, network } = this.#parts
     this.#life = undefined
     this.#turnAtUs = Infinity

@@ -30,6 +30,8 @@ export interface Answer {
 export class ScriptedTransport implements Transport {
   readonly sent: Sent[] = []
   bufferedBytes = 0
+  /** What becomes of a request: written at once or by write(), for which it may have to wait. */
+  writes: 'at once' | 'later' | 'waiting' = 'at once'
   readonly #nowUs: () => Micros
   #events: TransportEvents | undefined
 
@@ -49,6 +51,8 @@ export class ScriptedTransport implements Transport {
     }
     const atUs = this.#nowUs()
     this.sent.push({ token, atUs, request, headers, isOver: false, isAborted: false })
+    if (this.writes === 'at once') this.#listener().written(token)
+    else if (this.writes === 'waiting') this.#listener().waiting(token)
   }
 
   abort(token: number): void {
@@ -64,9 +68,9 @@ export class ScriptedTransport implements Transport {
     return Promise.resolve()
   }
 
-  /** The request had to wait for its connection until now. */
-  startLate(sent: Sent): void {
-    this.#listener().started(sent.token)
+  /** A request goes out. */
+  write(sent: Sent): void {
+    this.#listener().written(sent.token)
   }
 
   /** The response's headers come, and its end does not. */

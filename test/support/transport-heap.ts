@@ -52,7 +52,8 @@ class Sender implements TransportEvents {
     this.#transport.send(token, outgoing(this.#origin, { method: 'POST', headers }))
   }
 
-  started(): void {}
+  waiting(): void {}
+  written(): void {}
 
   head(): void {}
 

@@ -9,8 +9,10 @@ import type {
 
 /** What has been heard of one token. */
 export interface Heard {
-  /** It had to wait for its connection. */
-  startedLate?: boolean
+  /** No connection was free. */
+  waited?: boolean
+  /** It was on its way. */
+  written?: boolean
   status?: number
   headers?: ResponseHeaders
   body?: string
@@ -28,10 +30,17 @@ export class TransportRecorder implements TransportEvents {
   /** Called with each event after it was recorded; a test may send or abort from it. */
   onEvent: (token: number, event: string) => void = () => {}
 
-  started(token: number): void {
+  waiting(token: number): void {
     const heard = this.of(token)
-    assert.deepEqual(heard.events, [], `a start out of turn of token ${token}`)
-    heard.startedLate = true
+    assert.deepEqual(heard.events, [], `token ${token} waits out of turn`)
+    heard.waited = true
+  }
+
+  written(token: number): void {
+    const heard = this.of(token)
+    assert.deepEqual(heard.events, [], `a write out of turn of token ${token}`)
+    assert.equal(heard.written, undefined, `token ${token} written twice`)
+    heard.written = true
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {

@@ -63,6 +63,11 @@ export class VirtualTime {
     return true
   }
 
+  /** Time passes and nothing runs, as in a thread that is on no core; what was due comes late. */
+  holdUp(byUs: number): void {
+    this.#nowUs = (this.#nowUs + byUs) as Micros
+  }
+
   /** Moves time to `untilUs`, running every wake that is due on the way, in order. */
   advanceTo(untilUs: Micros): void {
     while (this.step(untilUs)) { /* each step runs one wake */ }

@@ -8,9 +8,17 @@ import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
 } from '../../shards/units.ts'
+import { Writes } from '../../shards/writes.ts'
+import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 
 /** The beginning of one of the wheel's windows, within which it knows the next time exactly. */
 const NOW_US = 1_024_000 as Micros
+
+const newUnwritten = (shards = shardMemory(smallLimits()).shards): Writes =>
+  new Writes(0, shards)
+
+const newAttempts = (count: number, unwritten = newUnwritten()): Attempts =>
+  new Attempts(NOW_US, unwritten, count)
 
 /** Takes a token for job `slot` with a deadline so many milliseconds after NOW_US. */
 function take(attempts: Attempts, slot: number, deadlineMs: number): number {
@@ -30,7 +38,7 @@ function expireAt(attempts: Attempts, ms: number): number[] {
 
 describe('a token', () => {
   it('keeps what its end will need', () => {
-    const attempts = new Attempts(NOW_US, 4)
+    const attempts = newAttempts(4)
     const token = attempts.take(ATTEMPT_WEBHOOK, 9 as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
       (NOW_US + 1000) as Micros)
     assert.deepEqual([
@@ -41,7 +49,7 @@ describe('a token', () => {
   })
 
   it('knows nothing of the attempt that had it before', () => {
-    const attempts = new Attempts(NOW_US, 1)
+    const attempts = newAttempts(1)
     const token = take(attempts, 1, 10)
     attempts.status[token] = 503
     attempts.retryAfterMs[token] = 2000
@@ -51,7 +59,7 @@ describe('a token', () => {
   })
 
   it('keeps the template of its job until it is released', () => {
-    const attempts = new Attempts(NOW_US, 1)
+    const attempts = newAttempts(1)
     const template = splitTemplate({
       userId: 'u', url: 'http://a.test/', method: 'GET', headers: [], webhookUrl: null,
       receiver: NONE,
@@ -65,8 +73,33 @@ describe('a token', () => {
     assert.equal(attempts.templateOf(token), undefined)
   })
 
+  it('counts as about to be written until it is, waits for a connection, or is released', () => {
+    const { shards } = shardMemory(smallLimits())
+    const unwritten = newUnwritten(shards)
+    const counts = (): number[] => [
+      unwritten.ofLane(5 as LaneSlot), unwritten.ofUpstream(7 as UpstreamSlot),
+      unwritten.everywhere(7 as UpstreamSlot), unwritten.ofLane(6 as LaneSlot),
+    ]
+    const before = newAttempts(4, unwritten)
+    const [first = -1, second = -1, third = -1] = [1, 2, 3].map((slot) => take(before, slot, 10))
+    assert.deepEqual(counts(), [3, 3, 3, 0])
+    before.settleWrite(first)
+    before.settleWrite(first)
+    before.release(first)
+    before.release(second)
+    assert.deepEqual(counts(), [1, 1, 1, 0])
+    take(before, 4, 10)
+    before.settleWrite(third)
+    const next = newUnwritten(shards)
+    newAttempts(4, next).takeOver(structuredClone(before.handOver()))
+    assert.deepEqual(
+      [next.ofLane(5 as LaneSlot), next.ofUpstream(7 as UpstreamSlot)], [1, 1])
+    next.clear()
+    assert.equal(next.everywhere(7 as UpstreamSlot), 0)
+  })
+
   it('stays with its attempt, deadline and all, when another thread goes on', () => {
-    const before = new Attempts(NOW_US, 4)
+    const before = newAttempts(4)
     const tokens = [1, 2, 3].map((slot) => take(before, slot, 10 * slot))
     const [first = -1, second = -1, third = -1] = tokens
     before.status[second] = 503
@@ -76,7 +109,7 @@ describe('a token', () => {
       receiver: NONE,
     }), 1_700_000_000_000)
     before.release(first)
-    const after = new Attempts(NOW_US, 4)
+    const after = newAttempts(4)
     after.takeOver(structuredClone(before.handOver()))
     assert.deepEqual([after.inFlight, after.jobsInFlight, after.slot[second], after.lane[second],
       after.upstream[second], after.status[second], after.retryAfterMs[second],
@@ -90,7 +123,7 @@ describe('a token', () => {
   })
 
   it('is one of a bounded number', () => {
-    const attempts = new Attempts(NOW_US, 3)
+    const attempts = newAttempts(3)
     const tokens = [1, 2, 3].map((slot) => take(attempts, slot, 10))
     assert.equal(new Set(tokens).size, 3)
     assert.ok(attempts.isFull)
@@ -102,7 +135,7 @@ describe('a token', () => {
   })
 
   it('is not released twice', () => {
-    const attempts = new Attempts(NOW_US, 2)
+    const attempts = newAttempts(2)
     const token = take(attempts, 1, 10)
     attempts.release(token)
     assert.throws(() => attempts.release(token), /released twice/)
@@ -111,7 +144,7 @@ describe('a token', () => {
 
 describe('a deadline', () => {
   it('ends the attempts whose time has passed, and no others', () => {
-    const attempts = new Attempts(NOW_US, 4)
+    const attempts = newAttempts(4)
     const late = take(attempts, 1, 30)
     const soon = take(attempts, 2, 10)
     assert.equal(attempts.nextUs(), NOW_US + 10_000)
@@ -124,7 +157,7 @@ describe('a deadline', () => {
   })
 
   it('is over with the attempt', () => {
-    const attempts = new Attempts(NOW_US, 1)
+    const attempts = newAttempts(1)
     attempts.release(take(attempts, 1, 10))
     assert.equal(attempts.nextUs(), Infinity)
     const token = take(attempts, 2, 50)
@@ -133,7 +166,7 @@ describe('a deadline', () => {
   })
 
   it('may end a token that a listener takes again at once', () => {
-    const attempts = new Attempts(NOW_US, 1)
+    const attempts = newAttempts(1)
     take(attempts, 1, 10)
     attempts.advance((NOW_US + 10_000) as Micros, (token) => {
       attempts.release(token)
@@ -144,7 +177,7 @@ describe('a deadline', () => {
   })
 
   it('expires a bounded number a turn, and says whether there was any', () => {
-    const attempts = new Attempts(NOW_US, EXPIRED_PER_TURN_MAX + 1)
+    const attempts = newAttempts(EXPIRED_PER_TURN_MAX + 1)
     for (let slot = 0; slot <= EXPIRED_PER_TURN_MAX; slot++) take(attempts, slot, 10)
     assert.equal(expireAt(attempts, 10).length, EXPIRED_PER_TURN_MAX)
     assert.ok(attempts.nextUs() <= NOW_US + 10_000, 'the rest is due')

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { BUDGET_HOLD_MS_MAX, PACE_START_SLACK_US } from '../../shards/limits.ts'
+import { BUDGET_HOLD_MS_MAX, PACE_WRITE_LATE_US } from '../../shards/limits.ts'
 import { EngineBench, OTHER_UPSTREAM, rps, twoShards } from '../support/engine-bench.ts'
 import { assertPromise } from '../support/pace-promise.ts'
 import type { Sent } from '../support/scripted-transport.ts'
@@ -81,17 +81,88 @@ describe('the pace', () => {
   it('follows a send that had to wait for its connection', () => {
     for (const accountQueues of [false, true]) {
       const bench = new EngineBench({ accountQueues })
+      bench.transport.writes = 'waiting'
       submitFor(bench, 'a', 3)
       const first = bench.inFlight
       bench.advance(120)
-      bench.transport.startLate(first)
+      bench.transport.writes = 'at once'
+      bench.transport.write(first)
       bench.advance(490)
       assert.equal(bench.sent.length, 1)
       bench.advance(10)
-      assertDue(bench.sent[1], first.atUs + 620_000 - PACE_START_SLACK_US)
+      assertDue(bench.sent[1], first.atUs + 620_000 - PACE_WRITE_LATE_US)
       bench.advance(600)
-      assertDue(bench.sent[2], first.atUs + 1_120_000 - PACE_START_SLACK_US)
+      assertDue(bench.sent[2], first.atUs + 1_120_000 - PACE_WRITE_LATE_US)
     }
+  })
+
+  it('follows a send that is written late, and lets none pass it meanwhile', () => {
+    for (const accountQueues of [false, true]) {
+      const bench = new EngineBench({ accountQueues, pacePerSecond: 100 })
+      bench.transport.writes = 'later'
+      submitFor(bench, 'a', 3)
+      const first = bench.inFlight
+      bench.advance(40)
+      assert.equal(bench.sent.length, 1)
+      bench.transport.write(first)
+      bench.transport.writes = 'at once'
+      bench.advance(20)
+      assertDue(bench.sent[1], first.atUs + 50_000 - PACE_WRITE_LATE_US)
+      assertDue(bench.sent[2], first.atUs + 60_000 - PACE_WRITE_LATE_US)
+    }
+  })
+
+  it('counts a send that goes out late, and those that come behind it', () => {
+    for (const accountQueues of [false, true]) {
+      const bench = new EngineBench({ accountQueues, pacePerSecond: 1000 })
+      bench.transport.writes = 'later'
+      submitFor(bench, 'a', 20)
+      bench.advance(10)
+      assert.equal(bench.sent.length, 6)
+      for (const sent of bench.sent) bench.transport.write(sent)
+      const lastUs = bench.nowUs
+      bench.transport.writes = 'at once'
+      bench.advance(20)
+      assertDue(bench.sent[6], lastUs + 6000 - PACE_WRITE_LATE_US)
+    }
+  })
+
+  it('lets those that wait for connections pile up slowly, and follows them all', () => {
+    for (const accountQueues of [false, true]) {
+      const bench = new EngineBench({ accountQueues, pacePerSecond: 1000 })
+      bench.transport.writes = 'waiting'
+      submitFor(bench, 'a', 30)
+      bench.advance(9)
+      assert.equal(bench.sent.length, 6)
+      bench.advance(6)
+      const waiting = bench.sent.slice()
+      assert.ok(waiting.length > 6 && waiting.length <= 12, `${waiting.length} wait`)
+      bench.transport.writes = 'at once'
+      for (const sent of waiting) bench.transport.write(sent)
+      const trailUs = bench.nowUs + (waiting.length - 1) * 1000
+      bench.advance(10)
+      assertDue(bench.sent[waiting.length], trailUs + 1000 - PACE_WRITE_LATE_US)
+    }
+  })
+
+  it('goes on, in time, beside a request that waits for a connection', () => {
+    for (const accountQueues of [false, true]) {
+      const bench = new EngineBench({ accountQueues, pacePerSecond: 100 })
+      bench.transport.writes = 'waiting'
+      submitFor(bench, 'a', 5)
+      bench.advance(31)
+      assert.deepEqual(timesMs(bench.sent), [0, 10, 20, 30])
+    }
+  })
+
+  it('counts no request twice that ends before it was written', () => {
+    const bench = new EngineBench({ pacePerSecond: 100 })
+    bench.transport.writes = 'later'
+    submitFor(bench, 'a', 3)
+    bench.fail(bench.inFlight, 'connection_error')
+    bench.advance(11)
+    assert.equal(bench.sent.length, 2)
+    assert.equal(bench.views.upstreams.unwritten[0], 1)
   })
 
   it('holds for jobs that trickle in one by one', () => {

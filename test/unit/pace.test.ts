@@ -3,9 +3,12 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN } from '../../shards/limits.ts'
 import {
-  baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs, pacePerSecondOf,
+  PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_WRITE_LATE_US,
+} from '../../shards/limits.ts'
+import {
+  baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, intervalNs, mayFollow,
+  pacePerSecondOf, trailAfterWrite,
 } from '../../shards/pace.ts'
 import { assertPromise, assertPromiseAcrossPaces, sendsMax } from '../support/pace-promise.ts'
 
@@ -69,6 +72,40 @@ describe('baseAfterSend', () => {
 
   it('starts a new grid at the send of a budget that was idle', () => {
     assert.equal(baseAfterSend(1_000_000, TWO_PER_SECOND, 1_700_000), 1_700_000)
+  })
+})
+
+describe('trailAfterWrite', () => {
+  it('gives the worked values', () => {
+    const after = (nowUs: number): number => trailAfterWrite(1_000_000, TWO_PER_SECOND, nowUs)
+    assert.deepEqual([1_400_000, 1_500_000, 1_510_000].map(after),
+      [1_500_000, 1_500_000, 1_510_000])
+  })
+})
+
+describe('baseAfterWrite', () => {
+  it('gives the worked values', () => {
+    const after = (trailUs: number, unwritten: number): number =>
+      baseAfterWrite(1_000_000, TWO_PER_SECOND, trailUs, unwritten)
+    assert.equal(after(1_004_500, 0), 1_000_000)
+    assert.equal(after(1_014_500, 0), 1_010_000)
+    assert.equal(after(1_014_500, 1), 1_510_000)
+  })
+
+  it('leaves the grid alone up to a lateness that the tolerance has room for', () => {
+    assert.equal(baseAfterWrite(1000, TWO_PER_SECOND, 1000 + PACE_WRITE_LATE_US, 0), 1000)
+    assert.equal(baseAfterWrite(1000, TWO_PER_SECOND, 1001 + PACE_WRITE_LATE_US, 0), 1001)
+  })
+})
+
+describe('mayFollow', () => {
+  it('gives the worked values', () => {
+    const allowed = (pacePerSecond: number): number => {
+      let unwritten = 0
+      while (mayFollow(unwritten, intervalNs(pacePerSecond))) unwritten++
+      return unwritten
+    }
+    assert.deepEqual([100, 200, 1000].map(allowed), [1, 2, 6])
   })
 })
 

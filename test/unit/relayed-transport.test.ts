@@ -19,7 +19,8 @@ class Listener implements TransportEvents {
   readonly told: string[] = []
   #heard = (): void => {}
 
-  started(token: number): void { this.#tell(`started ${token}`) }
+  waiting(token: number): void { this.#tell(`waiting ${token}`) }
+  written(token: number): void { this.#tell(`written ${token}`) }
   head(token: number, status: number, headers: object): void {
     this.#tell(`head ${token} ${status} ${JSON.stringify(headers)}`)
   }
@@ -51,6 +52,7 @@ class Thread {
   isRelieved = false
 
   constructor() {
+    this.sockets.writes = 'later'
     this.transport.start(this.listener)
   }
 
@@ -74,12 +76,12 @@ describe('a relay', () => {
     const [before, after] = [new Thread(), new Thread()]
     const [one, two] = [before.send(1), before.send(2)]
     const { over } = handOver(t, before, after, [1, 2])
-    before.sockets.startLate(one)
+    before.sockets.write(one)
     const body = Buffer.from('..whole..').subarray(2, 7)
     before.sockets.respond(one, { status: 404, headers: { 'x-a': ['1', '2'] }, body })
     before.sockets.fail(two, 'tls_error')
     assert.deepEqual(await after.listener.waitFor(4),
-      ['started 1', 'head 1 404 {"x-a":["1","2"]}', 'end 1 whole false', 'failed 2 tls_error'])
+      ['written 1', 'head 1 404 {"x-a":["1","2"]}', 'end 1 whole false', 'failed 2 tls_error'])
     await over
     assert.ok(after.isRelieved)
     assert.deepEqual(before.listener.told, [])
