@@ -34,9 +34,9 @@ import { StatsWriter } from './stats.ts'
 import { Templates } from './templates.ts'
 import type { Transport } from './transport.ts'
 import type { Micros } from './units.ts'
-import { Writes } from './writes.ts'
 import { Warnings } from './warnings.ts'
 import { Watchers } from './watchers.ts'
+import { Writes } from './writes.ts'
 
 /** What a shard is given. */
 export interface EngineParts {

@@ -7,8 +7,9 @@ import { assert } from './assert.ts'
 import type { DecodedTemplate } from './decoded-templates.ts'
 import { EXPIRED_PER_TURN_MAX, IN_FLIGHT_PER_SHARD_MAX, PACE_WAITING_US } from './limits.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
-import type { Writes } from './writes.ts'
+import { WaitingLine } from './waiting-line.ts'
 import { Wheel } from './wheel.ts'
+import type { Writes } from './writes.ts'
 
 /** What a token stands for: an attempt at a job, or at the delivery of its webhook. */
 export const ATTEMPT_JOB = 0
@@ -48,9 +49,7 @@ export class Attempts {
   /** Whether the request is about to be written, and counted so: UNCOUNTED, ABOUT or WAITING. */
   readonly writing: Uint8Array
   /** Requests that began to wait for a connection, in their order; each stands there once. */
-  readonly #waiting: Uint32Array
-  #waitingHead = 0
-  #waitingCount = 0
+  readonly #waiting = new WaitingLine<number>()
   /** Since when, by token; 0 for those that do not stand there. */
   readonly #waitingSinceUs: Float64Array
   /** Of an attempt at a job: its template. */
@@ -64,9 +63,7 @@ export class Attempts {
   readonly #deadlineUs: Float64Array
   readonly #deadlines: Wheel
 
-  constructor(
-    nowUs: Micros, writes: Writes, count: number = IN_FLIGHT_PER_SHARD_MAX,
-  ) {
+  constructor(nowUs: Micros, writes: Writes, count: number = IN_FLIGHT_PER_SHARD_MAX) {
     this.#writes = writes
     this.slot = new Uint32Array(count).fill(NONE)
     this.lane = new Uint32Array(count)
@@ -78,7 +75,6 @@ export class Attempts {
     this.#templates = new Array<DecodedTemplate | undefined>(count).fill(undefined)
     this.#armed = new Uint8Array(count)
     this.writing = new Uint8Array(count)
-    this.#waiting = new Uint32Array(count)
     this.#waitingSinceUs = new Float64Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
@@ -189,18 +185,15 @@ export class Attempts {
     // A token that stands there from an attempt before counts for less long, which does no harm.
     if (this.#waitingSinceUs[token] !== 0) return
     this.#waitingSinceUs[token] = nowUs
-    const { length } = this.#waiting
-    this.#waiting[(this.#waitingHead + this.#waitingCount++) % length] = token
+    this.#waiting.join(token)
   }
 
   /** Counts those no more that have waited for PACE_WAITING_US: nobody knows how long it takes. */
-  countWaiting(nowUs: Micros): void {
-    while (this.#waitingCount > 0) {
-      const token = this.#waiting[this.#waitingHead] as number
+  settleLongWaits(nowUs: Micros): void {
+    for (let token = this.#waiting.first; token !== undefined; token = this.#waiting.first) {
       if ((this.#waitingSinceUs[token] as number) + PACE_WAITING_US > nowUs) return
       this.#waitingSinceUs[token] = 0
-      this.#waitingHead = (this.#waitingHead + 1) % this.#waiting.length
-      this.#waitingCount--
+      this.#waiting.next()
       if (this.writing[token] === WAITING) this.settleWrite(token)
     }
   }

@@ -72,7 +72,7 @@ export class Engine implements TransportEvents, Sender {
       : parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
     this.#handled = handled
     let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
-    parts.attempts.countWaiting(nowUs)
+    parts.attempts.settleLongWaits(nowUs)
     parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
     busy = parts.settlement.advance(nowUs) || busy
     parts.overdue.advance(nowUs, (slot) => this.#dropSwept(slot, nowUs))

@@ -63,7 +63,7 @@ export const JOURNAL_WORDS = 8
 export const STATS_WORDS = 64
 const STATS_BYTES = STATS_WORDS * 8
 
-// An upstream's record: one time and the numbers that bound it.
+// An upstream's record: two times and the numbers that bound it.
 //   0: base, float64 bits (compare-and-swap)    8: interval ns   12: concurrent max
 //  16: in flight (atomic add)   20: switches of account queues, odd while they are on
 //  24: kind   28: attempt timeout ms   32: trail, float64 bits (compare-and-swap)

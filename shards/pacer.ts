@@ -21,8 +21,8 @@ import {
 import type { SharedBudgets } from './shared-budget.ts'
 import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
-import type { Writes } from './writes.ts'
 import { MemberWheel, type MemberWheelBaton } from './wheel.ts'
+import type { Writes } from './writes.ts'
 
 /** How soon a lane looks again that could go, but for sockets, writes or another shard's turn. */
 const LOOK_AGAIN_US = 1000

@@ -18,6 +18,11 @@ export class WaitingLine<Who> {
     return this.#line.length - this.#head
   }
 
+  /** Who has waited longest; undefined when nobody waits. */
+  get first(): Who | undefined {
+    return this.#line[this.#head]
+  }
+
   /** Joins at the end. */
   join(who: Who): void {
     this.#line.push(who)

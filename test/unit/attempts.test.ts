@@ -14,11 +14,11 @@ import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 /** The beginning of one of the wheel's windows, within which it knows the next time exactly. */
 const NOW_US = 1_024_000 as Micros
 
-const newUnwritten = (shards = shardMemory(smallLimits()).shards): Writes =>
+const newWrites = (shards = shardMemory(smallLimits()).shards): Writes =>
   new Writes(0, shards)
 
-const newAttempts = (count: number, unwritten = newUnwritten()): Attempts =>
-  new Attempts(NOW_US, unwritten, count)
+const newAttempts = (count: number, writes = newWrites()): Attempts =>
+  new Attempts(NOW_US, writes, count)
 
 /** Takes a token for job `slot` with a deadline so many milliseconds after NOW_US. */
 function take(attempts: Attempts, slot: number, deadlineMs: number): number {
@@ -75,12 +75,12 @@ describe('a token', () => {
 
   it('counts as about to be written until it is, waits for a connection, or is released', () => {
     const { shards } = shardMemory(smallLimits())
-    const unwritten = newUnwritten(shards)
+    const writes = newWrites(shards)
     const counts = (): number[] => [
-      unwritten.ofLane(5 as LaneSlot), unwritten.ofUpstream(7 as UpstreamSlot),
-      unwritten.everywhere(7 as UpstreamSlot), unwritten.ofLane(6 as LaneSlot),
+      writes.ofLane(5 as LaneSlot), writes.ofUpstream(7 as UpstreamSlot),
+      writes.everywhere(7 as UpstreamSlot), writes.ofLane(6 as LaneSlot),
     ]
-    const before = newAttempts(4, unwritten)
+    const before = newAttempts(4, writes)
     const [first = -1, second = -1, third = -1] = [1, 2, 3].map((slot) => take(before, slot, 10))
     assert.deepEqual(counts(), [3, 3, 3, 0])
     before.settleWrite(first)
@@ -90,7 +90,7 @@ describe('a token', () => {
     assert.deepEqual(counts(), [1, 1, 1, 0])
     take(before, 4, 10)
     before.settleWrite(third)
-    const next = newUnwritten(shards)
+    const next = newWrites(shards)
     newAttempts(4, next).takeOver(structuredClone(before.handOver()))
     assert.deepEqual(
       [next.ofLane(5 as LaneSlot), next.ofUpstream(7 as UpstreamSlot)], [1, 1])

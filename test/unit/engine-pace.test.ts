@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { BUDGET_HOLD_MS_MAX, PACE_WRITE_LATE_US } from '../../shards/limits.ts'
 import { EngineBench, OTHER_UPSTREAM, rps, twoShards } from '../support/engine-bench.ts'
 import { assertPromise } from '../support/pace-promise.ts'
-import type { Sent } from '../support/scripted-transport.ts'
+import type { ScriptedTransport, Sent } from '../support/scripted-transport.ts'
 
 const ISOLATED = { 'x-aqueduct-account-queue': 'enabled' }
 const SHARED = { 'x-aqueduct-account-queue': 'disabled' }
@@ -36,6 +36,20 @@ function submitFor(bench: EngineBench, accounts: string, jobs: number, isolate =
     }
   }
   bench.turn()
+}
+
+/** With one account that has so many jobs, which spends the upstream's budget, then its own. */
+function withEachBudget(
+  { pacePerSecond, writes, jobs }:
+    { pacePerSecond: number, writes: ScriptedTransport['writes'], jobs: number },
+  run: (bench: EngineBench) => void,
+): void {
+  for (const accountQueues of [false, true]) {
+    const bench = new EngineBench({ accountQueues, pacePerSecond })
+    bench.transport.writes = writes
+    submitFor(bench, 'a', jobs)
+    run(bench)
+  }
 }
 
 describe('the pace', () => {
@@ -79,10 +93,7 @@ describe('the pace', () => {
   })
 
   it('follows a send that had to wait for its connection', () => {
-    for (const accountQueues of [false, true]) {
-      const bench = new EngineBench({ accountQueues })
-      bench.transport.writes = 'waiting'
-      submitFor(bench, 'a', 3)
+    withEachBudget({ pacePerSecond: 2, writes: 'waiting', jobs: 3 }, (bench) => {
       const first = bench.inFlight
       bench.advance(120)
       bench.transport.writes = 'at once'
@@ -93,14 +104,11 @@ describe('the pace', () => {
       assertDue(bench.sent[1], first.atUs + 620_000 - PACE_WRITE_LATE_US)
       bench.advance(600)
       assertDue(bench.sent[2], first.atUs + 1_120_000 - PACE_WRITE_LATE_US)
-    }
+    })
   })
 
   it('follows a send that is written late, and lets none pass it meanwhile', () => {
-    for (const accountQueues of [false, true]) {
-      const bench = new EngineBench({ accountQueues, pacePerSecond: 100 })
-      bench.transport.writes = 'later'
-      submitFor(bench, 'a', 3)
+    withEachBudget({ pacePerSecond: 100, writes: 'later', jobs: 3 }, (bench) => {
       const first = bench.inFlight
       bench.advance(40)
       assert.equal(bench.sent.length, 1)
@@ -109,14 +117,11 @@ describe('the pace', () => {
       bench.advance(20)
       assertDue(bench.sent[1], first.atUs + 50_000 - PACE_WRITE_LATE_US)
       assertDue(bench.sent[2], first.atUs + 60_000 - PACE_WRITE_LATE_US)
-    }
+    })
   })
 
   it('counts a send that goes out late, and those that come behind it', () => {
-    for (const accountQueues of [false, true]) {
-      const bench = new EngineBench({ accountQueues, pacePerSecond: 1000 })
-      bench.transport.writes = 'later'
-      submitFor(bench, 'a', 20)
+    withEachBudget({ pacePerSecond: 1000, writes: 'later', jobs: 20 }, (bench) => {
       bench.advance(10)
       assert.equal(bench.sent.length, 6)
       for (const sent of bench.sent) bench.transport.write(sent)
@@ -124,14 +129,11 @@ describe('the pace', () => {
       bench.transport.writes = 'at once'
       bench.advance(20)
       assertDue(bench.sent[6], lastUs + 6000 - PACE_WRITE_LATE_US)
-    }
+    })
   })
 
   it('lets those that wait for connections pile up slowly, and follows them all', () => {
-    for (const accountQueues of [false, true]) {
-      const bench = new EngineBench({ accountQueues, pacePerSecond: 1000 })
-      bench.transport.writes = 'waiting'
-      submitFor(bench, 'a', 30)
+    withEachBudget({ pacePerSecond: 1000, writes: 'waiting', jobs: 30 }, (bench) => {
       bench.advance(9)
       assert.equal(bench.sent.length, 6)
       bench.advance(6)
@@ -142,17 +144,14 @@ describe('the pace', () => {
       const trailUs = bench.nowUs + (waiting.length - 1) * 1000
       bench.advance(10)
       assertDue(bench.sent[waiting.length], trailUs + 1000 - PACE_WRITE_LATE_US)
-    }
+    })
   })
 
   it('goes on, in time, beside a request that waits for a connection', () => {
-    for (const accountQueues of [false, true]) {
-      const bench = new EngineBench({ accountQueues, pacePerSecond: 100 })
-      bench.transport.writes = 'waiting'
-      submitFor(bench, 'a', 5)
+    withEachBudget({ pacePerSecond: 100, writes: 'waiting', jobs: 5 }, (bench) => {
       bench.advance(31)
       assert.deepEqual(timesMs(bench.sent), [0, 10, 20, 30])
-    }
+    })
   })
 
   it('counts no request twice that ends before it was written', () => {
