@@ -107,6 +107,12 @@ export const CONNECTION_IDLE_MS_DEFAULT = 4000
 export const CONNECTION_IDLE_MS_MAX = 60_000
 /** Taken off what Keep-Alive says, so that Sluice closes first and no send meets a closed one. */
 export const CONNECTION_IDLE_MARGIN_MS = 1000
+/** What is read of a connection at once; each shard has one such buffer. */
+export const SOCKET_READ_BYTES = 64 * KIB
+/** A request beyond it is written in pieces; each shard has one such buffer. */
+export const SOCKET_WRITE_BYTES = 64 * KIB
+/** After so long in silence the system asks whether a connection's other end is still there. */
+export const SOCKET_PROBE_MS = 60_000
 /** Jobs that event streams follow at once, per shard. */
 export const WATCHED_JOBS_MAX = 65_536
 

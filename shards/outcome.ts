@@ -28,6 +28,8 @@ export interface ClientError {
   readonly message: string
   /** As in Node: ECONNREFUSED, ERR_TLS_…, UND_ERR_…, or a certificate's fault by its name. */
   readonly code?: unknown
+  /** Of an AggregateError: why each of a host's addresses could not be reached. */
+  readonly errors?: readonly ClientError[]
 }
 
 const REASON_OF_CODE: ReadonlyMap<unknown, FailureReason> = new Map([
@@ -51,12 +53,14 @@ const PROTOCOL_MESSAGES: ReadonlySet<string> = new Set(['bad response', 'bad upg
 
 /**
  * The reason behind an error: ECONNREFUSED → connection_error, EAI_AGAIN → dns_error,
- * HTTPParserError → protocol_error, but for a chunked body cut short → connection_error.
+ * HTTPParserError → protocol_error, but for a chunked body cut short → connection_error. Of a host
+ * with several addresses, one that did not answer in time says more than one that refused at once.
  * @param handshaking the error came before the request could be written, over TLS; then a code
  *   that is not the system's is one of the many with which a certificate is refused.
  */
 export function failureReason(error: ClientError, handshaking: boolean): FailureReason {
-  const { code, message } = error
+  const { code, message, errors } = error
+  if (errors?.some((each) => each.code === 'ETIMEDOUT') === true) return 'timeout'
   const known = REASON_OF_CODE.get(code)
   if (known !== undefined) return known
   if (error.name === 'HTTPParserError') {

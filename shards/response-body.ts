@@ -1,7 +1,8 @@
 // The beginning of a response's body, gathered as it arrives, up to a limit.
 // Thread: shard. Memory: one buffer per response in flight, that doubles as it fills.
-// Never: keeps the chunks: a body that drips in byte by byte would cost hundreds of bytes each.
-// The first chunk is taken as it is, since most responses have only one; the second copies it.
+// Never: keeps the chunks: they may be parts of a larger piece of memory, and a body that drips in
+// byte by byte would cost hundreds of bytes each.
+// A first chunk gets exactly its size, since most responses have only one.
 
 const EMPTY = new Uint8Array(0)
 const CAPACITY_BYTES_MIN = 4096
@@ -10,16 +11,13 @@ const CAPACITY_BYTES_MIN = 4096
 export class ResponseBody {
   #buffer: Uint8Array = EMPTY
   #length = 0
-  /** Whether the buffer is this body's own to write into, rather than a chunk that was lent. */
-  #own = false
 
-  /** Adds a chunk, which must not change any more; false when not all of it was kept. */
+  /** Adds a chunk, by copying it; false when not all of it was kept. */
   append(chunk: Uint8Array, bytesMax: number): boolean {
     const fits = this.#length + chunk.length <= bytesMax
     const kept = fits ? chunk : chunk.subarray(0, bytesMax - this.#length)
     if (this.#length === 0) {
-      this.#buffer = kept
-      this.#own = false
+      this.#buffer = new Uint8Array(kept)
     } else {
       this.#reserve(this.#length + kept.length, bytesMax)
       this.#buffer.set(kept, this.#length)
@@ -40,11 +38,10 @@ export class ResponseBody {
   }
 
   #reserve(bytes: number, bytesMax: number): void {
-    if (this.#own && bytes <= this.#buffer.length) return
+    if (bytes <= this.#buffer.length) return
     const capacity = Math.min(bytesMax, Math.max(CAPACITY_BYTES_MIN, 2 * bytes))
     const larger = new Uint8Array(capacity)
     larger.set(this.bytes)
     this.#buffer = larger
-    this.#own = true
   }
 }

@@ -23,6 +23,7 @@ import {
 import { loadHeaderNames } from './load-headers.ts'
 import { OriginPool, type PooledConnection } from './origin-pool.ts'
 import { failureReason } from './outcome.ts'
+import { connectPlain } from './plain-socket.ts'
 import { ResponseBody } from './response-body.ts'
 import type {
   FailureReason, OutgoingRequest, ResponseHeaders, Transport, TransportEvents,
@@ -58,7 +59,7 @@ export class UndiciTransport implements Transport {
     assert(options.responseBytesMax >= 0, 'a negative limit on response bytes')
     this.#options = options
     this.#inFlight = new InFlight(options.responseBytesMax)
-    this.#connect = buildConnector({
+    const connectSecurely = buildConnector({
       allowH2: false,
       timeout: 0, // deadlines are the shard's: an abort reaches a connection being made
       rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
@@ -66,6 +67,8 @@ export class UndiciTransport implements Transport {
         ca: [...getCACertificates('default'), options.extraCaPem],
       }),
     })
+    this.#connect = (target, callback) => target.protocol === 'https:'
+      ? connectSecurely(target, callback) : connectPlain(target, callback)
   }
 
   get bufferedBytes(): number {

@@ -2,6 +2,7 @@
 // out, what comes back, and which connections it takes. Misbehaviour: transport-faults.test.ts.
 
 import assert from 'node:assert/strict'
+import type { Socket } from 'node:net'
 import { type TestContext, describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
@@ -205,6 +206,30 @@ describe('a response', () => {
     transport.send(1, outgoing(upstream.origin))
     const { status, body, events } = await heard.waitFor(1)
     assert.deepEqual([status, body, events], [200, 'final', ['head', 'end']])
+  })
+
+  it('has a head that comes in pieces, other responses between them', async (t) => {
+    const first = Promise.withResolvers<Socket>()
+    const upstream = await RawUpstream.start((socket, _chunk, connection) => {
+      if (connection === 1) {
+        socket.write('HTTP/1.1 200 OK\r\nX-Whole: first\r\nX-Bro')
+        first.resolve(socket)
+      } else {
+        const others = 'X-Other: other\r\n'.repeat(9)
+        socket.write(`HTTP/1.1 201 OK\r\n${others}Content-Length: 0\r\n\r\n`)
+      }
+    })
+    t.after(() => upstream.close())
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    const socket = await first.promise
+    transport.send(2, outgoing(upstream.origin))
+    await heard.waitFor(2)
+    socket.write('ken: second\r\nContent-Length: 4\r\n\r\nbody')
+    const { status, headers, body } = await heard.waitFor(1)
+    assert.deepEqual([status, body], [200, 'body'])
+    assert.deepEqual({ ...headers },
+      { 'x-whole': 'first', 'x-broken': 'second', 'content-length': '4' })
   })
 
   it('is kept up to the limit and cut beyond it, which costs the connection', async (t) => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { classify, failureReason, mayFailureRetry } from '../../shards/outcome.ts'
+import { type ClientError, classify, failureReason, mayFailureRetry } from '../../shards/outcome.ts'
 import type { FailureReason } from '../../shards/transport.ts'
 
 describe('classify', () => {
@@ -33,10 +33,12 @@ describe('mayFailureRetry', () => {
 
 describe('failureReason', () => {
   const reason = (code: unknown, options: {
-    message?: string; name?: string; handshaking?: boolean
+    message?: string; name?: string; handshaking?: boolean; errors?: ClientError[]
   } = {}): FailureReason =>
-    failureReason({ code, message: options.message ?? '', name: options.name ?? 'Error' },
-      options.handshaking ?? false)
+    failureReason({
+      code, message: options.message ?? '', name: options.name ?? 'Error',
+      errors: options.errors ?? [],
+    }, options.handshaking ?? false)
 
   it('knows the errors of sockets and names', () => {
     for (const code of ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EHOSTUNREACH', 'UND_ERR_SOCKET']) {
@@ -49,6 +51,13 @@ describe('failureReason', () => {
     for (const code of ['ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT']) {
       assert.equal(reason(code), 'timeout', code)
     }
+  })
+
+  it('knows a host that was slow at one of its addresses', () => {
+    const refused = { name: 'Error', message: 'refused', code: 'ECONNREFUSED' }
+    const slow = { name: 'Error', message: 'timed out', code: 'ETIMEDOUT' }
+    assert.equal(reason('ECONNREFUSED', { errors: [refused, slow] }), 'timeout')
+    assert.equal(reason('ECONNREFUSED', { errors: [refused, refused] }), 'connection_error')
   })
 
   it('knows a refused certificate by coming in the handshake', () => {

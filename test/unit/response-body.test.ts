@@ -7,13 +7,15 @@ import { ResponseBody } from '../../shards/response-body.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261)
 
-it('takes the only chunk as it is', () => {
+it('copies the only chunk, in exactly its size', () => {
   const body = new ResponseBody()
   assert.equal(body.bytes.length, 0)
   assert.equal(body.heldBytes, 0)
-  const chunk = Buffer.from('whole')
-  assert.equal(body.append(chunk, 5), true)
-  assert.equal(body.bytes.buffer, chunk.buffer)
+  const lent = Buffer.from('whole')
+  assert.equal(body.append(lent, 5), true)
+  lent.fill('x')
+  assert.equal(Buffer.from(body.bytes).toString(), 'whole')
+  assert.equal(body.bytes.buffer.byteLength, 5)
 })
 
 it('never writes into a chunk that it was lent', () => {
