@@ -49,14 +49,15 @@ export class Delivery {
 
   /** Starts a delivery; the receiver's budget is charged and the job has left its lane. */
   send(slot: JobSlot, lane: LaneSlot, receiver: UpstreamSlot, nowUs: Micros): void {
-    const { jobs, records, attempts, transport, budgets, stats, userAgent } = this.#parts
+    const { jobs, records, attempts, transport, budgets, pacer, stats, userAgent } = this.#parts
     const deliveries = jobs.deliveries(slot) + 1
     jobs.setDeliveries(slot, deliveries)
     const { webhookOrigin, webhookPath } = records.readTemplate(slot)
     const jobId = jobIdText(jobs.at, slot)
     const body = webhookBody(jobId, records.readResult(slot))
     const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(receiver))) as Micros
-    const token = attempts.take(ATTEMPT_WEBHOOK, slot, lane, receiver, deadlineUs)
+    const token = attempts.take(ATTEMPT_WEBHOOK, slot, lane, receiver, deadlineUs,
+      pacer.budgetOf(lane, receiver))
     stats.add('webhookAttempts')
     transport.send(token, {
       origin: webhookOrigin, path: webhookPath, method: 'POST', body,

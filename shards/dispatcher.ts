@@ -14,7 +14,7 @@ import { JOB_DEADLINE_MS, RETRIES_UNLIMITED } from './limits.ts'
 import { addLoadHeaders } from './load-headers.ts'
 import { classify, mayFailureRetry } from './outcome.ts'
 import { pacePerSecondOf } from './pace.ts'
-import type { Pacer } from './pacer.ts'
+import type { Budget, Pacer } from './pacer.ts'
 import type { Prng } from './prng.ts'
 import { mayRetry, retryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
@@ -62,16 +62,17 @@ export class Dispatcher {
 
   /** Starts an attempt; the budget is charged and the job has left its lane. */
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    const { jobs, records, attempts, transport, watchers, stats, budgets } = this.#parts
+    const { jobs, records, attempts, transport, watchers, stats, budgets, pacer } = this.#parts
     jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + 1)
     const template = records.readTemplate(slot)
     const { createdAtMs, body } = records.readJob(slot)
     const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(upstream))) as Micros
-    const token = attempts.take(ATTEMPT_JOB, slot, lane, upstream, deadlineUs)
+    const budget = pacer.budgetOf(lane, upstream)
+    const token = attempts.take(ATTEMPT_JOB, slot, lane, upstream, deadlineUs, budget)
     attempts.remember(token, template, createdAtMs)
     const { origin, path, method } = template
     const headers = template.headers.slice()
-    this.#addLoad(headers, slot, lane, upstream)
+    this.#addLoad(headers, slot, lane, upstream, budget)
     stats.add('attempts')
     watchers.dispatching(slot)
     transport.send(token, { origin, path, method, headers, body })
@@ -150,9 +151,10 @@ export class Dispatcher {
     return wallMs(dueUs) < createdAtMs + JOB_DEADLINE_MS
   }
 
-  #addLoad(headers: string[], slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot): void {
-    const { jobs, lanes, pacer, budgets } = this.#parts
-    const budget = pacer.budgetOf(lane, upstream)
+  #addLoad(
+    headers: string[], slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, budget: Budget,
+  ): void {
+    const { jobs, lanes, budgets } = this.#parts
     const queued = budgets.queuedEverywhere(upstream)
     addLoadHeaders(headers, {
       jobId: jobIdText(jobs.at, slot),

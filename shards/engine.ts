@@ -179,8 +179,8 @@ export class Engine implements TransportEvents, Sender {
   written(token: number): void {
     const { attempts, pacer } = this.#parts
     attempts.settleWrite(token)
-    const lane = attempts.lane[token] as LaneSlot
-    pacer.written(lane, attempts.upstream[token] as UpstreamSlot, this.#clock.nowUs())
+    pacer.written(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
+      attempts.chargeOf(token), this.#clock.nowUs())
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {

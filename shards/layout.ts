@@ -187,8 +187,8 @@ export interface UpstreamArrays {
   readonly blocked: Int32Array
   /** Jobs queued here for the upstream. */
   readonly queued: Int32Array
-  /** Sends decided here that are about to be written; see writes.ts. */
-  readonly unwritten: Int32Array
+  /** Of sends decided here that are about to be written, ns of the budget; see writes.ts. */
+  readonly unwritten: Uint32Array
 }
 
 /** The template slots. */
@@ -346,7 +346,7 @@ function layUpstreams(cursor: Cursor, count: number): UpstreamArrays {
     lastSendUs: cursor.f64(count), switches: cursor.i32(count),
     waiting: cursor.i32(count), rounds: cursor.i32(count),
     inFlight: cursor.i32(count), notice: cursor.i32(count), blocked: cursor.i32(count),
-    queued: cursor.i32(count), unwritten: cursor.i32(count),
+    queued: cursor.i32(count), unwritten: cursor.u32(count),
   }
 }
 

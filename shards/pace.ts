@@ -60,7 +60,8 @@ export const baseHeldUntil = (baseUs: number, interval: number, untilUs: number)
 // writes at w_i, w_j with interval I: w_j - w_i ≥ (j - i) * I - tolerance. A budget's *trail* keeps
 // the greatest w_i + (j - i) * I, and the base never falls further behind it than the promise
 // allows. That is GCRA once more, over the writes: the base takes care of the rate, the trail of
-// the promise.
+// the promise. The interval of a write is the one at which it was decided: when a pace falls, what
+// was promised before is owed as before, and the new pace holds from the next decision on.
 
 /**
  * The trail after a write at `nowUs`. At 2 per second from 1,000,000: written at 1,500,000 or
@@ -70,19 +71,18 @@ export const trailAfterWrite = (trailUs: number, interval: number, nowUs: number
   Math.max(trailUs + interval / NS_PER_US, nowUs) as Micros
 
 /**
- * The base that follows the trail, when `unwritten` sends were decided and have still to be
- * written. At 2 per second with base 1,000,000: trail 1,004,500 → 1,000,000; trail 1,014,500 →
- * 1,010,000, and with one more to be written → 1,510,000.
+ * The base that follows the trail, when sends whose intervals make up `unwrittenNs` were decided
+ * and have still to be written. With base 1,000,000: trail 1,004,500 → 1,000,000; trail 1,014,500
+ * → 1,010,000, and with one more to be written at 2 per second → 1,510,000.
  */
-export const baseAfterWrite = (
-  baseUs: number, interval: number, trailUs: number, unwritten: number,
-): Micros =>
-  Math.max(baseUs, trailUs - PACE_WRITE_LATE_US + (unwritten * interval) / NS_PER_US) as Micros
+export const baseAfterWrite = (baseUs: number, trailUs: number, unwrittenNs: number): Micros =>
+  Math.max(baseUs, trailUs - PACE_WRITE_LATE_US + unwrittenNs / NS_PER_US) as Micros
 
 /**
- * Whether another send may follow while so many have still to be written. They may all come to be
- * written at the same moment, so the places of the first and of this one must not lie further apart
- * than the tolerance: at 1,000 per second not beyond 5 sends, at 100 per second not beyond none.
+ * Whether another send may follow while others, whose intervals make up `unwrittenNs`, have still
+ * to be written. They may all come to be written at the same moment, so the places of the first
+ * and of this one must not lie further apart than the tolerance: at 1,000 per second not beyond 5
+ * sends, at 100 per second not beyond none.
  */
-export const mayFollow = (unwritten: number, interval: number): boolean =>
-  unwritten * interval <= PACE_TOLERANCE_US * NS_PER_US
+export const mayFollow = (unwrittenNs: number): boolean =>
+  unwrittenNs <= PACE_TOLERANCE_US * NS_PER_US

@@ -22,7 +22,7 @@ import type { SharedBudgets } from './shared-budget.ts'
 import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
 import { MemberWheel, type MemberWheelBaton } from './wheel.ts'
-import type { Writes } from './writes.ts'
+import type { Charge, Writes } from './writes.ts'
 
 /** How soon a lane looks again that could go, but for sockets, writes or another shard's turn. */
 const LOOK_AGAIN_US = 1000
@@ -41,6 +41,11 @@ export interface Sender {
 export interface PacerBaton {
   readonly wheel: MemberWheelBaton
   readonly turns: TurnListsBaton
+}
+
+/** What a lane spends. */
+export interface Budget extends Charge {
+  readonly concurrentMax: number
 }
 
 /** The pacer of one shard. */
@@ -187,25 +192,27 @@ export class Pacer {
 
   /**
    * A send leaves only now. What the upstream sees counts, so the budget's grid follows it when it
-   * is late, or the next send would come too soon behind.
+   * is late, or the next send would come too soon behind. Its charge is what it was decided at: an
+   * account that has got a budget of its own since then may have to follow it, too.
    */
-  written(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    if (!this.#has(lane, LANE_OWN_BUDGET)) {
-      return this.#budgets.written(upstream, this.#writes.everywhere(upstream), nowUs)
+  written(
+    lane: LaneSlot, upstream: UpstreamSlot, { own, intervalNs: interval }: Charge, nowUs: Micros,
+  ): void {
+    if (!own) {
+      this.#budgets.written(upstream, interval, this.#writes.everywhere(upstream), nowUs)
     }
-    const { baseUs, intervalNs: intervals } = this.#lanes.at
+    if (!this.#has(lane, LANE_OWN_BUDGET)) return
+    const { baseUs } = this.#lanes.at
     const { laneTrailUs } = this.#writes
-    const interval = intervals[lane] as number
     const trail = trailAfterWrite(laneTrailUs[lane] as number, interval, nowUs)
     laneTrailUs[lane] = trail
     const before = baseUs[lane] as number
-    const base = baseAfterWrite(before, interval, trail, this.#writes.ofLane(lane))
+    const base = baseAfterWrite(before, trail, this.#writes.ofLane(lane))
     if (base !== before) this.#own(lane).baseUs[lane] = base
   }
 
-  /** The budget that the lane spends, for the load headers. */
-  budgetOf(lane: LaneSlot, upstream: UpstreamSlot):
-    { intervalNs: number; concurrentMax: number; own: boolean } {
+  /** The budget that the lane spends. */
+  budgetOf(lane: LaneSlot, upstream: UpstreamSlot): Budget {
     if (this.#has(lane, LANE_OWN_BUDGET)) {
       return {
         intervalNs: this.#lanes.at.intervalNs[lane] as number,
@@ -229,8 +236,7 @@ export class Pacer {
       if (this.#dropOverdue(lane, nowUs)) continue
       const atUs = this.#budgets.eligibleAtUs(upstream)
       if (atUs > nowUs) return this.#wake(upstream, atUs)
-      const unwritten = this.#writes.ofUpstream(upstream)
-      if (!mayFollow(unwritten, this.#budgets.intervalNs(upstream)) ||
+      if (!mayFollow(this.#writes.ofUpstream(upstream)) ||
         !this.#budgets.mayGo(upstream, nowUs)) {
         return this.#wake(upstream, nowUs + LOOK_AGAIN_US)
       }
@@ -259,7 +265,7 @@ export class Pacer {
       const interval = at.intervalNs[lane] as number
       const base = at.baseUs[lane] as number
       if (eligibleAtUs(base, interval) > nowUs) return this.#scheduleOwn(lane)
-      if (!mayFollow(this.#writes.ofLane(lane), interval)) {
+      if (!mayFollow(this.#writes.ofLane(lane))) {
         return this.#wheel.reschedule(lane, (nowUs + LOOK_AGAIN_US) as Micros)
       }
       if ((at.inFlight[lane] as number) >= (at.concurrentMax[lane] as number)) {

@@ -115,15 +115,17 @@ export class SharedBudgets {
       eligibleAtUs(base, interval) <= nowUs ? baseAfterSend(base, interval, nowUs) : undefined)
   }
 
-  /** A send was written, and so many others of the budget, by any shard, are about to be. */
-  written(upstream: UpstreamSlot, unwritten: number, nowUs: Micros): void {
-    const interval = this.intervalNs(upstream)
+  /**
+   * A send that was decided at an interval was written, and others of the budget, by any shard,
+   * whose intervals make up `unwrittenNs`, are about to be.
+   */
+  written(upstream: UpstreamSlot, interval: number, unwrittenNs: number, nowUs: Micros): void {
     let trail = nowUs
     this.#moveTime(upstream, UPSTREAM_TRAIL_F64, (before) => {
       trail = trailAfterWrite(before, interval, nowUs)
       return trail
     })
-    const moved = (base: number): Micros => baseAfterWrite(base, interval, trail, unwritten)
+    const moved = (base: number): Micros => baseAfterWrite(base, trail, unwrittenNs)
     const base = this.#baseUs(upstream)
     if (moved(base) !== base) this.#moveBase(upstream, moved)
   }

@@ -79,13 +79,14 @@ class Walk {
     const { limits, upstreams } = this.#views
     const ofLane = new Map<number, number>()
     const ofUpstream = new Map<number, number>()
-    const unwritten = new Map<number, number>()
+    const unwrittenNs = new Map<number, number>()
     for (const [token, slot] of attempts.slot.entries()) {
       if (slot === NONE) continue
       add(ofLane, attempts.lane[token] as number, 1)
       add(ofUpstream, attempts.upstream[token] as number, 1)
-      const isUnwritten = attempts.writing[token] !== UNCOUNTED
-      add(unwritten, attempts.upstream[token] as number, isUnwritten ? 1 : 0)
+      const { own, intervalNs } = attempts.chargeOf(token)
+      const counts = attempts.writing[token] !== UNCOUNTED && !own
+      add(unwrittenNs, attempts.upstream[token] as number, counts ? intervalNs : 0)
       const isJob = attempts.kind[token] === ATTEMPT_JOB
       assert(isJob ? jobs.state(slot as JobSlot) === JOB_IN_FLIGHT
         : jobs.hasFlag(slot as JobSlot, JOB_OWES_WEBHOOK), 'a request in flight for nobody')
@@ -97,7 +98,7 @@ class Walk {
     for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
       const held = ofUpstream.get(upstream) ?? 0
       assert(upstreams.inFlight[upstream] === held, 'tokens of an upstream miscounted')
-      const about = unwritten.get(upstream) ?? 0
+      const about = unwrittenNs.get(upstream) ?? 0
       assert(upstreams.unwritten[upstream] === about, 'requests about to be written miscounted')
     }
   }

@@ -1,26 +1,35 @@
 // What has gone out of each budget, and what is about to: undici hands a request to an idle
 // connection a turn of the event loop later, and a thread may be held up in between. The upstream
 // sees writes, not decisions, so the promise is kept by them; see the end of pace.ts.
-// Thread: shard. Memory: 10 bytes of its own per lane, beside --memory, touched when a lane sends;
+// Thread: shard. Memory: 12 bytes of its own per lane, beside --memory, touched when a lane sends;
 // its shard's word per upstream.
 // Never: knows a budget's base, or which request it counts.
 
 import type { ShardViews } from './layout.ts'
 import type { LaneSlot, UpstreamSlot } from './units.ts'
 
-/** How many sends of each budget are about to be written, and the trails of lanes. */
+/** What an attempt spends: its lane's own budget or its upstream's, by so many ns. */
+export interface Charge {
+  readonly own: boolean
+  readonly intervalNs: number
+}
+
+/**
+ * What of each budget is about to be written, as the sum of the intervals, in ns, that the sends
+ * were decided at; and the trails of lanes. A budget has no more than one send that goes beyond
+ * the tolerance (see mayFollow), so the sums fit in 32 bits.
+ */
 export class Writes {
   /** Of a lane's own budget; see trailAfterWrite(). A successor begins without. */
   readonly laneTrailUs: Float64Array
-  /** No shard has more in flight than fit in 16 bits. */
-  readonly #ofLane: Uint16Array
-  readonly #ofUpstream: Int32Array
-  readonly #ofShards: readonly Int32Array[]
+  readonly #ofLane: Uint32Array
+  readonly #ofUpstream: Uint32Array
+  readonly #ofShards: readonly Uint32Array[]
 
   constructor(shard: number, shards: readonly ShardViews[]) {
     const { limits, upstreams } = shards[shard] as ShardViews
     this.laneTrailUs = new Float64Array(limits.lanesMax)
-    this.#ofLane = new Uint16Array(limits.lanesMax)
+    this.#ofLane = new Uint32Array(limits.lanesMax)
     this.#ofUpstream = upstreams.unwritten
     this.#ofShards = shards.map((views) => views.upstreams.unwritten)
   }
@@ -30,23 +39,28 @@ export class Writes {
     this.#ofUpstream.fill(0)
   }
 
-  /** One more is about to be written, or one less. */
-  count(lane: LaneSlot, upstream: UpstreamSlot, amount: 1 | -1): void {
-    this.#ofLane[lane] = (this.#ofLane[lane] as number) + amount
-    this.#ofUpstream[upstream] = (this.#ofUpstream[upstream] as number) + amount
+  /** A send is about to be written. */
+  add(lane: LaneSlot, upstream: UpstreamSlot, { own, intervalNs }: Charge): void {
+    if (own) this.#ofLane[lane] = (this.#ofLane[lane] as number) + intervalNs
+    else this.#ofUpstream[upstream] = (this.#ofUpstream[upstream] as number) + intervalNs
   }
 
-  /** Sends of the lane that are about to be written. */
+  /** It is no more. */
+  remove(lane: LaneSlot, upstream: UpstreamSlot, { own, intervalNs }: Charge): void {
+    this.add(lane, upstream, { own, intervalNs: -intervalNs })
+  }
+
+  /** What of the lane's own budget is about to be written, in ns. */
   ofLane(lane: LaneSlot): number {
     return this.#ofLane[lane] as number
   }
 
-  /** Sends of this shard to the upstream that are. */
+  /** What of the upstream's budget this shard is about to write. */
   ofUpstream(upstream: UpstreamSlot): number {
     return this.#ofUpstream[upstream] as number
   }
 
-  /** Sends of all shards to the upstream that are. */
+  /** What of it all shards are. */
   everywhere(upstream: UpstreamSlot): number {
     let sum = 0
     for (const counts of this.#ofShards) sum += counts[upstream] as number

@@ -8,11 +8,14 @@ import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
 } from '../../shards/units.ts'
-import { Writes } from '../../shards/writes.ts'
+import { type Charge, Writes } from '../../shards/writes.ts'
 import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 
 /** The beginning of one of the wheel's windows, within which it knows the next time exactly. */
 const NOW_US = 1_024_000 as Micros
+
+/** What a job's attempt is charged here: twice its slot's number, in ns. */
+const chargeFor = (slot: number, own = false): Charge => ({ own, intervalNs: 2 * slot })
 
 const newWrites = (shards = shardMemory(smallLimits()).shards): Writes =>
   new Writes(0, shards)
@@ -21,9 +24,9 @@ const newAttempts = (count: number, writes = newWrites()): Attempts =>
   new Attempts(NOW_US, writes, count)
 
 /** Takes a token for job `slot` with a deadline so many milliseconds after NOW_US. */
-function take(attempts: Attempts, slot: number, deadlineMs: number): number {
+function take(attempts: Attempts, slot: number, deadlineMs: number, own = false): number {
   return attempts.take(ATTEMPT_JOB, slot as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
-    (NOW_US + deadlineMs * 1000) as Micros)
+    (NOW_US + deadlineMs * 1000) as Micros, chargeFor(slot, own))
 }
 
 /** The tokens that expire at `ms` after NOW_US; each is released, as the engine does. */
@@ -40,11 +43,11 @@ describe('a token', () => {
   it('keeps what its end will need', () => {
     const attempts = newAttempts(4)
     const token = attempts.take(ATTEMPT_WEBHOOK, 9 as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
-      (NOW_US + 1000) as Micros)
+      (NOW_US + 1000) as Micros, { own: true, intervalNs: 2_147_483_647 })
     assert.deepEqual([
       attempts.kind[token], attempts.slot[token], attempts.lane[token], attempts.upstream[token],
-      attempts.status[token], attempts.retryAfterMs[token],
-    ], [ATTEMPT_WEBHOOK, 9, 5, 7, 0, 0])
+      attempts.status[token], attempts.retryAfterMs[token], attempts.chargeOf(token),
+    ], [ATTEMPT_WEBHOOK, 9, 5, 7, 0, 0, { own: true, intervalNs: 2_147_483_647 }])
     assert.equal(attempts.inFlight, 1)
   })
 
@@ -82,18 +85,22 @@ describe('a token', () => {
     ]
     const before = newAttempts(4, writes)
     const [first = -1, second = -1, third = -1] = [1, 2, 3].map((slot) => take(before, slot, 10))
-    assert.deepEqual(counts(), [3, 3, 3, 0])
+    const own = take(before, 5, 10, true)
+    assert.deepEqual(counts(), [10, 12, 12, 0])
     before.settleWrite(first)
     before.settleWrite(first)
     before.release(first)
     before.release(second)
-    assert.deepEqual(counts(), [1, 1, 1, 0])
+    before.settleWrite(own)
+    assert.deepEqual(counts(), [0, 6, 6, 0])
+    before.release(own)
     take(before, 4, 10)
+    take(before, 6, 10, true)
     before.settleWrite(third)
     const next = newWrites(shards)
     newAttempts(4, next).takeOver(structuredClone(before.handOver()))
     assert.deepEqual(
-      [next.ofLane(5 as LaneSlot), next.ofUpstream(7 as UpstreamSlot)], [1, 1])
+      [next.ofLane(5 as LaneSlot), next.ofUpstream(7 as UpstreamSlot)], [12, 8])
     next.clear()
     assert.equal(next.everywhere(7 as UpstreamSlot), 0)
   })
@@ -113,8 +120,8 @@ describe('a token', () => {
     after.takeOver(structuredClone(before.handOver()))
     assert.deepEqual([after.inFlight, after.jobsInFlight, after.slot[second], after.lane[second],
       after.upstream[second], after.status[second], after.retryAfterMs[second],
-      after.createdAtMs[second], after.templateOf(second)],
-    [2, 2, 2, 5, 7, 503, 2000, 1_700_000_000_000, undefined])
+      after.createdAtMs[second], after.chargeOf(second), after.templateOf(second)],
+    [2, 2, 2, 5, 7, 503, 2000, 1_700_000_000_000, chargeFor(2), undefined])
     const fresh = [take(after, 8, 50), take(after, 9, 50)]
     assert.ok(after.isFull)
     assert.equal(new Set([second, third, ...fresh]).size, 4)

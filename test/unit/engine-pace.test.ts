@@ -147,6 +147,20 @@ describe('the pace', () => {
     })
   })
 
+  it('owes a slower pace one interval, however many still wait at the pace before', () => {
+    withEachBudget({ pacePerSecond: 1000, writes: 'waiting', jobs: 30 }, (bench) => {
+      bench.advance(15)
+      const waiting = bench.sent.slice()
+      bench.transport.writes = 'at once'
+      bench.transport.write(waiting[0] as Sent)
+      bench.respond(waiting[0] as Sent, { headers: rps(1) })
+      for (const sent of waiting.slice(1)) bench.transport.write(sent)
+      const trailUs = bench.nowUs + (waiting.length - 1) * 1000
+      bench.advance(1100)
+      assertDue(bench.sent[waiting.length], trailUs + 1_000_000 - PACE_WRITE_LATE_US)
+    })
+  })
+
   it('goes on, in time, beside a request that waits for a connection', () => {
     withEachBudget({ pacePerSecond: 100, writes: 'waiting', jobs: 5 }, (bench) => {
       bench.advance(31)
@@ -161,7 +175,7 @@ describe('the pace', () => {
     bench.fail(bench.inFlight, 'connection_error')
     bench.advance(11)
     assert.equal(bench.sent.length, 2)
-    assert.equal(bench.views.upstreams.unwritten[0], 1)
+    assert.equal(bench.views.upstreams.unwritten[0], 10_000_000)
   })
 
   it('holds for jobs that trickle in one by one', () => {

@@ -85,25 +85,23 @@ describe('trailAfterWrite', () => {
 
 describe('baseAfterWrite', () => {
   it('gives the worked values', () => {
-    const after = (trailUs: number, unwritten: number): number =>
-      baseAfterWrite(1_000_000, TWO_PER_SECOND, trailUs, unwritten)
-    assert.equal(after(1_004_500, 0), 1_000_000)
-    assert.equal(after(1_014_500, 0), 1_010_000)
-    assert.equal(after(1_014_500, 1), 1_510_000)
+    assert.equal(baseAfterWrite(1_000_000, 1_004_500, 0), 1_000_000)
+    assert.equal(baseAfterWrite(1_000_000, 1_014_500, 0), 1_010_000)
+    assert.equal(baseAfterWrite(1_000_000, 1_014_500, TWO_PER_SECOND), 1_510_000)
   })
 
   it('leaves the grid alone up to a lateness that the tolerance has room for', () => {
-    assert.equal(baseAfterWrite(1000, TWO_PER_SECOND, 1000 + PACE_WRITE_LATE_US, 0), 1000)
-    assert.equal(baseAfterWrite(1000, TWO_PER_SECOND, 1001 + PACE_WRITE_LATE_US, 0), 1001)
+    assert.equal(baseAfterWrite(1000, 1000 + PACE_WRITE_LATE_US, 0), 1000)
+    assert.equal(baseAfterWrite(1000, 1001 + PACE_WRITE_LATE_US, 0), 1001)
   })
 })
 
 describe('mayFollow', () => {
   it('gives the worked values', () => {
     const allowed = (pacePerSecond: number): number => {
-      let unwritten = 0
-      while (mayFollow(unwritten, intervalNs(pacePerSecond))) unwritten++
-      return unwritten
+      let sends = 0
+      while (mayFollow(sends * intervalNs(pacePerSecond))) sends++
+      return sends
     }
     assert.deepEqual([100, 200, 1000].map(allowed), [1, 2, 6])
   })
