@@ -49,9 +49,9 @@ export class Attempts {
   /** Of an attempt at a job: when that came, in Unix ms. */
   readonly createdAtMs: Float64Array
   /** What the attempt's write is charged: the budget's interval when it was decided, in ns. */
-  readonly #intervalNs: Uint32Array
-  /** Whether that budget is its lane's own. */
-  readonly #ownBudget: Uint8Array
+  readonly intervalNs: Uint32Array
+  /** 1 where that budget is its lane's own. */
+  readonly ownBudget: Uint8Array
   /** Whether the request is about to be written, and counted so: UNCOUNTED, ABOUT or WAITING. */
   readonly writing: Uint8Array
   /** Requests that began to wait for a connection, in their order; each stands there once. */
@@ -80,8 +80,8 @@ export class Attempts {
     this.createdAtMs = new Float64Array(count)
     this.#templates = new Array<DecodedTemplate | undefined>(count).fill(undefined)
     this.#armed = new Uint8Array(count)
-    this.#intervalNs = new Uint32Array(count)
-    this.#ownBudget = new Uint8Array(count)
+    this.intervalNs = new Uint32Array(count)
+    this.ownBudget = new Uint8Array(count)
     this.writing = new Uint8Array(count)
     this.#waitingSinceUs = new Float64Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
@@ -105,8 +105,8 @@ export class Attempts {
       retryAfterMs: new Float64Array(length).map(of(this.retryAfterMs)),
       createdAtMs: new Float64Array(length).map(of(this.createdAtMs)),
       deadlineUs: new Float64Array(length).map(of(this.#deadlineUs)),
-      intervalNs: token.map(of(this.#intervalNs)),
-      ownBudget: new Uint8Array(length).map(of(this.#ownBudget)),
+      intervalNs: token.map(of(this.intervalNs)),
+      ownBudget: new Uint8Array(length).map(of(this.ownBudget)),
       writing: new Uint8Array(length).map(of(this.writing)),
     }
   }
@@ -126,8 +126,8 @@ export class Attempts {
       this.status[token] = baton.status[at] as number
       this.retryAfterMs[token] = baton.retryAfterMs[at] as number
       this.createdAtMs[token] = baton.createdAtMs[at] as number
-      this.#intervalNs[token] = baton.intervalNs[at] as number
-      this.#ownBudget[token] = baton.ownBudget[at] as number
+      this.intervalNs[token] = baton.intervalNs[at] as number
+      this.ownBudget[token] = baton.ownBudget[at] as number
       if (baton.writing[at] === ABOUT) this.#expectWrite(token)
     }
   }
@@ -156,8 +156,8 @@ export class Attempts {
     assert(this.#freeCount > 0, 'more attempts in flight than tokens')
     const token = this.#free[--this.#freeCount] as number
     this.#occupy(token, kind, slot, lane, upstream, deadlineUs)
-    this.#intervalNs[token] = charge.intervalNs
-    this.#ownBudget[token] = charge.own ? 1 : 0
+    this.intervalNs[token] = charge.intervalNs
+    this.ownBudget[token] = charge.own ? 1 : 0
     this.#expectWrite(token)
     return token
   }
@@ -188,17 +188,11 @@ export class Attempts {
     return this.#templates[token]
   }
 
-  /** What its write is charged: what take() was given. */
-  chargeOf(token: number): Charge {
-    return { own: this.#ownBudget[token] === 1, intervalNs: this.#intervalNs[token] as number }
-  }
-
   /** The request is on the wire, or will not be. */
   settleWrite(token: number): void {
     if (this.writing[token] === UNCOUNTED) return
     this.writing[token] = UNCOUNTED
-    this.#writes.remove(this.lane[token] as LaneSlot, this.upstream[token] as UpstreamSlot,
-      this.chargeOf(token))
+    this.#countWrite(token, -(this.intervalNs[token] as number))
   }
 
   /** The request waits for a connection. It still counts, but not for ever. */
@@ -223,8 +217,15 @@ export class Attempts {
 
   #expectWrite(token: number): void {
     this.writing[token] = ABOUT
-    this.#writes.add(this.lane[token] as LaneSlot, this.upstream[token] as UpstreamSlot,
-      this.chargeOf(token))
+    this.#countWrite(token, this.intervalNs[token] as number)
+  }
+
+  #countWrite(token: number, intervalNs: number): void {
+    if (this.ownBudget[token] === 1) {
+      this.#writes.addToLane(this.lane[token] as LaneSlot, intervalNs)
+    } else {
+      this.#writes.addToUpstream(this.upstream[token] as UpstreamSlot, intervalNs)
+    }
   }
 
   /** Gives a token back and disarms its deadline, unless that is what ended it. */

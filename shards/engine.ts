@@ -180,7 +180,7 @@ export class Engine implements TransportEvents, Sender {
     const { attempts, pacer } = this.#parts
     attempts.settleWrite(token)
     pacer.written(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
-      attempts.chargeOf(token), this.#clock.nowUs())
+      attempts.ownBudget[token] === 1, attempts.intervalNs[token] as number, this.#clock.nowUs())
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {

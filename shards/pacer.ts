@@ -196,7 +196,7 @@ export class Pacer {
    * account that has got a budget of its own since then may have to follow it, too.
    */
   written(
-    lane: LaneSlot, upstream: UpstreamSlot, { own, intervalNs: interval }: Charge, nowUs: Micros,
+    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, nowUs: Micros,
   ): void {
     if (!own) {
       this.#budgets.written(upstream, interval, this.#writes.everywhere(upstream), nowUs)

@@ -84,9 +84,9 @@ class Walk {
       if (slot === NONE) continue
       add(ofLane, attempts.lane[token] as number, 1)
       add(ofUpstream, attempts.upstream[token] as number, 1)
-      const { own, intervalNs } = attempts.chargeOf(token)
-      const counts = attempts.writing[token] !== UNCOUNTED && !own
-      add(unwrittenNs, attempts.upstream[token] as number, counts ? intervalNs : 0)
+      const counts = attempts.writing[token] !== UNCOUNTED && attempts.ownBudget[token] === 0
+      const intervalNs = counts ? attempts.intervalNs[token] as number : 0
+      add(unwrittenNs, attempts.upstream[token] as number, intervalNs)
       const isJob = attempts.kind[token] === ATTEMPT_JOB
       assert(isJob ? jobs.state(slot as JobSlot) === JOB_IN_FLIGHT
         : jobs.hasFlag(slot as JobSlot, JOB_OWES_WEBHOOK), 'a request in flight for nobody')

@@ -39,15 +39,14 @@ export class Writes {
     this.#ofUpstream.fill(0)
   }
 
-  /** A send is about to be written. */
-  add(lane: LaneSlot, upstream: UpstreamSlot, { own, intervalNs }: Charge): void {
-    if (own) this.#ofLane[lane] = (this.#ofLane[lane] as number) + intervalNs
-    else this.#ofUpstream[upstream] = (this.#ofUpstream[upstream] as number) + intervalNs
+  /** A send that spends its lane's own budget is about to be written; is no more, if negative. */
+  addToLane(lane: LaneSlot, intervalNs: number): void {
+    this.#ofLane[lane] = (this.#ofLane[lane] as number) + intervalNs
   }
 
-  /** It is no more. */
-  remove(lane: LaneSlot, upstream: UpstreamSlot, { own, intervalNs }: Charge): void {
-    this.add(lane, upstream, { own, intervalNs: -intervalNs })
+  /** Likewise one that spends the upstream's. */
+  addToUpstream(upstream: UpstreamSlot, intervalNs: number): void {
+    this.#ofUpstream[upstream] = (this.#ofUpstream[upstream] as number) + intervalNs
   }
 
   /** What of the lane's own budget is about to be written, in ns. */

@@ -46,8 +46,9 @@ describe('a token', () => {
       (NOW_US + 1000) as Micros, { own: true, intervalNs: 2_147_483_647 })
     assert.deepEqual([
       attempts.kind[token], attempts.slot[token], attempts.lane[token], attempts.upstream[token],
-      attempts.status[token], attempts.retryAfterMs[token], attempts.chargeOf(token),
-    ], [ATTEMPT_WEBHOOK, 9, 5, 7, 0, 0, { own: true, intervalNs: 2_147_483_647 }])
+      attempts.status[token], attempts.retryAfterMs[token],
+      attempts.ownBudget[token], attempts.intervalNs[token],
+    ], [ATTEMPT_WEBHOOK, 9, 5, 7, 0, 0, 1, 2_147_483_647])
     assert.equal(attempts.inFlight, 1)
   })
 
@@ -120,8 +121,8 @@ describe('a token', () => {
     after.takeOver(structuredClone(before.handOver()))
     assert.deepEqual([after.inFlight, after.jobsInFlight, after.slot[second], after.lane[second],
       after.upstream[second], after.status[second], after.retryAfterMs[second],
-      after.createdAtMs[second], after.chargeOf(second), after.templateOf(second)],
-    [2, 2, 2, 5, 7, 503, 2000, 1_700_000_000_000, chargeFor(2), undefined])
+      after.createdAtMs[second], after.intervalNs[second], after.templateOf(second)],
+    [2, 2, 2, 5, 7, 503, 2000, 1_700_000_000_000, 4, undefined])
     const fresh = [take(after, 8, 50), take(after, 9, 50)]
     assert.ok(after.isFull)
     assert.equal(new Set([second, third, ...fresh]).size, 4)
