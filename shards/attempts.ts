@@ -6,10 +6,11 @@
 import { assert } from './assert.ts'
 import type { DecodedTemplate } from './decoded-templates.ts'
 import { EXPIRED_PER_TURN_MAX, IN_FLIGHT_PER_SHARD_MAX, PACE_WAITING_US } from './limits.ts'
+import type { Charge } from './pacer.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
 import { WaitingLine } from './waiting-line.ts'
 import { Wheel } from './wheel.ts'
-import type { Charge, Writes } from './writes.ts'
+import type { Writes } from './writes.ts'
 
 /** What a token stands for: an attempt at a job, or at the delivery of its webhook. */
 export const ATTEMPT_JOB = 0

@@ -22,7 +22,7 @@ import type { SharedBudgets } from './shared-budget.ts'
 import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
 import { MemberWheel, type MemberWheelBaton } from './wheel.ts'
-import type { Charge, Writes } from './writes.ts'
+import type { Writes } from './writes.ts'
 
 /** How soon a lane looks again that could go, but for sockets, writes or another shard's turn. */
 const LOOK_AGAIN_US = 1000
@@ -41,6 +41,12 @@ export interface Sender {
 export interface PacerBaton {
   readonly wheel: MemberWheelBaton
   readonly turns: TurnListsBaton
+}
+
+/** What an attempt spends: its lane's own budget or its upstream's, by so many ns. */
+export interface Charge {
+  readonly own: boolean
+  readonly intervalNs: number
 }
 
 /** What a lane spends. */

@@ -8,12 +8,6 @@
 import type { ShardViews } from './layout.ts'
 import type { LaneSlot, UpstreamSlot } from './units.ts'
 
-/** What an attempt spends: its lane's own budget or its upstream's, by so many ns. */
-export interface Charge {
-  readonly own: boolean
-  readonly intervalNs: number
-}
-
 /**
  * What of each budget is about to be written, as the sum of the intervals, in ns, that the sends
  * were decided at; and the trails of lanes. A budget has no more than one send that goes beyond

@@ -5,10 +5,11 @@ import { describe, it } from 'node:test'
 import { ATTEMPT_JOB, ATTEMPT_WEBHOOK, Attempts } from '../../shards/attempts.ts'
 import { splitTemplate } from '../../shards/decoded-templates.ts'
 import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
+import type { Charge } from '../../shards/pacer.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
 } from '../../shards/units.ts'
-import { type Charge, Writes } from '../../shards/writes.ts'
+import { Writes } from '../../shards/writes.ts'
 import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 
 /** The beginning of one of the wheel's windows, within which it knows the next time exactly. */
