@@ -23,6 +23,8 @@
 //   upstream shared words    shard k its own  all shards; NOTICE is set by any, cleared by k
 //   everything else of k     shard k          shard k
 //
+// The toucher writes any word as it is, by an atomic OR with 0, so that its page is there.
+//
 // Lane u of a shard, for u below upstreamsMax, is upstream u's overflow lane: every account that
 // finds no lane of its own shares it, and a webhook receiver has no other.
 //

@@ -295,6 +295,15 @@ export const JOURNAL_INTERVAL_MS_DEFAULT = 100
 export const JOURNAL_INTERVAL_MS_MIN = 10
 export const JOURNAL_INTERVAL_MS_MAX = 60_000
 
+// --- pages taken ahead ---
+
+export const TOUCH_EVERY_MS = 100
+/** What a shard would use in so many looks, at the pace of the last, is taken for it. */
+export const TOUCH_AHEAD_LOOKS = 10
+/** Of each array and of the job log, while they are being used. */
+export const TOUCH_AHEAD_BYTES_MIN = 64 * KIB
+export const TOUCH_AHEAD_BYTES_MAX = 64 * MIB
+
 // --- job log ---
 
 /** Length, kind, owner, word: 4 bytes each. */

@@ -5,6 +5,7 @@ import {
   type ShardViews, type SharedViews, allocateShard, allocateShared, attachShard, attachShared,
 } from '../shards/layout.ts'
 import type { Limits } from '../shards/limits.ts'
+import { touchPages } from '../shards/touch-ahead.ts'
 
 /** The memory of a running engine, as the main thread sees it. */
 export interface EngineMemory {
@@ -12,9 +13,6 @@ export interface EngineMemory {
   readonly shared: SharedViews
   readonly shards: readonly ShardViews[]
 }
-
-/** Smaller than any page that a system uses, so that every page is touched. */
-const PAGE_BYTES = 4096
 
 /** Reserves everything; says why where the system refuses. Pages cost nothing until touched. */
 export function allocateMemory(limits: Limits):
@@ -38,7 +36,6 @@ export function allocateMemory(limits: Limits):
  */
 export function touchMemory(memory: EngineMemory): void {
   for (const { buffer } of [memory.shared, ...memory.shards]) {
-    const bytes = new Uint8Array(buffer)
-    for (let offset = 0; offset < bytes.length; offset += PAGE_BYTES) bytes[offset] = 0
+    touchPages(new Int32Array(buffer), 0, buffer.byteLength)
   }
 }

@@ -30,6 +30,7 @@ import { type EngineMemory, allocateMemory, touchMemory } from './memory.ts'
 import { type EndReason, ProcessEnd } from './process-end.ts'
 import { openShardLink } from './shard-link.ts'
 import { Supervisor } from './supervisor.ts'
+import { touchAhead } from './touch-thread.ts'
 import { VERSION } from './version.ts'
 
 /**
@@ -83,7 +84,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   await control.lock(takeOver === undefined ? 1 : CONTROL_TRIES_MAX)
   const journals = await openJournals(prepared, dataFolder, tools)
   const limits = journals?.limits ?? prepared.limits
-  const memory = reserve(limits, config, surroundings)
+  const memory = reserve(limits, config, tools)
   if (memory === undefined) return EXIT_FAILED
 
   const wallOffsetUs = measureWallOffsetUs()
@@ -209,15 +210,16 @@ async function stop(
 
 /** The memory; undefined once it has been told that the system has not got so much. */
 function reserve(
-  limits: Limits, config: Config, { stderr }: Surroundings,
+  limits: Limits, config: Config, { log, surroundings }: Tools,
 ): EngineMemory | undefined {
   const allocated = allocateMemory(limits)
   if (!allocated.ok) {
-    stderr(`sluice: the system refused ${formatBytes(limits.memoryBytes)} of memory ` +
+    surroundings.stderr(`sluice: the system refused ${formatBytes(limits.memoryBytes)} of memory ` +
       `(${allocated.reason}); give less with --memory\n`)
     return undefined
   }
   if (config.touch) touchMemory(allocated.memory)
+  else touchAhead(allocated.memory, log)
   return allocated.memory
 }
 

@@ -4,6 +4,7 @@
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words',
+  'touch-ahead',
 ])
 
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */
@@ -23,8 +24,10 @@ export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where:
   [/^msgpackr$/, /^shards\/codec\.ts$/, 'shards/codec.ts'],
   [/^piscina$/, /^src\/shard-pool\.ts$/, 'src/shard-pool.ts'],
   [/^(node:)?worker_threads$/,
-    /^(src\/(shard-(pool|run)|journal\/keepers?)|shards\/worker)\.ts$|^shards\/thread\.cts$/,
-    'src/shard-pool.ts, src/shard-run.ts, src/journal/keeper(s).ts, shards/worker.ts, thread.cts'],
+    new RegExp('^(src/(shard-(pool|run)|touch-thread|journal/keepers?)|shards/(worker|toucher))' +
+      '\\.ts$|^shards/thread\\.cts$'),
+    'src/shard-pool.ts, src/shard-run.ts, src/touch-thread.ts, src/journal/keeper(s).ts, ' +
+      'shards/worker.ts, toucher.ts, thread.cts'],
   [/^lmdb$/, /^src\/journal\/store\.ts$/, 'src/journal/store.ts'],
   [/^pino$/, /^src\/log\.ts$/, 'src/log.ts'],
   [/^commander$/, /^src\/cli\//, 'src/cli'],
