@@ -39,10 +39,17 @@ export interface MeasuredServer {
   watched(): Promise<readonly ServerSecond[]>
 }
 
-/** A server that runs already. @param url `http://host:port`. */
-export function targetServer(url: URL): MeasuredServer {
+/** A server that runs already; throws where none does. @param url `http://host:port`. */
+export async function targetServer(url: URL): Promise<MeasuredServer> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const port = url.port === '' ? 80 : Number(url.port)
+  const health = await askHealth(host, port).catch((error: Error) => {
+    const { message } = error.cause instanceof Error ? error.cause : error
+    throw new BenchError(`--target: ${url.origin} gives no health of a Sluice: ${message}`)
+  })
+  if (!Array.isArray(health?.shards)) {
+    throw new BenchError(`--target: what ${url.origin} gives is no health of a Sluice`)
+  }
   return {
     address: { host, port }, pid: undefined, health: () => askHealth(host, port),
     memory: () => undefined, cpuUs: () => undefined, watched: async () => [],

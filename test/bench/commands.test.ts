@@ -3,6 +3,8 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import type { Figure, ScenarioResult } from '../../bench/load/figures.ts'
 import { type Cleanup, SluiceProcess, startServer } from '../support/server.ts'
@@ -155,6 +157,22 @@ describe('sluice bench', { concurrency: 4 }, () => {
       assert.equal(code, 2, stderr)
       assert.match(stderr, expected)
     }
+  })
+
+  it('says why when nothing of its kind runs where it is to drive a server', async (t) => {
+    const other = createServer((_request, response) => { response.end('[]') })
+    t.after(() => other.close())
+    await new Promise<void>((resolve) => { other.listen(0, '127.0.0.1', resolve) })
+    const { port } = other.address() as AddressInfo
+    const target = `http://127.0.0.1:${port}`
+    const ask = async (expected: string): Promise<void> => {
+      const { code, stderr } = await run(t, ['bench', 'ingest', '--target', target])
+      assert.equal(code, 1)
+      assert.equal(stderr, `sluice bench: --target: ${expected}\n`)
+    }
+    await ask(`what ${target} gives is no health of a Sluice`)
+    await new Promise((resolve) => { other.close(resolve) })
+    await ask(`${target} gives no health of a Sluice: connect ECONNREFUSED 127.0.0.1:${port}`)
   })
 
   it('says why when the server does not start', async (t) => {
