@@ -76,7 +76,7 @@ function lookAt(strip: Strip): number {
   const to = Math.min(used + ahead, strip.words.byteLength)
   if (to <= from) return 0
   touchPages(strip.words, from, to)
-  strip.touchedTo = to + (PAGE_BYTES - to % PAGE_BYTES) % PAGE_BYTES
+  strip.touchedTo = Math.ceil(to / PAGE_BYTES) * PAGE_BYTES
   return to - from
 }
 

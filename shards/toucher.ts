@@ -10,8 +10,9 @@ import { attachShard } from './layout.ts'
 import { TOUCH_EVERY_MS } from './limits.ts'
 import { TouchAhead, type TouchTask } from './touch-ahead.ts'
 
-// Clearing a page of 2 MiB takes its core for milliseconds, which those in a hurry should have. Of
-// this thread alone, as Linux does it; elsewhere it would be of the process.
+// Clearing a page of 2 MiB takes its core for milliseconds, which those in a hurry should have. Not
+// the lowest: before 6.4 Linux holds a lock of the whole process meanwhile. Elsewhere than on Linux
+// it would be the priority of the process, not of this thread.
 if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 const { limits, shardBuffers } = workerData as TouchTask
 const shards = shardBuffers.map((buffer) => new TouchAhead(attachShard(buffer, limits)))

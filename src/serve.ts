@@ -83,8 +83,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   if (dataFolder !== undefined) checkDirectory(dataFolder)
   await control.lock(takeOver === undefined ? 1 : CONTROL_TRIES_MAX)
   const journals = await openJournals(prepared, dataFolder, tools)
-  const limits = journals?.limits ?? prepared.limits
-  const memory = reserve(limits, config, tools)
+  const memory = reserve(journals?.limits ?? prepared.limits, config, surroundings)
   if (memory === undefined) return EXIT_FAILED
 
   const wallOffsetUs = measureWallOffsetUs()
@@ -136,8 +135,10 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   }
   if (address !== undefined && !end.decided) {
     surroundings.stdout(startReport({
-      limits, touched: config.touch, configFile: file, dataFolder, ...address,
+      limits: memory.limits, touched: config.touch, configFile: file, dataFolder, ...address,
     }))
+    // Only now: its start would hold up that of the shards.
+    if (!config.touch) touchAhead(memory, log)
   }
 
   const reason = await end.reason
@@ -210,16 +211,15 @@ async function stop(
 
 /** The memory; undefined once it has been told that the system has not got so much. */
 function reserve(
-  limits: Limits, config: Config, { log, surroundings }: Tools,
+  limits: Limits, config: Config, { stderr }: Surroundings,
 ): EngineMemory | undefined {
   const allocated = allocateMemory(limits)
   if (!allocated.ok) {
-    surroundings.stderr(`sluice: the system refused ${formatBytes(limits.memoryBytes)} of memory ` +
+    stderr(`sluice: the system refused ${formatBytes(limits.memoryBytes)} of memory ` +
       `(${allocated.reason}); give less with --memory\n`)
     return undefined
   }
   if (config.touch) touchMemory(allocated.memory)
-  else touchAhead(allocated.memory, log)
   return allocated.memory
 }
 

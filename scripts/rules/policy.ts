@@ -3,8 +3,7 @@
 /** The engine's files that the process around it may import. */
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
-  'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words',
-  'touch-ahead',
+  'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words', 'touch-ahead',
 ])
 
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */

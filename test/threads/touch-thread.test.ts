@@ -2,7 +2,6 @@
 // this test, which changes nothing but the words that say how far it is.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { SEGMENT_OPEN } from '../../shards/segments.ts'
@@ -11,15 +10,11 @@ import { allocateMemory } from '../../src/memory.ts'
 import { touchAhead } from '../../src/touch-thread.ts'
 import { smallLimits } from '../support/shard-memory.ts'
 
-const PAGE_BYTES = 4096
 const SEGMENTS = 256
 /** More than a thread needs for itself. */
 const TAKEN_BYTES = 100 * MIB
 const LOOK_EVERY_MS = 5
 const LOOKS_MAX = 6000
-
-const residentBytes = (): number =>
-  Number(readFileSync('/proc/self/statm', 'latin1').split(' ')[1]) * PAGE_BYTES
 
 test('a thread takes pages for a shard that goes on, and holds nobody up at the end', async () => {
   const allocated = allocateMemory(smallLimits({ segmentBytes: MIB, segmentsMax: SEGMENTS }))
@@ -32,9 +27,9 @@ test('a thread takes pages for a shard that goes on, and holds nobody up at the 
   }
   touchAhead(allocated.memory, listener)
   await pause(LOOK_EVERY_MS)
-  const before = residentBytes()
+  const before = process.memoryUsage.rss()
   let looks = 0
-  while (residentBytes() - before < TAKEN_BYTES && looks < LOOKS_MAX) {
+  while (process.memoryUsage.rss() - before < TAKEN_BYTES && looks < LOOKS_MAX) {
     views.segmentState[Math.min(looks, SEGMENTS / 2)] = SEGMENT_OPEN
     await pause(LOOK_EVERY_MS)
     looks += 1

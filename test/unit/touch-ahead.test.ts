@@ -1,7 +1,6 @@
 // Pages taken ahead of a shard: how far, how often, and that nothing in them changes.
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import type { ShardViews } from '../../shards/layout.ts'
 import {
@@ -17,7 +16,6 @@ const PAGE_BYTES = 4096
 const SEGMENT_BYTES = MIB
 const SEGMENTS = 128
 const JOBS = MIB
-const RSS_FIELD = 1
 
 const shard = (): ShardViews =>
   oneShard({ segmentBytes: SEGMENT_BYTES, segmentsMax: SEGMENTS, jobsMax: JOBS })
@@ -28,9 +26,6 @@ function useLog(views: ShardViews, bytes: number): void {
   views.segmentState[segment] = SEGMENT_OPEN
   views.segmentUsedBytes[segment] = bytes % SEGMENT_BYTES
 }
-
-const residentBytes = (): number =>
-  Number(readFileSync('/proc/self/statm', 'latin1').split(' ')[RSS_FIELD]) * PAGE_BYTES
 
 describe('touching ahead', () => {
   it('takes nothing for a shard at rest, whatever it has used before', () => {
@@ -85,9 +80,9 @@ describe('touching ahead', () => {
     for (let at = 0; at < inUse; at += 61) bytes[log + at] = at % 251
     const ahead = new TouchAhead(views)
     useLog(views, inUse)
-    const before = residentBytes()
+    const before = process.memoryUsage.rss()
     const touched = ahead.look()
-    assert.ok(residentBytes() - before > touched * 0.9, 'pages are resident')
+    assert.ok(process.memoryUsage.rss() - before > touched * 0.9, 'pages are resident')
     touchPages(new Int32Array(views.buffer), log - (log % PAGE_BYTES), log + inUse)
     for (let at = 0; at < inUse; at += 61) assert.equal(bytes[log + at], at % 251)
     assert.ok(bytes.subarray(log + inUse, log + inUse + touched).every((byte) => byte === 0))
