@@ -4,6 +4,7 @@
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words', 'touch-ahead',
+  'share', 'held-counts',
 ])
 
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */
@@ -36,7 +37,7 @@ export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where:
 /** The engine's pure files: they import each other and nothing that does I/O or knows the time. */
 export const PURE: ReadonlySet<string> = new Set([
   'units', 'limits', 'prng', 'stats', 'contract', 'pace', 'wheel', 'lanes', 'retry', 'headers',
-  'outcome', 'slot-index', 'turn-lists', 'job-list', 'transport',
+  'outcome', 'slot-index', 'turn-lists', 'job-list', 'transport', 'share', 'held-counts',
 ].map((name) => `shards/${name}.ts`))
 
 /** Where the time may be read and timers set. */

@@ -1,0 +1,145 @@
+// A bounded pool that many use, of which each may hold only a share: nobody's use of it is all.
+// Thread: any (an instance belongs to one). Memory: none but a few numbers; what each holder holds
+// is counted by the caller, in its own arrays (held-counts.ts where holders are named by a hash).
+// Never: knows what a unit or a holder is, reads a clock, makes an object on a take.
+// Source: Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet switches,
+// IEEE/ACM Transactions on Networking 6(2), 1998.
+// Intuition: a holder may take more while it holds less than alpha times what is free. One alone
+// stops at alpha / (1 + alpha) of the pool, since what is free shrinks as its own part grows; n
+// stop at alpha / (1 + n * alpha) each. So whatever the others do, something is left for whoever
+// comes next, and no limit per holder has to be guessed beforehand. The threshold is compared
+// before a take, so a take of many units may end above it, by less than itself.
+
+import { assert } from './assert.ts'
+import { WARNING_PAUSE_MS } from './limits.ts'
+import { type Micros, msToUs } from './units.ts'
+
+/** Why a take is refused: the holder has its share, or the pool is used up. */
+export type ShareRefusal = 'share' | 'bound'
+
+/** What a pool is, in units of its own: bytes, permits, slots. */
+export interface ShareRules {
+  readonly name: string
+  readonly bound: number
+  /** A holder stops at this times what is free. 1: one alone may have half; 4: four fifths. */
+  readonly alpha: number
+  /** What a holder may have whatever its share is, while the pool has room. */
+  readonly minimum?: number
+  /** Of the bound: left to those who hold less than their minimum. */
+  readonly reserve?: number
+}
+
+/** A pool's counts; plain data. */
+export interface ShareCounts {
+  readonly used: number
+  readonly peak: number
+  readonly refusedByShare: number
+  readonly refusedByBound: number
+}
+
+/** Told of a refusal, at most once in WARNING_PAUSE_MS. */
+export type ShareWarning = (pool: Share, refusal: ShareRefusal) => void
+
+/** One shared pool. */
+export class Share {
+  readonly name: string
+  readonly bound: number
+  readonly alpha: number
+  readonly minimum: number
+  readonly reserve: number
+  readonly #warn: ShareWarning | undefined
+  #used = 0
+  #peak = 0
+  #refusedByShare = 0
+  #refusedByBound = 0
+  #silentUntilUs = -Infinity
+
+  constructor(rules: ShareRules, warn?: ShareWarning) {
+    const { minimum = 0, reserve = 0 } = rules
+    assert(rules.bound > 0 && rules.alpha > 0, 'a pool of nothing')
+    assert(minimum >= 0 && reserve >= 0 && reserve < rules.bound, 'a reserve beyond the pool')
+    this.name = rules.name
+    this.bound = rules.bound
+    this.alpha = rules.alpha
+    this.minimum = minimum
+    this.reserve = reserve
+    this.#warn = warn
+  }
+
+  get used(): number {
+    return this.#used
+  }
+
+  get counts(): ShareCounts {
+    return {
+      used: this.#used, peak: this.#peak,
+      refusedByShare: this.#refusedByShare, refusedByBound: this.#refusedByBound,
+    }
+  }
+
+  /** What a holder must hold less than to take more, beyond its minimum; below 0 for nobody. */
+  get threshold(): number {
+    return this.alpha * (this.bound - this.reserve - this.#used)
+  }
+
+  /** Why a holder of `held` units may not have `amount` more; undefined when it may. */
+  refusal(held: number, amount: number): ShareRefusal | undefined {
+    const used = this.#used + amount
+    if (used > this.bound) return 'bound'
+    if (held + amount <= this.minimum) return undefined
+    if (used > this.bound - this.reserve) return 'bound'
+    return held < this.threshold ? undefined : 'share'
+  }
+
+  /** Whether a holder of `held` units may have `amount` more. Counts nothing. */
+  mayTake(held: number, amount: number): boolean {
+    return this.refusal(held, amount) === undefined
+  }
+
+  /** Takes `amount` for a holder of `held`, or counts the refusal and warns of it. */
+  take(held: number, amount: number, nowUs: Micros): boolean {
+    const refusal = this.refusal(held, amount)
+    if (refusal === undefined) {
+      this.adopt(amount)
+      return true
+    }
+    this.refuse(refusal, nowUs)
+    return false
+  }
+
+  /** Counts a refusal, for a caller that has asked refusal() by itself. */
+  refuse(refusal: ShareRefusal, nowUs: Micros): void {
+    if (refusal === 'share') this.#refusedByShare++
+    else this.#refusedByBound++
+    if (this.#warn === undefined || nowUs < this.#silentUntilUs) return
+    this.#silentUntilUs = nowUs + msToUs(WARNING_PAUSE_MS)
+    this.#warn(this, refusal)
+  }
+
+  /**
+   * Counts what is held already, without asking: facts found in a recovery, or bytes that are in
+   * memory whether they may be or not. Only this may lead beyond the bound.
+   */
+  adopt(amount: number): void {
+    this.#used += amount
+    if (this.#used > this.#peak) this.#peak = this.#used
+  }
+
+  /** Gives `amount` back. */
+  give(amount: number): void {
+    assert(amount <= this.#used, 'a pool was given back more than was taken of it')
+    this.#used -= amount
+  }
+
+  /** What a successor of the same pool begins with. */
+  handOver(): ShareCounts {
+    return this.counts
+  }
+
+  takeOver(counts: ShareCounts): void {
+    this.#used = counts.used
+    this.#peak = counts.peak
+    this.#refusedByShare = counts.refusedByShare
+    this.#refusedByBound = counts.refusedByBound
+  }
+}
