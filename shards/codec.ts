@@ -54,7 +54,7 @@ const BIN8 = 0xc4
 const BIN16 = 0xc5
 const BIN32 = 0xc6
 
-const packr = new Packr({
+const OPTIONS = {
   useRecords: false,
   mapsAsObjects: true,
   // Maps of any size, with the shortest header; the default stops at 65,535 entries.
@@ -65,7 +65,13 @@ const packr = new Packr({
   int64AsType: 'number',
   largeBigIntToFloat: true,
   copyBuffers: true,
-})
+} as const
+
+const packr = new Packr(OPTIONS)
+
+/** Reads a map as a Map, whose keys are what they were; an object's `__proto__` is renamed. */
+const mapPackr = new Packr({ ...OPTIONS, mapsAsObjects: false })
+const PROTO_NAME = Buffer.from('__proto__')
 
 const SCRATCH_BYTES_MIN = 16 * 1024
 /** Grows to the largest record or request body that this thread has seen; both are bounded. */
@@ -166,9 +172,9 @@ export function decodeValue(bytes: Buffer, start: number, end: number): unknown 
 
 /**
  * Reads a request body. Never throws. Takes one plain value (see msgpack-check.ts) and nothing
- * behind it, at most MSGPACK_DEPTH_MAX deep. Integers beyond 2^53 lose their last bits. A key
- * `__proto__` is renamed `__proto_`; any other key is the object's own property, whatever it
- * shadows. The caller has bounded the length of `bytes`.
+ * behind it, at most MSGPACK_DEPTH_MAX deep. Integers beyond 2^53 lose their last bits. Every key,
+ * `__proto__` too, is the object's own property, whatever it shadows, as JSON.parse() has it. The
+ * caller has bounded the length of `bytes`.
  */
 export function decodeUntrusted(
   bytes: Uint8Array,
@@ -177,11 +183,27 @@ export function decodeUntrusted(
   reserveScratch(bytes.length)
   scratch.set(bytes)
   try {
+    if (scratch.subarray(0, bytes.length).includes(PROTO_NAME)) {
+      return { ok: true, value: withObjects(mapPackr.unpack(scratch, bytes.length)) }
+    }
     return { ok: true, value: packr.unpack(scratch, bytes.length) }
   } catch {
     // What passed the check decodes; should the package disagree, the caller gets a plain answer.
     return { ok: false }
   }
+}
+
+/** A value whose maps are Maps, with objects in their place. */
+function withObjects(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withObjects)
+  if (!(value instanceof Map)) return value
+  const object = {}
+  for (const [key, item] of value as Map<string, unknown>) {
+    Object.defineProperty(object, key, {
+      value: withObjects(item), configurable: true, enumerable: true, writable: true,
+    })
+  }
+  return object
 }
 
 function decodeFields<Fields extends unknown[]>(

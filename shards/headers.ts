@@ -2,7 +2,8 @@
 // Thread: any. Memory: none.
 // Never: applies what it reads, keeps a count, or trusts a value beyond the limits.
 // Of three names with one meaning the first that is present wins, even when its value is no good:
-// a wrong value is reported and ignored, and a lower name does not stand in for it.
+// a wrong value is reported and ignored, and a lower name does not stand in for it. A value that is
+// given several times counts when all say the same.
 
 import {
   CONCURRENT_MAX, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, RETRY_AFTER_MS_MAX,
@@ -94,18 +95,26 @@ function firstPresent(headers: ResponseHeaders, names: readonly string[]): strin
   return undefined
 }
 
-/** Reads one header; a value that cannot be taken, or a second one, goes to `ignored`. */
+/** Reads one header; a value that cannot be taken, or another beside it, goes to `ignored`. */
 function take<T>(
   headers: ResponseHeaders, name: string | undefined, read: (value: string) => T | undefined,
   ignored: IgnoredHeader[],
 ): T | undefined {
   if (name === undefined) return undefined
   const value = headers[name]
-  const taken = typeof value === 'string' ? read(value) : undefined
+  const taken = typeof value === 'string' && !value.includes(',') ? read(value)
+    : readAlike(String(value).split(','), read)
   if (taken === undefined) {
     ignored.push({ name, value: String(value).slice(0, IGNORED_VALUE_LENGTH_MAX) })
   }
   return taken
+}
+
+/** ['5', ' 5.0'] → 5; undefined when one is no good, or says something else than another. */
+function readAlike<T>(values: readonly string[], read: (value: string) => T | undefined):
+  T | undefined {
+  const [first, ...others] = values.map(read)
+  return others.every((other) => other === first) ? first : undefined
 }
 
 /** '2.5' → 2.5; undefined for what is not a plain decimal within the limits. */

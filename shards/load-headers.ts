@@ -1,7 +1,8 @@
 // The headers that Sluice adds to each request it sends: which job this is, and how long the
 // line behind it is, for the upstream's autoscaler.
 // Thread: shard. Memory: the text of the last rate, as a line asks for the same one each time.
-// Never: changes one of the caller's own headers. Names as the systems before this one sent them.
+// Never: changes one of the caller's own headers, among which none has a name of these: the front
+// door has dropped it (src/http/job-headers.ts). Names as the systems before this one sent them.
 
 /** What the load headers tell. */
 export interface Load {

@@ -1,11 +1,14 @@
 // Whether bytes from outside are one plain MessagePack value: looked at, not yet believed.
-// Thread: any. Memory: none; it walks the bytes and allocates nothing.
+// Thread: any. Memory: none; it walks the bytes.
 // Never: builds a value, throws, or recurses deeper than it is told.
 // Source: the MessagePack specification (github.com/msgpack/msgpack, spec.md).
 //
 // Plain means: nil, booleans, numbers, strings, binary, arrays, and maps with string keys. No
 // extension type passes: decoders give some of them powers (records, references, regular
-// expressions) that a request body has no use for.
+// expressions) that a request body has no use for. A string is UTF-8, as the specification has it:
+// decoders put the same character in place of all that is not, and two keys would become one.
+
+import { isUtf8 } from 'node:buffer'
 
 const NIL = 0xc0
 const FALSE = 0xc2
@@ -35,6 +38,12 @@ const FIX_ARRAY = 0x90
 const FIX_STR = 0xa0
 const NEGATIVE_FIX_INT = 0xe0
 
+/** The bit that no byte of ASCII has. */
+const NOT_ASCII = 0x80
+
+/** Up to here a loop over the bytes is faster than a call that looks at many at once. */
+const SHORT_STRING_BYTES_MAX = 48
+
 /** Not plain, or not all there. */
 export const REFUSED = -1
 
@@ -43,34 +52,40 @@ export const REFUSED = -1
  * The time is linear in the bytes.
  */
 export function isPlainMsgpack(bytes: Uint8Array, depthMax: number): boolean {
-  return skipPlain(bytes, 0, depthMax) === bytes.length
+  return skipPlain(bytes, 0, depthMax, true) === bytes.length
 }
 
 /**
  * The offset behind the plain value at `at`, or REFUSED; never beyond the end of `bytes`. It may
  * nest at most `depth` arrays and maps deep.
+ * @param isUtf8Due whether strings have to be UTF-8; else whoever asks judges those that matter.
  */
-export function skipPlain(bytes: Uint8Array, at: number, depth: number): number {
+export function skipPlain(
+  bytes: Uint8Array, at: number, depth: number, isUtf8Due: boolean,
+): number {
   if (at >= bytes.length) return REFUSED
   const token = bytes[at] as number
   const next = at + 1
   if (token < FIX_MAP || token >= NEGATIVE_FIX_INT) return next
-  if (token < FIX_ARRAY) return skipMap(bytes, next, token - FIX_MAP, depth)
-  if (token < FIX_STR) return skipArray(bytes, next, token - FIX_ARRAY, depth)
-  if (token < NIL) return skipBytes(bytes, next, token - FIX_STR)
+  if (token < FIX_ARRAY) return skipMap(bytes, next, token - FIX_MAP, depth, isUtf8Due)
+  if (token < FIX_STR) return skipArray(bytes, next, token - FIX_ARRAY, depth, isUtf8Due)
+  if (token < NIL) return skipString(bytes, next, token - FIX_STR, isUtf8Due)
   switch (token) {
     case NIL: case FALSE: case TRUE: return next
     case UINT_8: case INT_8: return skipBytes(bytes, next, 1)
     case UINT_16: case INT_16: return skipBytes(bytes, next, 2)
     case UINT_32: case INT_32: case FLOAT_32: return skipBytes(bytes, next, 4)
     case UINT_64: case INT_64: case FLOAT_64: return skipBytes(bytes, next, 8)
-    case BIN_8: case STR_8: return skipBytes(bytes, next + 1, readCount(bytes, next, 1))
-    case BIN_16: case STR_16: return skipBytes(bytes, next + 2, readCount(bytes, next, 2))
-    case BIN_32: case STR_32: return skipBytes(bytes, next + 4, readCount(bytes, next, 4))
-    case ARRAY_16: return skipArray(bytes, next + 2, readCount(bytes, next, 2), depth)
-    case ARRAY_32: return skipArray(bytes, next + 4, readCount(bytes, next, 4), depth)
-    case MAP_16: return skipMap(bytes, next + 2, readCount(bytes, next, 2), depth)
-    case MAP_32: return skipMap(bytes, next + 4, readCount(bytes, next, 4), depth)
+    case BIN_8: return skipBytes(bytes, next + 1, readCount(bytes, next, 1))
+    case BIN_16: return skipBytes(bytes, next + 2, readCount(bytes, next, 2))
+    case BIN_32: return skipBytes(bytes, next + 4, readCount(bytes, next, 4))
+    case STR_8: return skipString(bytes, next + 1, readCount(bytes, next, 1), isUtf8Due)
+    case STR_16: return skipString(bytes, next + 2, readCount(bytes, next, 2), isUtf8Due)
+    case STR_32: return skipString(bytes, next + 4, readCount(bytes, next, 4), isUtf8Due)
+    case ARRAY_16: return skipArray(bytes, next + 2, readCount(bytes, next, 2), depth, isUtf8Due)
+    case ARRAY_32: return skipArray(bytes, next + 4, readCount(bytes, next, 4), depth, isUtf8Due)
+    case MAP_16: return skipMap(bytes, next + 2, readCount(bytes, next, 2), depth, isUtf8Due)
+    case MAP_32: return skipMap(bytes, next + 4, readCount(bytes, next, 4), depth, isUtf8Due)
     default: return REFUSED // extensions, and 0xc1, which is never used
   }
 }
@@ -87,23 +102,42 @@ function skipBytes(bytes: Uint8Array, at: number, count: number): number {
   return count === REFUSED || count > bytes.length - at ? REFUSED : at + count
 }
 
-function skipArray(bytes: Uint8Array, at: number, count: number, depth: number): number {
+function skipString(
+  bytes: Uint8Array, at: number, count: number, isUtf8Due: boolean,
+): number {
+  const end = skipBytes(bytes, at, count)
+  return end === REFUSED || !isUtf8Due || isText(bytes, at, end) ? end : REFUSED
+}
+
+function isText(bytes: Uint8Array, start: number, end: number): boolean {
+  let beyondAscii = end - start > SHORT_STRING_BYTES_MAX ? NOT_ASCII : 0
+  for (let at = start; at < end && beyondAscii < NOT_ASCII; at++) {
+    beyondAscii |= bytes[at] as number
+  }
+  return beyondAscii < NOT_ASCII || isUtf8(bytes.subarray(start, end))
+}
+
+function skipArray(
+  bytes: Uint8Array, at: number, count: number, depth: number, isUtf8Due: boolean,
+): number {
   // Every item takes a byte at least, so a count beyond the bytes is refused before the walk.
   if (count === REFUSED || depth === 0 || count > bytes.length - at) return REFUSED
   let end = at
   for (let item = 0; item < count && end !== REFUSED; item++) {
-    end = skipPlain(bytes, end, depth - 1)
+    end = skipPlain(bytes, end, depth - 1, isUtf8Due)
   }
   return end
 }
 
-function skipMap(bytes: Uint8Array, at: number, count: number, depth: number): number {
+function skipMap(
+  bytes: Uint8Array, at: number, count: number, depth: number, isUtf8Due: boolean,
+): number {
   if (count === REFUSED || depth === 0 || 2 * count > bytes.length - at) return REFUSED
   let end = at
   for (let item = 0; item < count && end !== REFUSED; item++) {
     if (!isString(bytes[end])) return REFUSED
-    end = skipPlain(bytes, end, 0)
-    if (end !== REFUSED) end = skipPlain(bytes, end, depth - 1)
+    end = skipPlain(bytes, end, 0, isUtf8Due)
+    if (end !== REFUSED) end = skipPlain(bytes, end, depth - 1, isUtf8Due)
   }
   return end
 }

@@ -78,7 +78,7 @@ export class Doorkeeper implements Keeper, Door {
   constructor(parts: DoorkeeperParts) {
     const { clock, config, place } = parts
     const { links, shared, tables } = place
-    const { batchJobsMax, bodyBytesMax, settingsOf } = config
+    const { batchJobsMax, bodyBytesMax, mayIsolate, settingsOf } = config
     this.#parts = parts
     this.#place = place
     const admission = new Admission(tables.admission)
@@ -93,7 +93,7 @@ export class Doorkeeper implements Keeper, Door {
     const isOpen = (): boolean => place.tables.phase !== 'draining'
     const countInvalid = (): void => admission.invalid()
     const submissions = new Submissions({
-      links, clock, admission, upstreams, audience, bells, bodyBytesMax, isOpen,
+      links, clock, admission, upstreams, audience, bells, bodyBytesMax, mayIsolate, isOpen,
       pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
       elsewhere: () => tables.elsewhere,
     })

@@ -31,6 +31,8 @@ export interface FrontDoorSettings {
   readonly socketIdleMs: number
   readonly version: string
   readonly settingsOf: ResolveUpstream
+  /** Whether a caller may switch on the account queues of an origin. */
+  readonly mayIsolate: (origin: string) => boolean
 }
 
 /** Where warnings about upstreams go; no line carries a header or a body of a caller. */

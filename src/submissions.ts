@@ -48,6 +48,8 @@ export interface SubmissionParts {
   readonly ids: JobIdSource
   readonly secret: Uint8Array
   readonly bodyBytesMax: number
+  /** Whether a caller may switch on the account queues of an origin. */
+  readonly mayIsolate: (origin: string) => boolean
   /** The jobs under way. */
   readonly pending: PendingTable
   /** Whether the front door takes jobs at all. */
@@ -234,9 +236,11 @@ export class Submissions {
     const frame = this.#frame
     const { end, start } = frame.holes
     const decoded = decodeUntrusted(frame.bytes.subarray(start, end))
-    // The frame's walk has found it plain, so it decodes.
-    const value = decoded.ok ? decoded.value : undefined
-    const sent = this.#submitValue(asker, value, job, flags)
+    if (!decoded.ok) {
+      this.#parts.admission.invalid()
+      return asker.deniedAt(job, NOT_MSGPACK)
+    }
+    const sent = this.#submitValue(asker, decoded.value, job, flags)
     if (sent !== undefined && isUsual) this.#packedShapes.learn(frame, sent.job, sent.outline)
   }
 
@@ -337,7 +341,9 @@ export class Submissions {
     const placement = this.#placement
     placement.link = link
     placement.request = this.#pending.add(asker, ref, link.shard, isWatched)
-    placement.flags = flags
+    const isRefused = (flags & FLAG_ISOLATE) !== 0 &&
+      !this.#parts.mayIsolate(outline.upstreamOrigin)
+    placement.flags = isRefused ? flags & ~FLAG_ISOLATE : flags
   }
 
   /** The job is in the ring and has its id, or the ring was full, which is answered. */
@@ -391,4 +397,7 @@ export class Submissions {
 const idOf = ({ route, idHigh, idLow }: Ticket): string => formatJobId(route, idHigh, idLow)
 
 const NOT_A_JOB = denialOf(refuse('not_an_object', '', 'the job is not an object'))
+// The frame's walk has found all else of it plain.
+const NOT_MSGPACK =
+  denialOf(refuse('invalid_msgpack', '', 'the job has a text that is not UTF-8'))
 const NOT_A_BOOLEAN = refuse('wrong_type', 'watch', 'watch is not a boolean')

@@ -8,7 +8,7 @@ import type { MemorySettings } from '../../shards/limits.ts'
 import { USER_AGENT } from '../version.ts'
 import { type Outcome, showGiven } from './problem.ts'
 import { type Config, SETTINGS } from './settings.ts'
-import { type UpstreamDefaults, settingsOf } from './upstream-table.ts'
+import { type UpstreamDefaults, callersSwitchQueues, settingsOf } from './upstream-table.ts'
 
 /** What planMemory is asked with. */
 export function memorySettings(config: Config): MemorySettings {
@@ -51,6 +51,10 @@ export function upstreamResolver(config: Config): UpstreamResolver {
     ? settingsOf(origin, config.upstreams, upstreams)
     : settingsOf(origin, config.webhookReceivers, receivers)
 }
+
+/** Whether callers may switch on the account queues of an origin. */
+export const queueSwitchByCaller = (config: Config) => (origin: string): boolean =>
+  callersSwitchQueues(origin, config.upstreams, config.defaultAccountQueueByCaller)
 
 /** The certificates of --ca-file as PEM text; empty where none is named. */
 export function readExtraCa(

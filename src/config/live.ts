@@ -11,8 +11,9 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
  */
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'connectionsPerOriginMax', 'caFile',
-  'logLevel', 'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultTimeoutMs',
-  'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs', 'upstreams', 'webhookReceivers',
+  'logLevel', 'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue',
+  'defaultAccountQueueByCaller', 'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent',
+  'webhookTimeoutMs', 'upstreams', 'webhookReceivers',
 ])
 
 /** The changes that a running server cannot follow; none of a setting that it does not know. */

@@ -6,7 +6,9 @@ import type { ShardSettings } from '../../shards/contract.ts'
 import { MIB } from '../../shards/units.ts'
 import type { FrontDoorSettings } from '../front-door.ts'
 import { VERSION } from '../version.ts'
-import { memorySettings, readExtraCa, shardSettings, upstreamResolver } from './derive.ts'
+import {
+  memorySettings, queueSwitchByCaller, readExtraCa, shardSettings, upstreamResolver,
+} from './derive.ts'
 import type { LoadedConfig } from './load.ts'
 import { type Outcome, showGiven } from './problem.ts'
 import { formatBytes } from './quantities.ts'
@@ -42,7 +44,7 @@ export function prepare(loaded: LoadedConfig, cwd: string): Outcome<Prepared> {
   const door: FrontDoorSettings = {
     host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax,
     batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs, version: VERSION,
-    settingsOf: upstreamResolver(config),
+    settingsOf: upstreamResolver(config), mayIsolate: queueSwitchByCaller(config),
   }
   const shard = shardSettings(config, extraCa.value)
   return { ok: true, value: { loaded, limits: plan.limits, shard, door } }

@@ -110,6 +110,9 @@ export const SETTINGS = {
   defaultAccountQueue: setting('default-account-queue', accountQueueKind, false,
     'whether each account of an upstream has a pace of its own until the upstream says otherwise',
     { key: 'defaults.account_queue' }),
+  defaultAccountQueueByCaller: setting('default-account-queue-by-caller', accountQueueKind, false,
+    'whether callers may switch account queues on, by a header of the request that submits a job',
+    { key: 'defaults.account_queue_by_caller' }),
   defaultTimeoutMs: setting('default-timeout', timeoutKind, limits.ATTEMPT_TIMEOUT_MS_DEFAULT,
     'how long one attempt may take, response included', { key: 'defaults.timeout_ms' }),
   webhookRps: setting('webhook-rps', rpsKind, limits.WEBHOOK_PACE_PER_SECOND_DEFAULT,
@@ -121,7 +124,7 @@ export const SETTINGS = {
     'how long the delivery of one webhook may take', { key: 'webhooks.timeout_ms' }),
   upstreams: setting<UpstreamTable>('upstreams', upstreamTableKind, {},
     'settings of single upstreams by host or host:port: rps, max_concurrent, account_queue, ' +
-    'timeout_ms', { fallbackText: 'none' }),
+    'account_queue_by_caller, timeout_ms', { fallbackText: 'none' }),
   webhookReceivers: setting<UpstreamTable>('webhook-receivers', receiverTableKind, {},
     'settings of single webhook receivers by host or host:port: rps, max_concurrent, timeout_ms',
     { key: 'webhooks.receivers', fallbackText: 'none' }),

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import type { UpstreamSettings } from '../../shards/contract.ts'
 import * as limits from '../../shards/limits.ts'
 import type { PerSecond } from '../../shards/units.ts'
+import { hostIdentity } from '../host-name.ts'
 import { type Kind, decimal, milliseconds, toggle, wholeNumber } from './kinds.ts'
 
 /** Entries of one table; more than upstreams can be known at once would be a mistake. */
@@ -19,10 +20,14 @@ const entrySchema = z.strictObject({
   rps: rpsKind.schema.optional(),
   max_concurrent: concurrentKind.schema.optional(),
   account_queue: accountQueueKind.schema.optional(),
+  account_queue_by_caller: accountQueueKind.schema.optional(),
   timeout_ms: timeoutKind.schema.optional(),
-}, { error: 'a map with any of rps, max_concurrent, account_queue, timeout_ms' })
+}, {
+  error: 'a map with any of rps, max_concurrent, account_queue, account_queue_by_caller, ' +
+    'timeout_ms',
+})
 
-const receiverSchema = entrySchema.omit({ account_queue: true })
+const receiverSchema = entrySchema.omit({ account_queue: true, account_queue_by_caller: true })
 
 /** What a table may say about one host. */
 export type UpstreamEntry = z.infer<typeof entrySchema>
@@ -31,18 +36,19 @@ export type UpstreamTable = Readonly<Record<string, UpstreamEntry>>
 
 const HOST_EXPECTED = 'a host or host:port, such as api.example.com or 127.0.0.1:8080'
 
-/** As a URL spells it, the port kept: 'API.Example.com:443' → 'api.example.com:443'. */
+/** As an upstream is known by, the port kept: 'API.Example.com.:443' → 'api.example.com:443'. */
 function normalizeHost(text: string): string | undefined {
   const match = /^(\[[0-9a-f:.]+\]|[^\s:/?#@[\]\\]+)(?::(\d{1,5}))?$/i.exec(text)
   const name = match?.[1]
   if (name === undefined) return undefined
   const url = URL.parse(`http://${name}/`)
   if (url === null) return undefined
+  const host = hostIdentity(url.hostname)
   const port = match?.[2]
-  if (port === undefined) return url.hostname
+  if (port === undefined) return host
   const portNumber = Number(port)
   if (portNumber < 1 || portNumber > 65_535) return undefined
-  return `${url.hostname}:${portNumber}`
+  return `${host}:${portNumber}`
 }
 
 /** A table as text on the command line is YAML's flow form, of which JSON is a part. */
@@ -87,14 +93,24 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:
 export function settingsOf(
   origin: string, table: UpstreamTable, defaults: UpstreamDefaults,
 ): UpstreamSettings {
-  const url = URL.parse(origin)
-  const host = url?.hostname ?? ''
-  const port = url?.port === '' ? DEFAULT_PORTS[url.protocol] : url?.port
-  const entry: UpstreamEntry = { ...table[host], ...table[`${host}:${port}`] }
+  const entry = entryOf(origin, table)
   return {
     pacePerSecond: (entry.rps ?? defaults.rps) as PerSecond,
     concurrentMax: entry.max_concurrent ?? defaults.maxConcurrent,
     accountQueues: entry.account_queue ?? defaults.accountQueue,
     timeoutMs: entry.timeout_ms ?? defaults.timeoutMs,
   }
+}
+
+/** Whether callers may switch on the account queues of an origin, by a header of theirs. */
+export const callersSwitchQueues = (
+  origin: string, table: UpstreamTable, byDefault: boolean,
+): boolean => entryOf(origin, table).account_queue_by_caller ?? byDefault
+
+/** What the table says about an origin: of its host, and above that of its host and port. */
+function entryOf(origin: string, table: UpstreamTable): UpstreamEntry {
+  const url = URL.parse(origin)
+  const host = url?.hostname ?? ''
+  const port = url?.port === '' ? DEFAULT_PORTS[url.protocol] : url?.port
+  return { ...table[host], ...table[`${host}:${port}`] }
 }

@@ -1,5 +1,6 @@
 // The headers that a job is to be sent with: which may be, in what form, and how many.
-// They go out unchanged, so whatever could break the request they are in is refused here.
+// They go out unchanged, but for those that only Sluice may say, which are dropped; so whatever
+// could break the request they are in is refused here.
 
 import { JOB_HEADERS_BYTES_MAX, JOB_HEADERS_COUNT_MAX } from '../../shards/limits.ts'
 import { type Refusal, refuse } from '../errors.ts'
@@ -7,7 +8,10 @@ import { type Refusal, refuse } from '../errors.ts'
 /** Headers that can be sent. */
 export interface JobHeaders {
   readonly ok: true
-  /** Name, value, name, value …, as given and in that order, without Content-Length. */
+  /**
+   * Name, value, name, value …, as given and in that order, without Content-Length and without
+   * those that begin like Sluice's own.
+   */
   readonly list: readonly string[]
   /** What tells the accounts of a user apart: Authorization, else X-Api-Key, else Api-Key. */
   readonly apiKey: string | null
@@ -22,6 +26,9 @@ const REFUSED_NAMES = new Set([
   'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer',
   'transfer-encoding', 'upgrade', 'proxy-connection', 'expect',
 ])
+
+/** What Sluice itself says to upstreams begins like this; a caller's own would pass for it. */
+const OWN_PREFIXES = ['x-sluice-', 'x-aqueduct-', 'x-ezthrottle-', 'x-aquifer-']
 
 /** API key headers, the first of which wins. */
 const API_KEY_NAMES = ['authorization', 'x-api-key', 'api-key']
@@ -67,7 +74,7 @@ export function readJobHeaders(value: unknown): JobHeaders | Refusal {
       const length = DIGITS.test(text) ? Number(text) : -2
       if (length < 0 || (contentLength >= 0 && contentLength !== length)) return wrongLength(name)
       contentLength = length
-    } else {
+    } else if (!isOwn(lower)) {
       list.push(name, text)
     }
   }
@@ -106,6 +113,9 @@ function checkHeader(
   }
   return undefined
 }
+
+const isOwn = (lower: string): boolean =>
+  lower.startsWith('x-') && OWN_PREFIXES.some((prefix) => lower.startsWith(prefix))
 
 function fieldOf(name: string): string {
   return TOKEN.test(name) && name.length <= NAME_QUOTED_LENGTH_MAX ? `headers.${name}` : 'headers'

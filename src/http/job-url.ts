@@ -5,13 +5,17 @@ import {
   ORIGIN_BYTES_MAX, URL_BYTES_MAX, URL_CACHED_LENGTH_MAX, URLS_CACHED_MAX,
 } from '../../shards/limits.ts'
 import { type Refusal, refuse } from '../errors.ts'
+import { hostIdentity, plainHost } from '../host-name.ts'
 
 /** A URL that can be sent to. */
 export interface JobUrl {
   readonly ok: true
   /** Normalised, ASCII, without a fragment. */
   readonly href: string
-  /** Scheme, host and port. */
+  /**
+   * Scheme, host and port of the upstream: that of `href`, but for the dot behind a host's name.
+   * The dot stays in `href`, since it keeps search domains away from the look-up.
+   */
   readonly origin: string
 }
 
@@ -65,10 +69,14 @@ function parseUrl(text: string, field: string): JobUrl | Refusal {
     return refuse('invalid_url', field, `${field} names a host that is longer than any can be`)
   }
   url.hash = ''
+  const host = plainHost(url.hostname)
+  if (host !== url.hostname) url.hostname = host
   const href = url.href
   // Percent-encoding makes what is not ASCII longer, and the longer form is what is stored.
   if (href.length > URL_BYTES_MAX) {
     return refuse('too_long', field, `${field} has more than ${URL_BYTES_MAX} bytes when encoded`)
   }
+  const identity = hostIdentity(host)
+  if (identity !== host) url.hostname = identity
   return { ok: true, href, origin: url.origin }
 }

@@ -30,6 +30,13 @@ const METHODS = new Map(
   ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((name) => [name, name]))
 const METHOD_LENGTH_MAX = 7
 
+/**
+ * What a key in the header is made of: visible ASCII, with spaces inside (RFC 9110, 5.5, without
+ * obs-text). The library takes bytes beyond ASCII off both ends of a header's value before anybody
+ * sees them, so only the others of that kind are found here.
+ */
+const HEADER_KEY = /^[\x20-\x7e]+$/
+
 /** Any alphabet but the standard one is refused; padding may be left out. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
 
@@ -93,6 +100,10 @@ function readText(value: unknown, field: string, bytesMax: number): string | Ref
 
 function readKey(value: unknown, header: string): string | Refusal {
   if (header === '') return readText(value, 'idempotent_key', IDEMPOTENT_KEY_BYTES_MAX)
+  if (!HEADER_KEY.test(header)) {
+    return refuse('invalid_header', 'idempotent_key', 'the Idempotency-Key header is not visible ' +
+      'ASCII; send such a key as idempotent_key in the body')
+  }
   if (!isAbsent(value) && value !== header) {
     return refuse('conflicting_fields', 'idempotent_key',
       'idempotent_key and the Idempotency-Key header differ')

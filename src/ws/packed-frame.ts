@@ -1,7 +1,9 @@
 // Finds the jobs in a binary `enqueue` frame without decoding it: one walk over the MessagePack
 // headers, which says where each job's ref, key and body lie. Unlike JSON, MessagePack says the
 // length of everything beforehand, so what is found is no guess. Whatever is unusual in a frame or
-// a job is left to the decoder, which can say what is wrong with it.
+// a job is left to the decoder, which can say what is wrong with it. So is whether strings are
+// UTF-8: those of a job that is not decoded equal a decoded one's, but for the three, which are
+// judged.
 
 import { MESSAGE_JOBS_MAX, MSGPACK_DEPTH_MAX, REF_BYTES_MAX } from '../../shards/limits.ts'
 import { REFUSED, skipPlain } from '../../shards/msgpack-check.ts'
@@ -190,7 +192,7 @@ export class PackedFrame {
     }
     if (!isUsual) {
       // Depths: the message, the array of jobs, then this.
-      at = skipPlain(bytes, start, MSGPACK_DEPTH_MAX - 2)
+      at = skipPlain(bytes, start, MSGPACK_DEPTH_MAX - 2, false)
     } else {
       for (; pairs > 0 && at !== REFUSED; pairs--) {
         const nameEnd = this.#text(at)
@@ -242,7 +244,7 @@ export class PackedFrame {
       const end = at + 2 + (bytes[at + 1] as number)
       return end <= bytes.length ? end : REFUSED
     }
-    return skipPlain(bytes, at, MSGPACK_DEPTH_MAX - 3)
+    return skipPlain(bytes, at, MSGPACK_DEPTH_MAX - 3, false)
   }
 
   /** The offset behind a string, which is then noted; or REFUSED. */
@@ -255,7 +257,7 @@ export class PackedFrame {
     }
     if (!isStringToken(token)) return REFUSED
     this.#textStart = at + headBytes(token)
-    return skipPlain(this.bytes, at, 0)
+    return skipPlain(this.bytes, at, 0, false)
   }
 
   /** Whether the text that was read last is this one. */

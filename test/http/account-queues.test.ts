@@ -1,5 +1,5 @@
-// Account queues: a pace for every account where the upstream, or whoever submits a job, asks for
-// it.
+// Account queues: a pace for every account where the upstream asks for it, or whoever submits a job
+// where a setting allows that.
 
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
@@ -11,7 +11,9 @@ import {
 import type { RecordedRequest } from '../support/upstream.ts'
 
 const lag = new LagProbe()
-const scene = new Scene({ flags: ['--shards', '2'] }, () => lag.watch(scene.server.url))
+const scene = new Scene({
+  flags: ['--shards', '2', '--upstreams', '{127.0.0.1: {account_queue_by_caller: on}}'],
+}, () => lag.watch(scene.server.url))
 after(() => lag.stop())
 
 const accountOf = ({ headers }: RecordedRequest): string => String(headers.authorization)
@@ -113,6 +115,18 @@ describe('account queues that the upstream enables', { concurrency: true }, () =
 })
 
 describe('account queues that a caller asks for', { concurrency: true }, () => {
+  it('are not switched on where no setting allows it', async (t) => {
+    const upstream = await upstreamFor(t, (_request, response) => {
+      response.setHeader('X-Aqueduct-Rps', '2').end()
+    })
+    const other = upstream.origin.replace('127.0.0.1', 'localhost')
+    for (let at = 0; at < 8; at++) {
+      await submit(other, `invented-${at}`, 1, { user_id: `invented-${at}` },
+        { 'X-Aqueduct-Account-Queue': 'enabled' })
+    }
+    assertWithinPace(await upstream.waitFor(6), 2, lag)
+  })
+
   it('isolate the accounts at the present pace, and never make one faster', async (t) => {
     const upstream = await upstreamFor(t)
     const asks = {

@@ -9,7 +9,10 @@ import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 const JOBS_MAX = 3000
 const BODY_BYTES_MAX = 64 * 1024
 const scene = new Scene({
-  flags: [...UNPACED, '--batch-limit', String(JOBS_MAX), '--body-limit', '64KiB'],
+  flags: [
+    ...UNPACED, '--batch-limit', String(JOBS_MAX), '--body-limit', '64KiB',
+    '--default-account-queue-by-caller', 'on',
+  ],
 })
 
 type Line = Readonly<Record<string, unknown>>

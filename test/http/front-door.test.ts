@@ -16,8 +16,8 @@ import { OperatingError } from '../../src/errors.ts'
 import { shardOf } from '../../src/hash.ts'
 import type { ShardLink } from '../../src/shard-link.ts'
 import {
-  BODY_BYTES_MAX, call, ID, ID_WORDS, idText, JOB, openScene, post, type Scene, SHARDS, VIEW,
-  wordsOf,
+  BODY_BYTES_MAX, call, ID, ID_WORDS, idText, ISOLATING, JOB, openScene, post, type Scene, SHARDS,
+  VIEW, wordsOf,
 } from '../support/door-scene.ts'
 import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'
 
@@ -78,10 +78,11 @@ test('hashes: one shard a user, one key a job, one lane an account and upstream'
 
 test('delivery by poll has no receiver; the caller can ask for isolation', async (t) => {
   const scene = await openScene(t)
-  await post(scene, { delivery: 'poll', webhook_url: undefined }, {
+  const url = `${ISOLATING}/v1`
+  await post(scene, { delivery: 'poll', webhook_url: undefined, url }, {
     'X-Aqueduct-Account-Queue': 'Enabled',
   })
-  await post(scene, {}, {
+  await post(scene, { url }, {
     'X-Aqueduct-Account-Queue': 'disabled', 'X-Aquifer-Account-Queue': 'enabled',
   })
   const [poll, other] = scene.requests as [FakeRequest, FakeRequest]
@@ -89,6 +90,49 @@ test('delivery by poll has no receiver; the caller can ask for isolation', async
   assert.equal(poll.template?.webhookUrl, null)
   assert.equal((poll.words[WORD_FLAGS] as number) & FLAG_ISOLATE, FLAG_ISOLATE)
   assert.equal((other.words[WORD_FLAGS] as number) & FLAG_ISOLATE, 0)
+})
+
+test('a caller does not switch account queues on where no setting allows it', async (t) => {
+  const scene = await openScene(t)
+  const headers = { 'X-Aqueduct-Account-Queue': 'enabled' }
+  const jobs = Array.from({ length: 40 }, (_, at) => ({ ...JOB, idempotent_key: `b${at}` }))
+  // Often enough for the later ones not to be parsed any more.
+  for (const job of jobs) assert.equal((await post(scene, job, headers)).status, 201)
+  const batch = await fetch(`${scene.url}/jobs/batch`, {
+    method: 'POST', body: jobs.map((job) => JSON.stringify({ ...job, user_id: 'bob' })).join('\n'),
+    headers: { 'content-type': 'application/x-ndjson', ...headers },
+  })
+  assert.equal((await batch.text()).trim().split('\n').length, jobs.length)
+  assert.equal(scene.requests.length, 2 * jobs.length)
+  for (const { words } of scene.requests) {
+    assert.equal((words[WORD_FLAGS] as number) & FLAG_ISOLATE, 0)
+  }
+})
+
+test('a key in the header that is not ASCII is refused, as far as it can be seen', async (t) => {
+  const scene = await openScene(t)
+  for (const key of ['a\u00e9b', 'a\u00e8b', '\u00e9a \u00e9 b']) {
+    const { body, status } = await post(scene, { idempotent_key: undefined },
+      { 'Idempotency-Key': key })
+    assert.deepEqual([status, body['code'], body['field']],
+      [400, 'invalid_header', 'idempotent_key'])
+  }
+  const spaced = await post(scene, { idempotent_key: undefined }, { 'Idempotency-Key': 'a b ' })
+  assert.equal(spaced.status, 201)
+})
+
+test('a text in MessagePack that is not UTF-8 is refused', async (t) => {
+  const scene = await openScene(t)
+  const bytes = Buffer.from(encodeValue({ ...JOB, idempotent_key: 'kee' }))
+  const at = bytes.indexOf('kee') + 2
+  for (const last of [0xe8, 0xe9]) {
+    bytes[at] = last
+    const { body, status } = await call(scene, 'POST', '/jobs', {
+      body: bytes, headers: { 'content-type': 'application/msgpack' },
+    })
+    assert.deepEqual([status, body['code']], [400, 'invalid_msgpack'])
+  }
+  assert.equal(scene.requests.length, 0)
 })
 
 test('the Idempotency-Key header, MessagePack in and out', async (t) => {

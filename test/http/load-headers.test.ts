@@ -61,11 +61,15 @@ describe('the added headers', { concurrency: true }, () => {
     assert.equal(second.headers['x-ezthrottle-current-queue-mode'], 'account')
   })
 
-  it('come besides the caller\'s own, and take none of their names away', async (t) => {
+  it('come besides the caller\'s own, which have no names like theirs', async (t) => {
     const upstream = await upstreamFor(t)
-    await scene.api.run(jobOf(upstream.origin, { headers: { 'x-sluice-note': 'mine' } }))
-    const [request] = upstream.requests
-    assert.equal(request?.headers['x-sluice-note'], 'mine')
+    const jobId = await scene.api.accept(jobOf(upstream.origin, {
+      headers: { 'x-sluice-job-id': 'fake', 'X-Aqueduct-Queue-Depth': '999', 'x-note': 'mine' },
+    }))
+    const [request] = await upstream.waitFor(1)
+    assert.equal(request?.headers['x-note'], 'mine')
+    assert.equal(request.headers['x-sluice-job-id'], jobId)
+    assert.equal(request.headers['x-aqueduct-queue-depth'], '0')
     assert.equal(request.headers['user-agent'], undefined)
     assert.equal(request.headers['accept-encoding'], undefined)
   })

@@ -27,6 +27,7 @@ function relieve(scene: Scene, version: string): WeakRef<Doorkeeper> {
     settingsOf: () => ({
       pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
     }),
+    mayIsolate: () => false,
   }))
   scene.door.relieve(keeper)
   return new WeakRef(keeper)

@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, test } from 'node:test'
+import { encodeValue } from '../../shards/codec.ts'
 import { jobOf } from '../support/api-client.ts'
 import { Gate, Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
 import {
   type Entry, type Format, type Message, refusedUpgrade, SocketClient,
 } from '../support/socket-client.ts'
 
-const scene = new Scene({ flags: UNPACED })
+const scene = new Scene({ flags: [...UNPACED, '--default-account-queue-by-caller', 'on'] })
 
 async function open(t: TestContext, format: Format = 'json'): Promise<SocketClient> {
   const client = await SocketClient.open(scene.server.url, format)
@@ -210,6 +211,26 @@ test('account queues are asked for by header or in a message', async (t) => {
     { account_queue: 'enabled' })
   await scene.api.finished(String(entry?.job_id))
   assert.equal(other.requests[0]?.headers[header], 'true')
+})
+
+test('a job with a text that is not UTF-8 is refused, and those beside it are taken', async (t) => {
+  const upstream = await upstreamFor(t)
+  const client = await SocketClient.open(scene.server.url, 'msgpack')
+  t.after(() => client.ws.terminate())
+  const jobs = Array.from({ length: 6 }, (_, ref) =>
+    ({ ref, ...jobOf(upstream.origin, { idempotent_key: `kee${ref}`, body: 'plain' }) }))
+  // Again and again, so that the later ones are not decoded any more.
+  for (let round = 0; round < 4; round++) {
+    for (const [hole, last] of [['kee3', 0xe9], ['kee3', 0xe8], ['plain', 0xff]] as const) {
+      const frame = Buffer.from(encodeValue({ type: 'enqueue', jobs }))
+      const at = frame.indexOf(hole, hole === 'plain' ? frame.indexOf('kee3') : 0)
+      frame[at + hole.length - 1] = last
+      client.ws.send(frame)
+      const entries = await client.answers(jobs.length)
+      const refused = entries.filter(({ code }) => code !== undefined)
+      assert.deepEqual(refused.map(({ code, index }) => [code, index]), [['invalid_msgpack', 3]])
+    }
+  }
 })
 
 describe('upgrades that are refused', () => {

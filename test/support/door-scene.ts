@@ -16,6 +16,8 @@ import { type FakeRequest, FakeShard } from './fake-shard.ts'
 
 export const BODY_BYTES_MAX = 64 * KIB
 export const SHARDS = 2
+/** The origin whose account queues callers may switch on. */
+export const ISOLATING = 'http://queues.example'
 
 /** A front door, its fake shards, and what they were asked. */
 export interface Scene {
@@ -54,6 +56,7 @@ export async function openScene(
       settingsOf: () => ({
         pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
       }),
+      mayIsolate: (origin) => origin === ISOLATING,
     },
     links, shared, clock,
     log: { info: () => {}, warn: (fields) => { warnings.push(fields) }, error: () => {} },

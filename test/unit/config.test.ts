@@ -8,7 +8,7 @@ import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { runProgram } from '../../src/cli/program.ts'
 import {
-  memorySettings, readExtraCa, shardSettings, upstreamResolver,
+  memorySettings, readExtraCa, shardSettings, queueSwitchByCaller, upstreamResolver,
 } from '../../src/config/derive.ts'
 import { type LoadedConfig, type Sources, loadConfig } from '../../src/config/load.ts'
 import { type Problem, closest, formatProblems } from '../../src/config/problem.ts'
@@ -211,6 +211,8 @@ describe('mistakes', () => {
       /got "https:\/\/a.example\/", expected a host or host:port/],
     ['an upstream twice', { yaml: 'upstreams: {a.example: {rps: 1}, A.example: {rps: 2}}' },
       /each host once; a.example is there twice/],
+    ['a host in two spellings', { yaml: 'upstreams: {localhost.: {rps: 1}, localhost: {rps: 2}}' },
+      /localhost is there twice/],
     ['a receiver with account queues', { yaml: 'webhooks: {receivers: {a: {account_queue: on}}}' },
       /webhooks.receivers.a.account_queue .*unknown key/],
     ['a map that is none', { flags: { upstreams: 'a: [' } }, /--upstreams .*expected a map/],
@@ -239,7 +241,9 @@ describe('upstream tables', () => {
 defaults: {rps: 3, max_concurrent: 7, account_queue: on, timeout_ms: 5s}
 upstreams:
   API.example.com: {rps: 50}
-  api.example.com:8443: {max_concurrent: 2}
+  api.example.com:8443: {max_concurrent: 2, account_queue_by_caller: on}
+  other.example.: {account_queue_by_caller: on, rps: 8}
+  0.0.0.0:81: {rps: 6}
   "[::1]:80": {timeout_ms: 1000}
 webhooks:
   rps: 9
@@ -256,6 +260,25 @@ webhooks:
     assert.equal(settingsOf('http://[::1]', 'upstream').timeoutMs, 1000)
     assert.equal(settingsOf('https://[::1]', 'upstream').timeoutMs, 5000)
     assert.equal(settingsOf('http://constructor', 'upstream').pacePerSecond, 3)
+  })
+
+  it('finds a host under every spelling of it', (t) => {
+    const settingsOf = upstreamResolver(load(t, { yaml }).config)
+    assert.equal(settingsOf('http://other.example', 'upstream').pacePerSecond, 8)
+    assert.equal(settingsOf('http://127.0.0.1:81', 'upstream').pacePerSecond, 6)
+  })
+
+  it('lets callers switch account queues on where it says so, else nowhere', (t) => {
+    const mayIsolate = queueSwitchByCaller(load(t, { yaml }).config)
+    assert.equal(mayIsolate('https://api.example.com'), false)
+    assert.equal(mayIsolate('https://api.example.com:8443'), true)
+    assert.equal(mayIsolate('http://other.example:99'), true)
+    const all = queueSwitchByCaller(load(t, {
+      yaml: 'upstreams: {a: {account_queue_by_caller: off}}',
+      flags: { defaultAccountQueueByCaller: 'on' },
+    }).config)
+    assert.equal(all('http://a'), false)
+    assert.equal(all('http://b'), true)
   })
 
   it('keeps receivers apart from upstreams', (t) => {

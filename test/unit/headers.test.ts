@@ -59,7 +59,8 @@ describe('readPaceHeaders', () => {
   it('ignores a pace that is malformed, too low, negative or absurd', () => {
     const bad = [
       'NaN', '-1', '1e99', '1e1', '', ' ', '0', '0.4', '0.4999', '1000000.5', '1000001', 'Infinity',
-      '0x10', '+2', '2,3', '2, 2', '.5', '5.', '1 2', '2rps', '１', '9'.repeat(400),
+      '0x10', '+2', '2,3', '2, 2, 2.5', '2,', ',2', '2;2', '.5', '5.', '1 2',
+      '2rps', '１', '9'.repeat(400),
     ]
     for (const value of bad) {
       assert.deepEqual(readPaceHeaders({ 'x-aqueduct-rps': value }), {
@@ -69,6 +70,21 @@ describe('readPaceHeaders', () => {
     assert.deepEqual(readPaceHeaders({ 'x-aqueduct-rps': ['2', '3'] }), {
       ignored: [{ name: 'x-aqueduct-rps', value: '2,3' }],
     })
+  })
+
+  it('takes what is given several times alike once', () => {
+    for (const value of ['5, 5', '5,5.0 ,\t05', ['5', '5'], ['5, 5', '5.00']]) {
+      assert.deepEqual(readPaceHeaders({ 'x-aqueduct-rps': value }),
+        { pacePerSecond: 5, ignored: [] })
+    }
+    assert.deepEqual(readPaceHeaders({ 'x-aqueduct-max-concurrent': '7, 7' }),
+      { concurrentMax: 7, ignored: [] })
+    assert.deepEqual(readPaceHeaders({ 'x-aquifer-account-queue': ['enabled', 'Enabled'] }),
+      { accountQueues: true, ignored: [] })
+    for (const value of [['enabled', 'disabled'], ['enabled', ''], []]) {
+      assert.deepEqual(readPaceHeaders({ 'x-aquifer-account-queue': value }),
+        { ignored: [{ name: 'x-aquifer-account-queue', value: String(value) }] })
+    }
   })
 
   it('takes a positive integer as concurrency, and nothing else', () => {

@@ -103,6 +103,17 @@ test('the Idempotency-Key header stands in for the field, and may not contradict
   refuses({ idempotent_key: undefined }, 'too_long', 'idempotent_key', 'x'.repeat(513))
 })
 
+test('the Idempotency-Key header is visible ASCII, the field any text', () => {
+  for (const key of ['a', '!~', '"quoted: sf-string"', 'with  spaces inside']) {
+    assert.equal(accepts({ idempotent_key: undefined }, key).idempotentKey, key)
+  }
+  for (const key of ['a\u00e9b', 'a\u65e5b', 'a\tb', 'a\u007f', 'a\0b', 'a\ufffdb', '\ud800']) {
+    refuses({ idempotent_key: undefined }, 'invalid_header', 'idempotent_key', key)
+    refuses({ idempotent_key: key }, 'invalid_header', 'idempotent_key', key)
+  }
+  assert.equal(accepts({ idempotent_key: 'order-\u00e9' }).idempotentKey, 'order-\u00e9')
+})
+
 test('URLs: normalised, without fragment; what is none is refused', () => {
   const cases = [
     ['HTTP://Example.COM:80/a/../b#frag', 'http://example.com/b', 'http://example.com'],
@@ -110,6 +121,25 @@ test('URLs: normalised, without fragment; what is none is refused', () => {
     ['http://[::1]:8080/x', 'http://[::1]:8080/x', 'http://[::1]:8080'],
     ['http://bücher.example/ä', 'http://xn--bcher-kva.example/%C3%A4',
       'http://xn--bcher-kva.example'],
+    // An address has one spelling, and what it is connected to is what it is known by.
+    ['http://127.1:8080/x', 'http://127.0.0.1:8080/x', 'http://127.0.0.1:8080'],
+    ['http://127.0.0.1./', 'http://127.0.0.1/', 'http://127.0.0.1'],
+    ['http://[::ffff:127.0.0.1]:8080/x', 'http://127.0.0.1:8080/x', 'http://127.0.0.1:8080'],
+    ['http://[0:0:0:0:0:ffff:a01:203]/', 'http://10.1.2.3/', 'http://10.1.2.3'],
+    ['http://0.0.0.0:8080/', 'http://127.0.0.1:8080/', 'http://127.0.0.1:8080'],
+    ['http://0:8080/', 'http://127.0.0.1:8080/', 'http://127.0.0.1:8080'],
+    ['http://[::ffff:0:0]/', 'http://127.0.0.1/', 'http://127.0.0.1'],
+    ['http://[::]:8080/', 'http://[::1]:8080/', 'http://[::1]:8080'],
+    ['http://LOCALHOST.:8080/', 'http://localhost:8080/', 'http://localhost:8080'],
+    // A name stays as it is where it is sent to, and is known without the dot.
+    ['https://API.example.:8443/x', 'https://api.example.:8443/x', 'https://api.example:8443'],
+    ['http://redis./', 'http://redis./', 'http://redis'],
+    // Others, which only a look-up or a route could tell.
+    ['http://127.0.0.2/', 'http://127.0.0.2/', 'http://127.0.0.2'],
+    ['http://[::7f00:1]/', 'http://[::7f00:1]/', 'http://[::7f00:1]'],
+    ['http://[::ffff:1:7f00:1]/', 'http://[::ffff:1:7f00:1]/', 'http://[::ffff:1:7f00:1]'],
+    ['http://a.localhost/', 'http://a.localhost/', 'http://a.localhost'],
+    ['http://./', 'http://./', 'http://.'],
   ]
   for (const [url = '', href, origin] of cases) {
     assert.deepEqual(accepts({ url }).url, { ok: true, href, origin })
@@ -192,6 +222,43 @@ test('headers: what cannot be sent on is refused by name', () => {
   accepts({ headers: { 'X-A': 'tab\tand \xe4', '!#$%&\'*+-.^_`|~': '', __proto__: 'x' } })
   const own = JSON.parse('{"__proto__": "x", "constructor": "y"}') as object
   assert.deepEqual(accepts({ headers: own }).headers.list, ['__proto__', 'x', 'constructor', 'y'])
+})
+
+test('headers: a caller\'s own do not pass for Sluice\'s, whatever the format', () => {
+  const own = {
+    'X-Sluice-Job-Id': 'fake', 'x-sluice-anything': '1', 'X-Aqueduct-Queue-Depth': '0',
+    'X-EZTHROTTLE-CURRENT-QUEUE-MODE': 'account', 'X-Aquifer-Rps': '9',
+    'x-AQUEDUCT-account-queue': 'enabled',
+  }
+  const others = { 'X-Sluice': 'a', 'X-Aqueducts': 'b', 'Not-X-Sluice-Job-Id': 'c' }
+  const kept = ['X-Sluice', 'a', 'X-Aqueducts', 'b', 'Not-X-Sluice-Job-Id', 'c']
+  const headers = { ...own, ...others }
+  const packed = parseBody(Buffer.from(encodeValue({ headers })), 'msgpack')
+  assert.ok(packed.ok)
+  for (const changes of [{ headers }, packed.value as object]) {
+    assert.deepEqual(accepts(changes).headers.list, kept)
+  }
+  refuses({ headers: { 'X-Sluice-A': '\n' } }, 'invalid_header', 'headers.X-Sluice-A')
+})
+
+test('headers: __proto__ is a name like any other, by JSON and by MessagePack', () => {
+  const text = '{"headers":{"__proto__":"a","b":"c"},"__proto__":{"method":"GET"}}'
+  const json = parseBody(Buffer.from(text), 'json')
+  const msgpack = parseBody(Buffer.concat([
+    Buffer.from([0x82, 0xa7]), Buffer.from('headers'),
+    Buffer.from([0x82, 0xa9]), Buffer.from('__proto__'), Buffer.from([0xa1, 0x61, 0xa1, 0x62]),
+    Buffer.from([0xa1, 0x63, 0xa9]), Buffer.from('__proto__'),
+    Buffer.from([0x81, 0xa6]), Buffer.from('method'), Buffer.from([0xa3]), Buffer.from('GET'),
+  ]), 'msgpack')
+  assert.ok(json.ok && msgpack.ok)
+  assert.deepEqual(msgpack.value, json.value)
+  for (const { value } of [json, msgpack]) {
+    const changes = value as { readonly headers: object }
+    assert.deepEqual(accepts({ headers: changes.headers }).headers.list,
+      ['__proto__', 'a', 'b', 'c'])
+    const job = validateJob(value, '', urls)
+    assert.ok(!job.ok && job.code === 'missing_field', 'nothing is read from a __proto__')
+  }
 })
 
 test('headers: bounded in number and in bytes of UTF-8', () => {
