@@ -22,7 +22,7 @@ import type { Exchange } from './http/exchange.ts'
 import { BodyReceiver } from './http/receive.ts'
 import { type Door, routeHandlers, type Submission } from './http/routes.ts'
 import type { RequestHandlers } from './http/server.ts'
-import { EventStreams } from './http/sse.ts'
+import { EventStreams, type Joining } from './http/sse.ts'
 import type { StreamedResponse } from './http/uws.ts'
 import { type FillRandom, JobIdSource } from './job-id.ts'
 import type { OutcomeSink } from './outcomes.ts'
@@ -183,7 +183,8 @@ export class Doorkeeper implements Keeper, Door {
     })
   }
 
-  follow(exchange: Exchange, jobId: string): void {
+  follow(joining: Joining): void {
+    const { exchange, jobId } = joining
     if (this.#streams.count >= STREAMS_MAX || this.#audience.jobs >= WATCHED_JOBS_MAX) {
       return this.unavailable(exchange, 'overloaded')
     }
@@ -191,7 +192,7 @@ export class Doorkeeper implements Keeper, Door {
     this.#questions.ask('watch', jobId, {
       answered: (code, view) => {
         if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && view !== null) {
-          return this.#streams.join(exchange, jobId, view, this.#wallMs())
+          return this.#streams.join(joining, view, this.#wallMs())
         }
         this.#streams.giveUp(jobId)
         if (code === CODE_TOO_MANY_WATCHED) this.unavailable(exchange, 'overloaded')

@@ -2,13 +2,33 @@
 
 import { encodeValue } from '../shards/codec.ts'
 import {
-  EVENT_CANCELLED, EVENT_COMPLETED, EVENT_FAILED, EVENT_NAMES, type JobStatus,
+  EVENT_CANCELLED, EVENT_COMPLETED, EVENT_DISPATCHING, EVENT_FAILED, EVENT_NAMES,
+  EVENT_QUEUED, EVENT_RETRYING, type JobStatus,
 } from '../shards/contract.ts'
 
 /** The event that tells of a status which is the last. */
 export const TERMINAL_EVENTS: ReadonlyMap<JobStatus, number> = new Map([
   ['completed', EVENT_COMPLETED], ['failed', EVENT_FAILED], ['cancelled', EVENT_CANCELLED],
 ])
+
+/**
+ * An event's place in the life of its job: queued 0, dispatching 1, retrying 1 … dispatching n is
+ * 2n - 1, retrying n is 2n; a terminal event is behind all of them. NO_PLACE for a position, which
+ * says how the job stands and not what has happened to it.
+ */
+export const NO_PLACE = -1
+
+const ID_OF_ATTEMPT = /^(dispatching|retrying)-(\d{1,5})$/
+
+/** The place of an event that is not terminal, by its id; NO_PLACE for any other text. */
+export function placeOfId(id: string): number {
+  if (id === 'queued') return 0
+  const match = ID_OF_ATTEMPT.exec(id)
+  return match === null ? NO_PLACE : placeOf(match[1] === 'retrying', Number(match[2]))
+}
+
+const placeOf = (isRetrying: boolean, attempt: number): number =>
+  2 * attempt - (isRetrying ? 0 : 1)
 
 /** What has happened to a job. */
 export class JobEvent {
@@ -31,11 +51,22 @@ export class JobEvent {
     return this.#event >= EVENT_COMPLETED
   }
 
-  /** As text/event-stream has it. */
+  /** See NO_PLACE. It follows from facts of the job, so it is the same after a restart. */
+  get place(): number {
+    if (this.isTerminal) return Infinity
+    if (this.#event === EVENT_QUEUED) return 0
+    return this.#isOfAttempt ? placeOf(this.#event === EVENT_RETRYING, this.#attempt) : NO_PLACE
+  }
+
+  /** As text/event-stream has it; with an id where it has a place: `queued`, `dispatching-2`. */
   get stream(): string {
+    if (this.#stream !== undefined) return this.#stream
+    const name = EVENT_NAMES[this.#event]
     const data = { job_id: this.jobId, ...this.#data }
-    return this.#stream ??=
-      `event: ${EVENT_NAMES[this.#event]}\ndata: ${JSON.stringify(data)}\n\n`
+    const id = this.#isOfAttempt ? `${name}-${this.#attempt}` : name
+    this.#stream = `event: ${name}\n${this.place === NO_PLACE ? '' : `id: ${id}\n`}` +
+      `data: ${JSON.stringify(data)}\n\n`
+    return this.#stream
   }
 
   /** As a message of a socket, in JSON. */
@@ -46,6 +77,14 @@ export class JobEvent {
   /** The same in MessagePack. */
   get packed(): Uint8Array {
     return this.#packed ??= Uint8Array.from(encodeValue(this.#message()))
+  }
+
+  get #isOfAttempt(): boolean {
+    return this.#event === EVENT_DISPATCHING || this.#event === EVENT_RETRYING
+  }
+
+  get #attempt(): number {
+    return Number((this.#data as { readonly attempt?: unknown }).attempt ?? 0)
   }
 
   #message(): object {

@@ -10,7 +10,8 @@ import { asciiOf, type HttpResponse } from './uws.ts'
 
 /** Status lines, as far as they are used. */
 const STATUS_LINES: Readonly<Record<number, string>> = {
-  200: '200 OK', 201: '201 Created', 400: '400 Bad Request', 403: '403 Forbidden',
+  200: '200 OK', 201: '201 Created', 204: '204 No Content',
+  400: '400 Bad Request', 403: '403 Forbidden',
   404: '404 Not Found', 405: '405 Method Not Allowed', 409: '409 Conflict',
   413: '413 Payload Too Large', 415: '415 Unsupported Media Type', 426: '426 Upgrade Required',
   429: '429 Too Many Requests',
@@ -108,6 +109,12 @@ export class Exchange implements Asker {
   /** Answers with an error and its table's status; `extra` goes into the value. */
   sendError(code: ErrorCode, error: string, extra?: object, options = NO_OPTIONS): void {
     this.send(ERRORS[code].status, { error, code, ...extra }, options)
+  }
+
+  /** Answers 204: there is nothing, and will be nothing. */
+  sendNothing(): void {
+    const response = this.#close()
+    response?.cork(() => { response.writeStatus(STATUS_LINES[204] as string).endWithoutBody() })
   }
 
   /**

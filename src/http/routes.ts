@@ -8,12 +8,14 @@ import { asksIsolation } from './isolation.ts'
 import { type BodyFormat, formatOf } from './parse-body.ts'
 import type { BodyHandler, BodyReceiver } from './receive.ts'
 import type { RequestHandlers } from './server.ts'
+import type { Joining } from './sse.ts'
 import { asciiOf, type HttpRequest, type HttpResponse, type StreamedResponse } from './uws.ts'
 
 const ACCEPT = asciiOf('accept')
 const CONTENT_LENGTH = asciiOf('content-length')
 const CONTENT_TYPE = asciiOf('content-type')
 const IDEMPOTENCY_KEY = asciiOf('idempotency-key')
+const LAST_EVENT_ID = asciiOf('last-event-id')
 
 /** What the headers of a submitting request say. */
 export interface Submission {
@@ -43,7 +45,7 @@ export interface Door {
   countUnavailable(): void
   show(exchange: Exchange, jobId: string): void
   cancel(exchange: Exchange, jobId: string): void
-  follow(exchange: Exchange, jobId: string): void
+  follow(joining: Joining): void
   health(): object
   unavailable(exchange: Exchange, code: ErrorCode): void
 }
@@ -83,7 +85,10 @@ export function routeHandlers(
       door.cancel(open(response, request), request.getParameter(0) ?? '')
     },
     followJob: (response, request) => {
-      door.follow(open(response, request), request.getParameter(0) ?? '')
+      door.follow({
+        exchange: open(response, request), jobId: request.getParameter(0) ?? '',
+        lastEventId: request.getHeader(LAST_EVENT_ID),
+      })
     },
     health: (response, request) => sendHealth(door, open(response, request)),
     ready: (response, request) => sendReady(door, open(response, request)),

@@ -1,12 +1,13 @@
 // Event streams of jobs, as text/event-stream. Whoever joins late gets what they missed in brief,
-// from the job as it stands.
+// from the job as it stands; whoever joins again says by Last-Event-ID what they have, and is told
+// none of it twice. Browsers do so by themselves, until they are answered 204.
 
 import {
   EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobView,
 } from '../../shards/contract.ts'
 import { STREAM_BACKLOG_BYTES_MAX, STREAM_BACKLOGS_BYTES_MAX } from '../../shards/limits.ts'
 import type { Audience, Follower } from '../audience.ts'
-import { JobEvent, TERMINAL_EVENTS } from '../job-event.ts'
+import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENTS } from '../job-event.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
 
@@ -17,6 +18,14 @@ export interface OpenStream {
   keepAlive(): void
   /** Ends it, though its job goes on. */
   close(): void
+}
+
+/** A client that asks for a job's events. */
+export interface Joining {
+  readonly exchange: Exchange
+  readonly jobId: string
+  /** The id of the last event that it has, or ''. */
+  readonly lastEventId: string
 }
 
 /** All streams, as plain data. */
@@ -39,16 +48,30 @@ class Stream implements Follower, OpenStream {
   /** Upper bound of what was written and not yet taken by the client. */
   backlogBytes = 0
   readonly #streams: EventStreams
+  /** Of the last event that the client has. */
+  #place: number
 
-  constructor(response: HttpResponse, jobId: string, streams: EventStreams) {
+  /** @param lastEventId of the last event that the client has had before, or ''. */
+  constructor(
+    response: HttpResponse, jobId: string, streams: EventStreams, lastEventId: string,
+  ) {
     this.response = response
     this.jobId = jobId
     this.#streams = streams
+    this.#place = placeOfId(lastEventId)
   }
 
   told(event: JobEvent): void {
-    this.#streams.write(this, event.stream)
+    if (this.isNews(event)) this.#streams.write(this, event.stream)
     if (event.isTerminal) this.#streams.end(this)
+  }
+
+  /** Whether the client has not had the event yet, which it has from now on. */
+  isNews({ place }: JobEvent): boolean {
+    if (place === NO_PLACE) return true
+    if (place <= this.#place) return false
+    this.#place = place
+    return true
   }
 
   keepAlive(): void {
@@ -88,18 +111,25 @@ export class EventStreams {
     this.#audience.giveUp(jobId, false)
   }
 
-  /** The job stands like this: tells it in brief, and its events from now on. */
-  join(exchange: Exchange, jobId: string, view: JobView, nowMs: number): void {
+  /**
+   * The job stands like this: tells it in brief, and its events from now on; or that there is
+   * nothing more to come.
+   */
+  join({ exchange, jobId, lastEventId }: Joining, view: JobView, nowMs: number): void {
     this.#table.joining--
-    const response = exchange.beginStream()
     const isFinished = TERMINAL_EVENTS.has(view.status)
+    const hasAll = isFinished && lastEventId === view.status
+    const response = hasAll ? undefined : exchange.beginStream()
     if (response === undefined || isFinished) this.#audience.giveUp(jobId, !isFinished)
+    if (hasAll) exchange.sendNothing()
     if (response === undefined) return
-    const stream = new Stream(response, jobId, this)
+    const stream = new Stream(response, jobId, this, lastEventId)
     this.#table.streams.add(stream)
     if (!isFinished) this.#audience.join(jobId, stream)
     exchange.onGone = () => this.#gone(stream)
-    this.write(stream, briefOf(jobId, view, nowMs))
+    const news = briefOf(jobId, view, nowMs).filter((event) => stream.isNews(event))
+    // Without a byte the client would not see the answer begin.
+    this.write(stream, news.map((event) => event.stream).join('') || KEEP_ALIVE)
     if (isFinished) this.end(stream)
   }
 
@@ -155,17 +185,20 @@ export class EventStreams {
 }
 
 /** What a late joiner missed: every stage that the job has reached, the latest attempt only. */
-function briefOf(jobId: string, view: JobView, nowMs: number): string {
+function briefOf(jobId: string, view: JobView, nowMs: number): JobEvent[] {
   const { attempts, position, retry_at: retryAt, result, status } = view
   const terminal = TERMINAL_EVENTS.get(status)
-  const tell = (event: number, data: object): string => new JobEvent(jobId, event, data).stream
-  let text = tell(EVENT_QUEUED, {})
-  if (attempts > 0) text += tell(EVENT_DISPATCHING, { attempt: attempts })
+  const events: JobEvent[] = []
+  const tell = (event: number, data: object): void => {
+    events.push(new JobEvent(jobId, event, data))
+  }
+  tell(EVENT_QUEUED, {})
+  if (attempts > 0) tell(EVENT_DISPATCHING, { attempt: attempts })
   if (retryAt !== undefined) {
     const waitMs = Math.max(0, Math.round(retryAt - nowMs))
-    text += tell(EVENT_RETRYING, { attempt: attempts, retry_in_ms: waitMs })
+    tell(EVENT_RETRYING, { attempt: attempts, retry_in_ms: waitMs })
   }
-  if (position !== undefined) text += tell(EVENT_POSITION, { position })
-  if (terminal !== undefined) text += tell(terminal, result ?? { status })
-  return text
+  if (position !== undefined) tell(EVENT_POSITION, { position })
+  if (terminal !== undefined) tell(terminal, result ?? { status })
+  return events
 }

@@ -9,7 +9,7 @@ import type { Chart, ScenarioResult } from '../../bench/load/figures.ts'
 import { LatencyRecorder, summarizeLatency } from '../../bench/load/latency.ts'
 import type { RunFacts } from '../../bench/load/machine.ts'
 import { htmlReport } from '../../bench/load/report/page.ts'
-import { chromiumPath, openPage } from '../support/browser.ts'
+import { noBrowser, openPage } from '../support/browser.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const FACTS: RunFacts = {
@@ -56,9 +56,7 @@ const OVERFLOW = 'document.documentElement.scrollWidth - innerWidth'
 const CHARTS_FIT = `[...document.querySelectorAll('.chart canvas')].every((canvas) =>
   canvas.clientWidth <= canvas.closest('.chart').clientWidth && canvas.clientWidth <= innerWidth)`
 
-describe('the page of the bench', {
-  skip: chromiumPath === '' ? 'no Chromium here; CHROMIUM_PATH says where one is' : false,
-}, () => {
+describe('the page of the bench', { skip: noBrowser }, () => {
   it('draws every chart that has points, by itself', async (t) => {
     const address = writtenPage(temporaryFolder(t))
     const { page, complaints, requests } = await openPage(t, address, WIDE)

@@ -26,7 +26,7 @@ async function follow(scene: Scene, id = ID): Promise<{
     for (;;) {
       const end = text.indexOf('\n\n')
       if (end >= 0) {
-        const found = /^event: (\w+)\ndata: (.*)$/.exec(text.slice(0, end))
+        const found = /^event: (\w+)(?:\nid: \S+)?\ndata: (.*)$/.exec(text.slice(0, end))
         text = text.slice(end + 2)
         if (found !== null) return [found[1] ?? '', JSON.parse(found[2] ?? '')]
         continue

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
+import { noBrowser, openPage } from '../support/browser.ts'
 import { EventStream, type JobEvent } from '../support/event-stream.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'
@@ -18,6 +19,16 @@ const join = (jobId: string): Promise<EventStream> => EventStream.join(scene.ser
 /** The events of a stream without the positions, which come whenever it is time for them. */
 const stages = (stream: EventStream): string[] =>
   stream.names.filter((name) => name !== 'position')
+
+/** In a page: the names of the events of a stream, once the browser asks for no more of them. */
+const followTo = (path: string): string => `new Promise((resolve) => {
+  const names = []
+  const source = new EventSource(${JSON.stringify(path)})
+  for (const name of ['queued', 'dispatching', 'retrying', 'completed']) {
+    source.addEventListener(name, () => { names.push(name) })
+  }
+  source.onerror = () => { if (source.readyState === EventSource.CLOSED) resolve(names) }
+})`
 
 describe('an event stream', { concurrency: true }, () => {
   it('tells every stage of a job: queued, dispatching, retrying, completed', async (t) => {
@@ -41,6 +52,11 @@ describe('an event stream', { concurrency: true }, () => {
     assert.equal(retrying.data['response_status'], 503)
     assert.ok(Number(retrying.data['retry_in_ms']) <= 1000)
     assert.equal(again?.data['attempt'], 2)
+    assert.deepEqual(stream.events.filter(({ id }) => id !== undefined).map(({ id }) => id),
+      ['queued', 'dispatching-1', 'retrying-1', 'dispatching-2', 'completed'])
+    const late = await join(jobId)
+    await late.ended()
+    assert.deepEqual(late.events.map(({ id }) => id), ['queued', 'dispatching-2', 'completed'])
     assert.deepEqual(completed?.data,
       { job_id: jobId, status: 'completed', response_status: 200, body: 'done' })
   })
@@ -185,6 +201,73 @@ describe('an event stream', { concurrency: true }, () => {
     }
     gate.open()
     assert.equal((await scene.api.finished(jobId)).status, 'completed')
+  })
+})
+
+describe('a stream that is joined again', { concurrency: true }, () => {
+  const again = (jobId: string, lastEventId: string): Promise<EventStream> =>
+    EventStream.join(scene.server.url, jobId, lastEventId)
+
+  it('goes on after the last event that its reader has', async (t) => {
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => {
+      response.writeHead(503, { 'Retry-After': '1' }).end()
+    }))
+    const jobId = await scene.api.accept(jobOf(upstream.origin, { max_retries: 1 }))
+    await (await join(jobId)).waitFor('dispatching')
+    const streams = new Map<string, EventStream>()
+    for (const id of ['', 'nonsense', 'queued', 'dispatching-1', 'failed', 'completed']) {
+      streams.set(id, await again(jobId, id))
+    }
+    gate.open()
+    for (const stream of streams.values()) await stream.ended()
+    const rest = ['retrying-1', 'dispatching-2', 'failed']
+    const ids = (stream: EventStream | undefined): unknown[] =>
+      (stream?.events ?? []).filter(({ name }) => name !== 'position').map(({ id }) => id)
+    // What is no event of this job, or is its end though it goes on, is as none.
+    for (const id of ['', 'nonsense', 'failed', 'completed']) {
+      assert.deepEqual(ids(streams.get(id)), ['queued', 'dispatching-1', ...rest], id)
+    }
+    assert.deepEqual(ids(streams.get('queued')), ['dispatching-1', ...rest])
+    assert.deepEqual(ids(streams.get('dispatching-1')), rest)
+    for (const [id, expected] of [
+      ['retrying-1', ['dispatching-2', 'failed']], ['dispatching-2', ['failed']],
+      ['completed', ['queued', 'dispatching-2', 'failed']],
+    ] as const) {
+      const late = await again(jobId, id)
+      await late.ended()
+      assert.deepEqual(ids(late), expected, id)
+    }
+  })
+
+  it('is answered 204 by whoever has the end, on a connection that stays open', async (t) => {
+    const upstream = await upstreamFor(t)
+    const { job_id: jobId } = await scene.api.run(jobOf(upstream.origin))
+    const client = await RawClient.connect(scene.server.port)
+    t.after(() => client.destroy())
+    for (const count of [1, 2]) {
+      client.write(`GET /jobs/${String(jobId)}/stream HTTP/1.1\r\nHost: sluice\r\n` +
+        'Last-Event-ID: completed\r\n\r\n')
+      await client.waitForAnswers(count)
+    }
+    assert.deepEqual(client.statuses, [204, 204])
+    assert.doesNotMatch(client.received, /content-length|transfer-encoding/i)
+  })
+
+  it('ends for a browser, which is told each event once', { skip: noBrowser }, async (t) => {
+    let left = 1
+    const upstream = await upstreamFor(t, (_request, response) => {
+      if (left-- > 0) response.writeHead(503).end()
+      else response.end('done')
+    })
+    // A page of the server's own origin, since no other may read its answers.
+    const { page, requests } = await openPage(t, `${scene.server.url}/health`,
+      { width: 400, height: 300 })
+    const jobId = await scene.api.accept(jobOf(upstream.origin))
+    const told = await page.evaluate(followTo(`/jobs/${jobId}/stream`))
+    assert.deepEqual(told, ['queued', 'dispatching', 'retrying', 'dispatching', 'completed'])
+    const asked = requests.filter((address) => address.endsWith('/stream'))
+    assert.equal(asked.length, 2, 'once for the events, once to hear that there are no more')
   })
 })
 

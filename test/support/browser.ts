@@ -4,7 +4,11 @@ import type { TestContext } from 'node:test'
 import { type Page, chromium } from 'playwright-core'
 
 /** Where Chromium is, or '' for nowhere; scripts/test looks for it. */
-export const chromiumPath = process.env['CHROMIUM_PATH'] ?? ''
+const chromiumPath = process.env['CHROMIUM_PATH'] ?? ''
+
+/** Why tests that need a browser are skipped; false when there is one. */
+export const noBrowser: string | false =
+  chromiumPath === '' ? 'no Chromium here; CHROMIUM_PATH says where one is' : false
 
 /** Nothing of its own goes over the network. */
 const ARGUMENTS = [

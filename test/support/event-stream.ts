@@ -11,6 +11,8 @@ import type { Micros } from '../../shards/units.ts'
 /** One event, decoded. */
 export interface JobEvent {
   readonly name: string
+  /** Undefined when it has none. */
+  readonly id: string | undefined
   readonly data: Readonly<Record<string, unknown>>
   readonly atUs: Micros
 }
@@ -27,9 +29,10 @@ export class EventStream {
   private constructor(response: IncomingMessage) {
     this.response = response
     const parser = createParser({
-      onEvent: ({ event, data }) => {
+      onEvent: ({ event, id, data }) => {
         const name = event ?? 'message'
-        this.events.push({ name, data: JSON.parse(data) as JobEvent['data'], atUs: monotonicUs() })
+        const value = JSON.parse(data) as JobEvent['data']
+        this.events.push({ name, id, data: value, atUs: monotonicUs() })
         this.#changed.emit('changed')
       },
       onComment: (comment) => {
@@ -47,9 +50,13 @@ export class EventStream {
     })
   }
 
-  /** Joins a job's stream; asserts that the server begins one. */
-  static async join(origin: string, jobId: string): Promise<EventStream> {
-    const request = get(`${origin}/jobs/${jobId}/stream`, { agent: false })
+  /**
+   * Joins a job's stream; asserts that the server begins one.
+   * @param lastEventId of the last event that the client has already, if any.
+   */
+  static async join(origin: string, jobId: string, lastEventId?: string): Promise<EventStream> {
+    const headers = lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }
+    const request = get(`${origin}/jobs/${jobId}/stream`, { agent: false, headers })
     const [response] = await once(request, 'response') as [IncomingMessage]
     assert.equal(response.statusCode, 200)
     assert.equal(response.headers['content-type'], 'text/event-stream')
