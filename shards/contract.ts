@@ -121,6 +121,15 @@ export interface JobResult {
   truncated?: boolean
 }
 
+/** How the webhook of a finished job stands. */
+export interface WebhookView {
+  state: 'owed' | 'delivered' | 'given_up'
+  /** Deliveries begun. */
+  attempts: number
+  /** What the receiver answered at last, once no more is sent; absent when there was no answer. */
+  last_status?: number
+}
+
 /** What GET /jobs/:id shows, but for the id itself. */
 export interface JobView {
   status: JobStatus
@@ -134,6 +143,8 @@ export interface JobView {
   /** Unix ms of the next attempt, while a retry waits. */
   retry_at?: number
   result?: JobResult
+  /** Of a finished job whose outcome has been, or is to be, sent to a webhook. */
+  webhook?: WebhookView
 }
 
 // --- control plane: messages that start and steer a shard's thread ---

@@ -7,7 +7,7 @@ import { ATTEMPT_WEBHOOK, type Attempts } from './attempts.ts'
 import { jobIdText } from './job-id.ts'
 import type { JobRecords } from './job-records.ts'
 import type { JobSlots } from './job-slots.ts'
-import { showResult } from './job-view.ts'
+import { isDelivered, showResult } from './job-view.ts'
 import { WEBHOOK_RETRIES_MAX } from './limits.ts'
 import type { Pacer } from './pacer.ts'
 import { webhookRetryDelayMs } from './retry.ts'
@@ -36,8 +36,6 @@ export interface DeliveryParts {
 /** `{"job_id":…,` and then the result as all show it; an id needs no escapes. */
 const webhookBody = (jobId: string, result: StoredResult): Buffer =>
   Buffer.from(`{"job_id":"${jobId}",${JSON.stringify(showResult(result)).slice(1)}`)
-
-const isSuccess = (status: number): boolean => status >= 200 && status < 300
 
 /** Delivers outcomes to their webhooks. */
 export class Delivery {
@@ -72,7 +70,8 @@ export class Delivery {
   ended(token: number, nowUs: Micros): void {
     const { attempts, jobs, pacer, settlement, stats } = this.#parts
     const slot = attempts.slot[token] as JobSlot
-    const delivered = isSuccess(attempts.status[token] as number)
+    const status = attempts.status[token] as number
+    const delivered = isDelivered(status)
     const retryAfterMs = attempts.retryAfterMs[token] as number
     const lane = attempts.lane[token] as LaneSlot
     const receiver = attempts.upstream[token] as UpstreamSlot
@@ -81,7 +80,7 @@ export class Delivery {
     const deliveries = jobs.deliveries(slot)
     if (delivered || deliveries > WEBHOOK_RETRIES_MAX) {
       stats.add(delivered ? 'webhooksDelivered' : 'webhooksFailed')
-      return settlement.webhookDone(slot, nowUs)
+      return settlement.webhookDone(slot, status, nowUs)
     }
     const delayMs = Math.max(webhookRetryDelayMs(deliveries), retryAfterMs)
     settlement.redeliverAt(slot, (nowUs + msToUs(delayMs)) as Micros)

@@ -253,6 +253,21 @@ export class JobSlots {
     this.at.outcome[slot] = (on ? word | (flag << 16) : word & ~(flag << 16)) >>> 0
   }
 
+  /** What the receiver of a webhook that is done with has answered last; 0 for no answer. */
+  webhookStatus(slot: JobSlot): number {
+    return this.at.order[slot] as number
+  }
+
+  /**
+   * The webhook is done with. Its status goes into the place in a line that the job has no need of
+   * any more; a thread that dies in between leaves the webhook owed, and resent before its turn.
+   */
+  setWebhookDone(slot: JobSlot, status: number): void {
+    this.touch(slot)
+    this.at.order[slot] = status
+    this.setFlag(slot, JOB_OWES_WEBHOOK, false)
+  }
+
   /** Where an unfinished job's webhook is to go, or NONE; its place is the response status's. */
   receiver(slot: JobSlot): UpstreamSlot | typeof NONE {
     return ((this.responseStatus(slot) - 1) >>> 0) as UpstreamSlot

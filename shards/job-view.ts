@@ -3,9 +3,9 @@
 // Never: changes anything. Bytes that are not UTF-8 are shown as base64.
 
 import { isUtf8 } from 'node:buffer'
-import type { JobResult, JobView } from './contract.ts'
+import type { JobResult, JobView, WebhookView } from './contract.ts'
 import type { JobRecords } from './job-records.ts'
-import { JOB_QUEUED, JOB_RETRYING, type JobSlots } from './job-slots.ts'
+import { JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, type JobSlots } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
 import type { StoredResult } from './stored-result.ts'
 import { type JobSlot, type LaneSlot, type Micros, type Millis } from './units.ts'
@@ -23,6 +23,9 @@ export function showResult(stored: StoredResult): JobResult {
   if (stored.truncated) result.truncated = true
   return result
 }
+
+/** Whether a receiver that answers so has taken the outcome. */
+export const isDelivered = (status: number): boolean => status >= 200 && status < 300
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.isBuffer(bytes) ? bytes
   : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -45,6 +48,13 @@ export class JobViews {
 
   /** The job as GET /jobs/:id shows it. */
   show(slot: JobSlot): JobView {
+    const view = this.#withoutWebhook(slot)
+    const webhook = this.#webhook(slot)
+    if (webhook !== undefined) view.webhook = webhook
+    return view
+  }
+
+  #withoutWebhook(slot: JobSlot): JobView {
     const status = this.#jobs.status(slot)
     const attempts = this.#jobs.attempts(slot)
     if (this.#records.bytesOf(slot) === 0) {
@@ -74,6 +84,17 @@ export class JobViews {
 
   position(slot: JobSlot): number {
     return this.#lanes.position(this.#jobs.at.lane[slot] as LaneSlot, slot)
+  }
+
+  #webhook(slot: JobSlot): WebhookView | undefined {
+    if (this.#jobs.state(slot) <= JOB_RETRYING) return undefined
+    const attempts = this.#jobs.deliveries(slot)
+    if (this.#jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) return { state: 'owed', attempts }
+    if (attempts === 0) return undefined
+    const status = this.#jobs.webhookStatus(slot)
+    const view: WebhookView = { state: isDelivered(status) ? 'delivered' : 'given_up', attempts }
+    if (status !== 0) view.last_status = status
+    return view
   }
 
   /** What a finished job's slot alone still knows, after its record was given up. */

@@ -116,7 +116,10 @@ export interface JobArrays {
   /** Where the job's record is: the job itself until it is finished, then its result. */
   readonly location: Uint32Array
   readonly lane: Uint32Array
-  /** Place in the lane; wraps; the list is rebuilt in this order. */
+  /**
+   * Place in the lane; wraps; the list is rebuilt in this order. Once a webhook is done with: the
+   * status that its receiver answered last, 0 for none.
+   */
   readonly order: Uint32Array
   /** state | attempts << 8 | webhook deliveries << 24; see job-slots.ts. */
   readonly state: Uint32Array

@@ -47,7 +47,7 @@ function setAsideUnread({ jobs }: ShardParts, { slot, deaths }: Blame & { kind: 
   jobs.touch(slot)
   jobs.at.location[slot] = NONE
   jobs.at.timeUs[slot] = Infinity
-  jobs.setFlag(slot, JOB_OWES_WEBHOOK, false)
+  if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) jobs.setWebhookDone(slot, 0)
   if (state > JOB_RETRYING) return
   jobs.setResponseStatus(slot, 0)
   jobs.setState(slot, JOB_FAILED)
@@ -123,7 +123,7 @@ class Recovery {
     else pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
     if (owes) {
       stats.add('webhooksFailed')
-      settlement.webhookDone(slot, this.#nowUs)
+      settlement.webhookDone(slot, 0, this.#nowUs)
     } else {
       settlement.finishWaiting(slot, 'failed', 'shard_crash', this.#nowUs)
     }

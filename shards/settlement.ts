@@ -238,11 +238,14 @@ export class Settlement {
     else pacer.enqueue(lane, slot, false, nowUs)
   }
 
-  /** The webhook was delivered or given up; the job is kept for polls. */
-  webhookDone(slot: JobSlot, nowUs: Micros): void {
+  /**
+   * The webhook was delivered or given up; the job is kept for polls.
+   * @param status of the receiver's last answer, 0 for none.
+   */
+  webhookDone(slot: JobSlot, status: number, nowUs: Micros): void {
     const { jobs, lanes, finished } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
-    jobs.setFlag(slot, JOB_OWES_WEBHOOK, false)
+    jobs.setWebhookDone(slot, status)
     this.#webhooksOwed--
     this.#addReference(lanes.at.upstream[lane] as UpstreamSlot, -1)
     lanes.dropReference(lane)

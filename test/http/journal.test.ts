@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type WebhookBody, jobOf } from '../support/api-client.ts'
+import { EventStream } from '../support/event-stream.ts'
 import { start } from '../support/journal-run.ts'
 import { UNPACED, upstreamFor } from '../support/scene.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -60,11 +61,21 @@ describe('after kill -9', { concurrency: true }, () => {
     await before.server.kill()
     receiver.respond = (_request, response) => { response.end() }
     const delivered = receiver.requests.length
-    await start(t, data)
+    const after = await start(t, data)
     const requests = await receiver.waitFor(delivered + 1)
     const body = JSON.parse(String(requests.at(-1)?.body)) as WebhookBody
     assert.deepEqual([body.job_id, body.status], [id, 'completed'])
     assert.equal(upstream.requests.length, 1, 'the job itself is not sent again')
+    let { webhook } = (await after.api.show(id)).body
+    while (webhook?.state === 'owed') ({ webhook } = (await after.api.show(id)).body)
+    assert.equal(await after.server.stop(), 0)
+    const last = await start(t, data)
+    assert.deepEqual((await last.api.show(id)).body.webhook, webhook)
+    assert.deepEqual([webhook?.state, webhook?.last_status], ['delivered', 200])
+    const stream = await EventStream.join(last.server.url, id)
+    await stream.ended()
+    assert.deepEqual(stream.events.map((event) => event.id),
+      ['queued', 'dispatching-1', 'completed'], 'ids are those of before')
   })
 
   it('account queues stay on', async (t) => {

@@ -16,6 +16,11 @@ export interface AnswerBody {
   readonly position?: number
   readonly retry_at?: number
   readonly result?: ResultBody
+  readonly webhook?: {
+    readonly state: string
+    readonly attempts: number
+    readonly last_status?: number
+  }
   readonly error?: string
   readonly code?: string
   readonly field?: string

@@ -394,7 +394,9 @@ describe('a webhook', () => {
   it('is tried again after 1, 2, 4 and 8 s, and then given up', () => {
     const bench = new EngineBench()
     const job = bench.submit({ webhook: true })
+    assert.equal(bench.get(job).webhook, undefined, 'nothing is owed before there is an outcome')
     bench.respond(bench.inFlight, { body: 'kept' })
+    assert.deepEqual(bench.get(job).webhook, { state: 'owed', attempts: 1 })
     for (const seconds of [1, 2, 4, 8]) {
       const before = bench.deliveries.length
       bench.respond(bench.inFlight, { status: 500 })
@@ -408,6 +410,7 @@ describe('a webhook', () => {
     bench.advance(30_000)
     assert.equal(bench.deliveries.length, 1 + WEBHOOK_RETRIES_MAX)
     assert.equal(bench.get(job).result?.body, 'kept')
+    assert.deepEqual(bench.get(job).webhook, { state: 'given_up', attempts: 5 })
     assert.equal(bench.engine.isIdle, true)
     const { webhookAttempts, webhooksFailed, webhooksDelivered } = bench.stats
     assert.deepEqual([webhookAttempts, webhooksFailed, webhooksDelivered], [5, 1, 0])
@@ -416,11 +419,32 @@ describe('a webhook', () => {
   it('is ended by any 2xx, and by nothing else', () => {
     for (const [status, deliveries] of [[204, 1], [302, 2], [404, 2], [410, 2]] as const) {
       const bench = new EngineBench()
-      bench.submit({ webhook: true })
+      const job = bench.submit({ webhook: true })
       bench.respond(bench.inFlight)
       bench.respond(bench.inFlight, { status })
       bench.advance(1500)
       assert.equal(bench.deliveries.length, deliveries, `${status}`)
+      assert.deepEqual(bench.get(job).webhook, deliveries === 1
+        ? { state: 'delivered', attempts: 1, last_status: status }
+        : { state: 'owed', attempts: 2 })
+    }
+  })
+
+  it('is shown as given up, with the last answer, also by a successor of the thread', () => {
+    const bench = new EngineBench()
+    const job = bench.submit({ webhook: true })
+    const other = bench.submit()
+    while (!bench.engine.isIdle) {
+      for (const sent of bench.sent.filter(({ isOver }) => !isOver)) {
+        bench.respond(sent, { status: bench.deliveries.includes(sent) ? 410 : 200 })
+      }
+      bench.advance(1000)
+    }
+    const webhook = { state: 'given_up', attempts: 5, last_status: 410 }
+    for (const successors of [0, 1, 2]) {
+      assert.deepEqual(bench.get(job).webhook, webhook, `after ${successors} deaths`)
+      assert.equal(bench.get(other).webhook, undefined)
+      bench.replace()
     }
   })
 

@@ -211,6 +211,7 @@ describe('blame', () => {
     })
     assert.equal(bench.replace(breakHook).setAside, job.idText)
     assert.equal(bench.get(job).result?.body, 'done')
+    assert.deepEqual(bench.get(job).webhook, { state: 'given_up', attempts: 2 })
     assert.equal(bench.stats.webhooksFailed, 1)
     assert.ok(bench.engine.isIdle)
   })
