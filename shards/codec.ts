@@ -71,7 +71,8 @@ const packr = new Packr(OPTIONS)
 
 /** Reads a map as a Map, whose keys are what they were; an object's `__proto__` is renamed. */
 const mapPackr = new Packr({ ...OPTIONS, mapsAsObjects: false })
-const PROTO_NAME = Buffer.from('__proto__')
+const PROTO = '__proto__'
+const PROTO_BYTES = Buffer.from(PROTO)
 
 const SCRATCH_BYTES_MIN = 16 * 1024
 /** Grows to the largest record or request body that this thread has seen; both are bounded. */
@@ -183,7 +184,7 @@ export function decodeUntrusted(
   reserveScratch(bytes.length)
   scratch.set(bytes)
   try {
-    if (scratch.subarray(0, bytes.length).includes(PROTO_NAME)) {
+    if (scratch.subarray(0, bytes.length).includes(PROTO_BYTES)) {
       return { ok: true, value: withObjects(mapPackr.unpack(scratch, bytes.length)) }
     }
     return { ok: true, value: packr.unpack(scratch, bytes.length) }
@@ -197,11 +198,16 @@ export function decodeUntrusted(
 function withObjects(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withObjects)
   if (!(value instanceof Map)) return value
-  const object = {}
+  const object: Record<string, unknown> = {}
   for (const [key, item] of value as Map<string, unknown>) {
-    Object.defineProperty(object, key, {
-      value: withObjects(item), configurable: true, enumerable: true, writable: true,
-    })
+    const plain = withObjects(item)
+    if (key !== PROTO) object[key] = plain
+    else {
+      // To assign it would set the prototype.
+      Object.defineProperty(object, key, {
+        value: plain, configurable: true, enumerable: true, writable: true,
+      })
+    }
   }
   return object
 }

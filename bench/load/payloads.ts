@@ -34,8 +34,6 @@ export interface PayloadSettings {
   readonly receiver: string | undefined
   /** The Host header of the requests to Sluice. */
   readonly host: string
-  /** Asks for account queues with every job. */
-  readonly accountQueue?: boolean
 }
 
 /** One POST /jobs as bytes, with the places that change from job to job. */
@@ -66,7 +64,6 @@ export function requestPattern(
   const jsonBytes = Buffer.byteLength(json)
   const head = `POST /jobs HTTP/1.1\r\nHost: ${settings.host}\r\n` +
     'Content-Type: application/json\r\n' +
-    (settings.accountQueue === true ? 'X-Aqueduct-Account-Queue: enabled\r\n' : '') +
     `Content-Length: ${jsonBytes}\r\n\r\n`
   const bytes = Buffer.from(head + json)
   return { bytes, jsonBytes, ...patternPlaces(bytes, settings, 0) }

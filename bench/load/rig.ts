@@ -42,7 +42,6 @@ export type LoadParts = Partial<Pick<LoadPlan,
   'refusalsMax' | 'address' | 'unrecordedSeconds' | 'batch'>> & {
   /** Indexes of upstreams; all of them unless said. */
   readonly upstreams?: readonly number[]
-  readonly accountQueue?: boolean
 }
 
 export type Load = LoadResult & CpuTime
@@ -201,7 +200,7 @@ export class Rig {
 
   #plan(parts: LoadParts): LoadPlan {
     const { settings, runId, nextSequence } = this.#bench
-    const { upstreams, accountQueue, ...rest } = parts
+    const { upstreams, ...rest } = parts
     const { host, port } = rest.address ?? this.server.address
     const accounts = parts.accounts ?? settings.accounts
     const requests = parts.requests ?? Number.MAX_SAFE_INTEGER
@@ -217,7 +216,6 @@ export class Rig {
         upstreams: upstreams === undefined
           ? this.upstreams : upstreams.map((index) => this.upstreams[index] ?? ''),
         receiver: this.#poll ? undefined : this.receiverOrigin,
-        ...(accountQueue === undefined ? {} : { accountQueue }),
       },
     }
   }

@@ -27,7 +27,8 @@ export function parseBody(
   if (format === 'msgpack') {
     const decoded = decodeUntrusted(bytes)
     if (decoded.ok) return decoded
-    return refuse('invalid_msgpack', '', 'the body is not one plain MessagePack value')
+    return refuse('invalid_msgpack', '',
+      'the body is not one plain MessagePack value, or has a text that is not UTF-8')
   }
   if (!isUtf8(bytes)) return refuse('invalid_json', '', 'the body is not valid UTF-8')
   try {

@@ -45,11 +45,6 @@ describe('requestPattern', () => {
     const { body } = jsonOf(requestPattern(SETTINGS, 'large', 0))
     assert.equal(Buffer.byteLength(body as string), LARGE_BODY_BYTES)
   })
-
-  it('asks for account queues when it is told to', () => {
-    const head = requestPattern({ ...SETTINGS, accountQueue: true }, 'small', 0).bytes.toString()
-    assert.match(head, /\r\nX-Aqueduct-Account-Queue: enabled\r\n/)
-  })
 })
 
 describe('patch', () => {

@@ -141,8 +141,10 @@ test('URLs: normalised, without fragment; what is none is refused', () => {
     ['http://a.localhost/', 'http://a.localhost/', 'http://a.localhost'],
     ['http://./', 'http://./', 'http://.'],
   ]
-  for (const [url = '', href, origin] of cases) {
+  for (const [url = '', href = '', origin = ''] of cases) {
     assert.deepEqual(accepts({ url }).url, { ok: true, href, origin })
+    assert.deepEqual(accepts({ url: href }).url, { ok: true, href, origin }, 'as it is already')
+    assert.equal(accepts({ url: origin }).url.origin, origin)
     assert.deepEqual(accepts({ webhook_url: url }).webhook, { ok: true, href, origin })
   }
   const wrong = [

@@ -78,7 +78,7 @@ async function paceOfAccounts(bench: Bench, budgets: number): Promise<ScenarioRe
   await rig.waitForSends(sends + 1)
   // Code that is cold holds the first sends up, and those that then leave at once stay together:
   // each is an interval before its account's next.
-  const arrivals = { seconds, rate: total * ARRIVAL_SHARE, accounts: budgets, accountQueue: true }
+  const arrivals = { seconds, rate: total * ARRIVAL_SHARE, accounts: budgets }
   await warmUpBudgets(rig, sends + 1, budgets, arrivals.rate)
   await rig.conduct(0, { ...conduct, note: true })
   const load = await rig.load(`${budgets} accounts at ${rps}/s each`, arrivals)
@@ -111,7 +111,7 @@ async function warmUpBudgets(
   const isSlow = jobsMax < budgets * 2
   const jobs = isSlow ? accounts : jobsMax
   await rig.fill('warming up budgets', jobs,
-    { rate, accounts, firstAccount: budgets + 1, accountQueue: true })
+    { rate, accounts, firstAccount: budgets + 1 })
   await rig.waitForSends(sendsBefore + jobs)
 }
 
