@@ -175,16 +175,21 @@ describe('the settings of a reload', { concurrency: 2 }, () => {
     const { api, server } = stage
     const [known, unknown] = [await upstreamFor(t), await upstreamFor(t)]
     const limit = 'x-ezthrottle-current-max-concurrent'
-    await api.run(jobOf(known.origin))
+    const asks = { 'X-Aqueduct-Account-Queue': 'enabled' }
+    await api.finished(await api.accept(jobOf(known.origin), asks))
     assert.equal(known.requests[0]?.headers[limit], '7')
     writeFileSync(path.join(server.folder, 'sluice.yaml'),
-      'batch_limit: 1\ndefaults: {max_concurrent: 8}\nlog_level: info\n')
+      'batch_limit: 1\nlog_level: info\n' +
+      'defaults: {max_concurrent: 8, account_queue_by_caller: on}\n')
     server.signal('SIGHUP')
     await server.waitFor('stderr', /reloaded code and configuration/)
     await api.run(jobOf(unknown.origin))
-    await api.run(jobOf(known.origin))
+    await api.finished(await api.accept(jobOf(known.origin), asks))
     assert.equal(unknown.requests[0]?.headers[limit], '8')
     assert.equal(known.requests[1]?.headers[limit], '7', 'what an upstream has said stays')
+    assert.deepEqual(
+      known.requests.map(({ headers }) => headers['x-ezthrottle-current-queue-mode']),
+      ['shared', 'account'], 'callers are allowed to ask from now on')
     const jobs = [jobOf(known.origin), jobOf(known.origin)]
     const batch = await api.send('POST', '/jobs/batch', {
       headers: { 'content-type': 'application/json' }, body: JSON.stringify(jobs),
