@@ -191,6 +191,10 @@ export interface ShardSettings {
   /** PEM of certificate authorities to trust besides the built-in ones, or empty. */
   readonly extraCaPem: string
   readonly userAgent: string
+  /** Who is asked for the addresses of names: name servers, or the system; the first if absent. */
+  readonly dns?: 'direct' | 'system'
+  /** Name servers to ask instead of the machine's, as `address` or `address:port`. */
+  readonly dnsServers?: readonly string[]
 }
 
 /** What an upstream starts with; the front door writes it into the shared record. */

@@ -9,7 +9,7 @@
 // copied out of one buffer and told of at once, and what goes out in two pieces is put together
 // first. By that a request takes an eighth less of the thread's time.
 
-import { Socket } from 'node:net'
+import { type LookupFunction, Socket } from 'node:net'
 import type { buildConnector } from 'undici'
 import { SOCKET_PROBE_MS, SOCKET_READ_BYTES, SOCKET_WRITE_BYTES } from './limits.ts'
 
@@ -100,6 +100,7 @@ function putTogether(pieces: readonly Piece[]): Buffer | undefined {
 /** Opens one, as undici's own connector does for `http:`, but without a limit of time. */
 export function connectPlain(
   { hostname, port }: buildConnector.Options, callback: buildConnector.Callback,
+  lookup: { readonly lookup?: LookupFunction } = {},
 ): PlainSocket {
   const socket = new PlainSocket()
   socket.setNoDelay(true)
@@ -114,6 +115,6 @@ export function connectPlain(
     isTold = true
     callback(error, null)
   })
-  socket.connect({ host: hostname, port: port === '' ? 80 : Number(port) })
+  socket.connect({ host: hostname, port: port === '' ? 80 : Number(port), ...lookup })
   return socket
 }

@@ -22,6 +22,8 @@ import {
 } from './limits.ts'
 import { loadHeaderNames } from './load-headers.ts'
 import { OriginPool, type PooledConnection } from './origin-pool.ts'
+import { type Connect, connectByName } from './name-connector.ts'
+import type { Names } from './names.ts'
 import { failureReason } from './outcome.ts'
 import { connectPlain } from './plain-socket.ts'
 import { ResponseBody } from './response-body.ts'
@@ -37,6 +39,8 @@ export interface UndiciTransportOptions {
   readonly responseBytesMax: number
   /** PEM of authorities to trust besides Node's own and NODE_EXTRA_CA_CERTS, or ''. */
   readonly extraCaPem: string
+  /** Finds hosts; left out, sockets ask the system. */
+  readonly names?: Names
   /** Sent when the caller gives no User-Agent; without it, or when it is empty, none is sent. */
   readonly userAgent?: string
 }
@@ -49,7 +53,7 @@ knowHeardHeaders([...PACE_HEADERS, ...CONCURRENT_HEADERS, ...ACCOUNT_QUEUE_HEADE
 /** The transport of a shard. It makes no more pools than the caller names origins. */
 export class UndiciTransport implements Transport {
   readonly #options: UndiciTransportOptions
-  readonly #connect: buildConnector.connector
+  readonly #connect: Connect
   readonly #inFlight: InFlight
   readonly #pools = new Map<string, Pool>()
 
@@ -59,7 +63,10 @@ export class UndiciTransport implements Transport {
     assert(options.responseBytesMax >= 0, 'a negative limit on response bytes')
     this.#options = options
     this.#inFlight = new InFlight(options.responseBytesMax)
+    const { names } = options
+    const lookup = names === undefined ? {} : { lookup: names.resolver.lookup }
     const connectSecurely = buildConnector({
+      ...lookup,
       allowH2: false,
       timeout: 0, // deadlines are the shard's: an abort reaches a connection being made
       rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
@@ -67,8 +74,8 @@ export class UndiciTransport implements Transport {
         ca: [...getCACertificates('default'), options.extraCaPem],
       }),
     })
-    this.#connect = (target, callback) => target.protocol === 'https:'
-      ? connectSecurely(target, callback) : connectPlain(target, callback)
+    this.#connect = connectByName(names, (target, callback) => target.protocol === 'https:'
+      ? connectSecurely(target, callback) : connectPlain(target, callback, lookup))
   }
 
   get bufferedBytes(): number {
@@ -308,7 +315,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     const { connection } = this
     assert(connection !== undefined, 'a response came without a connection')
     this.settle()
-    if (truncated) this.#pool?.drop(connection)
+    if (truncated || connection.hasMoved) this.#pool?.drop(connection)
     else this.#pool?.release(connection)
     this.#inFlight.tellEnd(this.token, this.#body.bytes, truncated)
   }
@@ -321,6 +328,8 @@ class ClientConnection implements PooledConnection<Attempt> {
   openedAfter = 0
   /** It has served an attempt since its socket was opened. */
   reused = false
+  /** Its host's name leads elsewhere by now: it is not used again. */
+  hasMoved = false
   readonly #client: Client
   /** Is told of each socket that is opened or lost. */
   readonly #pool: Pool
@@ -331,7 +340,7 @@ class ClientConnection implements PooledConnection<Attempt> {
   #unwritten: Attempt | undefined
 
   constructor(
-    origin: string, connect: buildConnector.connector, pool: Pool,
+    origin: string, connect: Connect, pool: Pool,
   ) {
     this.#pool = pool
     this.#client = new Client(origin, {
@@ -379,15 +388,19 @@ class ClientConnection implements PooledConnection<Attempt> {
    * a certificate is checked against the name in the URL, whatever Host says.
    */
   #open(
-    connect: buildConnector.connector, options: buildConnector.Options,
+    connect: Connect, options: buildConnector.Options,
     callback: buildConnector.Callback,
   ): void {
     const { servername: _, ...rest } = options
+    this.hasMoved = false
     const socket: unknown = connect(rest, (...outcome) => {
       this.#connecting = undefined
       const [error] = outcome
       callback(...outcome)
       if (error === null) this.#pool.made(this)
+    }, () => {
+      this.hasMoved = true
+      this.#pool.lost(this) // one that is at work goes when it is released
     })
     assert(socket instanceof Socket, 'the connector keeps its socket to itself')
     this.#connecting = socket

@@ -19,6 +19,7 @@ import { Sleeper } from './doorbell.ts'
 import { Engine } from './engine.ts'
 import { type SharedViews, type ShardViews, attachShard, attachShared } from './layout.ts'
 import { POLL_EVERY_MS, SHARD_NAP_MS, SHARD_NAPS_MAX } from './limits.ts'
+import { type Names, namesOf } from './names.ts'
 import { Prng } from './prng.ts'
 import { RelayedTransport } from './relayed-transport.ts'
 import { TailFile } from './tail-file.ts'
@@ -71,6 +72,7 @@ class ShardLoop {
   readonly done: Promise<{ queued: number }>
   readonly #task: ShardTask
   readonly #clock: SystemClock
+  readonly #names: Names
   readonly #transport: RelayedTransport
   readonly #port: MessagePort
   #life: Life | undefined
@@ -93,10 +95,12 @@ class ShardLoop {
     this.#task = task
     this.#clock = new SystemClock(task.wallOffsetUs)
     this.#port = task.port
+    this.#names = namesOf(task.settings, () => new SystemClock(task.wallOffsetUs))
     this.#transport = new RelayedTransport(new UndiciTransport({
       connectionsPerOriginMax: task.settings.connectionsPerOriginMax,
       responseBytesMax: task.settings.responseBytesMax,
       extraCaPem: task.settings.extraCaPem,
+      names: this.#names,
     }))
     this.#port.on('message', (message: ShardControl) => {
       try {
@@ -258,6 +262,7 @@ class ShardLoop {
 
   async #close(): Promise<void> {
     await this.#transport.close()
+    this.#names.close()
     const life = this.#life
     if (life === undefined) return
     if (this.#tailClosed !== undefined) return this.#tailClosed

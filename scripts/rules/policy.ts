@@ -44,7 +44,10 @@ export const PURE: ReadonlySet<string> = new Set([
 export const TIME_HOMES: readonly string[] = ['shards/clock.ts']
 
 /** Where errors are made and thrown. */
-export const THROW_HOMES: readonly string[] = ['src/errors.ts', 'shards/assert.ts']
+export const THROW_HOMES: readonly string[] = [
+  'src/errors.ts', 'shards/assert.ts',
+  'shards/name-error.ts', // a socket takes nothing but an Error from whoever looks up its host
+]
 
 /** Folders whose code is no part of the product: they may throw and read the clock. */
 export const OUTSIDE_PRODUCT = /^(test|bench|scripts)\//

@@ -30,6 +30,8 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
     webhookTimeoutMs: config.webhookTimeoutMs,
     extraCaPem,
     userAgent: USER_AGENT,
+    dns: config.dns,
+    dnsServers: config.dnsServers,
   }
 }
 

@@ -1,6 +1,7 @@
 // The kinds of values that settings have: each is a zod schema that takes text (from a flag or the
 // environment) or a YAML value, with one sentence that says what is expected.
 
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import {
   formatBytes, formatDurationMs, parseBytes, parseDecimal, parseDurationMs, parseSwitch,
@@ -117,4 +118,27 @@ export function folder(expected: string): Kind<string> {
       .min(1, { error: expected }).max(4096, { error: expected }),
     expected, argument: '<folder>', format: String,
   }
+}
+
+const SERVERS_MAX = 3
+
+/** Addresses with or without a port, at most three, with commas between them. */
+export function servers(): Kind<readonly string[]> {
+  const expected = 'up to 3 addresses such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53, with commas'
+  const list = z.array(z.string({ error: expected }).refine(isServer, { error: expected }),
+    { error: expected }).max(SERVERS_MAX, { error: expected })
+  const parse = (text: string): string[] =>
+    text.trim() === '' || text === 'none' ? [] : text.split(',').map((each) => each.trim())
+  return {
+    schema: z.preprocess(fromText(parse), list), expected, argument: '<addresses>',
+    format: (value) => (value.length === 0 ? 'none' : value.join(',')),
+  }
+}
+
+function isServer(text: string): boolean {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text)
+  if (match === null) return isIP(text) !== 0
+  const port = Number(match[3])
+  return port >= 1 && port <= 65_535 &&
+    (match[1] === undefined ? isIP(match[2] as string) === 4 : isIP(match[1]) === 6)
 }

@@ -11,7 +11,7 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
  */
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'connectionsPerOriginMax', 'caFile',
-  'logLevel', 'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue',
+  'dns', 'dnsServers', 'logLevel', 'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue',
   'defaultAccountQueueByCaller', 'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent',
   'webhookTimeoutMs', 'upstreams', 'webhookReceivers',
 ])

@@ -5,7 +5,8 @@ import type { z } from 'zod'
 import * as limits from '../../shards/limits.ts'
 import { KIB, MIB } from '../../shards/units.ts'
 import {
-  type Kind, choice, duration, folder, path, size, toggle, wholeNumber, word,
+  type Kind, choice, duration, folder, path, servers, size, toggle, wholeNumber,
+  word,
 } from './kinds.ts'
 import type { Machine } from './machine.ts'
 import {
@@ -28,6 +29,7 @@ export interface Setting<T = unknown> {
 }
 
 const JOURNAL_MODES = ['off', 'interval', 'always'] as const
+const DNS_MODES = ['direct', 'system'] as const
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -100,6 +102,11 @@ export const SETTINGS = {
     { fallbackText: 'control.sock in the data folder; without one, in the runtime folder' }),
   caFile: setting('ca-file', path('the path of a file with PEM certificates'), '',
     'certificate authorities to trust besides the built-in ones'),
+  dns: setting('dns', choice(DNS_MODES, '<mode>'), 'direct',
+    'direct: host names are looked up at the name servers of resolv.conf, behind the hosts file; ' +
+    'system: by the system\'s own function, few at a time'),
+  dnsServers: setting('dns-servers', servers(), [],
+    'name servers to ask instead of those in resolv.conf', { fallbackText: 'resolv.conf\'s' }),
   logLevel: setting('log-level', choice(LOG_LEVELS, '<level>'), 'info',
     `least severe lines that are logged: ${LOG_LEVELS.join(', ')}`),
   defaultRps: setting('default-rps', rpsKind, limits.PACE_PER_SECOND_DEFAULT,

@@ -1,0 +1,107 @@
+// A name server on 127.0.0.1 that says what a test tells it to, over UDP and, where that answer is
+// cut off, over TCP.
+
+import { type RemoteInfo, createSocket } from 'node:dgram'
+import { type AddressInfo, createServer } from 'node:net'
+import type { Cleanup } from './server.ts'
+
+/** What is said of a name: addresses of IPv4, or no answer at all, or an error's code. */
+export type Said = { readonly addresses: readonly string[]; readonly ttlS?: number
+  readonly cutOff?: boolean } | 'silence' | 'none' | 'failure'
+
+const CODES = { none: 3, failure: 2 } as const
+const TYPE_A = 1
+
+/** One that runs. */
+export interface DnsServer {
+  /** As Sluice takes it: 127.0.0.1:53001. */
+  readonly address: string
+  /** Names that were asked for over UDP, of type A alone, in order. */
+  readonly asked: string[]
+  /** Of these, over TCP. */
+  readonly askedByTcp: string[]
+  /** By full name; of a name that is not here there is none. */
+  readonly says: Map<string, Said>
+  /** Resolves when the name has been asked for so often. */
+  askedFor(name: string, times?: number): Promise<void>
+}
+
+/** Starts one, for as long as the test runs. */
+export async function startDnsServer(t: Cleanup): Promise<DnsServer> {
+  const udp = createSocket('udp4')
+  await new Promise<void>((resolve) => { udp.bind(0, '127.0.0.1', resolve) })
+  const { port } = udp.address()
+  const asked: string[] = []
+  const askedByTcp: string[] = []
+  const says = new Map<string, Said>()
+  const looks = new Set<() => void>()
+  const answer = (query: Buffer, byTcp: boolean): Buffer | undefined => {
+    const { name, type, end } = questionOf(query)
+    if (type === TYPE_A) (byTcp ? askedByTcp : asked).push(name)
+    for (const look of looks) look()
+    return answerTo(query.subarray(0, end), type, says.get(name) ?? 'none', byTcp)
+  }
+  udp.on('message', (query: Buffer, { port: from, address }: RemoteInfo) => {
+    const reply = answer(query, false)
+    if (reply !== undefined) udp.send(reply, from, address)
+  })
+  const tcp = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (data: Buffer) => {
+      for (let at = 0; at + 2 <= data.length; at += 2 + data.readUInt16BE(at)) {
+        const reply = answer(data.subarray(at + 2, at + 2 + data.readUInt16BE(at)), true)
+        if (reply === undefined) continue
+        const length = Buffer.alloc(2)
+        length.writeUInt16BE(reply.length)
+        socket.write(Buffer.concat([length, reply]))
+      }
+    })
+  })
+  await new Promise<void>((resolve) => { tcp.listen(port, '127.0.0.1', resolve) })
+  t.after(async () => {
+    udp.close()
+    tcp.close()
+  })
+  const askedFor = (name: string, times = 1): Promise<void> => new Promise((resolve) => {
+    const look = (): void => {
+      if (asked.filter((each) => each === name).length < times) return
+      looks.delete(look)
+      resolve()
+    }
+    looks.add(look)
+    look()
+  })
+  return {
+    address: `127.0.0.1:${(tcp.address() as AddressInfo).port}`, asked, askedByTcp, says, askedFor,
+  }
+}
+
+function questionOf(query: Buffer): { name: string; type: number; end: number } {
+  const labels: string[] = []
+  let at = 12
+  for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
+    labels.push(query.toString('latin1', at + 1, at + 1 + length))
+    at += 1 + length
+  }
+  return { name: labels.join('.').toLowerCase(), type: query.readUInt16BE(at + 1), end: at + 5 }
+}
+
+function answerTo(question: Buffer, type: number, said: Said, byTcp: boolean): Buffer | undefined {
+  if (said === 'silence') return undefined
+  const head = Buffer.from(question)
+  const isCutOff = typeof said !== 'string' && said.cutOff === true && !byTcp
+  const addresses =
+    typeof said === 'string' || type !== TYPE_A || isCutOff ? [] : said.addresses
+  head.writeUInt16BE(0x8180 | (isCutOff ? 0x0200 : 0) |
+    (typeof said === 'string' ? CODES[said] : 0), 2)
+  head.writeUInt16BE(addresses.length, 6)
+  head.writeUInt32BE(0, 8)
+  const records = addresses.map((address) => {
+    const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+    const ttlS = typeof said === 'string' ? 0 : said.ttlS ?? 60
+    record.writeUInt32BE(ttlS, 6)
+    address.split('.').forEach((part, index) => { record[12 + index] = Number(part) })
+    return record
+  })
+  return Buffer.concat([head, ...records])
+}
