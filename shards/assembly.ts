@@ -3,6 +3,7 @@
 // Never: does anything afterwards; engine.ts moves the parts.
 // The one circle, a pacer that sends and a sender that hears from it, is closed by the engine.
 
+import { Arrivals } from './arrivals.ts'
 import { Attempts } from './attempts.ts'
 import type { EngineBaton } from './baton.ts'
 import type { Clock } from './clock.ts'
@@ -11,6 +12,7 @@ import { Delivery } from './delivery.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Bell } from './doorbell.ts'
 import { Finished } from './finished.ts'
+import { GiveBack } from './give-back.ts'
 import { Intake } from './intake.ts'
 import { JobLog } from './job-log.ts'
 import { JobRecords } from './job-records.ts'
@@ -80,6 +82,8 @@ export interface ShardParts extends HeadParts {
   readonly dispatcher: Dispatcher
   readonly delivery: Delivery
   readonly intake: Intake
+  readonly arrivals: Arrivals
+  readonly giveBack: GiveBack
   readonly marks: Marks
   readonly writes: Writes
   /** Null when nothing is journalled. */
@@ -107,7 +111,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const templates = new Templates(views, log, { recover, takesOver }, marks)
   const records = new JobRecords(log, jobs, templates)
   const lanes = new Lanes(views, jobs, marks)
-  const ingress = new RingReader(views.ingress)
+  const ingress = new RingReader(views.ingress, true)
   const outcomes = new OutcomeWriter(
     views.outcomes, new Bell(shared.mainBell), jobs, progress, marks.isOn)
   const jobViews = new JobViews(jobs, records, lanes, wallMs)
@@ -129,14 +133,16 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     jobs, lanes, records, pacer, budgets, attempts, transport, settlement, watchers, warnings,
     stats, progress, prng, wallMs, finished, log, outcomes, overdue,
   }
+  const arrivals = new Arrivals(views, shares)
+  const giveBack = new GiveBack(views)
   return {
-    ...shares, ingress, templates, marks, writes,
+    ...shares, ingress, templates, marks, writes, arrivals, giveBack,
     journal: given.journal === null ? null : new Journal({
-      views, shared, marks, outcomes, settlement, clock, wallOffsetUs: given.wallOffsetUs,
-      sink: given.journal, wantTurn: given.wantTurn,
+      views, shared, marks, ingress, outcomes, arrivals, giveBack, settlement, clock,
+      wallOffsetUs: given.wallOffsetUs, sink: given.journal, wantTurn: given.wantTurn,
     }),
     dispatcher: new Dispatcher(shares),
     delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),
-    intake: new Intake(views, { ...shares, ring: ingress, views: jobViews }),
+    intake: new Intake(views, { ...shares, arrivals, ring: ingress, views: jobViews }),
   }
 }

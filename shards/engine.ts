@@ -149,8 +149,8 @@ export class Engine implements TransportEvents, Sender {
     const { attempts, budgets, journal, settlement } = this.#parts
     if (this.#isHeld || attempts.isFull) return false
     if (this.#given.transport.bufferedBytes > RESPONSE_BUFFER_BYTES_MAX) return false
-    if (budgets.kind(upstream) === KIND_RECEIVER) return journal?.hasPredecessors !== false
-    return !this.#stopping && !settlement.isBlocked
+    if (journal?.hasPredecessors === false) return false
+    return budgets.kind(upstream) === KIND_RECEIVER || (!this.#stopping && !settlement.isBlocked)
   }
 
   dropOverdue(_lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean {

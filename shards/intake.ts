@@ -5,11 +5,13 @@
 // outcome ring stays in the ingress ring, untouched. One that a dead thread was handling is
 // handled to its end, and answered once; one that ends its thread again and again is dropped.
 
+import type { Arrivals } from './arrivals.ts'
 import * as contract from './contract.ts'
 import type { Finished } from './finished.ts'
 import type { JobRecords } from './job-records.ts'
 import {
-  JOB_CANCELLED, JOB_COMPLETED, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, type JobSlots,
+  JOB_CANCELLED, JOB_COMPLETED, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_UNWRITTEN,
+  type JobSlots,
 } from './job-slots.ts'
 import type { JobViews } from './job-view.ts'
 import type { Lanes } from './lanes.ts'
@@ -17,7 +19,6 @@ import type { ShardViews } from './layout.ts'
 import { IDLE_KEEP_MS_MIN, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX } from './limits.ts'
 import type { JobLog } from './job-log.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
-import type { Overdue } from './overdue.ts'
 import type { Pacer } from './pacer.ts'
 import type { Progress } from './progress.ts'
 import type { RingReader } from './ring.ts'
@@ -50,7 +51,7 @@ export interface IntakeParts {
   readonly settlement: Settlement
   readonly finished: Finished
   readonly watchers: Watchers
-  readonly overdue: Overdue
+  readonly arrivals: Arrivals
   readonly progress: Progress
   readonly stats: StatsWriter
   readonly wallMs: (atUs: Micros) => Millis
@@ -158,7 +159,6 @@ export class Intake {
     const slot = this.#store(offset, length)
     if (slot === NONE) return this.#refuse(request)
     this.#line(at, slot as JobSlot, nowUs)
-    this.#parts.stats.add('accepted')
     return outcomes.accepted(request)
   }
 
@@ -224,11 +224,11 @@ export class Intake {
   }
 
   /**
-   * Puts a stored job into its lane's line. It is a job once its state is written; all that cannot
-   * be derived is written before that, all links and counts after it.
+   * Gives a stored job its place in its lane's line. It is a job once its state is written; all
+   * that cannot be derived is written before that, all links and counts after it.
    */
   #line(at: number, slot: JobSlot, nowUs: Micros): void {
-    const { jobs, lanes, pacer, records, overdue, watchers, stats, wallMs } = this.#parts
+    const { arrivals, jobs, lanes, pacer, records, watchers, stats, wallMs } = this.#parts
     const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
     const receiver = this.#word(at, contract.WORD_RECEIVER)
     const flags = this.#word(at, contract.WORD_FLAGS)
@@ -240,9 +240,7 @@ export class Intake {
     jobs.setReceiver(slot, receiver as UpstreamSlot)
     if ((flags & contract.FLAG_BEGIN_BY) !== 0) {
       const { executeBeforeMs } = records.readJob(slot)
-      const beginByUs = (nowUs + msToUs(executeBeforeMs - wallMs(nowUs))) as Micros
-      jobs.at.timeUs[slot] = beginByUs
-      overdue.expect(beginByUs, nowUs)
+      jobs.at.timeUs[slot] = nowUs + msToUs(executeBeforeMs - wallMs(nowUs))
     }
     if ((flags & contract.FLAG_WATCH) !== 0) watchers.watch(slot, nowUs)
     if ((flags & contract.FLAG_ISOLATE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)
@@ -251,7 +249,7 @@ export class Intake {
     lanes.addReference(lane)
     this.#addReference(upstream)
     if (receiver !== NONE) this.#addReference(receiver as UpstreamSlot)
-    pacer.enqueue(lane, slot, false, nowUs)
+    arrivals.add(slot, nowUs)
   }
 
   // --- questions ---
@@ -270,6 +268,8 @@ export class Intake {
     const found = this.#find(at)
     if (found === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
     const slot = found as JobSlot
+    // Nobody has been told of the job yet: who has guessed its id waits until somebody has.
+    if (jobs.hasFlag(slot, JOB_UNWRITTEN)) return false
     const state = jobs.state(slot)
     const waiting = state === JOB_QUEUED || state === JOB_RETRYING
     const code = waiting || state === JOB_CANCELLED

@@ -33,6 +33,8 @@ export const JOB_OWES_WEBHOOK = 1
 export const JOB_WATCHED = 2
 /** The key index leads to this slot. */
 export const JOB_HOLDS_KEY = 4
+/** The journal may not have the job yet; see arrivals.ts. Of a job in a journal it says nothing. */
+export const JOB_UNWRITTEN = 8
 
 const ATTEMPTS_MAX = 0xffff
 const DELIVERIES_MAX = 0xff
@@ -147,7 +149,8 @@ export class JobSlots {
     at.idLow[slot] = identity.idLow
     at.keyHigh[slot] = identity.keyHigh
     at.keyLow[slot] = identity.keyLow
-    at.outcome[slot] = JOB_HOLDS_KEY << 16
+    at.outcome[slot] = this.#marks.isOn ? (JOB_HOLDS_KEY | JOB_UNWRITTEN) << 16
+      : JOB_HOLDS_KEY << 16
     at.timeUs[slot] = Infinity
     at.location[slot] = NONE
     this.#ids.insert(identity.idLow, slot)
@@ -266,6 +269,11 @@ export class JobSlots {
     this.touch(slot)
     this.at.order[slot] = status
     this.setFlag(slot, JOB_OWES_WEBHOOK, false)
+  }
+
+  /** The journal has the job, which it need not be told. */
+  noteWritten(slot: JobSlot): void {
+    this.at.outcome[slot] = ((this.at.outcome[slot] as number) & ~(JOB_UNWRITTEN << 16)) >>> 0
   }
 
   /** Where an unfinished job's webhook is to go, or NONE; its place is the response status's. */

@@ -8,7 +8,7 @@ import {
   type BatchWriter, TABLE_CLEARED, TABLE_COUNTS, TABLE_JOBS, TABLE_LANES, TABLE_LOG,
   TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_UPSTREAMS,
 } from './journal-format.ts'
-import { JOB_WATCHED } from './job-slots.ts'
+import { JOB_UNWRITTEN, JOB_WATCHED } from './job-slots.ts'
 import { JOURNAL_SEQUENCE } from './journal-words.ts'
 import {
   type SegmentViews, type SharedViews, type ShardViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
@@ -24,6 +24,9 @@ const COUNTS_BYTES = 24
 /** Of an upstream's row, before its origin. */
 const UPSTREAM_HEADER_BYTES = 48
 const SEGMENT_BYTES = 4
+
+/** What a job's outcome word says of this process alone. */
+const NOT_KEPT_FLAGS = (JOB_WATCHED | JOB_UNWRITTEN) << 16
 
 /** Pages of one table of slots: all its facts, a field to an array. */
 export class FactPages {
@@ -216,7 +219,7 @@ export class JournalImage {
     for (const [at, { bytes }] of segments.entries()) segmentJournalledBytes[at] = bytes.length
     const jobsFresh = progress[JOBS_FRESH] as number
     for (let slot = 0; slot < jobsFresh; slot++) {
-      jobs.outcome[slot] = ((jobs.outcome[slot] as number) & ~(JOB_WATCHED << 16)) >>> 0
+      jobs.outcome[slot] = ((jobs.outcome[slot] as number) & ~NOT_KEPT_FLAGS) >>> 0
     }
     if (shiftUs !== 0) {
       shift(jobs.timeUs, jobsFresh, shiftUs)

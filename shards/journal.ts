@@ -5,9 +5,12 @@
 // a time, and what changes meanwhile goes into the next, so that a slow disk makes larger batches.
 // All that the front door and receivers of webhooks are told waits for the batch with the facts
 // behind it: nothing that was promised can be lost, and nothing that was told comes about again, by
-// the end of the process. Requests to upstreams do not wait.
+// the end of the process. A new job is sent once the journal has it, and its later attempts do not
+// wait. When nothing can be written for too long, what was taken meanwhile is given back.
 
+import type { Arrivals } from './arrivals.ts'
 import type { Clock } from './clock.ts'
+import type { GiveBack } from './give-back.ts'
 import { BatchWriter, TABLE_CLEARED, TABLE_JOBS, TABLE_LANES, TABLE_LOG, TABLE_SEGMENTS,
   TABLE_TEMPLATES } from './journal-format.ts'
 import { type FactPages, type Facts, factsOf, writeCounts, writeUpstream } from './journal-image.ts'
@@ -16,9 +19,10 @@ import {
   JOURNAL_WRITTEN_US,
 } from './journal-words.ts'
 import type { SegmentViews, SharedViews, ShardViews } from './layout.ts'
-import { JOURNAL_BEHIND_BYTES_MAX, JOURNAL_RETRY_MS } from './limits.ts'
+import { JOURNAL_BEHIND_BYTES_MAX, JOURNAL_RETRY_MS, JOURNAL_STALLED_MS } from './limits.ts'
 import type { MarkSet, Marks } from './marks.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
+import type { RingReader } from './ring.ts'
 import { SEGMENT_FREE } from './segments.ts'
 import type { Settlement } from './settlement.ts'
 import { type Micros, NONE, msToUs } from './units.ts'
@@ -43,7 +47,10 @@ export interface JournalParts {
   readonly views: ShardViews
   readonly shared: SharedViews
   readonly marks: Marks
+  readonly ingress: RingReader
   readonly outcomes: OutcomeWriter
+  readonly arrivals: Arrivals
+  readonly giveBack: GiveBack
   readonly settlement: Settlement
   readonly clock: Clock
   readonly wallOffsetUs: Micros
@@ -58,6 +65,8 @@ interface Told {
   readonly outcomes: number
   /** How many of the webhooks that have not been told. */
   readonly webhooks: number
+  /** How many of the new jobs that stand in no line. */
+  readonly jobs: number
 }
 
 /** The end mark behind a segment's records, written anew each time: they may have been cut off. */
@@ -74,7 +83,11 @@ export class Journal {
   #retryUs: Micros = Infinity as Micros
   #onWritten: () => void = () => {}
   #isOver = false
+  /** The process ends: what cannot be written now will never be. */
+  #isEnding = false
   #hasPredecessors: boolean
+  /** The requests before this position have been given back; NaN before the first time. */
+  #givenBackAt = NaN
 
   constructor(parts: JournalParts) {
     this.#parts = parts
@@ -83,9 +96,13 @@ export class Journal {
     parts.views.journal[JOURNAL_STALLED_US] = 0
   }
 
-  /** Whether new jobs have to wait, because what has come is not written. */
+  /**
+   * Whether new jobs have to wait, because what has come is not written. What a thread before this
+   * one has taken cannot be given back, since that one's last batch may still be written.
+   */
   get isBehind(): boolean {
-    return this.#retryUs !== Infinity || this.#parts.marks.newBytes > JOURNAL_BEHIND_BYTES_MAX
+    return !this.#hasPredecessors || this.#retryUs !== Infinity ||
+      this.#parts.marks.newBytes > JOURNAL_BEHIND_BYTES_MAX
   }
 
   /** Whether all that has happened is written. */
@@ -100,12 +117,13 @@ export class Journal {
 
   /**
    * Another thread goes on from the marks: a batch that is under way is no longer this one's. The
-   * other tells no receiver anything before all that is marked now is written.
+   * other sends nothing before all that is marked now is written.
    */
   stop(nowUs: Micros): void {
-    const { settlement } = this.#parts
+    const { arrivals, settlement } = this.#parts
     this.#isOver = true
     settlement.tellOwed(settlement.untold, nowUs)
+    arrivals.enter(arrivals.count, nowUs)
   }
 
   /** When a turn should end at the latest, for the journal's sake. */
@@ -129,7 +147,9 @@ export class Journal {
   /** Calls back once all that has happened until now is written, or the last try has failed. */
   settle(onWritten: () => void): void {
     this.#onWritten = onWritten
-    if (!this.#isWriting && this.#retryUs === Infinity) this.turnEnded(this.#parts.clock.nowUs())
+    this.#isEnding = true
+    this.#retryUs = Infinity as Micros
+    if (!this.#isWriting) this.turnEnded(this.#parts.clock.nowUs())
     this.#tellIdle()
   }
 
@@ -178,16 +198,17 @@ export class Journal {
   }
 
   #told(): Told {
-    const { outcomes, settlement } = this.#parts
-    return { outcomes: outcomes.position, webhooks: settlement.untold }
+    const { arrivals, outcomes, settlement } = this.#parts
+    return { outcomes: outcomes.position, webhooks: settlement.untold, jobs: arrivals.count }
   }
 
   /** All that the journal has by now may be told. */
   #tell(until: Told, nowUs: Micros): void {
-    const { outcomes, settlement } = this.#parts
+    const { arrivals, outcomes, settlement } = this.#parts
     this.#hasPredecessors = true
     outcomes.publish(until.outcomes)
     settlement.tellOwed(until.webhooks, nowUs)
+    arrivals.enter(until.jobs, nowUs)
   }
 
   /** Nothing is lost yet: all of it stays marked, and nobody is told of it. */
@@ -197,9 +218,26 @@ export class Journal {
     marks.failed()
     if (journal[JOURNAL_STALLED_US] === 0) journal[JOURNAL_STALLED_US] = nowUs
     this.#retryUs = (nowUs + msToUs(JOURNAL_RETRY_MS)) as Micros
+    const stalledUs = nowUs - (journal[JOURNAL_STALLED_US] as number)
+    if (this.#isEnding || stalledUs >= msToUs(JOURNAL_STALLED_MS)) this.#giveBackTaken()
     const tell = this.#onWritten
     this.#onWritten = () => {}
     tell()
+  }
+
+  /**
+   * Whoever waits for an answer is answered by the front door: his request has not been taken. At
+   * this moment nothing is being written, so the journal has nothing of it and will get nothing.
+   */
+  #giveBackTaken(): void {
+    const { arrivals, giveBack, ingress, outcomes } = this.#parts
+    const requests = ingress.position
+    if (!this.#hasPredecessors || requests === this.#givenBackAt || !giveBack.isSeen) return
+    this.#givenBackAt = requests
+    giveBack.begin({ requests, outcomes: outcomes.published })
+    arrivals.forget()
+    giveBack.end()
+    outcomes.ring()
   }
 
   #tellIdle(): void {

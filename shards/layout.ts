@@ -5,8 +5,9 @@
 // One SharedArrayBuffer for what all shards share, one for each shard:
 //
 //   shared  | main bell | upstream records, 64 B each | upstream names |
-//   shard k | bell | stats | progress | journal words | ingress ring | outcome ring | job slots |
-//           | job indexes | lanes | templates | upstream words | journal marks | segments |
+//   shard k | bell | stats | progress | journal words | words of requests given back |
+//           | ingress ring | outcome ring | job slots | job indexes | lanes | templates |
+//           | upstream words | journal marks | segments |
 //           | job log ........................................................................ |
 //
 // Who writes (one thread for each word; the exceptions say so):
@@ -16,7 +17,9 @@
 //   stats                    shard            main
 //   progress                 shard            its successor; one word of it: all shards
 //   journal words            shard            its successor, main
-//   ingress ring             main             shard (which writes the head)
+//   given back               shard            its successor, main (which writes one word)
+//   ingress ring             main             shard (which writes the head); a record's kind is
+//                                             claimed by compare-and-swap, see ring.ts
 //   outcome ring             shard            main (which writes the head)
 //   upstream records         main makes; all shards spend them by compare-and-swap
 //   upstream names           main             shards
@@ -39,7 +42,7 @@ import { type Limits, indexEntries } from './limits.ts'
  * Changes with any meaning of a word in shared memory, the rings' records (contract.ts) and the
  * log's included: code of another version cannot take over a running engine's memory.
  */
-export const LAYOUT_VERSION = 2
+export const LAYOUT_VERSION = 3
 
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
@@ -60,6 +63,9 @@ export const PROGRESS_WORDS = 96
 
 /** Words of a shard about its journal, as float64; see journal.ts. */
 export const JOURNAL_WORDS = 8
+
+/** Words of a shard about requests that it gives back; see give-back.ts. */
+export const GIVEN_BACK_WORDS = 8
 
 /** Words of a shard's statistics, as float64; see stats.ts for what they count. */
 export const STATS_WORDS = 64
@@ -222,6 +228,7 @@ export interface ShardViews {
   readonly stats: Float64Array
   readonly progress: Uint32Array
   readonly journal: Float64Array
+  readonly givenBack: Int32Array
   readonly ingress: RingViews
   readonly outcomes: RingViews
   readonly jobs: JobArrays
@@ -380,6 +387,7 @@ function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
     stats: cursor.f64(STATS_BYTES / 8),
     progress: cursor.u32(PROGRESS_WORDS),
     journal: cursor.f64(JOURNAL_WORDS),
+    givenBack: cursor.i32(GIVEN_BACK_WORDS),
     ingress: cursor.ring(l.ringBytes),
     outcomes: cursor.ring(l.ringBytes),
     jobs: layJobs(cursor, l.jobsMax),

@@ -147,6 +147,16 @@ export class OutcomeWriter {
     return this.#ring.tailNext
   }
 
+  /** Where main's view of the ring ends. */
+  get published(): number {
+    return this.#ring.published
+  }
+
+  /** Wakes the front door for something that stands elsewhere. */
+  ring(): void {
+    this.#bell.ring()
+  }
+
   /** Shows what was held back, up to a position of before, and rings for it. */
   publish(position: number): void {
     const isMore = this.#ring.publish(position)

@@ -4,7 +4,7 @@
 // over the slots, SLOTS_PER_LOOK each LOOK_EVERY_US: 3 million slots a second. It rests once a
 // whole round has passed after the latest such time.
 
-import { JOB_QUEUED, type JobSlots } from './job-slots.ts'
+import { JOB_QUEUED, JOB_UNWRITTEN, type JobSlots } from './job-slots.ts'
 import { EXPIRED_PER_TURN_MAX } from './limits.ts'
 import type { JobSlot, Micros } from './units.ts'
 
@@ -57,7 +57,9 @@ export class Overdue {
 
   /** Whether a job that waits in line should have begun by now. */
   isOverdue(slot: JobSlot, nowUs: Micros): boolean {
-    return (this.#jobs.at.timeUs[slot] as number) <= nowUs && this.#jobs.state(slot) === JOB_QUEUED
+    const jobs = this.#jobs
+    return (jobs.at.timeUs[slot] as number) <= nowUs && jobs.state(slot) === JOB_QUEUED &&
+      !jobs.hasFlag(slot, JOB_UNWRITTEN)
   }
 
   nextUs(): Micros {

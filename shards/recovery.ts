@@ -5,6 +5,7 @@
 // are watched, or are to blame. May itself be ended at any store: the next one begins anew.
 // The table in docs/ARCHITECTURE.md says which store decides each change; this is its last column.
 
+import { finishGivingBack } from './arrivals.ts'
 import type { ShardParts } from './assembly.ts'
 import type { Clock } from './clock.ts'
 import type { Recovered } from './contract.ts'
@@ -12,7 +13,7 @@ import { LOG_TEMPLATE } from './job-log.ts'
 import { jobIdText } from './job-id.ts'
 import {
   JOB_CANCELLED, JOB_FAILED, JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED,
-  JOB_RETRYING, JOB_WATCHED,
+  JOB_RETRYING, JOB_UNWRITTEN, JOB_WATCHED,
 } from './job-slots.ts'
 import type { ShardViews } from './layout.ts'
 import { SUSPECT_DEATHS_MAX } from './limits.ts'
@@ -33,6 +34,7 @@ export function recoverShard(
   const blame = progress.blame(ingress.position)
   progress.begin()
   outcomes.recover()
+  finishGivingBack(views, parts.jobs, parts.giveBack)
   if (blame.kind === 'job') setAsideUnread(parts, blame)
   const recovery = new Recovery(parts, views, nowUs)
   recovery.run()
@@ -151,12 +153,20 @@ class Recovery {
     const { jobs } = this.#parts
     const state = jobs.state(slot)
     if (state === JOB_FREE) return jobs.adoptFree(slot)
+    if (jobs.hasFlag(slot, JOB_UNWRITTEN)) this.#adoptArrival(slot)
     if (state === JOB_FAILED || state === JOB_CANCELLED) jobs.setFlag(slot, JOB_HOLDS_KEY, false)
     if (jobs.hasFlag(slot, JOB_WATCHED)) this.#watched.push(slot)
     if (state > JOB_RETRYING) return this.#recoverFinished(slot)
     if (jobs.at.location[slot] === NONE) this.#concluded.add(slot)
     const isConcluded = this.#concluded.size > 0 && this.#concluded.has(slot)
     if (!isConcluded) this.#recoverUnfinished(slot, state)
+  }
+
+  /** Nothing is sent before all that is there is written, so it may stand in line. */
+  #adoptArrival(slot: JobSlot): void {
+    const { jobs, stats } = this.#parts
+    jobs.noteWritten(slot)
+    stats.add('accepted')
   }
 
   #recoverUnfinished(slot: JobSlot, state: number): void {

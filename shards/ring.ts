@@ -19,6 +19,10 @@
 // Nothing before the tail store is visible, so a writer that dies while writing leaves no trace.
 // A writer may hold back what it has committed: a word of its own then says where it is, for its
 // successor, and the tail follows when publish() says so.
+//
+// A record of a ring whose writer may withdraw is claimed, by compare-and-swap of its kind: by the
+// reader, which sets TAKEN, or by the writer, which sets WITHDRAWN. Exactly one of them wins, also
+// while the reader's thread is dead; what is withdrawn is passed over.
 
 import { assert } from './assert.ts'
 import { LINE_BYTES, type RingViews } from './layout.ts'
@@ -29,7 +33,9 @@ export const RING_FULL = -1
 export const RING_HEADER_BYTES = 8
 export const RING_ALIGN_BYTES = 8
 /** Kinds are 1 to this; the rest is the ring's own. */
-export const RING_KIND_MAX = 0x7fffffff
+export const RING_KIND_MAX = 0x1fffffff
+const WITHDRAWN = 0x20000000
+const TAKEN = 0x40000000
 const PADDING = 0xffffffff
 
 const TAIL_WORD = 0
@@ -74,6 +80,8 @@ export class RingWriter {
   #headSeen: number
   /** Bytes that commit() will publish, padding included; 0 without a claim. */
   #claimed = 0
+  /** Of these, what is skipped before the record. */
+  #skipped = 0
 
   /** @param isHeld whether what is committed stays unseen until publish(). */
   constructor(views: RingViews, isHeld = false) {
@@ -100,22 +108,40 @@ export class RingWriter {
     const needed = this.#neededBytes(payloadBytes)
     if (!this.#hasRoom(needed)) return RING_FULL
     const place = this.#tail & (this.#capacity - 1)
-    let start = place
-    if (needed !== ringRecordBytes(payloadBytes)) {
-      this.#writeHeader(place, this.#capacity - place, PADDING)
-      start = 0
-    }
+    const skipped = needed - ringRecordBytes(payloadBytes)
+    const start = skipped === 0 ? place : 0
+    if (skipped > 0) this.#writeHeader(place, skipped, PADDING)
     this.#writeHeader(start, RING_HEADER_BYTES + payloadBytes, kind)
     this.#claimed = needed
+    this.#skipped = skipped
     return start + RING_HEADER_BYTES
   }
 
-  /** Publishes the claimed record. Whoever sleeps must still be rung: see doorbell.ts. */
-  commit(): void {
+  /**
+   * Publishes the claimed record. Whoever sleeps must still be rung: see doorbell.ts.
+   * @returns the record's position, for withdraw().
+   */
+  commit(): number {
     assert(this.#claimed > 0, 'nothing is claimed')
+    const position = (this.#tail + this.#skipped) | 0
     this.#tail = (this.#tail + this.#claimed) | 0
     this.#claimed = 0
     Atomics.store(this.#control, this.#isHeld ? WRITTEN_WORD : TAIL_WORD, this.#tail)
+    return position
+  }
+
+  /**
+   * Takes a record back that the reader has not begun to handle; false when it has, and then it
+   * will be handled to its end. The reader must be one that claims.
+   * @param position what commit() said.
+   */
+  withdraw(position: number): boolean {
+    // What lies before the head has been handled, and its place may hold another record by now.
+    if (((position - Atomics.load(this.#control, HEAD_WORD)) | 0) < 0) return false
+    const at = ((position & (this.#capacity - 1)) >>> 2) + 1
+    const kind = this.u32[at] as number
+    if (kind > RING_KIND_MAX) return false
+    return Atomics.compareExchange(this.u32, at, kind, kind | WITHDRAWN) === kind
   }
 
   /** Lets the reader see what was held, up to a tail of before. @returns whether it sees more. */
@@ -123,6 +149,11 @@ export class RingWriter {
     if (Atomics.load(this.#control, TAIL_WORD) === tail) return false
     Atomics.store(this.#control, TAIL_WORD, tail)
     return true
+  }
+
+  /** How far the reader sees. */
+  get published(): number {
+    return Atomics.load(this.#control, TAIL_WORD)
   }
 
   /** Whether claim() would succeed now. */
@@ -176,18 +207,21 @@ export class RingReader {
   readonly f64: Float64Array
   readonly #control: Int32Array
   readonly #capacity: number
+  readonly #claims: boolean
   #head: number
   #headPublished: number
   /** The tail when last looked at: the true one may be ahead, never behind. */
   #tailSeen: number
   #reading = false
 
-  constructor(views: RingViews) {
+  /** @param claims whether the writer may withdraw what has not been taken yet. */
+  constructor(views: RingViews, claims = false) {
     this.bytes = views.bytes
     this.u32 = views.u32
     this.f64 = views.f64
     this.#control = views.control
     this.#capacity = checkedCapacity(views)
+    this.#claims = claims
     this.#head = Atomics.load(this.#control, TAKEN_WORD)
     this.#headPublished = Atomics.load(this.#control, HEAD_WORD)
     this.#tailSeen = Atomics.load(this.#control, TAIL_WORD)
@@ -202,7 +236,8 @@ export class RingReader {
   /**
    * Hands records to `handler` in order, at most `recordsMax`, and returns how many it has taken.
    * Offset and length are those of the payload. A record is consumed when its handler returns
-   * true: one that is refused, or whose handler throws, comes again at the next read.
+   * true: one that is refused, or whose handler throws, comes again at the next read. Where records
+   * may be withdrawn, it stays this reader's, and those that were withdrawn count as taken.
    */
   read(handler: RecordHandler, recordsMax: number): number {
     assert(!this.#reading, 'a read inside a read')
@@ -212,11 +247,12 @@ export class RingReader {
       while (taken < recordsMax && !this.isEmpty()) {
         const place = this.#head & (this.#capacity - 1)
         const length = this.u32[place >>> 2] as number
-        const kind = this.u32[(place >>> 2) + 1] as number
         this.#checkLength(place, length)
+        const kind = this.#claim(place)
         if (kind !== PADDING) {
           const payloadBytes = length - RING_HEADER_BYTES
-          if (!handler(kind, place + RING_HEADER_BYTES, payloadBytes)) break
+          const isOurs = kind !== WITHDRAWN
+          if (isOurs && !handler(kind, place + RING_HEADER_BYTES, payloadBytes)) break
           taken++
         }
         this.#head = (this.#head + ringRecordBytes(length - RING_HEADER_BYTES)) | 0
@@ -235,6 +271,16 @@ export class RingReader {
     if (this.#head !== this.#tailSeen) return false
     this.#tailSeen = Atomics.load(this.#control, TAIL_WORD)
     return this.#head === this.#tailSeen
+  }
+
+  /** The record's kind, which is ours from now on; PADDING, or WITHDRAWN. */
+  #claim(place: number): number {
+    const at = (place >>> 2) + 1
+    const kind = this.u32[at] as number
+    if (!this.#claims || kind === PADDING) return kind
+    const before = Atomics.compareExchange(this.u32, at, kind, kind | TAKEN)
+    // A record that is not taken the first time: its thread was killed, or had no room for answers.
+    return (before & WITHDRAWN) !== 0 ? WITHDRAWN : before & RING_KIND_MAX
   }
 
   /** The writer has asserted the same from its side; a difference means a torn or foreign write. */

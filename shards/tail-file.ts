@@ -81,10 +81,14 @@ export class TailFile implements JournalSink {
       done(error)
       this.#tellIdle()
     }
+    // What is left of it would be found by the next process, or lie behind a shorter batch.
+    const fail = (error: Error): void => ftruncate(file, this.#length, () => end(error))
     this.#isWriting = true
     this.#writeAll(file, bytes, 0, (error) => {
-      if (error !== null) return end(error)
-      if (this.#options.always) return this.#sync(file, end)
+      if (error !== null) return fail(error)
+      if (this.#options.always) {
+        return this.#sync(file, (failure) => failure === null ? end(null) : fail(failure))
+      }
       this.#unsyncedUs = Math.min(this.#unsyncedUs, this.#options.clock.nowUs())
       end(null)
     })
@@ -140,10 +144,7 @@ export class TailFile implements JournalSink {
 
   #writeAll(file: number, bytes: Buffer, start: number, done: Done): void {
     write(file, bytes, start, bytes.length - start, this.#length + start, (error, written) => {
-      if (error !== null) {
-        // What is left of it would lie behind a shorter batch that is written in its place.
-        return ftruncate(file, this.#length, () => done(error))
-      }
+      if (error !== null) return done(error)
       if (start + written === bytes.length) return done(null)
       this.#writeAll(file, bytes, start + written, done)
     })

@@ -32,7 +32,7 @@ import { makeSocketTable, type SocketTable } from './ws/sockets.ts'
  * and DoorkeeperParts, or of what src/replaceable.ts exports. A build of another form needs a
  * restart.
  */
-export const DOOR_FORM = 2
+export const DOOR_FORM = 3
 
 /** One with answers to be sent at the end of a turn. */
 export interface Flushable {

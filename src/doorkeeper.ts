@@ -16,7 +16,7 @@ import { Audience } from './audience.ts'
 import type { DoorPlace } from './door-tables.ts'
 import { type ErrorCode, unavailable } from './errors.ts'
 import type { FrontDoorLog, FrontDoorSettings } from './front-door.ts'
-import { type DoorState, describeHealth } from './health.ts'
+import { describeHealth, type Readiness } from './health.ts'
 import { Batch, type BatchParts } from './http/batch.ts'
 import type { Exchange } from './http/exchange.ts'
 import { BodyReceiver } from './http/receive.ts'
@@ -27,7 +27,7 @@ import type { StreamedResponse } from './http/uws.ts'
 import { type FillRandom, JobIdSource } from './job-id.ts'
 import type { OutcomeSink } from './outcomes.ts'
 import { Questions } from './questions.ts'
-import { absenceOf, BatchBells, sendRequest, noteStall } from './shard-link.ts'
+import { absenceOf, BatchBells, sendRequest, noteStall, type ShardLink } from './shard-link.ts'
 import { Submissions } from './submissions.ts'
 import { Upstreams } from './upstreams.ts'
 import { Sockets } from './ws/sockets.ts'
@@ -131,7 +131,11 @@ export class Doorkeeper implements Keeper, Door {
   }
 
   stop(): void {
-    for (const link of this.#place.links) this.#giveUp(link.shard, 'draining')
+    for (const link of this.#place.links) {
+      this.#giveUp(link, 'draining')
+      this.#submissions.abandon(link.shard)
+      this.#questions.abandon(link.shard)
+    }
     this.turnEnded()
     this.#streams.closeAll()
     this.#sockets.closeAll()
@@ -139,8 +143,10 @@ export class Doorkeeper implements Keeper, Door {
 
   // --- what the routes ask ---
 
-  get phase(): DoorState {
-    return this.#place.tables.phase
+  get readiness(): Readiness {
+    const { links, tables: { phase } } = this.#place
+    if (phase !== 'ready') return phase
+    return links.some((link) => absenceOf(link) !== undefined) ? 'degraded' : phase
   }
 
   refusal(): ErrorCode | undefined {
@@ -254,6 +260,11 @@ export class Doorkeeper implements Keeper, Door {
     this.#audience.event(jobId, event, data)
   }
 
+  givenBack(shard: number, position: number): void {
+    this.#submissions.givenBack(shard, position)
+    this.#questions.givenBack(shard, position)
+  }
+
   released(request: number, done: boolean): void {
     this.#upstreams.released(request, done)
   }
@@ -286,7 +297,7 @@ export class Doorkeeper implements Keeper, Door {
     for (const link of links) {
       noteStall(link, nowUs)
       const absence = absenceOf(link)
-      if (absence !== undefined) this.#giveUp(link.shard, absence)
+      if (absence !== undefined) this.#giveUp(link, absence)
     }
     this.turnEnded()
   }
@@ -316,10 +327,10 @@ export class Doorkeeper implements Keeper, Door {
     return true
   }
 
-  /** Answers all who wait for a shard that will not answer any more. */
-  #giveUp(shard: number, code: ErrorCode): void {
-    this.#submissions.giveUp(shard, code)
-    this.#questions.giveUp(shard, code)
+  /** Answers all who wait for a shard that has not taken their requests, and will not now. */
+  #giveUp(link: ShardLink, code: ErrorCode): void {
+    this.#submissions.giveUp(link, code)
+    this.#questions.giveUp(link, code)
   }
 }
 

@@ -70,7 +70,7 @@ export class OtherProcess implements Elsewhere {
       if (answer !== undefined) return tell(job, answer)
       await new Promise<void>((resolve) => { this.#again.later(resolve) })
     }
-    job.asker.denied(job.ref, unavailable('draining'))
+    job.asker.denied(job.ref, unavailable('answer_unknown'))
   }
 
   #ask({ body, headers }: Passed): Promise<Answered | undefined> {

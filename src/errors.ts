@@ -45,6 +45,7 @@ export const ERRORS = {
   shard_down: { status: 503, meaning: 'The shard of this user or job is not running.' },
   journal_stalled: { status: 503, meaning: 'The journal cannot be written for now; see the log.' },
   overloaded: { status: 503, meaning: 'Too much is under way at once.' },
+  answer_unknown: { status: 504, meaning: 'It may be done or not: no answer came. Ask again.' },
 } as const satisfies Record<string, ErrorMeaning>
 
 export type ErrorCode = keyof typeof ERRORS
@@ -82,7 +83,7 @@ const RETRY_AFTER_BUSY_S = 1
 /** Nothing is wrong with what was asked, but it cannot be done now. */
 export function unavailable(code: ErrorCode): Denial {
   const error = ERRORS[code].meaning
-  if (ERRORS[code].status !== 503) return { code, error }
+  if (ERRORS[code].status < 503) return { code, error }
   const retryAfterSeconds = code === 'overloaded' ? RETRY_AFTER_BUSY_S : RETRY_AFTER_UNAVAILABLE_S
   return { code, error, retryAfterSeconds }
 }

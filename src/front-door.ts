@@ -199,6 +199,7 @@ export class FrontDoor implements Answering {
   close(): void {
     this.drain()
     this.#pump.stop()
+    this.#pump.readRest()
     this.#post.keeper.stop()
     this.#post.passOn?.close()
     this.#server?.close()
@@ -246,6 +247,10 @@ class Post implements Answering, OutcomeSink {
 
   dropped(request: number): void {
     this.keeper.dropped(request)
+  }
+
+  givenBack(shard: number, position: number): void {
+    this.keeper.givenBack(shard, position)
   }
 
   released(request: number, done: boolean): void {

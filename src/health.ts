@@ -10,6 +10,9 @@ import { absenceOf, type ShardLink } from './shard-link.ts'
 /** What the process as a whole is doing. */
 export type DoorState = 'starting' | 'ready' | 'draining'
 
+/** What GET /ready says. `degraded`: a shard does not answer, and its users get 503. */
+export type Readiness = DoorState | 'degraded'
+
 /** What came of an attempt to replace the code. */
 export interface LastReload {
   /** Unix ms. */
@@ -72,7 +75,8 @@ export function describeHealth(inputs: HealthInputs): object {
     logLiveBytes += stats.logLiveBytes
     logCapacityBytes += stats.logCapacityBytes
     return {
-      shard: link.shard, up: absenceOf(link) === undefined, queued: stats.queued,
+      shard: link.shard, up: absenceOf(link) === undefined, trouble: absenceOf(link) ?? null,
+      queued: stats.queued,
       retrying: stats.retrying,
       in_flight: stats.inFlight, finished: stats.finished,
       webhooks_waiting: stats.webhooksWaiting, lanes: stats.lanesUsed,

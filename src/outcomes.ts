@@ -11,6 +11,7 @@ import {
 } from '../shards/contract.ts'
 import { assert } from '../shards/assert.ts'
 import { Sleeper } from '../shards/doorbell.ts'
+import { givenBackBy, isBefore, seeGivenBack } from '../shards/give-back.ts'
 import { formatJobId } from '../shards/job-id.ts'
 import {
   OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX, OUTCOMES_PER_TURN_MAX, POLL_EVERY_MS,
@@ -31,6 +32,8 @@ export interface OutcomeSink {
   event(jobId: string, event: number, data: object): void
   /** The request has ended its shard's thread more than once. */
   dropped(request: number): void
+  /** Requests before this position of the ingress ring that have no answer will have none. */
+  givenBack(shard: number, position: number): void
   released(request: number, done: boolean): void
   warning(upstream: number, value: unknown): void
   /** No more is there to read for now. */
@@ -40,6 +43,12 @@ export interface OutcomeSink {
 }
 
 const POLL_US = msToUs(POLL_EVERY_MS)
+
+/** Whether the next outcome was published before its shard gave back what it does not answer. */
+function mayTell({ outcomes, views }: ShardLink): boolean {
+  const givenBack = givenBackBy(views)
+  return givenBack === undefined || isBefore(outcomes.position, givenBack.outcomes)
+}
 
 /** Reads all outcome rings, and sleeps while they are empty. */
 export class OutcomePump {
@@ -60,6 +69,7 @@ export class OutcomePump {
   ) {
     this.#links = links
     this.#handlers = links.map((link) => (kind, offset, length) => {
+      if (!mayTell(link)) return false
       this.#handle(link, kind, offset, length)
       return true
     })
@@ -72,6 +82,12 @@ export class OutcomePump {
     this.#running = true
     this.#tick()
     this.#drain()
+  }
+
+  /** After stop(), and once the shards have ended: all that they have said. */
+  readRest(): void {
+    for (let at = 0; at < this.#links.length; at++) this.#read(at)
+    if (this.#hasOutcomes()) this.readRest()
   }
 
   /** Nothing is read any more. */
@@ -117,9 +133,7 @@ export class OutcomePump {
     this.#goingOn = false
     if (!this.#running) return
     for (let at = 0; at < this.#links.length; at++) {
-      const handler = this.#handlers[at]
-      assert(handler !== undefined, 'a link without a handler')
-      this.#links[at]?.outcomes.read(handler, OUTCOMES_PER_TURN_MAX)
+      this.#read(at)
       if (!this.#running) return
     }
     this.#sink.turnEnded()
@@ -128,8 +142,21 @@ export class OutcomePump {
     setImmediate(this.#drain)
   }
 
+  #read(at: number): void {
+    const handler = this.#handlers[at]
+    const link = this.#links[at]
+    assert(handler !== undefined && link !== undefined, 'a link without a handler')
+    link.outcomes.read(handler, OUTCOMES_PER_TURN_MAX)
+    const givenBack = givenBackBy(link.views)
+    if (givenBack === undefined || isBefore(link.outcomes.position, givenBack.outcomes)) return
+    this.#sink.givenBack(link.shard, givenBack.requests)
+    seeGivenBack(link.views)
+  }
+
   readonly #hasOutcomes = (): boolean => {
-    for (const link of this.#links) if (!link.outcomes.isEmpty()) return true
+    for (const { outcomes, views } of this.#links) {
+      if (!outcomes.isEmpty() || givenBackBy(views) !== undefined) return true
+    }
     return false
   }
 

@@ -67,9 +67,10 @@ export class PendingJobs {
     return request
   }
 
-  /** The job's id, once it has one. */
-  name(request: number, route: number, idHigh: number, idLow: number): void {
+  /** The job's id, and where it is in its shard's ring. */
+  sent(request: number, route: number, idHigh: number, idLow: number, position: number): void {
     const slot = slotOf(request)
+    this.#waiting.sentAt(request, position)
     this.#route[slot] = route
     this.#idHigh[slot] = idHigh
     this.#idLow[slot] = idLow
@@ -89,6 +90,11 @@ export class PendingJobs {
     ticket.idLow = this.#idLow[slot] as number
     this.#refs[slot] = 0
     return asker
+  }
+
+  /** Where it is in its shard's ring. */
+  positionOf(request: number): number {
+    return this.#waiting.positionOf(request)
   }
 
   /** All that wait for a shard. */

@@ -4,6 +4,8 @@
 import {
   CODE_NOT_FOUND, INGRESS_CANCEL, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
 } from '../shards/contract.ts'
+import { isBefore } from '../shards/give-back.ts'
+import { RING_FULL } from '../shards/ring.ts'
 import { NONE } from '../shards/units.ts'
 import type { ErrorCode } from './errors.ts'
 import { shardOf } from './hash.ts'
@@ -52,7 +54,8 @@ export class Questions {
     if (absence !== undefined) return question.unavailable(absence)
     const request = this.#waiting.add(question, link.shard)
     if (request === NONE) return question.unavailable('overloaded')
-    if (this.#send(link, RECORD_KINDS[kind], request, id)) return
+    const position = this.#send(link, RECORD_KINDS[kind], request, id)
+    if (position !== RING_FULL) return this.#waiting.sentAt(request, position)
     this.#waiting.take(request)
     question.unavailable('overloaded')
   }
@@ -70,13 +73,30 @@ export class Questions {
   /** Nobody follows a job any more; false when its shard's ring is full. */
   unwatch(jobId: string): boolean {
     const id = parseJobId(jobId)
-    return id === undefined || this.#send(this.#linkOf(id), INGRESS_UNWATCH, NONE, id)
+    return id === undefined ||
+      this.#send(this.#linkOf(id), INGRESS_UNWATCH, NONE, id) !== RING_FULL
   }
 
-  /** A shard will not answer any more. */
-  giveUp(shard: number, code: ErrorCode): void {
+  /** A shard does not answer for now: what it has not taken is withdrawn. */
+  giveUp({ ingress, shard }: ShardLink, code: ErrorCode): void {
     for (const request of this.#waiting.requestsOf(shard)) {
+      if (!ingress.withdraw(this.#waiting.positionOf(request))) continue
       this.#waiting.take(request)?.unavailable(code)
+    }
+  }
+
+  /** A shard cannot answer what it has taken before this position, and may have done it. */
+  givenBack(shard: number, position: number): void {
+    for (const request of this.#waiting.requestsOf(shard)) {
+      if (!isBefore(this.#waiting.positionOf(request), position)) continue
+      this.#waiting.take(request)?.unavailable('answer_unknown')
+    }
+  }
+
+  /** Nothing more is said by a shard. */
+  abandon(shard: number): void {
+    for (const request of this.#waiting.requestsOf(shard)) {
+      this.#waiting.take(request)?.unavailable('answer_unknown')
     }
   }
 
@@ -84,9 +104,10 @@ export class Questions {
     return this.#links[shardOf(id.route, this.#links.length)] as ShardLink
   }
 
-  #send(link: ShardLink, kind: number, request: number, id: JobIdWords): boolean {
-    if (!sendRequest(link, kind, request, id.route, id.idHigh, id.idLow)) return false
-    this.#bells.ringSoon(link.shard)
-    return true
+  /** @returns where it is in the ring, or RING_FULL. */
+  #send(link: ShardLink, kind: number, request: number, id: JobIdWords): number {
+    const position = sendRequest(link, kind, request, id.route, id.idHigh, id.idLow)
+    if (position !== RING_FULL) this.#bells.ringSoon(link.shard)
+    return position
   }
 }

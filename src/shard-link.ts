@@ -127,20 +127,19 @@ export class BatchBells {
 }
 
 /**
- * Sends a record of REQUEST_WORDS words: every kind but an enqueue. False when the ring is full.
- * The bell is the caller's to ring.
+ * Sends a record of REQUEST_WORDS words: every kind but an enqueue. Returns its position in the
+ * ring, or RING_FULL. The bell is the caller's to ring.
  */
 export function sendRequest(
   link: ShardLink, kind: number, request: number, route: number, idHigh: number, idLow: number,
-): boolean {
+): number {
   const { ingress } = link
   const at = ingress.claim(kind, REQUEST_WORDS * 4)
-  if (at === RING_FULL) return false
+  if (at === RING_FULL) return RING_FULL
   const word = at >>> 2
   ingress.u32[word + WORD_REQUEST] = request
   ingress.u32[word + WORD_ROUTE] = route
   ingress.u32[word + WORD_ID_HIGH] = idHigh
   ingress.u32[word + WORD_ID_LOW] = idLow
-  ingress.commit()
-  return true
+  return ingress.commit()
 }

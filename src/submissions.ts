@@ -7,6 +7,7 @@ import { decodeUntrusted } from '../shards/codec.ts'
 import {
   FLAG_ISOLATE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_MEMORY,
 } from '../shards/contract.ts'
+import { isBefore } from '../shards/give-back.ts'
 import { formatJobId } from '../shards/job-id.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../shards/layout.ts'
 import { type Micros, NONE, type UpstreamSlot } from '../shards/units.ts'
@@ -205,15 +206,32 @@ export class Submissions {
     asker?.denied(this.#pending.ticket.ref, unavailable('request_crashed'))
   }
 
-  /** A shard will not answer any more. */
-  giveUp(shard: number, code: ErrorCode): void {
+  /** A shard does not answer for now: what it has not taken is withdrawn, and so refused. */
+  giveUp({ ingress, shard }: ShardLink, code: ErrorCode): void {
     for (const request of this.#pending.requestsOf(shard)) {
-      const asker = this.#take(request)
-      if (asker !== undefined) this.#unavailable(asker, this.#pending.ticket.ref, code)
+      if (ingress.withdraw(this.#pending.positionOf(request))) this.#refuse(request, code)
     }
   }
 
+  /** A shard has taken what was before this position, and given it back. */
+  givenBack(shard: number, position: number): void {
+    for (const request of this.#pending.requestsOf(shard)) {
+      if (!isBefore(this.#pending.positionOf(request), position)) continue
+      this.#refuse(request, 'journal_stalled')
+    }
+  }
+
+  /** Nothing more is said by a shard, and what it has taken it may have accepted. */
+  abandon(shard: number): void {
+    for (const request of this.#pending.requestsOf(shard)) this.#refuse(request, 'answer_unknown')
+  }
+
   // --- inside ---
+
+  #refuse(request: number, code: ErrorCode): void {
+    const asker = this.#take(request)
+    if (asker !== undefined) this.#unavailable(asker, this.#pending.ticket.ref, code)
+  }
 
   /** Who waits for a job that will have no events under its own id. */
   #take(request: number): Asker | undefined {
@@ -355,9 +373,9 @@ export class Submissions {
         link.ingress.fillBytes())
       return false
     }
-    const { idHigh, idLow } = this.#submitter
+    const { idHigh, idLow, position } = this.#submitter
     const { route } = outline
-    this.#pending.name(request, route, idHigh, idLow)
+    this.#pending.sent(request, route, idHigh, idLow, position)
     if ((outline.flags & FLAG_WATCH) !== 0) {
       this.#parts.audience.expect(formatJobId(route, idHigh, idLow))
     }

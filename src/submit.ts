@@ -37,6 +37,8 @@ export class Submitter {
   /** The random words of the id of the job that was committed last. */
   idHigh = 0
   idLow = 0
+  /** And where it is in the ring. */
+  position = 0
 
   /** @param secret see JobHasher. */
   constructor(secret: Uint8Array, ids: JobIdSource) {
@@ -134,6 +136,6 @@ export class Submitter {
     u32[this.#at + WORD_ID_LOW] = this.idLow
     u32[this.#at + WORD_KEY_HIGH] = this.#hasher.hash.high
     u32[this.#at + WORD_KEY_LOW] = this.#hasher.hash.low
-    ingress.commit()
+    this.position = ingress.commit()
   }
 }

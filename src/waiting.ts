@@ -22,6 +22,8 @@ export interface WaitingTable<T extends object> {
   /** The upper half of a slot's number: the mark and the slot's generation. */
   readonly generation: Uint16Array
   readonly shard: Uint8Array
+  /** Where the request is in the shard's ingress ring. */
+  readonly position: Int32Array
   readonly free: Uint32Array
   freeCount: number
 }
@@ -39,7 +41,7 @@ export function makeWaitingTable<T extends object>(
   return {
     entries: Array.from({ length: slotsMax }, () => undefined),
     mark, generation: new Uint16Array(slotsMax).fill(mark),
-    shard: new Uint8Array(slotsMax),
+    shard: new Uint8Array(slotsMax), position: new Int32Array(slotsMax),
     free: Uint32Array.from({ length: slotsMax }, (_, at) => slotsMax - 1 - at),
     freeCount: slotsMax,
   }
@@ -52,6 +54,7 @@ export class Waiting<T extends object> {
   readonly #mark: number
   readonly #generation: Uint16Array
   readonly #shard: Uint8Array
+  readonly #position: Int32Array
   readonly #free: Uint32Array
 
   constructor(table: WaitingTable<T>) {
@@ -60,6 +63,7 @@ export class Waiting<T extends object> {
     this.#mark = table.mark
     this.#generation = table.generation
     this.#shard = table.shard
+    this.#position = table.position
     this.#free = table.free
   }
 
@@ -83,6 +87,15 @@ export class Waiting<T extends object> {
     this.#entries[slot] = entry
     this.#shard[slot] = shard
     return (generation << SLOT_BITS | slot) >>> 0
+  }
+
+  /** The request stands in its shard's ring, at this position. */
+  sentAt(request: number, position: number): void {
+    this.#position[request & SLOT_MASK] = position
+  }
+
+  positionOf(request: number): number {
+    return this.#position[request & SLOT_MASK] as number
   }
 
   /** Takes who waits for `request` out of the table; undefined when nobody does any more. */

@@ -4,7 +4,7 @@
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words', 'touch-ahead',
-  'share', 'held-counts',
+  'share', 'held-counts', 'give-back',
 ])
 
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */

@@ -16,6 +16,7 @@ const STATUS_LINES: Readonly<Record<number, string>> = {
   413: '413 Payload Too Large', 415: '415 Unsupported Media Type', 426: '426 Upgrade Required',
   429: '429 Too Many Requests',
   500: '500 Internal Server Error', 503: '503 Service Unavailable',
+  504: '504 Gateway Timeout',
 }
 
 export const JSON_TYPE = 'application/json'

@@ -86,7 +86,7 @@ export class PassOn implements Answering {
         if (tries < PASS_ON_TRIES_MAX) {
           return this.#parts.again.later(() => this.#try(held, response, tries + 1))
         }
-        if (!held.isGone) new Exchange(response, false).denied(0, unavailable('draining'))
+        if (!held.isGone) new Exchange(response, false).denied(0, unavailable('answer_unknown'))
       },
     })
     sent.end(held.body)
@@ -111,7 +111,7 @@ export class PassOn implements Answering {
         this.#open.add(end)
       },
       failed: () => {
-        if (!isGone) new Exchange(response, false).denied(0, unavailable('draining'))
+        if (!isGone) new Exchange(response, false).denied(0, unavailable('answer_unknown'))
         isGone = true
       },
     })

@@ -1,7 +1,7 @@
 // What each route does: what is read of a request before it is over, and who answers it.
 
 import type { ErrorCode } from '../errors.ts'
-import type { DoorState } from '../health.ts'
+import type { Readiness } from '../health.ts'
 import { isBatchType } from './batch-splitter.ts'
 import { Exchange, wantsMsgpack } from './exchange.ts'
 import { asksIsolation } from './isolation.ts'
@@ -32,7 +32,7 @@ const USUAL: Submission = { format: 'json', idempotencyKey: '', isolate: false }
 /** What the routes need of the front door. */
 export interface Door {
   /** Of the process. */
-  readonly phase: DoorState
+  readonly readiness: Readiness
   /** 503 for a reason that needs no body to be known; undefined: go on. */
   refusal(): ErrorCode | undefined
   /** @param body is only valid inside the call. */
@@ -138,7 +138,8 @@ function sendHealth(door: Door, exchange: Exchange): void {
 }
 
 function sendReady(door: Door, exchange: Exchange): void {
-  exchange.send(door.phase === 'ready' ? 200 : 503, { status: door.phase })
+  const status = door.readiness
+  exchange.send(status === 'ready' ? 200 : 503, { status })
 }
 
 function anyOther(door: Door, response: HttpResponse, request: HttpRequest): void {

@@ -49,11 +49,11 @@ describe('answers', () => {
 
   test('come for all jobs when a shard is gone', async (t) => {
     const scene = await openScene(t)
-    scene.answer = () => {}
+    for (const shard of scene.shards) shard.die()
     const client = await open(t, scene)
     client.send({ type: 'enqueue', jobs: jobs(40, { watch: true }) })
     client.send({ type: 'watch', job_id: ID })
-    await scene.asked(41)
+    await scene.lying(41)
     for (const link of scene.links) link.down = true
     const entries = await client.answers(40)
     assert.ok(entries.every(({ code }) => code === 'shard_down'))

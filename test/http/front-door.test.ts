@@ -7,9 +7,9 @@ import { test } from 'node:test'
 import { decodeValue, encodeValue } from '../../shards/codec.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, FLAG_ISOLATE, FLAG_RETRIES_SHIFT,
-  INGRESS_CANCEL, INGRESS_GET, type JobView, REFUSED_JOBS, REFUSED_MEMORY, WORD_FLAGS,
-  WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW, WORD_RECEIVER, WORD_REQUEST,
-  WORD_ROUTE, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
+  INGRESS_CANCEL, INGRESS_ENQUEUE, INGRESS_GET, type JobView, REFUSED_JOBS, REFUSED_MEMORY,
+  WORD_FLAGS, WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW, WORD_RECEIVER,
+  WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
 } from '../../shards/contract.ts'
 import { KIB, NONE } from '../../shards/units.ts'
 import { OperatingError } from '../../src/errors.ts'
@@ -367,7 +367,12 @@ test('health and readiness; draining refuses jobs and nothing else', async (t) =
   assert.equal((body['shards'] as object[]).length, SHARDS)
 
   ;(scene.links[0] as ShardLink).down = true
-  assert.equal((await call(scene, 'GET', '/health')).body['status'], 'degraded')
+  const { shards, status } = (await call(scene, 'GET', '/health')).body
+  assert.equal(status, 'degraded')
+  assert.deepEqual((shards as { up: boolean, trouble: string | null }[])
+    .map(({ trouble, up }) => [up, trouble]), [[false, 'shard_down'], [true, null]])
+  const unready = await call(scene, 'GET', '/ready')
+  assert.deepEqual([unready.status, unready.body], [503, { status: 'degraded' }])
   scene.door.drain()
   assert.equal((await call(scene, 'GET', '/health')).body['status'], 'draining')
   assert.equal((await call(scene, 'GET', '/ready')).status, 503)
@@ -381,9 +386,9 @@ test('health and readiness; draining refuses jobs and nothing else', async (t) =
 test('a shard that is down: 503 for its users, those who wait included', async (t) => {
   const scene = await openScene(t)
   const [first, second] = scene.links as [ShardLink, ShardLink]
-  scene.answer = () => {}
+  scene.shards[1]?.die()
   const waiting = call(scene, 'GET', `/jobs/${ID}`)
-  await scene.asked(1)
+  await scene.lying(1)
   second.down = true
   const gone = await waiting
   assert.deepEqual([gone.status, gone.body['code']], [503, 'shard_down'])
@@ -394,6 +399,60 @@ test('a shard that is down: 503 for its users, those who wait included', async (
   assert.deepEqual([...statuses].toSorted(), [201, 503])
   first.down = true
   assert.equal((await post(scene)).body['code'], 'shard_down')
+  // Nobody executes what was refused, whoever comes after the dead thread.
+  const before = scene.requests.length
+  scene.shards[1]?.revive()
+  assert.equal(scene.requests.length, before)
+})
+
+/** The link and the shard of the user of JOB, who has one job there; and its id. */
+async function shardOfJob(
+  scene: Scene,
+): Promise<{ link: ShardLink, shard: FakeShard, jobId: string }> {
+  const { body } = await post(scene, { idempotent_key: 'the first' })
+  const [request] = scene.requests as [FakeRequest]
+  const at = shardOf(request.words[WORD_ROUTE] as number, SHARDS)
+  const [link, shard] = [scene.links[at], scene.shards[at]]
+  assert.ok(link !== undefined && shard !== undefined)
+  scene.requests.length = 0
+  return { link, shard, jobId: body['job_id'] as string }
+}
+
+test('what a shard has taken is answered by it, however long that takes', async (t) => {
+  const scene = await openScene(t)
+  const { link, shard } = await shardOfJob(scene)
+  scene.answer = () => { shard.die() }
+  const taken = post(scene)
+  await scene.asked(1)
+  const lying = post(scene, { idempotent_key: 'k2' })
+  await scene.lying(1)
+  link.down = true
+  assert.equal((await lying).body['code'], 'shard_down')
+  shard.accept(scene.requests[0]?.words[WORD_REQUEST] as number)
+  assert.equal((await taken).status, 201)
+  shard.revive()
+  assert.equal(scene.requests.length, 1)
+})
+
+test('a shard gives back what it cannot answer, and not what it has answered', async (t) => {
+  const scene = await openScene(t)
+  const { shard, jobId } = await shardOfJob(scene)
+  scene.answer = () => {}
+  const posts = ['k1', 'k2'].map((key) => post(scene, { idempotent_key: key }))
+  const cancelled = call(scene, 'DELETE', `/jobs/${jobId}`)
+  await scene.asked(3)
+  const [first, second] = scene.requests.filter(({ kind }) => kind === INGRESS_ENQUEUE)
+    .map(({ words }) => words[WORD_REQUEST] as number)
+  // All before the front door looks: an answer, the giving back, and an answer that is void.
+  shard.accept(first as number)
+  shard.giveBack()
+  shard.accept(second as number)
+  const answers = await Promise.all(posts)
+  assert.deepEqual(answers.map(({ status }) => status).toSorted(), [201, 503])
+  const refused = answers.find(({ status }) => status === 503)
+  assert.equal(refused?.body['code'], 'journal_stalled')
+  const { status, body } = await cancelled
+  assert.deepEqual([status, body['code']], [504, 'answer_unknown'])
 })
 
 test('warnings of the shards are logged with the origin, once in a while', async (t) => {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Prng } from '../../shards/prng.ts'
 import {
-  RING_FULL, RingReader, RingWriter, ringPayloadBytesMax, ringRecordBytes,
+  RING_FULL, RING_KIND_MAX, RingReader, RingWriter, ringPayloadBytesMax, ringRecordBytes,
 } from '../../shards/ring.ts'
 import { allocateRing, ringViews, startRingAt } from '../support/ring-memory.ts'
 
@@ -14,6 +14,8 @@ const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261_122)
 const RUNS = 300
 const STEPS_MAX = 400
 const POSITION_MODULUS = 2 ** 32
+/** Consumed records that are still tried to be withdrawn. */
+const GONE_MAX = 8
 
 interface ModelRecord {
   readonly kind: number
@@ -22,6 +24,9 @@ interface ModelRecord {
   readonly start: number
   /** Where the reader stands once the record is consumed. */
   readonly end: number
+  /** As commit() said. */
+  readonly position: number
+  state: 'waiting' | 'taken' | 'withdrawn'
 }
 
 /** The naive twin: positions never wrap, records are objects. */
@@ -45,8 +50,9 @@ class ModelRing {
     return start + bytes - this.head > this.capacity ? undefined : start + bytes
   }
 
-  push(kind: number, payload: Buffer, end: number): void {
-    this.records.push({ kind, payload, start: end - ringRecordBytes(payload.length), end })
+  push(kind: number, payload: Buffer, end: number, position: number): void {
+    const start = end - ringRecordBytes(payload.length)
+    this.records.push({ kind, payload, start, end, position, state: 'waiting' })
     this.tail = end
   }
 
@@ -69,6 +75,8 @@ class Run {
   readonly #model: ModelRing
   #writer: RingWriter
   #reader: RingReader
+  /** What was consumed last; to withdraw it comes too late. */
+  #gone: ModelRecord[] = []
 
   constructor(prng: Prng) {
     this.#prng = prng
@@ -80,12 +88,12 @@ class Run {
     this.#model = new ModelRing(capacity, position)
     startRingAt(ringViews(this.#buffer), position)
     this.#writer = new RingWriter(ringViews(this.#buffer))
-    this.#reader = new RingReader(ringViews(this.#buffer))
+    this.#reader = new RingReader(ringViews(this.#buffer), true)
   }
 
   write(): void {
     const payloadBytes = this.#drawPayloadBytes()
-    const kind = this.#prng.between(1, 0x7fffffff)
+    const kind = this.#prng.between(1, RING_KIND_MAX)
     const end = this.#model.endOf(payloadBytes)
     const at = this.#writer.claim(kind, payloadBytes)
     assert.equal(at === RING_FULL, end === undefined, 'full')
@@ -93,8 +101,17 @@ class Run {
     assert.equal(at % 8, 0, 'alignment')
     const payload = this.#drawPayload(payloadBytes)
     payload.copy(this.#writer.bytes, at)
-    this.#writer.commit()
-    this.#model.push(kind, payload, end)
+    this.#model.push(kind, payload, end, this.#writer.commit())
+  }
+
+  /** Any record of late, also one that was consumed long ago. */
+  withdraw(): void {
+    const records = [...this.#gone, ...this.#model.records]
+    if (records.length === 0) return
+    const record = this.#prng.pick(records)
+    const isOurs = record.state === 'waiting'
+    assert.equal(this.#writer.withdraw(record.position), isOurs, `withdraw what is ${record.state}`)
+    if (isOurs) record.state = 'withdrawn'
   }
 
   /** The writer dies between claim and commit; its successor knows nothing of the claim. */
@@ -110,28 +127,34 @@ class Run {
   }
 
   replaceReader(): void {
-    this.#reader = new RingReader(ringViews(this.#buffer))
+    this.#reader = new RingReader(ringViews(this.#buffer), true)
   }
 
   /** Reads some; the handler may refuse or throw at a record, which must then stay. */
   read(ending: 'accept' | 'refuse' | 'throw'): void {
     const recordsMax = this.#prng.below(12)
     const stopAfter = ending === 'accept' ? Infinity : this.#prng.below(6)
-    const taken = Math.min(recordsMax, stopAfter, this.#model.records.length)
-    const stops = taken === stopAfter && taken < recordsMax && taken < this.#model.records.length
+    const next = this.#model.records.slice(0, recordsMax)
+    const stopAt = next.filter((record) => record.state !== 'withdrawn')[stopAfter]
+    const consumed = stopAt === undefined ? next : next.slice(0, next.indexOf(stopAt))
+    const expected = consumed.filter((record) => record.state !== 'withdrawn')
     let seen = 0
     const read = (): number => this.#reader.read((kind, offset, length) => {
-      this.#compareRecord(seen, kind, offset, length)
+      this.#compareRecord(expected[seen] ?? stopAt, kind, offset, length)
       if (seen === stopAfter && ending === 'throw') throw new Refusal()
       if (seen === stopAfter) return false
       seen++
       return true
     }, recordsMax)
-    if (stops && ending === 'throw') assert.throws(read, Refusal)
-    else assert.equal(read(), taken, 'records taken')
-    assert.equal(seen, taken, 'records seen')
-    for (let record = 0; record < taken; record++) this.#model.shift()
-    if (stops) this.#model.look()
+    if (stopAt !== undefined && ending === 'throw') assert.throws(read, Refusal)
+    else assert.equal(read(), consumed.length, 'records taken')
+    assert.equal(seen, expected.length, 'records seen')
+    for (const record of stopAt === undefined ? expected : [...expected, stopAt]) {
+      record.state = 'taken'
+    }
+    this.#gone = [...this.#gone, ...consumed].slice(-GONE_MAX)
+    for (const _ of consumed) this.#model.shift()
+    if (stopAt !== undefined) this.#model.look()
   }
 
   /** One check a step: each of them may refresh a cached position, which must not help the rest. */
@@ -151,8 +174,9 @@ class Run {
     assert.equal(this.#writer.fits(this.#writer.payloadBytesMax), true, 'empty takes the largest')
   }
 
-  #compareRecord(index: number, kind: number, offset: number, length: number): void {
-    const expected = this.#model.records[index]
+  #compareRecord(
+    expected: ModelRecord | undefined, kind: number, offset: number, length: number,
+  ): void {
     assert.ok(expected !== undefined, 'a record out of nothing')
     assert.equal(kind, expected.kind, 'kind')
     assert.equal(offset % 8, 0, 'alignment')
@@ -180,6 +204,7 @@ function drawOperations(prng: Prng, run: Run): (() => void)[] {
     [() => run.read('refuse'), 4],
     [() => run.read('throw'), 2],
     [() => run.writeHalf(), 2],
+    [() => run.withdraw(), 6],
     [() => run.replaceWriter(), 1],
     [() => run.replaceReader(), 1],
   ]

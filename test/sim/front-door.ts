@@ -4,6 +4,8 @@
 import { AssertionError } from 'node:assert'
 import { decodeValue, encodeTemplate } from '../../shards/codec.ts'
 import * as contract from '../../shards/contract.ts'
+import { givenBackBy, isBefore, seeGivenBack } from '../../shards/give-back.ts'
+import type { ShardViews } from '../../shards/layout.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
 import { NONE } from '../../shards/units.ts'
 import { encodeJob } from '../support/encode-job.ts'
@@ -19,7 +21,7 @@ const KIND_OF_QUESTION = {
 } as const
 
 type Pending =
-  | { readonly kind: 'submit'; readonly job: SimJob }
+  | { readonly kind: 'submit'; readonly job: SimJob; position: number }
   | { readonly kind: 'release'; readonly heard: (done: boolean) => void }
   | { readonly kind: Question; readonly job: SimJob; readonly askedUs: number }
 
@@ -39,6 +41,10 @@ export class FrontDoor {
   #outcomes: readonly RingReader[] = []
   readonly #pending = new Map<number, Pending>()
   readonly #jobs = new Map<string, SimJob>()
+  /** Answers to these requests may still come, and mean nothing. */
+  readonly #givenBack = new Set<number>()
+  /** And nobody follows these jobs any more. */
+  readonly #refused = new Set<SimJob>()
   #request = 0
 
   constructor(parts: FrontDoorParts) {
@@ -50,6 +56,7 @@ export class FrontDoor {
   attach(): void {
     const { shards } = this.#parts.memory
     this.#pending.clear()
+    this.#givenBack.clear()
     this.#ingress = shards.map((views) => new RingWriter(views.ingress))
     this.#outcomes = shards.map((views) => new RingReader(views.outcomes))
   }
@@ -86,13 +93,20 @@ export class FrontDoor {
     const offset = ring.claim(contract.INGRESS_ENQUEUE, bytes)
     if (offset === RING_FULL) return this.#judge(job, { kind: 'turned away' })
     const words = ring.u32.subarray(offset / 4)
-    const request = this.#expect({ kind: 'submit', job })
+    const pending = { kind: 'submit' as const, job, position: 0 }
+    const request = this.#expect(pending)
     const [laneHigh, laneLow] = job.account.lanes[job.upstream] as readonly [number, number]
     words.set([request, ...job.idWords, job.key.high, job.key.low, laneHigh, laneLow,
       job.upstream, job.receiver, flagsOf(job), template.length, hashOf(template)])
     ring.bytes.set(template, offset + contract.ENQUEUE_HEADER_BYTES)
     ring.bytes.set(payload, offset + contract.ENQUEUE_HEADER_BYTES + template.length)
-    ring.commit()
+    pending.position = ring.commit()
+  }
+
+  /** A shard does not answer for now, or so it seems: what it has not taken is withdrawn. */
+  giveUp(shard: number): void {
+    const ring = this.#ingress[shard] as RingWriter
+    this.#refuse(shard, (position) => ring.withdraw(position))
   }
 
   /** Asks about a job; does nothing when the ring is full. */
@@ -120,23 +134,49 @@ export class FrontDoor {
   }
 
   hasOutcomes(): boolean {
-    return this.#outcomes.some((ring) => !ring.isEmpty())
+    return this.#outcomes.some((ring) => !ring.isEmpty()) ||
+      this.#parts.memory.shards.some((views) => givenBackBy(views) !== undefined)
   }
 
   /** Reads what the shards have said. */
   read(): void {
     for (const [shard, ring] of this.#outcomes.entries()) {
+      const views = this.#parts.memory.shards[shard] as ShardViews
       ring.read((kind, offset, length) => {
+        const givenBack = givenBackBy(views)
+        if (givenBack !== undefined && !isBefore(ring.position, givenBack.outcomes)) return false
         this.#hear(shard, kind, offset, offset + length)
         return true
       }, RECORDS_PER_READ_MAX)
+      const givenBack = givenBackBy(views)
+      if (givenBack === undefined || isBefore(ring.position, givenBack.outcomes)) continue
+      for (const request of this.#refuse(shard, (at) => isBefore(at, givenBack.requests))) {
+        this.#givenBack.add(request)
+      }
+      seeGivenBack(views)
     }
+  }
+
+  /** Answers those submissions to a shard itself of whose position `mayRefuse` says so. */
+  #refuse(shard: number, mayRefuse: (position: number) => boolean): readonly number[] {
+    const refused: number[] = []
+    for (const [request, pending] of this.#pending) {
+      if (pending.kind !== 'submit' || pending.job.shard !== shard) continue
+      if (!mayRefuse(pending.position)) continue
+      this.#pending.delete(request)
+      this.#refused.add(pending.job)
+      refused.push(request)
+      this.#judge(pending.job, { kind: 'unavailable' })
+    }
+    return refused
   }
 
   #hear(shard: number, kind: number, offset: number, end: number): void {
     const { bytes, u32, f64 } = this.#outcomes[shard] as RingReader
     const at = offset / 4
     const first = u32[at] as number
+    const isAnswer = kind !== contract.OUTCOME_EVENT && kind !== contract.OUTCOME_WARNING
+    if (isAnswer && this.#givenBack.delete(first)) return
     const idAt = (word: number): string => idText([...u32.subarray(word, word + 3)])
     switch (kind) {
       case contract.OUTCOME_ACCEPTED:
@@ -197,6 +237,7 @@ export class FrontDoor {
   #event(id: string, event: number, data: object): void {
     const job = this.#jobs.get(id)
     if (job === undefined) throw new AssertionError({ message: `an event of no job: ${id}` })
+    if (this.#refused.has(job)) return
     this.#parts.log.add(`event ${job.number} ${contract.EVENT_NAMES[event]}`)
     for (const observer of this.#parts.observers) observer.event?.(job, event, data)
   }

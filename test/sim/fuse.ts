@@ -11,9 +11,9 @@ export class Death extends Error {
 /** Arrays whose stores decide something, by their path in the views; `shared` is all shards'. */
 export const DECISIVE = [
   'jobs.state', 'jobs.location', 'jobs.order', 'jobs.lane', 'jobs.outcome', 'jobs.timeUs',
-  'lanes.flags', 'lanes.nextOrder', 'lanes.baseUs', 'progress', 'ingress.control',
-  'outcomes.control', 'outcomes.u32', 'segments.u32', 'segmentState', 'templates.location',
-  'templates.references', 'upstreams.inFlight', 'upstreams.switches', 'shared',
+  'lanes.flags', 'lanes.nextOrder', 'lanes.baseUs', 'progress', 'givenBack', 'ingress.control',
+  'ingress.u32', 'outcomes.control', 'outcomes.u32', 'segments.u32', 'segmentState',
+  'templates.location', 'templates.references', 'upstreams.inFlight', 'upstreams.switches', 'shared',
 ] as const
 
 /** How many stores a thread has left. */

@@ -13,6 +13,9 @@ import type { VirtualTime } from './virtual-time.ts'
 
 const WRITE_US_MAX = 3000
 const FAILURE_CHANCE = 0.02
+/** So many failures are the first of a disk that is full for a while. */
+const FULL_CHANCE = 0.2
+const FULL_US_MAX = 5_000_000
 /** So many batches are followed by a look at all facts: whatever has changed must be in them. */
 const COMPARED = 0.1
 
@@ -23,6 +26,8 @@ export interface DiskParts {
   readonly prng: Prng
   /** Whether writes may fail now. */
   readonly mayFail: () => boolean
+  /** Told of each write that has failed. */
+  readonly onFailure: () => void
   /** How many attempts have ended so far. */
   readonly ends: () => number
 }
@@ -40,6 +45,7 @@ export class JournalDisk {
   readonly #parts: DiskParts
   #tails: Buffer[] = []
   #write: Write | undefined
+  #fullUntilUs = 0
   /** How many attempts had ended when the last batch that is written was made. */
   durableEnds = 0
   /** Made from what has been written: what a new process would find. */
@@ -101,17 +107,26 @@ export class JournalDisk {
   }
 
   #finish(): void {
-    const { mayFail, prng } = this.#parts
+    const { mayFail, onFailure } = this.#parts
     const write = this.#write
     this.#write = undefined
     if (write === undefined) return
-    if (mayFail() && prng.chance(FAILURE_CHANCE)) {
+    if (mayFail() && this.#fails()) {
+      onFailure()
       write.alive(() => write.done(new Error('the disk is full')))
       return
     }
     this.#tails.push(write.bytes)
     this.durableEnds = write.ends
     write.alive(() => write.done(null))
+  }
+
+  #fails(): boolean {
+    const { prng, time } = this.#parts
+    if (time.nowUs() < this.#fullUntilUs) return true
+    if (!prng.chance(FAILURE_CHANCE)) return false
+    if (prng.chance(FULL_CHANCE)) this.#fullUntilUs = time.nowUs() + prng.below(FULL_US_MAX)
+    return true
   }
 }
 

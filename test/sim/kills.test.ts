@@ -4,10 +4,12 @@
 // it when something is left out?
 
 import './verify-on.ts'
+import { Arrivals } from '../../shards/arrivals.ts'
 import { JobSlots } from '../../shards/job-slots.ts'
 import { Lanes } from '../../shards/lanes.ts'
 import { Marks } from '../../shards/marks.ts'
 import { OutcomeWriter } from '../../shards/outcome-writer.ts'
+import { RingWriter } from '../../shards/ring.ts'
 import type { Method } from './saboteur.ts'
 import { testSeeds, testSomebodyObjects } from './seeds.ts'
 
@@ -25,6 +27,17 @@ sabotage('changes of jobs are not marked', JobSlots, 'touch', nothing)
 sabotage('changes of lanes are not marked', Lanes, 'touch', nothing)
 sabotage('new records are not marked', Marks, 'segmentGrew', nothing)
 sabotage('a segment that is used anew is taken for what it was', Marks, 'segmentTaken', nothing)
+
+sabotage('what is given back is not forgotten', Arrivals, 'forget', nothing)
+sabotage('what is withdrawn is handled all the same', RingWriter, 'withdraw', () => true)
+
+const { count } = Object.getOwnPropertyDescriptors(Arrivals.prototype)
+const { add, enter } = Arrivals.prototype
+sabotage('jobs are sent before the journal has them', Arrivals, 'add',
+  function (this: Arrivals, slot: never, nowUs: never): void {
+    add.call(this, slot, nowUs)
+    enter.call(this, count.get?.call(this) as number, nowUs)
+  })
 
 const { accepted } = OutcomeWriter.prototype
 sabotage('answers do not wait for the journal', OutcomeWriter, 'accepted',

@@ -98,6 +98,8 @@ export type Verdict =
       readonly current: number }
   /** It has ended its shard's thread more than once. */
   | { readonly kind: 'dropped' }
+  /** Its shard had not taken it, or has given it back: the front door refuses it. */
+  | { readonly kind: 'unavailable' }
   /** The ring was full: the front door refuses at once. */
   | { readonly kind: 'turned away' }
 

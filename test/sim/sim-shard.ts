@@ -93,7 +93,14 @@ export class SimShard {
     if (this.#life === undefined) return false
     const { engine } = this.#life
     return engine.isIdle && engine.unfinished === 0 && this.#inFlight === 0 &&
-      !engine.hasWork() && this.#parts.disk?.isIdle !== false
+      !engine.hasWork() && this.#isWritten
+  }
+
+  /** Whether nothing is held back: a batch that has failed is still to be written again. */
+  get #isWritten(): boolean {
+    if (this.#parts.disk === null) return true
+    const [tail, written] = this.views.outcomes.control
+    return this.#parts.disk.isIdle && tail === written
   }
 
   describe(): string {

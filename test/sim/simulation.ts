@@ -29,6 +29,10 @@ import { VirtualTime } from './virtual-time.ts'
 import { Workload } from './workload.ts'
 
 const MAIN_STALL_US_MAX = 100_000
+/** Times in a round, at most, that the front door gives up whom a shard has not taken. */
+const GIVE_UPS_MAX = 10
+/** And after a write that has failed, within this. */
+const FAILED_US_MAX = 2_000_000
 /** Far more than any run takes; beyond it a shard turns in circles. */
 const STEPS_MAX = 1_000_000
 /** Everything is over so long after the faults: the longest Retry-After, deadlines, webhooks. */
@@ -62,6 +66,7 @@ export class Simulation {
   readonly #drainChecker: DrainChecker
   readonly #observers: Observer[]
   readonly #mainPrng: Prng
+  readonly #giveUpPrng: Prng
   readonly #survival: SurvivalChecker
   readonly #disks: readonly JournalDisk[]
   #steps = 0
@@ -96,6 +101,7 @@ export class Simulation {
       scenario, time, door: this.door, prng: new Prng(seeds.uint32()),
     })
     this.#mainPrng = new Prng(seeds.uint32())
+    this.#giveUpPrng = new Prng(scenario.seed ^ 0x61fe)
     this.#disks = !scenario.isJournalled ? []
       : this.#memory.shards.map((_, shard) => this.#disk(shard))
     this.shards = this.#memory.shards.map((_, shard) => new SimShard({
@@ -113,6 +119,7 @@ export class Simulation {
       for (const shard of this.shards) shard.faults = true
       this.workload.begin()
       this.#planKills()
+      this.#planGiveUps()
       while (this.workload.isComing) this.step(Infinity)
       this.heal()
       this.drain()
@@ -185,6 +192,7 @@ export class Simulation {
       views: this.#memory.shards[shard] as ShardViews, time: this.time,
       prng: new Prng(this.#scenario.seed ^ (0xd15c + shard)), mayFail: () => !this.network.healthy,
       ends: () => this.#survival.ends,
+      onFailure: () => this.#giveUpWithin(shard, FAILED_US_MAX),
     })
   }
 
@@ -194,6 +202,19 @@ export class Simulation {
     for (let left = kills; left > 0; left--) {
       this.time.after(this.#mainPrng.below(habits.durationUs), () => this.#kill())
     }
+  }
+
+  /** The front door loses patience with a shard, whatever that is doing just now. */
+  #planGiveUps(): void {
+    const { deaths, habits, isJournalled, limits, reloads } = this.#scenario
+    if (deaths === 0 && reloads === 0 && !isJournalled) return
+    for (let left = this.#giveUpPrng.below(GIVE_UPS_MAX); left > 0; left--) {
+      this.#giveUpWithin(this.#giveUpPrng.below(limits.shards), habits.durationUs)
+    }
+  }
+
+  #giveUpWithin(shard: number, us: number): void {
+    this.time.after(this.#giveUpPrng.below(us), () => this.door.giveUp(shard))
   }
 
   #kill(): void {

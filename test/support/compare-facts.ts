@@ -2,7 +2,7 @@
 // it makes anew.
 
 import assert from 'node:assert/strict'
-import { JOB_FREE } from '../../shards/job-slots.ts'
+import { JOB_FREE, JOB_UNWRITTEN } from '../../shards/job-slots.ts'
 import { LANE_OWN_BUDGET, LANE_USED } from '../../shards/lanes.ts'
 import type { SegmentViews, ShardViews } from '../../shards/layout.ts'
 import { RECORD_DEAD, RECORD_KIND, RECORD_LENGTH } from '../../shards/log-record.ts'
@@ -11,9 +11,10 @@ import { SEGMENT_FREE } from '../../shards/segments.ts'
 import { NONE, alignUp } from '../../shards/units.ts'
 
 const JOB_FACTS = [
-  'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'location', 'lane', 'order', 'state', 'outcome',
-  'timeUs',
+  'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'location', 'lane', 'order', 'state', 'timeUs',
 ] as const
+/** Of the word of a job's outcome; the rest is of its process alone. */
+const OUTCOME_FACTS = ~(JOB_UNWRITTEN << 16)
 const LANE_FACTS = [
   'keyHigh', 'keyLow', 'upstream', 'baseUs', 'lastSendUs', 'intervalNs', 'concurrentMax',
   'nextOrder',
@@ -60,6 +61,8 @@ function compareJobs(views: ShardViews, copy: ShardViews): void {
     for (const fact of JOB_FACTS) {
       same(copy.jobs[fact][slot], views.jobs[fact][slot], fact, 'job slot', slot)
     }
+    same((copy.jobs.outcome[slot] as number) & OUTCOME_FACTS,
+      (views.jobs.outcome[slot] as number) & OUTCOME_FACTS, 'outcome', 'job slot', slot)
   }
 }
 

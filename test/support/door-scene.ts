@@ -8,6 +8,7 @@ import {
 import { formatJobId } from '../../shards/job-id.ts'
 import { allocateShard, allocateShared, attachShard, attachShared } from '../../shards/layout.ts'
 import { planMemory } from '../../shards/limits.ts'
+import { RingReader } from '../../shards/ring.ts'
 import { KIB, MIB, type PerSecond } from '../../shards/units.ts'
 import { FrontDoor } from '../../src/front-door.ts'
 import { SECRET_BYTES } from '../../src/hash.ts'
@@ -33,6 +34,8 @@ export interface Scene {
   answer: (shard: FakeShard, request: FakeRequest) => void
   /** Resolves when so many requests have come. */
   asked: (count: number) => Promise<void>
+  /** Resolves when so many requests in all lie in the rings of shards that are dead. */
+  lying: (count: number) => Promise<void>
 }
 
 /** A listening front door in front of fake shards, closed when the test ends. */
@@ -79,6 +82,11 @@ export async function openScene(
       waits.push({ count, resolve })
       wake()
     }),
+    lying: async (count) => {
+      while (links.reduce((sum, link) => sum + recordsIn(link), 0) < count) {
+        await new Promise((resolve) => { setImmediate(resolve) })
+      }
+    },
   }
   const wake = (): void => {
     for (const { count, resolve } of waits) if (scene.requests.length >= count) resolve()
@@ -91,6 +99,15 @@ export async function openScene(
     }
   }
   return scene
+}
+
+/** What nobody has taken yet: a look from the reader's side, which consumes nothing. */
+function recordsIn({ views }: ShardLink): number {
+  const { bytes, control, u32 } = views.ingress
+  const copy = {
+    bytes, u32, f64: views.ingress.f64, control: Int32Array.from(control),
+  }
+  return new RingReader(copy).read(() => true, Infinity)
 }
 
 /** A job that is accepted. */

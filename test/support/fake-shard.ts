@@ -10,6 +10,7 @@ import {
   OUTCOME_WARNING, REFUSED_BYTES, RELEASED_BYTES, WARNING_HEADER_BYTES, WORD_TEMPLATE_BYTES,
 } from '../../shards/contract.ts'
 import { Bell, Sleeper } from '../../shards/doorbell.ts'
+import { GiveBack } from '../../shards/give-back.ts'
 import type { ShardViews, SharedViews } from '../../shards/layout.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
 
@@ -31,14 +32,37 @@ export class FakeShard {
   readonly #outcomes: RingWriter
   readonly #sleeper: Sleeper
   readonly #mainBell: Bell
+  readonly #giveBack: GiveBack
   #stopped = false
+  #isDead = false
 
   constructor(views: ShardViews, shared: SharedViews) {
-    this.#ingress = new RingReader(views.ingress)
+    this.#ingress = new RingReader(views.ingress, true)
     this.#outcomes = new RingWriter(views.outcomes)
     this.#sleeper = new Sleeper(views.bell)
     this.#mainBell = new Bell(shared.mainBell)
+    this.#giveBack = new GiveBack(views)
     this.#run()
+  }
+
+  /** Takes nothing from now on, as after the end of its thread; until revive(). */
+  die(): void {
+    this.#isDead = true
+  }
+
+  revive(): void {
+    this.#isDead = false
+    this.#sleeper.awake()
+    this.#run()
+  }
+
+  /** Says as a shard does whose journal is stalled: what it has taken has no answer. */
+  giveBack(): void {
+    this.#giveBack.begin({
+      requests: this.#ingress.position, outcomes: this.#outcomes.published,
+    })
+    this.#giveBack.end()
+    this.#mainBell.ring()
   }
 
   stop(): void {
@@ -81,7 +105,7 @@ export class FakeShard {
   }
 
   readonly #run = (): void => {
-    while (!this.#stopped) {
+    while (!this.#stopped && !this.#isDead) {
       this.#ingress.read((kind, offset, length) => {
         this.onRequest(this.#copy(kind, offset, length))
         return true

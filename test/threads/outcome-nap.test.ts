@@ -24,7 +24,7 @@ function makePump(t: TestContext): {
   const sink: OutcomeSink = {
     accepted: (request) => { accepted.push(request) },
     duplicate: nothing, refused: nothing, job: nothing, event: nothing, dropped: nothing,
-    released: nothing, warning: nothing, turnEnded: nothing, tick: nothing,
+    released: nothing, givenBack: nothing, warning: nothing, turnEnded: nothing, tick: nothing,
   }
   const pump = new OutcomePump(
     [openShardLink(0, views)], shared.mainBell, new SystemClock(0), sink)

@@ -3,52 +3,18 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { JournalSink } from '../../shards/journal.ts'
 import { JOURNAL_RETRY_MS } from '../../shards/limits.ts'
 import { EngineBench } from '../support/engine-bench.ts'
-
-/** A disk that takes each batch when the test says so. */
-class HeldSink implements JournalSink {
-  readonly syncedUs = Infinity
-  #done: ((error: Error | null) => void) | undefined
-
-  append(_bytes: Buffer, done: (error: Error | null) => void): void {
-    assert.equal(this.#done, undefined, 'two batches at once')
-    this.#done = done
-  }
-
-  tick(): void {}
-
-  async close(): Promise<void> {}
-
-  get isWriting(): boolean {
-    return this.#done !== undefined
-  }
-
-  /** Ends the batch that is under way. */
-  end(error: Error | null = null): void {
-    const done = this.#done
-    assert.ok(done !== undefined, 'nothing is being written')
-    this.#done = undefined
-    done(error)
-  }
-}
+import { HeldSink } from '../support/held-sink.ts'
 
 /** A job has been sent, and all that is so far is written. */
 function sentOne(): { bench: EngineBench, sink: HeldSink } {
   const sink = new HeldSink()
   const bench = new EngineBench({ journal: sink })
   bench.submit({ webhook: true })
-  writeAll(bench, sink)
-  assert.equal(bench.sent.length, 1, 'a request to an upstream waits for no journal')
+  sink.writeAll(bench)
+  assert.equal(bench.sent.length, 1)
   return { bench, sink }
-}
-
-function writeAll(bench: EngineBench, sink: HeldSink): void {
-  while (sink.isWriting) {
-    sink.end()
-    bench.advance(1)
-  }
 }
 
 describe('a webhook', () => {
@@ -61,7 +27,7 @@ describe('a webhook', () => {
     bench.advance(1)
     assert.equal(bench.deliveries.length, 1)
     bench.respond(bench.inFlight)
-    writeAll(bench, sink)
+    sink.writeAll(bench)
     assert.deepEqual([bench.deliveries.length, bench.stats.webhooksWaiting], [1, 0])
   })
 
@@ -96,7 +62,7 @@ describe('a webhook', () => {
     assert.equal(bench.replace().webhooks, 1)
     bench.advance(50)
     assert.equal(bench.deliveries.length, 0)
-    writeAll(bench, sink)
+    sink.writeAll(bench)
     assert.equal(bench.deliveries.length, 1)
   })
 })

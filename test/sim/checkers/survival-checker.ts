@@ -22,6 +22,8 @@ const CHECKER = 'survival'
 interface Facts {
   readonly job: SimJob
   isAccepted: boolean
+  /** Its caller was told that nothing of it is kept. */
+  isRefused: boolean
   isCancelAsked: boolean
   isSent: boolean
   /** When the upstream's last word had come, if that was the end of it. */
@@ -88,14 +90,17 @@ export class SurvivalChecker implements Observer {
 
   submitted(job: SimJob): void {
     this.#facts.push({
-      job, isAccepted: false, isCancelAsked: false, isSent: false, completedUs: undefined,
-      end: 0, isOver: false, deliveries: 0,
+      job, isAccepted: false, isRefused: false, isCancelAsked: false, isSent: false,
+      completedUs: undefined, end: 0, isOver: false, deliveries: 0,
     })
   }
 
   judged(job: SimJob, verdict: Verdict): void {
     const facts = this.#of(job)
     facts.isAccepted = verdict.kind === 'accepted'
+    facts.isRefused = !facts.isAccepted
+    promise(!facts.isRefused || !facts.isSent, CHECKER, () =>
+      `job ${job.number} was sent, but the answer was ${verdict.kind}`)
     const name = `${job.account.route}/${job.key.text}`
     const holder = this.#holders.get(name)
     if (!facts.isAccepted) return
@@ -120,6 +125,7 @@ export class SurvivalChecker implements Observer {
       facts.deliveries++
       return
     }
+    promise(!facts.isRefused, CHECKER, () => `job ${job.number} is sent, though it was refused`)
     promise(facts.completedUs === undefined, CHECKER, () =>
       `job ${job.number} is sent again, though the journal had its end at ${facts.completedUs}` +
       (facts.deliveries > 0 ? ', or its receiver was told of what it had not' : ''))
