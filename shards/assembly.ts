@@ -143,6 +143,9 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     }),
     dispatcher: new Dispatcher(shares),
     delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),
-    intake: new Intake(views, { ...shares, arrivals, ring: ingress, views: jobViews }),
+    intake: new Intake(views, {
+      ...shares, arrivals, ring: ingress, views: jobViews,
+      refusesReuse: settings.keyMismatch === 'reject',
+    }),
   }
 }

@@ -47,6 +47,12 @@ const TEMPLATE_FIELDS = 6
 export const NO_BODY = -1
 // A job is an array of createdAtMs, executeBeforeMs and body: float64, float64 or 0, bytes or nil.
 const ARRAY_OF_JOB = 0x93
+/** Six fields, of which the first three are texts. */
+const ARRAY_OF_TEMPLATE = 0x96
+const FIX_STRING = 0xa0
+const FIX_STRING_BYTES_MAX = 0x1f
+const STRING8 = 0xd9
+const STRING16 = 0xda
 const FLOAT64 = 0xcb
 const FLOAT64_BYTES = 9
 const NIL = 0xc0
@@ -94,6 +100,16 @@ export function decodeTemplate(bytes: Buffer, start: number, end: number): Templ
   return { userId, url, method, headers, webhookUrl, receiver }
 }
 
+/** Where an encoded template says what is asked of whom: its URL and its method, one by one. */
+export const requestStart = (bytes: Uint8Array, start: number): number => {
+  assert(bytes[start] === ARRAY_OF_TEMPLATE, 'a template is no array of its fields')
+  return stringEnd(bytes, start + 1)
+}
+
+/** And where that ends. @param start as requestStart() says. */
+export const requestEnd = (bytes: Uint8Array, start: number): number =>
+  stringEnd(bytes, stringEnd(bytes, start))
+
 /** The bytes of an encoded job. @param bodyBytes those of its body, or NO_BODY. */
 export const jobBytes = (executeBeforeMs: number, bodyBytes: number): number =>
   1 + FLOAT64_BYTES + (executeBeforeMs === 0 ? 1 : FLOAT64_BYTES) + binHeadBytes(bodyBytes) +
@@ -130,6 +146,14 @@ export function writeJobHead(
 export const decodeCreatedAt = (bytes: Uint8Array, start: number): number => {
   assert(bytes[start] === ARRAY_OF_JOB, 'a stored job is no array of its fields')
   return readFloat64(bytes, start + 1)
+}
+
+/** Where the body of an encoded job begins, which is its end if it has none. */
+export const bodyStart = (bytes: Uint8Array, start: number): number => {
+  const at = start + 1 + FLOAT64_BYTES
+  const kindAt = bytes[at] === 0 ? at + 1 : at + FLOAT64_BYTES
+  const kind = bytes[kindAt] as number
+  return kind === NIL ? kindAt + 1 : kindAt + 1 + (1 << (kind - BIN8))
 }
 
 /** The body is a copy, which may keep a pool of 8 KiB: not to be held for long. */
@@ -224,6 +248,17 @@ function decodeFields<Fields extends unknown[]>(
 function reserveScratch(length: number): void {
   if (length <= scratch.length) return
   scratch = Buffer.allocUnsafeSlow(powerOfTwoAtLeast(length))
+}
+
+/** The first byte behind a text. */
+function stringEnd(bytes: Uint8Array, start: number): number {
+  const kind = bytes[start] as number
+  if (kind >= FIX_STRING && kind <= FIX_STRING + FIX_STRING_BYTES_MAX) {
+    return start + 1 + kind - FIX_STRING
+  }
+  if (kind === STRING8) return start + 2 + (bytes[start + 1] as number)
+  assert(kind === STRING16, 'a field of a template is no text')
+  return start + 3 + ((bytes[start + 1] as number) << 8 | (bytes[start + 2] as number))
 }
 
 const binHeadBytes = (bodyBytes: number): number => {

@@ -69,6 +69,9 @@ export const OUTCOME_WARNING = 7
 /** The request ended its shard's thread more than once and was given up. Words: request. */
 export const OUTCOME_DROPPED = 8
 
+/** A known key that came with another request. Words: request, the id's three of its job. */
+export const OUTCOME_REUSED = 9
+
 // Bytes of an outcome's words; in those that carry an encoded value it begins there.
 export const ACCEPTED_BYTES = 4
 export const DUPLICATE_HEADER_BYTES = 20
@@ -186,6 +189,8 @@ export interface ShardSettings {
   readonly completedTtlMs: number
   readonly failedTtlMs: number
   readonly responseBytesMax: number
+  /** What a known key is that comes with another method, URL or body: refused, or known. */
+  readonly keyMismatch: 'reject' | 'duplicate'
   readonly connectionsPerOriginMax: number
   readonly webhookTimeoutMs: number
   /** PEM of certificate authorities to trust besides the built-in ones, or empty. */

@@ -7,6 +7,7 @@
 
 import type { Arrivals } from './arrivals.ts'
 import * as contract from './contract.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import type { Finished } from './finished.ts'
 import type { JobRecords } from './job-records.ts'
 import {
@@ -55,6 +56,8 @@ export interface IntakeParts {
   readonly progress: Progress
   readonly stats: StatsWriter
   readonly wallMs: (atUs: Micros) => Millis
+  /** Whether a known key must come with the same request. */
+  readonly refusesReuse: boolean
 }
 
 /** Takes requests from the ring, one by one. */
@@ -151,13 +154,17 @@ export class Intake {
     const request = this.#word(at, contract.WORD_REQUEST)
     const holder = jobs.findByKey(this.#word(at, contract.WORD_ROUTE),
       this.#word(at, contract.WORD_KEY_HIGH), this.#word(at, contract.WORD_KEY_LOW))
+    const start = offset + contract.ENQUEUE_HEADER_BYTES
+    const fingerprint = fingerprintOf(this.#parts.ring, start,
+      start + this.#word(at, contract.WORD_TEMPLATE_BYTES), offset + length)
     if (holder !== NONE && !this.#keyIsFree(holder as JobSlot, nowUs)) {
-      return this.#duplicate(request, holder as JobSlot)
+      return this.#known(request, holder as JobSlot, fingerprint)
     }
     const bytes = length - contract.ENQUEUE_HEADER_BYTES
     if (!this.#makeRoom(bytes)) return this.#refuse(request)
     const slot = this.#store(offset, length)
     if (slot === NONE) return this.#refuse(request)
+    jobs.at.fingerprint[slot] = fingerprint
     this.#line(at, slot as JobSlot, nowUs)
     return outcomes.accepted(request)
   }
@@ -179,8 +186,14 @@ export class Intake {
     return true
   }
 
-  #duplicate(request: number, holder: JobSlot): boolean {
-    const { outcomes, views, stats } = this.#parts
+  /** A key that is held: by a job that asks for the same, or for something else. */
+  #known(request: number, holder: JobSlot, fingerprint: number): boolean {
+    const { jobs, outcomes, refusesReuse, stats, views } = this.#parts
+    if (refusesReuse && jobs.at.fingerprint[holder] !== fingerprint) {
+      if (!outcomes.reused(request, holder)) return false
+      stats.add('reusedKeys')
+      return true
+    }
     if (!outcomes.duplicate(request, holder, views.result(holder))) return false
     stats.add('duplicates')
     return true

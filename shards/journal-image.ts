@@ -96,8 +96,8 @@ export interface Facts {
 export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
   return {
     jobs: new FactPages(JOBS_PER_PAGE, [
-      jobs.route, jobs.idHigh, jobs.idLow, jobs.keyHigh, jobs.keyLow, jobs.location, jobs.lane,
-      jobs.order, jobs.state, jobs.outcome,
+      jobs.route, jobs.idHigh, jobs.idLow, jobs.keyHigh, jobs.keyLow, jobs.fingerprint,
+      jobs.location, jobs.lane, jobs.order, jobs.state, jobs.outcome,
     ], [jobs.timeUs]),
     lanes: new FactPages(LANES_PER_PAGE, [
       lanes.keyHigh, lanes.keyLow, lanes.upstream, lanes.intervalNs, lanes.concurrentMax,

@@ -119,6 +119,8 @@ export interface JobArrays {
   /** With `route`, the 96-bit keyed hash of (user_id, idempotent_key). */
   readonly keyHigh: Uint32Array
   readonly keyLow: Uint32Array
+  /** What the job asks for; see fingerprint.ts. */
+  readonly fingerprint: Uint32Array
   /** Where the job's record is: the job itself until it is finished, then its result. */
   readonly location: Uint32Array
   readonly lane: Uint32Array
@@ -332,9 +334,9 @@ function layShared(cursor: Cursor, l: Limits): Omit<SharedViews, 'buffer'> {
 function layJobs(cursor: Cursor, count: number): JobArrays {
   return {
     route: cursor.u32(count), idHigh: cursor.u32(count), idLow: cursor.u32(count),
-    keyHigh: cursor.u32(count), keyLow: cursor.u32(count), location: cursor.u32(count),
-    lane: cursor.u32(count), order: cursor.u32(count), state: cursor.u32(count),
-    outcome: cursor.u32(count), timeUs: cursor.f64(count),
+    keyHigh: cursor.u32(count), keyLow: cursor.u32(count), fingerprint: cursor.u32(count),
+    location: cursor.u32(count), lane: cursor.u32(count), order: cursor.u32(count),
+    state: cursor.u32(count), outcome: cursor.u32(count), timeUs: cursor.f64(count),
     next: cursor.u32(count), prev: cursor.u32(count),
   }
 }

@@ -282,7 +282,7 @@ export const DRAIN_LOOK_EVERY_MS = 250
 // --- tables ---
 
 export const SHARDS_MAX = 64
-export const JOB_SLOT_BYTES = 56
+export const JOB_SLOT_BYTES = 60
 export const LANE_SLOT_BYTES = 80
 export const TEMPLATE_SLOT_BYTES = 16
 /** An entry of the lane wheel: two links and a due time. */

@@ -5,7 +5,7 @@
 import { encodeValue } from './codec.ts'
 import {
   OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
-  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_WARNING, type JobResult, type JobView,
+  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_REUSED, OUTCOME_WARNING, type JobResult, type JobView,
 } from './contract.ts'
 import type { Bell } from './doorbell.ts'
 import type { JobSlots } from './job-slots.ts'
@@ -90,6 +90,15 @@ export class OutcomeWriter {
     this.#ring.u32[at] = request
     this.#putId(at + 1, slot)
     this.#ring.u32[at + 4] = this.#jobs.state(slot)
+    return this.#commitAnswer()
+  }
+
+  /** A known key that came with another request than its job's. */
+  reused(request: number, slot: JobSlot): boolean {
+    const at = this.#claim(OUTCOME_REUSED, 4, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#putId(at + 1, slot)
     return this.#commitAnswer()
   }
 

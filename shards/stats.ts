@@ -17,6 +17,7 @@ export const STATS = [
   'resultsGivenUp', 'keysGivenUp', 'headersIgnored', 'cleanedBytes', 'turns', 'overflowJobs',
   // a gauge again: words keep their places
   'webhooksInFlight',
+  'reusedKeys',
 ] as const
 
 export type StatName = (typeof STATS)[number]

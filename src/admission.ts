@@ -9,6 +9,8 @@ export type LimitReason = 'memory' | 'jobs' | 'ingress' | 'upstreams'
 export interface AdmissionCounts {
   accepted: number
   duplicates: number
+  /** 422: a known key with another method, URL or body. */
+  reusedKeys: number
   /** Bodies that were no valid job: 400, 413 and 415. */
   invalid: number
   /** 503: draining, a shard down, or too much under way. */
@@ -32,7 +34,7 @@ export interface AdmissionTable {
 /** Nothing counted yet. */
 export const makeAdmissionTable = (shards: number): AdmissionTable => ({
   counts: {
-    accepted: 0, duplicates: 0, invalid: 0, unavailable: 0,
+    accepted: 0, duplicates: 0, reusedKeys: 0, invalid: 0, unavailable: 0,
     refused: { memory: 0, jobs: 0, ingress: 0, upstreams: 0 },
   },
   consecutive: new Uint32Array(shards),
@@ -55,6 +57,10 @@ export class Admission {
 
   duplicate(): void {
     this.counts.duplicates++
+  }
+
+  reused(): void {
+    this.counts.reusedKeys++
   }
 
   /** Counts a 429; returns its Retry-After in seconds. */

@@ -242,6 +242,10 @@ export class Doorkeeper implements Keeper, Door {
     this.#submissions.duplicate(request, jobId, status, result)
   }
 
+  reused(request: number, jobId: string): void {
+    this.#submissions.reused(request, jobId)
+  }
+
   refused(request: number, reason: number, limit: number, current: number): void {
     this.#submissions.refused(request, reason, limit, current)
   }

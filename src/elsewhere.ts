@@ -117,7 +117,8 @@ function tell({ asker, ref }: Passed, { retryAfterSeconds, status, value }: Answ
   const id = parseJobId(jobId ?? '')
   if (id === undefined || (status !== 201 && status !== 200)) {
     return asker.denied(ref, {
-      code: code ?? 'overloaded', error: error ?? 'the job was not taken', more,
+      code: code ?? 'overloaded', error: error ?? 'the job was not taken',
+      more: jobId === undefined ? more : { job_id: jobId, ...more },
       ...(Number.isNaN(retryAfterSeconds) ? {} : { retryAfterSeconds }),
     })
   }

@@ -36,6 +36,9 @@ export const ERRORS = {
   not_cancellable: { status: 409, meaning: 'The job has been sent, or is finished.' },
   body_too_large: { status: 413, meaning: 'The body is larger than the limit.' },
   unsupported_media_type: { status: 415, meaning: 'The Content-Type is not one that is read.' },
+  idempotent_key_reused: {
+    status: 422, meaning: 'The key is known, with another method, URL or body.',
+  },
   upgrade_required: { status: 426, meaning: 'The path takes WebSocket upgrades only.' },
   window_full: { status: 429, meaning: 'The socket has too many jobs without an answer.' },
   too_many_watched: { status: 429, meaning: 'Too many jobs are watched.' },

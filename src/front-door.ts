@@ -233,6 +233,10 @@ class Post implements Answering, OutcomeSink {
     this.keeper.duplicate(request, jobId, status, result)
   }
 
+  reused(request: number, jobId: string): void {
+    this.keeper.reused(request, jobId)
+  }
+
   refused(request: number, reason: number, limit: number, current: number): void {
     this.keeper.refused(request, reason, limit, current)
   }

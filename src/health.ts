@@ -99,7 +99,8 @@ export function describeHealth(inputs: HealthInputs): object {
     ...(inputs.state === 'starting' && { loading: showLoading(inputs.journals) }),
     queues: { active, backlog },
     admission: {
-      accepted: counts.accepted, duplicates: counts.duplicates, refused: { ...counts.refused },
+      accepted: counts.accepted, duplicates: counts.duplicates, reused_keys: counts.reusedKeys,
+      refused: { ...counts.refused },
       invalid: counts.invalid, unavailable: counts.unavailable, pending: inputs.pending,
       streams: inputs.streams, sockets: inputs.sockets,
       sockets_unread_bytes: inputs.socketsUnreadBytes, watched: inputs.watched,

@@ -7,7 +7,8 @@ import { decodeValue } from '../shards/codec.ts'
 import {
   DUPLICATE_HEADER_BYTES, EVENT_HEADER_BYTES, JOB_HEADER_BYTES, type JobResult, type JobStatus,
   type JobView, OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
-  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_WARNING, STATUS_OF_STATE, WARNING_HEADER_BYTES,
+  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_REUSED, OUTCOME_WARNING, STATUS_OF_STATE,
+  WARNING_HEADER_BYTES,
 } from '../shards/contract.ts'
 import { assert } from '../shards/assert.ts'
 import { Sleeper } from '../shards/doorbell.ts'
@@ -24,6 +25,8 @@ export interface OutcomeSink {
   accepted(request: number): void
   /** `result` is null while the job that holds the key is not finished. */
   duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void
+  /** The key is known, with another request: that of this job. */
+  reused(request: number, jobId: string): void
   /** @param reason REFUSED_…; limit and current are in its unit. */
   refused(request: number, reason: number, limit: number, current: number): void
   /** @param code CODE_… */
@@ -176,6 +179,9 @@ export class OutcomePump {
         const result = decodeValue(bytes, offset + DUPLICATE_HEADER_BYTES, end)
         return this.#sink.duplicate(first, jobId, status, result as JobResult | null)
       }
+      case OUTCOME_REUSED:
+        return this.#sink.reused(
+          first, formatJobId(second, u32[at + 2] as number, u32[at + 3] as number))
       case OUTCOME_REFUSED: {
         const word = offset >>> 3
         const limit = f64[word + 1] as number

@@ -16,7 +16,7 @@ import type { Asker, Ref, Ticket } from './asker.ts'
 import type { Audience } from './audience.ts'
 import type { Elsewhere } from './elsewhere.ts'
 import {
-  type Denial, denialOf, type ErrorCode, type Refusal, refuse, unavailable,
+  type Denial, denialOf, type ErrorCode, ERRORS, type Refusal, refuse, unavailable,
 } from './errors.ts'
 import { shardOf, type UserHash } from './hash.ts'
 import { isPlainObject } from './http/job-headers.ts'
@@ -191,6 +191,17 @@ export class Submissions {
     if (asker === undefined) return
     this.#parts.admission.duplicate()
     asker.duplicate(this.#pending.ticket, jobId, status, result)
+  }
+
+  /** @param jobId of the job that holds the key. */
+  reused(request: number, jobId: string): void {
+    const asker = this.#take(request)
+    if (asker === undefined) return
+    this.#parts.admission.reused()
+    asker.denied(this.#pending.ticket.ref, {
+      code: 'idempotent_key_reused', error: ERRORS.idempotent_key_reused.meaning,
+      more: { job_id: jobId },
+    })
   }
 
   /** @param reason REFUSED_… */

@@ -163,7 +163,7 @@ export class LaneStorm {
       recover: false, journal: null, wallOffsetUs: 0 as Micros,
       wantTurn: () => { this.#turnWanted = true },
       settings: {
-        completedTtlMs: 60_000, failedTtlMs: 60_000, responseBytesMax: KIB,
+        completedTtlMs: 60_000, failedTtlMs: 60_000, responseBytesMax: KIB, keyMismatch: 'reject',
         connectionsPerOriginMax: 1, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'bench',
       },
       broken: (error) => { this.#broken = error },

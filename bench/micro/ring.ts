@@ -12,7 +12,7 @@ export const ring: MicroBench = ({ operations }) => {
   const limits = microLimits({ ringBytes })
   const { ingress } = attachShard(allocateShard(limits), limits)
   const writer = new RingWriter(ingress)
-  const reader = new RingReader(ingress)
+  const reader = new RingReader(ingress, true)
   return [{
     name: `ring: write and read ${PAYLOAD_BYTES} B`, operations,
     run: () => {

@@ -3,6 +3,7 @@
 import { Bench } from 'tinybench'
 import { budget } from './budget.ts'
 import { codec } from './codec.ts'
+import { fingerprint } from './fingerprint.ts'
 import { headers } from './headers.ts'
 import { jobLog } from './job-log.ts'
 import { lanes } from './lanes.ts'
@@ -14,7 +15,7 @@ import { wheel } from './wheel.ts'
 
 /** All of them, by the names that the command line takes. */
 export const MICRO_BENCHES: Readonly<Record<string, MicroBench>> =
-  { ring, codec, log: jobLog, index: slotIndex, lanes, wheel, budget, headers, shapes }
+  { ring, codec, log: jobLog, index: slotIndex, lanes, wheel, budget, headers, shapes, fingerprint }
 
 /** What one case came to. */
 export interface MicroResult {

@@ -26,6 +26,7 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
     completedTtlMs: config.completedTtlMs,
     failedTtlMs: config.failedTtlMs,
     responseBytesMax: config.responseBytesMax,
+    keyMismatch: config.keyMismatch,
     connectionsPerOriginMax: config.connectionsPerOriginMax,
     webhookTimeoutMs: config.webhookTimeoutMs,
     extraCaPem,

@@ -10,10 +10,11 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
  * for all. All others need a restart, those included that are added one day.
  */
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
-  'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'connectionsPerOriginMax', 'caFile',
-  'dns', 'dnsServers', 'logLevel', 'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue',
-  'defaultAccountQueueByCaller', 'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent',
-  'webhookTimeoutMs', 'upstreams', 'webhookReceivers',
+  'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'keyMismatch',
+  'connectionsPerOriginMax', 'caFile', 'dns', 'dnsServers', 'logLevel', 'defaultRps',
+  'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultAccountQueueByCaller',
+  'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs', 'upstreams',
+  'webhookReceivers',
 ])
 
 /** The changes that a running server cannot follow; none of a setting that it does not know. */

@@ -30,6 +30,7 @@ export interface Setting<T = unknown> {
 
 const JOURNAL_MODES = ['off', 'interval', 'always'] as const
 const DNS_MODES = ['direct', 'system'] as const
+const KEY_MISMATCHES = ['reject', 'duplicate'] as const
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -94,6 +95,9 @@ export const SETTINGS = {
     'how long a completed or cancelled job can be asked for'),
   failedTtlMs: setting('failed-ttl', ttl, limits.FAILED_TTL_MS_DEFAULT,
     'how long a failed job can be asked for'),
+  keyMismatch: setting('key-mismatch', choice(KEY_MISMATCHES, '<answer>'), 'reject',
+    'what a known key gets with another method, URL or body: reject: 422; duplicate: as with the ' +
+    'same'),
   connectionsPerOriginMax: setting('connections', wholeNumber(1, limits.IN_FLIGHT_PER_SHARD_MAX),
     limits.CONNECTIONS_PER_ORIGIN_MAX_DEFAULT,
     'connections to one origin, per shard'),

@@ -119,6 +119,7 @@ class Mover {
     moved.idLow[slot] = jobs.idLow[job] as number
     moved.keyHigh[slot] = jobs.keyHigh[job] as number
     moved.keyLow[slot] = jobs.keyLow[job] as number
+    moved.fingerprint[slot] = jobs.fingerprint[job] as number
     moved.location[slot] = at
     moved.lane[slot] = lane
     moved.order[slot] = jobs.order[job] as number

@@ -3,9 +3,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { encodeValue } from '../../shards/codec.ts'
 import { jobOf } from '../support/api-client.ts'
 import { flood } from '../support/flood.ts'
 import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'
+import { SocketClient } from '../support/socket-client.ts'
 
 const scene = new Scene({
   flags: [...UNPACED, '--shards', '2', '--completed-ttl', '1s', '--failed-ttl', '5s'],
@@ -59,7 +61,7 @@ describe('the same job', () => {
     const job = jobOf(upstream.origin, { method: 'POST', body: 'once' })
     const jobId = await scene.api.accept(job)
     await upstream.waitFor(1)
-    const flying = await scene.api.post({ ...job, body: 'another body', max_retries: 7 })
+    const flying = await scene.api.post({ ...job, headers: { 'X-Other': '1' }, max_retries: 7 })
     assert.equal(flying.status, 200)
     assert.deepEqual(flying.body, { job_id: jobId, status: 'in_flight', duplicate: true })
     gate.open()
@@ -83,6 +85,62 @@ describe('the same job', () => {
     const again = await scene.api.post(job)
     assert.deepEqual(again.body, { job_id: jobId, status: 'queued', duplicate: true })
     assert.equal(upstream.requests.length, 1)
+  })
+})
+
+describe('a key of another request', () => {
+  /** The code and the job that an answer names, whatever way it has come. */
+  const said = (answer: object): unknown[] => {
+    const { code, duplicate, job_id: jobId } = answer as Record<string, unknown>
+    return [code ?? duplicate, jobId]
+  }
+
+  it('is refused, whatever way it comes, and known for the same', async (t) => {
+    const upstream = await upstreamFor(t)
+    const { api, server } = scene
+    const job = jobOf(`${upstream.origin}/path`, { method: 'POST', body: 'é"1' })
+    const jobId = await api.accept(job)
+    const others = [
+      { ...job, body: 'é"2' }, { ...job, method: 'PUT' }, { ...job, url: `${upstream.origin}/b` },
+      { ...job, body: '' }, { ...job, body: null },
+    ]
+    // Of one shape by now, so that these are copied without being parsed.
+    const warm = Array.from({ length: 5 }, (_, at) => ({ ...job, idempotent_key: `warm ${at}` }))
+    for (const other of warm) await api.accept(other)
+    for (const other of others) {
+      const { body, status } = await api.post(other)
+      assert.deepEqual([status, ...said(body)], [422, 'idempotent_key_reused', jobId])
+    }
+    const base64 = (text: string): object =>
+      ({ ...job, body: null, body_base64: Buffer.from(text).toString('base64') })
+    const url = (job['url'] as string).replace('http:', 'HTTP:')
+    const alike = [job, base64('é"1'), { ...job, method: 'post' }, { ...job, url }]
+    for (const same of alike) assert.equal((await api.post(same)).status, 200)
+    assert.equal((await api.post(base64('é"2'))).status, 422)
+    const packed = { 'content-type': 'application/msgpack' }
+    const pack = (value: object): Promise<{ status: number }> => api.send('POST', '/jobs', {
+      headers: packed, body: Buffer.from(encodeValue(value)),
+    })
+    assert.equal((await pack(job)).status, 200)
+    assert.equal((await pack({ ...job, body: Buffer.from('é"1') })).status, 200)
+    assert.equal((await pack({ ...job, body: 'é"2' })).status, 422)
+    const batch = await api.send('POST', '/jobs/batch', {
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: [job, others[0]].map((line) => JSON.stringify(line)).join('\n'),
+    })
+    const lines = batch.bytes.toString().trim().split('\n')
+    assert.deepEqual(lines.map((line) => said(JSON.parse(line) as object)),
+      [[true, jobId], ['idempotent_key_reused', jobId]])
+    for (const format of ['json', 'msgpack'] as const) {
+      const client = await SocketClient.open(server.url, format)
+      for (const other of warm) await client.enqueue([{ ref: 0, ...other }])
+      const entries = await client.enqueue(
+        [job, ...others].map((other, ref) => ({ ref, ...other })))
+      assert.deepEqual(entries.map(said),
+        [[true, jobId], ...others.map(() => ['idempotent_key_reused', jobId])])
+      await client.close()
+    }
+    assert.equal((await api.health()).admission.reused_keys, 18)
   })
 })
 

@@ -157,7 +157,7 @@ describe('a reload', { concurrency: 2 }, () => {
     const noShard = copy.edit('shards/load-headers.ts', HEADER, 'there is no quote')
     await reloadBadly(stage)
     noShard()
-    const otherForm = copy.edit('src/door-tables.ts', 'DOOR_FORM = 2', 'DOOR_FORM = 3')
+    const otherForm = copy.edit('src/door-tables.ts', 'DOOR_FORM = 3', 'DOOR_FORM = 4')
     assert.match(await reloadBadly(stage), /in form 3, not 2: it needs a restart/)
     otherForm()
     copy.edit('src/doorkeeper.ts', '    this.#parts = parts\n', '    null.parts = parts\n')
@@ -170,19 +170,24 @@ describe('a reload', { concurrency: 2 }, () => {
 describe('the settings of a reload', { concurrency: 2 }, () => {
   it('take effect where they can', async (t) => {
     const stage = await start(t, {
-      configYaml: 'batch_limit: 5\ndefaults: {max_concurrent: 7}\nlog_level: error\n',
+      configYaml: 'batch_limit: 5\ndefaults: {max_concurrent: 7}\nlog_level: error\n' +
+        'key_mismatch: duplicate\n',
     })
     const { api, server } = stage
     const [known, unknown] = [await upstreamFor(t), await upstreamFor(t)]
     const limit = 'x-ezthrottle-current-max-concurrent'
     const asks = { 'X-Aqueduct-Account-Queue': 'enabled' }
-    await api.finished(await api.accept(jobOf(known.origin), asks))
+    const job = jobOf(known.origin)
+    await api.finished(await api.accept(job, asks))
+    const reused = { ...job, method: 'PUT' }
+    assert.equal((await api.post(reused)).body.duplicate, true)
     assert.equal(known.requests[0]?.headers[limit], '7')
     writeFileSync(path.join(server.folder, 'sluice.yaml'),
       'batch_limit: 1\nlog_level: info\n' +
       'defaults: {max_concurrent: 8, account_queue_by_caller: on}\n')
     server.signal('SIGHUP')
     await server.waitFor('stderr', /reloaded code and configuration/)
+    assert.equal((await api.post(reused)).body.code, 'idempotent_key_reused')
     await api.run(jobOf(unknown.origin))
     await api.finished(await api.accept(jobOf(known.origin), asks))
     assert.equal(unknown.requests[0]?.headers[limit], '8')

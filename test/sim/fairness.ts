@@ -149,7 +149,8 @@ function contestScenario(contest: Contest, seed: number, shards: number): Scenar
     reloads: 0, kills: 0, deaths: 0, upstreams: 1, users: USERS,
     apiKeysMax: 1, rounds: 1,
     settings: {
-      completedTtlMs: 1000, failedTtlMs: 1000, responseBytesMax: KIB, webhookTimeoutMs: 10_000,
+      keyMismatch: 'reject', completedTtlMs: 1000, failedTtlMs: 1000,
+      responseBytesMax: KIB, webhookTimeoutMs: 10_000,
       connectionsPerOriginMax: 1024, extraCaPem: '', userAgent: 'sluice-sim',
     },
     places: [{

@@ -23,7 +23,7 @@ const KIND_OF_QUESTION = {
 type Pending =
   | { readonly kind: 'submit'; readonly job: SimJob; position: number }
   | { readonly kind: 'release'; readonly heard: (done: boolean) => void }
-  | { readonly kind: Question; readonly job: SimJob; readonly askedUs: number }
+  | { readonly kind: Question; readonly job: SimJob; readonly askedUs: number; position: number }
 
 /** What the front door needs of its surroundings. */
 export interface FrontDoorParts {
@@ -115,8 +115,10 @@ export class FrontDoor {
     if (!this.#fits(job.shard)) return
     log.add(`${question} ${job.number}`)
     for (const observer of observers) observer.asked?.(job, question)
-    const request = this.#expect({ kind: question, job, askedUs: time.nowUs() })
-    this.#send(job.shard, KIND_OF_QUESTION[question], request, job.idWords)
+    const pending = { kind: question, job, askedUs: time.nowUs(), position: 0 }
+    const request = this.#expect(pending)
+    pending.position = this.#send(
+      job.shard, KIND_OF_QUESTION[question], request, job.idWords)
   }
 
   /** Nobody listens to the job's events any longer. */
@@ -157,15 +159,19 @@ export class FrontDoor {
     }
   }
 
-  /** Answers those submissions to a shard itself of whose position `mayRefuse` says so. */
+  /**
+   * Answers what a shard was sent itself where `mayRefuse` says so of its position. Whether a
+   * cancellation was done is not known, so whoever asked for it waits.
+   */
   #refuse(shard: number, mayRefuse: (position: number) => boolean): readonly number[] {
     const refused: number[] = []
     for (const [request, pending] of this.#pending) {
-      if (pending.kind !== 'submit' || pending.job.shard !== shard) continue
-      if (!mayRefuse(pending.position)) continue
+      if (pending.kind === 'release' || pending.kind === 'cancel') continue
+      if (pending.job.shard !== shard || !mayRefuse(pending.position)) continue
       this.#pending.delete(request)
-      this.#refused.add(pending.job)
       refused.push(request)
+      if (pending.kind !== 'submit') continue
+      this.#refused.add(pending.job)
       this.#judge(pending.job, { kind: 'unavailable' })
     }
     return refused
@@ -188,6 +194,8 @@ export class FrontDoor {
           result: decodeValue(bytes, offset + contract.DUPLICATE_HEADER_BYTES, end) as
             contract.JobResult | null,
         })
+      case contract.OUTCOME_REUSED:
+        return this.#judge(this.#submission(first), { kind: 'reused', id: idAt(at + 1) })
       case contract.OUTCOME_REFUSED:
         return this.#judge(this.#submission(first), {
           kind: 'refused', reason: u32[at + 1] as number,
@@ -264,12 +272,12 @@ export class FrontDoor {
     return (this.#ingress[shard] as RingWriter).fits(contract.REQUEST_WORDS * 4)
   }
 
-  #send(shard: number, kind: number, request: number, id: readonly number[]): void {
+  #send(shard: number, kind: number, request: number, id: readonly number[]): number {
     const ring = this.#ingress[shard] as RingWriter
     const offset = ring.claim(kind, contract.REQUEST_WORDS * 4)
     if (offset === RING_FULL) throw new AssertionError({ message: 'asked without looking' })
     ring.u32.set([request, ...id], offset / 4)
-    ring.commit()
+    return ring.commit()
   }
 }
 

@@ -13,7 +13,8 @@ export const DECISIVE = [
   'jobs.state', 'jobs.location', 'jobs.order', 'jobs.lane', 'jobs.outcome', 'jobs.timeUs',
   'lanes.flags', 'lanes.nextOrder', 'lanes.baseUs', 'progress', 'givenBack', 'ingress.control',
   'ingress.u32', 'outcomes.control', 'outcomes.u32', 'segments.u32', 'segmentState',
-  'templates.location', 'templates.references', 'upstreams.inFlight', 'upstreams.switches', 'shared',
+  'templates.location', 'templates.references', 'upstreams.inFlight', 'upstreams.switches',
+  'shared',
 ] as const
 
 /** How many stores a thread has left. */

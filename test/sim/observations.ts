@@ -94,6 +94,8 @@ export type Verdict =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'duplicate'; readonly id: string; readonly status: JobStatus
       readonly result: JobResult | null }
+  /** The key is another request's. */
+  | { readonly kind: 'reused'; readonly id: string }
   | { readonly kind: 'refused'; readonly reason: number; readonly limit: number
       readonly current: number }
   /** It has ended its shard's thread more than once. */

@@ -206,7 +206,7 @@ export function drawScenario(seed: number, shards: number): Scenario {
   const upstreams = prng.between(1, 4)
   return {
     seed, limits, lanesScarce, upstreams,
-    settings: drawSettings(prng, limits),
+    settings: drawSettings(prng, limits, seed),
     places: drawPlaces(prng, upstreams, prng.between(1, 2), limits),
     users: prng.pick([1, 3, 10, 30]), apiKeysMax: prng.pick([1, 1, 2]),
     lateness: drawLateness(prng), habits: drawHabits(prng, limits),
@@ -240,11 +240,12 @@ function withDeaths(scenario: Scenario): Scenario {
   }
 }
 
-function drawSettings(prng: Prng, limits: Limits): ShardSettings {
+function drawSettings(prng: Prng, limits: Limits, seed: number): ShardSettings {
   return {
     completedTtlMs: prng.pick([1000, 30_000, 1_800_000]),
     failedTtlMs: prng.pick([1000, 30_000, 7_200_000]),
-    responseBytesMax: limits.responseBytesMax, connectionsPerOriginMax: 1024,
+    responseBytesMax: limits.responseBytesMax,
+    keyMismatch: seed % 3 === 0 ? 'duplicate' : 'reject', connectionsPerOriginMax: 1024,
     webhookTimeoutMs: 10_000, extraCaPem: '', userAgent: 'sluice-sim',
   }
 }

@@ -103,6 +103,8 @@ export class Workload {
     const idWords = [account.route, prng.uint32(), prng.uint32()] as const
     const hasReceiver = !prng.chance(habits.noWebhook)
     const beginByMs = prng.chance(habits.beginBy) ? prng.between(-50, habits.beginByMsMax) : 0
+    // Who repeats a key mostly means the same request.
+    const isAgain = choice.repeatOf !== undefined && prng.chance(0.7)
     const bodyBytes = habits.bodyBytesMax === 0 ? 0 : prng.below(habits.bodyBytesMax + 1)
     return {
       number: this.#number++, id: idText(idWords), idWords, account,
@@ -111,7 +113,8 @@ export class Workload {
       receiver: hasReceiver ? prng.between(upstreams, places.length - 1) : NONE,
       retriesMax: prng.pick(habits.retries),
       executeBeforeMs: beginByMs === 0 ? 0 : time.wallMs(nowUs) + beginByMs,
-      body: bodyBytes === 0 ? null : drawBody(prng, bodyBytes),
+      body: isAgain ? choice.repeatOf?.body ?? null
+        : bodyBytes === 0 ? null : drawBody(prng, bodyBytes),
       isolate: prng.chance(habits.isolate), watch: prng.chance(habits.watch), submittedUs: nowUs,
     }
   }

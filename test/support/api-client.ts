@@ -71,6 +71,7 @@ export interface HealthBody {
   readonly admission: {
     readonly accepted: number
     readonly duplicates: number
+    readonly reused_keys: number
     readonly refused: Readonly<Record<string, number>>
     readonly pending: number
     readonly streams: number

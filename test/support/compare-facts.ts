@@ -11,7 +11,8 @@ import { SEGMENT_FREE } from '../../shards/segments.ts'
 import { NONE, alignUp } from '../../shards/units.ts'
 
 const JOB_FACTS = [
-  'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'location', 'lane', 'order', 'state', 'timeUs',
+  'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'fingerprint', 'location', 'lane', 'order',
+  'state', 'timeUs',
 ] as const
 /** Of the word of a job's outcome; the rest is of its process alone. */
 const OUTCOME_FACTS = ~(JOB_UNWRITTEN << 16)

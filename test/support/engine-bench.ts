@@ -28,7 +28,7 @@ export const OTHER_UPSTREAM = 1
 export const RECEIVER = 2
 
 export const SETTINGS: contract.ShardSettings = {
-  completedTtlMs: 60_000, failedTtlMs: 120_000, responseBytesMax: 4096,
+  completedTtlMs: 60_000, failedTtlMs: 120_000, responseBytesMax: 4096, keyMismatch: 'reject',
   connectionsPerOriginMax: 8, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'sluice-test',
 }
 

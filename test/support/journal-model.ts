@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { BatchWriter, TABLE_CLEARED, TABLE_JOBS, TABLE_LANES, TABLE_LOG, TABLE_SEGMENTS,
   TABLE_TEMPLATES } from '../../shards/journal-format.ts'
 import { type FactPages, factsOf, writeCounts, writeUpstream } from '../../shards/journal-image.ts'
-import { JOB_WATCHED } from '../../shards/job-slots.ts'
+import { JOB_UNWRITTEN, JOB_WATCHED } from '../../shards/job-slots.ts'
 import {
   type SegmentViews, type SharedViews, type ShardViews, allocateShard, allocateShared, attachShard,
   attachShared,
@@ -65,7 +65,8 @@ export class JournalModel {
   change(): void {
     const { jobs, lanes, progress, templates } = this.views
     for (let count = this.#prng.below(6); count > 0; count--) {
-      const job = this.#fill([jobs.idHigh, jobs.location, jobs.state, jobs.outcome], [jobs.timeUs])
+      const job = this.#fill(
+        [jobs.idHigh, jobs.fingerprint, jobs.location, jobs.state, jobs.outcome], [jobs.timeUs])
       progress[JOBS_FRESH] = Math.max(progress[JOBS_FRESH] as number, job + 1)
       this.#changes.jobs.add(Math.floor(job / JOBS_PER_PAGE))
       const lane = this.#fill([lanes.flags, lanes.nextOrder], [lanes.baseUs, lanes.lastSendUs])
@@ -115,8 +116,9 @@ export class JournalModel {
   /** Compares all facts with memory that has been loaded. */
   equals(loaded: ShardViews, nowUs: Micros): void {
     const { jobs, lanes, templates } = this.views
-    const unwatched = jobs.outcome.map((word) => word & ~(JOB_WATCHED << 16))
-    assert.deepEqual(loaded.jobs.outcome, unwatched)
+    const kept = jobs.outcome.map((word) => word & ~((JOB_WATCHED | JOB_UNWRITTEN) << 16))
+    assert.deepEqual(loaded.jobs.outcome, kept)
+    assert.deepEqual(loaded.jobs.fingerprint, jobs.fingerprint)
     const base = lanes.baseUs.map((timeUs) => timeUs === 0 ? 0 : nowUs)
     assert.deepEqual(loaded.lanes.baseUs, base)
     assert.deepEqual(loaded.jobs.idHigh, jobs.idHigh)

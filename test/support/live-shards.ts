@@ -21,7 +21,7 @@ import { type AnyOutcome, readOutcome } from './outcome-record.ts'
 import { type UpstreamStart, writeUpstream } from './shard-memory.ts'
 
 const SETTINGS: contract.ShardSettings = {
-  completedTtlMs: 600_000, failedTtlMs: 600_000, responseBytesMax: MIB,
+  completedTtlMs: 600_000, failedTtlMs: 600_000, responseBytesMax: MIB, keyMismatch: 'reject',
   connectionsPerOriginMax: 64, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'sluice-test',
 }
 

@@ -23,8 +23,9 @@ function makePump(t: TestContext): {
   const nothing = (): void => {}
   const sink: OutcomeSink = {
     accepted: (request) => { accepted.push(request) },
-    duplicate: nothing, refused: nothing, job: nothing, event: nothing, dropped: nothing,
-    released: nothing, givenBack: nothing, warning: nothing, turnEnded: nothing, tick: nothing,
+    duplicate: nothing, reused: nothing, refused: nothing, job: nothing, event: nothing,
+    dropped: nothing, released: nothing, givenBack: nothing,
+    warning: nothing, turnEnded: nothing, tick: nothing,
   }
   const pump = new OutcomePump(
     [openShardLink(0, views)], shared.mainBell, new SystemClock(0), sink)

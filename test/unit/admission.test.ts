@@ -21,10 +21,11 @@ test('an acceptance resets the wait of its own shard only', () => {
   assert.equal(admission.refused(0, 'memory'), 5)
   assert.equal(admission.refused(1, 'upstreams'), 10)
   admission.duplicate()
+  admission.reused()
   admission.invalid()
   admission.unavailable()
   assert.deepEqual(admission.counts, {
-    accepted: 1, duplicates: 1, invalid: 1, unavailable: 1,
+    accepted: 1, duplicates: 1, reusedKeys: 1, invalid: 1, unavailable: 1,
     refused: { memory: 2, jobs: 1, ingress: 1, upstreams: 1 },
   })
 })

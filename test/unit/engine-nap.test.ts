@@ -2,13 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { JournalSink } from '../../shards/journal.ts'
 import { EngineBench } from '../support/engine-bench.ts'
-
-/** A disk that never ends writing. */
-const ENDLESS: JournalSink = {
-  syncedUs: Infinity, append: () => {}, tick: () => {}, close: async () => {},
-}
+import { HeldSink } from '../support/held-sink.ts'
 
 describe('a shard', () => {
   it('may nap after requests that left nothing to be heard', () => {
@@ -46,10 +41,12 @@ describe('a shard', () => {
   })
 
   it('does not nap while the journal writes', () => {
-    const bench = new EngineBench({ journal: ENDLESS, pacePerSecond: 1 })
+    const sink = new HeldSink()
+    const bench = new EngineBench({ journal: sink })
+    bench.turn()
+    sink.writeAll(bench)
     bench.submit()
-    bench.respond(bench.inFlight)
-    bench.submit()
+    assert.ok(sink.isWriting)
     assert.equal(bench.engine.mayNap, false)
   })
 })

@@ -44,6 +44,8 @@ export class KeyChecker implements Observer {
       this.#holders.set(name, this.#ledger.of(job))
     } else if (verdict.kind === 'duplicate') {
       this.#checkHeld(holder, job, verdict)
+    } else if (verdict.kind === 'reused') {
+      this.#checkReused(holder, job, verdict.id)
     }
   }
 
@@ -67,12 +69,29 @@ export class KeyChecker implements Observer {
       `${label}, which completed and is kept for ${endsUs - this.#time.nowUs()} us more`)
   }
 
+  /** Whether two jobs ask for the same: nothing but the body differs under one key here. */
+  #isSame(holder: Facts, job: SimJob): boolean {
+    const none = Buffer.of()
+    return Buffer.compare(holder.job.body ?? none, job.body ?? none) === 0 &&
+      holder.job.account.number === job.account.number && holder.job.upstream === job.upstream
+  }
+
+  #checkReused(holder: Facts | undefined, job: SimJob, id: string): void {
+    const label = `job ${job.number} reuses the key of ${id}`
+    promise(holder?.job.id === id, CHECKER, () => `${label}, which does not hold it`)
+    promise(this.#scenario.settings.keyMismatch === 'reject', CHECKER, () =>
+      `${label}, which may be done`)
+    promise(!this.#isSame(holder, job), CHECKER, () => `${label}, and asks for the same`)
+  }
+
   #checkHeld(
     holder: Facts | undefined, job: SimJob, verdict: Verdict & { kind: 'duplicate' },
   ): void {
     const label = `job ${job.number} is a duplicate of ${verdict.id}`
     promise(holder !== undefined, CHECKER, () => `${label}, but its key is new`)
     promise(holder.job.id === verdict.id, CHECKER, () => `${label}, not of ${holder.job.id}`)
+    const mayDiffer = this.#scenario.settings.keyMismatch === 'duplicate'
+    promise(mayDiffer || this.#isSame(holder, job), CHECKER, () => `${label}, but asks for other`)
     const { status, result } = verdict
     promise(status !== 'failed' && status !== 'cancelled', CHECKER, () => `${label}: ${status}`)
     const { outcome } = holder
