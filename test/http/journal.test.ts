@@ -34,6 +34,8 @@ describe('after kill -9', { concurrency: true }, () => {
       assert.deepEqual([again.status, again.body.duplicate, again.body.job_id],
         [200, true, ids[0]])
       assert.deepEqual(again.body.result, firstResult.result)
+      const reused = await after.api.post({ ...jobs[0], method: 'PUT' })
+      assert.deepEqual([reused.status, reused.body.job_id], [422, ids[0]])
       for (const id of ids) assert.equal((await after.api.finished(id)).status, 'completed')
       // Only what was in flight, or not yet known to have ended, may come twice.
       const first = [...new Set(pathsOf(upstream.requests))]

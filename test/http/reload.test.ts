@@ -158,7 +158,7 @@ describe('a reload', { concurrency: 2 }, () => {
     await reloadBadly(stage)
     noShard()
     const otherForm = copy.edit('src/door-tables.ts', 'DOOR_FORM = 3', 'DOOR_FORM = 4')
-    assert.match(await reloadBadly(stage), /in form 3, not 2: it needs a restart/)
+    assert.match(await reloadBadly(stage), /in form 4, not 3: it needs a restart/)
     otherForm()
     copy.edit('src/doorkeeper.ts', '    this.#parts = parts\n', '    null.parts = parts\n')
     assert.match(await reloadBadly(stage), /does not start: src\/doorkeeper\.ts:\d+: TypeError/)
