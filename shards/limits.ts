@@ -152,15 +152,12 @@ export const WATCHED_JOBS_MAX = 65_536
 
 /** The header block of a request to Sluice itself; more is answered with 431. */
 export const REQUEST_HEADERS_BYTES_MAX = 16 * KIB
-/** Bytes of request bodies that are still arriving, over all connections. */
-export const RECEIVING_BYTES_MAX = 64 * MIB
 /** Requests that wait for a shard's answer; a power of two, and a slot number of 16 bits. */
 export const REQUESTS_PENDING_MAX = 65_536
 /** Event streams at once. */
 export const STREAMS_MAX = 16_384
-/** What one slow reader of events, and all of them together, may leave unread. */
+/** What one slow reader of events may leave unread, beyond one event. */
 export const STREAM_BACKLOG_BYTES_MAX = MIB
-export const STREAM_BACKLOGS_BYTES_MAX = 64 * MIB
 export const STREAM_KEEP_ALIVE_MS = 15_000
 /** Records taken from one outcome ring before the sockets get their turn again. */
 export const OUTCOMES_PER_TURN_MAX = 4096
@@ -231,8 +228,6 @@ export const SOCKET_WATCHED_MAX = 16_384
 /** Unread bytes at which a socket is warned, and at which it is cut. */
 export const SOCKET_WARN_BYTES = 256 * KIB
 export const SOCKET_BACKLOG_BYTES_MAX = MIB
-/** Unread bytes of all sockets together, above which a socket that has some is cut. */
-export const SOCKET_BACKLOGS_BYTES_MAX = 64 * MIB
 /** Answers to a socket's jobs that are sent as one message. */
 export const ANSWERS_BYTES_MAX = 64 * KIB
 /** A socket is pinged after so long without a byte, and then closed. */

@@ -15,9 +15,10 @@ import { QUESTIONS_PENDING_MAX } from '../shards/limits.ts'
 import type { Micros } from '../shards/units.ts'
 import { type AdmissionTable, makeAdmissionTable } from './admission.ts'
 import { type AudienceTable, makeAudienceTable } from './audience.ts'
+import type { ClientBytes } from './client-bytes.ts'
 import type { Elsewhere } from './elsewhere.ts'
 import type { DoorState, LastReload, ShownJournals, TakenOver } from './health.ts'
-import type { ReceivingTable } from './http/receive.ts'
+import { type ConnectionTable, makeConnectionTable } from './http/server.ts'
 import { makeStreamTable, type StreamTable } from './http/sse.ts'
 import { makePendingTable, type PendingTable } from './pending-jobs.ts'
 import type { Question } from './questions.ts'
@@ -54,7 +55,9 @@ export interface DoorTables {
   readonly audience: AudienceTable
   readonly streams: StreamTable
   readonly sockets: SocketTable
-  readonly receiving: ReceivingTable
+  /** What is held for clients; it lives as long as the process. */
+  readonly clientBytes: ClientBytes
+  connections: ConnectionTable
   /** Batches with answers that have not been sent. */
   batchesToFlush: Flushable[]
   /** By slot: when an upstream may be warned about again. */
@@ -73,6 +76,7 @@ export interface DoorTables {
 /** The tables of a front door that begins. */
 export function makeDoorTables(
   links: readonly ShardLink[], secret: Uint8Array, startedUs: Micros,
+  clientBytes: ClientBytes,
 ): DoorTables {
   const slotsMax = links[0]?.views.limits.upstreamsMax ?? 0
   return {
@@ -80,8 +84,9 @@ export function makeDoorTables(
     admission: makeAdmissionTable(links.length),
     upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
     questions: makeWaitingTable(QUESTIONS_PENDING_MAX, true), audience: makeAudienceTable(),
-    streams: makeStreamTable(), sockets: makeSocketTable(), receiving: { heldBytes: 0 },
-    batchesToFlush: [], silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
+    streams: makeStreamTable(), sockets: makeSocketTable(), clientBytes,
+    connections: makeConnectionTable(Infinity), batchesToFlush: [],
+    silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
     reloads: 0, lastReload: null, elsewhere: null, takenOver: null,
   }
 }

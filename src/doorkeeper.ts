@@ -8,7 +8,7 @@ import {
   type JobResult, type JobStatus, type JobView, REQUEST_WORDS,
 } from '../shards/contract.ts'
 import {
-  RECEIVING_BYTES_MAX, STREAM_KEEP_ALIVE_MS, STREAMS_MAX, WARNING_PAUSE_MS, WATCHED_JOBS_MAX,
+  STREAM_KEEP_ALIVE_MS, STREAMS_MAX, WARNING_PAUSE_MS, WATCHED_JOBS_MAX,
 } from '../shards/limits.ts'
 import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../shards/units.ts'
 import { Admission } from './admission.ts'
@@ -16,9 +16,9 @@ import { Audience } from './audience.ts'
 import type { DoorPlace } from './door-tables.ts'
 import { type ErrorCode, unavailable } from './errors.ts'
 import type { FrontDoorLog, FrontDoorSettings } from './front-door.ts'
-import { describeHealth, type Readiness } from './health.ts'
+import { atBound, describeHealth, type Readiness } from './health.ts'
 import { Batch, type BatchParts } from './http/batch.ts'
-import type { Exchange } from './http/exchange.ts'
+import type { Exchange, ExchangeOptions } from './http/exchange.ts'
 import { BodyReceiver } from './http/receive.ts'
 import { type Door, routeHandlers, type Submission } from './http/routes.ts'
 import type { RequestHandlers } from './http/server.ts'
@@ -73,6 +73,8 @@ export class Doorkeeper implements Keeper, Door {
   readonly #sockets: Sockets
   readonly #bells: BatchBells
   readonly #batchParts: BatchParts
+  readonly #usual: ExchangeOptions
+  readonly #crowded: ExchangeOptions
 
   /** Touches nothing of the place until it is asked something. */
   constructor(parts: DoorkeeperParts) {
@@ -97,28 +99,31 @@ export class Doorkeeper implements Keeper, Door {
       pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
       elsewhere: () => tables.elsewhere,
     })
-    const receiver = new BodyReceiver(
-      { bodyBytesMax, heldBytesMax: RECEIVING_BYTES_MAX }, this, tables.receiving)
+    const pool = tables.clientBytes
+    const receiver = new BodyReceiver(bodyBytesMax, this, pool)
     const sockets = new Sockets({
-      submissions, questions, audience, bodyBytesMax, isOpen, countInvalid,
+      submissions, questions, audience, pool, bodyBytesMax, isOpen, countInvalid,
       version: config.version, idleMs: config.socketIdleMs,
       unavailable: (exchange, code) => this.unavailable(exchange, code),
     }, tables.sockets)
+    this.#usual = { isHead: false, isLast: false, pool }
+    this.#crowded = { ...this.#usual, isLast: true }
     this.#admission = admission
     this.#bells = bells
     this.#questions = questions
     this.#audience = audience
     this.#upstreams = upstreams
     this.#submissions = submissions
-    this.#streams = new EventStreams(audience, tables.streams)
+    this.#streams = new EventStreams(audience, tables.streams, pool)
     this.#sockets = sockets
     this.#batchParts = {
-      submissions, bodyBytesMax, countInvalid, receiver, jobsMax: batchJobsMax,
+      submissions, questions, pool, bodyBytesMax, countInvalid, jobsMax: batchJobsMax,
       flushSoon: (batch) => { tables.batchesToFlush.push(batch) },
     }
     this.handlers = {
       ...routeHandlers(this, receiver),
-      upgrade: (response, request, context) => sockets.upgrade(response, request, context),
+      upgrade: (response, request, context, tier) =>
+        sockets.upgrade(response, request, context, tier),
     }
   }
 
@@ -143,10 +148,20 @@ export class Doorkeeper implements Keeper, Door {
 
   // --- what the routes ask ---
 
+  get exchangeOptions(): ExchangeOptions {
+    const { keptMax, open } = this.#place.tables.connections
+    return open > keptMax ? this.#crowded : this.#usual
+  }
+
   get readiness(): Readiness {
     const { links, tables: { phase } } = this.#place
     if (phase !== 'ready') return phase
     return links.some((link) => absenceOf(link) !== undefined) ? 'degraded' : phase
+  }
+
+  get atBound(): readonly string[] {
+    const { clientBytes, connections } = this.#place.tables
+    return atBound(clientBytes, connections)
   }
 
   refusal(): ErrorCode | undefined {
@@ -224,6 +239,7 @@ export class Doorkeeper implements Keeper, Door {
       upstreams: this.#upstreams.size, pending: this.#submissions.pending + this.#questions.size,
       streams: this.#streams.count, sockets: this.#sockets.count,
       socketsUnreadBytes: this.#sockets.unreadBytes, watched: this.#audience.jobs,
+      clientBytes: tables.clientBytes, connections: tables.connections,
     })
   }
 

@@ -25,6 +25,7 @@ export const ERRORS = {
   conflicting_fields: { status: 400, meaning: 'Two fields say different things.' },
   out_of_range: { status: 400, meaning: 'A number is outside its range.' },
   invalid_delivery: { status: 400, meaning: 'delivery is none of webhook, poll and stream.' },
+  invalid_framing: { status: 400, meaning: 'It cannot be said where the request ends.' },
   invalid_ref: { status: 400, meaning: 'A ref is neither a whole number nor a short text.' },
   invalid_message: { status: 400, meaning: 'A message of a socket is none that is known.' },
   too_many_jobs: { status: 400, meaning: 'A message or a batch has more jobs than its limit.' },

@@ -6,13 +6,16 @@ import type { JobResult, JobStatus, JobView } from '../shards/contract.ts'
 import type { SharedViews } from '../shards/layout.ts'
 import { STREAM_KEEP_ALIVE_MS } from '../shards/limits.ts'
 import { type Micros, msToUs } from '../shards/units.ts'
+import { ClientBytes } from './client-bytes.ts'
 import { type DoorTables, makeDoorTables } from './door-tables.ts'
 import { Doorkeeper, type DoorkeeperParts, type Keeper } from './doorkeeper.ts'
 import { OtherProcess } from './elsewhere.ts'
 import { makeSecret } from './hash.ts'
 import { Again } from './http/forward.ts'
 import { PassOn } from './http/pass-on.ts'
-import { type Address, type Answering, HttpServer, type RequestHandlers } from './http/server.ts'
+import {
+  type Address, type Answering, HttpServer, type RequestHandlers, type ServerBounds,
+} from './http/server.ts'
 import type { FillRandom } from './job-id.ts'
 import { OutcomePump, type OutcomeSink } from './outcomes.ts'
 import type { ShardLink } from './shard-link.ts'
@@ -29,6 +32,10 @@ export interface FrontDoorSettings {
   readonly batchJobsMax: number
   /** Without a byte, before a socket is closed. */
   readonly socketIdleMs: number
+  /** See ClientBytes. */
+  readonly clientBytesMax: number
+  /** Sockets among them. */
+  readonly clientConnectionsMax: number
   readonly version: string
   readonly settingsOf: ResolveUpstream
   /** Whether a caller may switch on the account queues of an origin. */
@@ -69,7 +76,8 @@ export class FrontDoor implements Answering {
   constructor(options: FrontDoorOptions) {
     const { clock, config, links, shared } = options
     this.#options = options
-    this.tables = makeDoorTables(links, options.secret ?? makeSecret(), clock.nowUs())
+    this.tables = makeDoorTables(links, options.secret ?? makeSecret(), clock.nowUs(),
+      new ClientBytes(config.clientBytesMax, clock, options.log))
     this.#post = new Post(new Doorkeeper(this.partsFor(config)))
     this.#post.keeper.takeOver()
     this.#pump = new OutcomePump(links, shared.mainBell, clock, this.#post)
@@ -91,9 +99,9 @@ export class FrontDoor implements Answering {
    * @param listening a server that listens already, and asks `handlers` of this door.
    */
   async listen(isReady = true, listening?: HttpServer): Promise<Address> {
-    const { clock, config: { bodyBytesMax, host, port, socketIdleMs } } = this.#options
-    this.#server = listening ?? await HttpServer.listen(
-      { host, port }, this.#post, { bodyBytesMax, idleMs: socketIdleMs })
+    const { clock, config } = this.#options
+    this.#server = listening ?? await HttpServer.listen(config, this.#post, boundsOf(config))
+    this.tables.connections = this.#server.table
     if (isReady) this.ready()
     this.tables.keepAliveUs = clock.nowUs() + msToUs(STREAM_KEEP_ALIVE_MS)
     this.#pump.start()
@@ -154,7 +162,9 @@ export class FrontDoor implements Answering {
     const post = this.#post
     const { bodyBytesMax } = this.#options.config
     const other = new OtherProcess(server.address, again)
-    const passOn = new PassOn({ address: server.address, before: post.inside, bodyBytesMax, again })
+    const passOn = new PassOn({
+      address: server.address, before: post.inside, bodyBytesMax, again,
+      pool: this.tables.clientBytes })
     post.passOn = passOn
     this.tables.elsewhere = other
     this.tables.sockets.isLeaving = true
@@ -206,6 +216,12 @@ export class FrontDoor implements Answering {
     this.#server = undefined
   }
 }
+
+/** What the server is told once. */
+export const boundsOf = (config: FrontDoorSettings): ServerBounds => ({
+  bodyBytesMax: config.bodyBytesMax, idleMs: config.socketIdleMs,
+  clientBytesMax: config.clientBytesMax, connectionsMax: config.clientConnectionsMax,
+})
 
 /** Where the doorkeeper of the moment stands: what comes goes to that one. */
 class Post implements Answering, OutcomeSink {

@@ -4,6 +4,8 @@ import { readJournalWords } from '../shards/journal-words.ts'
 import { readStats } from '../shards/stats.ts'
 import { type Micros, US_PER_MS } from '../shards/units.ts'
 import type { AdmissionCounts } from './admission.ts'
+import type { ClientBytes } from './client-bytes.ts'
+import type { ConnectionTable } from './http/server.ts'
 import type { KeeperStatus } from './journal/keepers.ts'
 import { absenceOf, type ShardLink } from './shard-link.ts'
 
@@ -59,7 +61,15 @@ export interface HealthInputs {
   readonly socketsUnreadBytes: number
   /** Jobs that streams and sockets follow. */
   readonly watched: number
+  readonly clientBytes: ClientBytes
+  readonly connections: ConnectionTable
 }
+
+/** Which pools of the front door are at their bound: what clients bring is refused or paused. */
+export const atBound = (clientBytes: ClientBytes, connections: ConnectionTable): string[] => [
+  ...(clientBytes.isFull ? ['client_memory'] : []),
+  ...(connections.open >= connections.openMax ? ['client_connections'] : []),
+]
 
 /** The answer as a plain value. `degraded`: a shard does not answer, and its users get 503. */
 export function describeHealth(inputs: HealthInputs): object {
@@ -111,8 +121,20 @@ export function describeHealth(inputs: HealthInputs): object {
       jobs_max: (limits?.jobsMax ?? 0) * links.length,
       body_bytes_max: limits?.bodyBytesMax ?? 0,
     },
+    clients: showClients(inputs),
     // The heap is the main thread's; the resident memory is all threads', job memory included.
     process: { heap_used_bytes: heapUsed, rss_bytes: rss },
+  }
+}
+
+function showClients({ clientBytes, connections }: HealthInputs): object {
+  const { peak, refusedByBound, refusedByShare, used } = clientBytes.counts
+  return {
+    at_bound: atBound(clientBytes, connections),
+    connections: connections.open, connections_max: connections.openMax,
+    connections_refused: connections.refused,
+    memory_bytes: used, memory_bytes_peak: peak, memory_bytes_max: clientBytes.bytesMax,
+    memory_refused: { bound: refusedByBound, share: refusedByShare },
   }
 }
 

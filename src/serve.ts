@@ -14,7 +14,7 @@ import { formatProblems } from './config/problem.ts'
 import { formatBytes } from './config/quantities.ts'
 import type { Config } from './config/settings.ts'
 import { OperatingError } from './errors.ts'
-import { FrontDoor } from './front-door.ts'
+import { boundsOf, FrontDoor } from './front-door.ts'
 import type { Address } from './http/server.ts'
 import { checkDirectory } from './journal/directory.ts'
 import { Journals, type JournalsSettings } from './journal/journals.ts'
@@ -135,7 +135,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   }
   if (address !== undefined && !end.decided) {
     surroundings.stdout(startReport({
-      limits: memory.limits, touched: config.touch, configFile: file, dataFolder, ...address,
+      limits: memory.limits, config, configFile: file, dataFolder, ...address,
     }))
     // Only now: its start would hold up that of the shards.
     if (!config.touch) touchAhead(memory, log)
@@ -161,7 +161,7 @@ async function conclude(reason: EndReason, running: Running): Promise<number> {
 
 /** The same, once another server has handed over, or has ended. */
 async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number> {
-  const { door: { bodyBytesMax, host, port, socketIdleMs }, loaded: { config } } = prepared
+  const { door, loaded: { config } } = prepared
   const { end, log, surroundings: { cwd, stderr } } = tools
   const dataFolder = dataFolderOf(config, cwd)
   if (dataFolder === undefined) {
@@ -177,7 +177,7 @@ async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number
     return EXIT_USAGE
   }
   const takeOver = await TakeOver.begin({
-    dataFolder, address: { host, port }, bounds: { bodyBytesMax, idleMs: socketIdleMs }, end, log,
+    dataFolder, address: { host: door.host, port: door.port }, bounds: boundsOf(door), end, log,
     clock: new SystemClock(measureWallOffsetUs()),
   })
   if (takeOver === undefined) return EXIT_OK

@@ -2,6 +2,7 @@
 
 /** The engine's files that the process around it may import. */
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
+  'client-limits',
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words', 'touch-ahead',
   'share', 'held-counts', 'give-back',

@@ -119,7 +119,7 @@ function describe(setting: Setting): string {
 
 /** Only for defaults that do not depend on the machine; the others have a text of their own. */
 function showDefault(setting: Setting): string {
-  return setting.kind.format(setting.fallback({ cores: 1, memoryBytes: 0 }))
+  return setting.kind.format(setting.fallback({ cores: 1, memoryBytes: 0, descriptors: 0 }))
 }
 
 function load(command: Command, { env, cwd }: Surroundings): Outcome<LoadedConfig> {

@@ -1,7 +1,9 @@
 // What the server says on standard output once it listens: for people, but for the line
 // `listening on http://HOST:PORT`, which scripts may wait for.
 
+import { clientBytesAtMost, residentBytesAtMost } from '../client-bytes.ts'
 import { formatBytes } from '../config/quantities.ts'
+import type { Config } from '../config/settings.ts'
 import {
   type Limits, UPSTREAM_SHARED_BYTES, plannedBytes, shardParts,
 } from '../../shards/limits.ts'
@@ -10,7 +12,7 @@ import { VERSION } from '../version.ts'
 /** What the report tells. */
 export interface StartFacts {
   readonly limits: Limits
-  readonly touched: boolean
+  readonly config: Config
   readonly configFile: string | undefined
   /** Where jobs are kept; undefined when they are held in memory only. */
   readonly dataFolder: string | undefined
@@ -28,7 +30,7 @@ function listenUrl(host: string, port: number): string {
 
 /** The whole report, with a line break at its end. */
 export function startReport(facts: StartFacts): string {
-  const { limits } = facts
+  const { config, limits } = facts
   const lines = [
     `sluice ${VERSION}`,
     row('config', facts.configFile ?? 'no file'),
@@ -36,8 +38,11 @@ export function startReport(facts: StartFacts): string {
     row('shards', String(limits.shards)),
     row('jobs', `at most ${(limits.jobsMax * limits.shards).toLocaleString('en-US')}`),
     row('memory', `${formatBytes(plannedBytes(limits))} of ${formatBytes(limits.memoryBytes)}` +
-      (facts.touched ? ', all of it touched' : ', taken as it fills')),
+      (config.touch ? ', all of it touched' : ', taken as it fills')),
     ...memorySum(limits),
+    row('clients', `at most ${formatBytes(clientBytesAtMost(config))}, with ` +
+      `${config.clientConnectionsMax.toLocaleString('en-US')} connections`),
+    row('resident', `at most ${formatBytes(residentBytesAtMost(config))}`),
     `listening on ${listenUrl(facts.host, facts.port)}`,
   ]
   return `${lines.join('\n')}\n`

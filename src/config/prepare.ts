@@ -43,7 +43,9 @@ export function prepare(loaded: LoadedConfig, cwd: string): Outcome<Prepared> {
   if (!extraCa.ok || !plan.ok) return { ok: false, problems }
   const door: FrontDoorSettings = {
     host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax,
-    batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs, version: VERSION,
+    batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs,
+    clientBytesMax: config.clientBytesMax, clientConnectionsMax: config.clientConnectionsMax,
+    version: VERSION,
     settingsOf: upstreamResolver(config), mayIsolate: queueSwitchByCaller(config),
   }
   const shard = shardSettings(config, extraCa.value)

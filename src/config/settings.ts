@@ -2,6 +2,7 @@
 // and the type Config all come from it; a new setting is a new entry here.
 
 import type { z } from 'zod'
+import * as clients from '../../shards/client-limits.ts'
 import * as limits from '../../shards/limits.ts'
 import { KIB, MIB } from '../../shards/units.ts'
 import {
@@ -89,6 +90,19 @@ export const SETTINGS = {
   socketIdleMs: setting('socket-idle',
     duration(limits.SOCKET_IDLE_MS_MIN, limits.SOCKET_IDLE_MS_MAX), limits.SOCKET_IDLE_MS_DEFAULT,
     'how long a WebSocket may be silent, pings unanswered, before it is closed'),
+  clientConnectionsMax: setting('client-connections',
+    wholeNumber(clients.CLIENT_CONNECTIONS_MIN, clients.CLIENT_CONNECTIONS_MAX),
+    ({ descriptors }) => Math.min(clients.CLIENT_CONNECTIONS_DEFAULT_MAX, Math.max(
+      clients.CLIENT_CONNECTIONS_MIN, Math.floor((descriptors - clients.DESCRIPTORS_OWN) / 2))),
+    'connections of clients, sockets among them; above three quarters of it each ends with its ' +
+    'next answer',
+    { fallbackText: 'half of the file descriptors that the process may have' }),
+  clientBytesMax: setting('client-memory', size(clients.CLIENT_BYTES_MIN, clients.CLIENT_BYTES_MAX),
+    ({ memoryBytes }) => Math.min(clients.CLIENT_BYTES_DEFAULT_MAX,
+      Math.max(clients.CLIENT_BYTES_MIN,
+        Math.floor(memoryBytes * clients.CLIENT_BYTES_PER_MILLE_DEFAULT / 1000))),
+    'memory for what clients send and do not finish, and for what they are sent and do not read',
+    { fallbackText: '6 % of what the machine or container has, 32 to 512 MiB' }),
   graceMs: setting('grace', duration(0, HOUR_MS), GRACE_MS_DEFAULT,
     'how long a stop waits for requests that are in flight'),
   completedTtlMs: setting('completed-ttl', ttl, limits.COMPLETED_TTL_MS_DEFAULT,

@@ -1,6 +1,8 @@
 // The body of a batch, cut into jobs as it arrives: one on each line, or the elements of one array.
 // What is inside of a job is not judged here, only where it ends.
 
+import { type ClientBytes, GrowingBytes } from '../client-bytes.ts'
+
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 const BLANK = 0x20
@@ -37,7 +39,9 @@ const BROKEN: Piece = { kind: 'broken' }
 export class BatchSplitter {
   readonly #jobBytesMax: number
   #mode: 'start' | 'lines' | 'array' | 'behind' | 'over' = 'start'
-  #bytes: Buffer = Buffer.alloc(0)
+  readonly #held: GrowingBytes
+  /** What is held, until more comes. */
+  #bytes: Buffer
   /** Where the job begins that is being looked at, and how far it has been looked at. */
   #from = 0
   #at = 0
@@ -50,13 +54,21 @@ export class BatchSplitter {
   #isEscaped = false
   #elements = 0
 
-  constructor(jobBytesMax: number) {
+  /** @param pool pays for what is kept until more comes. */
+  constructor(jobBytesMax: number, pool: ClientBytes) {
     this.#jobBytesMax = jobBytesMax
+    this.#held = new GrowingBytes(pool)
+    this.#bytes = this.#held.bytes
   }
 
   /** Bytes that are kept until more comes. */
   get keptBytes(): number {
     return this.#bytes.length - this.#from
+  }
+
+  /** The buffer that they are in. */
+  get heldBytes(): number {
+    return this.#held.heldBytes
   }
 
   /** Whether next() has nothing more to give, now that the body has ended. */
@@ -65,11 +77,30 @@ export class BatchSplitter {
       (this.#isEnded && this.#mode !== 'lines' && this.#at === this.#bytes.length)
   }
 
-  /** More of the body; the chunk need only be valid now. */
-  push(chunk: Uint8Array): void {
-    this.#bytes = Buffer.concat([this.#bytes.subarray(this.#from), chunk])
+  /** More of the body; the chunk need only be valid now. False when there is no room for it. */
+  push(chunk: Uint8Array): boolean {
+    this.#held.drop(this.#from)
     this.#at -= this.#from
     this.#from = 0
+    const isHeld = this.#held.append(chunk)
+    this.#bytes = this.#held.bytes
+    return isHeld
+  }
+
+  /** All that can be given for now has been: keeps no larger a buffer than that needs. */
+  shrink(): void {
+    this.#held.drop(this.#from)
+    this.#held.shrink()
+    this.#at -= this.#from
+    this.#from = 0
+    this.#bytes = this.#held.bytes
+  }
+
+  /** Nothing more is asked for. */
+  release(): void {
+    this.#held.release()
+    this.#bytes = this.#held.bytes
+    this.#from = this.#at = 0
   }
 
   /** There is no more. */

@@ -1,23 +1,28 @@
 // POST /jobs/batch: jobs are judged and handed on as they arrive, and answered in their order, a
 // line of JSON each. What waits in here is bounded on both sides: while too many jobs have no
-// answer, or answers are not read, no more of the request is.
+// answer, or answers are not read, no more of the request is. A known key's result may be a
+// thousand times as long as its line: one for which there is no room now is let go, and asked for
+// again when its turn has come and all before it has been read.
 
 import type { JobResult, JobStatus } from '../../shards/contract.ts'
 import { formatJobId } from '../../shards/job-id.ts'
+import { BATCH_BYTES, BATCH_WINDOW_JOBS_MIN } from '../../shards/client-limits.ts'
 import { BATCH_BACKLOG_BYTES, BATCH_WINDOW_JOBS } from '../../shards/limits.ts'
 import type { Asker, Ref, Ticket } from '../asker.ts'
+import type { ClientBytes } from '../client-bytes.ts'
 import { type Denial, denialValue, unavailable } from '../errors.ts'
+import type { Questions } from '../questions.ts'
 import type { Submissions } from '../submissions.ts'
 import { BatchSplitter } from './batch-splitter.ts'
 import type { Exchange } from './exchange.ts'
-import type { BodyReceiver } from './receive.ts'
 import type { Submission } from './routes.ts'
 import type { StreamedResponse } from './uws.ts'
 
 /** What a batch needs of the front door. */
 export interface BatchParts {
   readonly submissions: Submissions
-  readonly receiver: BodyReceiver
+  readonly questions: Questions
+  readonly pool: ClientBytes
   readonly jobsMax: number
   readonly bodyBytesMax: number
   /** The batch has answers that wait for the end of this turn. */
@@ -26,6 +31,17 @@ export interface BatchParts {
 }
 
 const NDJSON_TYPE = 'application/x-ndjson'
+/** A line that is counted takes two bytes for a character that is not Latin-1. */
+const CHARACTER_BYTES_MAX = 2
+/** Longer lines are counted; there are a window's shorter ones in BATCH_BYTES. */
+const LINE_LENGTH_UNCOUNTED = BATCH_BYTES / BATCH_WINDOW_JOBS
+
+/** A finished job whose result is asked for when its line is to be written. */
+interface LetGo {
+  readonly jobId: string
+  readonly status: JobStatus
+  isAsked: boolean
+}
 
 /** One batch, from its first byte to its last answer. */
 export class Batch implements Asker {
@@ -35,10 +51,16 @@ export class Batch implements Asker {
   readonly #splitter: BatchSplitter
   #response: StreamedResponse | undefined
   /** Answers of the jobs from #first on, as far as they have come. */
-  #answers: (string | undefined)[] = []
+  #answers: (string | LetGo | undefined)[] = []
   #first = 0
   #next = 0
-  #heldBytes = 0
+  /** Of answers that wait, as the pool has counted them. */
+  #answersBytes = 0
+  /** Of what was written and may not have been read. */
+  #unreadBytes = 0
+  #letGo = 0
+  /** Jobs that may be without an answer: few until it is known how long answers are. */
+  #window = BATCH_WINDOW_JOBS_MIN
   /** The last byte has come. */
   #isWhole = false
   /** No further job is read. */
@@ -52,18 +74,21 @@ export class Batch implements Asker {
     this.#parts = parts
     this.#response = response
     this.#submission = { format: 'json', idempotencyKey: '', isolate }
-    this.#splitter = new BatchSplitter(parts.bodyBytesMax)
+    this.#splitter = new BatchSplitter(parts.bodyBytesMax, parts.pool)
   }
 
   /** Begins to read a request's body and to answer it; the exchange is done with. */
   static begin(
     parts: BatchParts, exchange: Exchange, response: StreamedResponse, isolate: boolean,
   ): void {
-    if (exchange.beginStream(NDJSON_TYPE) === undefined) return
+    if (!parts.pool.take(0, BATCH_BYTES)) return exchange.denied(0, unavailable('overloaded'))
+    if (exchange.beginStream(NDJSON_TYPE) === undefined) return parts.pool.give(BATCH_BYTES)
     const batch = new Batch(parts, response, isolate)
     exchange.onGone = () => batch.#gone()
     response.onWritable(() => {
       batch.#isBlocked = false
+      parts.pool.give(batch.#unreadBytes)
+      batch.#unreadBytes = 0
       batch.#advance()
       return true
     })
@@ -77,8 +102,15 @@ export class Batch implements Asker {
   }
 
   duplicate({ ref }: Ticket, jobId: string, status: JobStatus, result: JobResult | null): void {
-    const answer = { job_id: jobId, status, duplicate: true }
-    this.#answerValue(ref, result === null ? answer : { ...answer, result })
+    if (this.#response === undefined) return
+    const line = bodyLength(result) < BATCH_BACKLOG_BYTES
+      ? duplicateLine(jobId, status, result) : undefined
+    if (line !== undefined && (result === null || this.#mayKeep(line))) {
+      return this.#answer(ref, line)
+    }
+    this.#letGo++
+    this.#window = BATCH_WINDOW_JOBS_MIN
+    this.#set(ref, { jobId, status, isAsked: false })
   }
 
   denied(ref: Ref, denial: Denial): void {
@@ -95,13 +127,20 @@ export class Batch implements Asker {
 
   #take(chunk: Buffer, isLast: boolean): void {
     if (this.#response === undefined || this.#isOver) return
-    this.#splitter.push(chunk)
+    if (!this.#splitter.push(chunk)) return this.#overload()
     if (isLast) {
       this.#isWhole = true
       this.#splitter.end()
     }
     this.#advance()
-    if (!this.#mayHold()) this.#finish(unavailable('overloaded'))
+    this.#splitter.shrink()
+  }
+
+  /** There is no room for more of the body. */
+  #overload(): void {
+    this.#splitter.release()
+    this.#finish(unavailable('overloaded'))
+    this.#advance()
   }
 
   /** Reads on as far as it may, and sends what there is. */
@@ -151,8 +190,19 @@ export class Batch implements Asker {
   }
 
   #hasRoom(): boolean {
-    return !this.#isBlocked && this.#answers.length < BATCH_WINDOW_JOBS &&
-      this.#response !== undefined
+    return !this.#isBlocked && this.#answers.length < this.#window && this.#letGo === 0 &&
+      this.#answersBytes < BATCH_BACKLOG_BYTES && this.#response !== undefined
+  }
+
+  /** All that the pool has counted for it. */
+  get #heldBytes(): number {
+    return BATCH_BYTES + this.#splitter.heldBytes + this.#answersBytes + this.#unreadBytes
+  }
+
+  #mayKeep(line: string): boolean {
+    const bytes = countedBytes(line)
+    return this.#answersBytes + bytes <= BATCH_BACKLOG_BYTES &&
+      this.#parts.pool.mayTake(this.#heldBytes, bytes)
   }
 
   #answerValue(ref: Ref, value: object): void {
@@ -161,7 +211,18 @@ export class Batch implements Asker {
 
   #answer(ref: Ref, line: string): void {
     if (this.#response === undefined) return
-    this.#answers[Number(ref) - this.#first] = line
+    const bytes = countedBytes(line)
+    this.#answersBytes += bytes
+    this.#parts.pool.adopt(bytes)
+    this.#set(ref, line)
+  }
+
+  #set(ref: Ref, answer: string | LetGo): void {
+    this.#answers[Number(ref) - this.#first] = answer
+    this.#flushSoon()
+  }
+
+  #flushSoon(): void {
     if (this.#isToFlush) return
     this.#isToFlush = true
     this.#parts.flushSoon(this)
@@ -173,21 +234,67 @@ export class Batch implements Asker {
     if (response === undefined || this.#isBlocked) return
     let count = 0
     let text = ''
+    let bytes = 0
     while (count < this.#answers.length && text.length < BATCH_BACKLOG_BYTES) {
       const line = this.#answers[count]
-      if (line === undefined) break
+      if (typeof line !== 'string') break
       text += line
+      bytes += countedBytes(line)
       count++
     }
     this.#answers.splice(0, count)
     this.#first += count
+    if (this.#letGo === 0) this.#window = Math.min(BATCH_WINDOW_JOBS, this.#window + count)
     const isDone = this.#answers.length === 0 && this.#isDone()
     response.cork(() => {
       if (text !== '' && !response.write(text)) this.#isBlocked = true
-      if (isDone) response.end(undefined, !this.#isWhole)
+      if (isDone && !this.#isBlocked) response.end(undefined, !this.#isWhole)
     })
-    if (isDone) this.#gone()
-    else if (count > 0 && !this.#isBlocked && this.#answers[0] !== undefined) this.#write()
+    this.#written(bytes)
+    // What the client has not read is counted until it has: then it ends.
+    if (isDone && !this.#isBlocked) return this.#gone()
+    const first = this.#answers[0]
+    if (this.#isBlocked || first === undefined) return
+    if (typeof first !== 'string') this.#ask(first)
+    else if (count > 0) this.#write()
+  }
+
+  /** So much of what was counted is the library's now, or the system's. */
+  #written(bytes: number): void {
+    this.#answersBytes -= bytes
+    if (this.#isBlocked) this.#unreadBytes += bytes
+    else this.#parts.pool.give(bytes)
+  }
+
+  /** All before it has been read: asks for the result that there was no room for. */
+  #ask(answer: LetGo): void {
+    if (answer.isAsked) return
+    // It would have to be let go again.
+    if (this.#parts.pool.isFull) return this.#flushSoon()
+    answer.isAsked = true
+    this.#parts.questions.ask('get', answer.jobId, {
+      answered: (_code, view) => this.#got(answer, view?.result ?? null),
+      unavailable: (code) => {
+        if (code === 'overloaded') this.#askLater(answer)
+        else this.#got(answer, null)
+      },
+    })
+  }
+
+  /** In a later turn. */
+  #askLater(answer: LetGo): void {
+    answer.isAsked = false
+    if (this.#response !== undefined) this.#flushSoon()
+  }
+
+  #got(answer: LetGo, result: JobResult | null): void {
+    if (this.#response === undefined) return
+    const line = duplicateLine(answer.jobId, answer.status, result)
+    const bytes = countedBytes(line)
+    if (!this.#parts.pool.take(this.#heldBytes, bytes)) return this.#askLater(answer)
+    this.#letGo--
+    this.#answersBytes += bytes
+    this.#set(this.#first, line)
   }
 
   /** Whether all jobs have been read. */
@@ -203,20 +310,24 @@ export class Batch implements Asker {
     else this.#response.resume()
   }
 
-  /** Whether there is room for what has come of the body and could not be handed on. */
-  #mayHold(): boolean {
-    const { receiver } = this.#parts
-    receiver.release(this.#heldBytes)
-    this.#heldBytes = this.#response === undefined ? 0 : this.#splitter.keptBytes
-    if (receiver.reserve(this.#heldBytes)) return true
-    this.#heldBytes = 0
-    return false
-  }
-
   #gone(): void {
+    if (this.#response === undefined) return
+    this.#parts.pool.give(this.#heldBytes - this.#splitter.heldBytes)
     this.#response = undefined
     this.#answers = []
-    this.#parts.receiver.release(this.#heldBytes)
-    this.#heldBytes = 0
+    this.#answersBytes = this.#unreadBytes = 0
+    this.#splitter.release()
   }
+}
+
+/** Short lines are counted with the batch. */
+const countedBytes = (line: string): number =>
+  line.length <= LINE_LENGTH_UNCOUNTED ? 0 : line.length * CHARACTER_BYTES_MAX
+
+const bodyLength = (result: JobResult | null): number =>
+  (result?.body ?? result?.body_base64 ?? '').length
+
+function duplicateLine(jobId: string, status: JobStatus, result: JobResult | null): string {
+  const answer = { job_id: jobId, status, duplicate: true }
+  return `${JSON.stringify(result === null ? answer : { ...answer, result })}\n`
 }

@@ -4,8 +4,10 @@
 import { encodeValue } from '../../shards/codec.ts'
 import type { JobResult, JobStatus } from '../../shards/contract.ts'
 import { formatJobId, JOB_ID_DIGITS, writeJobId } from '../../shards/job-id.ts'
+import { ANSWER_BYTES_UNCOUNTED_MAX } from '../../shards/client-limits.ts'
 import type { Asker, Ref, Ticket } from '../asker.ts'
-import { type Denial, type ErrorCode, ERRORS } from '../errors.ts'
+import type { ClientBytes } from '../client-bytes.ts'
+import { type Denial, type ErrorCode, ERRORS, unavailable } from '../errors.ts'
 import { asciiOf, type HttpResponse } from './uws.ts'
 
 /** Status lines, as far as they are used. */
@@ -39,6 +41,17 @@ export interface ReplyOptions {
 
 const NO_OPTIONS: ReplyOptions = {}
 
+/** What is known of a request before it is answered. */
+export interface ExchangeOptions {
+  readonly isHead: boolean
+  /** The connection ends with the answer: there are too many. */
+  readonly isLast: boolean
+  /** Counts long answers while they are read; undefined where there are none. */
+  readonly pool: ClientBytes | undefined
+}
+
+const USUAL: ExchangeOptions = { isHead: false, isLast: false, pool: undefined }
+
 /** The answer to nearly every request, all of it bytes. */
 const ACCEPTED_STATUS = asciiOf(STATUS_LINES[201] as string)
 const TYPE_NAME = asciiOf('content-type')
@@ -49,12 +62,13 @@ const ACCEPTED_BYTES = Buffer.from(ACCEPTED)
 
 /** Whom writeAccepted() answers: one function for all, since cork() calls it before it returns. */
 let accepting: HttpResponse
+let isAcceptingLast = false
 
 const writeAccepted = (): void => {
   accepting.writeStatus(ACCEPTED_STATUS)
   accepting.writeHeader(TYPE_NAME, JSON_TYPE_BYTES)
   // The server copies it before the call returns.
-  accepting.end(ACCEPTED)
+  accepting.end(ACCEPTED, isAcceptingLast)
 }
 
 /** A request that is answered once, or never when its client goes away. */
@@ -63,13 +77,15 @@ export class Exchange implements Asker {
   /** Called once if the client goes away before the answer has ended. */
   onGone: (() => void) | undefined
   readonly #msgpack: boolean
-  readonly #isHead: boolean
+  readonly #options: ExchangeOptions
   #response: HttpResponse | undefined
 
-  constructor(response: HttpResponse, msgpack: boolean, isHead = false) {
+  constructor(
+    response: HttpResponse, msgpack: boolean, options: ExchangeOptions = USUAL,
+  ) {
     this.#response = response
     this.#msgpack = msgpack
-    this.#isHead = isHead
+    this.#options = options
     response.onAborted(() => {
       this.#response = undefined
       this.onGone?.()
@@ -95,6 +111,7 @@ export class Exchange implements Asker {
     if (response === undefined) return
     writeJobId(ACCEPTED_BYTES, ACCEPTED_HEAD.length, route, idHigh, idLow)
     accepting = response
+    isAcceptingLast = this.#options.isLast
     response.cork(writeAccepted)
   }
 
@@ -143,16 +160,52 @@ export class Exchange implements Asker {
   }
 
   #write(status: number, body: string | Uint8Array, type: string, options: ReplyOptions): void {
+    const { isHead, isLast, pool } = this.#options
+    // A character takes three bytes at most.
+    const isLong = body.length > ANSWER_BYTES_UNCOUNTED_MAX / 3 && !isHead
+    if (isLong && pool !== undefined) return this.#writeLong(status, body, type, pool)
     const response = this.#close()
     response?.cork(() => {
-      response.writeStatus(STATUS_LINES[status] ?? String(status))
-      response.writeHeader('content-type', type)
-      if (options.retryAfterSeconds !== undefined) {
-        response.writeHeader('retry-after', String(options.retryAfterSeconds))
-      }
-      if (options.allow !== undefined) response.writeHeader('allow', options.allow)
-      if (this.#isHead) response.endWithoutBody(Buffer.byteLength(body), options.close)
-      else response.end(body, options.close)
+      writeHead(response, status, type, options)
+      const isToClose = options.close ?? isLast
+      // With a length as its argument, endWithoutBody() ends the connection as well.
+      if (!isHead) response.end(body, isToClose)
+      else response.writeHeader('content-length', String(Buffer.byteLength(body))).endWithoutBody()
     })
   }
+
+  /** The library keeps a copy of what the client has not taken; here it is ours, and counted. */
+  #writeLong(status: number, body: string | Uint8Array, type: string, pool: ClientBytes): void {
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body
+    if (!pool.take(0, bytes.length)) return this.denied(0, unavailable('overloaded'))
+    const response = this.#close()
+    if (response === undefined) return pool.give(bytes.length)
+    let isOver = false
+    const write = (from: number): boolean => {
+      const [isTaken, isDone] = response.tryEnd(bytes.subarray(from), bytes.length)
+      if (isDone) over()
+      return isTaken
+    }
+    const over = (): void => {
+      if (!isOver) pool.give(bytes.length)
+      isOver = true
+    }
+    this.onGone = over
+    response.onWritable((offset) => isOver || write(offset))
+    response.cork(() => {
+      writeHead(response, status, type, NO_OPTIONS)
+      write(0)
+    })
+  }
+}
+
+function writeHead(
+  response: HttpResponse, status: number, type: string, options: ReplyOptions,
+): void {
+  response.writeStatus(STATUS_LINES[status] ?? String(status))
+  response.writeHeader('content-type', type)
+  if (options.retryAfterSeconds !== undefined) {
+    response.writeHeader('retry-after', String(options.retryAfterSeconds))
+  }
+  if (options.allow !== undefined) response.writeHeader('allow', options.allow)
 }

@@ -3,6 +3,7 @@
 
 import { type ClientRequest, type IncomingMessage, request as open } from 'node:http'
 import type { Clock } from '../../shards/clock.ts'
+import { ANSWER_BYTES_UNCOUNTED_MAX } from '../../shards/client-limits.ts'
 import { PASS_ON_AGAIN_MS } from '../../shards/limits.ts'
 import { type Micros, msToUs } from '../../shards/units.ts'
 import type { Address } from './server.ts'
@@ -89,7 +90,8 @@ export function writeBack(
   const isHead = method === 'head'
   const length = answer.headers['content-length']
   const parts: Buffer[] = []
-  const isCollected = length !== undefined
+  // A long one goes on as it comes, no faster than the client reads it.
+  const isCollected = isHead || Number(length ?? Infinity) <= ANSWER_BYTES_UNCOUNTED_MAX
   const writeHead = (): void => {
     response.writeStatus(`${answer.statusCode} ${answer.statusMessage}`)
     for (const [name, value] of Object.entries(answer.headers)) {
@@ -118,8 +120,11 @@ export function writeBack(
   answer.on('end', () => end(() => {
     if (!isCollected) return void response.end(undefined, true)
     writeHead()
-    if (isHead) response.endWithoutBody(Number(length), true)
-    else response.end(Buffer.concat(parts), true)
+    if (isHead) {
+      response.writeHeader('connection', 'close')
+      if (length !== undefined) response.writeHeader('content-length', length)
+      response.endWithoutBody()
+    } else response.end(Buffer.concat(parts), true)
   }))
   // It broke off in the midst; so does this.
   answer.on('error', () => end(() => response.close()))

@@ -2,6 +2,9 @@
 // call in which it came, so what it says is kept, and what comes of its body.
 
 import { HELD_BODY_BYTES_MAX } from '../../shards/limits.ts'
+import { type ClientBytes, GrowingBytes } from '../client-bytes.ts'
+import { unavailable } from '../errors.ts'
+import { Exchange } from './exchange.ts'
 import type { RequestHandlers } from './server.ts'
 import type {
   Ascii, HttpRequest, HttpResponse, StreamedResponse, UpgradableResponse, UpgradeContext,
@@ -22,10 +25,10 @@ interface Came {
 
 /** Who keeps requests on hold. */
 export interface Holder {
+  /** What bodies take is counted there. */
+  readonly pool: ClientBytes
   /** The client has gone away before it was given to anybody. */
   gone(held: HeldRequest): void
-  /** So much more of a body is held. */
-  grew(bytes: number): void
 }
 
 type OnData = (chunk: ArrayBuffer, isLast: boolean) => void
@@ -34,14 +37,12 @@ type OnData = (chunk: ArrayBuffer, isLast: boolean) => void
 export class HeldRequest implements HttpRequest {
   readonly #response: StreamedResponse | UpgradableResponse
   readonly #answer: Came['answer']
-  readonly #holder: Holder
   readonly #headers = new Map<string, string>()
   readonly #parameter: string | undefined
   readonly #url: string
   readonly #query: string
   readonly #method: string
-  #chunks: ArrayBuffer[] = []
-  #bytes = 0
+  readonly #held: GrowingBytes
   #isWhole = false
   #isPaused = false
   #isGone = false
@@ -51,7 +52,7 @@ export class HeldRequest implements HttpRequest {
   private constructor({ answer, holder, request, response }: Came) {
     this.#response = response
     this.#answer = answer
-    this.#holder = holder
+    this.#held = new GrowingBytes(holder.pool)
     request.forEach((name, value) => this.#headers.set(name, value))
     this.#parameter = request.getParameter(0)
     this.#url = request.getUrl()
@@ -59,6 +60,7 @@ export class HeldRequest implements HttpRequest {
     this.#method = request.getMethod()
     response.onAborted(() => {
       this.#isGone = true
+      this.#held.release()
       holder.gone(this)
     })
   }
@@ -81,14 +83,12 @@ export class HeldRequest implements HttpRequest {
   ): HeldRequest {
     return new HeldRequest({
       response, request, holder,
-      answer: (handlers, to, from) => to.cork(() =>
-        handlers.upgrade(to as UpgradableResponse, from, context)),
+      // The next tier's route cannot be asked any more.
+      answer: (handlers, to, from) => to.cork(() => {
+        if (handlers.upgrade(to as UpgradableResponse, from, context, 0)) return
+        new Exchange(to, false).denied(0, unavailable('overloaded'))
+      }),
     })
-  }
-
-  /** Bytes of the body that are held. */
-  get heldBytes(): number {
-    return this.#bytes
   }
 
   /** The client has gone away. */
@@ -96,9 +96,9 @@ export class HeldRequest implements HttpRequest {
     return this.#isGone
   }
 
-  /** The body, as far as it is held. */
+  /** The body, as far as it is held; valid until it is given to somebody. */
   get body(): Buffer {
-    return Buffer.concat(this.#chunks.map((chunk) => Buffer.from(chunk)))
+    return this.#held.bytes
   }
 
   get response(): HttpResponse {
@@ -121,13 +121,20 @@ export class HeldRequest implements HttpRequest {
       this.#onWhole = undefined
       then(this.#isWhole)
     }
-    if (this.#isWhole || this.#bytes > bytesMax) this.#onWhole()
+    if (this.#isWhole || this.#isPaused || this.#held.length > bytesMax) this.#onWhole()
+  }
+
+  /** Its body is not needed any more. */
+  release(): void {
+    this.#held.release()
   }
 
   /** Lets these answer it; no-op if the client has gone. */
   give(handlers: RequestHandlers): void {
     if (this.#isGone) return
     this.#answer(handlers, this.#asResponse(), this)
+    // Who did not ask for the body has answered without it.
+    this.#held.release()
     if (!this.#isPaused || this.#isGone) return
     this.#isPaused = false
     const { resume } = this.#response as StreamedResponse
@@ -160,33 +167,33 @@ export class HeldRequest implements HttpRequest {
     for (const [name, value] of this.#headers) tell(name, value)
   }
 
+  /** It has left its route. */
+  setYield(): void {}
+
   // --- inside ---
 
   #take(response: StreamedResponse, chunk: ArrayBuffer, isLast: boolean): void {
-    if (chunk.byteLength > 0) this.#chunks.push(chunk.slice(0))
-    this.#bytes += chunk.byteLength
-    this.#holder.grew(chunk.byteLength)
+    const bytes = new Uint8Array(chunk)
+    const isHeld = this.#held.append(bytes)
+    // It has come already; but no more is read.
+    if (!isHeld) this.#held.appendAnyway(bytes)
     this.#isWhole = isLast
-    const isTooLarge = this.#bytes > this.#bytesMax
-    if (isTooLarge && !isLast && !this.#isPaused) {
+    const isToPause = !isHeld || this.#held.length > this.#bytesMax
+    if (isToPause && !isLast && !this.#isPaused) {
       this.#isPaused = true
       response.pause()
     }
-    if (isLast || isTooLarge) this.#onWhole?.()
+    if (isLast || isToPause) this.#onWhole?.()
   }
 
   /** The library's own, but for the body, of which some has come already. */
   #asResponse(): HttpResponse {
     const response = this.#response
     const onData = (handler: OnData): HttpResponse => {
-      const chunks = this.#chunks
-      this.#chunks = []
-      this.#bytes = 0
+      const come = new Uint8Array(this.#held.bytes).buffer
+      this.#held.release()
       if (!this.#isWhole) response.onData(handler)
-      for (const [at, chunk] of chunks.entries()) {
-        handler(chunk, this.#isWhole && at === chunks.length - 1)
-      }
-      if (this.#isWhole && chunks.length === 0) handler(new ArrayBuffer(0), true)
+      if (this.#isWhole || come.byteLength > 0) handler(come, this.#isWhole)
       return response
     }
     return new Proxy(response, {

@@ -4,10 +4,12 @@
 
 import type { ClientRequest } from 'node:http'
 import { PASS_ON_TRIES_MAX } from '../../shards/limits.ts'
+import type { ClientBytes } from '../client-bytes.ts'
 import { unavailable } from '../errors.ts'
 import { Exchange } from './exchange.ts'
 import { type Again, begin, localAddress, writeBack } from './forward.ts'
 import { HeldRequest, type RouteName } from './held-request.ts'
+import { RequestHead, refuseFraming } from './request-head.ts'
 import type { Address, Answering, RequestHandlers } from './server.ts'
 import type { HttpRequest, RouteHandler, StreamedResponse } from './uws.ts'
 
@@ -18,6 +20,7 @@ export interface PassOnParts {
   /** Who has answered before, and does so again if all goes back. */
   readonly before: Answering
   readonly bodyBytesMax: number
+  readonly pool: ClientBytes
   readonly again: Again
 }
 
@@ -42,8 +45,8 @@ export class PassOn implements Answering {
       other: pass('other'),
       postBatch: (response, request) => this.#stream(response, request),
       // Its socket is told to come again, and then it comes to the other.
-      upgrade: (response, request, context) =>
-        parts.before.handlers.upgrade(response, request, context),
+      upgrade: (response, request, context, tier) =>
+        parts.before.handlers.upgrade(response, request, context, tier),
     }
   }
 
@@ -63,10 +66,13 @@ export class PassOn implements Answering {
   }
 
   #take(route: RouteName, response: StreamedResponse, request: HttpRequest): void {
+    const fault = new RequestHead().read(request)
+    if (fault !== undefined) return refuseFraming(response, fault)
     this.#passed++
-    const held = HeldRequest.hold(route, response, request, NOBODY)
+    const held = HeldRequest.hold(
+      route, response, request, { pool: this.#parts.pool, gone: () => {} })
     held.whole(this.#parts.bodyBytesMax, (isWhole) => {
-      // What is too large for anybody can be said here.
+      // What is too large for anybody, or for now, can be said here.
       if (isWhole) this.#try(held, response, 1)
       else held.give(this.#parts.before.handlers)
     })
@@ -79,6 +85,7 @@ export class PassOn implements Answering {
     const sent = begin(this.#address, { method, target: held.target, headers: held.headers }, {
       answered: (answer) => {
         if (held.isGone) return void answer.destroy()
+        held.release()
         const end = writeBack(answer, response, method, () => { this.#open.delete(end) })
         this.#open.add(end)
       },
@@ -86,7 +93,9 @@ export class PassOn implements Answering {
         if (tries < PASS_ON_TRIES_MAX) {
           return this.#parts.again.later(() => this.#try(held, response, tries + 1))
         }
-        if (!held.isGone) new Exchange(response, false).denied(0, unavailable('answer_unknown'))
+        if (held.isGone) return
+        held.release()
+        new Exchange(response, false).denied(0, unavailable('answer_unknown'))
       },
     })
     sent.end(held.body)
@@ -94,6 +103,8 @@ export class PassOn implements Answering {
 
   /** A batch may be larger than what can be held, and is answered while it comes. */
   #stream(response: StreamedResponse, request: HttpRequest): void {
+    const fault = new RequestHead().read(request)
+    if (fault !== undefined) return refuseFraming(response, fault)
     this.#passed++
     const headers = new Map<string, string>()
     request.forEach((name, value) => headers.set(name, value))
@@ -128,5 +139,3 @@ export class PassOn implements Answering {
     })
   }
 }
-
-const NOBODY = { gone: () => {}, grew: () => {} }

@@ -3,18 +3,17 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Readiness } from '../health.ts'
 import { isBatchType } from './batch-splitter.ts'
-import { Exchange, wantsMsgpack } from './exchange.ts'
+import { Exchange, type ExchangeOptions, wantsMsgpack } from './exchange.ts'
 import { asksIsolation } from './isolation.ts'
 import { type BodyFormat, formatOf } from './parse-body.ts'
 import type { BodyHandler, BodyReceiver } from './receive.ts'
+import { RequestHead, refuseFraming } from './request-head.ts'
 import type { RequestHandlers } from './server.ts'
 import type { Joining } from './sse.ts'
-import { asciiOf, type HttpRequest, type HttpResponse, type StreamedResponse } from './uws.ts'
+import {
+  asciiOf, type HttpRequest, type HttpResponse, type RouteHandler, type StreamedResponse,
+} from './uws.ts'
 
-const ACCEPT = asciiOf('accept')
-const CONTENT_LENGTH = asciiOf('content-length')
-const CONTENT_TYPE = asciiOf('content-type')
-const IDEMPOTENCY_KEY = asciiOf('idempotency-key')
 const LAST_EVENT_ID = asciiOf('last-event-id')
 
 /** What the headers of a submitting request say. */
@@ -33,6 +32,9 @@ const USUAL: Submission = { format: 'json', idempotencyKey: '', isolate: false }
 export interface Door {
   /** Of the process. */
   readonly readiness: Readiness
+  readonly exchangeOptions: ExchangeOptions
+  /** What of the front door is used up; what comes may be refused. */
+  readonly atBound: readonly string[]
   /** 503 for a reason that needs no body to be known; undefined: go on. */
   refusal(): ErrorCode | undefined
   /** @param body is only valid inside the call. */
@@ -69,63 +71,79 @@ export function routeHandlers(
 ): Omit<RequestHandlers, 'upgrade'> {
   const submit: BodyHandler<Submission> =
     (exchange, body, submission) => door.submit(exchange, body, submission)
+  const head = new RequestHead()
+  const open = (response: HttpResponse): Exchange =>
+    new Exchange(response, wantsMsgpack(head.accept), door.exchangeOptions)
+  /** Reads the head, and refuses a request whose end is not known. */
+  const isRefused = (response: HttpResponse, request: HttpRequest): boolean => {
+    const fault = head.read(request)
+    if (fault === undefined) return false
+    door.countInvalid()
+    refuseFraming(response, fault)
+    return true
+  }
+  const aboutJob = (
+    ask: (exchange: Exchange, jobId: string, request: HttpRequest) => void,
+  ): RouteHandler => (response, request) => {
+    if (isRefused(response, request)) return
+    ask(open(response), request.getParameter(0) ?? '', request)
+  }
   return {
     postJob: (response, request) => {
-      const exchange = open(response, request)
-      const submission = readSubmission(door, exchange, request)
+      if (isRefused(response, request)) return
+      const exchange = open(response)
+      const submission = readSubmission(door, exchange, head, request)
       if (submission === undefined) return
-      const announced = request.getHeader(CONTENT_LENGTH)
-      receiver.receive(response, exchange, announced, submission, submit)
+      receiver.receive(response, exchange, head.contentLength, submission, submit)
     },
-    postBatch: (response, request) => postBatch(door, response, request),
-    getJob: (response, request) => {
-      door.show(open(response, request), request.getParameter(0) ?? '')
+    postBatch: (response, request) => {
+      if (!isRefused(response, request)) postBatch(door, open(response), response, head, request)
     },
-    deleteJob: (response, request) => {
-      door.cancel(open(response, request), request.getParameter(0) ?? '')
+    getJob: aboutJob((exchange, jobId) => door.show(exchange, jobId)),
+    deleteJob: aboutJob((exchange, jobId) => door.cancel(exchange, jobId)),
+    followJob: aboutJob((exchange, jobId, request) =>
+      door.follow({ exchange, jobId, lastEventId: request.getHeader(LAST_EVENT_ID) })),
+    health: (response, request) => {
+      if (!isRefused(response, request)) sendHealth(door, open(response))
     },
-    followJob: (response, request) => {
-      door.follow({
-        exchange: open(response, request), jobId: request.getParameter(0) ?? '',
-        lastEventId: request.getHeader(LAST_EVENT_ID),
-      })
+    ready: (response, request) => {
+      if (!isRefused(response, request)) sendReady(door, open(response))
     },
-    health: (response, request) => sendHealth(door, open(response, request)),
-    ready: (response, request) => sendReady(door, open(response, request)),
-    other: (response, request) => anyOther(door, response, request),
+    other: (response, request) => {
+      if (!isRefused(response, request)) anyOther(door, response, head, request)
+    },
   }
 }
 
-const open = (response: HttpResponse, request: HttpRequest, isHead = false): Exchange =>
-  new Exchange(response, wantsMsgpack(request.getHeader(ACCEPT)), isHead)
-
 /** Undefined: nothing can be submitted, which has been answered. */
 function readSubmission(
-  door: Door, exchange: Exchange, request: HttpRequest,
+  door: Door, exchange: Exchange, head: RequestHead, request: HttpRequest,
 ): Submission | undefined {
   const refusal = door.refusal()
   if (refusal !== undefined) {
     door.unavailable(exchange, refusal)
     return undefined
   }
-  const format = formatOf(request.getHeader(CONTENT_TYPE))
+  const format = formatOf(head.contentType)
   if (format === undefined) {
     door.countInvalid()
     exchange.sendError('unsupported_media_type',
       'Content-Type must be application/json or application/msgpack')
     return undefined
   }
-  const idempotencyKey = request.getHeader(IDEMPOTENCY_KEY)
-  const isolate = asksIsolation(request)
+  const { idempotencyKey } = head
+  const isolate = head.hasAccountQueue && asksIsolation(request)
   if (format === 'json' && idempotencyKey === '' && !isolate) return USUAL
   return { format, idempotencyKey, isolate }
 }
 
-function postBatch(door: Door, response: StreamedResponse, request: HttpRequest): void {
-  const exchange = open(response, request)
+function postBatch(
+  door: Door, exchange: Exchange, response: StreamedResponse, head: RequestHead,
+  request: HttpRequest,
+): void {
   const refusal = door.refusal()
   if (refusal !== undefined) return door.unavailable(exchange, refusal)
-  if (!isBatchType(request.getHeader(CONTENT_TYPE))) {
+  if (!isBatchType(head.contentType)) {
     door.countInvalid()
     return exchange.sendError('unsupported_media_type',
       'Content-Type must be application/x-ndjson or application/json')
@@ -138,14 +156,18 @@ function sendHealth(door: Door, exchange: Exchange): void {
 }
 
 function sendReady(door: Door, exchange: Exchange): void {
-  const status = door.readiness
-  exchange.send(status === 'ready' ? 200 : 503, { status })
+  const { atBound, readiness: status } = door
+  exchange.send(status === 'ready' ? 200 : 503,
+    atBound.length === 0 ? { status } : { status, at_bound: atBound })
 }
 
-function anyOther(door: Door, response: HttpResponse, request: HttpRequest): void {
+function anyOther(
+  door: Door, response: HttpResponse, head: RequestHead, request: HttpRequest,
+): void {
   const path = request.getUrl()
   const isHead = request.getMethod() === 'head'
-  const exchange = open(response, request, isHead)
+  const exchange = new Exchange(response, wantsMsgpack(head.accept),
+    { ...door.exchangeOptions, isHead })
   if (isHead && path === '/health') return sendHealth(door, exchange)
   if (isHead && path === '/ready') return sendReady(door, exchange)
   if (path === '/ws') {

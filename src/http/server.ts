@@ -2,9 +2,10 @@
 // Nothing of what happens behind a route is here: each hands over to whoever answers at that
 // moment, since a reload replaces the code that does.
 
-import { FRAME_OVERHEAD_BYTES, SOCKET_BACKLOGS_BYTES_MAX } from '../../shards/limits.ts'
 import { monotonicUs } from '../../shards/clock.ts'
+import { CONNECTIONS_KEPT_PER_MILLE } from '../../shards/client-limits.ts'
 import { fail } from '../errors.ts'
+import { frameTiers, payloadBytesMax } from '../ws/frame-tiers.ts'
 import {
   type HttpApp, type HttpLibrary, type HttpRequest, type ListenSocket, type RouteHandler,
   type UpgradableResponse,
@@ -27,9 +28,10 @@ export interface RequestHandlers {
   readonly health: RouteHandler
   readonly ready: RouteHandler
   readonly other: RouteHandler
+  /** @param tier which of the frame sizes the route has; false: ask the next one. */
   readonly upgrade: (
-    response: UpgradableResponse, request: HttpRequest, context: UpgradeContext,
-  ) => void
+    response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, tier: number,
+  ) => boolean
 }
 
 /** Who answers at this moment; asked anew for each request. */
@@ -41,6 +43,7 @@ export interface Answering {
 export interface SocketData {
   /** Its jobs ask for account queues at their upstreams. */
   readonly isolate: boolean
+  readonly frameBytesMax: number
   /** Who hears it. */
   owner: SocketOwner
   /** The owner's own. */
@@ -56,11 +59,13 @@ export interface SocketOwner {
   closed(handle: WebSocketHandle<SocketData>): void
 }
 
-/** The bounds of sockets, which the library is told once. */
-export interface SocketBounds {
+/** The bounds of connections, which the library is told once. */
+export interface ServerBounds {
   readonly bodyBytesMax: number
   /** Without a byte, before a socket is closed. */
   readonly idleMs: number
+  readonly clientBytesMax: number
+  readonly connectionsMax: number
 }
 
 /**
@@ -79,17 +84,33 @@ const LOUD_TURN_US = 150
 /** Turns that are waited for one that is short. */
 const LOUD_TURNS_MAX = 2000
 const FREE_PORTS_MAX = 10
+const SOCKET_PATH = '/ws'
+/** All of them match SOCKET_PATH, each in its turn. */
+const SOCKET_ROUTES = ['/ws', '/:socket', '/*'] as const
 
-interface ConnectionCounts {
-  opened: number
-  upgraded: number
+/** The connections of clients; plain data. */
+export interface ConnectionTable {
+  /** Those that are there, sockets among them. */
+  open: number
+  sockets: number
+  /** Above it a new one is closed at once. */
+  readonly openMax: number
+  /** Above it an answer is its connection's last. */
+  readonly keptMax: number
+  refused: number
 }
+
+/** No connections. */
+export const makeConnectionTable = (openMax: number): ConnectionTable => ({
+  open: 0, sockets: 0, openMax, refused: 0,
+  keptMax: Math.ceil(openMax * CONNECTIONS_KEPT_PER_MILLE / 1000),
+})
 
 interface ServerParts {
   readonly app: HttpApp
   readonly library: HttpLibrary
   readonly socket: ListenSocket
-  readonly counts: ConnectionCounts
+  readonly connections: ConnectionTable
 }
 
 /** A listening server; made by listen(). */
@@ -97,13 +118,13 @@ export class HttpServer {
   readonly address: Address
   readonly #app: HttpApp
   readonly #library: HttpLibrary
-  readonly #counts: ConnectionCounts
+  readonly table: ConnectionTable
   #socket: ListenSocket | undefined
 
   private constructor(parts: ServerParts, address: Address) {
     this.#app = parts.app
     this.#library = parts.library
-    this.#counts = parts.counts
+    this.table = parts.connections
     this.#socket = parts.socket
     this.address = address
   }
@@ -114,13 +135,18 @@ export class HttpServer {
    * @param joins a server that listens there already, and lets another do so (CAN_SHARE).
    */
   static async listen(
-    wanted: Address, answering: Answering, bounds: SocketBounds, joins = false,
+    wanted: Address, answering: Answering, bounds: ServerBounds, joins = false,
   ): Promise<HttpServer> {
     const library = await loadHttpLibrary()
     const app = library.App()
-    const counts = { opened: 0, upgraded: 0 }
-    app.filter((_response, change) => { counts.opened += change })
-    addRoutes(app, answering, bounds, () => { counts.upgraded++ })
+    const connections = makeConnectionTable(bounds.connectionsMax)
+    app.filter((response, change) => {
+      connections.open += change
+      if (change < 0 || connections.open <= connections.openMax) return
+      connections.refused++
+      response.close()
+    })
+    addRoutes(app, answering, bounds, connections)
     const { host, port } = wanted
     const socket = joins ? openSocket(app, wanted, SHARED) : openAlone(app, library, wanted)
     if (socket === undefined) {
@@ -128,13 +154,13 @@ export class HttpServer {
       return fail('port_taken', `cannot listen on ${host}:${port}: the port is taken, ` +
         'or the address is not one of this machine')
     }
-    return new HttpServer({ app, library, socket, counts },
+    return new HttpServer({ app, library, socket, connections },
       { host, port: library.us_socket_local_port(socket) })
   }
 
   /** Connections that speak HTTP; sockets are not among them. */
   get connections(): number {
-    return this.#counts.opened - this.#counts.upgraded
+    return this.table.open - this.table.sockets
   }
 
   /**
@@ -194,9 +220,12 @@ function openSocket(app: HttpApp, { host, port }: Address, options: number):
 }
 
 function addRoutes(
-  app: HttpApp, now: Answering, bounds: SocketBounds, upgraded: () => void,
+  app: HttpApp, now: Answering, bounds: ServerBounds, connections: ConnectionTable,
 ): void {
-  app.ws('/ws', socketBehavior(now, bounds, upgraded))
+  // The library has one size of frames for each route, and goes on to the next if it is asked to.
+  for (const [tier, pattern] of SOCKET_ROUTES.entries()) {
+    app.ws(pattern, socketBehavior(now, bounds, connections, tier))
+  }
   app.post('/jobs', (response, request) => now.handlers.postJob(response, request))
   app.post('/jobs/batch', (response, request) => now.handlers.postBatch(response, request))
   app.get('/jobs/:id', (response, request) => now.handlers.getJob(response, request))
@@ -208,24 +237,33 @@ function addRoutes(
 }
 
 function socketBehavior(
-  now: Answering, { bodyBytesMax, idleMs }: SocketBounds, upgraded: () => void,
+  now: Answering, { bodyBytesMax, clientBytesMax, idleMs }: ServerBounds,
+  connections: ConnectionTable, tier: number,
 ): WebSocketBehavior<SocketData> {
   return {
-    // Twice what is allowed, so that what is a little over it can be said goodbye to.
-    maxPayloadLength: 2 * (bodyBytesMax + FRAME_OVERHEAD_BYTES),
+    maxPayloadLength: payloadBytesMax(frameTiers(bodyBytesMax)[tier] as number),
     // The limits on what is unread are the owner's, with a warning; this one is never met.
-    maxBackpressure: SOCKET_BACKLOGS_BYTES_MAX,
+    maxBackpressure: clientBytesMax,
     closeOnBackpressureLimit: true,
     idleTimeout: Math.ceil(idleMs / 1000),
     sendPingsAutomatically: true,
-    upgrade: (response, request, context) => now.handlers.upgrade(response, request, context),
+    upgrade: (response, request, context) => {
+      const isAnswered = request.getUrl() === SOCKET_PATH &&
+        now.handlers.upgrade(response, request, context, tier)
+      if (!isAnswered) request.setYield(true)
+    },
     open: (handle) => {
-      upgraded()
+      connections.sockets++
       handle.getUserData().owner.opened(handle)
     },
     message: (handle, message, isBinary) =>
       handle.getUserData().owner.heard(handle, message, isBinary),
     drain: (handle) => handle.getUserData().owner.drained(handle),
-    close: (handle) => handle.getUserData().owner.closed(handle),
+    close: (handle) => {
+      // The library does not tell filter() of the end of one that became a socket.
+      connections.sockets--
+      connections.open--
+      handle.getUserData().owner.closed(handle)
+    },
   }
 }

@@ -5,8 +5,10 @@
 import {
   EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobView,
 } from '../../shards/contract.ts'
-import { STREAM_BACKLOG_BYTES_MAX, STREAM_BACKLOGS_BYTES_MAX } from '../../shards/limits.ts'
+import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/client-limits.ts'
+import { STREAM_BACKLOG_BYTES_MAX } from '../../shards/limits.ts'
 import type { Audience, Follower } from '../audience.ts'
+import type { ClientBytes } from '../client-bytes.ts'
 import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENTS } from '../job-event.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
@@ -31,15 +33,13 @@ export interface Joining {
 /** All streams, as plain data. */
 export interface StreamTable {
   readonly streams: Set<OpenStream>
-  /** Of all together. */
-  backlogsBytes: number
   /** Streams that are about to begin. */
   joining: number
 }
 
 /** No streams. */
 export const makeStreamTable = (): StreamTable =>
-  ({ streams: new Set(), backlogsBytes: 0, joining: 0 })
+  ({ streams: new Set(), joining: 0 })
 
 /** One client that follows a job. */
 class Stream implements Follower, OpenStream {
@@ -47,6 +47,8 @@ class Stream implements Follower, OpenStream {
   readonly jobId: string
   /** Upper bound of what was written and not yet taken by the client. */
   backlogBytes = 0
+  /** Its job is finished: it ends when its client has taken all. */
+  isOver = false
   readonly #streams: EventStreams
   /** Of the last event that the client has. */
   #place: number
@@ -88,10 +90,12 @@ class Stream implements Follower, OpenStream {
 export class EventStreams {
   readonly #audience: Audience
   readonly #table: StreamTable
+  readonly #pool: ClientBytes
 
-  constructor(audience: Audience, table: StreamTable) {
+  constructor(audience: Audience, table: StreamTable, pool: ClientBytes) {
     this.#audience = audience
     this.#table = table
+    this.#pool = pool
   }
 
   /** Streams, those included that are about to begin. */
@@ -127,6 +131,10 @@ export class EventStreams {
     this.#table.streams.add(stream)
     if (!isFinished) this.#audience.join(jobId, stream)
     exchange.onGone = () => this.#gone(stream)
+    response.onWritable(() => {
+      this.#drained(stream)
+      return true
+    })
     const news = briefOf(jobId, view, nowMs).filter((event) => stream.isNews(event))
     // Without a byte the client would not see the answer begin.
     this.write(stream, news.map((event) => event.stream).join('') || KEEP_ALIVE)
@@ -145,27 +153,35 @@ export class EventStreams {
 
   /** Writes to a stream, or cuts it when it has left too much unread. */
   write(stream: Stream, text: string): void {
-    const table = this.#table
-    if (!table.streams.has(stream)) return
+    if (!this.#table.streams.has(stream) || stream.isOver) return
     const bytes = Buffer.byteLength(text)
     const isSlow = stream.backlogBytes > 0 &&
-      (stream.backlogBytes + bytes > STREAM_BACKLOG_BYTES_MAX ||
-        table.backlogsBytes + bytes > STREAM_BACKLOGS_BYTES_MAX)
-    if (isSlow) {
+      stream.backlogBytes + bytes > STREAM_BACKLOG_BYTES_MAX
+    const isCounted = stream.backlogBytes > 0 || bytes > CLIENT_BYTES_FREE_OF_SHARES
+    if (isSlow || (isCounted && !this.#pool.mayTake(stream.backlogBytes, bytes))) {
       stream.response.close() // calls #gone()
       return
     }
+    this.#pool.adopt(bytes)
+    stream.backlogBytes += bytes
     let isDrained = true
     stream.response.cork(() => { isDrained = stream.response.write(text) })
     // Not drained: some of it waits, and how much of the earlier is gone is not known.
-    const backlogBytes = isDrained ? 0 : stream.backlogBytes + bytes
-    table.backlogsBytes += backlogBytes - stream.backlogBytes
-    stream.backlogBytes = backlogBytes
+    if (isDrained) this.#drained(stream)
   }
 
-  /** Ends a stream whose job is finished. */
+  /** Ends a stream whose job is finished, once it has been read. */
   end(stream: Stream): void {
-    if (this.#forget(stream)) stream.response.cork(() => { stream.response.end() })
+    stream.isOver = true
+    if (stream.backlogBytes === 0 && this.#forget(stream)) {
+      stream.response.cork(() => { stream.response.end() })
+    }
+  }
+
+  #drained(stream: Stream): void {
+    this.#pool.give(stream.backlogBytes)
+    stream.backlogBytes = 0
+    if (stream.isOver) this.end(stream)
   }
 
   /** The stream's job has one follower less. */
@@ -179,7 +195,8 @@ export class EventStreams {
 
   #forget(stream: Stream): boolean {
     if (!this.#table.streams.delete(stream)) return false
-    this.#table.backlogsBytes -= stream.backlogBytes
+    this.#pool.give(stream.backlogBytes)
+    stream.backlogBytes = 0
     return true
   }
 }

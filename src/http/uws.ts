@@ -20,13 +20,20 @@ export interface HttpResponse {
   /** Chunked; true when nothing is left in the server's own buffer. */
   write(chunk: string | Uint8Array): boolean
   end(body?: string | Uint8Array | Ascii, closeConnection?: boolean): HttpResponse
-  /** Answers a HEAD: says the length, sends no body. */
-  endWithoutBody(length?: number, closeConnection?: boolean): HttpResponse
+  /** Answers a HEAD: sends no body. (With a length, it would end the connection as well.) */
+  endWithoutBody(): HttpResponse
+  /** Writes what the client takes now: whether that was all of the chunk, and of the body. */
+  tryEnd(chunk: Uint8Array, totalBytes: number): [isTaken: boolean, isDone: boolean]
   close(): HttpResponse
   onAborted(handler: () => void): HttpResponse
   /** The chunk is only valid inside the handler. */
   onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): HttpResponse
   cork(write: () => void): HttpResponse
+  /**
+   * Called when what was written has gone out, with the offset of the body.
+   * @param handler true: that is all there was to do.
+   */
+  onWritable(handler: (offset: number) => boolean): HttpResponse
 }
 
 /** A response that is written while its request is still read. */
@@ -34,8 +41,6 @@ export interface StreamedResponse extends HttpResponse {
   /** Stops reading the request's body until resume(). */
   pause(): void
   resume(): void
-  /** Called when what was written has gone out; true: that is all there was to do. */
-  onWritable(handler: () => boolean): HttpResponse
 }
 
 /** The response of a request to open a socket. */
@@ -92,6 +97,8 @@ export interface HttpRequest {
   getQuery(): string
   getMethod(): string
   forEach(tell: (name: string, value: string) => void): void
+  /** True: this route has not answered, and the next that matches is asked. */
+  setYield(isToGoOn: boolean): void
 }
 
 export type RouteHandler = (response: StreamedResponse, request: HttpRequest) => void
@@ -110,7 +117,7 @@ export interface HttpApp {
     host: string, port: number, options: number, done: (socket: ListenSocket | false) => void,
   ): HttpApp
   /** Told of each connection, 1, and of its end, -1; but of no end of one that became a socket. */
-  filter(tell: (response: object, change: number) => void): HttpApp
+  filter(tell: (response: HttpResponse, change: number) => void): HttpApp
   close(): HttpApp
 }
 

@@ -1,12 +1,12 @@
 // Where requests wait while the process takes over from another: connections are taken already, but
 // nobody can judge what they bring. In the end all are let in, in the order in which they came.
 
-import {
-  LET_IN_AT_ONCE, RECEIVING_BYTES_MAX, REQUESTS_PENDING_MAX,
-} from '../../shards/limits.ts'
+import { LET_IN_AT_ONCE, REQUESTS_PENDING_MAX } from '../../shards/limits.ts'
+import type { ClientBytes } from '../client-bytes.ts'
 import { unavailable } from '../errors.ts'
 import { Exchange, wantsMsgpack } from './exchange.ts'
 import { HeldRequest, type Holder, type RouteName } from './held-request.ts'
+import { RequestHead, refuseFraming } from './request-head.ts'
 import type { Answering, RequestHandlers } from './server.ts'
 import type { HttpRequest, HttpResponse, RouteHandler } from './uws.ts'
 
@@ -15,21 +15,25 @@ export class WaitingRoom implements Answering, Holder {
   readonly #version: string
   readonly #held = new Set<HeldRequest>()
   readonly #hold: RequestHandlers
+  readonly pool: ClientBytes
   #inside: Answering | undefined
-  #bytes = 0
 
-  constructor(version: string) {
+  constructor(version: string, pool: ClientBytes) {
     this.#version = version
+    this.pool = pool
     const wait = (route: RouteName): RouteHandler => (response, request) => {
       if (this.#isFull()) return turnAway(response, request)
+      const fault = new RequestHead().read(request)
+      if (fault !== undefined) return refuseFraming(response, fault)
       this.#held.add(HeldRequest.hold(route, response, request, this))
     }
     this.#hold = {
       postJob: wait('postJob'), postBatch: wait('postBatch'), getJob: wait('getJob'),
       deleteJob: wait('deleteJob'), followJob: wait('followJob'), other: wait('other'),
       upgrade: (response, request, context) => {
-        if (this.#isFull()) return turnAway(response, request)
-        this.#held.add(HeldRequest.holdUpgrade(response, request, context, this))
+        if (this.#isFull()) turnAway(response, request)
+        else this.#held.add(HeldRequest.holdUpgrade(response, request, context, this))
+        return true
       },
       // What comes is taken and answered, if later: balancers may send it here.
       ready: (response) => new Exchange(response, false).send(200, { status: 'taking_over' }),
@@ -58,20 +62,17 @@ export class WaitingRoom implements Answering, Holder {
   sendAway(): void {
     for (const held of this.#held) {
       this.gone(held)
+      held.release()
       if (!held.isGone) new Exchange(held.response, false).denied(0, unavailable('draining'))
     }
   }
 
   gone(held: HeldRequest): void {
-    if (this.#held.delete(held)) this.#bytes -= held.heldBytes
-  }
-
-  grew(bytes: number): void {
-    this.#bytes += bytes
+    this.#held.delete(held)
   }
 
   #isFull(): boolean {
-    return this.#held.size >= REQUESTS_PENDING_MAX || this.#bytes >= RECEIVING_BYTES_MAX
+    return this.#held.size >= REQUESTS_PENDING_MAX || this.pool.isFull
   }
 }
 

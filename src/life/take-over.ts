@@ -3,11 +3,12 @@
 // comes waits until the other has given up the folder.
 
 import type { Clock } from '../../shards/clock.ts'
+import { ClientBytes } from '../client-bytes.ts'
 import { ControlLine, type Heard } from '../control/line.ts'
 import { lockFile } from '../control/place.ts'
 import { fail } from '../errors.ts'
 import type { FrontDoor } from '../front-door.ts'
-import { type Address, HttpServer, type SocketBounds } from '../http/server.ts'
+import { type Address, HttpServer, type ServerBounds } from '../http/server.ts'
 import { WaitingRoom } from '../http/waiting-room.ts'
 import type { Log } from '../log.ts'
 import type { ProcessEnd } from '../process-end.ts'
@@ -18,7 +19,7 @@ import { TAKE_OVER_FORM } from './hand-over.ts'
 export interface TakeOverParts {
   readonly dataFolder: string
   readonly address: Address
-  readonly bounds: SocketBounds
+  readonly bounds: ServerBounds
   readonly end: Pick<ProcessEnd, 'decided' | 'reason'>
   readonly log: Log
   /** Only read. */
@@ -52,7 +53,7 @@ export class TakeOver {
    * Fails with `take_over_refused` when there is nobody to take over from, or the other refuses.
    */
   static async begin(parts: TakeOverParts): Promise<TakeOver | undefined> {
-    const { address, bounds, dataFolder, end, log } = parts
+    const { address, bounds, clock, dataFolder, end, log } = parts
     const file = lockFile(dataFolder)
     const line = await ControlLine.open(file) ?? refused(`no server answers at ${file}: there is ` +
       'nobody to take over from; start without --take-over')
@@ -64,7 +65,7 @@ export class TakeOver {
     if (ready.state !== 'ready') {
       refused(`the running server cannot be taken over: ${ready.error ?? 'it has just ended'}`)
     }
-    const room = new WaitingRoom(VERSION)
+    const room = new WaitingRoom(VERSION, new ClientBytes(bounds.clientBytesMax, clock, log))
     const server = await HttpServer.listen(address, room, bounds, true).catch((error: unknown) => {
       line.close()
       return Promise.reject(error)

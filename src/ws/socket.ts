@@ -6,6 +6,7 @@ import {
 } from '../../shards/contract.ts'
 import { encodeValue } from '../../shards/codec.ts'
 import { formatJobId } from '../../shards/job-id.ts'
+import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/client-limits.ts'
 import {
   SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS, WATCHED_JOBS_MAX,
 } from '../../shards/limits.ts'
@@ -19,6 +20,8 @@ import type { Question, Questions } from '../questions.ts'
 import type { MessageAsker, Submissions } from '../submissions.ts'
 import { Answers, loneAnswer } from './answers.ts'
 import { readMessage } from './message.ts'
+
+const CLOSE_TRY_AGAIN = 1013
 
 /** What a socket needs of those around it. */
 export interface SocketHost {
@@ -339,12 +342,19 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
     const bytes = typeof message === 'string' ? Buffer.byteLength(message) : message.length
     if (this.#backlogBytes > 0) this.#noteBacklog()
     // It has been warned; what it misses is at its webhook and at GET /jobs/:id.
-    if (this.#backlogBytes > 0 && !this.#host.mayBuffer(this, bytes)) return handle.close()
+    const isCounted = this.#backlogBytes > 0 || bytes > CLIENT_BYTES_FREE_OF_SHARES
+    if (isCounted && !this.#host.mayBuffer(this, bytes)) return this.#cut(handle)
     if (handle.send(message, isBinary) !== 1) this.#noteBacklog()
     if (this.#backlogBytes < SOCKET_WARN_BYTES || this.#isWarned) return
     this.#isWarned = true
     this.tell({ type: 'warning', code: 'slow_reader', unread_bytes: this.#backlogBytes,
       error: 'messages are not read as fast as they come; the socket is cut when too many wait' })
+  }
+
+  /** A goodbye would wait behind what is unread. */
+  #cut(handle: WebSocketHandle<SocketData>): void {
+    if (this.#backlogBytes > 0) handle.close()
+    else handle.end(CLOSE_TRY_AGAIN, 'too much is unread by all clients; come again')
   }
 
   #noteBacklog(): void {

@@ -1,10 +1,11 @@
 // All sockets: who may open one, what they leave unread together, and the end of each.
 
 import {
-  FRAME_OVERHEAD_BYTES, MESSAGE_JOBS_MAX, REF_BYTES_MAX, SOCKET_BACKLOG_BYTES_MAX,
-  SOCKET_BACKLOGS_BYTES_MAX, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS, SOCKETS_MAX,
+  MESSAGE_JOBS_MAX, REF_BYTES_MAX, SOCKET_BACKLOG_BYTES_MAX, SOCKET_WATCHED_MAX,
+  SOCKET_WINDOW_JOBS, SOCKETS_MAX,
 } from '../../shards/limits.ts'
 import type { Audience } from '../audience.ts'
+import type { ClientBytes } from '../client-bytes.ts'
 import type { ErrorCode } from '../errors.ts'
 import { Exchange } from '../http/exchange.ts'
 import { asksIsolation } from '../http/isolation.ts'
@@ -14,6 +15,7 @@ import type {
 } from '../http/uws.ts'
 import type { Questions } from '../questions.ts'
 import type { Submissions } from '../submissions.ts'
+import { frameTiers, heldByFrame } from './frame-tiers.ts'
 import { PROTOCOL } from './protocol.ts'
 import { JobSocket, type OpenSocket, type SocketHost, type SocketState } from './socket.ts'
 
@@ -27,6 +29,7 @@ export interface SocketsParts {
   readonly submissions: Submissions
   readonly questions: Questions
   readonly audience: Audience
+  readonly pool: ClientBytes
   readonly version: string
   readonly bodyBytesMax: number
   /** Without a byte, before a socket is closed. */
@@ -46,6 +49,8 @@ export interface SocketTable {
   readonly open: Set<OpenSocket>
   /** What all clients together have not taken yet. */
   unreadBytes: number
+  /** What their unfinished frames may take, as the pool has counted it. */
+  framesBytes: number
   /** Sockets with answers that have not been sent. */
   toFlush: OpenSocket[]
   /** Another process takes over: what is said is not heard any more, and will be said there. */
@@ -56,7 +61,10 @@ export interface SocketTable {
 
 /** No sockets. */
 export const makeSocketTable = (): SocketTable =>
-  ({ open: new Set(), unreadBytes: 0, toFlush: [], isLeaving: false, owner: undefined })
+  ({
+    open: new Set(), unreadBytes: 0, framesBytes: 0, toFlush: [], isLeaving: false,
+    owner: undefined,
+  })
 
 /** The sockets that are open. */
 export class Sockets implements SocketHost, SocketAdopter {
@@ -67,7 +75,7 @@ export class Sockets implements SocketHost, SocketAdopter {
   readonly spareAnswers: Buffer[] = []
   readonly #parts: SocketsParts
   readonly #table: SocketTable
-  readonly #frameBytesMax: number
+  readonly #tiers: readonly number[]
 
   constructor(parts: SocketsParts, table: SocketTable) {
     this.#parts = parts
@@ -76,7 +84,7 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.questions = parts.questions
     this.audience = parts.audience
     this.countInvalid = parts.countInvalid
-    this.#frameBytesMax = parts.bodyBytesMax + FRAME_OVERHEAD_BYTES
+    this.#tiers = frameTiers(parts.bodyBytesMax)
   }
 
   get count(): number {
@@ -124,12 +132,15 @@ export class Sockets implements SocketHost, SocketAdopter {
   }
 
   mayBuffer(socket: JobSocket, bytes: number): boolean {
-    return socket.backlogBytes + bytes <= SOCKET_BACKLOG_BYTES_MAX &&
-      this.#table.unreadBytes + bytes <= SOCKET_BACKLOGS_BYTES_MAX
+    const { backlogBytes } = socket
+    return (backlogBytes === 0 || backlogBytes + bytes <= SOCKET_BACKLOG_BYTES_MAX) &&
+      this.#parts.pool.mayTake(backlogBytes, bytes)
   }
 
   noteBacklog(change: number): void {
     this.#table.unreadBytes += change
+    if (change > 0) this.#parts.pool.adopt(change)
+    else this.#parts.pool.give(-change)
   }
 
   // --- what the library tells ---
@@ -139,7 +150,7 @@ export class Sockets implements SocketHost, SocketAdopter {
     const socket = new JobSocket(handle, this, data.isolate)
     data.socket = socket
     this.#table.open.add(socket)
-    socket.tell(this.#hello())
+    socket.tell(this.#hello(data.frameBytesMax))
     if (this.#table.isLeaving) socket.end(CLOSE_RESTART, RESTART)
   }
 
@@ -152,9 +163,10 @@ export class Sockets implements SocketHost, SocketAdopter {
         return owner.heard(handle, message, isBinary)
       }
     }
-    if (message.byteLength > this.#frameBytesMax) {
+    const { frameBytesMax } = handle.getUserData()
+    if (message.byteLength > frameBytesMax) {
       this.#parts.countInvalid()
-      return handle.end(CLOSE_TOO_LARGE, `a frame has at most ${this.#frameBytesMax} bytes`)
+      return handle.end(CLOSE_TOO_LARGE, `a frame has at most ${frameBytesMax} bytes`)
     }
     socketOf(handle)?.hear(Buffer.from(message), isBinary)
     this.flush()
@@ -167,6 +179,9 @@ export class Sockets implements SocketHost, SocketAdopter {
   closed(handle: WebSocketHandle<SocketData>): void {
     const socket = socketOf(handle)
     if (socket === undefined) return
+    const frameBytes = heldByFrame(handle.getUserData().frameBytesMax)
+    this.#table.framesBytes -= frameBytes
+    this.#parts.pool.give(frameBytes)
     this.#table.open.delete(socket)
     socket.closed()
   }
@@ -179,23 +194,52 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.#table.open.add(socket)
   }
 
-  /** Decides on a request to open a socket. */
-  upgrade(response: UpgradableResponse, request: HttpRequest, context: UpgradeContext): void {
+  /** Decides on a request to open a socket; false when another tier's route is to be asked. */
+  upgrade(
+    response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, tier: number,
+  ): boolean {
+    const refusal = this.#refusal(request)
+    if (refusal !== undefined) {
+      refusal(new Exchange(response, false))
+      return true
+    }
+    if (tier !== this.#tier()) return false
+    const frameBytesMax = this.#tiers[tier] as number
+    const data: SocketData = {
+      isolate: asksIsolation(request), frameBytesMax, owner: this, socket: undefined,
+    }
+    this.#table.framesBytes += heldByFrame(frameBytesMax)
+    this.#parts.pool.adopt(heldByFrame(frameBytesMax))
+    response.upgrade(data, request.getHeader('sec-websocket-key'), PROTOCOL,
+      request.getHeader('sec-websocket-extensions'), context)
+    return true
+  }
+
+  /** Says why no socket is opened; undefined when one is. */
+  #refusal(request: HttpRequest): ((exchange: Exchange) => void) | undefined {
+    const { isOpen, unavailable } = this.#parts
     const protocols = request.getHeader('sec-websocket-protocol').split(',')
-    const exchange = (): Exchange => new Exchange(response, false)
-    if (!this.#parts.isOpen()) return this.#parts.unavailable(exchange(), 'draining')
-    if (this.count >= SOCKETS_MAX) return this.#parts.unavailable(exchange(), 'overloaded')
+    if (!isOpen()) return (exchange) => unavailable(exchange, 'draining')
+    if (this.count >= SOCKETS_MAX) return (exchange) => unavailable(exchange, 'overloaded')
     if (!protocols.some((name) => name.trim() === PROTOCOL)) {
-      return exchange().sendError('unsupported_protocol',
+      return (exchange) => exchange.sendError('unsupported_protocol',
         `the subprotocol ${PROTOCOL} has to be offered`)
     }
     if (!isSameOrigin(request.getHeader('origin'), request.getHeader('host'))) {
-      return exchange().sendError('forbidden_origin',
+      return (exchange) => exchange.sendError('forbidden_origin',
         'a page of another origin may not open a socket')
     }
-    const data: SocketData = { isolate: asksIsolation(request), owner: this, socket: undefined }
-    response.upgrade(data, request.getHeader('sec-websocket-key'), PROTOCOL,
-      request.getHeader('sec-websocket-extensions'), context)
+    return undefined
+  }
+
+  /** Of a socket that is opened now: the frames of all have a share of what is free. */
+  #tier(): number {
+    const { pool } = this.#parts
+    const { framesBytes } = this.#table
+    const bytes = this.#tiers.map(heldByFrame)
+    // Large ones have half of what all may have, so that there are smaller ones after them.
+    if (pool.mayTake(2 * framesBytes, bytes[0] as number)) return 0
+    return pool.mayTake(framesBytes, bytes[1] as number) ? 1 : 2
   }
 
   /** Another takes a socket on, if it is idle. */
@@ -207,12 +251,12 @@ export class Sockets implements SocketHost, SocketAdopter {
     return true
   }
 
-  #hello(): object {
+  #hello(frameBytesMax: number): object {
     const { bodyBytesMax, idleMs, version } = this.#parts
     return {
       type: 'hello', protocol: PROTOCOL, version, window: SOCKET_WINDOW_JOBS,
       limits: {
-        jobs_per_message: MESSAGE_JOBS_MAX, frame_bytes: this.#frameBytesMax,
+        jobs_per_message: MESSAGE_JOBS_MAX, frame_bytes: frameBytesMax,
         body_bytes: bodyBytesMax, ref_bytes: REF_BYTES_MAX, watched_jobs: SOCKET_WATCHED_MAX,
         unread_bytes: SOCKET_BACKLOG_BYTES_MAX, idle_s: Math.ceil(idleMs / 1000),
       },

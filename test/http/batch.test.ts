@@ -108,6 +108,28 @@ describe('what is answered', () => {
   })
 })
 
+test('a known key with a long result, many times over: each line has it in turn', async (t) => {
+  const result = 'r'.repeat(400_000)
+  const upstream = await upstreamFor(t,
+    ({ url }, response) => response.end(url === '/long' ? result : 'short'))
+  const known = jobOf(upstream.origin, { url: `${upstream.origin}/long` })
+  const { job_id: jobId } = await scene.api.run(known)
+  const jobs = Array.from({ length: 300 },
+    (_, at) => at % 10 === 9 ? known : jobOf(upstream.origin))
+  const { lines } = await post(linesOf(jobs))
+  assert.equal(lines.length, jobs.length)
+  for (const [at, line] of lines.entries()) {
+    if (at % 10 !== 9) assert.equal(line['status'], 'queued')
+    else {
+      assert.equal(line['job_id'], jobId)
+      assert.equal(line['duplicate'], true)
+      assert.equal((line['result'] as { body: string }).body, result)
+    }
+  }
+  const health = await scene.api.health() as unknown as { clients: { memory_bytes: number } }
+  assert.equal(health.clients.memory_bytes, 0)
+})
+
 test('jobs are answered while the rest is still to come', async (t) => {
   const upstream = await upstreamFor(t)
   const request = http.request(`${scene.server.url}/jobs/batch`,

@@ -81,6 +81,59 @@ describe('bytes that are no request', { concurrency: true }, () => {
   })
 })
 
+describe('requests of which it cannot be said where they end', { concurrency: true }, () => {
+  const chunked = (headers: string): string =>
+    `${HEAD}${headers}\r\n\r\n2\r\n{}\r\n0\r\n\r\n`
+  const cases: readonly (readonly [string, string])[] = [
+    ['two lengths that differ', `${HEAD}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`],
+    ['two lengths alike', `${HEAD}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}`],
+    ['two hosts', 'GET /ready HTTP/1.1\r\nHost: s\r\nHost: t\r\n\r\n'],
+    ['an empty host', 'GET /jobs/1 HTTP/1.1\r\nHost:\r\n\r\n'],
+    ['gzip, chunked', chunked('Transfer-Encoding: gzip, chunked')],
+    ['chunked and something else', chunked('Transfer-Encoding: chunked\r\nTransfer-Encoding: x')],
+    ['another coding', chunked('Transfer-Encoding: xchunked')],
+  ]
+  for (const [name, bytes] of cases) {
+    it(`are answered 400: ${name}`, async (t) => {
+      const client = await clientFor(t)
+      client.write(bytes)
+      await client.waitForClose()
+      assert.deepEqual(client.statuses, [400])
+      assert.match(client.received, /"code":"invalid_framing"/)
+      assert.match(client.received, /connection: close/i)
+    })
+  }
+
+  it('end the connection before what would be a request behind them is looked at', async (t) => {
+    const hidden = 'GET /ready HTTP/1.1\r\nHost: s\r\n\r\n'
+    const client = await clientFor(t)
+    client.socket.cork()
+    client.write(`${HEAD}Content-Length: 2\r\nContent-Length: ${2 + hidden.length}\r\n\r\n`)
+    client.write(`{}${hidden}`)
+    client.socket.uncork()
+    await client.waitForClose()
+    assert.ok(!client.received.includes('ready'))
+  })
+
+  it('are not: CHUNKED in capitals', async (t) => {
+    assert.equal(await statusOf(t, chunked('Transfer-Encoding: CHUNKED')), 400)
+    const client = await clientFor(t)
+    client.write(chunked('Transfer-Encoding: CHUNKED'))
+    await client.waitForAnswers(1)
+    assert.match(client.received, /"code":"missing_field"/)
+  })
+
+  it('an answer to HEAD keeps the connection', async (t) => {
+    const client = await clientFor(t)
+    for (let round = 1; round <= 3; round++) {
+      client.write('HEAD /ready HTTP/1.1\r\nHost: s\r\n\r\n')
+      assert.equal((await client.waitForAnswers(round)).length, round)
+    }
+    assert.match(client.received, /content-length: 18\r\n/)
+    assert.ok(!client.closed)
+  })
+})
+
 describe('requests that are too large', { concurrency: true }, () => {
   it('are refused: a header block, a URL, and headers without end', async (t) => {
     const large = 'x'.repeat(20_000)

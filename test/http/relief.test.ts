@@ -12,6 +12,8 @@ import {
 } from '../../shards/contract.ts'
 import type { PerSecond } from '../../shards/units.ts'
 import { Doorkeeper } from '../../src/doorkeeper.ts'
+import { BATCH_WINDOW_JOBS_MIN } from '../../shards/client-limits.ts'
+import { MIB } from '../../shards/units.ts'
 import {
   BODY_BYTES_MAX, call, ID, ID_WORDS, idOf, JOB, openScene, post, type Scene, VIEW, wordsOf,
 } from '../support/door-scene.ts'
@@ -23,7 +25,8 @@ import { SocketClient } from '../support/socket-client.ts'
 function relieve(scene: Scene, version: string): WeakRef<Doorkeeper> {
   const keeper = new Doorkeeper(scene.door.partsFor({
     host: '127.0.0.1', port: 0, bodyBytesMax: BODY_BYTES_MAX, batchJobsMax: 2000,
-    socketIdleMs: 60_000, version,
+    socketIdleMs: 60_000,
+    clientBytesMax: 64 * MIB, clientConnectionsMax: 10_000, version,
     settingsOf: () => ({
       pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
     }),
@@ -78,7 +81,7 @@ describe('at a relief', () => {
     const batch = fetch(`${scene.url}/jobs/batch`, {
       method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(jobs),
     })
-    await scene.asked(1000)
+    await scene.asked(BATCH_WINDOW_JOBS_MIN)
     relieve(scene, '2')
     go()
     const lines = (await (await batch).text()).trim().split('\n')

@@ -4,11 +4,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Prng } from '../../shards/prng.ts'
+import { MIB } from '../../shards/units.ts'
+import { ClientBytes } from '../../src/client-bytes.ts'
 import { BatchSplitter } from '../../src/http/batch-splitter.ts'
 import { forEachSeed } from '../support/swarm.ts'
+import { VirtualTime } from '../support/virtual-clock.ts'
 
 const JOB_BYTES_MAX = 40
 const SEEDS = 500
+const POOL = new ClientBytes(16 * MIB, new VirtualTime().clock(), { warn: () => {} })
 
 const TEXTS = [
   '{}', '7', '"a"', '{"a":"]"}', '{"b":"\\"],["}', '[1,[2]]', '{"c":{"d":[]}}', '"\\\\"', 'null',
@@ -21,7 +25,7 @@ const blanks = (prng: Prng, kinds: readonly string[]): string =>
 
 /** What a splitter gives, its body cut at random. */
 function split(prng: Prng, body: string): string[] {
-  const splitter = new BatchSplitter(JOB_BYTES_MAX)
+  const splitter = new BatchSplitter(JOB_BYTES_MAX, POOL)
   const bytes = Buffer.from(body)
   const found: string[] = []
   const takeAll = (): void => {
@@ -33,9 +37,12 @@ function split(prng: Prng, body: string): string[] {
   }
   for (let at = 0; at < bytes.length;) {
     const length = 1 + prng.below(prng.chance(0.5) ? 4 : 100)
-    splitter.push(bytes.subarray(at, at + length))
+    assert.ok(splitter.push(bytes.subarray(at, at + length)))
     at += length
-    if (prng.chance(0.8)) takeAll()
+    if (prng.chance(0.8)) {
+      takeAll()
+      if (prng.chance(0.5)) splitter.shrink()
+    }
     if (prng.chance(0.8)) assert.ok(splitter.keptBytes <= bytes.length)
   }
   takeAll()

@@ -55,7 +55,8 @@ export async function openScene(
   const door = new FrontDoor({
     config: {
       host: '127.0.0.1', port, bodyBytesMax: BODY_BYTES_MAX,
-      batchJobsMax: 2000, socketIdleMs: 60_000, version: '1.2.3',
+      batchJobsMax: 2000, socketIdleMs: 60_000,
+      clientBytesMax: 64 * MIB, clientConnectionsMax: 10_000, version: '1.2.3',
       settingsOf: () => ({
         pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
       }),

@@ -27,7 +27,7 @@ interface Given {
   configFile?: string
 }
 
-const MACHINE = { cores: 8, memoryBytes: 1024 * MIB }
+const MACHINE = { cores: 8, memoryBytes: 1024 * MIB, descriptors: 20_000 }
 
 function sourcesOf(t: TestContext, given: Given): Sources {
   const cwd = mkdtempSync(path.join(os.tmpdir(), 'sluice-config-'))

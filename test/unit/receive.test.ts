@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { KIB, MIB } from '../../shards/units.ts'
+import { ClientBytes } from '../../src/client-bytes.ts'
 import { Exchange } from '../../src/http/exchange.ts'
 import { BodyReceiver } from '../../src/http/receive.ts'
 import type { HttpResponse } from '../../src/http/uws.ts'
+import { VirtualTime } from '../support/virtual-clock.ts'
 
 /** One request; `data` and `abort` are what the library would call. */
 class FakeResponse implements HttpResponse {
@@ -41,6 +44,14 @@ class FakeResponse implements HttpResponse {
     return this
   }
 
+  tryEnd(): [boolean, boolean] {
+    return [true, true]
+  }
+
+  onWritable(): this {
+    return this
+  }
+
   onAborted(handler: () => void): this {
     this.abort = handler
     return this
@@ -67,15 +78,17 @@ class FakeResponse implements HttpResponse {
 interface Counts {
   invalid: number
   unavailable: number
+  pool: ClientBytes
   receiver: BodyReceiver
 }
 
-function make(bodyBytesMax: number, heldBytesMax: number): Counts {
+function make(bodyBytesMax: number, poolBytesMax: number): Counts {
   const counts = { invalid: 0, unavailable: 0 }
-  const receiver = new BodyReceiver({ bodyBytesMax, heldBytesMax }, {
+  const pool = new ClientBytes(poolBytesMax, new VirtualTime().clock(), { warn: () => {} })
+  const receiver = new BodyReceiver(bodyBytesMax, {
     countInvalid: () => { counts.invalid++ }, countUnavailable: () => { counts.unavailable++ },
-  }, { heldBytes: 0 })
-  return Object.assign(counts, { receiver })
+  }, pool)
+  return Object.assign(counts, { pool, receiver })
 }
 
 function begin(receiver: BodyReceiver, announced = ''): { response: FakeResponse, got: string[] } {
@@ -90,23 +103,35 @@ function begin(receiver: BodyReceiver, announced = ''): { response: FakeResponse
 }
 
 test('whole bodies, in one piece or many, and nothing held afterwards', () => {
-  const { receiver } = make(10, 100)
+  const { pool, receiver } = make(10, MIB)
   const one = begin(receiver, '5')
   one.response.deliver('hello', true)
   assert.deepEqual(one.got, ['hello'])
   const many = begin(receiver)
   for (const part of ['ab', '', 'cd', 'efghi']) many.response.deliver(part, false)
-  assert.equal(receiver.heldBytes, 9)
+  assert.ok(pool.used >= 9)
   many.response.deliver('j', true)
   assert.deepEqual(many.got, ['abcdefghij'])
-  assert.equal(receiver.heldBytes, 0)
+  assert.equal(pool.used, 0)
   const empty = begin(receiver, '0')
   empty.response.deliver('', true)
   assert.deepEqual(empty.got, [''])
 })
 
+test('a body of pieces of a byte each is held in little more than its bytes', () => {
+  const { pool, receiver } = make(MIB, 16 * MIB)
+  const { got, response } = begin(receiver)
+  const sent = 100_000
+  for (let at = 0; at < sent; at++) response.deliver(String(at % 10), false)
+  assert.ok(pool.used <= 2 * sent, `${pool.used} bytes are held`)
+  response.deliver('', true)
+  assert.equal(got[0]?.length, sent)
+  assert.equal(got[0]?.slice(0, 12), '012345678901')
+  assert.equal(pool.used, 0)
+})
+
 test('a body beyond the limit is refused at once, and what follows it is dropped', () => {
-  const counts = make(10, 100)
+  const counts = make(10, MIB)
   const announced = begin(counts.receiver, '11')
   assert.match(announced.response.status, /^413/)
   assert.ok(announced.response.closed)
@@ -116,30 +141,37 @@ test('a body beyond the limit is refused at once, and what follows it is dropped
   assert.match(found.response.status, /^413/)
   found.response.deliver('x', true)
   assert.deepEqual([announced.got, found.got], [[], []])
-  assert.equal(counts.receiver.heldBytes, 0)
+  assert.equal(counts.pool.used, 0)
   assert.equal(counts.invalid, 2)
 })
 
-test('all that arrives together is bounded, and freed when clients go away', () => {
-  const counts = make(10, 15)
-  const { receiver } = counts
+test('one has a share of what is free, small ones get through, and all is freed', () => {
+  const counts = make(MIB, 256 * KIB)
+  const { pool, receiver } = counts
+  const piece = 'x'.repeat(60 * KIB)
   const first = begin(receiver)
-  first.response.deliver('1234567890', false)
+  first.response.deliver(piece, false)
   const second = begin(receiver)
-  second.response.deliver('123456', false)
+  for (let left = 3; left > 0; left--) second.response.deliver(piece, false)
   assert.match(second.response.status, /^503/)
   assert.match(second.response.body, /"code":"overloaded"/)
   assert.equal(counts.unavailable, 1)
-  // A body in one piece holds nothing.
+  assert.equal(pool.counts.refusedByBound, 1)
+  // A body in one piece holds nothing; one of few bytes finds room.
   const third = begin(receiver)
-  third.response.deliver('1234567890', true)
-  assert.deepEqual(third.got, ['1234567890'])
+  third.response.deliver(piece, true)
+  assert.deepEqual(third.got, [piece])
+  const small = begin(receiver)
+  small.response.deliver('small', false)
+  small.response.deliver(' one', true)
+  assert.deepEqual(small.got, ['small one'])
   first.response.abort()
-  assert.equal(receiver.heldBytes, 0)
+  assert.equal(pool.used, 0)
   const fourth = begin(receiver)
   fourth.response.deliver('1234567890', false)
   assert.equal(fourth.response.status, '')
   fourth.response.abort()
   fourth.response.deliver('', true)
   assert.deepEqual(fourth.got, [])
+  assert.equal(pool.used, 0)
 })
