@@ -17,7 +17,7 @@ import type { TemplatesBaton } from './templates.ts'
 import type { WatchersBaton } from './watchers.ts'
 
 /** Changes with anything that a baton says, and with what is said between the two threads. */
-export const BATON_VERSION = 3
+export const BATON_VERSION = 4
 
 /** All that one engine hands to the next; structured-cloneable. */
 export interface EngineBaton {

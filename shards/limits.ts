@@ -90,6 +90,8 @@ export const INGRESS_RECORDS_PER_TURN_MAX = 4096
 export const SENDS_PER_TURN_MAX = 1024
 export const EXPIRED_PER_TURN_MAX = 4096
 export const CLEAN_BYTES_PER_TURN_MAX = 256 * KIB
+/** Items of a timing wheel that are dealt out of a list of 1,024 ms to those of 1 ms. */
+export const WHEEL_DEALT_PER_TURN_MAX = 4096
 
 // --- sockets and streams ---
 

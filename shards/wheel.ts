@@ -2,26 +2,31 @@
 // Thread: shard. Memory: writes `next`, `prev`, `dueUs` of the items in it; derived, rebuilt by
 // scheduling again. List ends and bitmaps are private.
 // Never: reads a clock, sets a timer, allocates, or counts ticks: a jump of hours costs no more
-// than the items that it passes.
+// than the items that it passes. Deals out more than WHEEL_DEALT_PER_TURN_MAX items at once.
 // Source: hashed hierarchical timing wheels, Varghese and Lauck 1987.
 //
-//   near: 1,024 lists of one tick (1 ms) each: the rest of the present window
-//   far:  1,024 lists of one window (1,024 ms) each; when time enters a window, its list is dealt
-//         out to the near lists. Beyond 17 minutes an item waits in the farthest window's list.
+//   near: 2,048 lists of one tick (1 ms) each: the present window's and the next one's
+//   far:  1,024 lists of one window (1,024 ms) each. While time is in a window, the next one's
+//         list is dealt out to its near lists, some at each advance. Beyond 17 minutes an item
+//         waits in the farthest window's list.
 //
-// An item goes to a near list only if its tick is in the present window, so that those of one
-// tick leave in the order in which they came. (Not so across the 17 minutes' horizon.)
+// An item goes to a near list only if its window's far list is empty, so that those of one tick
+// leave in the order in which they came. (Not so across the 17 minutes' horizon.) A window whose
+// list has not been dealt out when time enters it stands still until it has: its items are late,
+// none is early, and their order is the same.
 
 import { assert } from './assert.ts'
 import type { WheelViews } from './layout.ts'
+import { WHEEL_DEALT_PER_TURN_MAX } from './limits.ts'
 import { type Micros, NONE } from './units.ts'
 
 const TICK_US = 1000
 const WINDOW_TICKS = 1024
 const WINDOWS = 1024
+const NEAR_WINDOWS = 2
 
 // Lists: near ones, far ones, what is due now, and what came due while items were being fired.
-const FAR = WINDOW_TICKS
+const FAR = NEAR_WINDOWS * WINDOW_TICKS
 const READY = FAR + WINDOWS
 const ARRIVED = READY + 1
 const LISTS = ARRIVED + 1
@@ -33,6 +38,8 @@ const tickOf = (dueUs: number): number => Math.ceil(dueUs / TICK_US)
 const windowOf = (tick: number): number => Math.floor(tick / WINDOW_TICKS)
 /** A window's far list, 0 … 1023. */
 const placeOf = (window: number): number => window - Math.floor(window / WINDOWS) * WINDOWS
+/** The first of a window's near lists. */
+const nearOf = (window: number): number => (placeOf(window) % NEAR_WINDOWS) * WINDOW_TICKS
 
 /** A wheel but for its items' links and times, which stay where they are. */
 export interface WheelBaton {
@@ -55,7 +62,8 @@ export interface MemberWheelBaton extends WheelBaton {
  * twice or cancelling an absent one damages the lists (MemberWheel keeps that knowledge itself).
  *
  * An item fires at the first advance, begun after it was scheduled, that has
- * floor(nowUs / 1000) ≥ ceil(dueUs / 1000): never early, and less than 1 ms late.
+ * floor(nowUs / 1000) ≥ ceil(dueUs / 1000): never early, and less than 1 ms late. Where more
+ * items are due within a second than its advances can deal out, each fires as soon as they have.
  */
 export class Wheel {
   readonly #next: Uint32Array
@@ -63,8 +71,9 @@ export class Wheel {
   readonly #dueUs: Float64Array
   readonly #first = new Uint32Array(LISTS)
   readonly #last = new Uint32Array(LISTS)
-  readonly #nearFilled = new Bitmap()
-  readonly #farFilled = new Bitmap()
+  readonly #nearFilled = new Bitmap(NEAR_WINDOWS * WINDOW_TICKS)
+  readonly #farFilled = new Bitmap(WINDOWS)
+  readonly #dealtMax: number
   /** All ticks up to this one are in READY. */
   #tick: number
   #window: number
@@ -72,8 +81,9 @@ export class Wheel {
   #advancing = false
 
   /** An empty wheel; what the views hold is ignored. */
-  constructor(views: WheelViews, nowUs: Micros) {
+  constructor(views: WheelViews, nowUs: Micros, dealtMax = WHEEL_DEALT_PER_TURN_MAX) {
     assert(views.next.length < LIST_BASE, 'too many items for a wheel')
+    this.#dealtMax = dealtMax
     this.#next = views.next
     this.#prev = views.prev
     this.#dueUs = views.dueUs
@@ -119,14 +129,7 @@ export class Wheel {
 
   /** Takes out an item that is in the wheel. */
   cancel(item: number): void {
-    const next = this.#next[item] as number
-    const prev = this.#prev[item] as number
-    const nextPrev = next < LIST_BASE ? this.#prev[next] : this.#last[next - LIST_BASE]
-    const prevNext = prev < LIST_BASE ? this.#next[prev] : this.#first[prev - LIST_BASE]
-    assert(nextPrev === item && prevNext === item, 'the item is not in the wheel')
-    this.#join(prev, next)
-    // Only an item that was alone in its list has the list on both sides.
-    if (prev === next) this.#unmark(prev - LIST_BASE)
+    this.#unlink(item)
     this.#size--
   }
 
@@ -154,44 +157,62 @@ export class Wheel {
   }
 
   /**
-   * When advance has something to do: an item to fire, or a window to deal out (which happens
-   * at most once in 1.024 s). In the past when items are due; Infinity when the wheel is empty.
+   * When advance has something to do: an item to fire, or items to deal out. In the past when
+   * there are some for the present time; Infinity when the wheel is empty.
    */
   nextUs(): Micros {
     if (this.#size === 0) return Infinity as Micros
+    const window = this.#window
     const isDue = (this.#first[READY] as number) < LIST_BASE ||
       (this.#first[ARRIVED] as number) < LIST_BASE
-    if (isDue) return (this.#tick * TICK_US) as Micros
-    const windowStart = this.#window * WINDOW_TICKS
-    const near = this.#nearFilled.atOrAfter(0)
-    if (near !== NONE) return ((windowStart + near) * TICK_US) as Micros
-    return (this.#nextFilledWindow() * WINDOW_TICKS * TICK_US) as Micros
+    if (isDue || this.#isUndealt(window)) return (this.#tick * TICK_US) as Micros
+    if (this.#isUndealt(window + 1)) return ((this.#tick + 1) * TICK_US) as Micros
+    for (const at of [window, window + 1]) {
+      const place = this.#firstNear(at)
+      if (place < WINDOW_TICKS) return ((at * WINDOW_TICKS + place) * TICK_US) as Micros
+    }
+    // In the window before it, it is dealt out.
+    return ((this.#nextUndealt() - 1) * WINDOW_TICKS * TICK_US) as Micros
   }
 
   /** Puts every item of a tick up to `target` into READY, in the order of their ticks. */
   #collect(target: number): void {
     const targetWindow = windowOf(target)
-    while (this.#window < targetWindow) {
+    for (let left = this.#dealtMax; ;) {
+      left = this.#deal(this.#window, left)
+      if (this.#isUndealt(this.#window)) return
+      if (this.#window >= targetWindow) {
+        this.#collectNear(target - this.#window * WINDOW_TICKS)
+        this.#tick = target
+        this.#deal(this.#window + 1, left)
+        return
+      }
       this.#collectNear(WINDOW_TICKS - 1)
-      this.#window = Math.min(targetWindow, this.#nextFilledWindow())
+      const isNext = this.#firstNear(this.#window + 1) < WINDOW_TICKS
+      this.#window = isNext ? this.#window + 1 : Math.min(targetWindow, this.#nextUndealt())
       this.#tick = this.#window * WINDOW_TICKS - 1
-      this.#deal(FAR + placeOf(this.#window))
     }
-    this.#collectNear(target - targetWindow * WINDOW_TICKS)
-    this.#tick = target
   }
 
-  /** Puts the near lists 0 … `lastPlace` into READY. */
+  /** Puts the present window's near lists 0 … `lastPlace` into READY. */
   #collectNear(lastPlace: number): void {
-    let place = this.#nearFilled.atOrAfter(0)
-    while (place <= lastPlace) {
-      this.#spliceToReady(place)
-      place = this.#nearFilled.atOrAfter(0)
-    }
+    const start = nearOf(this.#window)
+    for (let place = this.#firstNear(this.#window); place <= lastPlace;
+      place = this.#firstNear(this.#window)) this.#spliceToReady(start + place)
+  }
+
+  /** The first of a window's near lists that holds items, 0 … 1023; beyond that, none does. */
+  #firstNear(window: number): number {
+    const start = nearOf(window)
+    return this.#nearFilled.atOrAfter(start) - start
+  }
+
+  #isUndealt(window: number): boolean {
+    return (this.#first[FAR + placeOf(window)] as number) < LIST_BASE
   }
 
   /** The next window after the present one whose far list holds items; Infinity if none does. */
-  #nextFilledWindow(): number {
+  #nextUndealt(): number {
     const here = placeOf(this.#window)
     let place = this.#farFilled.atOrAfter(here + 1)
     if (place === NONE) place = this.#farFilled.atOrAfter(0)
@@ -199,31 +220,55 @@ export class Wheel {
     return this.#window + (place > here ? place - here : place - here + WINDOWS)
   }
 
-  /** Deals a far list out: to the near lists, and what waits beyond the horizon to far ones. */
-  #deal(list: number): void {
-    let item = this.#first[list] as number
-    this.#makeEmpty(list)
-    this.#unmark(list)
-    while (item < LIST_BASE) {
-      const following = this.#next[item] as number
-      this.#place(item)
-      item = following
+  /**
+   * Deals out at most `itemsMax` of a window's far list: to its near lists, and what waits beyond
+   * the horizon to far ones. @returns how many more it might have been.
+   */
+  #deal(window: number, itemsMax: number): number {
+    const list = FAR + placeOf(window)
+    let left = itemsMax
+    for (; left > 0; left--) {
+      const item = this.#first[list] as number
+      if (item >= LIST_BASE) break
+      this.#unlink(item)
+      const tick = tickOf(this.#dueUs[item] as number)
+      if (windowOf(tick) === window) this.#placeNear(tick, item)
+      else this.#placeFar(windowOf(tick), item)
     }
+    return left
   }
 
   #place(item: number): void {
     const tick = tickOf(this.#dueUs[item] as number)
     if (tick <= this.#tick) return this.#append(ARRIVED, item)
-    const ahead = windowOf(tick) - this.#window
-    if (ahead === 0) {
-      const place = tick - this.#window * WINDOW_TICKS
-      this.#nearFilled.set(place)
-      this.#append(place, item)
-    } else {
-      const place = placeOf(this.#window + Math.min(ahead, WINDOWS - 1))
-      this.#farFilled.set(place)
-      this.#append(FAR + place, item)
-    }
+    const window = windowOf(tick)
+    const isNear = window - this.#window < NEAR_WINDOWS && !this.#isUndealt(window)
+    if (isNear) this.#placeNear(tick, item)
+    else this.#placeFar(window, item)
+  }
+
+  #placeNear(tick: number, item: number): void {
+    const window = windowOf(tick)
+    const list = nearOf(window) + tick - window * WINDOW_TICKS
+    this.#nearFilled.set(list)
+    this.#append(list, item)
+  }
+
+  #placeFar(window: number, item: number): void {
+    const place = placeOf(Math.min(window, this.#window + WINDOWS - 1))
+    this.#farFilled.set(place)
+    this.#append(FAR + place, item)
+  }
+
+  #unlink(item: number): void {
+    const next = this.#next[item] as number
+    const prev = this.#prev[item] as number
+    const nextPrev = next < LIST_BASE ? this.#prev[next] : this.#last[next - LIST_BASE]
+    const prevNext = prev < LIST_BASE ? this.#next[prev] : this.#first[prev - LIST_BASE]
+    assert(nextPrev === item && prevNext === item, 'the item is not in the wheel')
+    this.#join(prev, next)
+    // Only an item that was alone in its list has the list on both sides.
+    if (prev === next) this.#unmark(prev - LIST_BASE)
   }
 
   #append(list: number, item: number): void {
@@ -265,8 +310,8 @@ export class Wheel {
 export class MemberWheel extends Wheel {
   readonly #members: Uint8Array
 
-  constructor(views: WheelViews, nowUs: Micros) {
-    super(views, nowUs)
+  constructor(views: WheelViews, nowUs: Micros, dealtMax = WHEEL_DEALT_PER_TURN_MAX) {
+    super(views, nowUs, dealtMax)
     this.#members = new Uint8Array(views.next.length)
   }
 
@@ -304,9 +349,13 @@ export class MemberWheel extends Wheel {
   }
 }
 
-/** 1,024 bits, and the first that is set. */
+/** Bits, a multiple of 32 of them, and the first that is set. */
 class Bitmap {
-  readonly words = new Int32Array(32)
+  readonly words: Int32Array
+
+  constructor(bits: number) {
+    this.words = new Int32Array(bits / 32)
+  }
 
   set(bit: number): void {
     this.words[bit >>> 5] = (this.words[bit >>> 5] as number) | (1 << (bit & 31))
@@ -316,13 +365,13 @@ class Bitmap {
     this.words[bit >>> 5] = (this.words[bit >>> 5] as number) & ~(1 << (bit & 31))
   }
 
-  /** The first set bit at or after `bit` (0 … 1024), or NONE. */
+  /** The first set bit at or after `bit`, which may be the number of bits; or NONE. */
   atOrAfter(bit: number): number {
     let word = bit >>> 5
-    if (word === 32) return NONE
+    if (word === this.words.length) return NONE
     let bits = (this.words[word] as number) & (-1 << (bit & 31))
     while (bits === 0) {
-      if (++word === 32) return NONE
+      if (++word === this.words.length) return NONE
       bits = this.words[word] as number
     }
     return word * 32 + 31 - Math.clz32(bits & -bits)
