@@ -184,7 +184,13 @@ export const RETRY_AFTER_S_MIN = 5
 export const RETRY_AFTER_S_MAX = 60
 /** Upstreams that are asked back from the shards when a new one finds no room. */
 export const UPSTREAM_RELEASES_PER_REFUSAL_MAX = 16
-/** The pause between two warnings about the same upstream. */
+/** Slots of upstreams that are looked at in a tick, to find those that nothing is kept for. */
+export const UPSTREAM_LOOKS_PER_TICK_MAX = 1024
+/** And those of them that are asked back. */
+export const UPSTREAM_RELEASES_PER_TICK_MAX = 256
+/** An upstream that was named within so long is not asked back unused: jobs may be on their way. */
+export const UPSTREAM_UNUSED_MS_MIN = 100
+/** The pause between two warnings about the same upstream, or the same pool. */
 export const WARNING_PAUSE_MS = 60_000
 
 // --- shards that end ---
@@ -300,6 +306,8 @@ export const UPSTREAM_SHARD_WORDS_BYTES = 7 * 4
 export const UPSTREAM_PRIVATE_BYTES = 7 * 4 + 8 + WHEEL_ITEM_BYTES
 export const UPSTREAMS_MAX = 16_384
 export const UPSTREAMS_MIN = 256
+/** One user alone may have two thirds of the slots, three that take all they can 2/7 each. */
+export const UPSTREAM_SLOTS_ALPHA = 2
 export const LANES_PER_SHARD_MAX = 2_097_152
 /** A record's size that the number of job slots is planned for; small jobs run out of slots. */
 export const RECORD_BYTES_PLANNED = 192

@@ -29,13 +29,17 @@ export interface ShareRules {
   readonly reserve?: number
 }
 
-/** A pool's counts; plain data. */
+/** A pool's counts; plain data, which several instances of one pool may share on one thread. */
 export interface ShareCounts {
-  readonly used: number
-  readonly peak: number
-  readonly refusedByShare: number
-  readonly refusedByBound: number
+  used: number
+  peak: number
+  refusedByShare: number
+  refusedByBound: number
 }
+
+/** Counts of a pool of which nothing has been taken. */
+export const makeShareCounts = (): ShareCounts =>
+  ({ used: 0, peak: 0, refusedByShare: 0, refusedByBound: 0 })
 
 /** Told of a refusal, at most once in WARNING_PAUSE_MS. */
 export type ShareWarning = (pool: Share, refusal: ShareRefusal) => void
@@ -48,13 +52,10 @@ export class Share {
   readonly minimum: number
   readonly reserve: number
   readonly #warn: ShareWarning | undefined
-  #used = 0
-  #peak = 0
-  #refusedByShare = 0
-  #refusedByBound = 0
+  readonly #counts: ShareCounts
   #silentUntilUs = -Infinity
 
-  constructor(rules: ShareRules, warn?: ShareWarning) {
+  constructor(rules: ShareRules, warn?: ShareWarning, counts = makeShareCounts()) {
     const { minimum = 0, reserve = 0 } = rules
     assert(rules.bound > 0 && rules.alpha > 0, 'a pool of nothing')
     assert(minimum >= 0 && reserve >= 0 && reserve < rules.bound, 'a reserve beyond the pool')
@@ -64,27 +65,25 @@ export class Share {
     this.minimum = minimum
     this.reserve = reserve
     this.#warn = warn
+    this.#counts = counts
   }
 
   get used(): number {
-    return this.#used
+    return this.#counts.used
   }
 
-  get counts(): ShareCounts {
-    return {
-      used: this.#used, peak: this.#peak,
-      refusedByShare: this.#refusedByShare, refusedByBound: this.#refusedByBound,
-    }
+  get counts(): Readonly<ShareCounts> {
+    return this.#counts
   }
 
   /** What a holder must hold less than to take more, beyond its minimum; below 0 for nobody. */
   get threshold(): number {
-    return this.alpha * (this.bound - this.reserve - this.#used)
+    return this.alpha * (this.bound - this.reserve - this.#counts.used)
   }
 
   /** Why a holder of `held` units may not have `amount` more; undefined when it may. */
   refusal(held: number, amount: number): ShareRefusal | undefined {
-    const used = this.#used + amount
+    const used = this.#counts.used + amount
     if (used > this.bound) return 'bound'
     if (held + amount <= this.minimum) return undefined
     if (used > this.bound - this.reserve) return 'bound'
@@ -109,8 +108,8 @@ export class Share {
 
   /** Counts a refusal, for a caller that has asked refusal() by itself. */
   refuse(refusal: ShareRefusal, nowUs: Micros): void {
-    if (refusal === 'share') this.#refusedByShare++
-    else this.#refusedByBound++
+    if (refusal === 'share') this.#counts.refusedByShare++
+    else this.#counts.refusedByBound++
     if (this.#warn === undefined || nowUs < this.#silentUntilUs) return
     this.#silentUntilUs = nowUs + msToUs(WARNING_PAUSE_MS)
     this.#warn(this, refusal)
@@ -121,25 +120,23 @@ export class Share {
    * memory whether they may be or not. Only this may lead beyond the bound.
    */
   adopt(amount: number): void {
-    this.#used += amount
-    if (this.#used > this.#peak) this.#peak = this.#used
+    const counts = this.#counts
+    counts.used += amount
+    if (counts.used > counts.peak) counts.peak = counts.used
   }
 
   /** Gives `amount` back. */
   give(amount: number): void {
-    assert(amount <= this.#used, 'a pool was given back more than was taken of it')
-    this.#used -= amount
+    assert(amount <= this.#counts.used, 'a pool was given back more than was taken of it')
+    this.#counts.used -= amount
   }
 
   /** What a successor of the same pool begins with. */
   handOver(): ShareCounts {
-    return this.counts
+    return this.#counts
   }
 
   takeOver(counts: ShareCounts): void {
-    this.#used = counts.used
-    this.#peak = counts.peak
-    this.#refusedByShare = counts.refusedByShare
-    this.#refusedByBound = counts.refusedByBound
+    Object.assign(this.#counts, counts)
   }
 }

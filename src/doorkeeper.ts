@@ -90,6 +90,10 @@ export class Doorkeeper implements Keeper, Door {
     const upstreams = new Upstreams({
       shared, slotsMax: tables.upstreams.entries.length, shards: links.length, settingsOf,
       release: (request, slot) => this.#releaseEverywhere(request, slot),
+      isUnused: (slot) => links.every(({ views: { upstreams: { references, lastSendUs } } }) =>
+        references[slot] === 0 && lastSendUs[slot] === 0),
+      warn: ({ bound, counts, name }, refusal) => parts.log.warn(
+        { pool: name, bound, ...counts, refusal }, 'a pool refuses those who ask for more of it'),
     }, tables.upstreams)
     // While the shards are being loaded, what comes waits for them.
     const isOpen = (): boolean => place.tables.phase !== 'draining'
@@ -310,6 +314,7 @@ export class Doorkeeper implements Keeper, Door {
   tick(nowUs: Micros): void {
     const { links, tables } = this.#place
     this.#audience.retryUnwatch()
+    this.#upstreams.tick(nowUs)
     if (nowUs >= tables.keepAliveUs) {
       tables.keepAliveUs = nowUs + msToUs(STREAM_KEEP_ALIVE_MS)
       this.#streams.keepAlive()

@@ -89,7 +89,7 @@ export class FrontDoor implements Answering {
     const table = this.tables.upstreams
     new Upstreams({
       shared, slotsMax: table.entries.length, shards: links.length, settingsOf: config.settingsOf,
-      release: () => false,
+      release: () => false, isUnused: () => false,
     }, table).adopt(known, clock.nowUs())
   }
 

@@ -330,9 +330,10 @@ export class Submissions {
   #isCurrent(outline: Outline): boolean {
     const { upstreams } = this.#parts
     const { receiverOrigin, upstreamOrigin } = outline
-    return upstreams.claim(upstreamOrigin, KIND_UPSTREAM, this.#nowUs) === outline.upstream &&
+    const nowUs = this.#nowUs
+    return upstreams.claim(upstreamOrigin, KIND_UPSTREAM, outline, nowUs) === outline.upstream &&
       (receiverOrigin === null ||
-        upstreams.claim(receiverOrigin, KIND_RECEIVER, this.#nowUs) === outline.receiver)
+        upstreams.claim(receiverOrigin, KIND_RECEIVER, outline, nowUs) === outline.receiver)
   }
 
   /** Whether the user's shard can be asked; else the answer has been given. */
@@ -350,16 +351,15 @@ export class Submissions {
     asker: Asker, ref: Ref, job: ValidJob, user: UserHash, flags: number,
   ): Outline | undefined {
     const { upstreams } = this.#parts
-    const upstream = upstreams.claim(job.url.origin, KIND_UPSTREAM, this.#nowUs)
+    const upstream = upstreams.claim(job.url.origin, KIND_UPSTREAM, user, this.#nowUs)
     const receiver = job.webhook === null
       ? NONE as UpstreamSlot
-      : upstreams.claim(job.webhook.origin, KIND_RECEIVER, this.#nowUs)
+      : upstreams.claim(job.webhook.origin, KIND_RECEIVER, user, this.#nowUs)
     if (upstream !== NONE && (job.webhook === null || receiver !== NONE)) {
       return this.#submitter.outline(job, user, upstream, receiver, flags & FLAG_WATCH)
     }
-    const link = this.#linkOf(user.route)
-    const { upstreamsMax } = link.views.limits
-    this.#full(asker, ref, link.shard, 'upstreams', upstreamsMax, upstreams.size)
+    const { current, limit, reason } = upstreams.shortage(user)
+    this.#full(asker, ref, this.#linkOf(user.route).shard, reason, limit, current)
     return undefined
   }
 

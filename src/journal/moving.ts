@@ -111,7 +111,8 @@ async function writeAll(
       `there would be ${upstreamsMax}; give more --memory`)
   }
   new Upstreams({
-    shared, shards, slotsMax: upstreamsMax, release: () => false, settingsOf: () => NO_SETTINGS,
+    shared, shards, slotsMax: upstreamsMax, settingsOf: () => NO_SETTINGS,
+    release: () => false, isUnused: () => false,
   }).adopt(known, nowUs)
   for (const [shard, moved] of move.shards.entries()) {
     const folder = path.join(directory.shardFolder(shard, directory.nextImage), 'store')

@@ -181,3 +181,17 @@ test('a client that goes away in the middle leaves nothing behind', async (t) =>
   assert.equal((await post(linesOf([jobOf(upstream.origin)]))).lines.length, 1)
   assert.equal((await scene.api.health()).admission.pending, 0)
 })
+
+describe('origins that nothing is ever sent to', () => {
+  test('leave nothing behind once their jobs have ended', async () => {
+    const before = (await scene.api.health()).admission.upstreams
+    const jobs = Array.from({ length: 150 }, (_, at) =>
+      jobOf(`http://host-${at}.example`, { user_id: 'noisy', execute_before: 1 }))
+    const { lines } = await post(linesOf(jobs))
+    assert.ok(lines.every(({ status }) => status === 'queued'))
+    for (;;) {
+      const { admission, queues } = await scene.api.health()
+      if (queues.backlog === 0 && admission.upstreams <= before) break
+    }
+  })
+})

@@ -11,6 +11,7 @@ import {
   WORD_FLAGS, WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW, WORD_RECEIVER,
   WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
 } from '../../shards/contract.ts'
+import { UPSTREAM_SLOTS_ALPHA } from '../../shards/limits.ts'
 import { KIB, NONE } from '../../shards/units.ts'
 import { OperatingError } from '../../src/errors.ts'
 import { shardOf } from '../../src/hash.ts'
@@ -208,18 +209,27 @@ test('a full ring is refused at once, and leaves no trace', async (t) => {
   assert.equal((health.body['admission'] as { pending: number }).pending, 0)
 })
 
-test('a full table of upstreams refuses new ones, and takes the old', async (t) => {
+test('a user has its share of the upstreams, and a full table refuses new ones', async (t) => {
   const scene = await openScene(t)
   const slots = scene.links[0]?.views.limits.upstreamsMax ?? 0
-  const poll = { delivery: 'poll', webhook_url: null }
-  for (let at = 0; at < slots; at += 32) {
-    await Promise.all(Array.from({ length: Math.min(32, slots - at) }, (_, more) =>
-      post(scene, { ...poll, url: `http://h${at + more}.example` })))
-  }
-  const { status, body } = await post(scene, { ...poll, url: 'http://new.example' })
+  const postTo = (at: number, user: string): ReturnType<typeof post> => post(scene,
+    { delivery: 'poll', webhook_url: null, url: `http://h${at}.example`, user_id: user })
+  const share = Math.ceil((slots * UPSTREAM_SLOTS_ALPHA) / (1 + UPSTREAM_SLOTS_ALPHA))
+  const first = await Promise.all(Array.from({ length: slots }, (_, at) => postTo(at, 'greedy')))
+  assert.equal(first.filter(({ status }) => status === 201).length, share)
+  const refused = first.find(({ status }) => status !== 201)
+  assert.deepEqual([refused?.status, refused?.body['limit_reason']], [429, 'upstreams_share'])
+  assert.equal(refused?.body['current'], share)
+  const others = await Promise.all(Array.from({ length: slots - share }, (_, at) =>
+    postTo(share + at, `other ${at}`)))
+  assert.ok(others.every(({ status }) => status === 201))
+  const { status, body } = await postTo(slots, 'one more')
   assert.deepEqual([status, body['limit_reason']], [429, 'upstreams'])
   assert.deepEqual([body['limit'], body['current']], [slots, slots])
-  assert.equal((await post(scene, { ...poll, url: 'http://h1.example' })).status, 201)
+  assert.equal((await postTo(1, 'one more')).status, 201)
+  const { refused: counts } = (await call(scene, 'GET', '/health')).body['admission'] as
+    { refused: Record<string, number> }
+  assert.deepEqual([counts['upstreams_share'], counts['upstreams']], [slots - share, 1])
 })
 
 test('bad bodies: 400 names the field, 415 the types, 413 the limit', async (t) => {

@@ -75,6 +75,7 @@ export interface HealthBody {
     readonly refused: Readonly<Record<string, number>>
     readonly pending: number
     readonly streams: number
+    readonly upstreams: number
     readonly memory_bytes: number
     readonly jobs_max: number
   }

@@ -7,12 +7,14 @@ import {
   ACCEPTED_BYTES, DUPLICATE_HEADER_BYTES, ENQUEUE_HEADER_BYTES, EVENT_HEADER_BYTES,
   INGRESS_ENQUEUE, JOB_HEADER_BYTES, type JobResult, type JobView, OUTCOME_ACCEPTED,
   OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED, OUTCOME_RELEASED,
-  OUTCOME_WARNING, REFUSED_BYTES, RELEASED_BYTES, WARNING_HEADER_BYTES, WORD_TEMPLATE_BYTES,
+  OUTCOME_WARNING, REFUSED_BYTES, RELEASED_BYTES, WARNING_HEADER_BYTES, WORD_RECEIVER,
+  WORD_TEMPLATE_BYTES, WORD_UPSTREAM,
 } from '../../shards/contract.ts'
 import { Bell, Sleeper } from '../../shards/doorbell.ts'
 import { GiveBack } from '../../shards/give-back.ts'
 import type { ShardViews, SharedViews } from '../../shards/layout.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
+import { NONE } from '../../shards/units.ts'
 
 /** An ingress record, copied out of the ring. */
 export interface FakeRequest {
@@ -28,6 +30,8 @@ export interface FakeRequest {
 export class FakeShard {
   /** Called for each request, in order; replace it to answer. */
   onRequest: (request: FakeRequest) => void = () => {}
+  /** Jobs that name an upstream, as a shard counts them; these never end. */
+  readonly #references: Uint32Array
   readonly #ingress: RingReader
   readonly #outcomes: RingWriter
   readonly #sleeper: Sleeper
@@ -37,6 +41,7 @@ export class FakeShard {
   #isDead = false
 
   constructor(views: ShardViews, shared: SharedViews) {
+    this.#references = views.upstreams.references
     this.#ingress = new RingReader(views.ingress, true)
     this.#outcomes = new RingWriter(views.outcomes)
     this.#sleeper = new Sleeper(views.bell)
@@ -120,6 +125,10 @@ export class FakeShard {
     const words = [...u32.subarray(offset / 4, (offset + header) / 4)]
     if (kind !== INGRESS_ENQUEUE) return { kind, words }
     const start = offset + header
+    for (const word of [WORD_UPSTREAM, WORD_RECEIVER]) {
+      const upstream = words[word] as number
+      if (upstream !== NONE) this.#references[upstream] = (this.#references[upstream] as number) + 1
+    }
     const middle = start + (words[WORD_TEMPLATE_BYTES] as number)
     return {
       kind, words, template: decodeTemplate(bytes, start, middle),

@@ -13,6 +13,7 @@ import { JOBS_FRESH } from '../../shards/progress.ts'
 import { JOB_QUEUED } from '../../shards/job-slots.ts'
 import type { Micros, PerSecond } from '../../shards/units.ts'
 import { mergeUpstreams, settleUpstreams } from '../../src/journal/known-upstreams.ts'
+import type { UserHash } from '../../src/hash.ts'
 import { Upstreams } from '../../src/upstreams.ts'
 import { MODEL_LIMITS } from '../support/journal-model.ts'
 
@@ -76,11 +77,14 @@ describe('what shards know of upstreams', () => {
   })
 })
 
+const user = (high: number): UserHash => ({ route: high, high })
+
 describe('a table that takes slots over', () => {
   it('finds each origin at its slot, with what was learned, and gives the others out', () => {
     const shared = attachShared(allocateShared(MODEL_LIMITS), MODEL_LIMITS)
     const upstreams = new Upstreams({
       shared, slotsMax: MODEL_LIMITS.upstreamsMax, shards: 1, release: () => true,
+      isUnused: () => false,
       settingsOf: () => ({
         pacePerSecond: 2 as PerSecond, concurrentMax: 100, accountQueues: false, timeoutMs: 1234,
       }),
@@ -91,14 +95,14 @@ describe('a table that takes slots over', () => {
       [2, facts('http://a', 1, { kind: KIND_RECEIVER })],
     ]), now)
     assert.equal(upstreams.size, 2)
-    assert.equal(upstreams.claim('http://a', KIND_UPSTREAM, now), 5)
-    assert.equal(upstreams.claim('http://a', KIND_RECEIVER, now), 2)
+    assert.equal(upstreams.claim('http://a', KIND_UPSTREAM, user(0), now), 5)
+    assert.equal(upstreams.claim('http://a', KIND_RECEIVER, user(0), now), 2)
     const at = 5 * UPSTREAM_RECORD_WORDS
     assert.equal(shared.upstreamTimesF64[at / 2 + UPSTREAM_BASE_F64], 77)
     assert.deepEqual([UPSTREAM_INTERVAL_NS, UPSTREAM_CONCURRENT_MAX, UPSTREAM_ACCOUNT_QUEUES,
       UPSTREAM_TIMEOUT_MS].map((word) => shared.upstreams[at + word]), [1e6, 7, 3, 1234])
     const others = Array.from({ length: MODEL_LIMITS.upstreamsMax - 2 },
-      (_, other) => upstreams.claim(`http://${other}`, KIND_UPSTREAM, now))
+      (_, other) => upstreams.claim(`http://${other}`, KIND_UPSTREAM, user(other), now))
     assert.deepEqual(others.sort(), [0, 1, 3, 4, 6, 7])
   })
 })

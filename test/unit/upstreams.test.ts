@@ -9,10 +9,12 @@ import {
 } from '../../shards/layout.ts'
 import {
   IDLE_KEEP_MS_MIN, type Limits, planMemory, UPSTREAM_RELEASES_PER_REFUSAL_MAX,
+  UPSTREAM_UNUSED_MS_MIN,
 } from '../../shards/limits.ts'
 import { Prng } from '../../shards/prng.ts'
 import { MIB, type Micros, msToUs, NONE, type PerSecond } from '../../shards/units.ts'
-import { intervalNsOf, Upstreams } from '../../src/upstreams.ts'
+import type { UserHash } from '../../src/hash.ts'
+import { intervalNsOf, type UpstreamKind, Upstreams } from '../../src/upstreams.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_262)
 const IDLE_US = msToUs(IDLE_KEEP_MS_MIN)
@@ -26,6 +28,8 @@ interface Table {
   releases: Release[]
   /** Whether the shards' rings have room for a release. */
   room: { is: boolean }
+  /** Slots that no shard has a job for, or has sent anything to. */
+  unused: Set<number>
 }
 
 function makeTable(slotsMax: number, shards: number): Table {
@@ -37,6 +41,7 @@ function makeTable(slotsMax: number, shards: number): Table {
   const shared = attachShared(allocateShared(limits), limits)
   const releases: Release[] = []
   const room = { is: true }
+  const unused = new Set<number>()
   const upstreams = new Upstreams({
     shared, slotsMax, shards,
     settingsOf: (origin, role) => ({
@@ -47,11 +52,13 @@ function makeTable(slotsMax: number, shards: number): Table {
       if (room.is) releases.push({ request, slot })
       return room.is
     },
+    isUnused: (slot) => unused.has(slot),
   })
-  return { upstreams, shared, releases, room }
+  return { upstreams, shared, releases, room, unused }
 }
 
 const origin = (at: number): string => `http://h${at}.example`
+const user = (at: number): UserHash => ({ route: at * 0x9e3779b1 >>> 0, high: at })
 const us = (value: number): Micros => value as Micros
 
 test('the interval is rounded up, so that the pace is never exceeded', () => {
@@ -61,10 +68,10 @@ test('the interval is rounded up, so that the pace is never exceeded', () => {
 
 test('a new origin gets a slot and a record; a target and a receiver are two', () => {
   const { upstreams, shared } = makeTable(8, 2)
-  const target = upstreams.claim(origin(1), KIND_UPSTREAM, us(1))
-  const receiver = upstreams.claim(origin(1), KIND_RECEIVER, us(2))
+  const target = upstreams.claim(origin(1), KIND_UPSTREAM, user(1), us(1))
+  const receiver = upstreams.claim(origin(1), KIND_RECEIVER, user(1), us(2))
   assert.notEqual(target, receiver)
-  assert.equal(upstreams.claim(origin(1), KIND_UPSTREAM, us(3)), target)
+  assert.equal(upstreams.claim(origin(1), KIND_UPSTREAM, user(1), us(3)), target)
   assert.equal(upstreams.originOf(receiver), origin(1))
   assert.equal(upstreams.originOf(7), 'unknown')
   assert.equal(upstreams.size, 2)
@@ -85,67 +92,119 @@ test('a new origin gets a slot and a record; a target and a receiver are two', (
 
 test('a full table asks back the longest unused, once they are idle long enough', () => {
   const { upstreams, releases } = makeTable(3, 2)
-  const slots = [1, 2, 3].map((at) => upstreams.claim(origin(at), KIND_UPSTREAM, us(at)))
-  upstreams.claim(origin(1), KIND_UPSTREAM, us(10)) // the oldest is now 2
-  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, us(20)), NONE)
+  const slots = [1, 2, 3].map((at) => upstreams.claim(origin(at), KIND_UPSTREAM, user(at), us(at)))
+  upstreams.claim(origin(1), KIND_UPSTREAM, user(1), us(10)) // the oldest is now 2
+  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, user(4), us(20)), NONE)
   assert.equal(releases.length, 0, 'nothing is idle yet')
-  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, us(IDLE_US + 2)), NONE)
+  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, user(4), us(IDLE_US + 2)), NONE)
   assert.deepEqual(releases.map(({ slot }) => slot), [slots[1]])
-  assert.equal(upstreams.claim(origin(2), KIND_UPSTREAM, us(IDLE_US + 2)), NONE, 'going away')
 
   const { request } = releases[0] as Release
   upstreams.released(request, true)
-  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, us(IDLE_US + 2)), NONE, 'one is missing')
+  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, user(4), us(IDLE_US + 2)), NONE)
   upstreams.released(request, true)
-  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, us(IDLE_US + 2)), slots[1])
+  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, user(4), us(IDLE_US + 2)), slots[1])
   assert.equal(upstreams.originOf(slots[1] as number), origin(4))
   upstreams.released(request, true) // late and foreign: nothing happens
-  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, us(IDLE_US + 2)), slots[1])
+  assert.equal(upstreams.claim(origin(4), KIND_UPSTREAM, user(4), us(IDLE_US + 2)), slots[1])
 })
 
 test('one busy shard keeps the slot, and it is not tried again at once', () => {
   const { upstreams, releases } = makeTable(1, 2)
-  const slot = upstreams.claim(origin(1), KIND_UPSTREAM, us(0))
-  upstreams.claim(origin(2), KIND_UPSTREAM, us(IDLE_US))
+  const slot = upstreams.claim(origin(1), KIND_UPSTREAM, user(1), us(0))
+  upstreams.claim(origin(2), KIND_UPSTREAM, user(2), us(IDLE_US))
   const { request } = releases[0] as Release
   upstreams.released(request, false)
   upstreams.released(request, true)
-  assert.equal(upstreams.claim(origin(1), KIND_UPSTREAM, us(IDLE_US + 1)), slot)
-  assert.equal(upstreams.claim(origin(2), KIND_UPSTREAM, us(IDLE_US + 2)), NONE)
+  assert.equal(upstreams.claim(origin(1), KIND_UPSTREAM, user(1), us(IDLE_US + 1)), slot)
+  assert.equal(upstreams.claim(origin(2), KIND_UPSTREAM, user(2), us(IDLE_US + 2)), NONE)
   assert.equal(releases.length, 1)
-  assert.equal(upstreams.claim(origin(2), KIND_UPSTREAM, us(2 * IDLE_US + 1)), NONE)
+  assert.equal(upstreams.claim(origin(2), KIND_UPSTREAM, user(2), us(2 * IDLE_US + 1)), NONE)
   assert.equal(releases.length, 2)
   upstreams.released(request, true) // an answer to the first
   upstreams.released(request, true)
   assert.equal(upstreams.size, 1)
-  assert.equal(upstreams.claim(origin(2), KIND_UPSTREAM, us(2 * IDLE_US + 1)), NONE)
+  assert.equal(upstreams.claim(origin(2), KIND_UPSTREAM, user(2), us(2 * IDLE_US + 1)), NONE)
 })
 
 test('a shard that never answers holds its slot up only until the next try', () => {
   const { upstreams, releases } = makeTable(1, 2)
-  upstreams.claim(origin(1), KIND_UPSTREAM, us(0))
-  upstreams.claim(origin(2), KIND_UPSTREAM, us(IDLE_US))
+  upstreams.claim(origin(1), KIND_UPSTREAM, user(1), us(0))
+  upstreams.claim(origin(2), KIND_UPSTREAM, user(2), us(IDLE_US))
   upstreams.released((releases[0] as Release).request, true)
-  upstreams.claim(origin(2), KIND_UPSTREAM, us(2 * IDLE_US))
+  upstreams.claim(origin(2), KIND_UPSTREAM, user(2), us(2 * IDLE_US))
   assert.equal(releases.length, 2)
   const { request } = releases[1] as Release
   upstreams.released(request, true)
   upstreams.released(request, true)
-  assert.notEqual(upstreams.claim(origin(2), KIND_UPSTREAM, us(2 * IDLE_US)), NONE)
+  assert.notEqual(upstreams.claim(origin(2), KIND_UPSTREAM, user(2), us(2 * IDLE_US)), NONE)
 })
 
 test('several are asked for at a refusal, none while the rings are full', () => {
   const { upstreams, releases, room } = makeTable(40, 1)
-  for (let at = 0; at < 40; at++) upstreams.claim(origin(at), KIND_RECEIVER, us(at))
+  for (let at = 0; at < 40; at++) upstreams.claim(origin(at), KIND_RECEIVER, user(at), us(at))
   room.is = false
-  upstreams.claim(origin(99), KIND_UPSTREAM, us(IDLE_US + 100))
+  upstreams.claim(origin(99), KIND_UPSTREAM, user(99), us(IDLE_US + 100))
   assert.equal(releases.length, 0)
   room.is = true
-  upstreams.claim(origin(99), KIND_UPSTREAM, us(IDLE_US + 100))
+  upstreams.claim(origin(99), KIND_UPSTREAM, user(99), us(IDLE_US + 100))
   assert.equal(releases.length, UPSTREAM_RELEASES_PER_REFUSAL_MAX)
-  upstreams.claim(origin(99), KIND_UPSTREAM, us(IDLE_US + 100))
+  upstreams.claim(origin(99), KIND_UPSTREAM, user(99), us(IDLE_US + 100))
   assert.equal(new Set(releases.map(({ slot }) => slot)).size,
     2 * UPSTREAM_RELEASES_PER_REFUSAL_MAX)
+})
+
+test('an origin that is named while it is given back keeps its slot', () => {
+  const { upstreams, releases } = makeTable(2, 2)
+  const slots = [1, 2].map((at) => upstreams.claim(origin(at), KIND_UPSTREAM, user(at), us(at)))
+  upstreams.claim(origin(3), KIND_UPSTREAM, user(3), us(IDLE_US + 2))
+  assert.deepEqual(releases.map(({ slot }) => slot), slots)
+  assert.equal(upstreams.claim(origin(1), KIND_UPSTREAM, user(1), us(IDLE_US + 3)), slots[0])
+  for (const { request } of releases) {
+    upstreams.released(request, true)
+    upstreams.released(request, true)
+  }
+  assert.equal(upstreams.size, 1)
+  assert.equal(upstreams.claim(origin(3), KIND_UPSTREAM, user(3), us(IDLE_US + 4)), slots[1])
+})
+
+test('one user has a share of the slots, of both kinds together, and others the rest', () => {
+  const { upstreams, releases } = makeTable(300, 1)
+  const claim = (at: number, who: number, kind: UpstreamKind): boolean =>
+    upstreams.claim(origin(at), kind, user(who), us(at)) !== NONE
+  let held = 0
+  while (claim(held, 1, held % 2 === 0 ? KIND_UPSTREAM : KIND_RECEIVER)) held++
+  assert.equal(held, 200)
+  assert.deepEqual(upstreams.shortage(user(1)),
+    { reason: 'upstreams_share', limit: 200, current: 200 })
+  assert.ok(claim(0, 1, KIND_UPSTREAM), 'what it names already')
+  let other = 0
+  while (claim(1000 + other, 2, KIND_UPSTREAM)) other++
+  assert.equal(other, 67)
+  assert.ok(claim(2000, 3, KIND_RECEIVER))
+  assert.equal(releases.length, 0)
+})
+
+test('an origin that nothing was sent to is asked back at the next look', () => {
+  const { upstreams, releases, room, unused } = makeTable(30, 1)
+  const claim = (at: number, nowUs: number): number =>
+    upstreams.claim(origin(at), KIND_UPSTREAM, user(1), us(nowUs))
+  for (let at = 0; at < 20; at++) unused.add(claim(at, 0))
+  assert.equal(claim(20, 0), NONE)
+  upstreams.tick(us(1))
+  assert.equal(releases.length, 0, 'its job may not have come yet')
+  const laterUs = msToUs(UPSTREAM_UNUSED_MS_MIN)
+  room.is = false
+  upstreams.tick(us(laterUs))
+  assert.equal(releases.length, 0)
+  room.is = true
+  upstreams.tick(us(laterUs))
+  assert.equal(releases.length, 20)
+  upstreams.tick(us(2 * laterUs))
+  assert.equal(releases.length, 20, 'asked once')
+  for (const { request } of releases) upstreams.released(request, true)
+  assert.equal(upstreams.size, 0)
+  for (let at = 0; at < 20; at++) assert.notEqual(claim(100 + at, laterUs), NONE)
 })
 
 // Model: a map of origins to slots, with the shards' answers drawn at random.
@@ -154,7 +213,7 @@ test('random claims and answers: no slot is ever shared, and room always comes b
     const seed = SEED + run
     const prng = new Prng(seed)
     const shards = prng.between(1, 3)
-    const { upstreams, releases } = makeTable(prng.between(2, 6), shards)
+    const { upstreams, releases, unused } = makeTable(prng.between(2, 6), shards)
     const busyChance = prng.pick([0, 0.1, 0.5])
     const answerChance = prng.pick([0.2, 1])
     const due: { request: number, slot: number, left: number, kept: boolean }[] = []
@@ -162,8 +221,13 @@ test('random claims and answers: no slot is ever shared, and room always comes b
     let nowUs = 0
     for (let step = 0; step < 200; step++) {
       nowUs += prng.below(IDLE_US)
-      const name = origin(prng.below(12))
-      const slot = upstreams.claim(name, KIND_UPSTREAM, us(nowUs))
+      unused.clear()
+      for (const slot of model.values()) if (prng.chance(0.1)) unused.add(slot)
+      upstreams.tick(us(nowUs))
+      const at = prng.below(12)
+      const name = origin(at)
+      const slot = upstreams.claim(name, KIND_UPSTREAM, user(at), us(nowUs))
+      // What was asked before the claim is answered after it: the claim keeps the slot.
       for (const release of releases.splice(0)) {
         const older = due.findIndex(({ slot: taken }) => taken === release.slot)
         if (older >= 0) due.splice(older, 1)
@@ -176,7 +240,7 @@ test('random claims and answers: no slot is ever shared, and room always comes b
           assert.ok(other === name || taken !== slot, `shared slot: seed ${seed}, step ${step}`)
         }
         model.set(name, slot)
-        assert.ok(!due.some(({ slot: going }) => going === slot), `seed ${seed}, step ${step}`)
+        for (const release of due) if (release.slot === slot) release.kept = true
       }
       for (const release of due.slice()) {
         if (!prng.chance(answerChance)) continue
