@@ -17,7 +17,9 @@ import {
 import type { JobViews } from './job-view.ts'
 import type { Lanes } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
-import { IDLE_KEEP_MS_MIN, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX } from './limits.ts'
+import {
+  IDLE_KEEP_MS_MIN, QUESTIONS_PER_TURN_MAX, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX,
+} from './limits.ts'
 import type { JobLog } from './job-log.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
 import type { Pacer } from './pacer.ts'
@@ -67,6 +69,8 @@ export class Intake {
   readonly #lastSendUs: Float64Array
   /** Threads that have died of the next request, while it is the first of this one; else -1. */
   #deathsOfNext = -1
+  /** Questions that this turn may still answer. */
+  #questionsLeft = 0
 
   constructor(views: ShardViews, parts: IntakeParts) {
     this.#parts = parts
@@ -91,8 +95,13 @@ export class Intake {
     this.#deathsOfNext = deathsOfNext
   }
 
-  /** Handles up to `recordsMax` requests; fewer when the outcome ring is full. */
+  /**
+   * Handles up to `recordsMax` requests; fewer when the outcome ring is full, or when so many of
+   * them are questions and cancellations, which cost many times what a new job does, that sends
+   * would have to wait for them.
+   */
   read(recordsMax: number, nowUs: Micros): number {
+    this.#questionsLeft = QUESTIONS_PER_TURN_MAX
     return this.#parts.ring.read(
       (kind, offset, length) => this.#serve(kind, offset, length, nowUs), recordsMax)
   }
@@ -100,6 +109,7 @@ export class Intake {
   /** True when the request is done with; false leaves it in the ring. */
   #serve(kind: number, offset: number, length: number, nowUs: Micros): boolean {
     const { progress, outcomes, ring } = this.#parts
+    if (kind !== contract.INGRESS_ENQUEUE && this.#questionsLeft-- === 0) return false
     progress.serveRequest()
     outcomes.answers(ring.position, false)
     const isDone = this.#deathsOfNext < 0

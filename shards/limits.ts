@@ -87,6 +87,10 @@ export const OUTCOME_NAPS_MISSED_MAX = 64
 // --- work of one turn of a shard ---
 
 export const INGRESS_RECORDS_PER_TURN_MAX = 4096
+/** Of these, questions and cancellations, which cost some 10 us each. */
+export const QUESTIONS_PER_TURN_MAX = 128
+/** Watched jobs whose positions are told. */
+export const POSITIONS_PER_TURN_MAX = 256
 export const SENDS_PER_TURN_MAX = 1024
 export const EXPIRED_PER_TURN_MAX = 4096
 export const CLEAN_BYTES_PER_TURN_MAX = 256 * KIB

@@ -12,7 +12,7 @@ import type { JobViews } from './job-view.ts'
 import {
   JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_QUEUED, JOB_WATCHED, type JobSlots,
 } from './job-slots.ts'
-import { POSITION_EVERY_MS, WATCHED_JOBS_MAX } from './limits.ts'
+import { POSITION_EVERY_MS, POSITIONS_PER_TURN_MAX, WATCHED_JOBS_MAX } from './limits.ts'
 import { type JobSlot, type Micros, msToUs } from './units.ts'
 
 /** Who is followed, and what could not be told yet. */
@@ -30,6 +30,8 @@ export class Watchers {
   readonly #watched = new Set<JobSlot>()
   readonly #untold = new Map<JobSlot, { event: number; data: object }>()
   #nextPositionsUs = Infinity
+  /** Who is still to be told a position in the round that is under way; null between rounds. */
+  #round: Iterator<JobSlot> | null = null
 
   constructor(jobs: JobSlots, views: JobViews, outcomes: OutcomeWriter) {
     this.#jobs = jobs
@@ -105,19 +107,27 @@ export class Watchers {
     if (!this.#untold.has(slot)) this.unwatch(slot)
   }
 
-  /** Tells positions every two seconds, and what the ring had no room for. */
+  /** Tells positions every two seconds, some in each turn, and what the ring had no room for. */
   advance(nowUs: Micros): void {
     this.#tellUntold()
-    if (nowUs < this.#nextPositionsUs) return
-    this.#nextPositionsUs = nowUs + msToUs(POSITION_EVERY_MS)
-    for (const slot of this.#watched) {
+    if (nowUs >= this.#nextPositionsUs) {
+      this.#nextPositionsUs = nowUs + msToUs(POSITION_EVERY_MS)
+      this.#round ??= this.#watched.values()
+    }
+    for (let left = POSITIONS_PER_TURN_MAX; this.#round !== null && left > 0; left--) {
+      const { done, value: slot } = this.#round.next()
+      if (done === true) {
+        this.#round = null
+        return
+      }
       if (this.#jobs.state(slot) !== JOB_QUEUED || this.#untold.has(slot)) continue
       this.#tell(slot, EVENT_POSITION, { position: this.#views.position(slot) })
     }
   }
 
+  /** In the past while positions are left to be told. */
   nextUs(): Micros {
-    return this.#nextPositionsUs as Micros
+    return (this.#round === null ? this.#nextPositionsUs : 0) as Micros
   }
 
   #tell(slot: JobSlot, event: number, data: object): void {

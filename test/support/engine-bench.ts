@@ -225,6 +225,22 @@ export class EngineBench {
     return request
   }
 
+  /**
+   * The same question about many jobs at once. @returns how many answers each of the engine's
+   * turns has brought, as long as it had something to read.
+   */
+  askAll(kind: number, jobs: readonly { readonly idLow: number }[]): number[] {
+    for (const job of jobs) this.#write(kind, [this.#requests++, ROUTE, ID_HIGH, job.idLow], [])
+    const answers: number[] = []
+    while (this.engine.hasWork()) {
+      const before = this.outcomes.length
+      this.engine.turn()
+      this.#read()
+      answers.push(this.outcomes.length - before)
+    }
+    return answers
+  }
+
   get(job: { readonly idLow: number }): contract.JobView {
     const answer = this.answer(this.ask(contract.INGRESS_GET, job))
     assert.ok(answer.kind === 'job' && answer.view !== null, 'the job is not known')

@@ -5,6 +5,7 @@ import { describe, it } from 'node:test'
 import {
   CODE_NOT_FOUND, CODE_OK, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
 } from '../../shards/contract.ts'
+import { POSITION_EVERY_MS, POSITIONS_PER_TURN_MAX } from '../../shards/limits.ts'
 import { EngineBench, type Submitted } from '../support/engine-bench.ts'
 
 /** Follows a job from now on. @returns what it is like now. */
@@ -18,6 +19,22 @@ const names = (bench: EngineBench, job: Submitted): string[] =>
   bench.events(job).map(([name]) => name)
 
 describe('whoever follows a job', () => {
+  it('hears its position in a turn of its own when very many are followed', () => {
+    const bench = new EngineBench({ limits: { jobsMax: 1024 } })
+    const jobs = Array.from({ length: 2 * POSITIONS_PER_TURN_MAX + 2 },
+      () => bench.submit({ watch: true }))
+    const { engine, outcomes } = bench
+    const turn = engine.turn.bind(engine)
+    let told = outcomes.length
+    engine.turn = () => {
+      assert.ok(outcomes.length - told <= POSITIONS_PER_TURN_MAX + 1, 'too much in one turn')
+      told = outcomes.length
+      return turn()
+    }
+    bench.advance(POSITION_EVERY_MS)
+    for (const job of jobs.slice(9)) assert.deepEqual(names(bench, job), ['position'])
+  })
+
   it('hears of each attempt and of its end, and of nothing after that', () => {
     const bench = new EngineBench()
     const job = bench.submit({ watch: true })
