@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import {
-  CODE_NOT_FOUND, CODE_OK, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
+  CODE_NOT_FOUND, CODE_OK, INGRESS_CANCEL, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
 } from '../../shards/contract.ts'
-import { POSITION_EVERY_MS, POSITIONS_PER_TURN_MAX } from '../../shards/limits.ts'
+import {
+  POSITION_EVERY_MS, POSITIONS_PER_TURN_MAX, QUESTIONS_PER_TURN_MAX,
+} from '../../shards/limits.ts'
 import { EngineBench, type Submitted } from '../support/engine-bench.ts'
 
 /** Follows a job from now on. @returns what it is like now. */
@@ -17,6 +19,17 @@ function watch(bench: EngineBench, job: { readonly idLow: number }): JobView {
 
 const names = (bench: EngineBench, job: Submitted): string[] =>
   bench.events(job).map(([name]) => name)
+
+describe('a cancellation', () => {
+  it('of very many jobs takes many turns, so that sends leave between them', () => {
+    const bench = new EngineBench({ limits: { jobsMax: 1024 } })
+    const jobs = Array.from({ length: 2 * QUESTIONS_PER_TURN_MAX + 2 }, () => bench.submit())
+    const waiting = jobs.slice(1)
+    assert.deepEqual(bench.askAll(INGRESS_CANCEL, waiting),
+      [QUESTIONS_PER_TURN_MAX, QUESTIONS_PER_TURN_MAX, 1])
+    assert.equal(bench.stats.cancelled, waiting.length)
+  })
+})
 
 describe('whoever follows a job', () => {
   it('hears its position in a turn of its own when very many are followed', () => {

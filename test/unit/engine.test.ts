@@ -7,8 +7,7 @@ import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, INGRESS_CANCEL, INGRESS_GET,
 } from '../../shards/contract.ts'
 import {
-  JOB_DEADLINE_MS, QUESTIONS_PER_TURN_MAX, QUEUED_KEY_TTL_MS, RETRIES_UNLIMITED,
-  WEBHOOK_RETRIES_MAX,
+  JOB_DEADLINE_MS, QUEUED_KEY_TTL_MS, RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX,
 } from '../../shards/limits.ts'
 import type { FailureReason } from '../../shards/transport.ts'
 import { EngineBench, SETTINGS } from '../support/engine-bench.ts'
@@ -206,15 +205,6 @@ describe('a retry', () => {
 })
 
 describe('a cancellation', () => {
-  it('of very many jobs takes many turns, so that sends leave between them', () => {
-    const bench = new EngineBench({ limits: { jobsMax: 1024 } })
-    const jobs = Array.from({ length: 2 * QUESTIONS_PER_TURN_MAX + 2 }, () => bench.submit())
-    const waiting = jobs.slice(1)
-    assert.deepEqual(bench.askAll(INGRESS_CANCEL, waiting),
-      [QUESTIONS_PER_TURN_MAX, QUESTIONS_PER_TURN_MAX, 1])
-    assert.equal(bench.stats.cancelled, waiting.length)
-  })
-
   it('takes a queued job out of its line', () => {
     const bench = new EngineBench()
     const [first, second, third] = [bench.submit(), bench.submit(), bench.submit()]
