@@ -5,7 +5,7 @@
 import {
   NAMES_KEPT_MAX, NAME_ADDRESSES_KEPT_MAX, NAME_FAILURE_MS, NAME_STALE_MS_MAX, NAME_TTL_MS_MAX,
   NAME_TTL_MS_MIN,
-} from './limits.ts'
+} from './name-limits.ts'
 import type { NameError } from './name-error.ts'
 import { type Micros, msToUs } from './units.ts'
 

@@ -8,7 +8,7 @@
 // queue drop, as in stochastic fairness queueing, P. McKenney 1990.)
 
 import type { Clock } from './clock.ts'
-import { LOOKUPS_MAX, LOOKUP_MS_MAX, LOOKUP_WAITERS_MAX } from './limits.ts'
+import { LOOKUPS_MAX, LOOKUP_MS_MAX, LOOKUP_WAITERS_MAX } from './name-limits.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 import { type Micros, msToUs } from './units.ts'
 

@@ -4,7 +4,7 @@
 
 import type { Socket } from 'node:net'
 import type { Clock } from './clock.ts'
-import { LOOKUPS_FOLLOWING_MAX, NAME_FOLLOW_EVERY_MS } from './limits.ts'
+import { LOOKUPS_FOLLOWING_MAX, NAME_FOLLOW_EVERY_MS } from './name-limits.ts'
 import type { Resolver } from './resolver.ts'
 import { type Micros, msToUs } from './units.ts'
 

@@ -5,7 +5,7 @@
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import os from 'node:os'
 import type { Clock } from './clock.ts'
-import { NAME_FILES_LOOK_MS, NAME_FILE_BYTES_MAX } from './limits.ts'
+import { NAME_FILES_LOOK_MS, NAME_FILE_BYTES_MAX } from './name-limits.ts'
 import { type HostsFile, type ResolvConf, parseHosts, parseResolvConf } from './resolv-conf.ts'
 import { msToUs } from './units.ts'
 

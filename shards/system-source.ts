@@ -4,7 +4,7 @@
 // that runs: getaddrinfo cannot be told to. Names therefore wait for each other here.
 
 import { ADDRCONFIG, type LookupAddress, lookup } from 'node:dns'
-import { NAME_TTL_MS_SYSTEM, SYSTEM_LOOKUPS_MAX } from './limits.ts'
+import { NAME_TTL_MS_SYSTEM, SYSTEM_LOOKUPS_MAX } from './name-limits.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 
 /** A name that is asked for. */

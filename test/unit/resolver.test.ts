@@ -7,9 +7,10 @@ import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { DnsSource } from '../../shards/dns-source.ts'
 import { KeptNames } from '../../shards/kept-names.ts'
+import { RETRY_BASE_MS } from '../../shards/limits.ts'
 import {
-  LOOKUPS_MAX, NAMES_KEPT_MAX, NAME_ADDRESSES_KEPT_MAX, NAME_FAILURE_MS, RETRY_BASE_MS,
-} from '../../shards/limits.ts'
+  LOOKUPS_MAX, NAMES_KEPT_MAX, NAME_ADDRESSES_KEPT_MAX, NAME_FAILURE_MS,
+} from '../../shards/name-limits.ts'
 import { Lookups } from '../../shards/lookups.ts'
 import type { NameError } from '../../shards/name-error.ts'
 import { NameFiles } from '../../shards/name-files.ts'
