@@ -86,9 +86,10 @@ export class Delivery {
     settlement.redeliverAt(slot, (nowUs + msToUs(delayMs)) as Micros)
   }
 
-  /** No whole response: not a success, whatever the head said. */
+  /** No whole response: a success all the same where its head has said so. */
   failed(token: number, nowUs: Micros): void {
-    this.#parts.attempts.status[token] = 0
+    const { status } = this.#parts.attempts
+    if (!isDelivered(status[token] as number)) status[token] = 0
     this.ended(token, nowUs)
   }
 }

@@ -107,6 +107,8 @@ export const CONNECTIONS_MAKING_MIN = 8
 export const IN_FLIGHT_PER_SHARD_MAX = 16_384
 /** Response bytes held while they arrive; past it no new send starts until some have ended. */
 export const RESPONSE_BUFFER_BYTES_MAX = 64 * MIB
+/** 1xx responses that are passed over for one request; at one more the attempt has failed. */
+export const INTERIM_RESPONSES_MAX = 64
 /** How long an idle connection is kept when the upstream does not say; many close after 5 s. */
 export const CONNECTION_IDLE_MS_DEFAULT = 4000
 /** How long it is kept at most, whatever the upstream's Keep-Alive says. */

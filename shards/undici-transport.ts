@@ -14,11 +14,12 @@ import { Socket } from 'node:net'
 import { createSecureContext, getCACertificates } from 'node:tls'
 import { Client, type Dispatcher, buildConnector } from 'undici'
 import { assert } from './assert.ts'
+import { ContinueFilter } from './continue-filter.ts'
 import { ACCOUNT_QUEUE_HEADERS, CONCURRENT_HEADERS, PACE_HEADERS } from './headers.ts'
 import { knowHeardHeaders, knowSentHeaders } from './known-headers.ts'
 import {
   CONNECTION_IDLE_MARGIN_MS, CONNECTION_IDLE_MS_DEFAULT, CONNECTION_IDLE_MS_MAX,
-  FAILURE_DETAIL_LENGTH_MAX, RESPONSE_HEADERS_BYTES_MAX,
+  FAILURE_DETAIL_LENGTH_MAX, INTERIM_RESPONSES_MAX, RESPONSE_HEADERS_BYTES_MAX,
 } from './limits.ts'
 import { loadHeaderNames } from './load-headers.ts'
 import { OriginPool, type PooledConnection } from './origin-pool.ts'
@@ -215,6 +216,8 @@ class Attempt implements Dispatcher.DispatchHandler {
   dispatching = false
   #written = false
   #settled = false
+  /** 1xx responses so far. */
+  #interim = 0
 
   constructor(
     token: number, request: OutgoingRequest, pool: Pool | undefined, inFlight: InFlight,
@@ -241,7 +244,11 @@ class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_: unknown, status: number, headers: ResponseHeaders): void {
-    if (this.#settled || status < 200) return
+    if (this.#settled) return
+    if (status < 200) {
+      if (++this.#interim <= INTERIM_RESPONSES_MAX) return
+      return this.fail('protocol_error', 'too many interim responses')
+    }
     this.#inFlight.tellHead(this.token, status, headers)
   }
 
@@ -336,6 +343,8 @@ class ClientConnection implements PooledConnection<Attempt> {
   #connecting: Socket | undefined
   /** Not which one: an idle connection would keep alive all that its last attempt was about. */
   #hasServed = false
+  /** Of its socket, once that is open. */
+  #filter: ContinueFilter | undefined
   /** The attempt that it has still to write. */
   #unwritten: Attempt | undefined
 
@@ -366,6 +375,7 @@ class ClientConnection implements PooledConnection<Attempt> {
     this.#hasServed = true
     attempt.connection = this
     this.#unwritten = attempt
+    this.#filter?.expect()
     attempt.dispatching = true
     const { path, method, headers, body } = attempt.request
     // Not blocking: undici would look at each head for more to send here, and there is no more.
@@ -395,7 +405,11 @@ class ClientConnection implements PooledConnection<Attempt> {
     this.hasMoved = false
     const socket: unknown = connect(rest, (...outcome) => {
       this.#connecting = undefined
-      const [error] = outcome
+      const [error, opened] = outcome
+      if (error === null) {
+        this.#filter = new ContinueFilter(opened)
+        this.#filter.expect()
+      }
       callback(...outcome)
       if (error === null) this.#pool.made(this)
     }, () => {

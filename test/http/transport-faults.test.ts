@@ -93,11 +93,6 @@ const FAULTS: readonly Fault[] = [
     },
   },
   {
-    name: 'continues a request that did not ask',
-    reason: 'protocol_error', events: ['failed'],
-    misbehave: (socket) => socket.write(`HTTP/1.1 100 Continue\r\n\r\n${OK}`),
-  },
-  {
     name: 'sends a megabyte of headers',
     reason: 'response_headers_too_large', events: ['failed'],
     misbehave: (socket) => {

@@ -57,6 +57,7 @@ sabotage('lines are linked in no order', Lanes, 'place',
   }, /^order$/)
 sabotage('ids and keys are not found again', JobSlots, 'index', nothing, /./)
 sabotage('a request in hand is not looked for', Intake, 'recover', nothing, /./)
-sabotage('an answer that did not go out counts', OutcomeWriter, 'recover', nothing, /^drain$/)
+sabotage('an answer that did not go out counts', OutcomeWriter, 'recover', nothing,
+  /^(answers|drain)$/)
 sabotage('an answer that went out does not', Progress, 'hasAnswered', () => false,
   /answered twice|^keys$|^ledger$/)

@@ -7,7 +7,7 @@ import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, INGRESS_CANCEL, INGRESS_GET,
 } from '../../shards/contract.ts'
 import {
-  JOB_DEADLINE_MS, QUEUED_KEY_TTL_MS, RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX,
+  JOB_DEADLINE_MS, QUEUED_KEY_TTL_MS, RETRIES_UNLIMITED,
 } from '../../shards/limits.ts'
 import type { FailureReason } from '../../shards/transport.ts'
 import { EngineBench, SETTINGS } from '../support/engine-bench.ts'
@@ -387,89 +387,6 @@ describe('a job that had to begin by a certain time', () => {
     bench.advance(5001)
     bench.respond(bench.inFlight)
     assert.equal(bench.get(job).status, 'completed')
-  })
-})
-
-describe('a webhook', () => {
-  it('is tried again after 1, 2, 4 and 8 s, and then given up', () => {
-    const bench = new EngineBench()
-    const job = bench.submit({ webhook: true })
-    assert.equal(bench.get(job).webhook, undefined, 'nothing is owed before there is an outcome')
-    bench.respond(bench.inFlight, { body: 'kept' })
-    assert.deepEqual(bench.get(job).webhook, { state: 'owed', attempts: 1 })
-    for (const seconds of [1, 2, 4, 8]) {
-      const before = bench.deliveries.length
-      bench.respond(bench.inFlight, { status: 500 })
-      bench.advance(seconds * 1000 - 1)
-      assert.equal(bench.deliveries.length, before)
-      bench.advance(2)
-      assert.equal(bench.deliveries.length, before + 1)
-      assert.equal(bench.inFlight.headers['X-Sluice-Attempt'], String(before + 1))
-    }
-    bench.fail(bench.inFlight, 'connection_error')
-    bench.advance(30_000)
-    assert.equal(bench.deliveries.length, 1 + WEBHOOK_RETRIES_MAX)
-    assert.equal(bench.get(job).result?.body, 'kept')
-    assert.deepEqual(bench.get(job).webhook, { state: 'given_up', attempts: 5 })
-    assert.equal(bench.engine.isIdle, true)
-    const { webhookAttempts, webhooksFailed, webhooksDelivered } = bench.stats
-    assert.deepEqual([webhookAttempts, webhooksFailed, webhooksDelivered], [5, 1, 0])
-  })
-
-  it('is ended by any 2xx, and by nothing else', () => {
-    for (const [status, deliveries] of [[204, 1], [302, 2], [404, 2], [410, 2]] as const) {
-      const bench = new EngineBench()
-      const job = bench.submit({ webhook: true })
-      bench.respond(bench.inFlight)
-      bench.respond(bench.inFlight, { status })
-      bench.advance(1500)
-      assert.equal(bench.deliveries.length, deliveries, `${status}`)
-      assert.deepEqual(bench.get(job).webhook, deliveries === 1
-        ? { state: 'delivered', attempts: 1, last_status: status }
-        : { state: 'owed', attempts: 2 })
-    }
-  })
-
-  it('is shown as given up, with the last answer, also by a successor of the thread', () => {
-    const bench = new EngineBench()
-    const job = bench.submit({ webhook: true })
-    const other = bench.submit()
-    while (!bench.engine.isIdle) {
-      for (const sent of bench.sent.filter(({ isOver }) => !isOver)) {
-        bench.respond(sent, { status: bench.deliveries.includes(sent) ? 410 : 200 })
-      }
-      bench.advance(1000)
-    }
-    const webhook = { state: 'given_up', attempts: 5, last_status: 410 }
-    for (const successors of [0, 1, 2]) {
-      assert.deepEqual(bench.get(job).webhook, webhook, `after ${successors} deaths`)
-      assert.equal(bench.get(other).webhook, undefined)
-      bench.replace()
-    }
-  })
-
-  it('waits longer when its receiver asks for it, and no longer than its own deadline', () => {
-    const bench = new EngineBench()
-    bench.submit({ webhook: true })
-    bench.respond(bench.inFlight)
-    bench.respond(bench.inFlight, { status: 429, headers: { 'retry-after': '20' } })
-    bench.advance(19_999)
-    assert.equal(bench.deliveries.length, 1)
-    bench.advance(2)
-    assert.equal(bench.deliveries.length, 2)
-    // The receiver's own timeout is 5 s.
-    bench.advance(5001)
-    assert.equal(bench.deliveries[1]?.isAborted, true)
-  })
-
-  it('shows a body that is no text as base64, and says when it was cut', () => {
-    const bench = new EngineBench()
-    const job = bench.submit({ webhook: true })
-    bench.respond(bench.inFlight, { body: Uint8Array.of(0xff, 0, 1), truncated: true })
-    assert.deepEqual(JSON.parse(Buffer.from(bench.inFlight.request.body ?? []).toString()), {
-      job_id: job.idText, status: 'completed', response_status: 200, body_base64: '/wAB',
-      truncated: true,
-    })
   })
 })
 

@@ -219,7 +219,7 @@ export class Ledger implements Observer {
   }
 
   ended(attempt: Attempt, ending: Ending): void {
-    if (attempt.isWebhook) this.#endedWebhook(attempt, ending)
+    if (attempt.isWebhook) this.#endedWebhook(attempt)
     else this.#endedJob(attempt, ending)
   }
 
@@ -319,12 +319,13 @@ export class Ledger implements Observer {
     facts.delivering = attempt
   }
 
-  #endedWebhook(attempt: Attempt, ending: Ending): void {
+  #endedWebhook(attempt: Attempt): void {
     const facts = this.of(attempt.job)
     const { status } = attempt.answer
     const nowUs = this.#time.nowUs()
     facts.delivering = undefined
-    const delivered = ending === 'response' && status >= 200 && status < 300
+    // Its head says so, whatever becomes of the rest.
+    const delivered = attempt.headHeard && status >= 200 && status < 300
     if (delivered || facts.deliveries > WEBHOOK_RETRIES_MAX) facts.deliveredUs = nowUs
     facts.deliverNotBeforeUs = nowUs + (WEBHOOK_DELAYS_US[facts.deliveries] ?? 0)
   }

@@ -1,0 +1,52 @@
+// Responses of 1xx over real sockets: passed over, whatever pieces they come in, and bounded.
+
+import assert from 'node:assert/strict'
+import { type TestContext, describe, it } from 'node:test'
+import { INTERIM_RESPONSES_MAX } from '../../shards/limits.ts'
+import { UndiciTransport } from '../../shards/undici-transport.ts'
+import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
+import { RawUpstream } from '../support/upstream.ts'
+
+/** A started transport that the end of the test closes. */
+function startTransport(t: TestContext): { transport: UndiciTransport, heard: TransportRecorder } {
+  const transport = new UndiciTransport({
+    connectionsPerOriginMax: 16, responseBytesMax: 64 * 1024, extraCaPem: '',
+  })
+  const heard = new TransportRecorder()
+  transport.start(heard)
+  t.after(() => transport.close())
+  return { transport, heard }
+}
+
+describe('a response', () => {
+  it('passes over what nobody asked to continue, in whatever pieces it comes', async (t) => {
+    const interim = 'HTTP/1.1 100 Continue\r\nX-Why: none\r\n\r\n'
+    const whole = `${interim}HTTP/1.1 103 Early\r\n\r\n${interim}` +
+      'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n100 HTTP'
+    const upstream = await RawUpstream.start((socket, _chunk, connection) => {
+      const sizes = [whole.length, 1, 7, 24]
+      const size = sizes[connection % sizes.length] as number
+      socket.setNoDelay(true)
+      for (let at = 0; at < whole.length; at += size) socket.write(whole.slice(at, at + size))
+    })
+    t.after(() => upstream.close())
+    const { transport, heard } = startTransport(t)
+    for (let token = 0; token < 8; token++) transport.send(token, outgoing(upstream.origin))
+    for (let token = 0; token < 8; token++) {
+      const { status, body, events } = await heard.waitFor(token)
+      assert.deepEqual([status, body, events], [200, '100 HTTP', ['head', 'end']])
+    }
+  })
+
+  for (const status of ['100 Continue', '103 Early Hints']) {
+    it(`fails that is nothing but ${status}`, async (t) => {
+      const upstream = await RawUpstream.start((socket) => {
+        socket.write(`HTTP/1.1 ${status}\r\n\r\n`.repeat(INTERIM_RESPONSES_MAX + 1))
+      })
+      t.after(() => upstream.close())
+      const { transport, heard } = startTransport(t)
+      transport.send(1, outgoing(upstream.origin))
+      assert.equal((await heard.waitFor(1)).reason, 'protocol_error')
+    })
+  }
+})
