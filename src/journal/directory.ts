@@ -62,11 +62,13 @@ const cannotUse = (folder: string, error: unknown): never =>
 /** An open data folder, of which there is one process only: the lock has been taken. */
 export class DataDirectory {
   readonly folder: string
+  readonly #version: string
   #identity: Identity
 
-  private constructor(folder: string, identity: Identity) {
+  private constructor(folder: string, identity: Identity, version: string) {
     this.folder = folder
     this.#identity = identity
+    this.#version = version
   }
 
   /** @param version of this program. Fails as checkDirectory() does, or with readIdentity(). */
@@ -75,11 +77,11 @@ export class DataDirectory {
     const known = readIdentity(folder)
     try {
       const identity = known ?? {
-        format: DIRECTORY_FORMAT, madeBy: version, limits, image: 1, isWhole: false,
+        format: DIRECTORY_FORMAT, version, limits, image: 1, isWhole: false,
         secret: Buffer.from(makeSecret()).toString('base64'),
       }
       if (known === undefined) writeIdentity(folder, identity)
-      const directory = new DataDirectory(folder, identity)
+      const directory = new DataDirectory(folder, identity, version)
       directory.#tidy()
       return directory
     } catch (error) {
@@ -133,7 +135,8 @@ export class DataDirectory {
     return bytes
   }
 
-  #note(identity: Identity): void {
+  #note(noted: Identity): void {
+    const identity = { ...noted, version: this.#version }
     try {
       const image = this.#imageFolder(identity.image)
       syncFolder(image)

@@ -8,7 +8,8 @@ import { type Limits, planMemory } from '../../shards/limits.ts'
 import { MIB } from '../../shards/units.ts'
 import { OperatingError } from '../../src/errors.ts'
 import { DataDirectory, checkDirectory } from '../../src/journal/directory.ts'
-import { IDENTITY_FILE } from '../../src/journal/identity.ts'
+import { IDENTITY_FILE, type Identity, readIdentity, writeIdentity } from
+  '../../src/journal/identity.ts'
 import { Journals } from '../../src/journal/journals.ts'
 import type { Log } from '../../src/log.ts'
 import { MODEL_LIMITS } from '../support/journal-model.ts'
@@ -26,6 +27,13 @@ function refusal(call: () => unknown): string {
     return error.message
   }
   return assert.fail('it was not refused')
+}
+
+function identityOf(folder: string): Identity {
+  open(folder)
+  const identity = readIdentity(folder)
+  assert.ok(identity !== undefined)
+  return identity
 }
 
 const open = (folder: string): DataDirectory => DataDirectory.open(folder, MODEL_LIMITS, '1.2.3')
@@ -69,20 +77,42 @@ describe('a data folder', () => {
     assert.match(refusal(() => checkDirectory(below)), /ENOTDIR/)
   })
 
-  it('is refused when another version has written it, with both numbers', (t) => {
+  it('of an earlier form is refused, with the version that wrote it and what to do', (t) => {
     const folder = temporaryFolder(t)
     open(folder)
     const file = path.join(folder, IDENTITY_FILE)
-    const text = readFileSync(file, 'utf8').replace('"format": 1', '"format": 7')
-    writeFileSync(file, text)
-    assert.match(refusal(() => open(folder)), /has format 7, .* knows format 1 only/)
+    const { checksum: _sum, version: _version, ...rest } =
+      JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+    writeFileSync(file, JSON.stringify({ ...rest, format: 1, madeBy: '0.0.9' }))
+    const message = refusal(() => open(folder))
+    assert.match(message, /has form 1, written by Sluice 0\.0\.9, and .* reads form 2 only/)
+    assert.match(message, /start Sluice 0\.0\.9 on the folder, finish its jobs with 'sluice drain'/)
   })
 
-  it('is refused when its identity is damaged', (t) => {
+  it('of a later form is refused, with the version that wrote it', (t) => {
+    const folder = temporaryFolder(t)
+    const { image, isWhole, limits, secret } = identityOf(folder)
+    writeIdentity(folder, { format: 7, version: '8.0.0', secret, limits, image, isWhole })
+    assert.match(refusal(() => open(folder)), /has form 7, written by Sluice 8\.0\.0, .* form 2/)
+  })
+
+  it('is refused when any character of its identity has changed', (t) => {
     const folder = temporaryFolder(t)
     open(folder)
     const file = path.join(folder, IDENTITY_FILE)
-    for (const text of ['', '{', '[]', '{"format": 1}', readFileSync(file, 'utf8').slice(0, -9)]) {
+    const text = readFileSync(file, 'latin1')
+    for (let at = 0; at < text.length; at++) {
+      const other = text[at] === '1' ? '2' : '1'
+      writeFileSync(file, text.slice(0, at) + other + text.slice(at + 1), 'latin1')
+      assert.match(refusal(() => open(folder)), /sluice\.json is damaged: restore/)
+    }
+  })
+
+  it('is refused when its identity is cut off or something else', (t) => {
+    const folder = temporaryFolder(t)
+    open(folder)
+    const file = path.join(folder, IDENTITY_FILE)
+    for (const text of ['', '{', '[]', '{"format": 2}', readFileSync(file, 'utf8').slice(0, -9)]) {
       writeFileSync(file, text)
       assert.match(refusal(() => open(folder)), /sluice\.json is damaged/)
     }
