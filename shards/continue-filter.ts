@@ -1,11 +1,12 @@
 // Passes over `100 Continue` before undici sees it: undici never asks for one, and ends the
 // connection when it comes all the same. RFC 9110, 15.2: a client must be able to parse interim
 // responses that it does not expect, and passes over a 100 that it did not ask for (15.2.1).
-// Thread: shard. Memory: what has come of one interim head, at most RESPONSE_HEADERS_BYTES_MAX.
+// Thread: shard. Memory: what has come of one interim head, at most INTERIM_HEAD_BYTES_MAX.
 // Never: changes a final response, or another interim one; both are handed on as they came.
+// A head of 1xx that is larger, and comes in pieces, is left to undici as it is.
 
 import type { Socket } from 'node:net'
-import { INTERIM_RESPONSES_MAX, RESPONSE_HEADERS_BYTES_MAX } from './limits.ts'
+import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from './limits.ts'
 
 const NOTHING = Buffer.alloc(0)
 const VERSION = Buffer.from('HTTP/1.')
@@ -51,7 +52,7 @@ export class ContinueFilter {
       if (!mayBeInterim(rest)) return this.#final(passed, rest)
       const end = rest.indexOf(HEAD_END, STATUS_END)
       if (end === -1) {
-        if (rest.length > RESPONSE_HEADERS_BYTES_MAX) return this.#final(passed, rest)
+        if (rest.length > INTERIM_HEAD_BYTES_MAX) return this.#final(passed, rest)
         this.#held = rest
         return passed
       }

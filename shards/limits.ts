@@ -109,6 +109,8 @@ export const IN_FLIGHT_PER_SHARD_MAX = 16_384
 export const RESPONSE_BUFFER_BYTES_MAX = 64 * MIB
 /** 1xx responses that are passed over for one request; at one more the attempt has failed. */
 export const INTERIM_RESPONSES_MAX = 64
+/** What is held of the head of one until it is whole; each piece is copied with what is held. */
+export const INTERIM_HEAD_BYTES_MAX = 4 * KIB
 /** How long an idle connection is kept when the upstream does not say; many close after 5 s. */
 export const CONNECTION_IDLE_MS_DEFAULT = 4000
 /** How long it is kept at most, whatever the upstream's Keep-Alive says. */

@@ -130,13 +130,4 @@ export class Share {
     assert(amount <= this.#counts.used, 'a pool was given back more than was taken of it')
     this.#counts.used -= amount
   }
-
-  /** What a successor of the same pool begins with. */
-  handOver(): ShareCounts {
-    return this.#counts
-  }
-
-  takeOver(counts: ShareCounts): void {
-    Object.assign(this.#counts, counts)
-  }
 }

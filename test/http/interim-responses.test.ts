@@ -1,22 +1,11 @@
 // Responses of 1xx over real sockets: passed over, whatever pieces they come in, and bounded.
 
 import assert from 'node:assert/strict'
-import { type TestContext, describe, it } from 'node:test'
-import { INTERIM_RESPONSES_MAX } from '../../shards/limits.ts'
-import { UndiciTransport } from '../../shards/undici-transport.ts'
-import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
+import { describe, it } from 'node:test'
+import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from '../../shards/limits.ts'
+import { startTransport } from '../support/started-transport.ts'
+import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream } from '../support/upstream.ts'
-
-/** A started transport that the end of the test closes. */
-function startTransport(t: TestContext): { transport: UndiciTransport, heard: TransportRecorder } {
-  const transport = new UndiciTransport({
-    connectionsPerOriginMax: 16, responseBytesMax: 64 * 1024, extraCaPem: '',
-  })
-  const heard = new TransportRecorder()
-  transport.start(heard)
-  t.after(() => transport.close())
-  return { transport, heard }
-}
 
 describe('a response', () => {
   it('passes over what nobody asked to continue, in whatever pieces it comes', async (t) => {
@@ -36,6 +25,21 @@ describe('a response', () => {
       const { status, body, events } = await heard.waitFor(token)
       assert.deepEqual([status, body, events], [200, '100 HTTP', ['head', 'end']])
     }
+  })
+
+  it('follows an interim one that is too large to be held', async (t) => {
+    const filler = `X-Filler: ${'f'.repeat(INTERIM_HEAD_BYTES_MAX)}\r\n`
+    const whole = `HTTP/1.1 103 Early\r\n${filler}\r\n` +
+      'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal'
+    const upstream = await RawUpstream.start((socket) => {
+      socket.setNoDelay(true)
+      for (let at = 0; at < whole.length; at += 1000) socket.write(whole.slice(at, at + 1000))
+    })
+    t.after(() => upstream.close())
+    const { transport, heard } = startTransport(t)
+    transport.send(1, outgoing(upstream.origin))
+    const { status, body } = await heard.waitFor(1)
+    assert.deepEqual([status, body], [200, 'final'])
   })
 
   for (const status of ['100 Continue', '103 Early Hints']) {

@@ -6,22 +6,12 @@ import type { Socket } from 'node:net'
 import { type TestContext, describe, it } from 'node:test'
 import { RESPONSE_HEADERS_BYTES_MAX } from '../../shards/limits.ts'
 import type { FailureReason } from '../../shards/transport.ts'
-import { UndiciTransport } from '../../shards/undici-transport.ts'
 import { refusingOriginFor } from '../support/scene.ts'
-import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
+import { startTransport } from '../support/started-transport.ts'
+import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream, TestUpstream } from '../support/upstream.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
-
-function startTransport(t: TestContext): { transport: UndiciTransport; heard: TransportRecorder } {
-  const transport = new UndiciTransport({
-    connectionsPerOriginMax: 4, responseBytesMax: 64 * 1024, extraCaPem: '',
-  })
-  const heard = new TransportRecorder()
-  transport.start(heard)
-  t.after(() => transport.close())
-  return { transport, heard }
-}
 
 /** An upstream that meets `/fault` with `misbehave` and answers all else. */
 async function startFaulty(
@@ -164,7 +154,7 @@ describe('an upstream that', () => {
   for (const fault of FAULTS) {
     it(fault.name, async (t) => {
       const upstream = await startFaulty(t, fault.misbehave)
-      const { transport, heard } = startTransport(t)
+      const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
       transport.send(1, outgoing(upstream.origin))
       await heard.waitFor(1)
       // One token meets the fault on a connection that has served before, one on a new one.
@@ -185,7 +175,7 @@ describe('an upstream that', () => {
   }
 
   it('does not listen', async (t) => {
-    const { transport, heard } = startTransport(t)
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
     const origin = await refusingOriginFor(t)
     for (let token = 1; token <= 10; token++) transport.send(token, outgoing(origin))
     for (let token = 1; token <= 10; token++) {
@@ -198,7 +188,7 @@ describe('an upstream that', () => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndoneHTTP/1.1 200 OK\r\n' +
         'Content-Length: 4\r\n\r\nevil')
     })
-    const { transport, heard } = startTransport(t)
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
     transport.send(1, outgoing(upstream.origin, { path: '/fault' }))
     assert.equal((await heard.waitFor(1)).body, 'done')
     transport.send(2, outgoing(upstream.origin))
@@ -211,7 +201,7 @@ describe('an upstream that', () => {
       const upstream = await startFaulty(t, (socket) => {
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone${surplus}`)
       })
-      const { transport, heard } = startTransport(t)
+      const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
       heard.onEvent = (token, event) => {
         if (token === 1 && event === 'end') transport.send(2, outgoing(upstream.origin))
       }
@@ -230,7 +220,7 @@ describe('an upstream that', () => {
       socket.end('HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig')
     })
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t)
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
     const body = Buffer.alloc(8 * 1024 * 1024, 'b')
     transport.send(1, outgoing(upstream.origin, { method: 'POST', body }))
     const { status, body: answer, events } = await heard.waitFor(1)
@@ -242,7 +232,7 @@ describe('an upstream that', () => {
   it('closes a connection that idles: the next request takes another', async (t) => {
     const upstream = await TestUpstream.start()
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t)
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
     for (const how of ['end', 'reset', 'end', 'reset'] as const) {
       const token = upstream.requests.length + 1
       transport.send(token, outgoing(upstream.origin, { method: 'POST' }))
@@ -259,7 +249,7 @@ describe('an upstream that', () => {
       faults += 1
       socket.end()
     })
-    const { transport, heard } = startTransport(t)
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
     transport.send(1, outgoing(upstream.origin))
     await heard.waitFor(1)
     transport.send(2, outgoing(upstream.origin, { path: '/fault' }))
@@ -270,7 +260,7 @@ describe('an upstream that', () => {
   it('dies with many requests in flight: each is told once', async (t) => {
     const upstream = await TestUpstream.start({ respond: () => {} })
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t)
+    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
     for (let token = 1; token <= 4; token++) transport.send(token, outgoing(upstream.origin))
     await upstream.waitFor(4)
     await upstream.connections.closeAll('reset')

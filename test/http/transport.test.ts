@@ -6,24 +6,10 @@ import type { Socket } from 'node:net'
 import { type TestContext, describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
-import { type UndiciTransportOptions, UndiciTransport } from '../../shards/undici-transport.ts'
 import { LOCAL_CERTIFICATE, OTHER_CERTIFICATE } from '../support/tls.ts'
-import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
+import { startTransport } from '../support/started-transport.ts'
+import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream, TestUpstream } from '../support/upstream.ts'
-
-/** A started transport that the end of the test closes. */
-function startTransport(t: TestContext, options: Partial<UndiciTransportOptions> = {}): {
-  transport: UndiciTransport
-  heard: TransportRecorder
-} {
-  const transport = new UndiciTransport({
-    connectionsPerOriginMax: 16, responseBytesMax: 64 * 1024, extraCaPem: '', ...options,
-  })
-  const heard = new TransportRecorder()
-  transport.start(heard)
-  t.after(() => transport.close())
-  return { transport, heard }
-}
 
 async function startUpstream(
   t: TestContext, options: Parameters<typeof TestUpstream.start>[0] = {},

@@ -54,8 +54,7 @@ describe('a shared pool', () => {
     assert.equal(pool.take(0, 5, NOW), false)
     assert.deepEqual(pool.counts, { used: 6, peak: 6, refusedByShare: 1, refusedByBound: 1 })
     pool.give(4)
-    const successor = new Share(pool)
-    successor.takeOver(pool.handOver())
+    const successor = new Share(pool, undefined, { ...pool.counts })
     assert.deepEqual(successor.counts, { used: 2, peak: 6, refusedByShare: 1, refusedByBound: 1 })
   })
 
