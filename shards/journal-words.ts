@@ -15,6 +15,8 @@ export const JOURNAL_WRITTEN_US = 2
 export const JOURNAL_SYNCED_US = 3
 /** Since when (in microseconds) nothing can be written; 0 while all is well. */
 export const JOURNAL_STALLED_US = 4
+/** 1 while its files are gone: what is written could never be found again. */
+export const JOURNAL_LOST = 5
 
 /** What the words say. */
 export interface JournalWords {
@@ -23,6 +25,7 @@ export interface JournalWords {
   readonly writtenUs: number
   readonly syncedUs: number
   readonly stalledUs: number
+  readonly isLost: boolean
 }
 
 /** For whoever shows them; a word may be newer than the one before it. */
@@ -32,4 +35,5 @@ export const readJournalWords = ({ journal }: ShardViews): JournalWords => ({
   writtenUs: journal[JOURNAL_WRITTEN_US] as number,
   syncedUs: journal[JOURNAL_SYNCED_US] as number,
   stalledUs: journal[JOURNAL_STALLED_US] as number,
+  isLost: journal[JOURNAL_LOST] === 1,
 })

@@ -15,7 +15,7 @@ import { BatchWriter, TABLE_CLEARED, TABLE_JOBS, TABLE_LANES, TABLE_LOG, TABLE_S
   TABLE_TEMPLATES } from './journal-format.ts'
 import { type FactPages, type Facts, factsOf, writeCounts, writeUpstream } from './journal-image.ts'
 import {
-  JOURNAL_SEQUENCE, JOURNAL_STALLED_US, JOURNAL_SYNCED_US, JOURNAL_WRITTEN_BYTES,
+  JOURNAL_LOST, JOURNAL_SEQUENCE, JOURNAL_STALLED_US, JOURNAL_SYNCED_US, JOURNAL_WRITTEN_BYTES,
   JOURNAL_WRITTEN_US,
 } from './journal-words.ts'
 import type { SegmentViews, SharedViews, ShardViews } from './layout.ts'
@@ -38,6 +38,8 @@ export interface JournalSink {
   tick(nowUs: Micros): void
   /** All that was appended before this time is on the disk; Infinity while nothing is not. */
   readonly syncedUs: number
+  /** What has been appended is gone, so nothing counts as appended, and may never do again. */
+  readonly isLost: boolean
   /** Resolves when nothing is being written, and everything is on the disk. */
   close(): Promise<void>
 }
@@ -101,7 +103,7 @@ export class Journal {
    * one has taken cannot be given back, since that one's last batch may still be written.
    */
   get isBehind(): boolean {
-    return !this.#hasPredecessors || this.#retryUs !== Infinity ||
+    return !this.#hasPredecessors || this.#retryUs !== Infinity || this.#parts.sink.isLost ||
       this.#parts.marks.newBytes > JOURNAL_BEHIND_BYTES_MAX
   }
 
@@ -135,6 +137,7 @@ export class Journal {
   turnEnded(nowUs: Micros): void {
     const { sink, views: { journal } } = this.#parts
     sink.tick(nowUs)
+    journal[JOURNAL_LOST] = sink.isLost ? 1 : 0
     journal[JOURNAL_SYNCED_US] = Math.min(nowUs, sink.syncedUs)
     if (this.#isWriting || nowUs < this.#retryAt()) return
     if (this.#parts.marks.isEmpty) {
@@ -213,13 +216,15 @@ export class Journal {
 
   /** Nothing is lost yet: all of it stays marked, and nobody is told of it. */
   #failed(): void {
-    const { clock, marks, views: { journal } } = this.#parts
+    const { clock, marks, sink, views: { journal } } = this.#parts
     const nowUs = clock.nowUs()
     marks.failed()
+    journal[JOURNAL_LOST] = sink.isLost ? 1 : 0
     if (journal[JOURNAL_STALLED_US] === 0) journal[JOURNAL_STALLED_US] = nowUs
     this.#retryUs = (nowUs + msToUs(JOURNAL_RETRY_MS)) as Micros
     const stalledUs = nowUs - (journal[JOURNAL_STALLED_US] as number)
-    if (this.#isEnding || stalledUs >= msToUs(JOURNAL_STALLED_MS)) this.#giveBackTaken()
+    const isHopeless = this.#isEnding || sink.isLost
+    if (isHopeless || stalledUs >= msToUs(JOURNAL_STALLED_MS)) this.#giveBackTaken()
     const tell = this.#onWritten
     this.#onWritten = () => {}
     tell()

@@ -305,6 +305,8 @@ export const JOURNAL_TAIL_BYTES_MAX = 64 * MIB
 export const JOURNAL_RETRY_MS = 200
 /** A journal that could not be written for so long is said to be stalled: callers get 503. */
 export const JOURNAL_STALLED_MS = 1000
+/** How often a look is begun whether the journal's files are still under their names. */
+export const JOURNAL_LOOK_MS = 100
 export const JOURNAL_INTERVAL_MS_DEFAULT = 100
 export const JOURNAL_INTERVAL_MS_MIN = 10
 export const JOURNAL_INTERVAL_MS_MAX = 60_000

@@ -2,16 +2,21 @@
 // Thread: shard. Memory: a file descriptor or two; the batch being written is the caller's.
 // Never: reads, waits, or removes a file: the keeper of the journal takes what is complete.
 // A batch that could be written in part only is written again at the same place.
+// A file that was removed takes writes as before. So every JOURNAL_LOOK_MS a look is begun whether
+// tail and store are still under their names, and while they are not, nothing is appended.
 
 import {
-  close, closeSync, fdatasync, fdatasyncSync, fsync, ftruncate, mkdirSync, open, openSync,
+  close, closeSync, existsSync, fdatasync, fdatasyncSync, fsync, ftruncate, open, openSync,
   readdirSync, write,
 } from 'node:fs'
 import path from 'node:path'
 import type { Clock } from './clock.ts'
 import type { JournalSink } from './journal.ts'
-import { JOURNAL_TAIL_BYTES_MAX } from './limits.ts'
-import { tailName, tailNumber } from './tail-names.ts'
+import { JOURNAL_LOOK_MS, JOURNAL_TAIL_BYTES_MAX } from './limits.ts'
+import {
+  type GoneError, type NamedFile, findGone, goneError, openedFile, presentFile,
+} from './named-files.ts'
+import { STORE_FILE, STORE_FOLDER, tailName, tailNumber } from './tail-names.ts'
 import { type Micros, type Millis, msToUs } from './units.ts'
 
 /** Where and how a shard's batches are written. */
@@ -33,8 +38,9 @@ const FILE_MODE = 0o600
 /** The newest tail of one shard; begins a file of its own, behind all that are there. */
 export class TailFile implements JournalSink {
   readonly #options: TailFileOptions
-  /** For the entries of the files in it. */
-  readonly #folder: number
+  /** For the entries of the files in it; undefined when it was gone from the beginning. */
+  readonly #folder: number | undefined
+  readonly #store: NamedFile | undefined
   #tail = 0
   #file: number | undefined
   #length = 0
@@ -48,12 +54,24 @@ export class TailFile implements JournalSink {
   #syncBegunUs = -Infinity
   #onIdle: () => void = () => {}
   #isTroubled = false
+  #present: NamedFile | undefined
+  /** Why nothing can be appended: tail, store or directory is gone. Null while all is there. */
+  #gone: GoneError | null = null
+  #isLooking = false
+  #lookUs = -Infinity
 
-  /** Makes the directory if it is not there; the file with the first batch. */
+  /**
+   * Makes the file with the first batch. A directory that is not there, or no more, is never made:
+   * what is written into a new one would follow nothing.
+   */
   constructor(options: TailFileOptions) {
     this.#options = options
-    mkdirSync(options.directory, { recursive: true })
+    if (!existsSync(options.directory)) {
+      this.#gone = goneError(options.directory)
+      return
+    }
     this.#folder = openSync(options.directory, 'r')
+    this.#store = presentFile(path.join(options.directory, STORE_FOLDER, STORE_FILE))
     for (const name of readdirSync(options.directory)) {
       this.#tail = Math.max(this.#tail, tailNumber(name) ?? 0)
     }
@@ -64,14 +82,16 @@ export class TailFile implements JournalSink {
     return Math.min(this.#unsyncedUs, this.#syncingUs)
   }
 
+  get isLost(): boolean {
+    return this.#gone !== null
+  }
+
   append(bytes: Buffer, done: Done): void {
+    if (this.#gone !== null) return this.#refuse(this.#gone, done)
     const isFull = this.#length >= JOURNAL_TAIL_BYTES_MAX
     if (this.#file === undefined || isFull) {
       const problem = this.#next()
-      if (problem !== null) {
-        this.#noteTrouble(problem)
-        return void setImmediate(done, problem)
-      }
+      if (problem !== null) return this.#refuse(problem, done)
     }
     const file = this.#file as number
     const end = (error: Error | null): void => {
@@ -86,6 +106,7 @@ export class TailFile implements JournalSink {
     this.#isWriting = true
     this.#writeAll(file, bytes, 0, (error) => {
       if (error !== null) return fail(error)
+      if (this.#gone !== null) return fail(this.#gone)
       if (this.#options.always) {
         return this.#sync(file, (failure) => failure === null ? end(null) : fail(failure))
       }
@@ -94,8 +115,9 @@ export class TailFile implements JournalSink {
     })
   }
 
-  /** Puts what was appended on the disk, twice in each interval. */
+  /** Puts what was appended on the disk, twice in each interval; looks whether it is there. */
   tick(nowUs: Micros): void {
+    this.#look(nowUs)
     const { intervalMs } = this.#options
     if (this.#unsyncedUs === Infinity || this.#syncingUs !== Infinity) return
     if (nowUs - this.#syncBegunUs < msToUs(intervalMs) / 2) return
@@ -111,7 +133,26 @@ export class TailFile implements JournalSink {
       fdatasyncSync(this.#file)
       closeSync(this.#file)
     }
-    closeSync(this.#folder)
+    if (this.#folder !== undefined) closeSync(this.#folder)
+  }
+
+  #look(nowUs: Micros): void {
+    if (this.#folder === undefined || this.#isLooking || nowUs < this.#lookUs) return
+    const present = this.#present
+    this.#isLooking = true
+    this.#lookUs = nowUs + msToUs(JOURNAL_LOOK_MS)
+    findGone([present, this.#store].filter((file) => file !== undefined), (gone) => {
+      this.#isLooking = false
+      // A tail that another has followed may have been taken and removed meanwhile.
+      if (present !== this.#present) return
+      this.#gone = gone
+      if (gone !== null) this.#noteTrouble(gone)
+    })
+  }
+
+  #refuse(problem: Error, done: Done): void {
+    this.#noteTrouble(problem)
+    setImmediate(done, problem)
   }
 
   /** A thread that has died may have left its file half on the disk, and then ours is no use. */
@@ -131,6 +172,7 @@ export class TailFile implements JournalSink {
     try {
       const name = path.join(this.#options.directory, tailName(this.#tail + 1))
       this.#file = openSync(name, 'wx', FILE_MODE)
+      this.#present = openedFile(name, this.#file)
     } catch (error) {
       return error as Error
     }
@@ -164,8 +206,9 @@ export class TailFile implements JournalSink {
   #sync(file: number, done: Done): void {
     fdatasync(file, (error) => {
       const tail = this.#tail
-      if (error !== null || this.#namedTail === tail) return done(error)
-      fsync(this.#folder, (failure) => {
+      const folder = this.#folder
+      if (error !== null || folder === undefined || this.#namedTail === tail) return done(error)
+      fsync(folder, (failure) => {
         if (failure === null) this.#namedTail = tail
         done(failure)
       })

@@ -1,6 +1,11 @@
-// The names of a journal's tail files: a number that only grows, in as many digits as any can have.
+// The names of a journal's files. A tail's is a number that only grows, in as many digits as any
+// can have.
 // Thread: shard and the keeper of its journal. Memory: none.
 // Never: touches a file.
+
+/** In the directory of the shard's journal, and the one file in it that counts. */
+export const STORE_FOLDER = 'store'
+export const STORE_FILE = 'data.mdb'
 
 const DIGITS = 12
 const PATTERN = /^tail-(\d{12})$/

@@ -285,7 +285,9 @@ export class Doorkeeper implements Keeper, Door {
   }
 
   givenBack(shard: number, position: number): void {
-    this.#submissions.givenBack(shard, position)
+    const link = this.#place.links[shard] as ShardLink
+    noteStall(link, this.#parts.clock.nowUs())
+    this.#submissions.givenBack(shard, position, absenceOf(link) ?? 'journal_stalled')
     this.#questions.givenBack(shard, position)
   }
 

@@ -48,6 +48,7 @@ export const ERRORS = {
   draining: { status: 503, meaning: 'The server is stopping and takes no new jobs.' },
   shard_down: { status: 503, meaning: 'The shard of this user or job is not running.' },
   journal_stalled: { status: 503, meaning: 'The journal cannot be written for now; see the log.' },
+  journal_lost: { status: 503, meaning: 'The files of the journal are gone; see the log.' },
   overloaded: { status: 503, meaning: 'Too much is under way at once.' },
   answer_unknown: { status: 504, meaning: 'It may be done or not: no answer came. Ask again.' },
 } as const satisfies Record<string, ErrorMeaning>

@@ -34,6 +34,8 @@ export interface ShardLink {
   down: boolean
   /** While true, the shard's journal cannot be written, so it does not answer. */
   stalled: boolean
+  /** While true, the files of its journal are gone, and nothing is accepted. */
+  lost: boolean
   /** How often the shard's thread was replaced by another on the same memory. */
   restarts: number
   lastRestart: ShardRestart | null
@@ -49,18 +51,20 @@ export function openShardLink(shard: number, views: ShardViews): ShardLink {
     outcomes: new RingReader(views.outcomes),
     down: false,
     stalled: false,
+    lost: false,
     restarts: 0,
     lastRestart: null,
   }
 }
 
 /** Why a shard does not answer for now; undefined when it does. */
-export const absenceOf = ({ down, stalled }: ShardLink): ErrorCode | undefined =>
-  down ? 'shard_down' : stalled ? 'journal_stalled' : undefined
+export const absenceOf = ({ down, lost, stalled }: ShardLink): ErrorCode | undefined =>
+  down ? 'shard_down' : lost ? 'journal_lost' : stalled ? 'journal_stalled' : undefined
 
-/** Looks whether a shard's journal has not been written for too long. */
+/** Looks whether a shard's journal is gone, or has not been written for too long. */
 export function noteStall(link: ShardLink, nowUs: Micros): void {
-  const { stalledUs } = readJournalWords(link.views)
+  const { isLost, stalledUs } = readJournalWords(link.views)
+  link.lost = isLost
   link.stalled = stalledUs !== 0 && nowUs - stalledUs > msToUs(JOURNAL_STALLED_MS)
 }
 

@@ -225,10 +225,10 @@ export class Submissions {
   }
 
   /** A shard has taken what was before this position, and given it back. */
-  givenBack(shard: number, position: number): void {
+  givenBack(shard: number, position: number, code: ErrorCode): void {
     for (const request of this.#pending.requestsOf(shard)) {
       if (!isBefore(this.#pending.positionOf(request), position)) continue
-      this.#refuse(request, 'journal_stalled')
+      this.#refuse(request, code)
     }
   }
 

@@ -48,6 +48,7 @@ export const TIME_HOMES: readonly string[] = ['shards/clock.ts']
 export const THROW_HOMES: readonly string[] = [
   'src/errors.ts', 'shards/assert.ts',
   'shards/name-error.ts', // a socket takes nothing but an Error from whoever looks up its host
+  'shards/named-files.ts', // whoever appends gets the system's Error, or this one
 ]
 
 /** Folders whose code is no part of the product: they may throw and read the clock. */

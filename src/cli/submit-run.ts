@@ -31,7 +31,8 @@ const PAUSE_MS_MAX = 5000
 const BATCH_JOBS_MAX = 256
 /** A job that was refused for one of these may be taken later. */
 const PASSING = new Set([
-  'limit_reached', 'overloaded', 'shard_down', 'journal_stalled', 'window_full', 'draining',
+  'limit_reached', 'overloaded', 'shard_down', 'journal_stalled', 'journal_lost', 'window_full',
+  'draining',
 ])
 const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
 

@@ -9,6 +9,7 @@ import { assert } from '../../shards/assert.ts'
 import { lookEvery, monotonicUs } from '../../shards/clock.ts'
 import { attachShard } from '../../shards/layout.ts'
 import { shardBytes } from '../../shards/limits.ts'
+import { STORE_FOLDER } from '../../shards/tail-names.ts'
 import { MIB } from '../../shards/units.ts'
 import { formatBytes } from '../config/quantities.ts'
 import { loadShard } from './load.ts'
@@ -125,7 +126,7 @@ class Counter {
 }
 
 function openKeeper(task: KeeperTask): Keeper | string {
-  const folder = path.join(task.directory, 'store')
+  const folder = path.join(task.directory, STORE_FOLDER)
   const opened = JournalStore.open(folder, shardBytes(task.limits), task.mayMake)
   if (!opened.ok) return opened.problem
   const { state } = opened.store

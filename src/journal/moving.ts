@@ -5,6 +5,7 @@ import path from 'node:path'
 import { allocateShard, allocateShared, attachShard, attachShared, type ShardViews } from
   '../../shards/layout.ts'
 import { type Limits, shardBytes } from '../../shards/limits.ts'
+import { STORE_FOLDER } from '../../shards/tail-names.ts'
 import type { Micros, PerSecond } from '../../shards/units.ts'
 import { fail } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -76,7 +77,7 @@ async function loadOld(parts: MovingParts, shard: number): Promise<OldShard> {
   // A folder that was never whole may lack a shard; then there are no jobs of it.
   if (!directory.isWhole && !existsSync(folder)) return { views, known: new Map() }
   const opened = JournalStore.open(
-    path.join(folder, 'store'), shardBytes(directory.limits), !directory.isWhole)
+    path.join(folder, STORE_FOLDER), shardBytes(directory.limits), !directory.isWhole)
   if (!opened.ok) return cannot(directory, opened.problem)
   const { store } = opened
   try {
@@ -115,7 +116,7 @@ async function writeAll(
     release: () => false, isUnused: () => false,
   }).adopt(known, nowUs)
   for (const [shard, moved] of move.shards.entries()) {
-    const folder = path.join(directory.shardFolder(shard, directory.nextImage), 'store')
+    const folder = path.join(directory.shardFolder(shard, directory.nextImage), STORE_FOLDER)
     const opened = JournalStore.open(folder, shardBytes(limits), true)
     if (!opened.ok) return cannot(directory, opened.problem)
     try {

@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type RootDatabase, open } from 'lmdb'
+import { STORE_FILE } from '../../shards/tail-names.ts'
 import { NONE } from '../../shards/units.ts'
 import { storeFileProblem } from './store-file.ts'
 
@@ -60,7 +61,7 @@ export class JournalStore {
    * @param memoryBytes of the shard; the store can grow to a multiple of it.
    */
   static open(folder: string, memoryBytes: number, mayMake: boolean): OpenedStore {
-    const file = path.join(folder, 'data.mdb')
+    const file = path.join(folder, STORE_FILE)
     const refuse = (what: string): OpenedStore => ({ ok: false, problem: `${file}: ${what}` })
     try {
       if (existsSync(file) && statSync(file).size > 0) {

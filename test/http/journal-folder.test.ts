@@ -2,7 +2,7 @@
 // with which it does not start.
 
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { type WebhookBody, jobOf } from '../support/api-client.ts'
@@ -91,6 +91,25 @@ describe('a start with other sizes', { concurrency: true }, () => {
 })
 
 describe('a data folder', { concurrency: true }, () => {
+  it('that is removed is noticed: nothing more is accepted, and it is said', async (t) => {
+    const data = path.join(temporaryFolder(t), 'data')
+    const upstream = await upstreamFor(t)
+    const { api, server } = await start(t, data, ['--default-rps', '0.5', '--shards', '1'])
+    const job = (at: number): Record<string, unknown> =>
+      jobOf(upstream.origin, { idempotent_key: `key ${at}` })
+    for (let at = 0; at < 3; at++) await api.accept(job(at))
+    rmSync(data, { recursive: true })
+    let answer = await api.post(job(3))
+    for (let at = 4; answer.status === 201; at++) answer = await api.post(job(at))
+    assert.deepEqual([answer.status, answer.body.code], [503, 'journal_lost'])
+    assert.equal((await fetch(`${server.url}/ready`)).status, 503)
+    const { shards, status } = await api.health()
+    assert.deepEqual([status, shards[0]?.trouble], ['degraded', 'journal_lost'])
+    assert.equal(await server.stop(), 0)
+    assert.match(server.stderr, /"level":"error",.*(tail-\d+|data\.mdb) has been removed or rep/)
+    assert.match(server.stderr, /queued jobs are given up/)
+  })
+
   it('is for one process', async (t) => {
     const data = temporaryFolder(t)
     const { api } = await start(t, data)

@@ -66,6 +66,7 @@ export class JournalDisk {
   sink(alive: (run: () => void) => void): JournalSink {
     return {
       syncedUs: Infinity,
+      isLost: false,
       tick: () => {},
       close: async () => {},
       append: (bytes, done) => {

@@ -58,6 +58,7 @@ export interface HealthBody {
   readonly shards: readonly {
     readonly shard: number
     readonly up: boolean
+    readonly trouble: string | null
     readonly queued: number
     readonly in_flight: number
     readonly finished: number

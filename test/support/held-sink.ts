@@ -7,6 +7,7 @@ import type { EngineBench } from './engine-bench.ts'
 /** Where a shard's batches wait for the test. */
 export class HeldSink implements JournalSink {
   readonly syncedUs = Infinity
+  isLost = false
   #done: ((error: Error | null) => void) | undefined
 
   append(_bytes: Buffer, done: (error: Error | null) => void): void {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { INGRESS_GET } from '../../shards/contract.ts'
 import { givenBackBy, seeGivenBack } from '../../shards/give-back.ts'
+import { readJournalWords } from '../../shards/journal-words.ts'
 import { JOURNAL_RETRY_MS, JOURNAL_STALLED_MS } from '../../shards/limits.ts'
 import { EngineBench } from '../support/engine-bench.ts'
 import { HeldSink } from '../support/held-sink.ts'
@@ -68,6 +69,22 @@ describe('a new job', () => {
     bench.submit({ key: 'again' })
     sink.writeAll(bench)
     assert.equal(bench.sent.length, 2, 'its key is free')
+  })
+
+  it('is given back at once when the journal is lost, and later ones are not taken', () => {
+    const { bench, sink } = open()
+    bench.submit()
+    sink.isLost = true
+    sink.end(FULL)
+    const givenBack = givenBackBy(bench.views)
+    assert.equal(givenBack?.requests, bench.views.ingress.control[0])
+    seeGivenBack(bench.views)
+    bench.turn()
+    assert.equal(readJournalWords(bench.views).isLost, true)
+    bench.put({ key: 'later' })
+    bench.advance(JOURNAL_RETRY_MS / 2)
+    const { sent, stats, outcomes } = bench
+    assert.deepEqual([stats.jobSlotsUsed, sent.length, outcomes.length], [0, 0, 0])
     bench.engine.verify()
   })
 

@@ -2,13 +2,16 @@
 // thread; what cannot be written is said, and written again later at the same place.
 
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { JOURNAL_TAIL_BYTES_MAX } from '../../shards/limits.ts'
+import { JOURNAL_LOOK_MS, JOURNAL_TAIL_BYTES_MAX } from '../../shards/limits.ts'
+import { type NamedFile, findGone, presentFile } from '../../shards/named-files.ts'
 import { TailFile } from '../../shards/tail-file.ts'
-import { tailName, tailNumber } from '../../shards/tail-names.ts'
-import { type Micros, type Millis } from '../../shards/units.ts'
+import { STORE_FILE, STORE_FOLDER, tailName, tailNumber } from '../../shards/tail-names.ts'
+import { type Micros, type Millis, msToUs } from '../../shards/units.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { VirtualTime } from '../sim/virtual-time.ts'
 
@@ -31,7 +34,7 @@ const append = (tail: TailFile, bytes: Buffer): Promise<Error | null> =>
   new Promise((resolve) => tail.append(bytes, resolve))
 
 test('what is appended stands in one file, in order', async (context) => {
-  const directory = path.join(temporaryFolder(context), 'shard-0')
+  const directory = temporaryFolder(context)
   for (const always of [false, true]) {
     const { tail } = tailIn(directory, always)
     assert.equal(await append(tail, Buffer.from('first ')), null)
@@ -56,6 +59,7 @@ test('a tail that has grown large is followed by the next', async (context) => {
 
 test('a directory that is gone is an error until it is back', async (context) => {
   const directory = path.join(temporaryFolder(context), 'gone')
+  mkdirSync(directory)
   const { tail, trouble } = tailIn(directory)
   rmSync(directory, { recursive: true })
   assert.match(String(await append(tail, Buffer.from('lost?'))), /ENOENT/)
@@ -65,6 +69,95 @@ test('a directory that is gone is an error until it is back', async (context) =>
   assert.equal(readFileSync(path.join(directory, tailName(1)), 'utf8'), 'kept')
   assert.equal(trouble.length, 2)
   assert.match(trouble.join(), /ENOENT.*,over$/)
+})
+
+function lookLater(tail: TailFile, time: VirtualTime): void {
+  time.after(msToUs(JOURNAL_LOOK_MS), () => tail.tick(time.nowUs()))
+  time.step(Infinity)
+}
+
+/** Looks at the files until they are found gone, or there; one begun earlier is not counted on. */
+async function look(tail: TailFile, time: VirtualTime, until: boolean): Promise<void> {
+  while (tail.isLost !== until) {
+    lookLater(tail, time)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+const goneOf = (file: NamedFile): Promise<Error | null> =>
+  new Promise((resolve) => findGone([file], resolve))
+
+test('a file is gone when its name is removed, or stands for another', async (context) => {
+  const directory = temporaryFolder(context)
+  const name = path.join(directory, 'file')
+  writeFileSync(name, '')
+  const file = presentFile(name) as NamedFile
+  assert.equal(await goneOf(file), null)
+  renameSync(name, `${name}-aside`)
+  assert.match(String(await goneOf(file)), /has been removed or replaced/)
+  writeFileSync(name, '')
+  assert.match(String(await goneOf(file)), /has been removed or replaced/)
+  renameSync(`${name}-aside`, name)
+  assert.equal(await goneOf(file), null)
+})
+
+test('nothing is appended to a file that is gone, until it is back', async (context) => {
+  for (const always of [false, true]) {
+    const parent = temporaryFolder(context)
+    const directory = path.join(parent, 'data')
+    const aside = path.join(parent, 'aside')
+    mkdirSync(directory)
+    const { tail, time, trouble } = tailIn(directory, always)
+    assert.equal(await append(tail, Buffer.from('kept')), null)
+    renameSync(directory, aside)
+    await look(tail, time, true)
+    const gone = path.join(directory, tailName(1))
+    const error = String(await append(tail, Buffer.from('no')))
+    assert.ok(error.includes(`${gone} has been removed`), error)
+    renameSync(aside, directory)
+    await look(tail, time, false)
+    assert.equal(await append(tail, Buffer.from(' too')), null)
+    assert.equal(readFileSync(gone, 'utf8'), 'kept too')
+    assert.deepEqual(trouble.map((text) => text === 'over'), [false, true])
+    await tail.close()
+  }
+})
+
+test('a store that is gone counts like a tail', async (context) => {
+  const directory = temporaryFolder(context)
+  const store = path.join(directory, STORE_FOLDER, STORE_FILE)
+  mkdirSync(path.dirname(store))
+  writeFileSync(store, '')
+  const { tail, time } = tailIn(directory)
+  rmSync(store)
+  await look(tail, time, true)
+  assert.match(String(await append(tail, Buffer.from('no'))), /store.data\.mdb has been removed/)
+  await tail.close()
+})
+
+test('a batch that was being written when its file was found gone is none', async (context) => {
+  const directory = temporaryFolder(context)
+  const { tail, time } = tailIn(directory)
+  assert.equal(await append(tail, Buffer.from('kept')), null)
+  rmSync(path.join(directory, tailName(1)))
+  // Whichever comes first, the look or the write: once the loss is known, no batch is appended.
+  lookLater(tail, time)
+  for (let left = 1000; left > 0; left--) {
+    const error = await append(tail, Buffer.from('lost?'))
+    assert.equal(error !== null, tail.isLost)
+    if (error !== null) break
+  }
+  assert.ok(tail.isLost)
+  await tail.close()
+})
+
+test('a directory that is gone from the beginning is not made', async (context) => {
+  const directory = path.join(temporaryFolder(context), 'gone')
+  const { tail } = tailIn(directory)
+  assert.ok(tail.isLost)
+  assert.match(String(await append(tail, Buffer.from('no'))), /gone has been removed/)
+  await tail.close()
+  assert.equal(existsSync(directory), false)
 })
 
 test('with an interval, what is not on the disk is known, and brought there', async (context) => {
