@@ -1,14 +1,25 @@
 // Looks at an lmdb file before lmdb does: lmdb maps it into memory and trusts it, so that a file
-// of another kind, or one that has lost its end, would end the process instead of being refused.
+// of another kind, one that has lost its end, or one with a page that is damaged would end the
+// process instead of being refused.
 // Source: the header of MDB_meta in lmdb 3.5's mdb.c (data version 2, pages with 24-byte headers).
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { type Tree, storePagesProblem } from './store-pages.ts'
 
 const PAGE_FLAGS = 18
 const PAGE_FLAG_META = 8
 const META_MAGIC = 24
 const META_VERSION = 28
 const META_PAGE_BYTES = 48
+/** The two trees' descriptions, one behind the other. */
+const META_FREE_PAGES = 48
+const META_ROWS = 96
+const TREE_FLAGS = 4
+const TREE_DEPTH = 6
+const TREE_ENTRIES = 32
+const TREE_ROOT = 40
+/** Keys that are integers, or just bytes. */
+const FLAGS_OF = { 'free pages': 8, 'rows': 0 } as const
 const META_LAST_PAGE = 144
 const META_TRANSACTION = 152
 const META_BYTES = 160
@@ -22,6 +33,7 @@ interface Meta {
   readonly pageBytes: number
   readonly lastPage: number
   readonly transaction: number
+  readonly trees: readonly Tree[]
 }
 
 /**
@@ -36,9 +48,12 @@ export function storeFileProblem(file: string): string | undefined {
     if (typeof first === 'string') return first
     const second = readMeta(descriptor, first.pageBytes)
     if (typeof second === 'string') return second
-    const { lastPage } = second.transaction > first.transaction ? second : first
-    const bytes = (lastPage + 1) * first.pageBytes
-    return size < bytes ? `it has ${size} bytes and should have ${bytes}` : undefined
+    const { pageBytes } = first
+    const { lastPage, transaction, trees } =
+      second.transaction > first.transaction ? second : first
+    const bytes = (lastPage + 1) * pageBytes
+    if (size < bytes) return `it has ${size} bytes and should have ${bytes}`
+    return storePagesProblem({ descriptor, pageBytes, lastPage, transaction }, trees)
   } finally {
     closeSync(descriptor)
   }
@@ -57,8 +72,21 @@ function readMeta(descriptor: number, position: number): Meta | string {
   const isPageSize = pageBytes >= PAGE_BYTES_MIN && pageBytes <= PAGE_BYTES_MAX &&
     (pageBytes & (pageBytes - 1)) === 0
   if (!isPageSize) return `it has pages of ${pageBytes} bytes`
+  const trees = [
+    readTree(bytes, META_FREE_PAGES, 'free pages'), readTree(bytes, META_ROWS, 'rows'),
+  ]
+  if (!trees.every((tree) => tree !== undefined)) return 'it has values of another kind'
   return {
-    pageBytes, lastPage: Number(bytes.readBigUInt64LE(META_LAST_PAGE)),
+    pageBytes, trees, lastPage: Number(bytes.readBigUInt64LE(META_LAST_PAGE)),
     transaction: Number(bytes.readBigUInt64LE(META_TRANSACTION)),
+  }
+}
+
+function readTree(bytes: Buffer, at: number, name: Tree['name']): Tree | undefined {
+  if (bytes.readUInt16LE(at + TREE_FLAGS) !== FLAGS_OF[name]) return undefined
+  return {
+    name, depth: bytes.readUInt16LE(at + TREE_DEPTH),
+    entries: Number(bytes.readBigUInt64LE(at + TREE_ENTRIES)),
+    root: Number(bytes.readBigUInt64LE(at + TREE_ROOT)),
   }
 }
