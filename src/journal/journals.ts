@@ -107,7 +107,10 @@ export class Journals {
 
   /** Whether all that has happened is written, as far as the shards could. */
   get isWritten(): boolean {
-    return this.#memory?.shards.every((views) => readJournalWords(views).stalledUs === 0) === true
+    return this.#memory?.shards.every((views) => {
+      const { isLost, stalledUs } = readJournalWords(views)
+      return !isLost && stalledUs === 0
+    }) === true
   }
 
   /** How a shard writes its journal. */

@@ -136,9 +136,13 @@ function openKeeper(task: KeeperTask): Keeper | string {
 
 /** What the system says, and how much room there is: lmdb calls a full disk an I/O error. */
 function describeFault(directory: string, error: unknown): string {
-  const { bavail, bsize } = statfsSync(directory)
-  return `${directory}: ${(error as Error).message} (${formatBytes(bavail * bsize)} of the disk ` +
-    'are free)'
+  const what = `${directory}: ${(error as Error).message}`
+  try {
+    const { bavail, bsize } = statfsSync(directory)
+    return `${what} (${formatBytes(bavail * bsize)} of the disk are free)`
+  } catch {
+    return what // the directory itself is gone
+  }
 }
 
 /** @returns what is wrong, if anything. */
