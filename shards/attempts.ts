@@ -5,10 +5,13 @@
 
 import { assert } from './assert.ts'
 import type { DecodedTemplate } from './decoded-templates.ts'
-import { EXPIRED_PER_TURN_MAX, IN_FLIGHT_PER_SHARD_MAX, PACE_WAITING_US } from './limits.ts'
-import type { Charge } from './pacer.ts'
+import {
+  EXPIRED_PER_TURN_MAX, IN_FLIGHT_MINIMUM, IN_FLIGHT_PER_SHARD_MAX, IN_FLIGHT_RESERVE,
+  IN_FLIGHT_SHARE_ALPHA,
+} from './limits.ts'
+import type { Charge } from './lane-budgets.ts'
+import { Share, type ShareRules } from './share.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
-import { WaitingLine } from './waiting-line.ts'
 import { Wheel } from './wheel.ts'
 import type { Writes } from './writes.ts'
 
@@ -16,10 +19,9 @@ import type { Writes } from './writes.ts'
 export const ATTEMPT_JOB = 0
 export const ATTEMPT_WEBHOOK = 1
 
-/** A request that is on the wire or over; one that goes out within a turn; one that waits. */
+/** A request that is on the wire or over; one that goes out within a turn. */
 export const UNCOUNTED = 0
 const ABOUT = 1
-const WAITING = 2
 
 /** The requests in flight, a field to an array: the token in each place, and what it has. */
 export interface AttemptsBaton {
@@ -53,17 +55,14 @@ export class Attempts {
   readonly intervalNs: Uint32Array
   /** 1 where that budget is its lane's own. */
   readonly ownBudget: Uint8Array
-  /** Whether the request is about to be written, and counted so: UNCOUNTED, ABOUT or WAITING. */
+  /** Whether the request is about to be written, and counted so: UNCOUNTED or ABOUT. */
   readonly writing: Uint8Array
-  /** Requests that began to wait for a connection, in their order; each stands there once. */
-  readonly #waiting = new WaitingLine<number>()
-  /** Since when, by token; 0 for those that do not stand there. */
-  readonly #waitingSinceUs: Float64Array
   /** Of an attempt at a job: its template. */
   readonly #templates: (DecodedTemplate | undefined)[]
   /** Whether the token's deadline is in the wheel. */
   readonly #armed: Uint8Array
   readonly #writes: Writes
+  readonly #permits: Share
   readonly #free: Uint32Array
   #freeCount: number
   #jobsInFlight = 0
@@ -72,6 +71,7 @@ export class Attempts {
 
   constructor(nowUs: Micros, writes: Writes, count: number = IN_FLIGHT_PER_SHARD_MAX) {
     this.#writes = writes
+    this.#permits = new Share(permitRules(count))
     this.slot = new Uint32Array(count).fill(NONE)
     this.lane = new Uint32Array(count)
     this.upstream = new Uint32Array(count)
@@ -84,7 +84,6 @@ export class Attempts {
     this.intervalNs = new Uint32Array(count)
     this.ownBudget = new Uint8Array(count)
     this.writing = new Uint8Array(count)
-    this.#waitingSinceUs = new Float64Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
     this.#deadlineUs = new Float64Array(count)
@@ -146,6 +145,11 @@ export class Attempts {
     return this.#freeCount === 0
   }
 
+  /** Whether an upstream or receiver that has `held` requests in flight here may have another. */
+  mayTake(held: number): boolean {
+    return this.#permits.mayTake(held, 1)
+  }
+
   /**
    * A token for an attempt that is charged so, and must end by `deadlineUs`; asserts that one is
    * free.
@@ -167,6 +171,7 @@ export class Attempts {
     token: number, kind: number, slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot,
     deadlineUs: Micros,
   ): void {
+    this.#permits.adopt(1)
     this.kind[token] = kind
     if (kind === ATTEMPT_JOB) this.#jobsInFlight++
     this.slot[token] = slot
@@ -196,26 +201,6 @@ export class Attempts {
     this.#countWrite(token, -(this.intervalNs[token] as number))
   }
 
-  /** The request waits for a connection. It still counts, but not for ever. */
-  waits(token: number, nowUs: Micros): void {
-    if (this.writing[token] === UNCOUNTED) return
-    this.writing[token] = WAITING
-    // A token that stands there from an attempt before counts for less long, which does no harm.
-    if (this.#waitingSinceUs[token] !== 0) return
-    this.#waitingSinceUs[token] = nowUs
-    this.#waiting.join(token)
-  }
-
-  /** Counts those no more that have waited for PACE_WAITING_US: nobody knows how long it takes. */
-  settleLongWaits(nowUs: Micros): void {
-    for (let token = this.#waiting.first; token !== undefined; token = this.#waiting.first) {
-      if ((this.#waitingSinceUs[token] as number) + PACE_WAITING_US > nowUs) return
-      this.#waitingSinceUs[token] = 0
-      this.#waiting.next()
-      if (this.writing[token] === WAITING) this.settleWrite(token)
-    }
-  }
-
   #expectWrite(token: number): void {
     this.writing[token] = ABOUT
     this.#countWrite(token, this.intervalNs[token] as number)
@@ -235,6 +220,7 @@ export class Attempts {
     if (this.#armed[token] === 1) this.#deadlines.cancel(token)
     this.#armed[token] = 0
     this.settleWrite(token)
+    this.#permits.give(1)
     if (this.kind[token] === ATTEMPT_JOB) this.#jobsInFlight--
     this.slot[token] = NONE
     this.#templates[token] = undefined
@@ -253,3 +239,9 @@ export class Attempts {
     return this.#deadlines.nextUs()
   }
 }
+
+/** Of a few, all are anybody's. */
+const permitRules = (count: number): ShareRules => ({
+  name: 'in_flight', bound: count, alpha: IN_FLIGHT_SHARE_ALPHA, minimum: IN_FLIGHT_MINIMUM,
+  reserve: count === IN_FLIGHT_PER_SHARD_MAX ? IN_FLIGHT_RESERVE : 0,
+})

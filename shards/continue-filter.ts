@@ -6,7 +6,7 @@
 // A head of 1xx that is larger, and comes in pieces, is left to undici as it is.
 
 import type { Socket } from 'node:net'
-import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from './limits.ts'
+import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from './socket-limits.ts'
 
 const NOTHING = Buffer.alloc(0)
 const VERSION = Buffer.from('HTTP/1.')

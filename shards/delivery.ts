@@ -9,6 +9,7 @@ import type { JobRecords } from './job-records.ts'
 import type { JobSlots } from './job-slots.ts'
 import { isDelivered, showResult } from './job-view.ts'
 import { WEBHOOK_RETRIES_MAX } from './limits.ts'
+import type { Lanes } from './lanes.ts'
 import type { Pacer } from './pacer.ts'
 import { webhookRetryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
@@ -24,6 +25,7 @@ import {
 export interface DeliveryParts {
   readonly jobs: JobSlots
   readonly records: JobRecords
+  readonly lanes: Lanes
   readonly pacer: Pacer
   readonly budgets: SharedBudgets
   readonly attempts: Attempts
@@ -57,7 +59,7 @@ export class Delivery {
     const token = attempts.take(ATTEMPT_WEBHOOK, slot, lane, receiver, deadlineUs,
       pacer.budgetOf(lane, receiver))
     stats.add('webhookAttempts')
-    transport.send(token, {
+    transport.send(token, receiver, {
       origin: webhookOrigin, path: webhookPath, method: 'POST', body,
       headers: [
         'Content-Type', 'application/json', 'User-Agent', userAgent,
@@ -68,15 +70,50 @@ export class Delivery {
 
   /** The receiver has answered, or could not be reached (status 0). */
   ended(token: number, nowUs: Micros): void {
-    const { attempts, jobs, pacer, settlement, stats } = this.#parts
+    const { attempts } = this.#parts
     const slot = attempts.slot[token] as JobSlot
     const status = attempts.status[token] as number
-    const delivered = isDelivered(status)
     const retryAfterMs = attempts.retryAfterMs[token] as number
+    this.#release(token, nowUs)
+    this.#settle(slot, status, retryAfterMs, nowUs)
+  }
+
+  /** No whole response: a success all the same where the head has said so. */
+  failed(token: number, nowUs: Micros): void {
+    const { status } = this.#parts.attempts
+    if (!isDelivered(status[token] as number)) status[token] = 0
+    this.ended(token, nowUs)
+  }
+
+  /** No connection to the receiver could be made: a delivery without a request. */
+  failUnsent(slot: JobSlot, nowUs: Micros): void {
+    const { jobs } = this.#parts
+    jobs.setDeliveries(slot, jobs.deliveries(slot) + 1)
+    this.#settle(slot, 0, 0, nowUs)
+  }
+
+  /** Nothing of the request was written: the webhook is where it was before, and first in line. */
+  returned(token: number, nowUs: Micros): void {
+    const { attempts, jobs, lanes, pacer } = this.#parts
+    const slot = attempts.slot[token] as JobSlot
+    const lane = attempts.lane[token] as LaneSlot
+    this.#release(token, nowUs)
+    lanes.place(lane, slot, true)
+    jobs.setDeliveries(slot, jobs.deliveries(slot) - 1)
+    pacer.enqueue(lane, slot, true, nowUs)
+  }
+
+  #release(token: number, nowUs: Micros): void {
+    const { attempts, pacer } = this.#parts
     const lane = attempts.lane[token] as LaneSlot
     const receiver = attempts.upstream[token] as UpstreamSlot
     attempts.release(token)
     pacer.attemptEnded(lane, receiver, nowUs)
+  }
+
+  #settle(slot: JobSlot, status: number, retryAfterMs: number, nowUs: Micros): void {
+    const { jobs, settlement, stats } = this.#parts
+    const delivered = isDelivered(status)
     const deliveries = jobs.deliveries(slot)
     if (delivered || deliveries > WEBHOOK_RETRIES_MAX) {
       stats.add(delivered ? 'webhooksDelivered' : 'webhooksFailed')
@@ -84,12 +121,5 @@ export class Delivery {
     }
     const delayMs = Math.max(webhookRetryDelayMs(deliveries), retryAfterMs)
     settlement.redeliverAt(slot, (nowUs + msToUs(delayMs)) as Micros)
-  }
-
-  /** No whole response: a success all the same where its head has said so. */
-  failed(token: number, nowUs: Micros): void {
-    const { status } = this.#parts.attempts
-    if (!isDelivered(status[token] as number)) status[token] = 0
-    this.ended(token, nowUs)
   }
 }

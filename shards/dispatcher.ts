@@ -8,13 +8,14 @@ import type { Attempts } from './attempts.ts'
 import { ATTEMPT_JOB } from './attempts.ts'
 import type { DecodedTemplate } from './decoded-templates.ts'
 import type { JobRecords } from './job-records.ts'
-import { JOB_IN_FLIGHT, type JobSlots } from './job-slots.ts'
+import { JOB_IN_FLIGHT, JOB_QUEUED, type JobSlots } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
 import { JOB_DEADLINE_MS, RETRIES_UNLIMITED } from './limits.ts'
+import type { Budget } from './lane-budgets.ts'
 import { addLoadHeaders } from './load-headers.ts'
 import { classify, mayFailureRetry } from './outcome.ts'
 import { pacePerSecondOf } from './pace.ts'
-import type { Budget, Pacer } from './pacer.ts'
+import type { Pacer } from './pacer.ts'
 import type { Prng } from './prng.ts'
 import { mayRetry, retryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
@@ -75,7 +76,7 @@ export class Dispatcher {
     this.#addLoad(headers, slot, lane, upstream, budget)
     stats.add('attempts')
     watchers.dispatching(slot)
-    transport.send(token, { origin, path, method, headers, body })
+    transport.send(token, upstream, { origin, path, method, headers, body })
   }
 
   /** The response is whole, or cut at the limit. */
@@ -95,6 +96,26 @@ export class Dispatcher {
     }, nowUs)
   }
 
+  /** No connection could be made for the job's turn: an attempt without a request. */
+  failUnsent(slot: JobSlot, reason: FailureReason, nowUs: Micros): void {
+    const { jobs, records } = this.#parts
+    jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + 1)
+    this.#settleFailure(slot, records.readTemplate(slot), records.createdAtMs(slot), 0, {
+      reason, status: 0, body: null, truncated: false, mayRetry: mayFailureRetry(reason),
+    }, nowUs)
+  }
+
+  /** Nothing of the request was written: the job is where it was before, and first in its line. */
+  returned(token: number, nowUs: Micros): void {
+    const { attempts, jobs, lanes, pacer } = this.#parts
+    const slot = attempts.slot[token] as JobSlot
+    const lane = attempts.lane[token] as LaneSlot
+    this.#release(token, nowUs)
+    lanes.place(lane, slot, true)
+    jobs.setState(slot, JOB_QUEUED, jobs.attempts(slot) - 1)
+    pacer.enqueue(lane, slot, true, nowUs)
+  }
+
   #complete(
     token: number, status: number, body: Uint8Array, truncated: boolean, nowUs: Micros,
   ): void {
@@ -109,12 +130,21 @@ export class Dispatcher {
   }
 
   #fail(token: number, failure: Failure, nowUs: Micros): void {
-    const { attempts, jobs, prng, settlement, watchers } = this.#parts
+    const { attempts } = this.#parts
     const slot = attempts.slot[token] as JobSlot
     const retryAfterMs = attempts.retryAfterMs[token] as number
     const template = this.#templateOf(token)
     const createdAtMs = attempts.createdAtMs[token] as number
     this.#release(token, nowUs)
+    this.#settleFailure(slot, template, createdAtMs, retryAfterMs, failure, nowUs)
+  }
+
+  /** Another attempt later, or the end. */
+  #settleFailure(
+    slot: JobSlot, template: DecodedTemplate, createdAtMs: number, retryAfterMs: number,
+    failure: Failure, nowUs: Micros,
+  ): void {
+    const { jobs, prng, settlement, watchers } = this.#parts
     const made = jobs.attempts(slot)
     if (failure.mayRetry && mayRetry(made, jobs.retriesMax(slot))) {
       const delayMs = retryDelayMs(made, retryAfterMs === 0 ? undefined : retryAfterMs, prng)

@@ -14,13 +14,18 @@ import { handOver, takeOver } from './hand-over.ts'
 import { JOB_OWES_WEBHOOK } from './job-slots.ts'
 import { KIND_RECEIVER, type ShardViews } from './layout.ts'
 import {
-  CLEAN_BYTES_PER_TURN_MAX, INGRESS_RECORDS_PER_TURN_MAX, RESPONSE_BUFFER_BYTES_MAX,
+  GATE_CONNECTION, GATE_HOLD, GATE_MEMORY, GATE_OPEN, GATE_SHARD_PERMIT, type Gate,
+} from './gates.ts'
+import {
+  CLEAN_BYTES_PER_TURN_MAX, INGRESS_RECORDS_PER_TURN_MAX, ORIGIN_BYTES_MAX, UPSTREAM_NAME_BYTES,
 } from './limits.ts'
 import type { Sender } from './pacer.ts'
 import { Progress } from './progress.ts'
 import { recoverShard } from './recovery.ts'
 import { hearHead } from './response-head.ts'
-import type { FailureReason, ResponseHeaders, TransportEvents } from './transport.ts'
+import {
+  type FailureReason, LINE_FREE, LINE_NO_MEMORY, type ResponseHeaders, type TransportEvents,
+} from './transport.ts'
 import { verifyCounts } from './verify-counts.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from './units.ts'
 
@@ -33,6 +38,10 @@ export class Engine implements TransportEvents, Sender {
   readonly recovered: Recovered | null
   #stopping = false
   #isHeld = false
+  /** What held the shard when that was last looked at, a bit for each reason. */
+  #hold = 0
+  /** Of each upstream, why a connection could not be made when it last could not. */
+  readonly #unreachableFor: (FailureReason | undefined)[] = []
   /** Requests of the last turn. */
   #handled = 0
 
@@ -72,9 +81,9 @@ export class Engine implements TransportEvents, Sender {
       : parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
     this.#handled = handled
     let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
-    parts.attempts.settleLongWaits(nowUs)
     parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
     busy = parts.settlement.advance(nowUs) || busy
+    this.#lookAtHold()
     parts.overdue.advance(nowUs, (slot) => this.#dropSwept(slot, nowUs))
     busy = parts.pacer.advance(nowUs) || busy
     parts.finished.expire(nowUs)
@@ -101,6 +110,21 @@ export class Engine implements TransportEvents, Sender {
   get mayNap(): boolean {
     const { attempts, journal } = this.#parts
     return this.#handled > 0 && attempts.inFlight === 0 && journal?.isIdle !== false
+  }
+
+  /** Lets those look again who wait for what holds the shard, when that has changed. */
+  #lookAtHold(): void {
+    const { journal, settlement } = this.#parts
+    const hold = (this.#isHeld ? 1 : 0) | (this.#stopping ? 2 : 0) |
+      (settlement.isBlocked ? 4 : 0) | (journal?.hasPredecessors === false ? 8 : 0)
+    if (hold === this.#hold) return
+    this.#hold = hold
+    this.#parts.pacer.gateChanged()
+  }
+
+  /** How often it has been looked whether something may be sent. */
+  get looks(): number {
+    return this.#parts.pacer.looks
   }
 
   /** Starts no further job; webhooks go on, and so does what is in flight. */
@@ -145,12 +169,25 @@ export class Engine implements TransportEvents, Sender {
 
   // --- what the pacer asks ---
 
-  maySend(upstream: UpstreamSlot): boolean {
+  gateOf(upstream: UpstreamSlot): Gate {
     const { attempts, budgets, journal, settlement } = this.#parts
-    if (this.#isHeld || attempts.isFull) return false
-    if (this.#given.transport.bufferedBytes > RESPONSE_BUFFER_BYTES_MAX) return false
-    if (journal?.hasPredecessors === false) return false
-    return budgets.kind(upstream) === KIND_RECEIVER || (!this.#stopping && !settlement.isBlocked)
+    if (this.#isHeld) return GATE_HOLD
+    if (journal?.hasPredecessors === false) return GATE_HOLD
+    const isShut = this.#stopping || settlement.isBlocked
+    if (isShut && budgets.kind(upstream) !== KIND_RECEIVER) return GATE_HOLD
+    const mayTake = attempts.mayTake(budgets.inFlightHere(upstream))
+    return mayTake ? GATE_OPEN : GATE_SHARD_PERMIT
+  }
+
+  lineGateOf(upstream: UpstreamSlot, connections: number): Gate {
+    const { transport } = this.#given
+    const line = transport.lineTo(upstream)
+    if (line === LINE_FREE) return GATE_OPEN
+    if (line === LINE_NO_MEMORY) return GATE_MEMORY
+    const timeoutMs = this.#parts.budgets.timeoutMs(upstream)
+    transport.connect(upstream, this.#originOf(upstream), connections, timeoutMs)
+    // It may have been told that one is free before it is parked for that.
+    return transport.lineTo(upstream) === LINE_FREE ? GATE_OPEN : GATE_CONNECTION
   }
 
   dropOverdue(_lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean {
@@ -167,13 +204,37 @@ export class Engine implements TransportEvents, Sender {
     progress.serveNobody()
   }
 
+  failUnsent(slot: JobSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const { delivery, dispatcher, jobs, progress } = this.#parts
+    const reason = this.#unreachableFor[upstream] ?? 'connection_error'
+    progress.serve(slot)
+    if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) delivery.failUnsent(slot, nowUs)
+    else dispatcher.failUnsent(slot, reason, nowUs)
+    progress.serveNobody()
+  }
+
+  /** Read anew each time: a connection is seldom asked for, and a slot's origin may change. */
+  #originOf(upstream: UpstreamSlot): string {
+    const { upstreamNames } = this.#given.shared
+    const at = upstream * UPSTREAM_NAME_BYTES
+    const begin = at + UPSTREAM_NAME_BYTES - ORIGIN_BYTES_MAX
+    return upstreamNames.toString('latin1', begin, begin + upstreamNames.readUInt16LE(at))
+  }
+
   // --- what the transport tells ---
 
-  // The first two come often, and may in the midst of a turn: they need none of their own, and what
-  // is wrong ends that one.
+  // Some come often, and may in the midst of a turn: they need none of their own, and what is wrong
+  // ends that one.
 
-  waiting(token: number): void {
-    this.#parts.attempts.waits(token, this.#clock.nowUs())
+  free(to: number): void {
+    this.#parts.pacer.lineFree(to as UpstreamSlot)
+    this.#given.wantTurn()
+  }
+
+  unreachable(to: number, reason: FailureReason): void {
+    this.#unreachableFor[to] = reason
+    this.#parts.pacer.lineFailed(to as UpstreamSlot)
+    this.#given.wantTurn()
   }
 
   written(token: number): void {
@@ -194,6 +255,15 @@ export class Engine implements TransportEvents, Sender {
       const nowUs = this.#clock.nowUs()
       if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.end(token, body, truncated, nowUs)
       else delivery.ended(token, nowUs)
+    })
+  }
+
+  returned(token: number): void {
+    this.#hear(token, () => {
+      const { attempts, delivery, dispatcher } = this.#parts
+      const nowUs = this.#clock.nowUs()
+      if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.returned(token, nowUs)
+      else delivery.returned(token, nowUs)
     })
   }
 

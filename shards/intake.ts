@@ -28,6 +28,7 @@ import type { RingReader } from './ring.ts'
 import type { Settlement } from './settlement.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
+import type { Transport } from './transport.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, type Millis, NONE, type UpstreamSlot, msToUs,
 } from './units.ts'
@@ -57,6 +58,7 @@ export interface IntakeParts {
   readonly arrivals: Arrivals
   readonly progress: Progress
   readonly stats: StatsWriter
+  readonly transport: Transport
   readonly wallMs: (atUs: Micros) => Millis
   /** Whether a known key must come with the same request. */
   readonly refusesReuse: boolean
@@ -337,7 +339,7 @@ export class Intake {
 
   /** What an upstream has said holds as long after its last send as it does for a lane. */
   #releaseUpstream(at: number, nowUs: Micros): boolean {
-    const { outcomes, lanes } = this.#parts
+    const { outcomes, lanes, transport } = this.#parts
     const upstream = this.#word(at, contract.WORD_ROUTE) as UpstreamSlot
     const lastSendUs = this.#lastSendUs[upstream] as number
     const idle = lastSendUs === 0 || nowUs - lastSendUs >= msToUs(IDLE_KEEP_MS_MIN)
@@ -345,6 +347,7 @@ export class Intake {
     if (!outcomes.released(this.#word(at, contract.WORD_REQUEST), free)) return false
     if (!free) return true
     lanes.releaseAllOf(upstream)
+    transport.forget(upstream) // the slot may stand for another origin next
     this.#parts.budgets.touch(upstream)
     this.#lastSendUs[upstream] = 0
     return true

@@ -43,8 +43,6 @@ export const CONCURRENT_MAX = 1_000_000
 export const PACE_TOLERANCE_US = 5000
 /** How much of that may be used up by what was written; the rest is for the way from there. */
 export const PACE_WRITE_LATE_US = 4500
-/** How long a request that waits for a connection holds up others, as one about to be written. */
-export const PACE_WAITING_US = 10_000
 /** A budget that could have been spent for so long was idle, not late. */
 export const PACE_IDLE_US = 100_000
 /** How long a shard lets the shard whose turn it is go first at a shared budget. */
@@ -101,28 +99,13 @@ export const WHEEL_DEALT_PER_TURN_MAX = 4096
 
 /** Connections to one origin from one shard; more in flight than that waits for a free one. */
 export const CONNECTIONS_PER_ORIGIN_MAX_DEFAULT = 1024
-/** Connections to one origin that may be in the making at once, however few there are. */
-export const CONNECTIONS_MAKING_MIN = 8
 /** Requests in flight from one shard, to all upstreams and receivers together. */
 export const IN_FLIGHT_PER_SHARD_MAX = 16_384
-/** Response bytes held while they arrive; past it no new send starts until some have ended. */
-export const RESPONSE_BUFFER_BYTES_MAX = 64 * MIB
-/** 1xx responses that are passed over for one request; at one more the attempt has failed. */
-export const INTERIM_RESPONSES_MAX = 64
-/** What is held of the head of one until it is whole; each piece is copied with what is held. */
-export const INTERIM_HEAD_BYTES_MAX = 4 * KIB
-/** How long an idle connection is kept when the upstream does not say; many close after 5 s. */
-export const CONNECTION_IDLE_MS_DEFAULT = 4000
-/** How long it is kept at most, whatever the upstream's Keep-Alive says. */
-export const CONNECTION_IDLE_MS_MAX = 60_000
-/** Taken off what Keep-Alive says, so that Sluice closes first and no send meets a closed one. */
-export const CONNECTION_IDLE_MARGIN_MS = 1000
-/** What is read of a connection at once; each shard has one such buffer. */
-export const SOCKET_READ_BYTES = 64 * KIB
-/** A request beyond it is written in pieces; each shard has one such buffer. */
-export const SOCKET_WRITE_BYTES = 64 * KIB
-/** After so long in silence the system asks whether a connection's other end is still there. */
-export const SOCKET_PROBE_MS = 60_000
+/** An upstream or receiver may have this times what is free of them: one alone has four fifths. */
+export const IN_FLIGHT_SHARE_ALPHA = 4
+/** What each may have at any time, and what is left for those who have less. */
+export const IN_FLIGHT_MINIMUM = 8
+export const IN_FLIGHT_RESERVE = 1024
 
 /** Jobs that event streams follow at once, per shard. */
 export const WATCHED_JOBS_MAX = 65_536

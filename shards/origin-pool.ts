@@ -1,33 +1,33 @@
-// The connections to one origin: which is free, who waits for one, when the last is gone.
-// Thread: shard. Memory: one entry per connection and per waiting attempt; both are bounded.
-// Never: opens a socket, sets a timer, or knows what an attempt is.
+// The connections to one origin: which is free, how many more are made, when the last is gone.
+// Thread: shard. Memory: one entry per connection; their number is bounded.
+// Never: opens a socket, sets a timer, or knows what a request is.
 // Last used, first used again: few connections stay warm, and the surplus of a burst idles out.
+//
+// Nobody waits in here. Whoever finds no connection free says how many would be of use, and is told
+// once one is free or there is room for another.
 //
 // Few are made at once: making one keeps this thread and the upstream busy for longer than most
 // requests do altogether. A burst that opened one for each of its sends would hold up the very
-// responses that free the others, and the next burst would be the larger for it. So whoever finds
-// none free waits for the first that is, made or freed. CONNECTIONS_MAKING_MIN may always be in the
-// making, and one more for each that was made before a quarter of the others became free: an
-// upstream that is slow to answer, and does need a thousand, gets twice as many with each round
-// trip. (The slow start of TCP, RFC 5681, with a connection for a segment.)
+// responses that free the others, and the next burst would be the larger for it. So
+// CONNECTIONS_MAKING_MIN may always be in the making, and one more for each that was made before a
+// quarter of the others became free: an upstream that is slow to answer, and does need a thousand,
+// gets twice as many with each round trip. (The slow start of TCP, RFC 5681, with a connection for
+// a segment.)
 
 import { VERIFY, assert } from './assert.ts'
-import { CONNECTIONS_MAKING_MIN } from './limits.ts'
-import { WaitingLine } from './waiting-line.ts'
+import { CONNECTIONS_MAKING_MIN } from './socket-limits.ts'
 
 /** An upstream of which less than one in so many connections became free meanwhile is slow. */
 const SLOW_PART = 4
 
-/** A connection as its pool sees it; it serves one attempt at a time. */
-export interface PooledConnection<Attempt> {
+/** A connection as its pool sees it; it serves one request at a time. */
+export interface PooledConnection {
   /** Its place among the idle ones, or -1; written by the pool alone. */
   idleIndex: number
-  /** It counts as one being made; written by the pool alone. */
+  /** It is being made; written by the pool alone. */
   inTheMaking: boolean
-  /** How often any connection of the pool had become free when it was opened; by the pool alone. */
+  /** How often any connection of the pool had become free when it was begun; by the pool alone. */
   openedAfter: number
-  /** Starts an attempt, whose failure must not be told before this has returned. */
-  begin(attempt: Attempt): void
   /** Ends it, with what it is doing; resolves when its socket is closed. */
   destroy(): Promise<void>
 }
@@ -36,18 +36,23 @@ export interface PooledConnection<Attempt> {
 export interface PoolOptions<Connection> {
   /** How many connections there may be at once, 1 or more. */
   readonly connectionsMax: number
-  /** Makes one more connection; it need not be connected yet. */
-  readonly open: () => Connection
-  /** No connection is left and nobody waits: the pool may be forgotten. */
+  /** Begins to make one more connection; undefined where there is no room for it elsewhere. */
+  readonly open: () => Connection | undefined
+  /** One has been given up, whatever it was doing; its place elsewhere is free. */
+  readonly onEnded: () => void
+  /** A connection is free, or one may be asked for, and somebody had asked. */
+  readonly onFree: () => void
+  /** No connection is left: the pool may be forgotten. */
   readonly onEmpty: () => void
 }
 
-/** The connections to one origin, at most `connectionsMax`, and the attempts that wait. */
-export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
+/** The connections to one origin, at most `connectionsMax`. */
+export class OriginPool<Connection extends PooledConnection> {
   readonly #options: PoolOptions<Connection>
   readonly #connections = new Set<Connection>()
   readonly #idle: Connection[] = []
-  readonly #waiting = new WaitingLine<Attempt>()
+  /** How many, free or being made, would be of use to who has asked; 0 when nobody waits. */
+  #wanted = 0
   /** Of the connections, those being made. */
   #making = 0
   /** How many of those there may be. */
@@ -60,100 +65,103 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
     this.#options = options
   }
 
-  /** Connections, idle and at work. */
+  /** Connections, idle and at work and being made. */
   get connectionCount(): number {
     return this.#connections.size
   }
 
-  /** Attempts that wait for a connection. */
-  get waitingCount(): number {
-    return this.#waiting.length
+  /** Connections that are open and idle. */
+  get freeCount(): number {
+    return this.#idle.length
   }
 
-  /** Starts the attempt on an idle or a new connection, or lets it wait for one. */
-  begin(attempt: Attempt): void {
+  /** Whether somebody waits for a connection. */
+  get isWanted(): boolean {
+    return this.#wanted > 0
+  }
+
+  /** A free connection, which is at work from now on; there must be one. */
+  take(): Connection {
     const connection = this.#idle.pop()
-    if (connection !== undefined) {
-      connection.idleIndex = -1
-      connection.begin(attempt)
-    } else if (this.#mayOpen) {
-      this.#open().begin(attempt)
-    } else {
-      this.#waiting.join(attempt)
-    }
+    assert(connection !== undefined, 'no connection is free')
+    connection.idleIndex = -1
+    if (VERIFY) this.#verify()
+    return connection
+  }
+
+  /** Sees to it that `count` are free or being made, as far as limits allow; onFree follows. */
+  want(count: number): void {
+    this.#wanted = Math.max(this.#wanted, count)
+    this.#openWanted()
     if (VERIFY) this.#verify()
   }
 
-  /** The connection's socket is open; of those that wait, one may get a new one. */
+  /** The connection's socket is open. */
   made(connection: Connection): void {
-    if (!connection.inTheMaking) return // made again, under the attempt that found it closed
-    connection.inTheMaking = false
-    this.#making -= 1
+    assert(connection.inTheMaking, 'a connection is made twice')
+    this.#endMaking(connection)
     const freed = this.#releases - connection.openedAfter
     const isSlow = freed * SLOW_PART < this.#connections.size
     this.#makingMax = isSlow ? this.#makingMax + 1 : CONNECTIONS_MAKING_MIN
-    this.#openForWaiting()
-    if (VERIFY) this.#verify()
+    this.#enterIdle(connection)
   }
 
-  /** Takes back an attempt that waits; false when it does not. */
-  withdraw(attempt: Attempt): boolean {
-    return this.#waiting.leave(attempt)
-  }
-
-  /** The connection has served its attempt, and can serve another. */
+  /** The connection has served its request, and can serve another. */
   release(connection: Connection): void {
     assert(connection.idleIndex === -1, 'an idle connection is released')
     assert(this.#connections.has(connection), 'a connection is released that is not here')
     assert(!connection.inTheMaking, 'a connection is released that is being made')
     this.#releases += 1
-    const next = this.#waiting.next()
-    if (next !== undefined) {
-      connection.begin(next)
-    } else {
-      connection.idleIndex = this.#idle.length
-      this.#idle.push(connection)
-    }
-    if (VERIFY) this.#verify()
+    this.#enterIdle(connection)
   }
 
-  /** Ends a connection that is at work; whoever waits gets a new one in its place. */
+  /** Ends a connection that is at work or being made. */
   drop(connection: Connection): void {
     assert(connection.idleIndex === -1, 'an idle connection is dropped')
     this.#end(connection)
-    this.#openForWaiting()
+    this.#openWanted()
     this.#tellIfEmpty()
   }
 
-  /** Ends a connection that is at work, and begins the attempt once more. */
-  replace(connection: Connection, attempt: Attempt): void {
-    assert(connection.idleIndex === -1, 'an idle connection is replaced')
-    this.#end(connection)
-    this.begin(attempt)
-  }
-
-  /** The connection has lost its socket: an idle one is given up, one at work opens another. */
+  /** Ends a connection that is idle, because its socket is gone. */
   lost(connection: Connection): void {
     if (connection.idleIndex === -1) return
     this.#unidle(connection)
     this.#end(connection)
+    this.#openWanted()
     this.#tellIfEmpty()
+  }
+
+  /** Ends the connection that has been idle longest; false when none is. */
+  endLongestIdle(): boolean {
+    const connection = this.#idle[0]
+    if (connection === undefined) return false
+    this.lost(connection)
+    return true
+  }
+
+  /** There is room elsewhere again; whoever waits here may have what open() refused. */
+  retry(): void {
+    this.#openWanted()
+  }
+
+  /** Who waited is told otherwise, and asks again if need be. */
+  forgetWanted(): void {
+    this.#wanted = 0
   }
 
   /** Ends the idle connections. */
   closeIdle(): void {
-    let connection = this.#idle.pop()
-    while (connection !== undefined) {
-      connection.idleIndex = -1
+    while (this.#idle.length > 0) {
+      const connection = this.take()
       this.#end(connection)
-      connection = this.#idle.pop()
     }
     this.#tellIfEmpty()
   }
 
-  /** Ends all connections and forgets who waits; resolves when the sockets are closed. */
+  /** Ends all connections; resolves when the sockets are closed. */
   async close(): Promise<void> {
-    this.#waiting.clear()
+    this.#wanted = 0
     const ended = [...this.#connections].map((connection) => connection.destroy())
     for (const connection of this.#connections) {
       connection.idleIndex = -1
@@ -170,29 +178,37 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
       this.#making < this.#makingMax
   }
 
-  #open(): Connection {
-    const connection = this.#options.open()
-    this.#connections.add(connection)
-    connection.inTheMaking = true
-    connection.openedAfter = this.#releases
-    this.#making += 1
-    return connection
+  #openWanted(): void {
+    while (this.#idle.length + this.#making < this.#wanted && this.#mayOpen) {
+      const connection = this.#options.open()
+      if (connection === undefined) return
+      this.#connections.add(connection)
+      connection.inTheMaking = true
+      connection.openedAfter = this.#releases
+      this.#making += 1
+    }
   }
 
-  #openForWaiting(): void {
-    while (this.#waiting.length > 0 && this.#mayOpen) {
-      this.#open().begin(this.#waiting.next() as Attempt)
-    }
+  #enterIdle(connection: Connection): void {
+    connection.idleIndex = this.#idle.length
+    this.#idle.push(connection)
+    if (VERIFY) this.#verify()
+    if (this.#wanted === 0) return
+    this.#wanted = 0
+    this.#options.onFree()
   }
 
   #end(connection: Connection): void {
     const known = this.#connections.delete(connection)
     assert(known, 'a connection is ended that is not here')
-    if (connection.inTheMaking) {
-      connection.inTheMaking = false
-      this.#making -= 1
-    }
+    if (connection.inTheMaking) this.#endMaking(connection)
     void connection.destroy()
+    this.#options.onEnded()
+  }
+
+  #endMaking(connection: Connection): void {
+    connection.inTheMaking = false
+    this.#making -= 1
   }
 
   #unidle(connection: Connection): void {
@@ -207,14 +223,11 @@ export class OriginPool<Attempt, Connection extends PooledConnection<Attempt>> {
 
   #tellIfEmpty(): void {
     if (VERIFY) this.#verify()
-    if (this.#connections.size === 0) this.#options.onEmpty()
+    if (this.#connections.size === 0 && this.#wanted === 0) this.#options.onEmpty()
   }
 
   #verify(): void {
     assert(this.#connections.size <= this.#options.connectionsMax, 'too many connections')
-    assert(this.#waiting.length === 0 || !this.#mayOpen,
-      'an attempt waits though a connection may be opened')
-    assert(this.#waiting.length === 0 || this.#idle.length === 0, 'who waits could be served')
     let making = 0
     for (const connection of this.#connections) if (connection.inTheMaking) making += 1
     assert(making === this.#making, 'a connection being made is miscounted')

@@ -51,6 +51,16 @@ const REASON_OF_CODE: ReadonlyMap<unknown, FailureReason> = new Map([
 /** Socket errors of the client that are about what came, not about the connection. */
 const PROTOCOL_MESSAGES: ReadonlySet<string> = new Set(['bad response', 'bad upgrade'])
 
+/** Codes of a machine that has no descriptor, memory or port left for a connection. */
+const SHORTAGES: ReadonlySet<unknown> = new Set([
+  'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL',
+])
+
+/** Whether a connection was not made for want of something here: nothing about its upstream. */
+export function isShortage({ code, errors }: ClientError): boolean {
+  return SHORTAGES.has(code) || errors?.some((each) => SHORTAGES.has(each.code)) === true
+}
+
 /**
  * The reason behind an error: ECONNREFUSED → connection_error, EAI_AGAIN → dns_error,
  * HTTPParserError → protocol_error, but for a chunked body cut short → connection_error. Of a host

@@ -11,30 +11,40 @@ import {
   LANE_ACTIVE, LANE_BLOCKED, LANE_OWN_BUDGET, type Lanes,
 } from './lanes.ts'
 import {
+  GATES, GATE_OPEN, GATE_PACE, GATE_PERMIT, GATE_TURN, GATE_WRITE, type Gate,
+} from './gates.ts'
+import { type Budget, LaneBudgets } from './lane-budgets.ts'
+import {
   type ShardViews, KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from './layout.ts'
 import { SENDS_PER_TURN_MAX } from './limits.ts'
-import {
-  baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, intervalNs, mayFollow,
-  trailAfterWrite,
-} from './pace.ts'
+import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs, mayFollow } from './pace.ts'
+import { Parking, parkingLists } from './parking.ts'
 import type { SharedBudgets } from './shared-budget.ts'
+import { CONNECT_AHEAD_US } from './socket-limits.ts'
 import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
 import { MemberWheel, type MemberWheelBaton } from './wheel.ts'
 import type { Writes } from './writes.ts'
 
-/** How soon a lane looks again that could go, but for sockets, writes or another shard's turn. */
-const LOOK_AGAIN_US = 1000
+/** How soon an upstream looks again that lets another shard's lanes go first. */
+const TURN_LOOK_US = 1000
 
 /** What the pacer asks of those who send. */
 export interface Sender {
-  /** Whether anything may be sent to the upstream now, its budget aside. */
-  maySend(upstream: UpstreamSlot): boolean
+  /** What keeps anything from being sent to the upstream now, budget and line aside. */
+  gateOf(upstream: UpstreamSlot): Gate
+  /**
+   * Whether the upstream's line is free. If not, so many connections are of use, and lineFree() or
+   * lineFailed() follows.
+   */
+  lineGateOf(upstream: UpstreamSlot, connections: number): Gate
   /** Ends the lane's first job if it is too late for it to begin; true when it did. */
   dropOverdue(lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean
   /** Starts an attempt; its budget is charged and the job has left its lane. */
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void
+  /** The same where no connection could be made: the attempt fails without a request. */
+  failUnsent(slot: JobSlot, upstream: UpstreamSlot, nowUs: Micros): void
 }
 
 /** Who is due when, and whose turn it is. */
@@ -43,16 +53,12 @@ export interface PacerBaton {
   readonly turns: TurnListsBaton
 }
 
-/** What an attempt spends: its lane's own budget or its upstream's, by so many ns. */
-export interface Charge {
-  readonly own: boolean
-  readonly intervalNs: number
-}
-
-/** What a lane spends. */
-export interface Budget extends Charge {
-  readonly concurrentMax: number
-}
+/**
+ * Connections worth having for sends at an interval, `countMax` of which there will be at most:
+ * one now, and those of CONNECT_AHEAD_US. At 2 per second 1; at 25 per second 3; at 1,000, 101.
+ */
+const connectionsAhead = (interval: number, countMax: number): number =>
+  Math.max(1, Math.min(countMax, 1 + Math.floor((CONNECT_AHEAD_US * 1000) / interval)))
 
 /** The pacer of one shard. */
 export class Pacer {
@@ -63,6 +69,10 @@ export class Pacer {
   readonly #wheel: MemberWheel
   readonly #turns: TurnLists
   readonly #sender: Sender
+  readonly #spends: LaneBudgets
+  readonly #parking: Parking
+  /** How often something was looked at and was stopped by each gate; GATE_OPEN: by none. */
+  readonly stops = new Float64Array(GATES)
   /**
    * The switches of account queues followed so far: odd while lanes spend budgets of their own. A
    * fact, written when the lanes have forgotten the budgets of an earlier switch.
@@ -78,7 +88,10 @@ export class Pacer {
     this.#budgets = budgets
     this.#writes = writes
     this.#sender = sender
-    this.#wheel = new MemberWheel(views.wheel, nowUs)
+    const { upstreamsMax } = views.limits
+    this.#wheel = new MemberWheel(views.wheel, nowUs, parkingLists(upstreamsMax))
+    this.#parking = new Parking(this.#wheel, upstreamsMax)
+    this.#spends = new LaneBudgets(lanes, budgets, writes)
     this.#turns = new TurnLists(views)
     this.#switches = views.upstreams.switches
   }
@@ -95,6 +108,8 @@ export class Pacer {
 
   /** What a successor on the same memory begins with. The pacer must not be used after it. */
   handOver(): PacerBaton {
+    // The gates are this thread's: the next one finds out for itself what keeps them waiting.
+    this.#parking.unparkAll()
     return { wheel: this.#wheel.handOver(), turns: this.#turns.handOver() }
   }
 
@@ -106,6 +121,11 @@ export class Pacer {
   /** Lanes with jobs waiting. */
   get activeLanes(): number {
     return this.#turns.lanesActive
+  }
+
+  /** How often a lane or an upstream was looked at to see whether it may send. */
+  get looks(): number {
+    return this.stops.reduce((sum, count) => sum + count)
   }
 
   /** When the next lane or upstream is due. */
@@ -134,8 +154,9 @@ export class Pacer {
   advance(nowUs: Micros): boolean {
     const { lanesMax } = this.#views.limits
     return this.#wheel.advance(nowUs, (item) => {
-      if (item < lanesMax) this.#serveOwn(item as LaneSlot, nowUs)
-      else this.#serveShared((item - lanesMax) as UpstreamSlot, nowUs)
+      const gate = item < lanesMax ? this.#serveOwn(item as LaneSlot, nowUs)
+        : this.#serveShared((item - lanesMax) as UpstreamSlot, nowUs)
+      this.stops[gate] = (this.stops[gate] as number) + 1
     }, SENDS_PER_TURN_MAX) > 0
   }
 
@@ -145,9 +166,25 @@ export class Pacer {
     assert((inFlight[lane] as number) > 0, 'a lane had fewer in flight than have ended')
     inFlight[lane] = (inFlight[lane] as number) - 1
     this.#budgets.giveBack(upstream)
+    this.#parking.permitFree(upstream)
     if (!this.#has(lane, LANE_BLOCKED)) return
-    this.#flag(lane, LANE_BLOCKED, false)
+    this.#spends.flag(lane, LANE_BLOCKED, false)
     if (this.#has(lane, LANE_ACTIVE)) this.#wheel.reschedule(lane, nowUs)
+  }
+
+  /** The upstream's line is free, or more may be asked of it: whoever waits first looks again. */
+  lineFree(upstream: UpstreamSlot): void {
+    this.#parking.lineFree(upstream)
+  }
+
+  /** No connection could be made: the attempt of whoever waits first has failed. */
+  lineFailed(upstream: UpstreamSlot): void {
+    this.#parking.lineFailed(upstream)
+  }
+
+  /** What held the whole shard has changed: those who wait for it look again. */
+  gateChanged(): void {
+    this.#parking.holdChanged()
   }
 
   /** Looks again at the upstreams that other shards have changed or freed a token of. */
@@ -168,16 +205,17 @@ export class Pacer {
     const own = this.#spendsOwn(lane, upstream, nowUs)
     if (update.pacePerSecond !== undefined) {
       const interval = intervalNs(update.pacePerSecond)
-      if (own) this.#own(lane).intervalNs[lane] = interval
+      if (own) this.#spends.change(lane).intervalNs[lane] = interval
       else this.#budgets.setWord(upstream, UPSTREAM_INTERVAL_NS, interval)
     }
     if (update.concurrentMax !== undefined) {
-      if (own) this.#own(lane).concurrentMax[lane] = update.concurrentMax
+      if (own) this.#spends.change(lane).concurrentMax[lane] = update.concurrentMax
       else this.#budgets.setWord(upstream, UPSTREAM_CONCURRENT_MAX, update.concurrentMax)
     }
     if (!own) return this.#lookAgain(upstream, nowUs)
-    this.#flag(lane, LANE_BLOCKED, false)
+    this.#spends.flag(lane, LANE_BLOCKED, false)
     if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
+    this.#parking.passOn(upstream) // it may have been the one that was to use a free line
   }
 
   /** Switches account queues for all shards; only a webhook receiver has none to switch. */
@@ -192,96 +230,120 @@ export class Pacer {
   /** Keeps the lane's budget from sending before `untilUs`, as a 429's Retry-After asks. */
   holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros, nowUs: Micros): void {
     if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.holdUntil(upstream, untilUs)
-    const { baseUs, intervalNs: intervals } = this.#own(lane)
+    const { baseUs, intervalNs: intervals } = this.#spends.change(lane)
     baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
   }
 
-  /**
-   * A send leaves only now. What the upstream sees counts, so the budget's grid follows it when it
-   * is late, or the next send would come too soon behind. Its charge is what it was decided at: an
-   * account that has got a budget of its own since then may have to follow it, too.
-   */
+  /** A send leaves only now; see LaneBudgets. */
   written(
     lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, nowUs: Micros,
   ): void {
-    if (!own) {
-      this.#budgets.written(upstream, interval, this.#writes.everywhere(upstream), nowUs)
-    }
-    if (!this.#has(lane, LANE_OWN_BUDGET)) return
-    const { baseUs } = this.#lanes.at
-    const { laneTrailUs } = this.#writes
-    const trail = trailAfterWrite(laneTrailUs[lane] as number, interval, nowUs)
-    laneTrailUs[lane] = trail
-    const before = baseUs[lane] as number
-    const base = baseAfterWrite(before, trail, this.#writes.ofLane(lane))
-    if (base !== before) this.#own(lane).baseUs[lane] = base
+    this.#spends.written(lane, upstream, own, interval, nowUs)
   }
 
   /** The budget that the lane spends. */
   budgetOf(lane: LaneSlot, upstream: UpstreamSlot): Budget {
-    if (this.#has(lane, LANE_OWN_BUDGET)) {
-      return {
-        intervalNs: this.#lanes.at.intervalNs[lane] as number,
-        concurrentMax: this.#lanes.at.concurrentMax[lane] as number, own: true,
-      }
-    }
-    return {
-      intervalNs: this.#budgets.intervalNs(upstream),
-      concurrentMax: this.#budgets.concurrentMax(upstream), own: false,
-    }
+    return this.#spends.of(lane, upstream)
   }
 
   // --- serving ---
 
-  /** The upstream's budget is due: its lanes take turns while it lets them. */
-  #serveShared(upstream: UpstreamSlot, nowUs: Micros): void {
+  /** The upstream's budget is due: its lanes take turns until a gate stops them. */
+  #serveShared(upstream: UpstreamSlot, nowUs: Micros): Gate {
+    const item = this.#item(upstream)
     for (let sends = 0; sends < SENDS_PER_TURN_MAX; sends++) {
       const lane = this.#turns.first(upstream)
-      if (lane === NONE) return
-      if (!this.#sender.maySend(upstream)) return this.#wake(upstream, nowUs + LOOK_AGAIN_US)
+      if (lane === NONE) return GATE_OPEN
+      const shut = this.#sender.gateOf(upstream)
+      if (this.#parking.parkAt(shut, item, upstream)) return shut
       if (this.#dropOverdue(lane, nowUs)) continue
       const atUs = this.#budgets.eligibleAtUs(upstream)
-      if (atUs > nowUs) return this.#wake(upstream, atUs)
-      if (!mayFollow(this.#writes.ofUpstream(upstream)) ||
-        !this.#budgets.mayGo(upstream, nowUs)) {
-        return this.#wake(upstream, nowUs + LOOK_AGAIN_US)
+      if (atUs > nowUs) return this.#waitUntil(atUs, item, upstream, GATE_PACE)
+      if (!mayFollow(this.#writes.everywhere(upstream))) {
+        return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_WRITE)
       }
-      if (!this.#budgets.tryTake(upstream)) return // a notice comes with the next free token
+      if (!this.#budgets.mayGo(upstream, nowUs)) {
+        return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_TURN)
+      }
+      const mustFail = this.#parking.takeFailing(upstream)
+      const line = mustFail ? GATE_OPEN
+        : this.#sender.lineGateOf(upstream, this.#connectionsForAll(upstream))
+      if (this.#parking.parkAt(line, item, upstream)) return line
+      // A notice comes with the next free token.
+      if (!this.#budgets.tryTake(upstream)) return GATE_PERMIT
       if (!this.#budgets.trySpend(upstream, nowUs)) {
         this.#budgets.giveBack(upstream)
+        if (mustFail) this.#parking.addFailing(upstream)
         continue
       }
       this.#budgets.countTurn(upstream)
       this.#turns.rotate(upstream)
-      this.#own(lane).baseUs[lane] = nowUs
-      this.#sendFrom(lane, upstream, nowUs)
+      this.#spends.change(lane).baseUs[lane] = nowUs
+      if (mustFail) {
+        this.#budgets.giveBack(upstream)
+        this.#failFrom(lane, upstream, nowUs)
+      } else this.#sendFrom(lane, upstream, nowUs)
+      this.#parking.passOn(upstream)
     }
-    this.#wake(upstream, nowUs)
+    return this.#waitUntil(nowUs, item, upstream, GATE_OPEN)
   }
 
-  /** The lane's own budget is due. */
-  #serveOwn(lane: LaneSlot, nowUs: Micros): void {
+  /** The lane's own budget is due: it sends until a gate stops it. */
+  #serveOwn(lane: LaneSlot, nowUs: Micros): Gate {
     const { at } = this.#lanes
     const upstream = this.#upstreamOf(lane)
     while (this.#has(lane, LANE_ACTIVE)) {
-      if (!this.#sender.maySend(upstream)) {
-        return this.#wheel.reschedule(lane, (nowUs + LOOK_AGAIN_US) as Micros)
-      }
+      const shut = this.#sender.gateOf(upstream)
+      if (this.#parking.parkAt(shut, lane, upstream)) return shut
       if (this.#dropOverdue(lane, nowUs)) continue
       const interval = at.intervalNs[lane] as number
       const base = at.baseUs[lane] as number
-      if (eligibleAtUs(base, interval) > nowUs) return this.#scheduleOwn(lane)
+      const atUs = eligibleAtUs(base, interval)
+      if (atUs > nowUs) return this.#waitUntil(atUs, lane, upstream, GATE_PACE)
       if (!mayFollow(this.#writes.ofLane(lane))) {
-        return this.#wheel.reschedule(lane, (nowUs + LOOK_AGAIN_US) as Micros)
+        return this.#waitUntil(nowUs + TURN_LOOK_US, lane, upstream, GATE_WRITE)
       }
-      if ((at.inFlight[lane] as number) >= (at.concurrentMax[lane] as number)) {
-        return this.#flag(lane, LANE_BLOCKED, true)
+      const room = (at.concurrentMax[lane] as number) - (at.inFlight[lane] as number)
+      if (room <= 0) {
+        this.#spends.flag(lane, LANE_BLOCKED, true)
+        this.#parking.passOn(upstream)
+        return GATE_PERMIT
       }
-      this.#lanes.touch(lane)
-      at.baseUs[lane] = baseAfterSend(base, interval, nowUs)
-      this.#budgets.countInFlight(upstream)
-      this.#sendFrom(lane, upstream, nowUs)
+      const connections = connectionsAhead(interval, Math.min(room, this.#lanes.count(lane)))
+      const mustFail = this.#parking.takeFailing(upstream)
+      const line = mustFail ? GATE_OPEN : this.#sender.lineGateOf(upstream, connections)
+      if (this.#parking.parkAt(line, lane, upstream)) return line
+      this.#spends.change(lane).baseUs[lane] = baseAfterSend(base, interval, nowUs)
+      if (mustFail) this.#failFrom(lane, upstream, nowUs)
+      else {
+        this.#budgets.countInFlight(upstream)
+        this.#sendFrom(lane, upstream, nowUs)
+      }
+      this.#parking.passOn(upstream)
     }
+    this.#parking.passOn(upstream)
+    return GATE_OPEN
+  }
+
+  /** What it was let go for, if anything, others may need meanwhile. */
+  #waitUntil(atUs: number, item: number, upstream: UpstreamSlot, gate: Gate): Gate {
+    this.#wheel.reschedule(item, atUs as Micros)
+    this.#parking.passOn(upstream)
+    return gate
+  }
+
+  /** Connections that the upstream's budget can use soon. */
+  #connectionsForAll(upstream: UpstreamSlot): number {
+    const room = this.#budgets.concurrentMax(upstream) - this.#budgets.inFlight(upstream)
+    const queued = this.#views.upstreams.queued[upstream] as number
+    return connectionsAhead(this.#budgets.intervalNs(upstream), Math.min(room, queued))
+  }
+
+  #failFrom(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const slot = this.#lanes.first(lane)
+    assert(slot !== NONE, 'an active lane has no job')
+    this.withdraw(lane, slot as JobSlot)
+    this.#sender.failUnsent(slot as JobSlot, upstream, nowUs)
   }
 
   #sendFrom(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
@@ -305,10 +367,10 @@ export class Pacer {
   // --- becoming active, idle, due ---
 
   #activate(lane: LaneSlot, upstream: UpstreamSlot): void {
-    this.#flag(lane, LANE_ACTIVE, true)
+    this.#spends.flag(lane, LANE_ACTIVE, true)
     this.#turns.add(upstream, lane)
     if (this.#isSplit(upstream)) {
-      this.#beginOwnBudget(lane, upstream)
+      this.#spends.beginOwn(lane, upstream)
       return this.#scheduleOwn(lane)
     }
     this.#budgets.setWaiting(upstream, this.#turns.count(upstream))
@@ -318,11 +380,13 @@ export class Pacer {
   }
 
   #deactivate(lane: LaneSlot, upstream: UpstreamSlot): void {
-    this.#flag(lane, LANE_ACTIVE | LANE_BLOCKED, false)
+    this.#spends.flag(lane, LANE_ACTIVE | LANE_BLOCKED, false)
     this.#turns.remove(upstream, lane)
+    if (this.#turns.count(upstream) === 0) this.#parking.forget(upstream)
     if (this.#isSplit(upstream)) {
-      if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
-      return
+      if (!this.#wheel.has(lane)) return
+      this.#wheel.cancel(lane)
+      return this.#parking.passOn(upstream)
     }
     const count = this.#turns.count(upstream)
     this.#budgets.setWaiting(upstream, count)
@@ -373,14 +437,14 @@ export class Pacer {
     this.#budgets.setWaiting(upstream, 0)
     if (this.#wheel.has(this.#item(upstream))) this.#wheel.cancel(this.#item(upstream))
     this.#turns.forEachLane(upstream, (lane) => {
-      this.#beginOwnBudget(lane, upstream)
+      this.#spends.beginOwn(lane, upstream)
       this.#scheduleOwn(lane)
     })
   }
 
   #dropOwnBudgets(upstream: UpstreamSlot): void {
     this.#lanes.forEachOf(upstream, (lane) => {
-      this.#flag(lane, LANE_OWN_BUDGET | LANE_BLOCKED, false)
+      this.#spends.flag(lane, LANE_OWN_BUDGET | LANE_BLOCKED, false)
       if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
     })
   }
@@ -397,18 +461,8 @@ export class Pacer {
    */
   #spendsOwn(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): boolean {
     this.#syncMode(upstream, nowUs)
-    if (this.#isSplit(upstream)) this.#beginOwnBudget(lane, upstream)
+    if (this.#isSplit(upstream)) this.#spends.beginOwn(lane, upstream)
     return this.#has(lane, LANE_OWN_BUDGET)
-  }
-
-  /** An own budget starts at the upstream's present pace, from the lane's last send. */
-  #beginOwnBudget(lane: LaneSlot, upstream: UpstreamSlot): void {
-    if (this.#has(lane, LANE_OWN_BUDGET)) return
-    const at = this.#own(lane)
-    at.intervalNs[lane] = this.#budgets.intervalNs(upstream)
-    at.concurrentMax[lane] = this.#budgets.concurrentMax(upstream)
-    at.baseUs[lane] = Math.max(at.baseUs[lane] as number, at.lastSendUs[lane] as number)
-    this.#flag(lane, LANE_OWN_BUDGET, true) // decides: the numbers above hold
   }
 
   // --- small things ---
@@ -421,19 +475,8 @@ export class Pacer {
     return this.#lanes.at.upstream[lane] as UpstreamSlot
   }
 
-  /** The lanes' fields, of which a fact of this lane is about to be changed. */
-  #own(lane: LaneSlot): Lanes['at'] {
-    this.#lanes.touch(lane)
-    return this.#lanes.at
-  }
-
   #has(lane: LaneSlot, flag: number): boolean {
-    return ((this.#lanes.at.flags[lane] as number) & flag) !== 0
-  }
-
-  #flag(lane: LaneSlot, flag: number, on: boolean): void {
-    const { flags } = (flag & LANE_OWN_BUDGET) === 0 ? this.#lanes.at : this.#own(lane)
-    flags[lane] = on ? (flags[lane] as number) | flag : (flags[lane] as number) & ~flag
+    return this.#spends.has(lane, flag)
   }
 
   #addQueued(upstream: UpstreamSlot, amount: number): void {

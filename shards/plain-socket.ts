@@ -11,7 +11,7 @@
 
 import { type LookupFunction, Socket } from 'node:net'
 import type { buildConnector } from 'undici'
-import { SOCKET_PROBE_MS, SOCKET_READ_BYTES, SOCKET_WRITE_BYTES } from './limits.ts'
+import { SOCKET_PROBE_MS, SOCKET_READ_BYTES, SOCKET_WRITE_BYTES } from './socket-limits.ts'
 
 type Callback = (error?: Error | null) => void
 

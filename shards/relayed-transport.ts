@@ -7,7 +7,7 @@
 
 import { assert, unreachable } from './assert.ts'
 import type {
-  FailureReason, OutgoingRequest, ResponseHeaders, Transport, TransportEvents,
+  FailureReason, Line, OutgoingRequest, ResponseHeaders, Transport, TransportEvents,
 } from './transport.ts'
 
 /** One end of the channel between the two threads: a MessagePort, or what a test puts there. */
@@ -19,7 +19,7 @@ export interface RelayPort {
 
 /** What the old thread says, after its baton. */
 type Relayed =
-  | { readonly kind: 'waiting' | 'written'; readonly token: number }
+  | { readonly kind: 'written' | 'returned'; readonly token: number }
   | { readonly kind: 'head'; readonly token: number; readonly status: number
       readonly headers: ResponseHeaders }
   | { readonly kind: 'end'; readonly token: number; readonly body: Uint8Array<ArrayBuffer>
@@ -58,17 +58,27 @@ export class RelayedTransport implements Transport {
   start(events: TransportEvents): void {
     this.#events = events
     this.#own.start({
-      waiting: (token) => this.#events?.waiting(token),
+      free: (to) => this.#events?.free(to),
+      unreachable: (to, reason, detail) => this.#events?.unreachable(to, reason, detail),
       written: (token) => this.#events?.written(token),
+      returned: (token) => this.#events?.returned(token),
       head: (token, status, headers) => this.#events?.head(token, status, headers),
       end: (token, body, truncated) => this.#events?.end(token, body, truncated),
       failed: (token, reason, detail) => this.#events?.failed(token, reason, detail),
     })
   }
 
-  send(token: number, request: OutgoingRequest): void {
+  lineTo(to: number): Line {
+    return this.#own.lineTo(to)
+  }
+
+  connect(to: number, origin: string, count: number, timeoutMs: number): void {
+    this.#own.connect(to, origin, count, timeoutMs)
+  }
+
+  send(token: number, to: number, request: OutgoingRequest): void {
     assert(!this.#tokens.has(token), 'the token is in flight in the thread before')
-    this.#own.send(token, request)
+    this.#own.send(token, to, request)
   }
 
   abort(token: number): void {
@@ -78,8 +88,8 @@ export class RelayedTransport implements Transport {
     this.#settle(token)
   }
 
-  forget(origin: string): void {
-    this.#own.forget(origin)
+  forget(to: number): void {
+    this.#own.forget(to)
   }
 
   /** Also lets the thread before give up what it has in flight. */
@@ -126,8 +136,10 @@ export class RelayedTransport implements Transport {
     const { token } = message
     if (!this.#tokens.has(token)) return
     switch (message.kind) {
-      case 'waiting': return this.#events?.waiting(token)
       case 'written': return this.#events?.written(token)
+      case 'returned':
+        this.#settle(token)
+        return this.#events?.returned(token)
       case 'head': return this.#events?.head(token, message.status, message.headers)
       case 'end':
         this.#settle(token)
@@ -174,12 +186,17 @@ class Relay implements TransportEvents {
     if (this.#tokens.size === 0) resolve()
   }
 
-  waiting(token: number): void {
-    this.#tell({ kind: 'waiting', token })
-  }
+  free(): void {} // nothing more is sent from here
+
+  unreachable(): void {}
 
   written(token: number): void {
     this.#tell({ kind: 'written', token })
+  }
+
+  returned(token: number): void {
+    this.#tell({ kind: 'returned', token })
+    this.#settle(token)
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {

@@ -94,6 +94,11 @@ export class SharedBudgets {
     return this.#word(upstream, UPSTREAM_IN_FLIGHT)
   }
 
+  /** Those of this shard. */
+  inFlightHere(upstream: UpstreamSlot): number {
+    return this.#own().inFlight[upstream] as number
+  }
+
   timeoutMs(upstream: UpstreamSlot): number {
     return this.#word(upstream, UPSTREAM_TIMEOUT_MS)
   }

@@ -10,6 +10,9 @@
 //         list is dealt out to its near lists, some at each advance. Beyond 17 minutes an item
 //         waits in the farthest window's list.
 //
+// Items that wait for an event instead of a time are *parked*, in a list for each event that the
+// owner numbers: they cost nothing until the event comes, and are due then.
+//
 // An item goes to a near list only if its window's far list is empty, so that those of one tick
 // leave in the order in which they came. (Not so across the 17 minutes' horizon.) A window whose
 // list has not been dealt out when time enters it stands still until it has: its items are late,
@@ -31,7 +34,9 @@ const READY = FAR + WINDOWS
 const ARRIVED = READY + 1
 const LISTS = ARRIVED + 1
 /** Where a link holds no item but an end of a list: this plus the list's number. */
-const LIST_BASE = 0xfffff000
+const LIST_BASE = 0xfff00000
+/** So many lists there may be: the largest link must stay below NONE. */
+const LISTS_MAX = NONE - LIST_BASE
 
 /** The first tick at which an item may fire: 1 us → 1, 1000 us → 1, 1001 us → 2. */
 const tickOf = (dueUs: number): number => Math.ceil(dueUs / TICK_US)
@@ -69,8 +74,8 @@ export class Wheel {
   readonly #next: Uint32Array
   readonly #prev: Uint32Array
   readonly #dueUs: Float64Array
-  readonly #first = new Uint32Array(LISTS)
-  readonly #last = new Uint32Array(LISTS)
+  readonly #first: Uint32Array
+  readonly #last: Uint32Array
   readonly #nearFilled = new Bitmap(NEAR_WINDOWS * WINDOW_TICKS)
   readonly #farFilled = new Bitmap(WINDOWS)
   readonly #dealtMax: number
@@ -80,16 +85,24 @@ export class Wheel {
   #size = 0
   #advancing = false
 
-  /** An empty wheel; what the views hold is ignored. */
-  constructor(views: WheelViews, nowUs: Micros, dealtMax = WHEEL_DEALT_PER_TURN_MAX) {
+  /**
+   * An empty wheel; what the views hold is ignored.
+   * @param parkingLists how many events items may be parked for: 0 … parkingLists - 1.
+   */
+  constructor(
+    views: WheelViews, nowUs: Micros, parkingLists = 0, dealtMax = WHEEL_DEALT_PER_TURN_MAX,
+  ) {
     assert(views.next.length < LIST_BASE, 'too many items for a wheel')
+    assert(LISTS + parkingLists <= LISTS_MAX, 'too many lists for a wheel')
+    this.#first = new Uint32Array(LISTS + parkingLists)
+    this.#last = new Uint32Array(LISTS + parkingLists)
     this.#dealtMax = dealtMax
     this.#next = views.next
     this.#prev = views.prev
     this.#dueUs = views.dueUs
     this.#tick = Math.floor(nowUs / TICK_US)
     this.#window = windowOf(this.#tick)
-    for (let list = 0; list < LISTS; list++) this.#makeEmpty(list)
+    for (let list = 0; list < LISTS + parkingLists; list++) this.#makeEmpty(list)
   }
 
   /** What a successor on the same items begins with. The wheel must not be used after it. */
@@ -113,7 +126,7 @@ export class Wheel {
     this.#size = baton.size
   }
 
-  /** Items in the wheel, those that are due and have not been fired included. */
+  /** Items in the wheel, parked ones and those that are due and have not been fired included. */
   get size(): number {
     return this.#size
   }
@@ -127,7 +140,33 @@ export class Wheel {
     this.#place(item)
   }
 
-  /** Takes out an item that is in the wheel. */
+  /** Puts in an item that is not in the wheel and is due once the event comes. */
+  park(item: number, event: number): void {
+    assert(LISTS + event < this.#first.length, 'no such parking list')
+    this.#size++
+    this.#append(LISTS + event, item)
+  }
+
+  /** The event has come: all who are parked for it are due. */
+  unparkAll(event: number): void {
+    this.#splice(LISTS + event, ARRIVED)
+  }
+
+  /** Who has been parked for the event the longest is due; false if nobody is. */
+  unpark(event: number): boolean {
+    const item = this.#first[LISTS + event] as number
+    if (item >= LIST_BASE) return false
+    this.#join(LIST_BASE + LISTS + event, this.#next[item] as number)
+    this.#append(ARRIVED, item)
+    return true
+  }
+
+  /** Whether anybody is parked for the event. */
+  hasParked(event: number): boolean {
+    return (this.#first[LISTS + event] as number) < LIST_BASE
+  }
+
+  /** Takes out an item that is in the wheel, parked or not. */
   cancel(item: number): void {
     this.#unlink(item)
     this.#size--
@@ -141,7 +180,7 @@ export class Wheel {
    */
   advance(nowUs: Micros, due: (item: number) => void, itemsMax: number): number {
     assert(!this.#advancing, 'advance called from within advance')
-    this.#spliceToReady(ARRIVED)
+    this.#splice(ARRIVED, READY)
     this.#collect(Math.max(this.#tick, Math.floor(nowUs / TICK_US)))
     this.#advancing = true
     let fired = 0
@@ -198,7 +237,7 @@ export class Wheel {
   #collectNear(lastPlace: number): void {
     const start = nearOf(this.#window)
     for (let place = this.#firstNear(this.#window); place <= lastPlace;
-      place = this.#firstNear(this.#window)) this.#spliceToReady(start + place)
+      place = this.#firstNear(this.#window)) this.#splice(start + place, READY)
   }
 
   /** The first of a window's near lists that holds items, 0 … 1023; beyond that, none does. */
@@ -276,13 +315,13 @@ export class Wheel {
     this.#join(item, LIST_BASE + list)
   }
 
-  /** Moves a whole list to the end of READY, in O(1). */
-  #spliceToReady(list: number): void {
+  /** Moves a whole list to the end of another one, in O(1). */
+  #splice(list: number, to: typeof READY | typeof ARRIVED): void {
     const first = this.#first[list] as number
     if (first >= LIST_BASE) return
     const last = this.#last[list] as number
-    this.#join(this.#last[READY] as number, first)
-    this.#join(last, LIST_BASE + READY)
+    this.#join(this.#last[to] as number, first)
+    this.#join(last, LIST_BASE + to)
     this.#makeEmpty(list)
     this.#unmark(list)
   }
@@ -310,8 +349,10 @@ export class Wheel {
 export class MemberWheel extends Wheel {
   readonly #members: Uint8Array
 
-  constructor(views: WheelViews, nowUs: Micros, dealtMax = WHEEL_DEALT_PER_TURN_MAX) {
-    super(views, nowUs, dealtMax)
+  constructor(
+    views: WheelViews, nowUs: Micros, parkingLists = 0, dealtMax = WHEEL_DEALT_PER_TURN_MAX,
+  ) {
+    super(views, nowUs, parkingLists, dealtMax)
     this.#members = new Uint8Array(views.next.length)
   }
 
@@ -324,7 +365,7 @@ export class MemberWheel extends Wheel {
     this.#members.set(baton.members)
   }
 
-  /** Whether the item is in the wheel, due ones included; false from its firing on. */
+  /** Whether the item is in the wheel, due and parked ones included; false from its firing on. */
   has(item: number): boolean {
     return this.#members[item] === 1
   }
@@ -332,6 +373,12 @@ export class MemberWheel extends Wheel {
   override schedule(item: number, atUs: Micros): void {
     assert(!this.has(item), 'the item is in the wheel already')
     super.schedule(item, atUs)
+    this.#members[item] = 1
+  }
+
+  override park(item: number, event: number): void {
+    assert(!this.has(item), 'the item is in the wheel already')
+    super.park(item, event)
     this.#members[item] = 1
   }
 

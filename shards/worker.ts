@@ -22,6 +22,7 @@ import { POLL_EVERY_MS, SHARD_NAP_MS, SHARD_NAPS_MAX } from './limits.ts'
 import { type Names, namesOf } from './names.ts'
 import { Prng } from './prng.ts'
 import { RelayedTransport } from './relayed-transport.ts'
+import { CONNECTIONS_PER_SHARD_MAX } from './socket-limits.ts'
 import { TailFile } from './tail-file.ts'
 import { type Micros, type Millis, msToUs } from './units.ts'
 import { UndiciTransport } from './undici-transport.ts'
@@ -97,6 +98,8 @@ class ShardLoop {
     this.#port = task.port
     this.#names = namesOf(task.settings, () => new SystemClock(task.wallOffsetUs))
     this.#transport = new RelayedTransport(new UndiciTransport({
+      clock: new SystemClock(task.wallOffsetUs),
+      connectionsMax: CONNECTIONS_PER_SHARD_MAX,
       connectionsPerOriginMax: task.settings.connectionsPerOriginMax,
       responseBytesMax: task.settings.responseBytesMax,
       extraCaPem: task.settings.extraCaPem,

@@ -7,7 +7,7 @@ import {
   CLIENT_BYTES_FREE_OF_SHARES, CLIENT_BYTES_RESERVED_PER_MILLE, CLIENT_CONNECTION_BYTES,
   PROCESS_BYTES, THREAD_BYTES,
 } from '../shards/client-limits.ts'
-import { RESPONSE_BUFFER_BYTES_MAX } from '../shards/limits.ts'
+import { RESPONSE_BUFFER_BYTES_MAX } from '../shards/socket-limits.ts'
 import { Share, type ShareCounts } from '../shards/share.ts'
 
 /** The settings that resident memory follows from. */

@@ -20,7 +20,9 @@ import type { Limits } from '../../shards/limits.ts'
 import { intervalNs } from '../../shards/pace.ts'
 import { Prng } from '../../shards/prng.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
-import type { OutgoingRequest, Transport, TransportEvents } from '../../shards/transport.ts'
+import {
+  LINE_FREE, type Line, type OutgoingRequest, type Transport, type TransportEvents,
+} from '../../shards/transport.ts'
 import { KIB, MIB, type Micros, type Millis, NONE, US_PER_SECOND } from '../../shards/units.ts'
 import { type EncodedLatency, LatencyRecorder } from './latency.ts'
 
@@ -88,7 +90,13 @@ class PatientUpstream implements Transport {
     this.#events = events
   }
 
-  send(token: number, { body }: OutgoingRequest): void {
+  lineTo(): Line {
+    return LINE_FREE
+  }
+
+  connect(): void {}
+
+  send(token: number, _to: number, { body }: OutgoingRequest): void {
     this.#tokens.push(token)
     this.#events?.written(token)
     if (body !== null) this.#sent(new DataView(body.buffer, body.byteOffset).getUint32(0))

@@ -2,7 +2,7 @@
 
 /** The engine's files that the process around it may import. */
 export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
-  'client-limits',
+  'client-limits', 'socket-limits',
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words', 'touch-ahead',
   'share', 'held-counts', 'give-back',
@@ -20,8 +20,8 @@ export const BENCH_DOOR = /^src\/cli\/bench(-options)?\.ts$/
 /** Packages and modules with one home each; types may be imported anywhere. */
 export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where: string]> = [
   [/^uWebSockets\.js$/, /^src\/http\//, 'src/http'],
-  [/^undici(\/|$)/, /^shards\/(undici-transport|known-headers)\.ts$/,
-    'shards/undici-transport.ts, known-headers.ts'],
+  [/^undici(\/|$)/, /^shards\/(undici-transport|client-connection|known-headers)\.ts$/,
+    'shards/undici-transport.ts, client-connection.ts, known-headers.ts'],
   [/^msgpackr$/, /^shards\/codec\.ts$/, 'shards/codec.ts'],
   [/^piscina$/, /^src\/shard-pool\.ts$/, 'src/shard-pool.ts'],
   [/^(node:)?worker_threads$/,
@@ -37,8 +37,9 @@ export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where:
 
 /** The engine's pure files: they import each other and nothing that does I/O or knows the time. */
 export const PURE: ReadonlySet<string> = new Set([
-  'units', 'limits', 'prng', 'stats', 'contract', 'pace', 'wheel', 'lanes', 'retry', 'headers',
-  'outcome', 'slot-index', 'turn-lists', 'job-list', 'transport', 'share', 'held-counts',
+  'units', 'limits', 'socket-limits', 'prng', 'stats', 'contract', 'pace', 'wheel', 'lanes',
+  'retry', 'headers', 'gates', 'outcome', 'slot-index', 'turn-lists', 'job-list', 'transport',
+  'share', 'held-counts',
 ].map((name) => `shards/${name}.ts`))
 
 /** Where the time may be read and timers set. */
@@ -47,6 +48,7 @@ export const TIME_HOMES: readonly string[] = ['shards/clock.ts']
 /** Where errors are made and thrown. */
 export const THROW_HOMES: readonly string[] = [
   'src/errors.ts', 'shards/assert.ts',
+  'shards/client-connection.ts', // undici takes nothing but an Error from whoever opens a socket
   'shards/name-error.ts', // a socket takes nothing but an Error from whoever looks up its host
   'shards/named-files.ts', // whoever appends gets the system's Error, or this one
 ]

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from '../../shards/limits.ts'
+import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from '../../shards/socket-limits.ts'
 import { startTransport } from '../support/started-transport.ts'
 import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream } from '../support/upstream.ts'
@@ -19,8 +19,8 @@ describe('a response', () => {
       for (let at = 0; at < whole.length; at += size) socket.write(whole.slice(at, at + size))
     })
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t)
-    for (let token = 0; token < 8; token++) transport.send(token, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    for (let token = 0; token < 8; token++) heard.send(token, outgoing(upstream.origin))
     for (let token = 0; token < 8; token++) {
       const { status, body, events } = await heard.waitFor(token)
       assert.deepEqual([status, body, events], [200, '100 HTTP', ['head', 'end']])
@@ -36,8 +36,8 @@ describe('a response', () => {
       for (let at = 0; at < whole.length; at += 1000) socket.write(whole.slice(at, at + 1000))
     })
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     const { status, body } = await heard.waitFor(1)
     assert.deepEqual([status, body], [200, 'final'])
   })
@@ -48,8 +48,8 @@ describe('a response', () => {
         socket.write(`HTTP/1.1 ${status}\r\n\r\n`.repeat(INTERIM_RESPONSES_MAX + 1))
       })
       t.after(() => upstream.close())
-      const { transport, heard } = startTransport(t)
-      transport.send(1, outgoing(upstream.origin))
+      const { heard } = startTransport(t)
+      heard.send(1, outgoing(upstream.origin))
       assert.equal((await heard.waitFor(1)).reason, 'protocol_error')
     })
   }

@@ -10,6 +10,7 @@ import { Moves } from '../../shards/moves.ts'
 import type { NameAnswer, NameSource } from '../../shards/name-source.ts'
 import { Resolver } from '../../shards/resolver.ts'
 import { type Micros, msToUs } from '../../shards/units.ts'
+import { SystemClock } from '../../shards/clock.ts'
 import { UndiciTransport } from '../../shards/undici-transport.ts'
 import { LOCAL_CERTIFICATE } from '../support/tls.ts'
 import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
@@ -50,11 +51,11 @@ function startScene(t: TestContext) {
   const resolver = new Resolver({ source, clock: time.clock(), families })
   const moves = new Moves(resolver, time.clock())
   const transport = new UndiciTransport({
+    clock: new SystemClock(0), connectionsMax: 1000,
     connectionsPerOriginMax: 4, responseBytesMax: 1024, extraCaPem: LOCAL_CERTIFICATE.cert,
     names: { resolver, moves, close: () => resolver.close() },
   })
-  const heard = new TransportRecorder()
-  transport.start(heard)
+  const heard = new TransportRecorder(transport)
   t.after(() => transport.close())
   const pass = (ms: number): void => time.advanceTo((time.nowUs() + msToUs(ms)) as Micros)
   return { source, transport, heard, pass }
@@ -78,24 +79,24 @@ async function startHost(
 }
 
 test('an idle connection to where a host was is not used again', async (t) => {
-  const { source, transport, heard, pass } = startScene(t)
+  const { source, heard, pass } = startScene(t)
   const port = await startHost(t, '127.0.0.1', 0)
   await startHost(t, '127.0.0.2', port)
   source.found('moves.test', '127.0.0.1')
-  transport.send(1, outgoing(`http://moves.test:${port}`))
+  heard.send(1, outgoing(`http://moves.test:${port}`))
   assert.equal((await heard.waitFor(1)).body, '127.0.0.1')
   source.found('moves.test', '127.0.0.2')
   pass(TTL_MS / 2)
-  transport.send(2, outgoing(`http://moves.test:${port}`))
+  heard.send(2, outgoing(`http://moves.test:${port}`))
   assert.equal((await heard.waitFor(2)).body, '127.0.0.1', 'its answer still holds')
   pass(TTL_MS)
   await new Promise(setImmediate) // what the look-up brought
-  transport.send(3, outgoing(`http://moves.test:${port}`))
+  heard.send(3, outgoing(`http://moves.test:${port}`))
   assert.equal((await heard.waitFor(3)).body, '127.0.0.2')
 })
 
 test('a request that is under way ends where it began', async (t) => {
-  const { source, transport, heard, pass } = startScene(t)
+  const { source, heard, pass } = startScene(t)
   const { promise, resolve } = Promise.withResolvers<void>()
   const port = await startHost(t, '127.0.0.1', 0, promise)
   await startHost(t, '127.0.0.2', port)
@@ -107,41 +108,43 @@ test('a request that is under way ends where it began', async (t) => {
       done()
     }
   })
-  transport.send(1, outgoing(`http://moves.test:${port}`))
+  heard.send(1, outgoing(`http://moves.test:${port}`))
   await written
   source.found('moves.test', '127.0.0.2')
   pass(2 * TTL_MS)
   await new Promise(setImmediate)
   resolve()
   assert.equal((await heard.waitFor(1)).body, '127.0.0.1')
-  transport.send(2, outgoing(`http://moves.test:${port}`))
+  heard.send(2, outgoing(`http://moves.test:${port}`))
   assert.equal((await heard.waitFor(2)).body, '127.0.0.2')
 })
 
-test('an aborted attempt lets its look-up go', async (t) => {
-  const { source, transport } = startScene(t)
+test('a connection that is given up lets its look-up go', async (t) => {
+  const { source, heard } = startScene(t)
   for (const scheme of ['http', 'https']) {
     const letGo = new Promise<void>((resolve) => { source.letGo = resolve })
-    transport.send(1, outgoing(`${scheme}://silent.test`))
+    const origin = `${scheme}://silent.test`
+    heard.send(1, outgoing(origin))
     assert.deepEqual([...source.silent], ['silent.test'])
-    transport.abort(1)
+    heard.closeIdle(origin)
+    heard.abort(1)
     await letGo
     assert.deepEqual([...source.silent], [], scheme)
   }
 })
 
 test('a name without an address, or without an answer, is a dns_error', async (t) => {
-  const { source, transport, heard } = startScene(t)
+  const { source, heard } = startScene(t)
   source.says.set('none.test', { kind: 'none', detail: 'no such name' })
   source.says.set('failed.test', { kind: 'failed', detail: 'no answer' })
-  transport.send(1, outgoing('http://none.test'))
-  transport.send(2, outgoing('https://failed.test'))
+  heard.send(1, outgoing('http://none.test'))
+  heard.send(2, outgoing('https://failed.test'))
   assert.equal((await heard.waitFor(1)).reason, 'dns_error')
   assert.equal((await heard.waitFor(2)).reason, 'dns_error')
 })
 
 test('TLS is told a name without its trailing dot', async (t) => {
-  const { source, transport, heard } = startScene(t)
+  const { source, heard } = startScene(t)
   const names: string[] = []
   const server = createTlsServer({
     ...LOCAL_CERTIFICATE,
@@ -157,7 +160,7 @@ test('TLS is told a name without its trailing dot', async (t) => {
   await once(server, 'listening')
   t.after(() => { server.close() })
   source.found('sluice.test.', '127.0.0.1')
-  transport.send(1, outgoing(`https://sluice.test.:${(server.address() as AddressInfo).port}`))
+  heard.send(1, outgoing(`https://sluice.test.:${(server.address() as AddressInfo).port}`))
   await heard.waitFor(1)
   assert.deepEqual(names, ['sluice.test'])
 })

@@ -6,12 +6,25 @@ import type { Socket } from 'node:net'
 import { type TestContext, describe, it } from 'node:test'
 import { RESPONSE_HEADERS_BYTES_MAX } from '../../shards/limits.ts'
 import type { FailureReason } from '../../shards/transport.ts'
+import { type Micros, msToUs } from '../../shards/units.ts'
 import { refusingOriginFor } from '../support/scene.ts'
-import { startTransport } from '../support/started-transport.ts'
+import { type StartedTransport, startTransport } from '../support/started-transport.ts'
 import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream, TestUpstream } from '../support/upstream.ts'
+import { VirtualTime } from '../support/virtual-clock.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+
+interface Faulty extends StartedTransport {
+  readonly time: VirtualTime
+}
+
+/** A transport of four connections whose clock the test moves. */
+function startFew(t: TestContext): Faulty {
+  const time = new VirtualTime()
+  const started = startTransport(t, { clock: time.clock(), connectionsPerOriginMax: 4 })
+  return { ...started, time }
+}
 
 /** An upstream that meets `/fault` with `misbehave` and answers all else. */
 async function startFaulty(
@@ -154,33 +167,54 @@ describe('an upstream that', () => {
   for (const fault of FAULTS) {
     it(fault.name, async (t) => {
       const upstream = await startFaulty(t, fault.misbehave)
-      const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
-      transport.send(1, outgoing(upstream.origin))
+      const { transport, heard } = startFew(t)
+      heard.send(1, outgoing(upstream.origin))
       await heard.waitFor(1)
       // One token meets the fault on a connection that has served before, one on a new one.
-      transport.send(2, outgoing(upstream.origin, { path: '/fault' }))
-      transport.send(3, outgoing(upstream.origin, { path: '/fault' }))
+      heard.send(2, outgoing(upstream.origin, { path: '/fault' }))
+      heard.send(3, outgoing(upstream.origin, { path: '/fault' }))
       for (const token of [2, 3]) {
         const { reason, events, detail } = await heard.waitFor(token)
         assert.equal(reason, fault.reason, detail)
         assert.deepEqual(events, fault.events)
       }
-      transport.send(4, outgoing(upstream.origin))
+      heard.send(4, outgoing(upstream.origin))
       assert.equal((await heard.waitFor(4)).body, 'ok')
       assert.equal(transport.bufferedBytes, 0)
-      transport.forget(upstream.origin)
+      heard.closeIdle(upstream.origin)
       await upstream.connections.waitForOpen(0)
       assert.deepEqual(heard.of(2).events, fault.events, 'a word after the end')
     })
   }
 
   it('does not listen', async (t) => {
-    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
+    const { heard } = startFew(t)
     const origin = await refusingOriginFor(t)
-    for (let token = 1; token <= 10; token++) transport.send(token, outgoing(origin))
+    for (let token = 1; token <= 10; token++) heard.send(token, outgoing(origin))
     for (let token = 1; token <= 10; token++) {
       assert.equal((await heard.waitFor(token)).reason, 'connection_error')
     }
+  })
+
+  it('never finishes a TLS handshake: given up in time', async (t) => {
+    const silent = await RawUpstream.start(() => {})
+    t.after(() => silent.close())
+    const { heard, time } = startFew(t)
+    heard.connectTimeoutMs = 60_000
+    heard.send(1, outgoing(silent.origin.replace('http:', 'https:')))
+    await silent.connections.waitForOpened(1)
+    assert.deepEqual(heard.of(1).events, [])
+    time.advanceTo((time.nowUs() + msToUs(heard.connectTimeoutMs)) as Micros)
+    assert.equal((await heard.waitFor(1)).reason, 'timeout')
+    await silent.connections.waitForOpen(0)
+  })
+
+  it('closes each connection before it is used: not tried for ever', async (t) => {
+    const upstream = await RawUpstream.start(() => {}, (socket) => socket.end())
+    t.after(() => upstream.close())
+    const { heard } = startFew(t)
+    heard.send(1, outgoing(upstream.origin))
+    assert.equal((await heard.waitFor(1)).reason, 'connection_error')
   })
 
   it('sends more than it promised: the surplus is no response to anyone', async (t) => {
@@ -188,10 +222,10 @@ describe('an upstream that', () => {
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndoneHTTP/1.1 200 OK\r\n' +
         'Content-Length: 4\r\n\r\nevil')
     })
-    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
-    transport.send(1, outgoing(upstream.origin, { path: '/fault' }))
+    const { heard } = startFew(t)
+    heard.send(1, outgoing(upstream.origin, { path: '/fault' }))
     assert.equal((await heard.waitFor(1)).body, 'done')
-    transport.send(2, outgoing(upstream.origin))
+    heard.send(2, outgoing(upstream.origin))
     assert.equal((await heard.waitFor(2)).body, 'ok')
     assert.equal(upstream.connections.opened, 2)
   })
@@ -201,11 +235,11 @@ describe('an upstream that', () => {
       const upstream = await startFaulty(t, (socket) => {
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone${surplus}`)
       })
-      const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
+      const { heard } = startFew(t)
       heard.onEvent = (token, event) => {
-        if (token === 1 && event === 'end') transport.send(2, outgoing(upstream.origin))
+        if (token === 1 && event === 'end') heard.send(2, outgoing(upstream.origin))
       }
-      transport.send(1, outgoing(upstream.origin, { path: '/fault' }))
+      heard.send(1, outgoing(upstream.origin, { path: '/fault' }))
       const { body, reason } = await heard.waitFor(2)
       assert.deepEqual([heard.of(1).body, body, reason], ['done', 'ok', undefined])
       assert.equal(upstream.connections.opened, 2)
@@ -220,9 +254,9 @@ describe('an upstream that', () => {
       socket.end('HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig')
     })
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
+    const { heard } = startFew(t)
     const body = Buffer.alloc(8 * 1024 * 1024, 'b')
-    transport.send(1, outgoing(upstream.origin, { method: 'POST', body }))
+    heard.send(1, outgoing(upstream.origin, { method: 'POST', body }))
     const { status, body: answer, events } = await heard.waitFor(1)
     assert.deepEqual([status, answer, events], [413, 'big', ['head', 'end']])
     unread?.resume()
@@ -232,10 +266,10 @@ describe('an upstream that', () => {
   it('closes a connection that idles: the next request takes another', async (t) => {
     const upstream = await TestUpstream.start()
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
+    const { heard } = startFew(t)
     for (const how of ['end', 'reset', 'end', 'reset'] as const) {
       const token = upstream.requests.length + 1
-      transport.send(token, outgoing(upstream.origin, { method: 'POST' }))
+      heard.send(token, outgoing(upstream.origin, { method: 'POST' }))
       assert.equal((await heard.waitFor(token)).body, 'ok')
       await upstream.connections.closeAll(how)
       await upstream.connections.waitForOpen(0)
@@ -249,10 +283,10 @@ describe('an upstream that', () => {
       faults += 1
       socket.end()
     })
-    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startFew(t)
+    heard.send(1, outgoing(upstream.origin))
     await heard.waitFor(1)
-    transport.send(2, outgoing(upstream.origin, { path: '/fault' }))
+    heard.send(2, outgoing(upstream.origin, { path: '/fault' }))
     assert.equal((await heard.waitFor(2)).reason, 'connection_error')
     assert.equal(faults, 1)
   })
@@ -260,8 +294,8 @@ describe('an upstream that', () => {
   it('dies with many requests in flight: each is told once', async (t) => {
     const upstream = await TestUpstream.start({ respond: () => {} })
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 4 })
-    for (let token = 1; token <= 4; token++) transport.send(token, outgoing(upstream.origin))
+    const { heard } = startFew(t)
+    for (let token = 1; token <= 4; token++) heard.send(token, outgoing(upstream.origin))
     await upstream.waitFor(4)
     await upstream.connections.closeAll('reset')
     for (let token = 1; token <= 4; token++) {

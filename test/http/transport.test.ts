@@ -6,8 +6,10 @@ import type { Socket } from 'node:net'
 import { type TestContext, describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
-import { LOCAL_CERTIFICATE, OTHER_CERTIFICATE } from '../support/tls.ts'
+import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/socket-limits.ts'
+import { LINE_FREE, LINE_NO_CONNECTION } from '../../shards/transport.ts'
 import { startTransport } from '../support/started-transport.ts'
+import { LOCAL_CERTIFICATE } from '../support/tls.ts'
 import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream, TestUpstream } from '../support/upstream.ts'
 
@@ -22,11 +24,11 @@ async function startUpstream(
 describe('a request on the wire', () => {
   it('carries method, path, headers in their case and order, and body', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
+    const { heard } = startTransport(t)
     const headers = [
       'X-Second', '2', 'content-type', 'text/plain', 'X-first', '1', 'X-Second', 'again',
     ]
-    transport.send(1, outgoing(upstream.origin, {
+    heard.send(1, outgoing(upstream.origin, {
       method: 'PATCH', path: '/a/b?c=%20d', headers, body: Buffer.from('hällo'),
     }))
     await heard.waitFor(1)
@@ -40,27 +42,29 @@ describe('a request on the wire', () => {
     ])
   })
 
-  it('tells when it is written, and whether it had to wait for its connection', async (t) => {
+  it('tells when it is written, which is after it was sent', async (t) => {
     const upstream = await startUpstream(t)
     const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
-    assert.deepEqual([heard.of(1).waited, heard.of(1).written], [true, undefined])
+    const to = heard.numberOf(upstream.origin)
+    assert.equal(transport.lineTo(to), LINE_NO_CONNECTION)
+    heard.send(1, outgoing(upstream.origin))
     await heard.waitFor(1)
     assert.equal(heard.of(1).written, true)
-    transport.send(2, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('body') }))
-    transport.send(3, outgoing(upstream.origin))
-    assert.deepEqual([heard.of(2).waited, heard.of(2).written], [undefined, undefined])
-    assert.equal(heard.of(3).waited, true)
+    assert.equal(transport.lineTo(to), LINE_FREE)
+    heard.send(2, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('body') }))
+    assert.equal(heard.of(2).written, undefined)
+    assert.equal(transport.lineTo(to), LINE_NO_CONNECTION)
+    heard.send(3, outgoing(upstream.origin))
     for (const token of [2, 3]) assert.equal((await heard.waitFor(token)).written, true)
-    assert.equal(heard.of(2).waited, undefined)
+    assert.equal(upstream.connections.opened, 2)
   })
 
   it('adds neither body nor length to a GET, and a length of 0 to an empty POST', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     await heard.waitFor(1)
-    transport.send(2, outgoing(upstream.origin, { method: 'POST' }))
+    heard.send(2, outgoing(upstream.origin, { method: 'POST' }))
     await heard.waitFor(2)
     const [get, post] = upstream.requests
     assert.deepEqual(Object.keys(get?.headers ?? {}), ['host', 'connection'])
@@ -69,10 +73,10 @@ describe('a request on the wire', () => {
 
   it('has the configured User-Agent unless the caller gives one', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t, { userAgent: 'sluice/1' })
-    transport.send(1, outgoing(upstream.origin, { headers: ['X-A', 'b'] }))
+    const { heard } = startTransport(t, { userAgent: 'sluice/1' })
+    heard.send(1, outgoing(upstream.origin, { headers: ['X-A', 'b'] }))
     await heard.waitFor(1)
-    transport.send(2, outgoing(upstream.origin, { headers: ['USER-agent', 'mine'] }))
+    heard.send(2, outgoing(upstream.origin, { headers: ['USER-agent', 'mine'] }))
     await heard.waitFor(2)
     assert.deepEqual(
       upstream.requests.map((request) => request.headers['user-agent']), ['sluice/1', 'mine'])
@@ -80,16 +84,16 @@ describe('a request on the wire', () => {
 
   it('passes the caller’s Host', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin, { headers: ['Host', 'tenant.example'] }))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin, { headers: ['Host', 'tenant.example'] }))
     await heard.waitFor(1)
     assert.equal(upstream.requests[0]?.headers.host, 'tenant.example')
   })
 
   it('is refused after send has returned when it cannot be written', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
-    transport.send(0, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(0, outgoing(upstream.origin))
     await heard.waitFor(0)
     const body = Buffer.from('four')
     const refused = [
@@ -107,12 +111,12 @@ describe('a request on the wire', () => {
     ]
     for (const [at, request] of refused.entries()) {
       const token = at + 1
-      transport.send(token, request)
+      heard.send(token, request)
       assert.deepEqual(heard.of(token).events, [], 'told before send returned')
       const outcome = await heard.waitFor(token)
       assert.equal(outcome.reason, 'request_refused', JSON.stringify(request))
     }
-    transport.send(99, outgoing(upstream.origin))
+    heard.send(99, outgoing(upstream.origin))
     assert.equal((await heard.waitFor(99)).body, 'ok')
     assert.equal(upstream.requests.length, 2, 'a refused request reached the upstream')
     assert.equal(upstream.connections.opened, 1, 'a refused request cost a connection')
@@ -128,8 +132,8 @@ describe('a response', () => {
       response.flushHeaders()
       finish = () => response.end('slow down')
     }
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     const { status, headers, events } = await heard.waitFor(1, 'head')
     assert.equal(status, 429)
     assert.equal(headers?.['x-aqueduct-rps'], '3')
@@ -145,8 +149,8 @@ describe('a response', () => {
     upstream.respond = (_request, response) => {
       response.writeHead(200, ['X-A', '1', 'x-a', '2', '__proto__', 'x', 'Constructor', 'y']).end()
     }
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     const { headers = {} } = await heard.waitFor(1)
     assert.deepEqual(headers['x-a'], ['1', '2'])
     assert.equal(Object.hasOwn(headers, '__proto__'), true)
@@ -159,8 +163,8 @@ describe('a response', () => {
     upstream.respond = (_request, response) => {
       response.writeHead(302, { location: '/elsewhere', 'content-encoding': 'gzip' }).end(zipped)
     }
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     const { status, body } = await heard.waitFor(1)
     assert.equal(status, 302)
     assert.equal(body, zipped.toString('latin1'))
@@ -172,14 +176,62 @@ describe('a response', () => {
     upstream.respond = (request, response) => {
       response.writeHead(Number(request.url?.slice(1)), { 'X-A': 'b' }).end()
     }
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin, { method: 'HEAD', path: '/200' }))
-    transport.send(2, outgoing(upstream.origin, { path: '/204' }))
-    transport.send(3, outgoing(upstream.origin, { path: '/304' }))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin, { method: 'HEAD', path: '/200' }))
+    heard.send(2, outgoing(upstream.origin, { path: '/204' }))
+    heard.send(3, outgoing(upstream.origin, { path: '/304' }))
     for (const [token, status] of [[1, 200], [2, 204], [3, 304]] as const) {
       const outcome = await heard.waitFor(token)
       assert.deepEqual([outcome.status, outcome.body, outcome.truncated], [status, '', false])
     }
+  })
+
+  for (const scheme of ['http', 'https'] as const) {
+    it(`swallows a 100 Continue that was not asked for, over ${scheme}`, async (t) => {
+      const upstream = await startUpstream(
+        t, scheme === 'https' ? { certificate: LOCAL_CERTIFICATE } : {})
+      upstream.respond = (_request, response) => {
+        response.writeContinue()
+        response.writeProcessing()
+        response.writeContinue()
+        response.end('final')
+      }
+      const { heard } = startTransport(t, { extraCaPem: LOCAL_CERTIFICATE.cert })
+      for (const token of [1, 2]) {
+        heard.send(token, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('b') }))
+        const { status, body, events } = await heard.waitFor(token)
+        assert.deepEqual([status, body, events], [200, 'final', ['head', 'end']])
+      }
+      assert.equal(upstream.connections.opened, 1)
+      assert.equal(upstream.requests.length, 2)
+    })
+  }
+
+  it('that stalls with its share of the memory holds up nobody else, and goes on', async (t) => {
+    const bytes = 48 * 1024 * 1024
+    const finish = Promise.withResolvers<void>()
+    const hog = await startUpstream(t)
+    hog.respond = (_request, response) => {
+      response.writeHead(200, { 'Content-Length': bytes })
+      response.write(Buffer.alloc(bytes - 1, 'x'))
+      void finish.promise.then(() => response.end('x'))
+    }
+    const other = await startUpstream(t)
+    const { transport, heard } = startTransport(t, { responseBytesMax: bytes })
+    heard.send(1, outgoing(hog.origin))
+    heard.send(2, outgoing(hog.origin))
+    while (transport.bufferedBytes < RESPONSE_BUFFER_BYTES_MAX / 2) {
+      heard.send(9, outgoing(other.origin))
+      assert.equal((await heard.waitFor(9)).body, 'ok')
+      heard.forget(9)
+    }
+    assert.ok(transport.bufferedBytes <= RESPONSE_BUFFER_BYTES_MAX)
+    heard.send(9, outgoing(other.origin))
+    assert.equal((await heard.waitFor(9)).body, 'ok')
+    heard.abort(2)
+    finish.resolve()
+    assert.equal((await heard.waitFor(1)).body?.length, bytes)
+    assert.equal(transport.bufferedBytes, 0)
   })
 
   it('swallows 1xx responses', async (t) => {
@@ -188,8 +240,8 @@ describe('a response', () => {
       response.writeProcessing()
       response.writeEarlyHints({ link: '</a.css>; rel=preload' }, () => response.end('final'))
     }
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     const { status, body, events } = await heard.waitFor(1)
     assert.deepEqual([status, body, events], [200, 'final', ['head', 'end']])
   })
@@ -206,10 +258,10 @@ describe('a response', () => {
       }
     })
     t.after(() => upstream.close())
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     const socket = await first.promise
-    transport.send(2, outgoing(upstream.origin))
+    heard.send(2, outgoing(upstream.origin))
     await heard.waitFor(2)
     socket.write('ken: second\r\nContent-Length: 4\r\n\r\nbody')
     const { status, headers, body } = await heard.waitFor(1)
@@ -224,11 +276,11 @@ describe('a response', () => {
       response.end('x'.repeat(Number(request.url?.slice(1))))
     }
     const { transport, heard } = startTransport(t, { responseBytesMax: 200_000 })
-    transport.send(1, outgoing(upstream.origin, { path: '/200000' }))
+    heard.send(1, outgoing(upstream.origin, { path: '/200000' }))
     const whole = await heard.waitFor(1)
     assert.deepEqual([whole.body?.length, whole.truncated], [200_000, false])
     assert.equal(upstream.connections.openCount, 1)
-    transport.send(2, outgoing(upstream.origin, { path: '/5000000' }))
+    heard.send(2, outgoing(upstream.origin, { path: '/5000000' }))
     const cut = await heard.waitFor(2)
     assert.deepEqual([cut.body?.length, cut.truncated], [200_000, true])
     await upstream.connections.waitForOpen(0)
@@ -250,7 +302,7 @@ describe('a response', () => {
       }
       drip()
     }
-    transport.send(1, outgoing(upstream.origin))
+    heard.send(1, outgoing(upstream.origin))
     assert.equal((await heard.waitFor(1)).body, text)
     assert.ok(heldBytesMax > 0 && heldBytesMax <= 64 * 1024, String(heldBytesMax))
     assert.equal(transport.bufferedBytes, 0)
@@ -260,13 +312,13 @@ describe('a response', () => {
 describe('connections', () => {
   it('are kept and used again, also by what is sent from the end of a response', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
+    const { heard } = startTransport(t)
     heard.onEvent = (token, event) => {
-      if (event === 'end' && token < 10) transport.send(token + 1, outgoing(upstream.origin))
+      if (event === 'end' && token < 10) heard.send(token + 1, outgoing(upstream.origin))
     }
-    transport.send(1, outgoing(upstream.origin))
+    heard.send(1, outgoing(upstream.origin))
     await heard.waitFor(10)
-    transport.send(11, outgoing(upstream.origin))
+    heard.send(11, outgoing(upstream.origin))
     await heard.waitFor(11)
     assert.equal(upstream.connections.opened, 1)
   })
@@ -274,10 +326,10 @@ describe('connections', () => {
   for (const connectionsPerOriginMax of [1, 3]) {
     it(`are never more than ${connectionsPerOriginMax} when no more are allowed`, async (t) => {
       const upstream = await startUpstream(t)
-      const { transport, heard } = startTransport(t, { connectionsPerOriginMax })
+      const { heard } = startTransport(t, { connectionsPerOriginMax })
       const tokens = Array.from({ length: 20 }, (_, at) => at + 1)
       for (const token of tokens) {
-        transport.send(token, outgoing(upstream.origin, { path: `/${token}` }))
+        heard.send(token, outgoing(upstream.origin, { path: `/${token}` }))
       }
       for (const token of tokens) await heard.waitFor(token)
       assert.equal(upstream.connections.opened, connectionsPerOriginMax)
@@ -289,24 +341,24 @@ describe('connections', () => {
 
   it('are closed by forget when idle, and only then', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
+    const { heard } = startTransport(t)
     let finish = (): void => {}
-    transport.send(1, outgoing(upstream.origin))
+    heard.send(1, outgoing(upstream.origin))
     await heard.waitFor(1)
     upstream.respond = (request, response) => {
       if (request.url === '/late') finish = () => response.end('late')
       else response.end('ok')
     }
-    transport.send(2, outgoing(upstream.origin, { path: '/late' }))
-    transport.send(3, outgoing(upstream.origin))
+    heard.send(2, outgoing(upstream.origin, { path: '/late' }))
+    heard.send(3, outgoing(upstream.origin))
     await heard.waitFor(3)
     assert.equal(upstream.connections.openCount, 2)
-    transport.forget(upstream.origin)
-    transport.forget('http://unknown.example')
+    heard.closeIdle(upstream.origin)
+    heard.closeIdle('http://unknown.example')
     await upstream.connections.waitForOpen(1)
     finish()
     assert.equal((await heard.waitFor(2)).body, 'late')
-    transport.forget(upstream.origin)
+    heard.closeIdle(upstream.origin)
     await upstream.connections.waitForOpen(0)
   })
 
@@ -316,18 +368,18 @@ describe('connections', () => {
       response.setHeader('Keep-Alive', 'timeout=2')
       response.end('ok')
     }
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     await heard.waitFor(1)
     await upstream.connections.waitForOpen(0) // the upstream itself would keep it for a minute
-    transport.send(2, outgoing(upstream.origin))
+    heard.send(2, outgoing(upstream.origin))
     assert.equal((await heard.waitFor(2)).body, 'ok')
   })
 
   it('are closed by close, without a word to those in flight', async (t) => {
     const upstream = await startUpstream(t, { respond: () => {} })
     const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 2 })
-    for (let token = 1; token <= 4; token++) transport.send(token, outgoing(upstream.origin))
+    for (let token = 1; token <= 4; token++) heard.send(token, outgoing(upstream.origin))
     await upstream.waitFor(2)
     await transport.close()
     await upstream.connections.waitForOpen(0)
@@ -339,41 +391,41 @@ describe('connections', () => {
 describe('abort', () => {
   it('closes the connection of a request in flight, and its token can be used again', async (t) => {
     const upstream = await startUpstream(t, { respond: () => {} })
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin))
     await upstream.waitFor(1)
-    transport.abort(1)
+    heard.abort(1)
     await upstream.connections.waitForOpen(0)
     assert.deepEqual(heard.of(1).events, [])
     heard.forget(1)
     upstream.respond = (_request, response) => { response.end('second') }
-    transport.send(1, outgoing(upstream.origin))
+    heard.send(1, outgoing(upstream.origin))
     assert.equal((await heard.waitFor(1)).body, 'second')
-    transport.abort(1)
-    transport.abort(77)
+    heard.abort(1)
+    heard.abort(77)
   })
 
   it('reaches a connection that is still being made', async (t) => {
     const silent = await RawUpstream.start(() => {})
     t.after(() => silent.close())
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(silent.origin.replace('http:', 'https:')))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(silent.origin.replace('http:', 'https:')))
     await silent.connections.waitForOpened(1)
-    transport.abort(1)
+    heard.abort(1)
     await silent.connections.waitForOpen(0)
     assert.deepEqual(heard.of(1).events, [])
   })
 
   it('takes back what waits for a connection, and lets the next one have it', async (t) => {
     const upstream = await startUpstream(t, { respond: () => {} })
-    const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 1 })
+    const { heard } = startTransport(t, { connectionsPerOriginMax: 1 })
     for (let token = 1; token <= 3; token++) {
-      transport.send(token, outgoing(upstream.origin, { path: `/${token}` }))
+      heard.send(token, outgoing(upstream.origin, { path: `/${token}` }))
     }
     await upstream.waitFor(1)
-    transport.abort(2)
+    heard.abort(2)
     upstream.respond = (_request, response) => { response.end('ok') }
-    transport.abort(1)
+    heard.abort(1)
     await heard.waitFor(3)
     assert.deepEqual(upstream.requests.map((request) => request.path), ['/1', '/3'])
   })
@@ -382,11 +434,11 @@ describe('abort', () => {
     const upstream = await startUpstream(t)
     upstream.respond = (_request, response) => { response.end('x'.repeat(50_000)) }
     const { transport, heard } = startTransport(t)
-    heard.onEvent = (token, event) => { if (event === 'head' && token < 9) transport.abort(token) }
-    for (let token = 1; token <= 8; token++) transport.send(token, outgoing(upstream.origin))
+    heard.onEvent = (token, event) => { if (event === 'head' && token < 9) heard.abort(token) }
+    for (let token = 1; token <= 8; token++) heard.send(token, outgoing(upstream.origin))
     await upstream.waitFor(8)
     await upstream.connections.waitForOpen(0)
-    transport.send(9, outgoing(upstream.origin))
+    heard.send(9, outgoing(upstream.origin))
     await heard.waitFor(9)
     for (let token = 1; token <= 8; token++) assert.deepEqual(heard.of(token).events, ['head'])
     assert.equal(transport.bufferedBytes, 0)
@@ -394,74 +446,41 @@ describe('abort', () => {
 
   it('silences a refusal that has not been told yet', async (t) => {
     const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin, { path: 'relative' }))
-    transport.abort(1)
-    transport.send(2, outgoing('nowhere'))
-    transport.abort(2)
-    transport.send(3, outgoing(upstream.origin))
+    const { heard } = startTransport(t)
+    heard.send(1, outgoing(upstream.origin, { path: 'relative' }))
+    heard.abort(1)
+    heard.send(2, outgoing('nowhere'))
+    heard.abort(2)
+    heard.send(3, outgoing(upstream.origin))
     await heard.waitFor(3)
     assert.deepEqual([heard.of(1).events, heard.of(2).events], [[], []])
   })
 })
 
-describe('TLS', () => {
-  it('refuses an unknown authority', async (t) => {
-    const upstream = await startUpstream(t, { certificate: LOCAL_CERTIFICATE })
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin))
-    assert.equal((await heard.waitFor(1)).reason, 'tls_error')
-    await upstream.connections.waitForOpen(0)
-  })
-
-  it('trusts the authorities that the operator adds', async (t) => {
-    const upstream = await startUpstream(t, { certificate: LOCAL_CERTIFICATE })
-    const { transport, heard } = startTransport(t, { extraCaPem: LOCAL_CERTIFICATE.cert })
-    transport.send(1, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('secret') }))
-    assert.equal((await heard.waitFor(1)).body, 'ok')
-    assert.equal(upstream.requests[0]?.body.toString(), 'secret')
-  })
-
-  it('checks the name in the URL, whatever the Host header says', async (t) => {
-    const right = await startUpstream(t, { certificate: LOCAL_CERTIFICATE })
-    const wrong = await startUpstream(t, { certificate: OTHER_CERTIFICATE })
-    const { transport, heard } = startTransport(t, {
-      extraCaPem: LOCAL_CERTIFICATE.cert + OTHER_CERTIFICATE.cert,
-    })
-    const headers = ['Host', 'other.test']
-    transport.send(1, outgoing(right.origin, { headers }))
-    transport.send(2, outgoing(wrong.origin, { headers }))
-    transport.send(3, outgoing(wrong.origin))
-    assert.equal((await heard.waitFor(1)).body, 'ok')
-    assert.equal((await heard.waitFor(2)).reason, 'tls_error')
-    assert.equal((await heard.waitFor(3)).reason, 'tls_error')
-    assert.equal(wrong.requests.length, 0)
-  })
-
-  it('fails against a server that does not speak it', async (t) => {
-    const upstream = await startUpstream(t)
-    const { transport, heard } = startTransport(t)
-    transport.send(1, outgoing(upstream.origin.replace('http:', 'https:')))
-    assert.equal((await heard.waitFor(1)).reason, 'tls_error')
-  })
-})
-
 describe('an error of the listener', () => {
-  it('ends the thread rather than passing for an error of the request', async (t) => {
-    const upstream = await startUpstream(t)
-    const module = new URL('../../shards/undici-transport.ts', import.meta.url).href
-    const worker = new Worker(`
-      import(${JSON.stringify(module)}).then(({ UndiciTransport }) => {
-        const transport = new UndiciTransport(
-          { connectionsPerOriginMax: 1, responseBytesMax: 10, extraCaPem: '' })
-        const boom = () => { throw new RangeError('a bug of the listener') }
-        transport.start({
-          waiting: () => {}, written: () => {}, head: boom, end: () => {}, failed: () => {},
-        })
-        transport.send(1, { origin: ${JSON.stringify(upstream.origin)}, path: '/', method: 'GET',
-          headers: [], body: null })
-      })`, { eval: true })
-    const error = await new Promise<unknown>((resolve) => { worker.once('error', resolve) })
-    assert.ok(error instanceof RangeError && error.message === 'a bug of the listener')
-  })
+  for (const event of ['free', 'head']) {
+    it(`ends the thread rather than passing for another's: ${event}`, async (t) => {
+      const upstream = await startUpstream(t)
+      const module = (name: string): string =>
+        JSON.stringify(new URL(`../../shards/${name}.ts`, import.meta.url).href)
+      const origin = JSON.stringify(upstream.origin)
+      const worker = new Worker(`
+        Promise.all([import(${module('undici-transport')}), import(${module('clock')})])
+          .then(([{ UndiciTransport }, { SystemClock }]) => {
+            const transport = new UndiciTransport({
+              clock: new SystemClock(0), connectionsMax: 9, connectionsPerOriginMax: 1,
+              responseBytesMax: 10, extraCaPem: '',
+            })
+            const request = { origin: ${origin}, path: '/', method: 'GET', headers: [], body: null }
+            const boom = () => { throw new RangeError('a bug of the listener') }
+            transport.start({
+              free: () => transport.send(1, 0, request), unreachable: () => {}, written: () => {},
+              returned: () => {}, head: () => {}, end: () => {}, failed: () => {}, ${event}: boom,
+            })
+            transport.connect(0, request.origin, 1, 9000)
+          })`, { eval: true })
+      const error = await new Promise<unknown>((resolve) => { worker.once('error', resolve) })
+      assert.ok(error instanceof RangeError && error.message === 'a bug of the listener')
+    })
+  }
 })

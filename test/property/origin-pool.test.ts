@@ -1,34 +1,28 @@
-// Model: a list of connections, each idle since some time, at work, perhaps still in the making, or
-// gone, and a list of waiters. Random operations, some of them off per seed; after each step pool
-// and model must agree on who is served by which connection, who waits, and when nothing is left.
+// Model: lists of connections that are being made, idle and at work, how many are wanted, and
+// whether there is room elsewhere. Random operations, some of them off per seed; after each step
+// pool and model must agree on who is where, what was opened and ended, and what was told.
 // What model and pool have in common is the rule for how many may be in the making.
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { CONNECTIONS_MAKING_MIN } from '../../shards/limits.ts'
 import { OriginPool, type PooledConnection } from '../../shards/origin-pool.ts'
 import { Prng } from '../../shards/prng.ts'
+import { CONNECTIONS_MAKING_MIN } from '../../shards/socket-limits.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261)
 const SEEDS = 300
 const STEPS = 200
 const OPERATIONS = [
-  'begin', 'begin', 'made', 'made', 'release', 'drop', 'replace', 'withdraw', 'lost', 'closeIdle',
+  'want', 'want', 'made', 'made', 'take', 'take', 'release', 'release', 'drop', 'lost', 'closeIdle',
+  'endLongestIdle', 'room', 'retry', 'forgetWanted',
 ] as const
+type Operation = (typeof OPERATIONS)[number]
 
-type Pool = OriginPool<number, FakeConnection>
-
-class FakeConnection implements PooledConnection<number> {
+class FakeConnection implements PooledConnection {
   idleIndex = -1
   inTheMaking = false
   openedAfter = 0
-  serving: number | undefined
   destroyed = false
-
-  begin(attempt: number): void {
-    assert.equal(this.destroyed, false, 'a destroyed connection is asked to serve')
-    this.serving = attempt
-  }
 
   async destroy(): Promise<void> {
     assert.equal(this.destroyed, false, 'a connection is destroyed twice')
@@ -36,166 +30,190 @@ class FakeConnection implements PooledConnection<number> {
   }
 }
 
-/** A pool, and every connection that it ever opened, in order. */
-interface PoolOfFakes {
-  readonly opened: readonly FakeConnection[]
-  readonly pool: Pool
-}
+/** A pool, every connection that it ever opened in order, and what it told. */
+class PoolOfFakes {
+  readonly opened: FakeConnection[] = []
+  readonly told = { free: 0, ended: 0, empty: 0 }
+  hasRoom = true
+  readonly pool: OriginPool<FakeConnection>
 
-function makePool(connectionsMax: number, onEmpty: () => void): PoolOfFakes {
-  const opened: FakeConnection[] = []
-  const open = (): FakeConnection => {
+  constructor(connectionsMax: number) {
+    this.pool = new OriginPool<FakeConnection>({
+      connectionsMax,
+      open: () => this.#open(),
+      onFree: () => { this.told.free += 1 },
+      onEnded: () => { this.told.ended += 1 },
+      onEmpty: () => { this.told.empty += 1 },
+    })
+  }
+
+  #open(): FakeConnection | undefined {
+    if (!this.hasRoom) return undefined
     const connection = new FakeConnection()
-    opened.push(connection)
+    this.opened.push(connection)
     return connection
   }
-  return { opened, pool: new OriginPool<number, FakeConnection>({ connectionsMax, open, onEmpty }) }
 }
 
 class Run {
   readonly #prng: Prng
   readonly #connectionsMax: number
-  readonly #pool: Pool
-  /** Every connection ever opened, in order. */
-  readonly #opened: readonly FakeConnection[]
-  /** Those of them that the model knows of. */
+  readonly #fakes: PoolOfFakes
+  readonly #pool: OriginPool<FakeConnection>
+  /** Of the connections ever opened, those that the model knows of. */
   #known = 0
-  /** Idle connections of the model, the one used last at the end. */
+  /** The one used last at the end. */
   #idle: FakeConnection[] = []
-  /** What each connection at work serves. */
-  readonly #busy = new Map<FakeConnection, number>()
-  /** Of those the ones being made, each with how often one had become free before. */
+  #busy: FakeConnection[] = []
+  /** Each with how often one had become free before. */
   readonly #making = new Map<FakeConnection, number>()
   #makingMax = CONNECTIONS_MAKING_MIN
   #releases = 0
-  readonly #waiting: number[] = []
-  #attempts = 0
-  #emptied = 0
-  #emptiedExpected = 0
+  #wanted = 0
+  readonly #expected = { free: 0, ended: 0, empty: 0 }
 
   constructor(prng: Prng) {
     this.#prng = prng
     this.#connectionsMax = prng.pick([1, 2, 5, CONNECTIONS_MAKING_MIN * 5])
-    const { opened, pool } = makePool(this.#connectionsMax, () => { this.#emptied += 1 })
-    this.#opened = opened
-    this.#pool = pool
+    this.#fakes = new PoolOfFakes(this.#connectionsMax)
+    this.#pool = this.#fakes.pool
   }
 
-  step(operation: (typeof OPERATIONS)[number]): void {
-    if (operation === 'begin') this.#begin()
-    else if (operation === 'made') this.#made()
-    else if (operation === 'withdraw') this.#withdraw()
-    else if (operation === 'lost') this.#lost()
-    else if (operation === 'closeIdle') this.#closeIdle()
-    else this.#end(operation)
+  step(operation: Operation): void {
+    this.#operations[operation]()
     this.#compare()
   }
 
-  #begin(): void {
-    const attempt = this.#attempts++
-    this.#pool.begin(attempt)
-    this.#place(attempt)
-  }
-
-  /** Where an attempt goes that has no connection. */
-  #place(attempt: number): void {
-    const idle = this.#idle.pop()
-    if (idle !== undefined) this.#busy.set(idle, attempt)
-    else if (this.#mayOpen()) this.#open(attempt)
-    else this.#waiting.push(attempt)
-  }
-
-  #mayOpen(): boolean {
-    return this.#idle.length + this.#busy.size < this.#connectionsMax &&
-      this.#making.size < this.#makingMax
-  }
-
-  #open(attempt: number): void {
-    const connection = this.#opened[this.#known++]
-    assert(connection !== undefined, 'the pool did not open a connection')
-    this.#busy.set(connection, attempt)
-    this.#making.set(connection, this.#releases)
-  }
-
-  #openForWaiting(): void {
-    while (this.#waiting.length > 0 && this.#mayOpen()) this.#open(this.#waiting.shift() as number)
+  readonly #operations: Readonly<Record<Operation, () => void>> = {
+    want: () => {
+      const count = this.#prng.between(1, this.#connectionsMax + 2)
+      this.#pool.want(count)
+      this.#wanted = Math.max(this.#wanted, count)
+      this.#openWanted()
+    },
+    made: () => this.#made(),
+    take: () => {
+      if (this.#idle.length === 0) {
+        assert.throws(() => this.#pool.take(), /no connection is free/)
+        return
+      }
+      const connection = this.#pool.take()
+      assert.equal(connection, this.#idle.pop(), 'not the one that was used last')
+      this.#busy.push(connection)
+    },
+    release: () => {
+      const connection = this.#pickBusy()
+      if (connection === undefined) return
+      this.#releases += 1
+      this.#pool.release(connection)
+      this.#enterIdle(connection)
+    },
+    drop: () => this.#drop(),
+    lost: () => {
+      if (this.#fakes.opened.length === 0) return
+      const connection = this.#prng.pick(this.#fakes.opened)
+      this.#pool.lost(connection)
+      this.#lose(connection)
+    },
+    endLongestIdle: () => {
+      const [longest] = this.#idle
+      assert.equal(this.#pool.endLongestIdle(), longest !== undefined)
+      if (longest !== undefined) this.#lose(longest)
+    },
+    closeIdle: () => {
+      this.#pool.closeIdle()
+      this.#expected.ended += this.#idle.length
+      this.#idle = []
+      this.#expectEmpty()
+    },
+    room: () => { this.#fakes.hasRoom = !this.#fakes.hasRoom },
+    retry: () => {
+      this.#pool.retry()
+      this.#openWanted()
+    },
+    forgetWanted: () => {
+      this.#pool.forgetWanted()
+      this.#wanted = 0
+    },
   }
 
   #made(): void {
-    if (this.#busy.size === 0) return
-    const connection = this.#prng.pick([...this.#busy.keys()])
+    if (this.#making.size === 0) return
+    const connection = this.#prng.pick([...this.#making.keys()])
+    const freed = this.#releases - (this.#making.get(connection) as number)
+    const isSlow = freed * 4 < this.#count
     this.#pool.made(connection)
-    const releasesBefore = this.#making.get(connection)
-    if (releasesBefore === undefined) return
     this.#making.delete(connection)
-    const isSlow = (this.#releases - releasesBefore) * 4 < this.#idle.length + this.#busy.size
     this.#makingMax = isSlow ? this.#makingMax + 1 : CONNECTIONS_MAKING_MIN
-    this.#openForWaiting()
+    this.#enterIdle(connection)
   }
 
-  #end(operation: 'release' | 'drop' | 'replace'): void {
-    const connections = [...this.#busy.keys()]
-      .filter((connection) => operation === 'drop' || !this.#making.has(connection))
-    if (connections.length === 0) return
-    const connection = this.#prng.pick(connections)
-    const attempt = this.#busy.get(connection) as number
-    this.#busy.delete(connection)
+  #drop(): void {
+    const all = [...this.#busy, ...this.#making.keys()]
+    if (all.length === 0) return
+    const connection = this.#prng.pick(all)
+    this.#pool.drop(connection)
+    this.#busy = this.#busy.filter((other) => other !== connection)
     this.#making.delete(connection)
-    if (operation === 'release') {
-      this.#pool.release(connection)
-      this.#releases += 1
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#idle.push(connection)
-      else this.#busy.set(connection, next)
-    } else if (operation === 'replace') {
-      this.#pool.replace(connection, attempt)
-      this.#place(attempt)
-    } else {
-      this.#pool.drop(connection)
-      this.#openForWaiting()
-      this.#expectEmptied()
-    }
+    this.#ended()
   }
 
-  #withdraw(): void {
-    const attempt = this.#prng.below(this.#attempts + 1)
-    const at = this.#waiting.indexOf(attempt)
-    assert.equal(this.#pool.withdraw(attempt), at >= 0)
-    if (at >= 0) this.#waiting.splice(at, 1)
-  }
-
-  #lost(): void {
-    if (this.#opened.length === 0) return
-    const connection = this.#prng.pick(this.#opened)
-    this.#pool.lost(connection)
+  #lose(connection: FakeConnection): void {
     const at = this.#idle.indexOf(connection)
     if (at < 0) return
     // The pool moves the last one into the gap.
     const last = this.#idle.pop() as FakeConnection
     if (last !== connection) this.#idle[at] = last
-    this.#expectEmptied()
+    this.#ended()
   }
 
-  #closeIdle(): void {
-    this.#pool.closeIdle()
-    this.#idle = []
-    this.#expectEmptied()
+  #ended(): void {
+    this.#expected.ended += 1
+    this.#openWanted()
+    this.#expectEmpty()
   }
 
-  #expectEmptied(): void {
-    if (this.#idle.length + this.#busy.size === 0) this.#emptiedExpected += 1
+  #enterIdle(connection: FakeConnection): void {
+    this.#idle.push(connection)
+    if (this.#wanted > 0) this.#expected.free += 1
+    this.#wanted = 0
+  }
+
+  #openWanted(): void {
+    while (this.#fakes.hasRoom && this.#idle.length + this.#making.size < this.#wanted &&
+      this.#count < this.#connectionsMax && this.#making.size < this.#makingMax) {
+      const connection = this.#fakes.opened[this.#known++]
+      assert(connection !== undefined, 'the pool did not open a connection')
+      this.#making.set(connection, this.#releases)
+    }
+  }
+
+  #pickBusy(): FakeConnection | undefined {
+    if (this.#busy.length === 0) return undefined
+    const connection = this.#prng.pick(this.#busy)
+    this.#busy = this.#busy.filter((other) => other !== connection)
+    return connection
+  }
+
+  get #count(): number {
+    return this.#idle.length + this.#busy.length + this.#making.size
+  }
+
+  #expectEmpty(): void {
+    if (this.#count === 0 && this.#wanted === 0) this.#expected.empty += 1
   }
 
   #compare(): void {
-    assert.equal(this.#known, this.#opened.length, 'a connection was opened that nobody needs')
-    assert.equal(this.#pool.connectionCount, this.#idle.length + this.#busy.size)
-    assert.equal(this.#pool.waitingCount, this.#waiting.length)
-    assert.equal(this.#emptied, this.#emptiedExpected)
-    for (const [connection, attempt] of this.#busy) assert.equal(connection.serving, attempt)
-    for (const connection of this.#opened) {
-      const here = this.#busy.has(connection) || this.#idle.includes(connection)
-      assert.equal(connection.destroyed, !here)
-      assert.equal(connection.idleIndex, this.#idle.indexOf(connection))
+    assert.equal(this.#known, this.#fakes.opened.length, 'a connection was opened for nobody')
+    assert.equal(this.#pool.connectionCount, this.#count)
+    assert.equal(this.#pool.freeCount, this.#idle.length)
+    assert.equal(this.#pool.isWanted, this.#wanted > 0)
+    assert.deepEqual(this.#fakes.told, this.#expected)
+    for (const connection of this.#fakes.opened) {
+      const at = this.#idle.indexOf(connection)
+      const isHere = at >= 0 || this.#busy.includes(connection) || this.#making.has(connection)
+      assert.equal(connection.destroyed, !isHere)
+      assert.equal(connection.idleIndex, at)
       assert.equal(connection.inTheMaking, this.#making.has(connection))
     }
   }
@@ -204,7 +222,7 @@ class Run {
 it('agrees with its model after each step', () => {
   for (let seed = SEED; seed < SEED + SEEDS; seed++) {
     const prng = new Prng(seed)
-    const on = OPERATIONS.filter((operation) => operation === 'begin' || prng.chance(0.7))
+    const on = OPERATIONS.filter((operation) => operation === 'want' || prng.chance(0.7))
     const run = new Run(prng)
     for (let step = 0; step < STEPS; step++) {
       const operation = prng.pick(on)
@@ -218,44 +236,58 @@ it('agrees with its model after each step', () => {
 })
 
 it('ends everything on close, and what is lost afterwards is none of its business', async () => {
-  const { opened, pool } =
-    makePool(2, () => assert.fail('a closed pool tells that it is empty'))
-  for (let attempt = 0; attempt < 3; attempt++) pool.begin(attempt)
-  pool.withdraw(2)
+  const { opened, pool, told } = new PoolOfFakes(3)
+  pool.want(3)
   pool.made(opened[0] as FakeConnection)
-  pool.release(opened[0] as FakeConnection)
+  pool.made(opened[1] as FakeConnection)
+  pool.take()
   await pool.close()
-  assert.deepEqual(opened.map((connection) => connection.destroyed), [true, true])
+  assert.deepEqual(opened.map((connection) => connection.destroyed), [true, true, true])
   for (const connection of opened) pool.lost(connection)
   assert.equal(pool.connectionCount, 0)
+  assert.equal(told.empty, 0, 'a closed pool tells that it is empty')
 })
 
 describe('a burst', () => {
-  const burst = (count: number): PoolOfFakes => {
-    const made = makePool(1000, () => {})
-    for (let attempt = 0; attempt < count; attempt++) made.pool.begin(attempt)
-    return made
+  /** Sends what waits on what is free, and asks for the rest. @returns what still waits. */
+  const sendOn = (pool: OriginPool<FakeConnection>, waiting: number): number => {
+    let left = waiting
+    for (; left > 0 && pool.freeCount > 0; left--) pool.take()
+    if (left > 0) pool.want(left)
+    return left
   }
 
   it('at an upstream that answers at once needs few connections', () => {
-    const { opened, pool } = burst(500)
+    const { opened, pool } = new PoolOfFakes(1000)
+    let waiting = sendOn(pool, 500)
     assert.equal(opened.length, CONNECTIONS_MAKING_MIN)
     // Every connection at work is answered in the time that it takes to make one.
-    for (let rounds = 0; pool.waitingCount > 0; rounds++) {
+    for (let rounds = 0; waiting > 0; rounds++) {
       assert(rounds < 500, 'the burst does not end')
       const making = opened.filter((connection) => connection.inTheMaking)
-      const atWork = opened.filter((connection) => !connection.inTheMaking)
-      for (const connection of atWork) pool.release(connection)
-      for (const connection of making) pool.made(connection)
+      const atWork = opened.filter(
+        (connection) => !connection.inTheMaking && connection.idleIndex === -1)
+      for (const connection of atWork) {
+        pool.release(connection)
+        waiting = sendOn(pool, waiting)
+      }
+      for (const connection of making) {
+        pool.made(connection)
+        waiting = sendOn(pool, waiting)
+      }
     }
     assert(opened.length <= 100, `${opened.length} connections for 500 requests`)
   })
 
   it('at an upstream that is slow to answer gets twice as many with each round trip', () => {
-    const { opened, pool } = burst(500)
+    const { opened, pool } = new PoolOfFakes(1000)
+    let waiting = sendOn(pool, 500)
     let rounds = 0
-    for (; pool.waitingCount > 0; rounds++) {
-      for (const connection of opened.filter((each) => each.inTheMaking)) pool.made(connection)
+    for (; waiting > 0; rounds++) {
+      for (const connection of opened.filter((each) => each.inTheMaking)) {
+        pool.made(connection)
+        waiting = sendOn(pool, waiting)
+      }
     }
     assert.equal(opened.length, 500)
     assert(rounds <= Math.ceil(Math.log2(500 / CONNECTIONS_MAKING_MIN)), `${rounds} round trips`)

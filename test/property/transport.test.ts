@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { it } from 'node:test'
+import { SystemClock } from '../../shards/clock.ts'
 import { Prng } from '../../shards/prng.ts'
 import { UndiciTransport } from '../../shards/undici-transport.ts'
 import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
@@ -75,24 +76,24 @@ it('survives any response', async (t) => {
   })
   t.after(() => upstream.close())
   const transport = new UndiciTransport({
+    clock: new SystemClock(0), connectionsMax: 1000,
     connectionsPerOriginMax: 4, responseBytesMax: 1000, extraCaPem: '',
   })
   t.after(() => transport.close())
-  const heard = new TransportRecorder()
-  transport.start(heard)
+  const heard = new TransportRecorder(transport)
   for (let seed = SEED; seed < SEED + SEEDS; seed += 4) {
     const tokens = [seed, seed + 1, seed + 2, seed + 3]
     for (const token of tokens) {
       const method = new Prng(token).pick(['GET', 'HEAD', 'POST'])
-      transport.send(token, outgoing(upstream.origin, { path: `/${token}`, method }))
+      heard.send(token, outgoing(upstream.origin, { path: `/${token}`, method }))
     }
     for (const token of tokens) {
       const { events, reason, detail } = await heard.waitFor(token)
       assert.notEqual(reason, 'request_refused', `seed ${token}: ${detail}`)
       assert.ok(events.length <= 2, `seed ${token}: ${events}`)
     }
-    transport.forget(upstream.origin) // the end of an idle connection may be on its way
-    transport.send(0, outgoing(upstream.origin, { path: '/good' }))
+    heard.closeIdle(upstream.origin) // the end of an idle connection may be on its way
+    heard.send(0, outgoing(upstream.origin, { path: '/good' }))
     const good = await new Promise<string | undefined>((resolve) => {
       heard.onEvent = (token, event) => {
         if (token === 0 && event !== 'head') resolve(heard.of(0).body)
@@ -102,6 +103,6 @@ it('survives any response', async (t) => {
     heard.forget(0)
   }
   assert.equal(transport.bufferedBytes, 0)
-  transport.forget(upstream.origin)
+  heard.closeIdle(upstream.origin)
   await upstream.connections.waitForOpen(0)
 })

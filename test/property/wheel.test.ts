@@ -1,8 +1,9 @@
 // Model: a list of (tick, order of scheduling), sorted at each advance.
 // Method: random scheduling near, far, beyond the horizon and in the past, cancelling, and jumps
 // of time from microseconds to hours, with callbacks that schedule and cancel while they run; now
-// and then another wheel takes over on the same items. Some wheels deal out so few items at once
-// that they fall behind; these may be late while they say that they are not done.
+// and then another wheel takes over on the same items. Some items are parked, and let go. Some
+// wheels deal out so few items at once that they fall behind; these may be late while they say that
+// they are not done.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -14,6 +15,8 @@ import { Swarm, forEachSeed } from '../support/swarm.ts'
 
 const RUNS = 300
 const STEPS = 300
+/** Parking lists. */
+const LISTS = 3
 const HORIZON_US = 1023 * 1024 * 1000
 const SPANS_US = [500, 3000, 100_000, 2_000_000, 60_000_000, HORIZON_US, 4 * 3600 * 1_000_000]
 
@@ -23,7 +26,13 @@ const wheelViews = (items: number): WheelViews => ({
   dueUs: new Float64Array(items),
 })
 
-interface Scheduled { readonly atUs: number; readonly order: number; readonly advance: number }
+/** With the list that it is parked in; -1 for those that have a time. */
+interface Scheduled {
+  readonly atUs: number
+  readonly order: number
+  readonly advance: number
+  readonly list: number
+}
 
 /** The naive twin: what is scheduled, and which advance it was before. */
 class ModelWheel {
@@ -36,8 +45,18 @@ class ModelWheel {
     this.tick = Math.floor(nowUs / 1000)
   }
 
-  schedule(item: number, atUs: number): void {
-    this.items.set(item, { atUs, order: this.#order++, advance: this.#advance })
+  schedule(item: number, atUs: number, list = -1): void {
+    this.items.set(item, { atUs, order: this.#order++, advance: this.#advance, list })
+  }
+
+  scheduleNow(item: number): void {
+    this.schedule(item, this.tick * 1000)
+  }
+
+  /** The items in a parking list, in the order in which they came there. */
+  parkedIn(list: number): number[] {
+    return [...this.items].filter(([, item]) => item.list === list)
+      .toSorted(([, a], [, b]) => a.order - b.order).map(([item]) => item)
   }
 
   begin(nowUs: number): void {
@@ -76,7 +95,7 @@ class Run {
     this.#isOrdered = (SPANS_US[this.#spanUsMax] as number) < HORIZON_US / 2
     this.#views = wheelViews(this.#itemsMax)
     this.#dealtMax = prng.pick([1, 4, this.#itemsMax * 100])
-    this.#wheel = new MemberWheel(this.#views, this.#nowUs as Micros, this.#dealtMax)
+    this.#wheel = new MemberWheel(this.#views, this.#nowUs as Micros, LISTS, this.#dealtMax)
     this.#model = new ModelWheel(this.#nowUs)
   }
 
@@ -108,9 +127,30 @@ class Run {
     this.#model.items.delete(item)
   }
 
+  park(): void {
+    const item = this.#prng.below(this.#itemsMax)
+    if (this.#wheel.has(item)) return
+    const list = this.#prng.below(LISTS)
+    this.#wheel.park(item, list)
+    this.#model.schedule(item, Infinity, list)
+  }
+
+  unpark(): void {
+    const list = this.#prng.below(LISTS)
+    const parked = this.#model.parkedIn(list)
+    assert.equal(this.#wheel.hasParked(list), parked.length > 0)
+    if (this.#prng.chance(0.5)) {
+      this.#wheel.unparkAll(list)
+      for (const item of parked) this.#model.scheduleNow(item)
+    } else {
+      assert.equal(this.#wheel.unpark(list), parked.length > 0)
+      for (const item of parked.slice(0, 1)) this.#model.scheduleNow(item)
+    }
+  }
+
   handOver(): void {
     const baton = structuredClone(this.#wheel.handOver())
-    this.#wheel = new MemberWheel(this.#views, this.#nowUs as Micros, this.#dealtMax)
+    this.#wheel = new MemberWheel(this.#views, this.#nowUs as Micros, LISTS, this.#dealtMax)
     this.#wheel.takeOver(baton)
   }
 
@@ -180,7 +220,7 @@ test('a wheel fires what a sorted list fires', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
     const swarm = new Swarm(prng, 'schedule',
-      ['cancel', 'reschedule', 'jump', 'jumpToNext', 'jumpBack', 'handOver'])
+      ['cancel', 'reschedule', 'park', 'unpark', 'jump', 'jumpToNext', 'jumpBack', 'handOver'])
     for (let step = 0; step < STEPS; step++) {
       run[swarm.next()]()
       run.check()
@@ -237,7 +277,7 @@ test('a window of many items is dealt out in steps before its time', () => {
       return true
     },
   })
-  const wheel = new Wheel({ ...wheelViews(items), dueUs }, 0 as Micros, dealtMax)
+  const wheel = new Wheel({ ...wheelViews(items), dueUs }, 0 as Micros, 0, dealtMax)
   const startUs = 5 * 1024 * 1000
   const prng = new Prng(1)
   for (let item = 0; item < items; item++) {

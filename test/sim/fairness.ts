@@ -7,7 +7,7 @@ import { KIND_UPSTREAM } from '../../shards/layout.ts'
 import type { Limits } from '../../shards/limits.ts'
 import { KIB, MIB } from '../../shards/units.ts'
 import type { Account, Attempt, Observer } from './observations.ts'
-import type { Scenario, Weather } from './scenario.ts'
+import type { Reach, Scenario, Weather } from './scenario.ts'
 import { Simulation } from './simulation.ts'
 import { promise } from './violation.ts'
 
@@ -127,6 +127,11 @@ function pickAccounts(all: readonly Account[], shards: number): Account[] {
   })
 }
 
+const NEAR: Reach = {
+  connectLow: 2, connectHigh: 2, connectionsMax: 1024, fails: 0, idlesOut: 0, closes: 0, returns: 0,
+  outages: 0,
+}
+
 const CALM: Weather = {
   ok: 1, otherAnswer: 0, tooMany: 0, tooManyWait: 0, serverError: 0, requestTimeout: 0, broken: 0,
   brokenMidway: 0, silent: 0, refused: 0, latencyLow: 3, latencyHigh: 3, slowBody: 0,
@@ -156,6 +161,7 @@ function contestScenario(contest: Contest, seed: number, shards: number): Scenar
     places: [{
       origin: 'https://api-0.test',
       weather: { ...CALM, latencyLow: latency, latencyHigh: latency + Math.log10(2) },
+      reach: NEAR,
       start: {
         pacePerSecond, concurrentMax, accountQueues: false, kind: KIND_UPSTREAM,
         timeoutMs: 30_000,

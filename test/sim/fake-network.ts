@@ -1,21 +1,25 @@
-// A made-up network behind the words of the transport: requests go out at a time, answers come
-// back at times that the seed draws, or never. It knows jobs by the headers that they carry.
+// A made-up network behind the words of the transport: requests go out on connections, at a time,
+// and answers come back at times that the seed draws, or never. It knows jobs by the headers that
+// they carry.
 
 import { AssertionError } from 'node:assert'
 import { KIND_RECEIVER } from '../../shards/layout.ts'
-import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/limits.ts'
-import type { OutgoingRequest, Transport, TransportEvents } from '../../shards/transport.ts'
+import {
+  LINE_NO_CONNECTION, type Line, type OutgoingRequest, type Transport,
+  type TransportEvents,
+} from '../../shards/transport.ts'
 import { drawAnswer } from './answers.ts'
 import type { EventLog } from './event-log.ts'
-import type { Attempt, Ending, Observer, SimJob } from './observations.ts'
-import type { Scenario } from './scenario.ts'
+import { FakeConnections } from './fake-connections.ts'
+import type { Attempt, Doubt, Ending, Observer, SimJob } from './observations.ts'
+import { Outages } from './outages.ts'
+import type { Place, Scenario } from './scenario.ts'
 import type { Prng } from '../../shards/prng.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
-const CHOKED_US = 10_000
-/** How long it takes at most until a request is written, and how often it waits for that. */
+/** How long it takes at most until a request is written, and how often it is so at once. */
 const WRITTEN_US_MAX = 3000
-const WAITS = 0.2
+const WRITTEN_AT_ONCE = 0.2
 
 /** What the network needs of its surroundings. */
 export interface NetworkParts {
@@ -30,13 +34,24 @@ export interface NetworkParts {
 /** The network that all shards share; each has a transport of its own on it. */
 export class FakeNetwork {
   readonly parts: NetworkParts
+  readonly outages: Outages
   readonly #placeOf: ReadonlyMap<string, number>
-  /** No more faults: every answer is a quick 200 that asks for a fast pace. */
-  healthy = false
+  #healthy = false
 
   constructor(parts: NetworkParts) {
     this.parts = parts
+    this.outages = new Outages(parts.time, parts.prng)
     this.#placeOf = new Map(parts.scenario.places.map(({ origin }, place) => [origin, place]))
+  }
+
+  /** No more faults: every answer is a quick 200 that asks for a fast pace. */
+  get healthy(): boolean {
+    return this.#healthy
+  }
+
+  set healthy(isHealthy: boolean) {
+    this.#healthy = isHealthy
+    if (isHealthy) this.outages.end()
   }
 
   /** The slot of an origin; asserts that there is one. */
@@ -54,6 +69,12 @@ export class FakeNetwork {
   }
 }
 
+/** A request in flight, and the connections of which it has one. */
+interface Flight {
+  readonly attempt: Attempt
+  readonly connections: FakeConnections
+}
+
 /** One shard's transport. */
 export class FakeTransport implements Transport {
   readonly #network: FakeNetwork
@@ -62,11 +83,12 @@ export class FakeTransport implements Transport {
   readonly #freeAtUs: () => number
   /** Runs something of the shard's thread, which may not survive it. */
   readonly #alive: (run: () => void) => void
-  readonly #attempts = new Map<number, Attempt>()
+  readonly #flights = new Map<number, Flight>()
+  /** By place. */
+  readonly #connections = new Map<number, FakeConnections>()
   #events: TransportEvents | undefined
-  #chokedUntilUs = 0
   /** What the thread was told of, or did itself, since it last came to rest. */
-  #unsettled: { attempt: Attempt; what: 'head' | 'end' }[] = []
+  #unsettled: { attempt: Attempt; what: Doubt }[] = []
 
   constructor(
     network: FakeNetwork, shard: number, freeAtUs: () => number,
@@ -78,74 +100,147 @@ export class FakeTransport implements Transport {
     this.#alive = alive
   }
 
-  /** Above the limit for short times when the seed says so: no send may start then. */
   get bufferedBytes(): number {
-    return this.#network.parts.time.nowUs() < this.#chokedUntilUs
-      ? RESPONSE_BUFFER_BYTES_MAX + 1
-      : 0
+    return 0
   }
 
   get inFlight(): number {
-    return this.#attempts.size
+    return this.#flights.size
   }
 
   start(events: TransportEvents): void {
     this.#events = events
   }
 
-  send(token: number, request: OutgoingRequest): void {
-    const { time, prng, log, observers, scenario } = this.#network.parts
-    const place = this.#network.placeOf(request.origin)
+  lineTo(to: number): Line {
+    return this.#connections.get(to)?.line() ?? LINE_NO_CONNECTION
+  }
+
+  connect(to: number, origin: string, count: number, timeoutMs: number): void {
+    this.#checkOrigin(to, origin)
+    const known = this.#connections.get(to)
+    const connections = known ?? this.#connectionsTo(to)
+    this.#connections.set(to, connections)
+    connections.want(count, timeoutMs)
+  }
+
+  send(token: number, to: number, request: OutgoingRequest): void {
+    const { prng, scenario } = this.#network.parts
+    this.#checkOrigin(to, request.origin)
+    const connections = this.#connections.get(to)
+    if (connections === undefined) throw new AssertionError({ message: 'sent without connections' })
+    connections.take()
+    if (this.#flights.has(token)) throw new AssertionError({ message: 'a token sent twice' })
+    const attempt = this.#attemptAt(to, request)
+    this.#flights.set(token, { attempt, connections })
+    for (const observer of this.#network.parts.observers) observer.sent?.(attempt)
+    this.#begin(token, attempt)
+    if (!this.#network.healthy && prng.chance(scenario.lateness.chokeChance)) connections.choke()
+  }
+
+  #attemptAt(place: number, request: OutgoingRequest): Attempt {
+    const { log, prng, scenario, time } = this.#network.parts
     const isWebhook = scenario.places[place]?.start.kind === KIND_RECEIVER
     const job = this.#network.jobOf(request.headers)
     const number = Number(request.headers[request.headers.indexOf('X-Sluice-Attempt') + 1])
     const attempt: Attempt = {
       job, shard: this.#shard, place, isWebhook, number, sentUs: time.nowUs(),
       headers: request.headers, body: request.body, method: request.method, path: request.path,
-      answer: drawAnswer(prng, scenario, place, this.#network.healthy, time), headHeard: false,
+      answer: drawAnswer(prng, scenario, place, this.#network.healthy, time), isWritten: false,
+      headHeard: false,
     }
     const { status, failure } = attempt.answer
     log.add(`s${this.#shard} send ${isWebhook ? 'hook' : 'job'} ${job.number}#${number} ` +
       `to ${place} → ${status} ${failure ?? ''}`)
-    if (this.#attempts.has(token)) throw new AssertionError({ message: 'a token sent twice' })
-    this.#attempts.set(token, attempt)
-    for (const observer of observers) observer.sent?.(attempt)
-    this.#write(token, attempt)
-    if (status !== 0) this.#later(attempt.answer.headAfterUs, () => this.#head(token, attempt))
-    if (failure !== 'silent') {
-      this.#later(attempt.answer.endAfterUs, () => this.#end(token, attempt))
-    }
-    if (!this.#network.healthy && prng.chance(scenario.lateness.chokeChance)) {
-      this.#chokedUntilUs = time.nowUs() + CHOKED_US
-    }
+    return attempt
   }
 
-  /** The request is written a little later, often only after the shard has come to rest. */
-  #write(token: number, attempt: Attempt): void {
-    const { prng } = this.#network.parts
-    const { headAfterUs, endAfterUs } = attempt.answer
+  /** What is to become of a request: it is written and answered, or neither. */
+  #begin(token: number, attempt: Attempt): void {
+    const { prng, scenario } = this.#network.parts
+    const { endAfterUs, failure, headAfterUs, status } = attempt.answer
+    const { reach } = scenario.places[attempt.place] as Place
     const withinUs = Math.min(headAfterUs, endAfterUs, WRITTEN_US_MAX)
-    if (prng.chance(WAITS)) this.#events?.waiting(token)
-    this.#later(prng.below(withinUs + 1), () => {
-      if (this.#attempts.get(token) === attempt && !attempt.headHeard) {
-        this.#alive(() => this.#events?.written(token))
-      }
-    })
+    if (!this.#network.healthy && prng.chance(reach.returns)) {
+      return this.#later(prng.below(withinUs + 1), () => this.#return(token, attempt))
+    }
+    if (status !== 0) this.#later(headAfterUs, () => this.#head(token, attempt))
+    if (failure !== 'silent') this.#later(endAfterUs, () => this.#end(token, attempt))
+    if (failure === 'request_refused') return
+    if (prng.chance(WRITTEN_AT_ONCE)) return this.#noteWritten(token, attempt)
+    this.#later(prng.below(withinUs + 1), () => this.#write(token, attempt))
+  }
+
+  /** Within the turn that sends it. */
+  #noteWritten(token: number, attempt: Attempt): void {
+    const { log, observers } = this.#network.parts
+    attempt.isWritten = true
+    log.add(`s${this.#shard} write ${attempt.job.number}#${attempt.number}`)
+    for (const observer of observers) observer.written?.(attempt)
+    this.#unsettled.push({ attempt, what: 'written' })
+    this.#events?.written(token)
+  }
+
+  /** Later, often only after the shard has come to rest. */
+  #write(token: number, attempt: Attempt): void {
+    if (!this.#isInFlight(token, attempt) || attempt.isWritten) return
+    this.#alive(() => this.#noteWritten(token, attempt))
+    this.settle()
+  }
+
+  #return(token: number, attempt: Attempt): void {
+    const flight = this.#flights.get(token)
+    if (flight?.attempt !== attempt) return
+    const { log, observers } = this.#network.parts
+    this.#flights.delete(token)
+    log.add(`s${this.#shard} return ${attempt.job.number}#${attempt.number}`)
+    for (const observer of observers) observer.returned?.(attempt)
+    this.#unsettled.push({ attempt, what: 'returned' })
+    flight.connections.release(true)
+    this.#alive(() => this.#events?.returned(token))
+    this.settle()
   }
 
   abort(token: number): void {
-    const attempt = this.#attempts.get(token)
-    if (attempt === undefined) throw new AssertionError({ message: 'an unknown token aborted' })
-    this.#forget(token, attempt, 'timeout')
+    const flight = this.#flights.get(token)
+    if (flight === undefined) throw new AssertionError({ message: 'an unknown token aborted' })
+    this.#forget(token, flight.attempt, 'timeout')
+    flight.connections.release(true)
   }
 
-  forget(): void {}
+  forget(to: number): void {
+    this.#connections.get(to)?.end()
+    this.#connections.delete(to)
+  }
+
+  #connectionsTo(place: number): FakeConnections {
+    const { outages, parts: { log, observers, prng, scenario, time } } = this.#network
+    const tellFree = (): void => this.#events?.free(place)
+    return new FakeConnections({
+      place, time, prng, outages, reach: (scenario.places[place] as Place).reach,
+      faults: () => !this.#network.healthy,
+      later: (delayUs, run) => this.#later(delayUs, run),
+      tellFree: (isWithin) => isWithin ? tellFree() : this.#alive(tellFree),
+      tellUnreachable: (reason) => {
+        log.add(`s${this.#shard} unreachable ${place} ${reason}`)
+        for (const observer of observers) observer.unreachable?.(this.#shard, place, reason)
+        this.#alive(() => this.#events?.unreachable(place, reason, 'made up'))
+      },
+    })
+  }
+
+  #checkOrigin(to: number, origin: string): void {
+    if (this.#network.placeOf(origin) === to) return
+    throw new AssertionError({ message: `${origin} is not the origin of ${to}` })
+  }
 
   /** The thread has ended, and its sockets with it. */
   die(): void {
     const { observers } = this.#network.parts
-    const attempts = [...this.#attempts.values()]
-    this.#attempts.clear()
+    const attempts = [...this.#flights.values()].map(({ attempt }) => attempt)
+    this.#flights.clear()
+    this.#endConnections()
+    this.#events = undefined // nobody is left to be told
     for (const { attempt, what } of this.#unsettled) {
       for (const observer of observers) observer.doubted?.(attempt, what)
     }
@@ -156,9 +251,15 @@ export class FakeTransport implements Transport {
 
   /** All that is in flight ends with the thread that holds it, which is no more the shard's. */
   breakOff(): void {
-    for (const [token, attempt] of this.#attempts) {
+    this.#endConnections()
+    for (const [token, { attempt }] of this.#flights) {
       this.#forget(token, attempt, 'connection_error')
     }
+  }
+
+  #endConnections(): void {
+    for (const connections of this.#connections.values()) connections.end()
+    this.#connections.clear()
   }
 
   /** The thread has come to rest: what it has heard so far, it has taken in. */
@@ -179,8 +280,13 @@ export class FakeTransport implements Transport {
     time.after(delayUs, tryToRun)
   }
 
+  #isInFlight(token: number, attempt: Attempt): boolean {
+    return this.#flights.get(token)?.attempt === attempt
+  }
+
   #head(token: number, attempt: Attempt): void {
-    if (this.#attempts.get(token) !== attempt) return
+    this.#write(token, attempt)
+    if (!this.#isInFlight(token, attempt)) return
     const { log, observers } = this.#network.parts
     attempt.headHeard = true
     log.add(`s${this.#shard} head ${attempt.job.number}#${attempt.number} of ${attempt.place} ` +
@@ -193,22 +299,26 @@ export class FakeTransport implements Transport {
   }
 
   #end(token: number, attempt: Attempt): void {
-    if (this.#attempts.get(token) !== attempt) return
     const { failure, body, truncated } = attempt.answer
-    if (failure === undefined) {
-      this.#forget(token, attempt, 'response')
-      this.#alive(() => this.#events?.end(token, Uint8Array.from(body), truncated))
-      this.settle()
-    } else if (failure !== 'silent') {
-      this.#forget(token, attempt, failure)
-      this.#alive(() => this.#events?.failed(token, failure, 'made up'))
-      this.settle()
-    }
+    if (failure === 'silent') return
+    if (failure !== 'request_refused') this.#write(token, attempt)
+    const flight = this.#flights.get(token)
+    if (flight?.attempt !== attempt) return
+    this.#forget(token, attempt, failure ?? 'response')
+    // Whether the connection is free before its request's end is told, or after it, is all one.
+    const isEarly = this.#network.parts.prng.chance(0.5)
+    if (isEarly) flight.connections.release(failure !== undefined)
+    this.#alive(() => {
+      if (failure === undefined) this.#events?.end(token, Uint8Array.from(body), truncated)
+      else this.#events?.failed(token, failure, 'made up')
+    })
+    if (!isEarly) flight.connections.release(failure !== undefined)
+    this.settle()
   }
 
   #forget(token: number, attempt: Attempt, ending: Ending): void {
     const { log, observers } = this.#network.parts
-    this.#attempts.delete(token)
+    this.#flights.delete(token)
     this.#unsettled.push({ attempt, what: 'end' })
     log.add(`s${this.#shard} end ${attempt.job.number}#${attempt.number} ${ending}`)
     for (const observer of observers) observer.ended?.(attempt, ending)

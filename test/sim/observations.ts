@@ -82,12 +82,17 @@ export interface Attempt {
   readonly method: string
   readonly path: string
   readonly answer: Answer
+  /** Whether it has been on the wire. */
+  isWritten: boolean
   /** Whether the head has been delivered. */
   headHeard: boolean
 }
 
 /** How an attempt ended: a whole response, or a reason why there was none. */
 export type Ending = 'response' | FailureReason
+
+/** What a thread had been told of an attempt when it died. */
+export type Doubt = 'written' | 'returned' | 'head' | 'end'
 
 /** What a shard answered to a submission. */
 export type Verdict =
@@ -112,7 +117,14 @@ export type Question = 'get' | 'cancel' | 'watch'
 export interface Observer {
   submitted?(job: SimJob): void
   judged?(job: SimJob, verdict: Verdict): void
+  /** A connection has taken the request; it is written next, or returned. */
   sent?(attempt: Attempt): void
+  /** It is on the wire, which is what its upstream sees of it. */
+  written?(attempt: Attempt): void
+  /** The connection was lost before that: as if it had not been sent. */
+  returned?(attempt: Attempt): void
+  /** A shard is told that it cannot have a connection, which may cost one attempt. */
+  unreachable?(shard: number, place: number, reason: FailureReason): void
   headHeard?(attempt: Attempt): void
   ended?(attempt: Attempt, ending: Ending): void
   asked?(job: SimJob, question: Question): void
@@ -125,7 +137,7 @@ export interface Observer {
   /** Its connection went with the thread that held it. */
   lost?(attempt: Attempt): void
   /** The thread ended after it had been told of this, perhaps before it had taken it in. */
-  doubted?(attempt: Attempt, what: 'head' | 'end'): void
+  doubted?(attempt: Attempt, what: Doubt): void
   /** A shard's thread has ended. */
   died?(shard: number): void
   /** A thread has attached to the shard's memory, and made it whole if need be. */

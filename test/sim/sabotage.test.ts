@@ -3,18 +3,17 @@
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'
-import { Delivery } from '../../shards/delivery.ts'
 import { Engine } from '../../shards/engine.ts'
 import { Finished } from '../../shards/finished.ts'
 import { JobLog } from '../../shards/job-log.ts'
 import { JobRecords } from '../../shards/job-records.ts'
-import { JobSlots } from '../../shards/job-slots.ts'
+import { JOB_FAILED, JobSlots } from '../../shards/job-slots.ts'
 import { Lanes } from '../../shards/lanes.ts'
 import { Overdue } from '../../shards/overdue.ts'
 import { Pacer } from '../../shards/pacer.ts'
 import { Settlement } from '../../shards/settlement.ts'
 import { SharedBudgets } from '../../shards/shared-budget.ts'
-import { NONE } from '../../shards/units.ts'
+import { type JobSlot, NONE } from '../../shards/units.ts'
 import { Watchers } from '../../shards/watchers.ts'
 import { SEED } from '../support/swarm.ts'
 import { CONTESTS, runContest } from './fairness.ts'
@@ -44,11 +43,26 @@ sabotage('a line is last in, first out', Lanes, 'link',
   ((link) => function (this: Lanes, lane: never, slot: never): void {
     link.call(this, lane, slot, true)
   })(Lanes.prototype.link), 'order')
+sabotage('what is written late does not count', Pacer, 'written', nothing, 'pace')
+sabotage('a free connection wakes nobody', Pacer, 'lineFree', nothing, 'drain')
+sabotage('a place out of reach costs several attempts', Pacer, 'lineFailed',
+  ((lineFailed) => function (this: Pacer, upstream: never): void {
+    for (let times = 0; times < 5; times++) lineFailed.call(this, upstream)
+  })(Pacer.prototype.lineFailed), 'ledger')
+sabotage('what was returned is last in its line', Lanes, 'link',
+  ((link) => function (this: Lanes, lane: never, slot: never): void {
+    link.call(this, lane, slot, false)
+  })(Lanes.prototype.link), 'order')
 sabotage('keys are forgotten', JobSlots, 'findByKey', () => NONE, 'keys')
-sabotage('keys of failed jobs are kept', JobSlots, 'freeKey', nothing, 'keys')
+sabotage('keys of failed jobs are kept', JobSlots, 'freeKey',
+  ((freeKey) => function (this: JobSlots, slot: JobSlot): void {
+    // A job that is forgotten has a time, and frees its key, or the slot is indexed twice.
+    const ends = this.state(slot) === JOB_FAILED && this.at.timeUs[slot] === Infinity
+    if (!ends) freeKey.call(this, slot)
+  })(JobSlots.prototype.freeKey) as Method, 'keys')
 sabotage('nobody is told of the end', Watchers, 'finished', nothing, 'answers')
 sabotage('finished jobs are forgotten at once', Finished, 'isExpired', () => true, 'answers')
-sabotage('a webhook is sent once only', Delivery, 'failed', nothing, 'drain')
+sabotage('a webhook is sent once only', Settlement, 'redeliverAt', nothing, 'drain')
 sabotage('retries are lost', Settlement, 'retryAt', nothing, 'drain')
 sabotage('a bell is not heard', Engine, 'hasWork', () => false, 'drain')
 sabotage('account queues cannot be switched', SharedBudgets, 'switchAccountQueues', () => false,

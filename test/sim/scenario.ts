@@ -39,11 +39,29 @@ export interface Weather {
   readonly retryAfterMsMax: number
 }
 
+/** How connections to a place come about and go; chances of each. */
+export interface Reach {
+  /** Time to make one: 10^low … 10^high microseconds, uniform in the exponent. */
+  readonly connectLow: number
+  readonly connectHigh: number
+  /** From one shard at once. */
+  readonly connectionsMax: number
+  /** It cannot be made. */
+  readonly fails: number
+  /** It is lost while it idles, with the end of its request, or before that is written. */
+  readonly idlesOut: number
+  readonly closes: number
+  readonly returns: number
+  /** Whenever connections are asked for: none can be made for a while. */
+  readonly outages: number
+}
+
 /** An upstream or a webhook receiver; its place in the scenario's list is its slot. */
 export interface Place {
   readonly origin: string
   readonly start: Required<UpstreamStart>
   readonly weather: Weather
+  readonly reach: Reach
 }
 
 /** How late things are that should happen at once. */
@@ -52,7 +70,7 @@ export interface Lateness {
   readonly timerUsMax: number
   readonly stallChance: number
   readonly stallUsMax: number
-  /** Chance, at each send, that responses fill their memory and hold up sends for a while. */
+  /** Chance, at each send, that its place's responses fill their memory, for a while. */
   readonly chokeChance: number
   readonly mainUsMax: number
   readonly mainStallChance: number
@@ -133,6 +151,18 @@ function drawWeather(prng: Prng, responseBytesMax: number): Weather {
   }
 }
 
+function drawReach(prng: Prng): Reach {
+  const calm = prng.chance(0.2)
+  const oneOf = (chances: readonly number[]): number => calm ? 0 : prng.pick(chances)
+  const low = prng.pick([2, 3, 4])
+  return {
+    connectLow: low, connectHigh: low + prng.pick([0.3, 1, 2]),
+    connectionsMax: prng.pick([1, 2, 8, 1024, 1024]),
+    fails: oneOf([0, 0, 0.05, 0.4]), idlesOut: oneOf([0, 0.1, 0.5]), closes: oneOf([0, 0.1, 1]),
+    returns: oneOf([0, 0, 0.02, 0.3]), outages: oneOf([0, 0, 0.01, 0.1]),
+  }
+}
+
 function drawLimits(prng: Prng, shards: number): { limits: Limits; lanesScarce: boolean } {
   const bodyBytesMax = prng.pick([KIB, 4 * KIB, 16 * KIB])
   const responseBytesMax = prng.pick([KIB, 4 * KIB, 16 * KIB])
@@ -154,6 +184,7 @@ function drawLimits(prng: Prng, shards: number): { limits: Limits; lanesScarce: 
 }
 
 function drawPlaces(prng: Prng, upstreams: number, receivers: number, limits: Limits): Place[] {
+  const reaches = new Prng(prng.uint32())
   return Array.from({ length: upstreams + receivers }, (_, slot) => {
     const isReceiver = slot >= upstreams
     const drawn = drawWeather(prng, limits.responseBytesMax)
@@ -161,6 +192,7 @@ function drawPlaces(prng: Prng, upstreams: number, receivers: number, limits: Li
     return {
       origin: isReceiver ? `http://hook-${slot}.test:8080` : `https://api-${slot}.test`,
       weather,
+      reach: drawReach(reaches),
       start: {
         pacePerSecond: isReceiver ? 100_000 : prng.pick([0.5, 2, 2, 20, 500, 5000]),
         concurrentMax: isReceiver ? 128 : prng.pick([1, 3, 100, 100]),

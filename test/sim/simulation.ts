@@ -4,7 +4,7 @@
 
 import { shardMemory, writeUpstream, type ShardMemory } from '../support/shard-memory.ts'
 import type { ShardViews } from '../../shards/layout.ts'
-import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
+import { IDLE_KEEP_MS_MIN, UPSTREAM_NAME_BYTES } from '../../shards/limits.ts'
 import { Prng } from '../../shards/prng.ts'
 import type { Micros } from '../../shards/units.ts'
 import { AnswerChecker } from './checkers/answer-checker.ts'
@@ -80,9 +80,7 @@ export class Simulation {
     const { time } = this
     this.#scenario = scenario
     this.#memory = shardMemory(scenario.limits)
-    for (const [slot, { start }] of scenario.places.entries()) {
-      writeUpstream(this.#memory.shared, slot, start)
-    }
+    this.#writePlaces()
     this.log = new EventLog(time, print)
     this.ledger = new Ledger(time)
     this.#drainChecker = new DrainChecker(
@@ -166,6 +164,17 @@ export class Simulation {
     for (const { engine } of this.shards) engine?.verify()
   }
 
+  /** What the front door writes of an upstream. */
+  #writePlaces(): void {
+    const { shared } = this.#memory
+    for (const [slot, { origin, start }] of this.#scenario.places.entries()) {
+      writeUpstream(shared, slot, start)
+      const at = slot * UPSTREAM_NAME_BYTES
+      shared.upstreamNames.writeUInt16LE(origin.length, at)
+      shared.upstreamNames.write(origin, at + 2, 'latin1')
+    }
+  }
+
   #makeCheckers(): Observer[] {
     const { ledger, time } = this
     const { shared, shards } = this.#memory
@@ -178,7 +187,7 @@ export class Simulation {
     const oracle = new BudgetOracle(this.#scenario, shared, () => time.nowUs())
     return [
       ledger, memory, oracle, new PaceChecker(oracle, time), new InFlightChecker(oracle),
-      { sent: (attempt) => oracle.noteSend(attempt) },
+      { written: (attempt) => oracle.noteWritten(attempt) },
       new OrderChecker(this.#scenario, shards),
       new KeyChecker(ledger, memory, time, this.#scenario, shards),
       new AnswerChecker(ledger, memory, time, this.#scenario),
@@ -229,9 +238,7 @@ export class Simulation {
     }
     for (const { buffer } of [shared, ...shards]) new Uint8Array(buffer).fill(0)
     this.door.attach()
-    for (const [slot, { start }] of this.#scenario.places.entries()) {
-      writeUpstream(shared, slot, start)
-    }
+    this.#writePlaces()
     for (const [shard, disk] of this.#disks.entries()) {
       const backUs = time.nowUs() + this.#mainPrng.below(RESTART_US_MAX)
       disk.load(shards[shard] as ShardViews, backUs as Micros)

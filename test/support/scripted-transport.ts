@@ -1,8 +1,9 @@
 // A transport without a network: it keeps what is sent, and answers when and as the test says.
 
 import assert from 'node:assert/strict'
-import type {
-  FailureReason, OutgoingRequest, ResponseHeaders, Transport, TransportEvents,
+import {
+  type FailureReason, LINE_FREE, type Line, type OutgoingRequest,
+  type ResponseHeaders, type Transport, type TransportEvents,
 } from '../../shards/transport.ts'
 import type { Micros } from '../../shards/units.ts'
 
@@ -30,8 +31,14 @@ export interface Answer {
 export class ScriptedTransport implements Transport {
   readonly sent: Sent[] = []
   bufferedBytes = 0
-  /** What becomes of a request: written at once or by write(), for which it may have to wait. */
-  writes: 'at once' | 'later' | 'waiting' = 'at once'
+  /** What becomes of a request: written at once or by write(). */
+  writes: 'at once' | 'later' = 'at once'
+  /** What a request would find, at every destination. */
+  line: Line = LINE_FREE
+  /** Connections that were asked for, in order. */
+  readonly asked: { readonly to: number; readonly origin: string; readonly count: number }[] = []
+  /** Destinations that stand for nothing any more, in order. */
+  readonly forgotten: number[] = []
   readonly #nowUs: () => Micros
   #events: TransportEvents | undefined
 
@@ -43,7 +50,16 @@ export class ScriptedTransport implements Transport {
     this.#events = events
   }
 
-  send(token: number, request: OutgoingRequest): void {
+  lineTo(): Line {
+    return this.line
+  }
+
+  connect(to: number, origin: string, count: number): void {
+    this.asked.push({ to, origin, count })
+  }
+
+  send(token: number, _to: number, request: OutgoingRequest): void {
+    assert.equal(this.line, LINE_FREE, 'a send that finds no free connection')
     assert.ok(!this.#inFlight().some((sent) => sent.token === token), 'a token in use was reused')
     const headers: Record<string, string> = {}
     for (let at = 0; at < request.headers.length; at += 2) {
@@ -52,7 +68,6 @@ export class ScriptedTransport implements Transport {
     const atUs = this.#nowUs()
     this.sent.push({ token, atUs, request, headers, isOver: false, isAborted: false })
     if (this.writes === 'at once') this.#listener().written(token)
-    else if (this.writes === 'waiting') this.#listener().waiting(token)
   }
 
   abort(token: number): void {
@@ -62,10 +77,28 @@ export class ScriptedTransport implements Transport {
     sent.isAborted = true
   }
 
-  forget(): void {}
+  forget(to: number): void {
+    this.forgotten.push(to)
+  }
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+
+  /** A connection is there, or one may be asked for again. */
+  free(to: number): void {
+    this.#listener().free(to)
+  }
+
+  unreachable(to: number, reason: FailureReason): void {
+    this.#listener().unreachable(to, reason, 'as the test wants it')
+  }
+
+  /** A request's connection is lost before it was written. */
+  giveBack(sent: Sent): void {
+    assert.ok(!sent.isOver, 'a request that is over is given back')
+    sent.isOver = true
+    this.#listener().returned(sent.token)
   }
 
   /** A request goes out. */

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
-import type { TransportEvents } from '../../shards/transport.ts'
+import { SystemClock } from '../../shards/clock.ts'
+import { LINE_FREE, type TransportEvents } from '../../shards/transport.ts'
 import { UndiciTransport } from '../../shards/undici-transport.ts'
 import { tellGrowths } from './heap-rounds.ts'
 import { outgoing } from './transport-recorder.ts'
@@ -23,12 +24,16 @@ const UPSTREAM = `
   server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port))
 `
 
+const DESTINATION = 0
+const CONNECT_TIMEOUT_MS = 10_000
+
 /** Sends so many requests, some at once; resolves when the last has ended. */
 class Sender implements TransportEvents {
   readonly #transport: UndiciTransport
   readonly #origin: string
+  /** Tokens that are not in flight. */
+  readonly #tokens = Array.from({ length: AT_ONCE }, (_, at) => at)
   #left = 0
-  #open = 0
   #done: () => void = () => {}
 
   constructor(transport: UndiciTransport, origin: string) {
@@ -41,36 +46,59 @@ class Sender implements TransportEvents {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#done = resolve
     this.#left = requests
-    for (let token = 0; token < AT_ONCE; token++) this.#send(token)
+    this.#sendAll()
     return promise
   }
 
-  #send(token: number): void {
-    this.#left -= 1
-    this.#open += 1
-    const headers = ['Authorization', `Bearer ${this.#left}`]
-    this.#transport.send(token, outgoing(this.#origin, { method: 'POST', headers }))
+  #sendAll(): void {
+    while (this.#left > 0 && this.#tokens.length > 0) {
+      if (this.#transport.lineTo(DESTINATION) !== LINE_FREE) {
+        return this.#transport.connect(
+          DESTINATION, this.#origin, this.#tokens.length, CONNECT_TIMEOUT_MS)
+      }
+      this.#left -= 1
+      const headers = ['Authorization', `Bearer ${this.#left}`]
+      this.#transport.send(this.#tokens.pop() as number, DESTINATION,
+        outgoing(this.#origin, { method: 'POST', headers }))
+    }
   }
 
-  waiting(): void {}
+  free(): void {
+    this.#sendAll()
+  }
+
+  unreachable(_to: number, reason: string, detail: string): void {
+    assert.fail(`${reason}: ${detail}`)
+  }
+
   written(): void {}
+
+  returned(token: number): void {
+    this.#left += 1
+    this.#ended(token)
+  }
 
   head(): void {}
 
   end(token: number): void {
-    this.#open -= 1
-    if (this.#left > 0) this.#send(token)
-    else if (this.#open === 0) this.#done()
+    this.#ended(token)
   }
 
   failed(_token: number, reason: string, detail: string): void {
     assert.fail(`${reason}: ${detail}`)
+  }
+
+  #ended(token: number): void {
+    this.#tokens.push(token)
+    this.#sendAll()
+    if (this.#left === 0 && this.#tokens.length === AT_ONCE) this.#done()
   }
 }
 
 const upstream = new Worker(UPSTREAM, { eval: true })
 const port = await new Promise<number>((resolve) => { upstream.once('message', resolve) })
 const transport = new UndiciTransport({
+  clock: new SystemClock(0), connectionsMax: 1000,
   connectionsPerOriginMax: AT_ONCE, responseBytesMax: 1024, extraCaPem: '',
 })
 const sender = new Sender(transport, `http://127.0.0.1:${port}`)

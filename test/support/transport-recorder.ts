@@ -1,18 +1,21 @@
-// Listens to a transport for a test: keeps what became of each token, checks the order of events,
-// and lets the test wait for them.
+// Sends over a transport for a test, each request once a connection is there for it; keeps what
+// became of each token, checks the order of events, and lets the test wait for them.
 
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
-import type {
-  FailureReason, OutgoingRequest, ResponseHeaders, TransportEvents,
+import {
+  type FailureReason, LINE_FREE, type OutgoingRequest, type ResponseHeaders, type Transport,
+  type TransportEvents,
 } from '../../shards/transport.ts'
+
+const CONNECT_TIMEOUT_MS = 10_000
 
 /** What has been heard of one token. */
 export interface Heard {
-  /** No connection was free. */
-  waited?: boolean
   /** It was on its way. */
   written?: boolean
+  /** How often it came back unsent, and was sent again. */
+  returned?: number
   status?: number
   headers?: ResponseHeaders
   body?: string
@@ -23,17 +26,66 @@ export interface Heard {
   readonly events: string[]
 }
 
+/** Where requests go, and those that have found no connection yet. */
+interface Destination {
+  readonly origin: string
+  readonly waiting: { readonly token: number; readonly request: OutgoingRequest }[]
+}
+
 /** A listener that remembers. */
 export class TransportRecorder implements TransportEvents {
+  readonly #transport: Transport
   readonly #heard = new Map<number, Heard>()
+  readonly #destinations: Destination[] = []
+  /** Of the tokens in flight. */
+  readonly #requests = new Map<number, OutgoingRequest>()
   readonly #changed = new EventEmitter().setMaxListeners(0)
+  /** How long a connection may take. */
+  connectTimeoutMs = CONNECT_TIMEOUT_MS
   /** Called with each event after it was recorded; a test may send or abort from it. */
   onEvent: (token: number, event: string) => void = () => {}
 
-  waiting(token: number): void {
-    const heard = this.of(token)
-    assert.deepEqual(heard.events, [], `token ${token} waits out of turn`)
-    heard.waited = true
+  /** Starts the transport. */
+  constructor(transport: Transport) {
+    this.#transport = transport
+    transport.start(this)
+  }
+
+  /** Sends at once if a connection is free, else as soon as one is. */
+  send(token: number, request: OutgoingRequest): void {
+    const to = this.numberOf(request.origin)
+    this.#destinations[to]?.waiting.push({ token, request })
+    this.#pump(to)
+  }
+
+  /** Whether it was sent or not. */
+  abort(token: number): void {
+    for (const { waiting } of this.#destinations) {
+      const at = waiting.findIndex((other) => other.token === token)
+      if (at !== -1) waiting.splice(at, 1)
+    }
+    this.#requests.delete(token)
+    this.#transport.abort(token)
+  }
+
+  /** Closes the idle connections to an origin. */
+  closeIdle(origin: string): void {
+    this.#transport.forget(this.numberOf(origin))
+  }
+
+  /** Which destination an origin is. */
+  numberOf(origin: string): number {
+    const known = this.#destinations.findIndex((other) => other.origin === origin)
+    return known === -1 ? this.#destinations.push({ origin, waiting: [] }) - 1 : known
+  }
+
+  free(to: number): void {
+    this.#pump(to)
+  }
+
+  unreachable(to: number, reason: FailureReason, detail: string): void {
+    const { waiting } = this.#destinations[to] as Destination
+    for (const { token } of waiting.splice(0)) this.#fail(token, reason, detail)
   }
 
   written(token: number): void {
@@ -41,6 +93,16 @@ export class TransportRecorder implements TransportEvents {
     assert.deepEqual(heard.events, [], `a write out of turn of token ${token}`)
     assert.equal(heard.written, undefined, `token ${token} written twice`)
     heard.written = true
+  }
+
+  returned(token: number): void {
+    const heard = this.of(token)
+    assert.deepEqual(heard.events, [], `token ${token} is returned out of turn`)
+    assert.equal(heard.written, undefined, `token ${token} is returned and was written`)
+    heard.returned = (heard.returned ?? 0) + 1
+    const request = this.#requests.get(token)
+    assert.ok(request !== undefined, `token ${token} is returned and not in flight`)
+    this.send(token, request)
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {
@@ -58,11 +120,10 @@ export class TransportRecorder implements TransportEvents {
   }
 
   failed(token: number, reason: FailureReason, detail: string): void {
-    const heard = this.of(token)
-    const open = heard.events.length === 0 || heard.events.join() === 'head'
-    assert.ok(open, `a failure out of turn of token ${token}: ${heard.events}`)
-    Object.assign(heard, { reason, detail })
-    this.#record(token, 'failed')
+    const { events } = this.of(token)
+    const open = events.length === 0 || events.join() === 'head'
+    assert.ok(open, `a failure out of turn of token ${token}: ${events}`)
+    this.#fail(token, reason, detail)
   }
 
   /** What has been heard of the token so far. */
@@ -88,6 +149,23 @@ export class TransportRecorder implements TransportEvents {
       : heard.events.includes('end') || heard.events.includes('failed')
     while (!happened()) await once(this.#changed, 'changed')
     return heard
+  }
+
+  #pump(to: number): void {
+    const { origin, waiting } = this.#destinations[to] as Destination
+    while (waiting.length > 0) {
+      if (this.#transport.lineTo(to) !== LINE_FREE) {
+        return this.#transport.connect(to, origin, waiting.length, this.connectTimeoutMs)
+      }
+      const { token, request } = waiting.shift() as Destination['waiting'][number]
+      this.#requests.set(token, request)
+      this.#transport.send(token, to, request)
+    }
+  }
+
+  #fail(token: number, reason: FailureReason, detail: string): void {
+    Object.assign(this.of(token), { reason, detail })
+    this.#record(token, 'failed')
   }
 
   #record(token: number, event: string): void {

@@ -154,12 +154,14 @@ export class RawUpstream {
   /** Calls `onData` for each chunk that arrives, with the number of its connection, from 1. */
   static async start(
     onData: (socket: Socket, chunk: Buffer, connection: number) => void,
+    onConnection: (socket: Socket) => void = () => {},
   ): Promise<RawUpstream> {
     const server = createRawServer()
     const connections = new Connections(server)
     server.on('connection', (socket: Socket) => {
       const connection = connections.opened
       socket.on('data', (chunk) => onData(socket, chunk, connection))
+      onConnection(socket)
     })
     const port = await listen(server)
     return new RawUpstream(server, `http://127.0.0.1:${port}`, connections)

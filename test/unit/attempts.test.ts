@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ATTEMPT_JOB, ATTEMPT_WEBHOOK, Attempts } from '../../shards/attempts.ts'
 import { splitTemplate } from '../../shards/decoded-templates.ts'
+import type { Charge } from '../../shards/lane-budgets.ts'
 import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
-import type { Charge } from '../../shards/pacer.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot,
 } from '../../shards/units.ts'

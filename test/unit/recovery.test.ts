@@ -29,9 +29,9 @@ function finishAll(bench: EngineBench): void {
 /** Lets the thread end at its next send. */
 function breakAt(transport: EngineBench['transport'], path: string): void {
   const send = transport.send.bind(transport)
-  transport.send = (token, request) => {
+  transport.send = (token, to, request) => {
     if (request.path === path) throw new Error('a fault at a send')
-    send(token, request)
+    send(token, to, request)
   }
 }
 

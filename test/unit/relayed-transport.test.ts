@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { type TestContext, describe, it } from 'node:test'
 import { MessageChannel } from 'node:worker_threads'
 import { RelayedTransport } from '../../shards/relayed-transport.ts'
-import type { TransportEvents } from '../../shards/transport.ts'
+import { LINE_NO_MEMORY, type TransportEvents } from '../../shards/transport.ts'
 import type { Micros } from '../../shards/units.ts'
 import { ScriptedTransport, type Sent } from '../support/scripted-transport.ts'
 
@@ -14,13 +14,17 @@ const REQUEST = {
   origin: 'http://a.test', path: '/', method: 'GET', headers: [], body: null,
 }
 
+const DESTINATION = 5
+
 /** Keeps what it is told, as words. */
 class Listener implements TransportEvents {
   readonly told: string[] = []
   #heard = (): void => {}
 
-  waiting(token: number): void { this.#tell(`waiting ${token}`) }
+  free(to: number): void { this.#tell(`free ${to}`) }
+  unreachable(to: number, reason: string): void { this.#tell(`unreachable ${to} ${reason}`) }
   written(token: number): void { this.#tell(`written ${token}`) }
+  returned(token: number): void { this.#tell(`returned ${token}`) }
   head(token: number, status: number, headers: object): void {
     this.#tell(`head ${token} ${status} ${JSON.stringify(headers)}`)
   }
@@ -57,7 +61,7 @@ class Thread {
   }
 
   send(token: number): Sent {
-    this.transport.send(token, REQUEST)
+    this.transport.send(token, DESTINATION, REQUEST)
     return this.sockets.sent.at(-1) as Sent
   }
 }
@@ -85,6 +89,38 @@ describe('a relay', () => {
     await over
     assert.ok(after.isRelieved)
     assert.deepEqual(before.listener.told, [])
+  })
+
+  it('gives a request back that never went out, which may be sent again at once', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    const sent = before.send(1)
+    const { over } = handOver(t, before, after, [1])
+    before.sockets.giveBack(sent)
+    assert.deepEqual(await after.listener.waitFor(1), ['returned 1'])
+    await over
+    assert.ok(after.isRelieved)
+    after.sockets.respond(after.send(1), { body: 'again' })
+    assert.equal(after.listener.told.at(-1), 'end 1 again false')
+  })
+
+  it('leaves connections to the thread that has them', async (t) => {
+    const [before, after] = [new Thread(), new Thread()]
+    before.transport.connect(DESTINATION, REQUEST.origin, 3, 1000)
+    assert.deepEqual(before.sockets.asked,
+      [{ to: DESTINATION, origin: REQUEST.origin, count: 3 }])
+    before.sockets.free(DESTINATION)
+    before.sockets.unreachable(DESTINATION, 'timeout')
+    assert.deepEqual(before.listener.told, ['free 5', 'unreachable 5 timeout'])
+    const sent = before.send(1)
+    handOver(t, before, after, [1])
+    before.sockets.free(DESTINATION)
+    before.sockets.unreachable(DESTINATION, 'timeout')
+    after.sockets.line = LINE_NO_MEMORY
+    assert.equal(after.transport.lineTo(DESTINATION), LINE_NO_MEMORY)
+    after.sockets.free(DESTINATION)
+    before.sockets.fail(sent, 'tls_error')
+    assert.deepEqual(await after.listener.waitFor(2), ['free 5', 'failed 1 tls_error'])
+    assert.equal(before.listener.told.length, 2)
   })
 
   it('is over at once when nothing is in flight', async (t) => {

@@ -80,7 +80,7 @@ export class AnswerChecker implements Observer {
     promise(!this.#told.has(job) || isRepeated, CHECKER, () =>
       `${name} of job ${job.number} after its end`)
     if (!isEnd) return
-    this.#learnOverdue(facts, (data as JobResult).reason)
+    if (event === EVENT_FAILED) this.#learnUnseen(facts, (data as JobResult).reason)
     checkResult(data as JobResult, facts, 'event')
     promise((data as JobResult).status === name, CHECKER, () => `${name} says another status`)
     this.#told.add(job)
@@ -100,15 +100,14 @@ export class AnswerChecker implements Observer {
   #checkMissing(facts: Facts): void {
     const { job } = facts
     if (facts.verdict !== 'accepted') return
+    if (facts.outcome === undefined && this.#ledger.mayBeOverdue(facts)) return
     const nowUs = this.#time.nowUs()
-    const doneUs = this.#ledger.doneUs(facts)
-    if (doneUs === undefined) {
-      promise(this.#ledger.mayBeOverdue(facts), CHECKER, () =>
-        `job ${job.number} (${job.id}) is unknown, but not over`)
-      return
-    }
+    const doneUs = this.#ledger.maybeDoneUs(facts)
+    promise(doneUs !== undefined, CHECKER, () =>
+      `job ${job.number} (${job.id}) is unknown, but not over`)
     const { completedTtlMs, failedTtlMs } = this.#scenario.settings
-    const ttlMs = facts.outcome?.status === 'failed' ? failedTtlMs : completedTtlMs
+    const isCompleted = facts.outcome !== undefined && facts.outcome.status !== 'failed'
+    const ttlMs = isCompleted ? completedTtlMs : failedTtlMs
     const mayBeForgotten = nowUs >= doneUs + ttlMs * 1000 || this.#memory.wasFull(job.shard)
     promise(mayBeForgotten, CHECKER, () => `job ${job.number} (${job.id}) is unknown too early`)
   }
@@ -116,7 +115,7 @@ export class AnswerChecker implements Observer {
   #checkCancel(facts: Facts, code: number, view: JobView): void {
     const { job } = facts
     if (code === CODE_NOT_CANCELLABLE) {
-      const may = facts.attempts + this.#ledger.unseen(facts) > 0 ||
+      const may = facts.attemptsMost + this.#ledger.unseen(facts) > 0 ||
         this.#ledger.mayBeOverdue(facts)
       promise(may, CHECKER, () => `job ${job.number} was never sent but cannot be cancelled`)
       promise(view.status !== 'cancelled' && view.status !== 'queued', CHECKER, () =>
@@ -133,8 +132,8 @@ export class AnswerChecker implements Observer {
 
   #checkView(facts: Facts, view: JobView, askedUs: number): void {
     const { job } = facts
-    promise(view.attempts <= facts.attempts + this.#ledger.unseen(facts), CHECKER, () =>
-      `job ${job.number} shows ${view.attempts} attempts of ${facts.attempts}`)
+    promise(view.attempts <= facts.attemptsMost + this.#ledger.unseen(facts), CHECKER, () =>
+      `job ${job.number} shows ${view.attempts} attempts of ${facts.attemptsMost}`)
     promise(view.position === undefined || view.position >= 1, CHECKER, () =>
       `job ${job.number} shows position ${view.position}`)
     switch (view.status) {
@@ -148,7 +147,7 @@ export class AnswerChecker implements Observer {
         return
       }
       case 'failed':
-        this.#learnOverdue(facts, view.result?.reason)
+        this.#learnUnseen(facts, view.result?.reason)
         break
       case 'completed':
       case 'cancelled':
@@ -161,9 +160,10 @@ export class AnswerChecker implements Observer {
     if (view.result !== undefined) checkResult(view.result, facts, 'view')
   }
 
-  /** A job that missed its time to begin is seen to fail by nobody but its caller. */
-  #learnOverdue(facts: Facts, reason: string | undefined): void {
+  /** A job that missed its time, or found no connection, is seen to fail by its caller alone. */
+  #learnUnseen(facts: Facts, reason: string | undefined): void {
     this.#ledger.learnCrash(facts, reason)
+    this.#ledger.learnUnsent(facts, reason)
     if (facts.outcome !== undefined || !this.#ledger.mayBeOverdue(facts)) return
     if (reason === OVERDUE || reason === undefined) this.#ledger.settle(facts, 'failed', OVERDUE)
   }

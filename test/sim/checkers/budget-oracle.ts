@@ -6,7 +6,7 @@
 import {
   KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_RECORD_WORDS,
 } from '../../../shards/layout.ts'
-import type { Account, Attempt, Ending, Observer, Said, SimJob } from '../observations.ts'
+import type { Account, Attempt, Doubt, Ending, Observer, Said, SimJob } from '../observations.ts'
 import type { Place, Scenario } from '../scenario.ts'
 import { promise } from '../violation.ts'
 
@@ -18,11 +18,8 @@ export class Budget {
   pacePerSecond: number
   concurrentMax: number
   inFlight = 0
-  /** Added to whenever the pace changes or the budget takes over from others. */
-  stretch = 0
-  /** The last send before the present stretch. */
-  anchorUs = -Infinity
-  lastSendUs = -Infinity
+  /** Of what was written: the greatest place that the budget's grid gives to the last of it. */
+  trailUs = -Infinity
   /** What a 429's Retry-After asked for; forgotten when the pace changes. */
   heldUntilUs = 0
 
@@ -32,10 +29,9 @@ export class Budget {
     this.concurrentMax = concurrentMax
   }
 
-  /** From now on other rules hold: those that come are measured from the last send. */
-  begin(lastSendUs: number): void {
-    this.stretch++
-    this.anchorUs = lastSendUs
+  /** It takes over from others: what comes is measured from the last that was written. */
+  begin(writtenUs: number): void {
+    this.trailUs = writtenUs
     this.heldUntilUs = 0
   }
 
@@ -44,7 +40,7 @@ export class Budget {
     const pace = said.pacePerSecond ?? this.pacePerSecond
     if (pace === this.pacePerSecond) return
     this.pacePerSecond = pace
-    this.begin(this.lastSendUs)
+    this.heldUntilUs = 0
   }
 }
 
@@ -54,7 +50,9 @@ interface PlaceBudgets {
   accountQueues: boolean
   /** Since the account queues were switched on. */
   own: Map<Account, Budget>
-  readonly lastSendUs: Map<Account, number>
+  /** When something was last written, for the account and at all. */
+  readonly writtenUs: Map<Account, number>
+  lastWrittenUs: number
   readonly inFlight: Map<Account, number>
   isolateAsked: boolean
   /** A thread died while it took in what a response said: nobody knows how far it came. */
@@ -76,8 +74,8 @@ export class BudgetOracle implements Observer {
       place: slot,
       shared: new Budget(
         `shared budget of ${slot}`, place.start.pacePerSecond, place.start.concurrentMax),
-      accountQueues: place.start.accountQueues, own: new Map(), lastSendUs: new Map(),
-      inFlight: new Map(), isolateAsked: false, isUnknown: false,
+      accountQueues: place.start.accountQueues, own: new Map(), writtenUs: new Map(),
+      lastWrittenUs: -Infinity, inFlight: new Map(), isolateAsked: false, isUnknown: false,
     }))
   }
 
@@ -106,22 +104,27 @@ export class BudgetOracle implements Observer {
     if (own !== undefined) own.inFlight++
   }
 
-  /** To be called once the checkers have looked at the send. */
-  noteSend(attempt: Attempt): void {
+  /** To be called once the checkers have looked at what is written. */
+  noteWritten(attempt: Attempt): void {
     const budgets = this.#at(attempt.place)
     const { account } = attempt.job
     const nowUs = this.#nowUs()
-    budgets.shared.lastSendUs = nowUs
-    budgets.lastSendUs.set(account, nowUs)
+    budgets.lastWrittenUs = nowUs
+    budgets.writtenUs.set(account, nowUs)
+    // It may have been decided before the account had a budget of its own, which follows it.
     const own = budgets.own.get(account)
-    if (own !== undefined) own.lastSendUs = nowUs
+    if (own !== undefined) own.trailUs = Math.max(own.trailUs, nowUs)
   }
 
   ended(attempt: Attempt, _ending: Ending): void {
     this.lost(attempt)
   }
 
-  doubted(attempt: Attempt, what: 'head' | 'end'): void {
+  returned(attempt: Attempt): void {
+    this.lost(attempt)
+  }
+
+  doubted(attempt: Attempt, what: Doubt): void {
     if (what === 'head') this.#at(attempt.place).isUnknown = true
   }
 
@@ -160,8 +163,7 @@ export class BudgetOracle implements Observer {
     const budget = new Budget(
       `budget of account ${account.number} at ${budgets.place}`, pacePerSecond, concurrentMax)
     budget.inFlight = budgets.inFlight.get(account) ?? 0
-    budget.lastSendUs = budgets.lastSendUs.get(account) ?? -Infinity
-    budget.begin(budget.lastSendUs)
+    budget.begin(budgets.writtenUs.get(account) ?? -Infinity)
     budgets.own.set(account, budget)
     return budget
   }
@@ -180,6 +182,6 @@ export class BudgetOracle implements Observer {
     if (budgets.accountQueues === on) return
     budgets.accountQueues = on
     budgets.own = new Map()
-    if (!on) budgets.shared.begin(budgets.shared.lastSendUs)
+    if (!on) budgets.shared.begin(budgets.lastWrittenUs)
   }
 }

@@ -54,14 +54,15 @@ export class DrainChecker implements Observer {
     const { job, verdict } = facts
     promise(verdict !== undefined, CHECKER, () => `job ${job.number} was never answered`)
     if (verdict !== 'accepted') return
+    if (facts.outcome === undefined) this.#ledger.learnUnsent(facts, undefined)
     if (facts.outcome === undefined && this.#ledger.mayBeOverdue(facts)) {
       // Nobody had asked to be told; the sums below count it as failed.
       this.#ledger.settle(facts, 'failed', 'execution_deadline_exceeded')
-      promise(job.receiver === NONE, CHECKER, () =>
+      promise(job.receiver === NONE || this.#ledger.maybeDoneUs(facts) !== undefined, CHECKER, () =>
         `the webhook of job ${job.number} (${job.id}), which came too late, was not sent`)
     }
     promise(facts.outcome !== undefined, CHECKER, () => `job ${job.number} (${job.id}) is lost`)
-    promise(this.#ledger.doneUs(facts) !== undefined, CHECKER, () =>
+    promise(this.#ledger.maybeDoneUs(facts) !== undefined, CHECKER, () =>
       `the webhook of job ${job.number} (${job.id}) is lost`)
   }
 

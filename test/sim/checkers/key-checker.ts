@@ -53,12 +53,13 @@ export class KeyChecker implements Observer {
     const label = `job ${by.number} was accepted with the key of job ${holder.job.number}`
     const { outcome } = holder
     if (outcome === undefined) {
-      const mayBeOver = this.#ledger.mayBeOverdue(holder) || this.#ledger.deaths(by.shard) > 1
+      const mayBeOver = this.#ledger.mayBeOverdue(holder) || this.#ledger.deaths(by.shard) > 1 ||
+        this.#ledger.failedUnsentUs(holder) !== undefined
       promise(mayBeOver, CHECKER, () => `${label}, which is not over`)
       return
     }
     if (outcome.status !== 'completed') return
-    const doneUs = this.#ledger.doneUs(holder)
+    const doneUs = this.#ledger.maybeDoneUs(holder)
     promise(doneUs !== undefined, CHECKER, () => `${label}, which still owes its webhook`)
     const endsUs = doneUs + this.#scenario.settings.completedTtlMs * 1000
     if (this.#time.nowUs() >= endsUs) return

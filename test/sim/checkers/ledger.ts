@@ -1,16 +1,20 @@
 // No job lost, none finished twice: a second set of books, kept from what callers were told and
 // what upstreams saw. It also knows what must become of each attempt, so that other checkers can
 // compare what the engine says with what has happened. Where a thread died, it knows what is in
-// doubt: what the thread had been told last may be stored or not, and is then done over.
+// doubt: what the thread had been told last may be stored or not, and is then done over. Where a
+// place could not be reached, attempts may have failed that no upstream has seen.
 
+import type { JobResult } from '../../../shards/contract.ts'
 import { mayFailureRetry, classify } from '../../../shards/outcome.ts'
 import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.ts'
 import { JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_OWES_WEBHOOK } from '../../../shards/job-slots.ts'
 import type { ShardViews } from '../../../shards/layout.ts'
 import { NONE } from '../../../shards/units.ts'
-import type { Attempt, Ending, Observer, SimJob, Verdict } from '../observations.ts'
+import type { FailureReason } from '../../../shards/transport.ts'
+import type { Attempt, Doubt, Ending, Observer, SimJob, Verdict } from '../observations.ts'
 import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
+import { Unreached } from './unreached.ts'
 
 const CHECKER = 'ledger'
 /** Wall time is in whole milliseconds, so a deadline in it is known to a millisecond. */
@@ -24,6 +28,8 @@ export interface Outcome {
   readonly status: 'completed' | 'failed' | 'cancelled'
   readonly responseStatus: number
   readonly reason: string | undefined
+  /** It failed for want of a connection, for one of several reasons. */
+  readonly isReasonOpen?: boolean
   readonly body: Uint8Array | undefined
   readonly truncated: boolean
   /** When it was known at the latest. */
@@ -37,6 +43,8 @@ export interface Facts {
   readonly job: SimJob
   verdict: Verdict['kind'] | undefined
   attempts: number
+  /** The most that there were: one whose request was returned is counted no more. */
+  attemptsMost: number
   flying: Attempt | undefined
   /** A Retry-After that must pass before the next attempt. */
   notBeforeUs: number
@@ -51,9 +59,16 @@ export interface Facts {
   isDeliveryDoubted: boolean
   /** Attempts that were counted and not seen, or ended with their thread. */
   lost: number
-  /** Deaths of the shard before the last attempt and the last delivery. */
-  deathsBefore: number
-  deathsBeforeDelivery: number
+  /** What had happened before the last attempt and the last delivery. */
+  before: Unseen
+  beforeDelivery: Unseen
+}
+
+/** What attempts may be due to that nobody has seen. */
+interface Unseen {
+  readonly deaths: number
+  /** How often the shard could not reach the place. */
+  readonly unreached: number
 }
 
 /** The books of one run. */
@@ -61,6 +76,7 @@ export class Ledger implements Observer {
   readonly #time: VirtualTime
   readonly #facts: Facts[] = []
   readonly #deaths: number[] = []
+  readonly #unreached = new Unreached()
   /** Whether outcomes may have waited in a shard's own memory, because the log was full. */
   mayWait: (shard: number) => boolean = () => false
 
@@ -75,7 +91,56 @@ export class Ledger implements Observer {
 
   /** Attempts at the job that its shard may have counted without anyone seeing them. */
   unseen(facts: Facts): number {
-    return this.deaths(facts.job.shard) - facts.deathsBefore
+    const { job, before } = facts
+    const now = this.#unseenAt(job.shard, job.upstream)
+    return now.deaths - before.deaths + now.unreached - before.unreached
+  }
+
+  #unseenAt(shard: number, place: number): Unseen {
+    return { deaths: this.deaths(shard), unreached: this.#unreached.count(shard, place) }
+  }
+
+  /** When a job that is not known to be over may have failed for want of connections. */
+  failedUnsentUs(facts: Facts): number | undefined {
+    const { before, flying, job, outcome, verdict } = facts
+    if (flying !== undefined || outcome !== undefined && !facts.isDoubted) return undefined
+    if (job.retriesMax === RETRIES_UNLIMITED) return undefined
+    if (verdict !== undefined && verdict !== 'accepted') return undefined
+    // An attempt that died with its thread may count or not.
+    const left = job.retriesMax + 1 - facts.attempts - (this.deaths(job.shard) - before.deaths)
+    const last = before.unreached + Math.max(1, left)
+    return this.#unreached.timeOf(job.shard, job.upstream, last)
+  }
+
+  /** When a webhook that is still owed may have been given up for want of connections. */
+  #gaveUpUs(facts: Facts): number | undefined {
+    const { beforeDelivery, delivering, deliveries, job } = facts
+    if (delivering !== undefined) return undefined
+    const deaths = this.deaths(job.shard) - beforeDelivery.deaths
+    const left = WEBHOOK_RETRIES_MAX + 1 - deliveries - deaths
+    const last = beforeDelivery.unreached + Math.max(1, left)
+    return this.#unreached.timeOf(job.shard, job.receiver, last)
+  }
+
+  /** That may be what is heard of first; without a reason, it is any of those. */
+  learnUnsent(facts: Facts, reason: string | undefined): void {
+    const { job, outcome } = facts
+    if (outcome?.isReasonOpen === true) {
+      if (reason !== undefined) facts.outcome = { ...outcome, reason, isReasonOpen: false }
+      return
+    }
+    const sinceUs = this.failedUnsentUs(facts)
+    if (sinceUs === undefined) return
+    if (reason !== undefined && !this.#unreached.knows(job.shard, job.upstream, reason)) return
+    const missing = job.retriesMax + 1 - facts.attempts
+    const deaths = this.deaths(job.shard) - facts.before.deaths
+    const excused = this.mayBeOverdue(facts) ? missing : deaths
+    this.#unreached.spend(job.shard, job.upstream, missing, excused)
+    facts.isDoubted = false
+    facts.outcome = {
+      status: 'failed', reason, isReasonOpen: reason === undefined, responseStatus: 0,
+      body: undefined, truncated: false, atUs: this.#time.nowUs(), sinceUs,
+    }
   }
 
   /** All jobs, by the order of their submission. */
@@ -93,6 +158,12 @@ export class Ledger implements Observer {
     if (outcome === undefined) return undefined
     const owesNothing = job.receiver === NONE || outcome.status === 'cancelled'
     return owesNothing ? outcome.sinceUs : facts.deliveredUs
+  }
+
+  /** The same, where nobody may have seen it come to that. */
+  maybeDoneUs(facts: Facts): number | undefined {
+    return this.doneUs(facts) ??
+      (facts.outcome === undefined ? this.failedUnsentUs(facts) : this.#gaveUpUs(facts))
   }
 
   /** Whether something was still to be done for an accepted job at some time since then. */
@@ -131,11 +202,27 @@ export class Ledger implements Observer {
 
   submitted(job: SimJob): void {
     this.#facts.push({
-      job, verdict: undefined, attempts: 0, flying: undefined, notBeforeUs: 0,
+      job, verdict: undefined, attempts: 0, attemptsMost: 0, flying: undefined, notBeforeUs: 0,
       outcome: undefined, deliveries: 0, delivering: undefined, deliverNotBeforeUs: 0,
       deliveredUs: undefined, isDoubted: false, isDeliveryDoubted: false, lost: 0,
-      deathsBefore: this.deaths(job.shard), deathsBeforeDelivery: this.deaths(job.shard),
+      before: this.#unseenAt(job.shard, job.upstream),
+      beforeDelivery: this.#unseenAt(job.shard, job.receiver),
     })
+  }
+
+  unreachable(shard: number, place: number, reason: FailureReason): void {
+    this.#unreached.tell(shard, place, reason, this.#time.nowUs())
+  }
+
+  returned(attempt: Attempt): void {
+    const facts = this.of(attempt.job)
+    if (attempt.isWebhook) {
+      facts.delivering = undefined
+      facts.deliveries--
+    } else {
+      facts.flying = undefined
+      facts.attempts--
+    }
   }
 
   lost(attempt: Attempt): void {
@@ -149,9 +236,10 @@ export class Ledger implements Observer {
     }
   }
 
-  doubted(attempt: Attempt, what: 'head' | 'end'): void {
-    if (what === 'head') return
+  doubted(attempt: Attempt, what: Doubt): void {
     const facts = this.of(attempt.job)
+    if (what === 'returned' && !attempt.isWebhook) facts.lost++
+    if (what !== 'end') return
     if (attempt.isWebhook) {
       facts.isDeliveryDoubted = true
       facts.deliverNotBeforeUs = 0
@@ -187,11 +275,12 @@ export class Ledger implements Observer {
     if (slot === undefined) return
     const state = (views.jobs.state[slot] as number) & 0xff
     const owes = ((views.jobs.outcome[slot] as number) & (JOB_OWES_WEBHOOK << 16)) !== 0
-    const isNews = facts.outcome?.status !== 'failed' && !this.mayBeOverdue(facts)
+    const isNews = facts.outcome?.status !== 'failed' && !this.mayBeOverdue(facts) &&
+      this.failedUnsentUs(facts) === undefined
     if (state === JOB_FAILED && isNews) this.settle(facts, 'failed', CRASH)
     const isOver = state === JOB_FAILED || state === JOB_COMPLETED
     if (state === JOB_FAILED && !owes && facts.outcome === undefined) {
-      // Too late, or a crash; and its webhook, if it had one, was given up.
+      // Too late, unsent, or a crash; and its webhook, if it had one, was given up.
       this.settle(facts, 'failed', 'execution_deadline_exceeded')
       facts.isDoubted = true
     }
@@ -224,7 +313,7 @@ export class Ledger implements Observer {
   }
 
   #sentJob(attempt: Attempt): void {
-    const { job, number } = attempt
+    const { job, number, place } = attempt
     const facts = this.of(job)
     const nowUs = this.#time.nowUs()
     const label = `job ${job.number} (${job.id}), attempt ${number}`
@@ -238,9 +327,12 @@ export class Ledger implements Observer {
     const skipped = number - facts.attempts - 1
     promise(skipped >= 0 && skipped <= this.unseen(facts), CHECKER, () =>
       `${label}: should be ${facts.attempts + 1}`)
+    const deaths = this.deaths(job.shard) - facts.before.deaths
+    this.#unreached.spend(job.shard, place, skipped, deaths)
     facts.attempts = number
-    facts.lost += skipped
-    facts.deathsBefore = this.deaths(job.shard)
+    facts.attemptsMost = Math.max(facts.attemptsMost, number)
+    facts.lost += Math.min(skipped, deaths)
+    facts.before = this.#unseenAt(job.shard, place)
     promise(job.retriesMax === RETRIES_UNLIMITED || number <= job.retriesMax + 1 + facts.lost,
       CHECKER, () => `${label}: only ${job.retriesMax} retries are allowed`)
     promise(nowUs >= facts.notBeforeUs - 1, CHECKER, () =>
@@ -291,17 +383,19 @@ export class Ledger implements Observer {
   }
 
   #sentWebhook(attempt: Attempt): void {
-    const { job, number } = attempt
+    const { job, number, place } = attempt
     const facts = this.of(job)
     const label = `webhook ${number} of job ${job.number} (${job.id})`
-    if (reasonIn(attempt) === CRASH) this.learnCrash(facts, CRASH)
+    const { reason, status } = resultIn(attempt)
+    if (reason === CRASH) this.learnCrash(facts, CRASH)
+    if (status === 'failed') this.learnUnsent(facts, reason)
     if (facts.outcome === undefined) {
       promise(this.mayBeOverdue(facts), CHECKER, () => `${label}: of a job without an outcome`)
       this.settle(facts, 'failed', 'execution_deadline_exceeded')
     }
     const nowUs = this.#time.nowUs()
     promise(facts.outcome?.status !== 'cancelled', CHECKER, () => `${label}: of a cancelled job`)
-    promise(attempt.place === job.receiver, CHECKER, () => `${label}: to ${attempt.place}`)
+    promise(place === job.receiver, CHECKER, () => `${label}: to ${place}`)
     promise(facts.deliveredUs === undefined || facts.isDeliveryDoubted, CHECKER, () =>
       `${label}: after it was done with`)
     facts.deliveredUs = undefined
@@ -309,11 +403,14 @@ export class Ledger implements Observer {
     facts.isDoubted = false
     promise(facts.delivering === undefined, CHECKER, () => `${label}: while one is in flight`)
     const skipped = number - facts.deliveries - 1
-    const unseen = this.deaths(job.shard) - facts.deathsBeforeDelivery
+    const now = this.#unseenAt(job.shard, place)
+    const deaths = now.deaths - facts.beforeDelivery.deaths
+    const unseen = deaths + now.unreached - facts.beforeDelivery.unreached
     promise(skipped >= 0 && skipped <= unseen, CHECKER, () =>
       `${label}: expected ${facts.deliveries + 1}`)
+    this.#unreached.spend(job.shard, place, skipped, deaths)
     facts.deliveries = number
-    facts.deathsBeforeDelivery = this.deaths(job.shard)
+    facts.beforeDelivery = now
     promise(nowUs >= facts.deliverNotBeforeUs - 1, CHECKER, () =>
       `${label}: ${facts.deliverNotBeforeUs - nowUs} us too early`)
     facts.delivering = attempt
@@ -331,9 +428,9 @@ export class Ledger implements Observer {
   }
 }
 
-/** What a webhook gives as the reason of a failure. */
-const reasonIn = (attempt: Attempt): unknown =>
-  (JSON.parse(Buffer.from(attempt.body ?? []).toString()) as { reason?: unknown }).reason
+/** What a webhook tells. */
+const resultIn = (attempt: Attempt): JobResult =>
+  JSON.parse(Buffer.from(attempt.body ?? []).toString()) as JobResult
 
 /** Where the shard keeps a job; undefined when it does not know it. */
 function slotOf(job: SimJob, { jobs, limits }: ShardViews): number | undefined {

@@ -1,14 +1,14 @@
 // The promise to an upstream: in any window of T seconds at pace r, at most floor(r * (T +
-// 0.005)) + 1 sends of one budget, retries included; and what 429 with Retry-After asks for is
-// waited out.
+// 0.005)) + 1 requests of one budget are written, retries included; and what 429 with Retry-After
+// asks for is waited out.
 //
-// For sends at t_0, t_1, … with interval I = 1 / r the promise says t_j - t_i ≥ (j - i) * I - 5
-// ms for all i < j. With u_k = t_k - k * I that is u_j ≥ max(u_i) - 5 ms: one comparison for each
-// send. A pace that changes begins a new stretch, whose first send is measured from the last one
-// before it.
+// For writes at t_0, t_1, … with interval I = 1 / r the promise says t_j - t_i ≥ (j - i) * I - 5
+// ms for all i < j. The budget's trail is the greatest t_i + (j - i) * I, so that is one comparison
+// for each write. A pace that changes holds from the next request that is decided to be sent; what
+// was decided before may be written at the interval that held then.
 
 import { PACE_TOLERANCE_US } from '../../../shards/limits.ts'
-import type { Attempt, Observer } from '../observations.ts'
+import type { Attempt, Doubt, Observer } from '../observations.ts'
 import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
 import type { Budget, BudgetOracle } from './budget-oracle.ts'
@@ -17,19 +17,19 @@ const CHECKER = 'pace'
 /** Times are float64 microseconds; a thousandth is noise. */
 const NOISE_US = 0.001
 
-interface Stretch {
-  number: number
-  /** Sends of this stretch so far. */
-  count: number
-  /** The greatest u_k so far. */
-  latestUs: number
+/** What a request spends, since it was decided. */
+interface Charge {
+  readonly budget: Budget
+  readonly pacePerSecond: number
+  /** Where the budget's grid has it, once it is written. */
+  placeUs: number
 }
 
-/** Measures every send against its budget. */
+/** Measures whatever is written against its budget. */
 export class PaceChecker implements Observer {
   readonly #oracle: BudgetOracle
   readonly #time: VirtualTime
-  readonly #stretches = new Map<Budget, Stretch>()
+  readonly #charges = new WeakMap<Attempt, Charge>()
 
   constructor(oracle: BudgetOracle, time: VirtualTime) {
     this.#oracle = oracle
@@ -43,20 +43,26 @@ export class PaceChecker implements Observer {
     const nowUs = this.#time.nowUs()
     promise(nowUs >= budget.heldUntilUs - 1, CHECKER, () =>
       `${budget.name}: ${budget.heldUntilUs - nowUs} us before a Retry-After is over`)
-    const stretch = this.#stretchOf(budget)
-    stretch.count++
-    const onGridUs = nowUs - stretch.count * (1e6 / budget.pacePerSecond)
-    const earlyUs = stretch.latestUs - onGridUs - PACE_TOLERANCE_US
-    promise(earlyUs <= NOISE_US, CHECKER, () => `${budget.name}: job ${job.number} left ` +
-      `${earlyUs} us too early at ${budget.pacePerSecond}/s (send ${stretch.count})`)
-    stretch.latestUs = Math.max(stretch.latestUs, onGridUs)
+    const { pacePerSecond } = budget
+    this.#charges.set(attempt, { budget, pacePerSecond, placeUs: -Infinity })
   }
 
-  #stretchOf(budget: Budget): Stretch {
-    const known = this.#stretches.get(budget)
-    if (known?.number === budget.stretch) return known
-    const stretch = { number: budget.stretch, count: 0, latestUs: budget.anchorUs }
-    this.#stretches.set(budget, stretch)
-    return stretch
+  written(attempt: Attempt): void {
+    const charge = this.#charges.get(attempt)
+    if (charge === undefined) return
+    const { budget, pacePerSecond } = charge
+    const nowUs = this.#time.nowUs()
+    charge.placeUs = budget.trailUs + 1e6 / pacePerSecond
+    const earlyUs = charge.placeUs - nowUs - PACE_TOLERANCE_US
+    promise(earlyUs <= NOISE_US, CHECKER, () => `${budget.name}: job ${attempt.job.number} was ` +
+      `written ${earlyUs} us too early at ${pacePerSecond}/s`)
+    budget.trailUs = Math.max(charge.placeUs, nowUs)
+  }
+
+  /** The thread has perhaps not taken in how late it was written. */
+  doubted(attempt: Attempt, what: Doubt): void {
+    const charge = this.#charges.get(attempt)
+    if (charge === undefined || what !== 'written') return
+    charge.budget.trailUs = Math.max(charge.placeUs, attempt.sentUs)
   }
 }

@@ -8,13 +8,15 @@
 
 import { classify, mayFailureRetry } from '../../../shards/outcome.ts'
 import { JOB_FREE, JOB_IN_FLIGHT } from '../../../shards/job-slots.ts'
-import { RETRIES_UNLIMITED } from '../../../shards/limits.ts'
+import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.ts'
 import type { ShardViews } from '../../../shards/layout.ts'
 import { readStats } from '../../../shards/stats.ts'
+import type { FailureReason } from '../../../shards/transport.ts'
 import { NONE } from '../../../shards/units.ts'
 import type { Attempt, Ending, Observer, Question, SimJob, Verdict } from '../observations.ts'
 import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
+import { Unreached } from './unreached.ts'
 
 const CHECKER = 'survival'
 
@@ -32,6 +34,9 @@ interface Facts {
   end: number
   /** Whether the last attempt that ended leaves nothing to be tried again. */
   isOver: boolean
+  /** The attempts that the last one seen made them; and what its place had been before it. */
+  attempts: number
+  unreachedBefore: number
   deliveries: number
 }
 
@@ -41,6 +46,7 @@ export class SurvivalChecker implements Observer {
   readonly #shards: readonly ShardViews[]
   readonly #facts: Facts[] = []
   readonly #latest = new Map<string, number>()
+  readonly #unreached = new Unreached()
   readonly #holders = new Map<string, Facts>()
   /** Shards that had to forget keys before their time, in this life or an earlier one. */
   readonly #forgetful = new Set<number>()
@@ -80,9 +86,10 @@ export class SurvivalChecker implements Observer {
   /** Its successor has loaded the journal: who was promised something is there. */
   lives(shard: number, views: ShardViews): void {
     const known = statesOf(views)
-    for (const { isAccepted, isCancelAsked, isSent, job } of this.#facts) {
+    for (const facts of this.#facts) {
+      const { isAccepted, isCancelAsked, isSent, job } = facts
       if (job.shard !== shard || !isAccepted || isSent || isCancelAsked) continue
-      if (job.executeBeforeMs !== 0) continue
+      if (job.executeBeforeMs !== 0 || this.#mayHaveFailedUnsent(facts)) continue
       promise(known.has(idOf(job)), CHECKER, () =>
         `job ${job.number} was accepted and is gone`)
     }
@@ -91,7 +98,8 @@ export class SurvivalChecker implements Observer {
   submitted(job: SimJob): void {
     this.#facts.push({
       job, isAccepted: false, isRefused: false, isCancelAsked: false, isSent: false,
-      completedUs: undefined, end: 0, isOver: false, deliveries: 0,
+      completedUs: undefined, end: 0, isOver: false, attempts: 0, deliveries: 0,
+      unreachedBefore: this.#unreached.count(job.shard, job.upstream),
     })
   }
 
@@ -114,12 +122,22 @@ export class SurvivalChecker implements Observer {
   /** How long a completed key is held. */
   keyTtlUs = 0
 
+  unreachable(shard: number, place: number, reason: FailureReason): void {
+    this.#unreached.tell(shard, place, reason, this.#time.nowUs())
+  }
+
+  returned(attempt: Attempt): void {
+    const facts = this.#of(attempt.job)
+    if (attempt.isWebhook) facts.deliveries--
+    else facts.attempts--
+  }
+
   asked(job: SimJob, question: Question): void {
     if (question === 'cancel') this.#of(job).isCancelAsked = true
   }
 
   sent(attempt: Attempt): void {
-    const { job } = attempt
+    const { job, number } = attempt
     const facts = this.#of(job)
     if (attempt.isWebhook) {
       facts.deliveries++
@@ -130,9 +148,15 @@ export class SurvivalChecker implements Observer {
       `job ${job.number} is sent again, though the journal had its end at ${facts.completedUs}` +
       (facts.deliveries > 0 ? ', or its receiver was told of what it had not' : ''))
     facts.isOver = false
+    const unreached = this.#unreached.count(job.shard, job.upstream)
+    // Its first attempt may have found no connection, even if the journal had not been told of it.
+    const mayHaveWaited = number > 1 || unreached > facts.unreachedBefore
+    facts.attempts = number
+    facts.unreachedBefore = unreached
     // What was cancelled is perhaps not, if the journal had not been told of it.
     if (facts.isSent || facts.isCancelAsked) return
     facts.isSent = true
+    if (mayHaveWaited) return
     const line = `${job.account.number} at ${attempt.place}`
     const latest = this.#latest.get(line) ?? -1
     promise(latest < job.number, CHECKER, () =>
@@ -159,12 +183,22 @@ export class SurvivalChecker implements Observer {
 
   /** Everything has come to rest: nobody who was accepted is left without an end. */
   drained(): void {
-    for (const { deliveries, isAccepted, isCancelAsked, isOver, job } of this.#facts) {
+    for (const facts of this.#facts) {
+      const { deliveries, isAccepted, isCancelAsked, isOver, job } = facts
       if (!isAccepted || isCancelAsked || job.executeBeforeMs !== 0) continue
-      promise(isOver, CHECKER, () => `job ${job.number} was accepted and has no end`)
-      promise(deliveries > 0 || job.receiver === NONE, CHECKER, () =>
-        `job ${job.number} is over and its webhook was never sent`)
+      promise(isOver || this.#mayHaveFailedUnsent(facts), CHECKER, () =>
+        `job ${job.number} was accepted and has no end`)
+      const isTold = deliveries > 0 || job.receiver === NONE ||
+        this.#unreached.count(job.shard, job.receiver) > WEBHOOK_RETRIES_MAX
+      promise(isTold, CHECKER, () => `job ${job.number} is over and its webhook was never sent`)
     }
+  }
+
+  /** Whether what was left of its attempts may have found no connection. */
+  #mayHaveFailedUnsent({ attempts, job, unreachedBefore }: Facts): boolean {
+    if (job.retriesMax === RETRIES_UNLIMITED) return false
+    const unreached = this.#unreached.count(job.shard, job.upstream) - unreachedBefore
+    return unreached >= Math.max(1, job.retriesMax + 1 - attempts)
   }
 
   /** Whether the shard has had to forget keys before their time. */

@@ -1,0 +1,206 @@
+// One request on its way: what undici tells of it, as the transport's listener hears it.
+// Thread: shard. Memory: the response's body while it arrives.
+// Never: opens or chooses a connection; it has one when it begins.
+// Events after an attempt is settled are noise.
+
+import type { Dispatcher } from 'undici'
+import { assert } from './assert.ts'
+import type { ClientConnection } from './client-connection.ts'
+import { FAILURE_DETAIL_LENGTH_MAX } from './limits.ts'
+import type { OriginPool } from './origin-pool.ts'
+import { failureReason } from './outcome.ts'
+import { ResponseBody } from './response-body.ts'
+import type { BytesHeld, ResponseMemory, ResponseReader } from './response-memory.ts'
+import { INTERIM_RESPONSES_MAX } from './socket-limits.ts'
+import type {
+  FailureReason, OutgoingRequest, ResponseHeaders, TransportEvents,
+} from './transport.ts'
+
+/** undici's hand on a request in flight. */
+type Controller = Dispatcher.DispatchController
+
+/** What the attempts of one transport share. */
+export interface InFlight {
+  /** By token. Not a Map, for the reason that waiting-line.ts gives against a Set. */
+  readonly attempts: (WireAttempt | undefined)[]
+  readonly memory: ResponseMemory
+  readonly events: TransportEvents
+}
+
+/** Where an attempt goes. */
+export interface AttemptPath {
+  readonly pool: OriginPool<ClientConnection>
+  readonly held: BytesHeld
+  /** Its connections are not used again. */
+  readonly isForgotten: boolean
+  /** A response has come over one of the connections. */
+  answered(): void
+  /** A connection that was given a request had been lost before. */
+  lostUnused(connection: ClientConnection): void
+}
+
+/** One token on its way: undici's handler of its request. */
+export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
+  readonly #token: number
+  readonly #path: AttemptPath
+  readonly #inFlight: InFlight
+  readonly #connection: ClientConnection
+  readonly #body = new ResponseBody()
+  #controller: Controller | undefined
+  #interim = 0
+  /** The upstream has said that it closes the connection behind this response. */
+  #isLast = false
+  /** It waits for memory. */
+  #paused = false
+  /** The client is being handed the request: what fails now is told after `send` has returned. */
+  #dispatching = true
+  #written = false
+  #settled = false
+
+  /** Begins it, on a connection that is free. */
+  constructor(token: number, request: OutgoingRequest, path: AttemptPath, inFlight: InFlight) {
+    this.#token = token
+    this.#path = path
+    this.#inFlight = inFlight
+    this.#connection = path.pool.take()
+    inFlight.attempts[token] = this
+    this.#connection.begin(request, this)
+    this.#dispatching = false
+  }
+
+  onRequestStart(): void {
+    this.#written = true
+  }
+
+  /** Only now: between the start of the writing and its end the thread may have been held up. */
+  onRequestSent(): void {
+    if (this.#settled) return
+    try {
+      this.#inFlight.events.written(this.#token)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  onResponseStart(controller: Controller, status: number, headers: ResponseHeaders): void {
+    if (this.#settled) return
+    if (status < 200) {
+      if (++this.#interim <= INTERIM_RESPONSES_MAX) return
+      return this.#fail('protocol_error', 'too many interim responses')
+    }
+    this.#controller = controller
+    this.#isLast = headers['connection'] !== undefined && isClose(headers['connection'])
+    this.#path.answered()
+    try {
+      this.#inFlight.events.head(this.#token, status, headers)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  onResponseData(_: unknown, chunk: Uint8Array): void {
+    if (this.#settled) return
+    const { memory } = this.#inFlight
+    const { held } = this.#path
+    const heldBefore = this.#body.heldBytes
+    const whole = this.#body.append(chunk, memory.bytesMaxFrom(heldBefore))
+    memory.add(held, this, this.#body.heldBytes - heldBefore)
+    if (!whole) return this.#end(true)
+    // At the end of its socket undici goes on with a response that is paused.
+    if (this.#paused || memory.mayGoOn(held, this)) return
+    this.#paused = true
+    this.#controller?.pause()
+  }
+
+  /** There is memory for more of the response. Not at once: undici's parser may be at work. */
+  resume(): void {
+    this.#paused = false
+    queueMicrotask(() => {
+      if (!this.#settled && !this.#paused) this.#controller?.resume()
+    })
+  }
+
+  onResponseEnd(): void {
+    if (!this.#settled) this.#end(false)
+  }
+
+  onResponseError(_: unknown, error: Error): void {
+    if (this.#settled) return
+    const reason = failureReason(error, false)
+    if (this.#dispatching) {
+      queueMicrotask(() => this.#fail(reason, error.message))
+    } else if (reason !== 'request_refused' && !this.#written) {
+      // The connection broke before anything of this request was on it: safe to send once more.
+      this.#return()
+    } else {
+      this.#fail(reason, error.message)
+    }
+  }
+
+  /** Ends the attempt without a word. */
+  abort(): void {
+    if (this.settle()) this.#path.pool.drop(this.#connection)
+  }
+
+  /** Makes the attempt a thing of the past; false when it was already. */
+  settle(): boolean {
+    if (this.#settled) return false
+    this.#settled = true
+    const { attempts, memory } = this.#inFlight
+    assert(attempts[this.#token] === this, 'an unsettled attempt is not in flight')
+    attempts[this.#token] = undefined
+    memory.settle(this.#path.held, this, this.#body.heldBytes)
+    return true
+  }
+
+  #return(): void {
+    this.settle()
+    try {
+      this.#inFlight.events.returned(this.#token)
+    } catch (error) {
+      surface(error)
+    }
+    this.#path.lostUnused(this.#connection)
+  }
+
+  /** Tells the failure, unless the attempt was aborted meanwhile. */
+  #fail(reason: FailureReason, detail: string): void {
+    if (!this.settle()) return
+    // Others need not pay for what this caller asks.
+    if (reason === 'request_refused' && !this.#written) this.#path.pool.release(this.#connection)
+    else this.#path.pool.drop(this.#connection)
+    try {
+      const brief = detail.slice(0, FAILURE_DETAIL_LENGTH_MAX)
+      this.#inFlight.events.failed(this.#token, reason, brief)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  /** The connection is free before the listener hears of it: what it sends next may reuse it. */
+  #end(truncated: boolean): void {
+    this.settle()
+    const isOver = truncated || this.#isLast || this.#connection.hasMoved || this.#path.isForgotten
+    if (isOver) this.#path.pool.drop(this.#connection)
+    else this.#path.pool.release(this.#connection)
+    try {
+      this.#inFlight.events.end(this.#token, this.#body.bytes, truncated)
+    } catch (error) {
+      surface(error)
+    }
+  }
+}
+
+/** What a Connection header says of what comes behind the response. */
+function isClose(value: string | string[]): boolean {
+  return typeof value === 'string' && value.toLowerCase() === 'close'
+}
+
+/**
+ * A rejection that nobody handles: Node makes it an uncaught exception, the error unchanged. The
+ * listener is called out of undici's reach by it: undici would take an error of the listener (a
+ * failed assertion, say) for one of the request, where it must end the shard.
+ */
+export function surface(fault: unknown): void {
+  void Promise.reject(fault)
+}

@@ -1,0 +1,59 @@
+// What a shard was told of places that it cannot reach. Each time may cost one attempt, of whoever
+// waits there: it is counted, and nobody sees a request. Each costs one attempt at most.
+
+import type { FailureReason } from '../../../shards/transport.ts'
+import { promise } from '../violation.ts'
+
+const CHECKER = 'ledger'
+
+interface Told {
+  readonly atUs: number[]
+  readonly reasons: Set<string>
+  /** Attempts that were seen to have been counted without a request. */
+  spent: number
+}
+
+/** The books of attempts without a request. */
+export class Unreached {
+  readonly #told = new Map<string, Told>()
+
+  tell(shard: number, place: number, reason: FailureReason, nowUs: number): void {
+    const told = this.#at(shard, place)
+    told.atUs.push(nowUs)
+    told.reasons.add(reason)
+  }
+
+  /** How often that was so far. */
+  count(shard: number, place: number): number {
+    return this.#at(shard, place).atUs.length
+  }
+
+  /** When it was the `number`th time, 1 for the first; undefined if it has not been so often. */
+  timeOf(shard: number, place: number, number: number): number | undefined {
+    return this.#at(shard, place).atUs[number - 1]
+  }
+
+  /** Whether the shard was ever told that of the place, for that reason. */
+  knows(shard: number, place: number, reason: string): boolean {
+    return this.#at(shard, place).reasons.has(reason)
+  }
+
+  /** So many attempts were counted without a request. @param excused who else may be to blame. */
+  spend(shard: number, place: number, attempts: number, excused: number): void {
+    const told = this.#at(shard, place)
+    told.spent += Math.max(0, attempts - excused)
+    promise(told.spent <= told.atUs.length, CHECKER, () =>
+      `${told.spent} attempts at ${place} failed unsent, though it was out of shard ${shard}'s ` +
+      `reach ${told.atUs.length} times`)
+  }
+
+  #at(shard: number, place: number): Told {
+    const name = `${shard} ${place}`
+    let told = this.#told.get(name)
+    if (told === undefined) {
+      told = { atUs: [], reasons: new Set(), spent: 0 }
+      this.#told.set(name, told)
+    }
+    return told
+  }
+}
