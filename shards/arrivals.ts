@@ -74,8 +74,7 @@ export class Arrivals {
 
   #enter(slot: JobSlot, nowUs: Micros): void {
     const { jobs, overdue, pacer, stats } = this.#parts
-    const beginByUs = jobs.at.timeUs[slot] as Micros
-    if (beginByUs !== Infinity) overdue.expect(beginByUs, nowUs)
+    if (jobs.at.timeUs[slot] !== Infinity) overdue.expect(nowUs)
     stats.add('accepted')
     pacer.enqueue(jobs.at.lane[slot] as LaneSlot, slot, false, nowUs)
   }

@@ -52,7 +52,6 @@ export interface EngineParts {
   readonly transport: Transport
   /** Where batches of the journal go; null without one. */
   readonly journal: JournalSink | null
-  readonly wallOffsetUs: Micros
   /** The memory is that of a thread which has ended; recovery.ts makes the parts whole again. */
   readonly recover: boolean
   /** A living thread has handed the memory over with this; it comes before `recover`. */
@@ -127,7 +126,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const settlement = new Settlement(
     views, { jobs, lanes, records, finished, watchers, stats, pacer }, marks.isOn, nowUs)
   const attempts = new Attempts(nowUs, writes)
-  const overdue = new Overdue(jobs)
+  const overdue = new Overdue(jobs, wallMs)
   const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
   const shares = {
     jobs, lanes, records, pacer, budgets, attempts, transport, settlement, watchers, warnings,
@@ -139,7 +138,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     ...shares, ingress, templates, marks, writes, arrivals, giveBack,
     journal: given.journal === null ? null : new Journal({
       views, shared, marks, ingress, outcomes, arrivals, giveBack, settlement, clock,
-      wallOffsetUs: given.wallOffsetUs, sink: given.journal, wantTurn: given.wantTurn,
+      sink: given.journal, wantTurn: given.wantTurn,
     }),
     dispatcher: new Dispatcher(shares),
     delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),

@@ -6,7 +6,10 @@
 
 import type { Micros, Millis } from './units.ts'
 
-/** Time, and being woken at one. Monotonic microseconds inside, Unix milliseconds outside. */
+/**
+ * Time, and being woken at one. Monotonic microseconds inside: intervals, paces and ages go by
+ * them, whatever becomes of the wall clock. Unix milliseconds outside, for what is told so.
+ */
 export interface Clock {
   /** Monotonic now. */
   nowUs(): Micros
@@ -15,7 +18,7 @@ export interface Clock {
    * `Infinity` disarms. A system clock may be a millisecond or two late, never early.
    */
   wakeAt(atUs: Micros, wake: () => void): void
-  /** The Unix time of a monotonic one. The offset is fixed when the clock is made. */
+  /** The Unix time of a monotonic one by the wall clock as it is now, which may have been set. */
   wallMs(atUs: Micros): Millis
 }
 
@@ -30,11 +33,6 @@ export function monotonicUs(): Micros {
   return (time[0] * US_PER_HR_SECOND + Math.floor(time[1] / NS_PER_US)) as Micros
 }
 
-/** What to add to a monotonic microsecond to get a Unix one; measured once, by the main thread. */
-export function measureWallOffsetUs(): Micros {
-  return (Date.now() * 1000 - monotonicUs()) as Micros
-}
-
 /**
  * Calls `look` every so many milliseconds, and keeps the thread alive, until the function that it
  * returns is called.
@@ -46,16 +44,10 @@ export function lookEvery(periodMs: number, look: () => void): () => void {
 
 /** The machine's clock. */
 export class SystemClock implements Clock {
-  readonly #wallOffsetUs: number
   #timer: NodeJS.Timeout | undefined
   /** What the timer is for. */
   #atUs = Infinity
   #wake: () => void = () => {}
-
-  /** @param wallOffsetUs from measureWallOffsetUs(), the same for all threads of a process. */
-  constructor(wallOffsetUs: number) {
-    this.#wallOffsetUs = wallOffsetUs
-  }
 
   nowUs(): Micros {
     return monotonicUs()
@@ -79,6 +71,6 @@ export class SystemClock implements Clock {
   }
 
   wallMs(atUs: Micros): Millis {
-    return Math.floor((atUs + this.#wallOffsetUs) / 1000) as Millis
+    return Math.ceil(Date.now() + (atUs - monotonicUs()) / 1000) as Millis
   }
 }

@@ -5,7 +5,7 @@
 
 import type { BuildMark } from './build-mark.ts'
 import type { Limits } from './limits.ts'
-import type { Micros, PerSecond } from './units.ts'
+import type { PerSecond } from './units.ts'
 
 // --- front door → shard ---
 
@@ -159,7 +159,6 @@ export interface ShardTask {
   readonly shared: SharedArrayBuffer
   /** Every shard's memory: a shard rings the others' bells and reads their upstream words. */
   readonly shardBuffers: readonly SharedArrayBuffer[]
-  readonly wallOffsetUs: Micros
   readonly seed: number
   /** Where the shard's journal is written; null when nothing is journalled. */
   readonly journal: JournalSettings | null

@@ -23,7 +23,7 @@ import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
 import type { FailureReason, Transport } from './transport.ts'
 import {
-  type JobSlot, type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
+  type JobSlot, type LaneSlot, type Micros, type UpstreamSlot, msToUs,
 } from './units.ts'
 import { jobIdText } from './job-id.ts'
 import type { Watchers } from './watchers.ts'
@@ -41,7 +41,6 @@ export interface DispatcherParts {
   readonly watchers: Watchers
   readonly stats: StatsWriter
   readonly prng: Prng
-  readonly wallMs: (atUs: Micros) => Millis
 }
 
 /** Why an attempt brought no outcome, and what the response said if there was one. */
@@ -149,7 +148,7 @@ export class Dispatcher {
     if (failure.mayRetry && mayRetry(made, jobs.retriesMax(slot))) {
       const delayMs = retryDelayMs(made, retryAfterMs === 0 ? undefined : retryAfterMs, prng)
       const dueUs = (nowUs + msToUs(delayMs)) as Micros
-      if (this.#withinDeadline(slot, createdAtMs, dueUs)) {
+      if (this.#withinDeadline(slot, dueUs)) {
         watchers.retrying(slot, delayMs, failure.reason, failure.status)
         return settlement.retryAt(slot, dueUs)
       }
@@ -175,10 +174,9 @@ export class Dispatcher {
   }
 
   /** A job that is tried without end has a day for it; any other has its number of retries. */
-  #withinDeadline(slot: JobSlot, createdAtMs: number, dueUs: Micros): boolean {
-    const { jobs, wallMs } = this.#parts
-    if (jobs.retriesMax(slot) !== RETRIES_UNLIMITED) return true
-    return wallMs(dueUs) < createdAtMs + JOB_DEADLINE_MS
+  #withinDeadline(slot: JobSlot, dueUs: Micros): boolean {
+    const { jobs } = this.#parts
+    return jobs.retriesMax(slot) !== RETRIES_UNLIMITED || jobs.ageMs(slot, dueUs) < JOB_DEADLINE_MS
   }
 
   #addLoad(

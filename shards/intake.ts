@@ -30,7 +30,7 @@ import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
 import type { Transport } from './transport.ts'
 import {
-  type JobSlot, type LaneSlot, type Micros, type Millis, NONE, type UpstreamSlot, msToUs,
+  type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot, msToUs,
 } from './units.ts'
 import type { Watchers } from './watchers.ts'
 import { assert } from './assert.ts'
@@ -59,7 +59,6 @@ export interface IntakeParts {
   readonly progress: Progress
   readonly stats: StatsWriter
   readonly transport: Transport
-  readonly wallMs: (atUs: Micros) => Millis
   /** Whether a known key must come with the same request. */
   readonly refusesReuse: boolean
 }
@@ -183,11 +182,10 @@ export class Intake {
 
   /** A key may be used anew once its time is over; a waiting job keeps its place without it. */
   #keyIsFree(holder: JobSlot, nowUs: Micros): boolean {
-    const { jobs, finished, records, wallMs } = this.#parts
+    const { jobs, finished } = this.#parts
     const state = jobs.state(holder)
     if (state === JOB_QUEUED) {
-      const heldMs = wallMs(nowUs) - records.createdAtMs(holder)
-      if (heldMs < QUEUED_KEY_TTL_MS) return false
+      if (jobs.ageMs(holder, nowUs) < QUEUED_KEY_TTL_MS) return false
       jobs.freeKey(holder)
       return true
     }
@@ -253,7 +251,7 @@ export class Intake {
    * that cannot be derived is written before that, all links and counts after it.
    */
   #line(at: number, slot: JobSlot, nowUs: Micros): void {
-    const { arrivals, jobs, lanes, pacer, records, watchers, stats, wallMs } = this.#parts
+    const { arrivals, jobs, lanes, pacer, records, watchers, stats } = this.#parts
     const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
     const receiver = this.#word(at, contract.WORD_RECEIVER)
     const flags = this.#word(at, contract.WORD_FLAGS)
@@ -261,11 +259,11 @@ export class Intake {
       this.#word(at, contract.WORD_LANE_LOW), upstream, nowUs)
     if (lanes.isOverflow(lane)) stats.add('overflowJobs')
     jobs.at.lane[slot] = lane
+    jobs.setAccepted(slot, nowUs)
     jobs.setRetriesMax(slot, flags >> contract.FLAG_RETRIES_SHIFT)
     jobs.setReceiver(slot, receiver as UpstreamSlot)
     if ((flags & contract.FLAG_BEGIN_BY) !== 0) {
-      const { executeBeforeMs } = records.readJob(slot)
-      jobs.at.timeUs[slot] = nowUs + msToUs(executeBeforeMs - wallMs(nowUs))
+      jobs.at.timeUs[slot] = msToUs(records.readJob(slot).executeBeforeMs)
     }
     if ((flags & contract.FLAG_WATCH) !== 0) watchers.watch(slot, nowUs)
     if ((flags & contract.FLAG_ISOLATE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)

@@ -16,7 +16,9 @@ import { Marks } from './marks.ts'
 import { JOBS_FRESH } from './progress.ts'
 import { radixSort } from './radix-sort.ts'
 import { SlotIndex } from './slot-index.ts'
-import { type JobSlot, NONE, type UpstreamSlot } from './units.ts'
+import {
+  type JobSlot, type Micros, NONE, US_PER_SECOND, type UpstreamSlot,
+} from './units.ts'
 
 // How callers see the states: STATUS_OF_STATE in contract.ts.
 export const JOB_FREE = 0
@@ -173,6 +175,18 @@ export class JobSlots {
     at.state[slot] = JOB_FREE
     at.location[slot] = NONE
     this.#pushFree(slot)
+  }
+
+  setAccepted(slot: JobSlot, nowUs: Micros): void {
+    this.at.acceptedS[slot] = Math.ceil(nowUs / US_PER_SECOND)
+  }
+
+  /**
+   * How long ago the job was accepted at that time: in whole seconds, up to one too few. A wall
+   * clock that is set changes nothing of it.
+   */
+  ageMs(slot: JobSlot, atUs: Micros): number {
+    return ((Math.floor(atUs / US_PER_SECOND) - (this.at.acceptedS[slot] as number)) | 0) * 1000
   }
 
   /** Lets the key be used by another job, as after a failure. */

@@ -8,17 +8,18 @@ import {
   type BatchWriter, TABLE_CLEARED, TABLE_COUNTS, TABLE_JOBS, TABLE_LANES, TABLE_LOG,
   TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_UPSTREAMS,
 } from './journal-format.ts'
-import { JOB_UNWRITTEN, JOB_WATCHED } from './job-slots.ts'
+import { JOB_QUEUED, JOB_UNWRITTEN, JOB_WATCHED } from './job-slots.ts'
 import { JOURNAL_SEQUENCE } from './journal-words.ts'
 import {
-  type SegmentViews, type SharedViews, type ShardViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
-  UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND, UPSTREAM_RECORD_WORDS,
+  type JobArrays, type SegmentViews, type SharedViews, type ShardViews, UPSTREAM_ACCOUNT_QUEUES,
+  UPSTREAM_BASE_F64, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND,
+  UPSTREAM_RECORD_WORDS,
 } from './layout.ts'
 import {
   JOBS_PER_PAGE, LANES_PER_PAGE, TEMPLATES_PER_PAGE, UPSTREAM_NAME_BYTES,
 } from './limits.ts'
 import { JOBS_FRESH, LANES_FRESH, markUsed } from './progress.ts'
-import { type Micros, NONE } from './units.ts'
+import { type Micros, NONE, US_PER_SECOND } from './units.ts'
 
 const COUNTS_BYTES = 24
 /** Of an upstream's row, before its origin. */
@@ -97,7 +98,7 @@ export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
   return {
     jobs: new FactPages(JOBS_PER_PAGE, [
       jobs.route, jobs.idHigh, jobs.idLow, jobs.keyHigh, jobs.keyLow, jobs.fingerprint,
-      jobs.location, jobs.lane, jobs.order, jobs.state, jobs.outcome,
+      jobs.location, jobs.lane, jobs.order, jobs.state, jobs.outcome, jobs.acceptedS,
     ], [jobs.timeUs]),
     lanes: new FactPages(LANES_PER_PAGE, [
       lanes.keyHigh, lanes.keyLow, lanes.upstream, lanes.intervalNs, lanes.concurrentMax,
@@ -160,11 +161,11 @@ export function shiftUpstreamRow(bytes: Buffer, start: number, shiftUs: number):
 }
 
 export function writeCounts(
-  batch: BatchWriter, views: ShardViews, wallOffsetUs: Micros, sequence: number,
+  batch: BatchWriter, views: ShardViews, nowUs: Micros, sequence: number,
 ): void {
   const at = batch.row(TABLE_COUNTS, 0, 0, COUNTS_BYTES)
   batch.f64[at / 8] = sequence
-  batch.f64[at / 8 + 1] = wallOffsetUs
+  batch.f64[at / 8 + 1] = nowUs
   batch.u32[at / 4 + 4] = views.progress[JOBS_FRESH] as number
   batch.u32[at / 4 + 5] = views.progress[LANES_FRESH] as number
 }
@@ -175,8 +176,8 @@ export class JournalImage {
   readonly upstreams = new Map<number, UpstreamFacts>()
   /** The last batch that the image holds; 0 for none. */
   sequence = 0
-  /** Of the clock that all its times are by. */
-  wallOffsetUs = 0 as Micros
+  /** The clock's time at the last batch. */
+  asOfUs = 0 as Micros
   readonly #views: ShardViews
   readonly #facts: Facts
 
@@ -222,7 +223,7 @@ export class JournalImage {
       jobs.outcome[slot] = ((jobs.outcome[slot] as number) & ~NOT_KEPT_FLAGS) >>> 0
     }
     if (shiftUs !== 0) {
-      shift(jobs.timeUs, jobsFresh, shiftUs)
+      shiftJobs(jobs, jobsFresh, shiftUs)
       shift(lanes.lastSendUs, lanes.lastSendUs.length, shiftUs)
       shift(upstreams.lastSendUs, upstreams.lastSendUs.length, shiftUs)
     }
@@ -242,7 +243,7 @@ export class JournalImage {
     if (jobsFresh > jobs.state.length) return `${jobsFresh} jobs`
     if (lanesFresh > lanes.flags.length - upstreams.references.length) return `${lanesFresh} lanes`
     this.sequence = bytes.readDoubleLE(start)
-    this.wallOffsetUs = bytes.readDoubleLE(start + 8) as Micros
+    this.asOfUs = bytes.readDoubleLE(start + 8) as Micros
     progress[JOBS_FRESH] = jobsFresh
     progress[LANES_FRESH] = lanesFresh
     return undefined
@@ -293,7 +294,17 @@ function copyLog(
   return undefined
 }
 
-/** Zero means never, and Infinity no time at all. */
+/** A time to begin at the latest is one of the wall clock, and stays what it is. */
+function shiftJobs(jobs: JobArrays, count: number, shiftUs: number): void {
+  const shiftS = Math.ceil(shiftUs / US_PER_SECOND)
+  for (let slot = 0; slot < count; slot++) {
+    const isQueued = ((jobs.state[slot] as number) & 0xff) === JOB_QUEUED
+    if (!isQueued) jobs.timeUs[slot] = (jobs.timeUs[slot] as number) + shiftUs
+    jobs.acceptedS[slot] = (jobs.acceptedS[slot] as number) + shiftS
+  }
+}
+
+/** Zero means never. */
 function shift(timesUs: Float64Array, count: number, shiftUs: number): void {
   for (let at = 0; at < count; at++) {
     const timeUs = timesUs[at] as number

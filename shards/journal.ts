@@ -19,7 +19,9 @@ import {
   JOURNAL_WRITTEN_US,
 } from './journal-words.ts'
 import type { SegmentViews, SharedViews, ShardViews } from './layout.ts'
-import { JOURNAL_BEHIND_BYTES_MAX, JOURNAL_RETRY_MS, JOURNAL_STALLED_MS } from './limits.ts'
+import {
+  JOURNAL_BEHIND_BYTES_MAX, JOURNAL_DATE_MS, JOURNAL_RETRY_MS, JOURNAL_STALLED_MS,
+} from './limits.ts'
 import type { MarkSet, Marks } from './marks.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
 import type { RingReader } from './ring.ts'
@@ -55,7 +57,6 @@ export interface JournalParts {
   readonly giveBack: GiveBack
   readonly settlement: Settlement
   readonly clock: Clock
-  readonly wallOffsetUs: Micros
   readonly sink: JournalSink
   /** A batch has ended, one way or the other: a turn may have more to do. */
   readonly wantTurn: () => void
@@ -75,6 +76,8 @@ interface Told {
 const END_MARK_BYTES = 8
 const SEGMENT_ROW_BYTES = 4
 
+const dateAfter = (nowUs: Micros): Micros => (nowUs + msToUs(JOURNAL_DATE_MS)) as Micros
+
 /** One shard's journal. */
 export class Journal {
   readonly #parts: JournalParts
@@ -83,6 +86,11 @@ export class Journal {
   #isWriting = false
   /** When a batch that failed is tried again; Infinity while none is. */
   #retryUs: Micros = Infinity as Micros
+  /**
+   * When a batch is written even without changes: by its time it is known, after a reboot, how long
+   * keys had been kept.
+   */
+  #dateUs: Micros
   #onWritten: () => void = () => {}
   #isOver = false
   /** The process ends: what cannot be written now will never be. */
@@ -95,6 +103,7 @@ export class Journal {
     this.#parts = parts
     this.#hasPredecessors = parts.marks.isEmpty
     this.#facts = factsOf(parts.views)
+    this.#dateUs = dateAfter(parts.clock.nowUs())
     parts.views.journal[JOURNAL_STALLED_US] = 0
   }
 
@@ -140,7 +149,7 @@ export class Journal {
     journal[JOURNAL_LOST] = sink.isLost ? 1 : 0
     journal[JOURNAL_SYNCED_US] = Math.min(nowUs, sink.syncedUs)
     if (this.#isWriting || nowUs < this.#retryAt()) return
-    if (this.#parts.marks.isEmpty) {
+    if (this.#parts.marks.isEmpty && nowUs < this.#dateUs) {
       journal[JOURNAL_WRITTEN_US] = nowUs
       return this.#tell(this.#told(), nowUs)
     }
@@ -161,7 +170,7 @@ export class Journal {
   }
 
   #write(nowUs: Micros): void {
-    const { marks, sink, views, wallOffsetUs } = this.#parts
+    const { marks, sink, views } = this.#parts
     const batch = this.#batch
     const sequence = (views.journal[JOURNAL_SEQUENCE] as number) + 1
     batch.begin(sequence)
@@ -172,7 +181,7 @@ export class Journal {
     for (const upstream of marks.upstreams.begin()) {
       writeUpstream(batch, views, this.#parts.shared, upstream, nowUs)
     }
-    writeCounts(batch, views, wallOffsetUs, sequence)
+    writeCounts(batch, views, nowUs, sequence)
     marks.begun()
     const until = this.#told()
     const bytes = batch.finish()
@@ -189,6 +198,7 @@ export class Journal {
   #written(sequence: number, bytes: number, until: Told, atUs: Micros): void {
     const { clock, marks, views: { journal } } = this.#parts
     marks.written()
+    this.#dateUs = dateAfter(atUs)
     journal[JOURNAL_SEQUENCE] = sequence
     journal[JOURNAL_WRITTEN_BYTES] = (journal[JOURNAL_WRITTEN_BYTES] as number) + bytes
     journal[JOURNAL_WRITTEN_US] = atUs

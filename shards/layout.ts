@@ -133,7 +133,12 @@ export interface JobArrays {
   readonly state: Uint32Array
   /** response status (until there is one: receiver + 1) | flags << 16 | max_retries << 24. */
   readonly outcome: Uint32Array
-  /** When: to begin at the latest (queued), due (waiting for a retry), forgotten (finished). */
+  /** Of the monotonic clock, rounded up, modulo 2^32: what was before the machine's start, too. */
+  readonly acceptedS: Uint32Array
+  /**
+   * When: to begin at the latest (queued; Unix time), due (waiting for a retry), forgotten
+   * (finished); Infinity for none.
+   */
   readonly timeUs: Float64Array
   /** Derived: the one list that the job is in. */
   readonly next: Uint32Array
@@ -336,8 +341,8 @@ function layJobs(cursor: Cursor, count: number): JobArrays {
     route: cursor.u32(count), idHigh: cursor.u32(count), idLow: cursor.u32(count),
     keyHigh: cursor.u32(count), keyLow: cursor.u32(count), fingerprint: cursor.u32(count),
     location: cursor.u32(count), lane: cursor.u32(count), order: cursor.u32(count),
-    state: cursor.u32(count), outcome: cursor.u32(count), timeUs: cursor.f64(count),
-    next: cursor.u32(count), prev: cursor.u32(count),
+    state: cursor.u32(count), outcome: cursor.u32(count), acceptedS: cursor.u32(count),
+    timeUs: cursor.f64(count), next: cursor.u32(count), prev: cursor.u32(count),
   }
 }
 

@@ -245,7 +245,7 @@ export const DRAIN_LOOK_EVERY_MS = 250
 // --- tables ---
 
 export const SHARDS_MAX = 64
-export const JOB_SLOT_BYTES = 60
+export const JOB_SLOT_BYTES = 64
 export const LANE_SLOT_BYTES = 80
 export const TEMPLATE_SLOT_BYTES = 16
 /** An entry of the lane wheel: two links and a due time. */
@@ -286,6 +286,8 @@ export const JOURNAL_BEHIND_BYTES_MAX = 64 * MIB
 export const JOURNAL_TAIL_BYTES_MAX = 64 * MIB
 /** How long a journal that could not be written is left alone before it is tried again. */
 export const JOURNAL_RETRY_MS = 200
+/** A journal without changes gets a batch this often, since its time says how old keys are. */
+export const JOURNAL_DATE_MS = 60_000
 /** A journal that could not be written for so long is said to be stalled: callers get 503. */
 export const JOURNAL_STALLED_MS = 1000
 /** How often a look is begun whether the journal's files are still under their names. */

@@ -2,64 +2,59 @@
 // Thread: shard. Memory: reads jobs.state and jobs.timeUs.
 // Never: keeps an entry per job. A job in a line has no link left for a wheel, so a hand sweeps
 // over the slots, SLOTS_PER_LOOK each LOOK_EVERY_US: 3 million slots a second. It rests once a
-// whole round has passed after the latest such time.
+// whole round has found no such job. The times are the wall clock's, which may be set meanwhile:
+// each look judges by what it says then.
 
 import { JOB_QUEUED, JOB_UNWRITTEN, type JobSlots } from './job-slots.ts'
 import { EXPIRED_PER_TURN_MAX } from './limits.ts'
-import type { JobSlot, Micros } from './units.ts'
+import { type JobSlot, type Micros, type Millis, US_PER_MS } from './units.ts'
 
 const LOOK_EVERY_US = 20_000
 const SLOTS_PER_LOOK = 65_536
 
-/** Where the hand is, and until when it moves. */
+/** Where the hand is, whether this round has met a job with a time, and the next look. */
 export interface OverdueBaton {
   readonly hand: number
-  readonly latestUs: number
-  readonly roundBeganUs: number
+  readonly isAwaited: boolean
   readonly nextUs: number
 }
 
 /** The sweep of one shard. */
 export class Overdue {
   readonly #jobs: JobSlots
+  readonly #wallMs: (atUs: Micros) => Millis
   #hand = 0
-  #latestUs = -Infinity
-  #roundBeganUs = 0
+  #isAwaited = false
   #nextUs = Infinity
 
-  constructor(jobs: JobSlots) {
+  constructor(jobs: JobSlots, wallMs: (atUs: Micros) => Millis) {
     this.#jobs = jobs
+    this.#wallMs = wallMs
   }
 
   /** What a successor on the same memory begins with. */
   handOver(): OverdueBaton {
-    return {
-      hand: this.#hand, latestUs: this.#latestUs, roundBeganUs: this.#roundBeganUs,
-      nextUs: this.#nextUs,
-    }
+    return { hand: this.#hand, isAwaited: this.#isAwaited, nextUs: this.#nextUs }
   }
 
   takeOver(baton: OverdueBaton): void {
     this.#hand = baton.hand
-    this.#latestUs = baton.latestUs
-    this.#roundBeganUs = baton.roundBeganUs
+    this.#isAwaited = baton.isAwaited
     this.#nextUs = baton.nextUs
   }
 
-  /** A job must begin by `atUs`; its slot's time says so too. */
-  expect(atUs: Micros, nowUs: Micros): void {
-    this.#latestUs = Math.max(this.#latestUs, atUs)
+  /** There is a job that must begin by a certain time, which its slot says. */
+  expect(nowUs: Micros): void {
+    this.#isAwaited = true
     if (this.#nextUs !== Infinity) return
     this.#hand = 0
-    this.#roundBeganUs = nowUs
     this.#nextUs = nowUs + LOOK_EVERY_US
   }
 
   /** Whether a job that waits in line should have begun by now. */
   isOverdue(slot: JobSlot, nowUs: Micros): boolean {
-    const jobs = this.#jobs
-    return (jobs.at.timeUs[slot] as number) <= nowUs && jobs.state(slot) === JOB_QUEUED &&
-      !jobs.hasFlag(slot, JOB_UNWRITTEN)
+    return this.#hasTime(slot) && !this.#jobs.hasFlag(slot, JOB_UNWRITTEN) &&
+      this.#hasPassed(slot, this.#wallMs(nowUs))
   }
 
   nextUs(): Micros {
@@ -74,10 +69,15 @@ export class Overdue {
     if (nowUs < this.#nextUs) return
     this.#nextUs = nowUs + LOOK_EVERY_US
     const end = Math.min(this.#hand + SLOTS_PER_LOOK, this.#jobs.highWater)
+    const wallMs = this.#wallMs(nowUs)
     let dropped = 0
     for (let slot = this.#hand; slot < end; slot++) {
       this.#hand = slot
-      if (!this.isOverdue(slot as JobSlot, nowUs)) continue
+      if (!this.#hasTime(slot)) continue
+      if (this.#jobs.hasFlag(slot as JobSlot, JOB_UNWRITTEN) || !this.#hasPassed(slot, wallMs)) {
+        this.#isAwaited = true
+        continue
+      }
       if (dropped === EXPIRED_PER_TURN_MAX) {
         this.#nextUs = nowUs
         return
@@ -87,8 +87,17 @@ export class Overdue {
     }
     this.#hand = end
     if (end < this.#jobs.highWater) return
-    if (this.#roundBeganUs > this.#latestUs) this.#nextUs = Infinity
+    if (!this.#isAwaited) this.#nextUs = Infinity
+    this.#isAwaited = false
     this.#hand = 0
-    this.#roundBeganUs = nowUs
+  }
+
+  #hasTime(slot: number): boolean {
+    return this.#jobs.at.timeUs[slot] !== Infinity &&
+      this.#jobs.state(slot as JobSlot) === JOB_QUEUED
+  }
+
+  #hasPassed(slot: number, wallMs: number): boolean {
+    return (this.#jobs.at.timeUs[slot] as number) <= wallMs * US_PER_MS
   }
 }

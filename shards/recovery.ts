@@ -178,7 +178,7 @@ class Recovery {
     this.counts.jobs++
     if (state === JOB_QUEUED) {
       this.#addToLine(slot)
-      if (timeUs !== Infinity) overdue.expect(timeUs, this.#nowUs)
+      if (timeUs !== Infinity) overdue.expect(this.#nowUs)
     } else if (state === JOB_RETRYING && timeUs !== Infinity) {
       settlement.adoptWait(slot)
     } else {
@@ -238,8 +238,7 @@ class Recovery {
     const lane = jobs.at.lane[slot] as LaneSlot
     jobs.touch(slot)
     if (jobs.attempts(slot) > 0) jobs.at.timeUs[slot] = Infinity
-    const beginByUs = jobs.at.timeUs[slot] as Micros
-    if (beginByUs !== Infinity) overdue.expect(beginByUs, this.#nowUs)
+    if (jobs.at.timeUs[slot] !== Infinity) overdue.expect(this.#nowUs)
     lanes.place(lane, slot, true)
     jobs.setState(slot, JOB_QUEUED)
     lanes.link(lane, slot, true)

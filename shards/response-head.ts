@@ -39,7 +39,8 @@ export function hearHead(
     warnings.ignored(upstream, update.ignored, nowUs)
     pacer.applyUpdate(lane, upstream, update, nowUs)
   }
-  const waitMs = readRetryAfterMs(headers['retry-after'], wallMs(nowUs)) ?? 0
+  const asked = headers['retry-after']
+  const waitMs = asked === undefined ? 0 : readRetryAfterMs(asked, wallMs(nowUs)) ?? 0
   attempts.retryAfterMs[token] = waitMs
   if (status !== STATUS_TOO_MANY_REQUESTS || waitMs === 0) return
   const holdMs = Math.min(waitMs, BUDGET_HOLD_MS_MAX)

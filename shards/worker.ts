@@ -94,11 +94,11 @@ class ShardLoop {
       this.#reject = reject
     })
     this.#task = task
-    this.#clock = new SystemClock(task.wallOffsetUs)
+    this.#clock = new SystemClock()
     this.#port = task.port
-    this.#names = namesOf(task.settings, () => new SystemClock(task.wallOffsetUs))
+    this.#names = namesOf(task.settings, () => new SystemClock())
     this.#transport = new RelayedTransport(new UndiciTransport({
-      clock: new SystemClock(task.wallOffsetUs),
+      clock: this.#clock,
       connectionsMax: CONNECTIONS_PER_SHARD_MAX,
       connectionsPerOriginMax: task.settings.connectionsPerOriginMax,
       responseBytesMax: task.settings.responseBytesMax,
@@ -134,7 +134,7 @@ class ShardLoop {
       shard: task.shard, shared, shards, settings: task.settings, clock: this.#clock,
       prng: new Prng(task.seed), transport: this.#transport, recover: task.recover, baton,
       wantTurn: () => this.#wantTurn(), broken: (error) => endThread(this.#port, error),
-      journal: tail, wallOffsetUs: task.wallOffsetUs,
+      journal: tail,
     })
     const stopLooking = lookEvery(POLL_EVERY_MS, () => this.#wantTurn())
     this.#life = { engine, sleeper, tail, stopLooking }

@@ -3,7 +3,7 @@
 // drains) is in src/life.
 
 import { randomInt } from 'node:crypto'
-import { SystemClock, measureWallOffsetUs } from '../shards/clock.ts'
+import { SystemClock } from '../shards/clock.ts'
 import { CONTROL_TRIES_MAX, type Limits } from '../shards/limits.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Surroundings } from './cli/program.ts'
 import { startReport } from './cli/start-report.ts'
@@ -52,7 +52,7 @@ export async function serve(
   const { cwd, env } = surroundings
   const control = new Control(
     { control: loaded.config.control, dataFolder: dataFolderOf(loaded.config, cwd), cwd, env },
-    new SystemClock(measureWallOffsetUs()), log)
+    new SystemClock(), log)
   try {
     const tools = { control, end, log, surroundings }
     if (!takesOver) return await run(prepared.value, tools)
@@ -86,26 +86,25 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   const memory = reserve(journals?.limits ?? prepared.limits, config, surroundings)
   if (memory === undefined) return EXIT_FAILED
 
-  const wallOffsetUs = measureWallOffsetUs()
   const links = memory.shards.map((views, shard) => openShardLink(shard, views))
   const door = new FrontDoor({
-    config: prepared.door, links, shared: memory.shared, clock: new SystemClock(wallOffsetUs), log,
+    config: prepared.door, links, shared: memory.shared, clock: new SystemClock(), log,
     ...(journals !== null && { secret: journals.secret }),
   })
   door.tables.journals = journals
   const supervisor = new Supervisor({
-    memory, settings: prepared.shard, doors: links, wallOffsetUs, seed: randomInt(2 ** 32),
-    clock: new SystemClock(wallOffsetUs), log, onLost: (loss) => end.lost(loss),
+    memory, settings: prepared.shard, doors: links, seed: randomInt(2 ** 32),
+    clock: new SystemClock(), log, onLost: (loss) => end.lost(loss),
     ...(journals !== null && { journal: journals.forShard }),
   })
   const reloads = new Reloads({
     prepared, door, supervisor, end, log, cwd: surroundings.cwd,
-    clock: new SystemClock(wallOffsetUs),
+    clock: new SystemClock(),
   })
-  const drain = new Drain({ door, links, end, log, clock: new SystemClock(wallOffsetUs) })
+  const drain = new Drain({ door, links, end, log, clock: new SystemClock() })
   const handOver = new HandOver({
-    door, links, supervisor, journals, control, end, log, clock: new SystemClock(wallOffsetUs),
-    againClock: new SystemClock(wallOffsetUs),
+    door, links, supervisor, journals, control, end, log, clock: new SystemClock(),
+    againClock: new SystemClock(),
     graceMs: () => reloads.prepared.loaded.config.graceMs,
   })
   reloads.listen()
@@ -118,7 +117,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   }
   try {
     const loaded = journals === null ? [] : await loadShards({
-      journals, door, memory, wallOffsetUs, end, clock: new SystemClock(wallOffsetUs), open,
+      journals, door, memory, end, clock: new SystemClock(), open,
       stdout: surroundings.stdout,
     })
     if (loaded !== undefined) await supervisor.start(loaded)
@@ -178,7 +177,7 @@ async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number
   }
   const takeOver = await TakeOver.begin({
     dataFolder, address: { host: door.host, port: door.port }, bounds: boundsOf(door), end, log,
-    clock: new SystemClock(measureWallOffsetUs()),
+    clock: new SystemClock(),
   })
   if (takeOver === undefined) return EXIT_OK
   try {

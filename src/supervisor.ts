@@ -46,7 +46,6 @@ export interface SupervisorOptions {
   readonly journal?: (shard: number) => JournalSettings | null
   /** One for each shard; marked down before a shard is ready and while it is lost for long. */
   readonly doors: readonly ShardDoor[]
-  readonly wallOffsetUs: Micros
   /** Where the shards' randomness starts; each run of each shard adds its number. */
   readonly seed: number
   /** A clock of its own, because a clock holds one timer. */
@@ -324,9 +323,9 @@ export class Supervisor {
     shard: number, { pool, settings }: Build,
     how: { readonly recover?: boolean; readonly takesOver?: boolean },
   ): ShardRun {
-    const { clock, journal, memory, seed, wallOffsetUs } = this.#options
+    const { clock, journal, memory, seed } = this.#options
     const task: Omit<ShardTask, 'port' | 'handOver'> = {
-      shard, settings, wallOffsetUs, recover: how.recover ?? false, limits: memory.limits,
+      shard, settings, recover: how.recover ?? false, limits: memory.limits,
       seed: seed + this.#runs++, shared: memory.shared.buffer, journal: journal?.(shard) ?? null,
       shardBuffers: memory.shards.map((views) => views.buffer),
     }

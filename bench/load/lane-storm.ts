@@ -168,7 +168,7 @@ export class LaneStorm {
     }
     this.#engine = new Engine({
       shard: 0, shared, shards: [views], clock, prng: new Prng(1), transport: this.#upstream,
-      recover: false, journal: null, wallOffsetUs: 0 as Micros,
+      recover: false, journal: null,
       wantTurn: () => { this.#turnWanted = true },
       settings: {
         completedTtlMs: 60_000, failedTtlMs: 60_000, responseBytesMax: KIB, keyMismatch: 'reject',

@@ -45,7 +45,7 @@ interface Sent {
 /** Sends jobs and prints what becomes of them. */
 export class SubmitRun implements Listener {
   readonly #around: RunSurroundings
-  readonly #clock: Clock = new SystemClock(0)
+  readonly #clock: Clock = new SystemClock()
   readonly counts: RunCounts = { answered: 0, refused: 0, finished: 0 }
   #socket: ClientSocket | undefined
   /** By line; kept until they are answered. */
@@ -249,7 +249,7 @@ export class SubmitRun implements Listener {
   #pause(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     // A clock has one wake, so each pause has a clock.
-    const clock = new SystemClock(0)
+    const clock = new SystemClock()
     clock.wakeAt((this.#clock.nowUs() + msToUs(ms)) as Micros, resolve)
     return promise
   }

@@ -37,6 +37,9 @@ const METHOD_LENGTH_MAX = 7
  */
 const HEADER_KEY = /^[\x20-\x7e]+$/
 
+/** The least number of ten digits: as seconds, Unix times from 2001 to 2286 have so many. */
+const TEN_DIGITS = 1e9
+
 /** Any alphabet but the standard one is refused; padding may be left out. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
 
@@ -183,6 +186,10 @@ function readExecuteBefore(value: unknown): number | Refusal {
   if (isAbsent(value)) return 0
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     return refuse('wrong_type', 'execute_before', 'execute_before is not a number')
+  }
+  if (value >= TEN_DIGITS && value < TEN_DIGITS * 10) {
+    return refuse('out_of_range', 'execute_before',
+      'execute_before looks like seconds; it is a Unix time in ms')
   }
   if (value >= 1 && value <= Number.MAX_SAFE_INTEGER) return Math.floor(value)
   return refuse('out_of_range', 'execute_before', 'execute_before is not a Unix time in ms')

@@ -1,11 +1,10 @@
 // The journals in the life of a server: whose the data folder is, loading the shards from it at
 // the start, and the keepers until the end. Without --journal there are none of these.
 
-import { measureWallOffsetUs, monotonicUs } from '../../shards/clock.ts'
+import { monotonicUs } from '../../shards/clock.ts'
 import type { JournalSettings } from '../../shards/contract.ts'
 import { readJournalWords } from '../../shards/journal-words.ts'
 import { type Limits, planMemory } from '../../shards/limits.ts'
-import type { Micros } from '../../shards/units.ts'
 import { fail } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { EngineMemory } from '../memory.ts'
@@ -66,7 +65,6 @@ export class Journals {
     if (!canHold(limits, directory.limits)) {
       await moveJobs({
         directory, limits, log, tell, boot: readBootId(), nowUs: monotonicUs(),
-        wallOffsetUs: measureWallOffsetUs(),
       })
     }
     return new Journals(settings, directory, limits, log)
@@ -124,12 +122,12 @@ export class Journals {
    * journals know, long before the jobs are there; with undefined when only the jobs can tell,
    * and then upstreamsByJobs() is to be asked. Fails when a journal cannot be loaded.
    */
-  async begin(memory: EngineMemory, wallOffsetUs: Micros): Promise<KnownUpstreams | undefined> {
+  async begin(memory: EngineMemory): Promise<KnownUpstreams | undefined> {
     this.#memory = memory
     this.#keepers = new Keepers({
       limits: memory.limits, memories: memory.shards.map((views) => views.buffer),
       shardFolder: (shard) => this.#directory.shardFolder(shard),
-      mayMake: !this.#directory.isWhole, boot: readBootId(), wallOffsetUs, log: this.#log,
+      mayMake: !this.#directory.isWhole, boot: readBootId(), log: this.#log,
     })
     const known = await this.#keepers.known
     if (!known.ok) return this.#refused(known.problem)

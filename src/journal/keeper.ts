@@ -43,7 +43,7 @@ class Keeper {
 
   /** @returns what is wrong, if the shard cannot be loaded. */
   load(memory: SharedArrayBuffer): string | undefined {
-    const { boot, limits, wallOffsetUs } = this.#task
+    const { boot, limits } = this.#task
     const counter = new Counter()
     report({ kind: 'began', bytes: this.#tails.bytes + this.#store.usedBytes })
     const isSameBoot = boot !== '' && this.#state.boot === boot
@@ -52,7 +52,7 @@ class Keeper {
     if (taken.dropped !== null) report({ kind: 'dropped', ...taken.dropped })
     const loaded = loadShard({
       store: this.#store, state: taken.state, views: attachShard(memory, limits), boot,
-      wallOffsetUs, nowUs: monotonicUs(),
+      nowUs: monotonicUs(),
       known: (upstreams) => report({ kind: 'known', upstreams }),
       progress: (bytes, jobs) => counter.add(bytes, jobs),
     })

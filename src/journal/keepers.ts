@@ -6,7 +6,6 @@ import { Worker } from 'node:worker_threads'
 import { lookEvery } from '../../shards/clock.ts'
 import type { UpstreamFacts } from '../../shards/journal-image.ts'
 import type { Limits } from '../../shards/limits.ts'
-import type { Micros } from '../../shards/units.ts'
 import type { Log } from '../log.ts'
 import type { KeeperControl, KeeperReport, KeeperTask } from './messages.ts'
 
@@ -19,7 +18,6 @@ export interface KeepersOptions {
   /** Whether a shard may have no store yet. */
   readonly mayMake: boolean
   readonly boot: string
-  readonly wallOffsetUs: Micros
   readonly log: Log
 }
 
@@ -115,9 +113,9 @@ class Keeper {
   }
 
   #begin(memory: SharedArrayBuffer | null): { thread: Worker; ended: Promise<void> } {
-    const { boot, limits, mayMake, shardFolder, wallOffsetUs } = this.#options
+    const { boot, limits, mayMake, shardFolder } = this.#options
     const workerData: KeeperTask = {
-      shard: this.#shard, directory: shardFolder(this.#shard), limits, memory, boot, wallOffsetUs,
+      shard: this.#shard, directory: shardFolder(this.#shard), limits, memory, boot,
       mayMake: mayMake && memory !== null,
     }
     const thread = new Worker(KEEPER_FILE, { workerData })

@@ -1,6 +1,8 @@
 // Reads a shard's store into the shard's fresh memory, and brings its times to the present clock:
 // that of another boot began at another moment, so then the rows with times are written anew,
-// all at once, before anything by the present clock can be added to them.
+// all at once, before anything by the present clock can be added to them. No wall clock is asked
+// how long the machine was off, since it may have been set, or be wrong until it is: from the last
+// batch to the start no time has passed. Keys and waits last longer by that, and never end early.
 
 import {
   BatchWriter, FRAME_HEADER_BYTES, ROW_HEADER_BYTES, TABLE_COUNTS, TABLE_JOBS, TABLE_LANES,
@@ -24,7 +26,6 @@ export interface LoadOptions {
   readonly views: ShardViews
   /** The present boot of the machine; empty where it is not known. */
   readonly boot: string
-  readonly wallOffsetUs: Micros
   readonly nowUs: Micros
   /** Told of the upstreams, by slot, before the jobs are read. */
   readonly known: (upstreams: ReadonlyMap<number, UpstreamFacts>) => void
@@ -45,12 +46,12 @@ const TABLES = [
 
 /** Loads one shard. What lmdb or the system says otherwise is thrown. */
 export function loadShard(options: LoadOptions): Loaded {
-  const { boot, nowUs, state, store, views, wallOffsetUs } = options
+  const { boot, nowUs, state, store, views } = options
   const image = new JournalImage(views)
   // The keeper's own row is the first.
   let rows = 1
   let shiftUs = 0
-  const isSameBoot = boot !== '' && state.boot === boot
+  let isSameClock = boot !== '' && state.boot === boot
   for (const table of TABLES) {
     const problem = store.forEach(table, (_table, key1, key2, bytes, start) => {
       rows++
@@ -60,14 +61,16 @@ export function loadShard(options: LoadOptions): Loaded {
     })
     if (problem !== undefined) return { ok: false, problem }
     if (table !== TABLE_UPSTREAMS) continue
-    if (!isSameBoot && image.sequence > 0) shiftUs = image.wallOffsetUs - wallOffsetUs
+    // A container may have a clock of its own: one that is behind cannot be the same.
+    if (nowUs < image.asOfUs) isSameClock = false
+    if (!isSameClock && image.sequence > 0) shiftUs = nowUs - image.asOfUs
     options.known(new Map([...image.upstreams].map(([slot, facts]) =>
       [slot, resumeUpstream(facts, shiftUs, nowUs)])))
   }
   const problem = whatIsMissing(store, state, image, rows)
   if (problem !== undefined) return { ok: false, problem }
   image.finish(shiftUs, nowUs)
-  if (isSameBoot) return { ok: true, state }
+  if (isSameClock) return { ok: true, state }
   const present: StoreState = { ...state, boot }
   store.commit(present, () => {
     if (image.sequence > 0) rewriteTimes(options, image.sequence, shiftUs)
@@ -97,7 +100,7 @@ function jobsIn({ jobs }: ShardViews, page: number): number {
 
 /** Within commit(): every row with times, from memory, where they are shifted already. */
 function rewriteTimes(
-  { store, views, wallOffsetUs }: LoadOptions, sequence: number, shiftUs: number,
+  { nowUs, store, views }: LoadOptions, sequence: number, shiftUs: number,
 ): void {
   const facts = factsOf(views)
   rewritePages(store, TABLE_JOBS, facts.jobs)
@@ -113,7 +116,7 @@ function rewriteTimes(
   }
   const batch = new BatchWriter()
   batch.begin(sequence)
-  writeCounts(batch, views, wallOffsetUs, sequence)
+  writeCounts(batch, views, nowUs, sequence)
   const start = FRAME_HEADER_BYTES + ROW_HEADER_BYTES
   store.put(TABLE_COUNTS, 0, 0, batch.bytes, start, batch.length)
 }

@@ -3,7 +3,6 @@
 
 import type { UpstreamFacts } from '../../shards/journal-image.ts'
 import type { Limits } from '../../shards/limits.ts'
-import type { Micros } from '../../shards/units.ts'
 
 /** What a keeper is started with. */
 export interface KeeperTask {
@@ -17,7 +16,6 @@ export interface KeeperTask {
   readonly mayMake: boolean
   /** The present boot of the machine; empty where it is not known. */
   readonly boot: string
-  readonly wallOffsetUs: Micros
 }
 
 /** Main → keeper: close the store and end. */

@@ -25,7 +25,6 @@ export interface MovingParts {
   readonly limits: Limits
   readonly boot: string
   readonly nowUs: Micros
-  readonly wallOffsetUs: Micros
   readonly log: Log
   /** Gets lines for people about how far it is. */
   readonly tell: (line: string) => void
@@ -71,7 +70,7 @@ export async function moveJobs(parts: MovingParts): Promise<void> {
 }
 
 async function loadOld(parts: MovingParts, shard: number): Promise<OldShard> {
-  const { boot, directory, log, nowUs, wallOffsetUs } = parts
+  const { boot, directory, log, nowUs } = parts
   const folder = directory.shardFolder(shard)
   const views = attachShard(allocateShard(directory.limits), directory.limits)
   // A folder that was never whole may lack a shard; then there are no jobs of it.
@@ -89,7 +88,7 @@ async function loadOld(parts: MovingParts, shard: number): Promise<OldShard> {
     if (taken.dropped !== null) log.error({ shard, ...taken.dropped }, 'batches are lost')
     let known: KnownUpstreams = new Map()
     const loaded = loadShard({
-      store, state: taken.state, views, boot, wallOffsetUs, nowUs, progress: () => {},
+      store, state: taken.state, views, boot, nowUs, progress: () => {},
       known: (upstreams) => { known = upstreams },
     })
     return loaded.ok ? { views, known } : cannot(directory, loaded.problem)
@@ -102,7 +101,7 @@ const cannot = ({ folder }: DataDirectory, problem: string): never =>
   fail('data_refused', `the jobs in ${folder} cannot be moved: ${problem}`)
 
 async function writeAll(
-  { boot, directory, limits, nowUs, wallOffsetUs }: MovingParts, move: Move, known: KnownUpstreams,
+  { boot, directory, limits, nowUs }: MovingParts, move: Move, known: KnownUpstreams,
 ): Promise<void> {
   const shared = attachShared(allocateShared(limits), limits)
   const { shards, upstreamsMax } = limits
@@ -121,7 +120,7 @@ async function writeAll(
     if (!opened.ok) return cannot(directory, opened.problem)
     try {
       writeImage({
-        store: opened.store, moved, shared, upstreams: known.keys(), boot, nowUs, wallOffsetUs,
+        store: opened.store, moved, shared, upstreams: known.keys(), boot, nowUs,
       })
     } catch (error) {
       cannot(directory, (error as Error).message)

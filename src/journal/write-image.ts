@@ -32,7 +32,6 @@ export interface ImageParts {
   readonly upstreams: Iterable<number>
   readonly boot: string
   readonly nowUs: Micros
-  readonly wallOffsetUs: Micros
 }
 
 /** Writes everything; throws what the system or lmdb says. */
@@ -81,7 +80,7 @@ function writeSegment({ moved: { views }, store }: ImageParts, segment: number):
 }
 
 function writeRest(
-  { moved: { views }, nowUs, shared, store, upstreams, wallOffsetUs }: ImageParts,
+  { moved: { views }, nowUs, shared, store, upstreams }: ImageParts,
 ): void {
   const batch = new BatchWriter()
   for (const upstream of upstreams) {
@@ -91,6 +90,6 @@ function writeRest(
     store.put(TABLE_UPSTREAMS, upstream, 0, batch.bytes, ROW_START, end)
   }
   batch.begin(SEQUENCE)
-  writeCounts(batch, views, wallOffsetUs, SEQUENCE)
+  writeCounts(batch, views, nowUs, SEQUENCE)
   store.put(TABLE_COUNTS, 0, 0, batch.bytes, ROW_START, batch.length)
 }

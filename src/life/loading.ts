@@ -13,7 +13,6 @@ export interface LoadingParts {
   readonly journals: Journals
   readonly door: FrontDoor
   readonly memory: EngineMemory
-  readonly wallOffsetUs: Micros
   readonly end: Pick<ProcessEnd, 'decided' | 'reason'>
   /** Only read. */
   readonly clock: Clock
@@ -29,8 +28,8 @@ const SHOW_EVERY_MS = 1000
  * undefined when the end has come first. Fails when a journal cannot be loaded.
  */
 export async function loadShards(parts: LoadingParts): Promise<readonly boolean[] | undefined> {
-  const { clock, door, end, journals, memory, open, wallOffsetUs } = parts
-  const known = await journals.begin(memory, wallOffsetUs)
+  const { clock, door, end, journals, memory, open } = parts
+  const known = await journals.begin(memory)
   if (known !== undefined) {
     door.adopt(known)
     await open()

@@ -16,7 +16,7 @@ import { createLog } from '../../src/log.ts'
 import { SluiceProcess, startServer } from '../support/server.ts'
 
 const log = createLog('silent')
-const clock = (): SystemClock => new SystemClock(0)
+const clock = (): SystemClock => new SystemClock()
 
 function fileFor(t: TestContext): string {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'sluice-test-'))

@@ -51,7 +51,7 @@ function startScene(t: TestContext) {
   const resolver = new Resolver({ source, clock: time.clock(), families })
   const moves = new Moves(resolver, time.clock())
   const transport = new UndiciTransport({
-    clock: new SystemClock(0), connectionsMax: 1000,
+    clock: new SystemClock(), connectionsMax: 1000,
     connectionsPerOriginMax: 4, responseBytesMax: 1024, extraCaPem: LOCAL_CERTIFICATE.cert,
     names: { resolver, moves, close: () => resolver.close() },
   })

@@ -468,7 +468,7 @@ describe('an error of the listener', () => {
         Promise.all([import(${module('undici-transport')}), import(${module('clock')})])
           .then(([{ UndiciTransport }, { SystemClock }]) => {
             const transport = new UndiciTransport({
-              clock: new SystemClock(0), connectionsMax: 9, connectionsPerOriginMax: 1,
+              clock: new SystemClock(), connectionsMax: 9, connectionsPerOriginMax: 1,
               responseBytesMax: 10, extraCaPem: '',
             })
             const request = { origin: ${origin}, path: '/', method: 'GET', headers: [], body: null }

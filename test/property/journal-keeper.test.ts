@@ -25,7 +25,6 @@ import { SEED, Swarm } from '../support/swarm.ts'
 const RUNS = 200
 const STEPS = 30
 const NOW_US = 5e9 as Micros
-const OFFSET_US = 1e15 as Micros
 const BOOT = 'the only boot'
 const NOTHING = { boot: BOOT, tail: 0, sequence: 0 }
 
@@ -80,7 +79,7 @@ class Run {
     assert.equal(taken.dropped, null)
     const views = attachShard(allocateShard(MODEL_LIMITS), MODEL_LIMITS)
     const loaded = loadShard({
-      store: this.#store, state: taken.state, views, boot: BOOT, wallOffsetUs: OFFSET_US,
+      store: this.#store, state: taken.state, views, boot: BOOT,
       nowUs: NOW_US, known: () => {}, progress: () => {},
     })
     assert.ok(loaded.ok, loaded.ok ? '' : loaded.problem)
@@ -119,7 +118,7 @@ class Run {
 
   #bytes(): Buffer {
     this.#model.change()
-    return this.#model.batch(this.#sequence + 1, NOW_US, OFFSET_US)
+    return this.#model.batch(this.#sequence + 1, NOW_US)
   }
 
   #batch(): void {

@@ -76,7 +76,7 @@ it('survives any response', async (t) => {
   })
   t.after(() => upstream.close())
   const transport = new UndiciTransport({
-    clock: new SystemClock(0), connectionsMax: 1000,
+    clock: new SystemClock(), connectionsMax: 1000,
     connectionsPerOriginMax: 4, responseBytesMax: 1000, extraCaPem: '',
   })
   t.after(() => transport.close())

@@ -9,7 +9,6 @@ import { Prng } from '../../shards/prng.ts'
 import { RelayedTransport } from '../../shards/relayed-transport.ts'
 import type { StatValues } from '../../shards/stats.ts'
 import { readStats } from '../../shards/stats.ts'
-import type { Micros } from '../../shards/units.ts'
 import type { ShardMemory } from '../support/shard-memory.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import { FakeTransport, type FakeNetwork } from './fake-network.ts'
@@ -148,7 +147,6 @@ export class SimShard {
         journal: this.#parts.disk?.sink((run) => {
           if (this.#life?.transport === transport) alive(run)
         }) ?? null,
-        wallOffsetUs: 0 as Micros,
         broken: (error) => {
           if (error instanceof Death) this.#die()
           else broken(error)

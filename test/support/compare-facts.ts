@@ -12,7 +12,7 @@ import { NONE, alignUp } from '../../shards/units.ts'
 
 const JOB_FACTS = [
   'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'fingerprint', 'location', 'lane', 'order',
-  'state', 'timeUs',
+  'state', 'acceptedS', 'timeUs',
 ] as const
 /** Of the word of a job's outcome; the rest is of its process alone. */
 const OUTCOME_FACTS = ~(JOB_UNWRITTEN << 16)

@@ -1,7 +1,7 @@
 // A front door in front of fake shards, for tests that look at both of its sides.
 
 import assert from 'node:assert/strict'
-import { type Clock, measureWallOffsetUs, SystemClock } from '../../shards/clock.ts'
+import { type Clock, SystemClock } from '../../shards/clock.ts'
 import {
   INGRESS_ENQUEUE, type JobView, WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE,
 } from '../../shards/contract.ts'
@@ -41,7 +41,7 @@ export interface Scene {
 /** A listening front door in front of fake shards, closed when the test ends. */
 export async function openScene(
   t: { after(run: () => void): void }, port = 0,
-  clock: Clock = new SystemClock(measureWallOffsetUs()),
+  clock: Clock = new SystemClock(),
 ): Promise<Scene> {
   const plan = planMemory({
     memoryBytes: 32 * MIB, shards: SHARDS, bodyBytesMax: BODY_BYTES_MAX, responseBytesMax: KIB,

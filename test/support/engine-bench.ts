@@ -149,7 +149,7 @@ export class EngineBench {
     return new Engine({
       shard: this.#shard, shared, shards, settings: SETTINGS, clock: this.#clock,
       prng: new Prng(SEED), transport: this.transport, recover,
-      journal: this.#journal, wallOffsetUs: 0 as Micros,
+      journal: this.#journal,
       wantTurn: () => this.#clock.wakeAt(this.time.nowUs(), () => this.turn()),
       broken: (error) => { this.broken.push(error) },
     })

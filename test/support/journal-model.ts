@@ -66,7 +66,8 @@ export class JournalModel {
     const { jobs, lanes, progress, templates } = this.views
     for (let count = this.#prng.below(6); count > 0; count--) {
       const job = this.#fill(
-        [jobs.idHigh, jobs.fingerprint, jobs.location, jobs.state, jobs.outcome], [jobs.timeUs])
+        [jobs.idHigh, jobs.fingerprint, jobs.location, jobs.state, jobs.outcome,
+          jobs.acceptedS], [jobs.timeUs])
       progress[JOBS_FRESH] = Math.max(progress[JOBS_FRESH] as number, job + 1)
       this.#changes.jobs.add(Math.floor(job / JOBS_PER_PAGE))
       const lane = this.#fill([lanes.flags, lanes.nextOrder], [lanes.baseUs, lanes.lastSendUs])
@@ -79,7 +80,7 @@ export class JournalModel {
   }
 
   /** All that has changed since the last batch that was written(). */
-  batch(sequence: number, nowUs: Micros, wallOffsetUs: Micros): Buffer {
+  batch(sequence: number, nowUs: Micros): Buffer {
     const facts = factsOf(this.views)
     this.#batch.begin(sequence)
     for (const segment of this.#changes.segments) this.#addSegment(segment)
@@ -89,7 +90,7 @@ export class JournalModel {
     for (const upstream of this.#changes.upstreams) {
       writeUpstream(this.#batch, this.views, this.shared, upstream, nowUs)
     }
-    writeCounts(this.#batch, this.views, wallOffsetUs, sequence)
+    writeCounts(this.#batch, this.views, nowUs, sequence)
     return Buffer.from(this.#batch.finish())
   }
 
@@ -125,6 +126,7 @@ export class JournalModel {
     assert.deepEqual(loaded.jobs.location, jobs.location)
     assert.deepEqual(loaded.jobs.state, jobs.state)
     assert.deepEqual(loaded.jobs.timeUs, jobs.timeUs)
+    assert.deepEqual(loaded.jobs.acceptedS, jobs.acceptedS)
     assert.deepEqual(loaded.lanes.flags, lanes.flags)
     assert.deepEqual(loaded.lanes.lastSendUs, lanes.lastSendUs)
     assert.deepEqual(loaded.templates.location, templates.location)

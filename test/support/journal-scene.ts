@@ -28,7 +28,6 @@ export class JournalScene {
   readonly folder: string
   readonly model = new JournalModel(new Prng(SEED))
   sequence = 0
-  wallOffsetUs = 1e15 as Micros
 
   constructor(folder: string) {
     this.folder = folder
@@ -52,7 +51,7 @@ export class JournalScene {
   /** The next batch, which counts as written. */
   next(): Buffer {
     this.model.change()
-    const bytes = this.model.batch(++this.sequence, NOW_US, this.wallOffsetUs)
+    const bytes = this.model.batch(++this.sequence, NOW_US)
     this.model.written()
     return bytes
   }
@@ -77,15 +76,14 @@ export class JournalScene {
     }
   }
 
-  /** A start on a boot of the machine. */
-  start(boot: string, wallOffsetUs = this.wallOffsetUs): Promise<SceneStart> {
+  /** A start on a boot of the machine, at a time of its clock. */
+  start(boot: string, nowUs = NOW_US): Promise<SceneStart> {
     return this.withStore((store, state): SceneStart => {
       const taken = new Tails(this.folder, store).takeAll(state, state.boot !== boot, () => {})
       if (!taken.ok) return taken
       const views = attachShard(allocateShard(MODEL_LIMITS), MODEL_LIMITS)
       const loaded: Loaded = loadShard({
-        store, state: taken.state, views, boot, wallOffsetUs, nowUs: NOW_US, known: () => {},
-        progress: () => {},
+        store, state: taken.state, views, boot, nowUs, known: () => {}, progress: () => {},
       })
       return loaded.ok
         ? { ok: true, views, state: loaded.state, dropped: taken.dropped } : loaded

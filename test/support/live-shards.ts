@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import type { TestContext } from 'node:test'
-import { SystemClock, measureWallOffsetUs } from '../../shards/clock.ts'
+import { SystemClock } from '../../shards/clock.ts'
 import { encodeTemplate } from '../../shards/codec.ts'
 import * as contract from '../../shards/contract.ts'
 import { Sleeper } from '../../shards/doorbell.ts'
@@ -88,12 +88,11 @@ export class LiveShards {
     writeUpstream(this.memory.shared, this.#receiver,
       { kind: KIND_RECEIVER, pacePerSecond: 100_000, concurrentMax: 128 })
     this.links = this.memory.shards.map((views, shard) => openShardLink(shard, views))
-    const wallOffsetUs = measureWallOffsetUs()
     const log = (fields: object, message: string): void => { this.logged.push({ message, fields }) }
     const { workerFile } = options
     this.supervisor = new Supervisor({
-      memory: this.memory, settings: SETTINGS, doors: this.links, wallOffsetUs, seed: 1,
-      clock: new SystemClock(wallOffsetUs), log: { info: log, warn: log, error: log },
+      memory: this.memory, settings: SETTINGS, doors: this.links, seed: 1,
+      clock: new SystemClock(), log: { info: log, warn: log, error: log },
       onLost: (loss) => { this.losses.push(loss) },
       ...(workerFile !== undefined && { workerFile }),
     })

@@ -16,7 +16,7 @@ export function startTransport(
   t: TestContext, options: Partial<UndiciTransportOptions> = {},
 ): StartedTransport {
   const transport = new UndiciTransport({
-    clock: new SystemClock(0), connectionsMax: 1000,
+    clock: new SystemClock(), connectionsMax: 1000,
     connectionsPerOriginMax: 16, responseBytesMax: 64 * 1024, extraCaPem: '', ...options,
   })
   const heard = new TransportRecorder(transport)

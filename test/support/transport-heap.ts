@@ -98,7 +98,7 @@ class Sender implements TransportEvents {
 const upstream = new Worker(UPSTREAM, { eval: true })
 const port = await new Promise<number>((resolve) => { upstream.once('message', resolve) })
 const transport = new UndiciTransport({
-  clock: new SystemClock(0), connectionsMax: 1000,
+  clock: new SystemClock(), connectionsMax: 1000,
   connectionsPerOriginMax: AT_ONCE, responseBytesMax: 1024, extraCaPem: '',
 })
 const sender = new Sender(transport, `http://127.0.0.1:${port}`)

@@ -23,7 +23,7 @@ function takeDescriptors(): number[] {
 
 const [, , origin] = process.argv
 const transport = new UndiciTransport({
-  clock: new SystemClock(0), connectionsMax: 100,
+  clock: new SystemClock(), connectionsMax: 100,
   connectionsPerOriginMax: 4, responseBytesMax: 1024, extraCaPem: '',
 })
 const heard = new TransportRecorder(transport)

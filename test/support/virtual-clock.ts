@@ -8,6 +8,7 @@ export class VirtualTime {
   #nowUs = 1_000_000 as Micros
   readonly #wakes: { atUs: Micros; order: number; wake: () => void; owner: object }[] = []
   #order = 0
+  #wallStepMs = 0
 
   nowUs(): Micros {
     return this.#nowUs
@@ -22,7 +23,8 @@ export class VirtualTime {
         this.cancel(owner)
         if (atUs !== Infinity) this.at(atUs, wake, owner)
       },
-      wallMs: (atUs) => (1_700_000_000_000 + Math.floor(atUs / 1000)) as Millis,
+      wallMs: (atUs) =>
+        (1_700_000_000_000 + this.#wallStepMs + Math.floor(atUs / 1000)) as Millis,
     }
   }
 
@@ -61,6 +63,11 @@ export class VirtualTime {
     this.#nowUs = Math.max(this.#nowUs, due.atUs) as Micros
     due.wake()
     return true
+  }
+
+  /** Somebody sets the wall clock. */
+  stepWall(byMs: number): void {
+    this.#wallStepMs += byMs
   }
 
   /** Time passes and nothing runs, as in a thread that is on no core; what was due comes late. */

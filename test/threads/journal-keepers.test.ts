@@ -26,7 +26,7 @@ function start(t: TestContext, scene: JournalScene, mayMake = true): Started {
   const tell = (_fields: object, message: string): void => { told.push(message) }
   const keepers = new Keepers({
     limits: MODEL_LIMITS, memories: [views.buffer], shardFolder: () => scene.folder, mayMake,
-    boot: BOOT, wallOffsetUs: scene.wallOffsetUs, log: { info: tell, warn: tell, error: tell },
+    boot: BOOT, log: { info: tell, warn: tell, error: tell },
   })
   t.after(() => keepers.stop())
   return { keepers, views, told }

@@ -28,7 +28,7 @@ function makePump(t: TestContext): {
     warning: nothing, turnEnded: nothing, tick: nothing,
   }
   const pump = new OutcomePump(
-    [openShardLink(0, views)], shared.mainBell, new SystemClock(0), sink)
+    [openShardLink(0, views)], shared.mainBell, new SystemClock(), sink)
   const outcomes = new RingWriter(views.outcomes)
   const bell = new Bell(shared.mainBell)
   const waits = t.mock.method(Atomics, 'wait', () => 'timed-out')

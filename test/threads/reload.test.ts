@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 import type { ShardSettings } from '../../shards/contract.ts'
 import { SystemClock } from '../../shards/clock.ts'
 import { planMemory } from '../../shards/limits.ts'
-import { MIB, type Micros } from '../../shards/units.ts'
+import { MIB } from '../../shards/units.ts'
 import { allocateMemory } from '../../src/memory.ts'
 import { type ShardDoor, type ShardLoss, Supervisor } from '../../src/supervisor.ts'
 import type { Script } from '../support/scripted-shard.ts'
@@ -64,8 +64,8 @@ async function setUp(t: TestContext, script: Script = 'obeys'): Promise<Bench> {
     down: true, restarts: 0, lastRestart: null,
   }))
   const supervisor = new Supervisor({
-    memory: allocated.memory, doors, seed: 40, wallOffsetUs: 0 as Micros,
-    settings: settingsOf(script), clock: new SystemClock(0),
+    memory: allocated.memory, doors, seed: 40,
+    settings: settingsOf(script), clock: new SystemClock(),
     log: { info: log, warn: log, error: log }, onLost: (loss) => { losses.push(loss) },
     workerFile: pathToFileURL(file),
   })

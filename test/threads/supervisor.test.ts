@@ -6,7 +6,7 @@ import { type TestContext, describe, it } from 'node:test'
 import type { ShardSettings } from '../../shards/contract.ts'
 import { SystemClock } from '../../shards/clock.ts'
 import { planMemory } from '../../shards/limits.ts'
-import { MIB, type Micros } from '../../shards/units.ts'
+import { MIB } from '../../shards/units.ts'
 import { allocateMemory } from '../../src/memory.ts'
 import { type ShardDoor, type ShardLoss, Supervisor } from '../../src/supervisor.ts'
 import { RECOVERED, type Script } from '../support/scripted-shard.ts'
@@ -56,9 +56,9 @@ function setUp(t: TestContext, script: Script): Bench {
     down: true, restarts: 0, lastRestart: null,
   }))
   const supervisor = new Supervisor({
-    memory: allocated.memory, doors, seed: 40, wallOffsetUs: 0 as Micros,
+    memory: allocated.memory, doors, seed: 40,
     settings: { userAgent: script } as ShardSettings,
-    clock: new SystemClock(0), log: { info: log, warn: log, error: log },
+    clock: new SystemClock(), log: { info: log, warn: log, error: log },
     onLost: (loss) => {
       losses.push(loss)
       resolve(loss)

@@ -4,7 +4,9 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
+import { JOB_QUEUED } from '../../shards/job-slots.ts'
 import { TABLE_JOBS } from '../../shards/journal-format.ts'
+import { JOBS_FRESH } from '../../shards/progress.ts'
 import type { Micros } from '../../shards/units.ts'
 import { JournalStore } from '../../src/journal/store.ts'
 import { JournalScene, NOW_US, type SceneStart } from '../support/journal-scene.ts'
@@ -115,18 +117,37 @@ describe('tails', () => {
 })
 
 describe('a store', () => {
-  it('is brought to the clock of another boot, once', async (t) => {
+  it('is brought to the clock of another boot, once, as if no time had passed', async (t) => {
     const scene = await begun(t)
+    const { acceptedS, state, timeUs } = scene.model.views.jobs
+    for (const slot of state.keys()) state[slot] = slot % 2 + JOB_QUEUED
+    timeUs.fill(7e6)
     scene.write(1, 5)
-    const shiftUs = 3e6
-    const later = (scene.wallOffsetUs - shiftUs) as Micros
-    const expected = scene.model.views.jobs.timeUs.map((us) => us === 0 ? 0 : us + shiftUs)
-    for (let start = 0; start < 2; start++) {
-      const { views } = good(await scene.start(LATER_BOOT, later))
-      assert.deepEqual(views.jobs.timeUs, expected)
+    // Of a machine that has just started.
+    const shiftUs = 3e6 - NOW_US
+    const isQueued = (slot: number): boolean => ((state[slot] as number) & 0xff) === JOB_QUEUED
+    assert.ok([...state.keys()].some((slot) => isQueued(slot) && timeUs[slot] === 7e6))
+    for (const boot of [LATER_BOOT, LATER_BOOT]) {
+      const { views } = good(await scene.start(boot, 3e6 as Micros))
+      const fresh = views.progress[JOBS_FRESH] as number
+      for (let slot = 0; slot < fresh; slot++) {
+        if (views.jobs.state[slot] === 0) continue // of a page that was not written
+        assert.equal(views.jobs.timeUs[slot],
+          (timeUs[slot] as number) + (isQueued(slot) ? 0 : shiftUs), `slot ${slot}`)
+        assert.equal(views.jobs.acceptedS[slot],
+          ((acceptedS[slot] as number) + shiftUs / 1e6) >>> 0, `slot ${slot}`)
+      }
       assert.deepEqual(views.lanes.lastSendUs,
         scene.model.views.lanes.lastSendUs.map((us) => us === 0 ? 0 : us + shiftUs))
     }
+  })
+
+  it('is brought to a clock of the same boot that is behind', async (t) => {
+    const scene = await begun(t)
+    scene.write(1, 5)
+    const { views } = good(await scene.start(BOOT, (NOW_US - 1e6) as Micros))
+    assert.deepEqual(views.lanes.lastSendUs,
+      scene.model.views.lanes.lastSendUs.map((us) => us === 0 ? 0 : us - 1e6))
   })
 
   it('is refused when a row has lost its meaning', async (t) => {

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import { JOB_IN_FLIGHT, JOB_QUEUED, JOB_RETRYING, JobSlots } from '../../shards/job-slots.ts'
 import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
 import { Overdue } from '../../shards/overdue.ts'
-import type { JobSlot, Micros } from '../../shards/units.ts'
+import type { JobSlot, Micros, Millis } from '../../shards/units.ts'
 import { oneShard } from '../support/shard-memory.ts'
 import { forEachSeed } from '../support/swarm.ts'
 
@@ -22,10 +22,16 @@ class Sweep {
   nowUs = NOW_US as Micros
   /** Nothing can be dropped. */
   isBlocked = false
+  /** By how much somebody has set the wall clock, whose zero is otherwise the monotonic one's. */
+  wallStepUs = 0
 
   constructor(jobsMax: number) {
     this.jobs = new JobSlots(oneShard({ jobsMax }))
-    this.overdue = new Overdue(this.jobs)
+    this.overdue = this.#sweep()
+  }
+
+  #sweep(): Overdue {
+    return new Overdue(this.jobs, (atUs) => ((atUs + this.wallStepUs) / 1000) as Millis)
   }
 
   /** A queued job; with a time, it must begin by then. */
@@ -36,7 +42,7 @@ class Sweep {
     this.jobs.beginState(slot, JOB_QUEUED)
     if (beginByUs === Infinity) return slot
     this.jobs.at.timeUs[slot] = beginByUs
-    this.overdue.expect(beginByUs as Micros, this.nowUs)
+    this.overdue.expect(this.nowUs)
     return slot
   }
 
@@ -52,7 +58,7 @@ class Sweep {
   /** Another thread goes on. */
   handOver(): void {
     const baton = structuredClone(this.overdue.handOver())
-    this.overdue = new Overdue(this.jobs)
+    this.overdue = this.#sweep()
     this.overdue.takeOver(baton)
   }
 
@@ -105,6 +111,21 @@ describe('the sweep', () => {
     assert.deepEqual(sweep.dropped, [slot])
   })
 
+  it('judges by the wall clock as it is, forward and back, also after a hand-over', () => {
+    const sweep = new Sweep(10)
+    const [first, second] = [sweep.add(NOW_US + 3_600_000_000), sweep.add(NOW_US + 7_200_000_000)]
+    sweep.runTo(NOW_US + 10 * LOOK_EVERY_US)
+    sweep.wallStepUs = 3_600_000_000
+    sweep.handOver()
+    sweep.runTo(NOW_US + 12 * LOOK_EVERY_US)
+    assert.deepEqual(sweep.dropped, [first])
+    sweep.wallStepUs = -86_400_000_000
+    sweep.runTo(NOW_US + 7_200_000_000)
+    assert.deepEqual(sweep.dropped, [first])
+    sweep.runTo(NOW_US + 86_400_000_000 + 7_200_000_000 + LOOK_EVERY_US)
+    assert.deepEqual(sweep.dropped, [first, second])
+  })
+
   it('goes on for a job that came behind its hand', () => {
     const sweep = new Sweep(3 * SLOTS_PER_LOOK)
     for (let count = 0; count < 2.5 * SLOTS_PER_LOOK; count++) sweep.add()
@@ -113,7 +134,7 @@ describe('the sweep', () => {
     sweep.runTo(NOW_US + LOOK_EVERY_US)
     // The hand is beyond the first slots now; one of them is used again.
     sweep.jobs.at.timeUs[first] = NOW_US + 30_000
-    sweep.overdue.expect((NOW_US + 30_000) as Micros, sweep.nowUs)
+    sweep.overdue.expect(sweep.nowUs)
     sweep.runTo(NOW_US + 10 * LOOK_EVERY_US)
     assert.deepEqual(sweep.dropped.toSorted((a, b) => a - b), [first, 2.5 * SLOTS_PER_LOOK])
     assert.equal(sweep.overdue.nextUs(), Infinity)

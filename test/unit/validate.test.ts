@@ -337,6 +337,12 @@ test('numbers: whole, in range', () => {
   for (const execute_before of [0, -1, 0.5, 1e300]) {
     refuses({ execute_before }, 'out_of_range', 'execute_before')
   }
+  for (const execute_before of [1e9, 1_795_363_433, 1_795_363_433.5, 9_999_999_999]) {
+    refuses({ execute_before }, 'out_of_range', 'execute_before')
+  }
+  for (const execute_before of [999_999_999, 1e10, 1_795_363_433_000]) {
+    assert.equal(accepts({ execute_before }).executeBeforeMs, execute_before)
+  }
   for (const execute_before of ['1', NaN, Infinity, {}]) {
     refuses({ execute_before }, 'wrong_type', 'execute_before')
   }
