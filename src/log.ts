@@ -2,6 +2,7 @@
 // no line carries a secret: fields whose names sound like one are censored at any depth.
 
 import { type DestinationStream, type Logger as PinoLogger, destination, pino } from 'pino'
+import { lookEvery } from '../shards/clock.ts'
 
 /** What the rest of the process logs with: fields first, then the sentence. */
 export interface Log {
@@ -16,6 +17,8 @@ const REDACT_DEPTH_MAX = 5
 /** Lines that wait while standard error is blocked; beyond it the newest are dropped. */
 const WAITING_BYTES_MAX = 1024 * 1024
 const STDERR = 2
+/** For the last lines, while standard error is blocked. */
+const END_MS_MAX = 1000
 
 /**
  * The fields with every value censored whose name sounds secret. Errors are left to their own
@@ -44,8 +47,10 @@ function redactValue(value: unknown, depth: number): unknown {
 export interface ProcessLog extends Log {
   /** From now on, the least severe lines that are written. */
   setLevel(level: string): void
-  /** Writes what waits; call it before the process ends. */
+  /** Writes what waits; call it before the process ends at once. */
   flush(): void
+  /** No more lines; resolves when all are written, so that what else is said comes behind them. */
+  end(): Promise<void>
 }
 
 /**
@@ -69,7 +74,29 @@ export function createLog(level: string, stream?: DestinationStream): ProcessLog
     error: (fields, message) => logger.error(fields, message),
     setLevel: (next) => { logger.level = next },
     flush: () => flushQuietly(stderr),
+    end: () => {
+      logger.level = 'silent'
+      return stderr === undefined ? Promise.resolve() : ended(stderr)
+    },
   }
+}
+
+/** Ends whatever becomes of the lines: whoever should read them may be gone, or read nothing. */
+function ended(stderr: ReturnType<typeof destination>): Promise<void> {
+  return new Promise((resolve) => {
+    const stopWaiting = lookEvery(END_MS_MAX, () => over())
+    const over = (): void => {
+      stopWaiting()
+      resolve()
+    }
+    stderr.once('close', over)
+    stderr.once('error', over)
+    try {
+      stderr.end()
+    } catch {
+      over() // it has ended before
+    }
+  })
 }
 
 function flushQuietly(stderr: ReturnType<typeof destination> | undefined): void {

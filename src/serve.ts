@@ -13,7 +13,7 @@ import { type Prepared, prepare } from './config/prepare.ts'
 import { formatProblems } from './config/problem.ts'
 import { formatBytes } from './config/quantities.ts'
 import type { Config } from './config/settings.ts'
-import { OperatingError } from './errors.ts'
+import { OperatingError, fail } from './errors.ts'
 import { boundsOf, FrontDoor } from './front-door.ts'
 import type { Address } from './http/server.ts'
 import { checkDirectory } from './journal/directory.ts'
@@ -59,13 +59,17 @@ export async function serve(
     return await runAfterAnother(prepared.value, tools)
   } catch (error) {
     // What a person can mend is said plainly; anything else is a defect, with its stack.
-    if (error instanceof OperatingError) surroundings.stderr(`sluice: ${error.message}\n`)
-    else log.error({ err: error }, 'the server could not start')
+    if (error instanceof OperatingError) {
+      await log.end()
+      surroundings.stderr(`sluice: ${error.message}\n`)
+    } else {
+      log.error({ err: error }, 'the server could not start')
+    }
     return EXIT_FAILED
   } finally {
     control.close()
     end.forget()
-    log.flush()
+    await log.end()
   }
 }
 
@@ -83,8 +87,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   if (dataFolder !== undefined) checkDirectory(dataFolder)
   await control.lock(takeOver === undefined ? 1 : CONTROL_TRIES_MAX)
   const journals = await openJournals(prepared, dataFolder, tools)
-  const memory = reserve(journals?.limits ?? prepared.limits, config, surroundings)
-  if (memory === undefined) return EXIT_FAILED
+  const memory = reserve(journals?.limits ?? prepared.limits, config)
 
   const links = memory.shards.map((views, shard) => openShardLink(shard, views))
   const door = new FrontDoor({
@@ -150,7 +153,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
 async function conclude(reason: EndReason, running: Running): Promise<number> {
   const { journals, log, memory, reloads } = running
   if (reason.kind === 'lost') {
-    reportLoss(reason.loss, memory, journals !== null, log)
+    reportLoss(reason.loss, memory, journals?.isWritten === true, log)
     return EXIT_FAILED
   }
   log.info(reason, 'stopping')
@@ -203,20 +206,17 @@ async function stop(
   door.drain()
   const summary = await supervisor.stop(graceMs)
   door.close()
-  const isKept = journals?.isWritten === true
+  const journal = journals === null ? null : { trouble: journals.trouble }
   await journals?.close()
-  reportStop(summary, isKept, log)
+  reportStop(summary, journal, log)
 }
 
-/** The memory; undefined once it has been told that the system has not got so much. */
-function reserve(
-  limits: Limits, config: Config, { stderr }: Surroundings,
-): EngineMemory | undefined {
+/** Fails when the system has not got so much memory. */
+function reserve(limits: Limits, config: Config): EngineMemory {
   const allocated = allocateMemory(limits)
   if (!allocated.ok) {
-    stderr(`sluice: the system refused ${formatBytes(limits.memoryBytes)} of memory ` +
-      `(${allocated.reason}); give less with --memory\n`)
-    return undefined
+    return fail('memory_refused', `the system refused ${formatBytes(limits.memoryBytes)} of ` +
+      `memory (${allocated.reason}); give less with --memory`)
   }
   if (config.touch) touchMemory(allocated.memory)
   return allocated.memory

@@ -105,10 +105,16 @@ export class Journals {
 
   /** Whether all that has happened is written, as far as the shards could. */
   get isWritten(): boolean {
-    return this.#memory?.shards.every((views) => {
-      const { isLost, stalledUs } = readJournalWords(views)
-      return !isLost && stalledUs === 0
-    }) === true
+    return this.#memory !== undefined && this.trouble === undefined
+  }
+
+  /** Why something may not be written; undefined while all is well. */
+  get trouble(): string | undefined {
+    const words = (this.#memory?.shards ?? []).map(readJournalWords)
+    const where = `the journal in ${this.#settings.folder}`
+    if (words.some(({ isLost }) => isLost)) return `files of ${where} were removed or replaced`
+    return words.some(({ stalledUs }) => stalledUs !== 0) ? `${where} could not be written`
+      : undefined
   }
 
   /** How a shard writes its journal. */

@@ -6,10 +6,20 @@ import type { Log } from '../log.ts'
 import type { EngineMemory } from '../memory.ts'
 import type { ShardLoss, StopSummary } from '../supervisor.ts'
 
-/** Says what a stop leaves behind. @param isKept what is queued is in a journal. */
-export function reportStop({ queued, cutOff }: StopSummary, isKept: boolean, log: Log): void {
+/**
+ * Says what a stop leaves behind. @param journal null without one; its trouble is why it does not
+ * have all.
+ */
+export function reportStop(
+  { queued, cutOff }: StopSummary, journal: { readonly trouble: string | undefined } | null,
+  log: Log,
+): void {
   if (cutOff.length > 0) log.warn({ shards: cutOff }, 'requests in flight were cut off')
-  if (queued > 0 && isKept) {
+  if (journal?.trouble !== undefined) {
+    return log.error({ queued, reason: journal.trouble },
+      'stopped; of the queued jobs and of what they came to, the journal may not have all')
+  }
+  if (queued > 0 && journal !== null) {
     log.info({ queued }, 'queued jobs are kept in the journal, for the next start')
   } else if (queued > 0) {
     log.warn({ queued }, 'queued jobs are given up: they were held in memory only')
@@ -17,7 +27,7 @@ export function reportStop({ queued, cutOff }: StopSummary, isKept: boolean, log
   log.info({ queued }, 'stopped')
 }
 
-/** Shards end again and again: said clearly. @param isKept as above. */
+/** Shards end again and again: said clearly. @param isKept what is queued is in a journal. */
 export function reportLoss(
   loss: ShardLoss, memory: EngineMemory, isKept: boolean, log: Log,
 ): void {

@@ -21,8 +21,11 @@ async function refusal(t: TestContext, data: string, flags: readonly string[] = 
   ])
   t.after(() => run.kill())
   assert.equal((await run.ended()).code, 1, run.stderr)
+  assert.match(lastLine(run.stderr), /^sluice: /, run.stderr)
   return run.stderr
 }
+
+const lastLine = (text: string): string => text.trimEnd().split('\n').at(-1) ?? ''
 
 const pathsOf = (requests: readonly RecordedRequest[]): string[] =>
   requests.map(({ path: text }) => text)
@@ -107,7 +110,8 @@ describe('a data folder', { concurrency: true }, () => {
     assert.deepEqual([status, shards[0]?.trouble], ['degraded', 'journal_lost'])
     assert.equal(await server.stop(), 0)
     assert.match(server.stderr, /"level":"error",.*(tail-\d+|data\.mdb) has been removed or rep/)
-    assert.match(server.stderr, /queued jobs are given up/)
+    assert.match(lastLine(server.stderr),
+      /"error",.*"reason":"files of the journal in .* were removed or replaced","msg":"stopped/)
   })
 
   it('is for one process', async (t) => {
