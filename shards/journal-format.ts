@@ -4,9 +4,10 @@
 //
 // A tail file is frames, one behind the other. Everything is little-endian and starts on 8 bytes.
 //
-//   0       4       8     12      16         24
-//   | magic | bytes | crc | flags | sequence | rows, `bytes` of them |
+//   0       4       8     12      16         24         32
+//   | magic | bytes | crc | flags | sequence | accepted | rows, `bytes` of them |
 //   crc: CRC-32 of all behind it. flags: 1 in the last frame of a batch. sequence: the batch's.
+//   accepted: new jobs in this batch and all before it, so that what is lost can be counted.
 //
 //   0       4       8       12      16                next multiple of 8
 //   | table | key 1 | key 2 | bytes | data ... |
@@ -33,16 +34,17 @@ export const TABLE_LOG = 7
 /** Key 1: an upstream's slot. Data: which it is, and what has been learned of its pace. */
 export const TABLE_UPSTREAMS = 8
 
-export const FRAME_HEADER_BYTES = 24
+export const FRAME_HEADER_BYTES = 32
 export const ROW_HEADER_BYTES = 16
 /** What a frame's rows aim to fill; a single row may be larger. */
 export const FRAME_BYTES_AIM = 256 * 1024
 
-const MAGIC = 0x314a4c53 // "SLJ1"
+const MAGIC = 0x324a4c53 // "SLJ2"
 const BYTES = 4
 const CRC = 8
 const FLAGS = 12
 const SEQUENCE = 16
+const ACCEPTED = 24
 const FLAG_LAST = 1
 const ALIGN_BYTES = 8
 const BUFFER_BYTES_MIN = 64 * 1024
@@ -51,13 +53,20 @@ const BUFFER_BYTES_MIN = 64 * 1024
 export type VisitRow = (
   table: number, key1: number, key2: number, bytes: Buffer, start: number, end: number) => void
 
-/** One frame, as it lies in a file. */
-export interface Frame {
+/** What the header of a frame says of its batch. */
+export interface FrameHeader {
   readonly sequence: number
-  readonly isLast: boolean
-  /** Its rows are at start … end; the next frame begins at `end`. */
-  readonly start: number
+  /** New jobs up to the end of the batch. */
+  readonly accepted: number
+  /** Where the next frame begins. */
   readonly end: number
+}
+
+/** One frame, as it lies in a file. */
+export interface Frame extends FrameHeader {
+  readonly isLast: boolean
+  /** Its rows are at start … end. */
+  readonly start: number
 }
 
 /** Builds the frames of a batch in one buffer, which it keeps and uses again. */
@@ -66,6 +75,7 @@ export class BatchWriter {
   #u32 = new Uint32Array(this.#bytes.buffer)
   #f64 = new Float64Array(this.#bytes.buffer)
   #sequence = 0
+  #accepted = 0
   #frameAt = 0
   #at = 0
 
@@ -87,8 +97,9 @@ export class BatchWriter {
     return this.#at
   }
 
-  begin(sequence: number): void {
+  begin(sequence: number, accepted: number): void {
     this.#sequence = sequence
+    this.#accepted = accepted
     this.#at = 0
     this.#beginFrame()
   }
@@ -130,6 +141,7 @@ export class BatchWriter {
     this.#u32[word + BYTES / 4] = this.#at - this.#frameAt - FRAME_HEADER_BYTES
     this.#u32[word + FLAGS / 4] = flags
     this.#f64[(this.#frameAt + SEQUENCE) / 8] = this.#sequence
+    this.#f64[(this.#frameAt + ACCEPTED) / 8] = this.#accepted
     this.#u32[word + CRC / 4] = crc32(this.#bytes.subarray(this.#frameAt + FLAGS, this.#at))
   }
 
@@ -152,15 +164,21 @@ export function readFrame(bytes: Buffer, at: number): Frame | undefined {
   if (crc32(bytes.subarray(at + FLAGS, end)) !== bytes.readUInt32LE(at + CRC)) return undefined
   return {
     sequence: bytes.readDoubleLE(at + SEQUENCE),
+    accepted: bytes.readDoubleLE(at + ACCEPTED),
     isLast: bytes.readUInt32LE(at + FLAGS) === FLAG_LAST,
     start, end,
   }
 }
 
-/** Where the frame at `at` should end, as its header says; undefined when there is no header. */
-export function claimedEnd(bytes: Buffer, at: number): number | undefined {
-  if (at + FRAME_HEADER_BYTES > bytes.length || bytes.readUInt32LE(at) !== MAGIC) return undefined
-  return at + FRAME_HEADER_BYTES + bytes.readUInt32LE(at + BYTES)
+/** The header at `at`, of a frame that may not be whole; undefined when there is none. */
+export function readHeader(bytes: Buffer, at: number): FrameHeader | undefined {
+  const start = at + FRAME_HEADER_BYTES
+  if (start > bytes.length || bytes.readUInt32LE(at) !== MAGIC) return undefined
+  return {
+    sequence: bytes.readDoubleLE(at + SEQUENCE),
+    accepted: bytes.readDoubleLE(at + ACCEPTED),
+    end: start + bytes.readUInt32LE(at + BYTES),
+  }
 }
 
 /** Calls `visit` for each row of a frame that readFrame() has found true. */

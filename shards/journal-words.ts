@@ -17,6 +17,8 @@ export const JOURNAL_SYNCED_US = 3
 export const JOURNAL_STALLED_US = 4
 /** 1 while its files are gone: what is written could never be found again. */
 export const JOURNAL_LOST = 5
+/** New jobs in all batches that are written. */
+export const JOURNAL_ACCEPTED = 6
 
 /** What the words say. */
 export interface JournalWords {

@@ -15,8 +15,8 @@ import { BatchWriter, TABLE_CLEARED, TABLE_JOBS, TABLE_LANES, TABLE_LOG, TABLE_S
   TABLE_TEMPLATES } from './journal-format.ts'
 import { type FactPages, type Facts, factsOf, writeCounts, writeUpstream } from './journal-image.ts'
 import {
-  JOURNAL_LOST, JOURNAL_SEQUENCE, JOURNAL_STALLED_US, JOURNAL_SYNCED_US, JOURNAL_WRITTEN_BYTES,
-  JOURNAL_WRITTEN_US,
+  JOURNAL_ACCEPTED, JOURNAL_LOST, JOURNAL_SEQUENCE, JOURNAL_STALLED_US, JOURNAL_SYNCED_US,
+  JOURNAL_WRITTEN_BYTES, JOURNAL_WRITTEN_US,
 } from './journal-words.ts'
 import type { SegmentViews, SharedViews, ShardViews } from './layout.ts'
 import {
@@ -173,7 +173,8 @@ export class Journal {
     const { marks, sink, views } = this.#parts
     const batch = this.#batch
     const sequence = (views.journal[JOURNAL_SEQUENCE] as number) + 1
-    batch.begin(sequence)
+    const until = this.#told()
+    batch.begin(sequence, (views.journal[JOURNAL_ACCEPTED] as number) + until.jobs)
     this.#addSegments()
     this.#addPages(TABLE_TEMPLATES, this.#facts.templates, marks.templates)
     this.#addPages(TABLE_LANES, this.#facts.lanes, marks.lanes)
@@ -183,7 +184,6 @@ export class Journal {
     }
     writeCounts(batch, views, nowUs, sequence)
     marks.begun()
-    const until = this.#told()
     const bytes = batch.finish()
     this.#isWriting = true
     sink.append(bytes, (error) => {
@@ -200,6 +200,7 @@ export class Journal {
     marks.written()
     this.#dateUs = dateAfter(atUs)
     journal[JOURNAL_SEQUENCE] = sequence
+    journal[JOURNAL_ACCEPTED] = (journal[JOURNAL_ACCEPTED] as number) + until.jobs
     journal[JOURNAL_WRITTEN_BYTES] = (journal[JOURNAL_WRITTEN_BYTES] as number) + bytes
     journal[JOURNAL_WRITTEN_US] = atUs
     journal[JOURNAL_STALLED_US] = 0

@@ -292,6 +292,8 @@ export const JOURNAL_DATE_MS = 60_000
 export const JOURNAL_STALLED_MS = 1000
 /** How often a look is begun whether the journal's files are still under their names. */
 export const JOURNAL_LOOK_MS = 100
+/** How often at most it is noted how far a journal reaches. */
+export const JOURNAL_EXTENT_MS = 10
 export const JOURNAL_INTERVAL_MS_DEFAULT = 100
 export const JOURNAL_INTERVAL_MS_MIN = 10
 export const JOURNAL_INTERVAL_MS_MAX = 60_000

@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import type { Clock } from './clock.ts'
+import { ExtentFile } from './extent-file.ts'
 import type { JournalSink } from './journal.ts'
 import { JOURNAL_LOOK_MS, JOURNAL_TAIL_BYTES_MAX } from './limits.ts'
 import {
@@ -27,6 +28,8 @@ export interface TailFileOptions {
   /** How often, else, what has been appended is put on the disk. */
   readonly intervalMs: Millis
   readonly clock: Clock
+  /** The shard's words about its journal. */
+  readonly words: Float64Array
   /** Told when writing begins to fail, and with null when it succeeds again. */
   readonly onTrouble: (error: Error | null) => void
 }
@@ -41,6 +44,7 @@ export class TailFile implements JournalSink {
   /** For the entries of the files in it; undefined when it was gone from the beginning. */
   readonly #folder: number | undefined
   readonly #store: NamedFile | undefined
+  readonly #extent: ExtentFile | undefined
   #tail = 0
   #file: number | undefined
   #length = 0
@@ -71,6 +75,7 @@ export class TailFile implements JournalSink {
       return
     }
     this.#folder = openSync(options.directory, 'r')
+    this.#extent = new ExtentFile(options.directory, options.words)
     this.#store = presentFile(path.join(options.directory, STORE_FOLDER, STORE_FILE))
     for (const name of readdirSync(options.directory)) {
       this.#tail = Math.max(this.#tail, tailNumber(name) ?? 0)
@@ -115,8 +120,12 @@ export class TailFile implements JournalSink {
     })
   }
 
-  /** Puts what was appended on the disk, twice in each interval; looks whether it is there. */
+  /**
+   * Notes how far it goes; puts what was appended on the disk, twice in each interval; looks
+   * whether it is there.
+   */
   tick(nowUs: Micros): void {
+    this.#extent?.tick(this.#tail, nowUs)
     this.#look(nowUs)
     const { intervalMs } = this.#options
     if (this.#unsyncedUs === Infinity || this.#syncingUs !== Infinity) return
@@ -133,6 +142,7 @@ export class TailFile implements JournalSink {
       fdatasyncSync(this.#file)
       closeSync(this.#file)
     }
+    await this.#extent?.close(this.#tail)
     if (this.#folder !== undefined) closeSync(this.#folder)
   }
 

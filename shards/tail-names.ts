@@ -6,6 +6,8 @@
 /** In the directory of the shard's journal, and the one file in it that counts. */
 export const STORE_FOLDER = 'store'
 export const STORE_FILE = 'data.mdb'
+/** Beside the tails: how far they reach. */
+export const EXTENT_FILE = 'extent'
 
 const DIGITS = 12
 const PATTERN = /^tail-(\d{12})$/

@@ -128,8 +128,9 @@ class ShardLoop {
   #begin(baton: EngineBaton | undefined): void {
     const task = this.#task
     const { shared, shards } = this.#memory ?? attach(task)
-    const tail = this.#openTail()
-    const sleeper = new Sleeper((shards[task.shard] as ShardViews).bell)
+    const views = shards[task.shard] as ShardViews
+    const tail = this.#openTail(views.journal)
+    const sleeper = new Sleeper(views.bell)
     const engine = new Engine({
       shard: task.shard, shared, shards, settings: task.settings, clock: this.#clock,
       prng: new Prng(task.seed), transport: this.#transport, recover: task.recover, baton,
@@ -143,13 +144,13 @@ class ShardLoop {
   }
 
   /** Behind the files of the thread before, so not before that has stopped. */
-  #openTail(): TailFile | null {
+  #openTail(words: Float64Array): TailFile | null {
     const { journal } = this.#task
     if (journal === null) return null
     const { directory, intervalMs, mode } = journal
     return new TailFile({
       directory, intervalMs: intervalMs as Millis, always: mode === 'always', clock: this.#clock,
-      onTrouble: (error) => this.#report(troubleReport(error)),
+      words, onTrouble: (error) => this.#report(troubleReport(error)),
     })
   }
 

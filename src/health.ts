@@ -149,6 +149,7 @@ function showJournal({ shard, views }: ShardLink, { journals, nowUs }: HealthInp
     stalled_ms: msSince(stalledUs, nowUs), written_bytes: writtenBytes,
     store_bytes: status?.storeBytes ?? 0, tail_bytes: status?.tailBytes ?? 0,
     tails: status?.tails ?? 0, trouble: status?.trouble ?? null,
+    dropped_bytes: status?.dropped?.bytes ?? 0, dropped_jobs: status?.dropped?.jobs ?? 0,
   }
 }
 

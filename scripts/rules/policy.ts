@@ -11,7 +11,7 @@ export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */
 export const SHARDS_FOR_JOURNAL: ReadonlySet<string> = new Set([
   'journal-format', 'journal-image', 'tail-names', 'job-slots', 'progress', 'segments', 'job-log',
-  'log-record', 'lanes',
+  'log-record', 'lanes', 'extent-file',
 ])
 
 /** The files of src that may import bench/: the command of the bench that Sluice ships. */

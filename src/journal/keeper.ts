@@ -13,14 +13,14 @@ import { STORE_FOLDER } from '../../shards/tail-names.ts'
 import { MIB } from '../../shards/units.ts'
 import { formatBytes } from '../config/quantities.ts'
 import { loadShard } from './load.ts'
-import type { KeeperControl, KeeperReport, KeeperTask } from './messages.ts'
+import type { KeeperControl, KeeperReport, KeeperTask, Sizes } from './messages.ts'
 import { JournalStore, type StoreState } from './store.ts'
 import { Tails } from './tails.ts'
 
 const LOOK_EVERY_MS = 1000
 /** Read between two reports of progress. */
 const REPORT_EVERY_BYTES = 8 * MIB
-const NOTHING: StoreState = { boot: '', tail: 0, sequence: 0 }
+const NOTHING: StoreState = { boot: '', tail: 0, sequence: 0, accepted: 0 }
 
 const report = (message: KeeperReport): void => parentPort?.postMessage(message)
 
@@ -31,6 +31,7 @@ class Keeper {
   readonly #tails: Tails
   #state: StoreState
   #trouble: string | null = null
+  #sizes: Sizes = { storeBytes: 0, tailBytes: 0, tails: 0 }
   #isOver = false
   #stopLooking: () => void = () => {}
 
@@ -49,7 +50,7 @@ class Keeper {
     const isSameBoot = boot !== '' && this.#state.boot === boot
     const taken = this.#tails.takeAll(this.#state, !isSameBoot, (bytes) => counter.add(bytes, 0))
     if (!taken.ok) return taken.problem
-    if (taken.dropped !== null) report({ kind: 'dropped', ...taken.dropped })
+    if (taken.dropped !== null) report({ kind: 'dropped', dropped: taken.dropped })
     const loaded = loadShard({
       store: this.#store, state: taken.state, views: attachShard(memory, limits), boot,
       nowUs: monotonicUs(),
@@ -99,14 +100,15 @@ class Keeper {
 
   #reportSizes(): void {
     try {
-      const { bytes } = this.#tails
-      report({
-        kind: 'sizes', storeBytes: this.#store.bytes, tailBytes: bytes,
-        tails: this.#tails.list().length, trouble: this.#trouble,
-      })
-    } catch {
-      // The directory cannot be read; what is told next time holds.
+      this.#sizes = {
+        storeBytes: this.#store.bytes, tailBytes: this.#tails.bytes,
+        tails: this.#tails.list().length,
+      }
+    } catch (error) {
+      // What was told last holds, as far as anybody can tell.
+      this.#trouble ??= describeFault(this.#task.directory, error)
     }
+    report({ kind: 'sizes', ...this.#sizes, trouble: this.#trouble })
   }
 }
 

@@ -7,7 +7,8 @@ import { lookEvery } from '../../shards/clock.ts'
 import type { UpstreamFacts } from '../../shards/journal-image.ts'
 import type { Limits } from '../../shards/limits.ts'
 import type { Log } from '../log.ts'
-import type { KeeperControl, KeeperReport, KeeperTask } from './messages.ts'
+import { type Dropped, reportDropped } from './dropped.ts'
+import type { KeeperControl, KeeperReport, KeeperTask, Sizes } from './messages.ts'
 
 /** What the keepers are started with. */
 export interface KeepersOptions {
@@ -22,17 +23,16 @@ export interface KeepersOptions {
 }
 
 /** How far a shard's journal has been read, and what it has on the disk. */
-export interface KeeperStatus {
+export interface KeeperStatus extends Sizes {
   /** In all, and read so far; equal once the shard is loaded. */
   readonly loadBytes: number
   readonly loadedBytes: number
   readonly loadedJobs: number
   readonly isLoaded: boolean
-  readonly storeBytes: number
-  readonly tailBytes: number
-  readonly tails: number
   /** Why tails cannot be taken into the store at the moment. */
   readonly trouble: string | null
+  /** What was left out at the start, because the end was missing. */
+  readonly dropped: Dropped | null
 }
 
 /** Something that can be waited for, or that turns out to be impossible. */
@@ -43,7 +43,7 @@ const START_AGAIN_MS = 5000
 const KEEPER_FILE = new URL('./keeper.ts', import.meta.url)
 const NOTHING: KeeperStatus = {
   loadBytes: 0, loadedBytes: 0, loadedJobs: 0, isLoaded: false, storeBytes: 0, tailBytes: 0,
-  tails: 0, trouble: null,
+  tails: 0, trouble: null, dropped: null,
 }
 
 /** All keepers of one process. */
@@ -149,12 +149,9 @@ class Keeper {
           isLoaded: true,
         }
         return this.#tellLoaded({ ok: true, value: message.sequence })
-      case 'dropped': {
-        const { batches, bytes, file } = message
-        return this.#options.log.error({ shard: this.#shard, batches, bytes, file },
-          'the machine had stopped before the end of the journal was on the disk: what these ' +
-          'batches said is lost')
-      }
+      case 'dropped':
+        this.status = { ...this.status, dropped: message.dropped }
+        return reportDropped(this.#options.log, this.#shard, message.dropped)
       case 'refused':
         return this.#refuse(message.problem)
       case 'sizes':

@@ -12,6 +12,7 @@ import {
   type FactPages, JournalImage, type UpstreamFacts, factsOf, resumeUpstream, shiftUpstreamRow,
   writeCounts,
 } from '../../shards/journal-image.ts'
+import { JOURNAL_ACCEPTED } from '../../shards/journal-words.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import { JOBS_PER_PAGE } from '../../shards/limits.ts'
 import type { Micros } from '../../shards/units.ts'
@@ -70,6 +71,7 @@ export function loadShard(options: LoadOptions): Loaded {
   const problem = whatIsMissing(store, state, image, rows)
   if (problem !== undefined) return { ok: false, problem }
   image.finish(shiftUs, nowUs)
+  views.journal[JOURNAL_ACCEPTED] = state.accepted
   if (isSameClock) return { ok: true, state }
   const present: StoreState = { ...state, boot }
   store.commit(present, () => {
@@ -115,7 +117,7 @@ function rewriteTimes(
     store.put(TABLE_UPSTREAMS, key1, 0, bytes, start, bytes.length)
   }
   const batch = new BatchWriter()
-  batch.begin(sequence)
+  batch.begin(sequence, views.journal[JOURNAL_ACCEPTED] as number)
   writeCounts(batch, views, nowUs, sequence)
   const start = FRAME_HEADER_BYTES + ROW_HEADER_BYTES
   store.put(TABLE_COUNTS, 0, 0, batch.bytes, start, batch.length)

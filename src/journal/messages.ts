@@ -3,6 +3,7 @@
 
 import type { UpstreamFacts } from '../../shards/journal-image.ts'
 import type { Limits } from '../../shards/limits.ts'
+import type { Dropped } from './dropped.ts'
 
 /** What a keeper is started with. */
 export interface KeeperTask {
@@ -31,11 +32,16 @@ export type KeeperReport =
   | { readonly kind: 'progress'; readonly bytes: number; readonly jobs: number }
   /** The memory is as the journal says; sequence 0 when that says nothing. */
   | { readonly kind: 'loaded'; readonly sequence: number; readonly jobs: number }
-  /** The journal was not whole, because the machine had stopped. */
-  | { readonly kind: 'dropped'; readonly batches: number; readonly bytes: number
-      readonly file: string }
+  /** The end of the journal was not whole. */
+  | { readonly kind: 'dropped'; readonly dropped: Dropped }
   /** The shard cannot be loaded; a sentence for people. The keeper ends. */
   | { readonly kind: 'refused'; readonly problem: string }
   /** Once a second. Trouble: why tails cannot be taken at the moment. */
-  | { readonly kind: 'sizes'; readonly storeBytes: number; readonly tailBytes: number
-      readonly tails: number; readonly trouble: string | null }
+  | ({ readonly kind: 'sizes'; readonly trouble: string | null } & Sizes)
+
+/** What a journal has on the disk. */
+export interface Sizes {
+  readonly storeBytes: number
+  readonly tailBytes: number
+  readonly tails: number
+}

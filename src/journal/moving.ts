@@ -11,6 +11,7 @@ import { fail } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { Upstreams } from '../upstreams.ts'
 import type { DataDirectory } from './directory.ts'
+import { reportDropped } from './dropped.ts'
 import { type KnownUpstreams, mergeUpstreams } from './known-upstreams.ts'
 import { loadShard } from './load.ts'
 import { Move } from './move.ts'
@@ -80,12 +81,12 @@ async function loadOld(parts: MovingParts, shard: number): Promise<OldShard> {
   if (!opened.ok) return cannot(directory, opened.problem)
   const { store } = opened
   try {
-    const { state = { boot: '', tail: 0, sequence: 0 } } = store
+    const { state = { boot: '', tail: 0, sequence: 0, accepted: 0 } } = store
     if (typeof state === 'string') return cannot(directory, `${folder}: ${state}`)
     const taken = new Tails(folder, store).takeAll(
       state, boot === '' || state.boot !== boot, () => {})
     if (!taken.ok) return cannot(directory, taken.problem)
-    if (taken.dropped !== null) log.error({ shard, ...taken.dropped }, 'batches are lost')
+    if (taken.dropped !== null) reportDropped(log, shard, taken.dropped)
     let known: KnownUpstreams = new Map()
     const loaded = loadShard({
       store, state: taken.state, views, boot, nowUs, progress: () => {},

@@ -23,7 +23,7 @@ const FILE_MODE = 0o600
 /** Address space only; the file grows as it fills. */
 const MAP_BYTES_MIN = 2 ** 32
 const MAP_PER_MEMORY = 4
-const FORMAT = 1
+const FORMAT = 2
 
 /** What a store says of itself. */
 export interface StoreState {
@@ -31,8 +31,10 @@ export interface StoreState {
   readonly boot: string
   /** All tails before this one are in the store, and of this one all batches … */
   readonly tail: number
-  /** … up to this one. */
+  /** … up to this one … */
   readonly sequence: number
+  /** … with so many new jobs in all. */
+  readonly accepted: number
 }
 
 /** Gets each row; what it returns, if anything, is wrong with it and ends the walk. */
@@ -83,9 +85,9 @@ export class JournalStore {
     const value = this.#database.get(this.#keyOf(TABLE_STATE, 0, 0))
     if (value === undefined) return this.rows === 0 ? undefined : 'it does not say what it holds'
     if (!isTrue(this.#key, value)) return 'what it says of itself is damaged'
-    const { boot, format, sequence, tail } =
+    const { accepted, boot, format, sequence, tail } =
       JSON.parse(value.toString('utf8', CHECKSUM_BYTES)) as StoreState & { format: number }
-    return format === FORMAT ? { boot, tail, sequence }
+    return format === FORMAT ? { boot, tail, sequence, accepted }
       : `it has format ${format}; this version of Sluice knows ${FORMAT}`
   }
 

@@ -3,7 +3,8 @@
 // was never promised to anybody. What may not be is something whole behind something broken.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { type Frame, claimedEnd, readFrame } from '../../shards/journal-format.ts'
+import { type Frame, type FrameHeader, readFrame, readHeader } from
+  '../../shards/journal-format.ts'
 import { KIB, MIB } from '../../shards/units.ts'
 
 /** What a piece aims to hold; a larger batch is a piece by itself. */
@@ -25,12 +26,16 @@ export interface Piece {
   readonly frames: readonly Frame[]
   /** Of the last of the batches. */
   readonly sequence: number
+  readonly accepted: number
 }
 
 /** How a tail ends. */
 export type TailEnd =
-  /** As any tail may; the last bytes are no whole batch. */
-  | { readonly kind: 'end'; readonly tornBytes: number }
+  /**
+   * As any tail may; the last bytes are no whole batch. Of that one, if it says so itself: the new
+   * jobs up to its end.
+   */
+  | { readonly kind: 'end'; readonly tornBytes: number; readonly tornAccepted: number | undefined }
   /** It begins later than the one before has ended. */
   | { readonly kind: 'gap'; readonly sequence: number }
   /**
@@ -47,6 +52,7 @@ export class TailReader {
   readonly #skipUntil: number
   /** The last batch that was read or passed over; until there is one, the last before the tail. */
   #sequence: number
+  #accepted = 0
   #isBegun = false
   /** What has been read of the file and not been passed on. */
   #bytes: Buffer
@@ -85,6 +91,7 @@ export class TailReader {
       if (this.#frames.length > 0) {
         return {
           kind: 'piece', bytes: this.#bytes, frames: this.#frames, sequence: this.#sequence,
+          accepted: this.#accepted,
         }
       }
       if (!isFull) return this.#end()
@@ -113,12 +120,13 @@ export class TailReader {
     this.#batchEnd = frame.end
     this.#isBegun = true
     this.#sequence = frame.sequence
+    this.#accepted = frame.accepted
     if (frame.sequence > this.#skipUntil) this.#frames.push(...this.#unfinished)
     this.#unfinished.length = 0
   }
 
   /** Whether the frame is the one that can come next. */
-  #fits({ sequence }: Frame): boolean {
+  #fits({ sequence }: FrameHeader): boolean {
     const [first] = this.#unfinished
     if (first !== undefined) return sequence === first.sequence
     if (this.#isBegun) return sequence === this.#sequence + 1
@@ -159,11 +167,16 @@ export class TailReader {
     const bytes = this.#bytes.subarray(0, this.#length)
     const first = this.#isBegun ? undefined : readFrame(bytes, 0)
     if (first !== undefined && !this.#fits(first)) return { kind: 'gap', sequence: first.sequence }
-    const torn: TailEnd = { kind: 'end', tornBytes: this.#size - this.position }
+    const begun = readHeader(bytes, this.#batchEnd)
+    const isNext = begun !== undefined && this.#fits(begun)
+    const torn: TailEnd = {
+      kind: 'end', tornBytes: this.#size - this.position,
+      tornAccepted: isNext ? begun.accepted : undefined,
+    }
     const brokenAt = this.#offset + this.#frameEnd
     if (brokenAt === this.#size) return torn
-    const claimed = claimedEnd(bytes, this.#frameEnd)
-    if (claimed !== undefined && this.#offset + claimed > this.#size) return torn
+    const claimed = readHeader(bytes, this.#frameEnd)
+    if (claimed !== undefined && this.#offset + claimed.end > this.#size) return torn
     return this.#lookBehind(brokenAt) ?? torn
   }
 
@@ -176,7 +189,7 @@ export class TailReader {
     const length = readFully(this.#file, rest, 0, rest.length, brokenAt)
     const bytes = rest.subarray(0, length)
     for (let at = 0; at < length; at += ALIGN_BYTES) {
-      if (claimedEnd(bytes, at) === undefined) continue
+      if (readHeader(bytes, at) === undefined) continue
       const frame = readFrame(bytes, at)
       if (frame === undefined || frame.sequence <= this.#sequence + 1) continue
       return { kind: 'damage', at: brokenAt, isHole: hasHole(bytes, at, brokenAt) }

@@ -3,30 +3,34 @@
 // what is in both is passed over.
 //
 // The newest tail's name always stays, if only as an empty file: the next is named by it, and the
-// store counts on names that never come again.
+// store counts on names that never come again. Whether that end is all is told by the extent.
 
 import {
-  closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, readdirSync, statSync, unlinkSync,
+  closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, readdirSync, statSync,
+  unlinkSync,
 } from 'node:fs'
 import path from 'node:path'
+import { type Extent, readExtent, writeExtent } from '../../shards/extent-file.ts'
 import { readFrame } from '../../shards/journal-format.ts'
-import { tailName, tailNumber } from '../../shards/tail-names.ts'
+import { EXTENT_FILE, tailName, tailNumber } from '../../shards/tail-names.ts'
+import type { Dropped } from './dropped.ts'
 import { RowChanges } from './row-changes.ts'
 import type { JournalStore, StoreState } from './store.ts'
 import { type TailEnd, TailReader } from './tail-reader.ts'
-
-/** What was not taken because the machine had stopped before it was all on the disk. */
-export interface Dropped {
-  readonly batches: number
-  readonly bytes: number
-  /** Where the first of it was. */
-  readonly file: string
-}
 
 /** What came of taking tails. */
 export type Taken =
   | { readonly ok: true; readonly state: StoreState; readonly dropped: Dropped | null }
   | { readonly ok: false; readonly problem: string }
+
+/** What lies behind the last whole batch. */
+interface Rest {
+  readonly batches: number
+  readonly bytes: number
+  /** New jobs up to its end; undefined where it does not say so. */
+  readonly accepted: number | undefined
+  readonly file: string
+}
 
 const FILE_MODE = 0o600
 /** Frames start on so many bytes. */
@@ -62,23 +66,40 @@ export class Tails {
    */
   takeAll(state: StoreState, hasStopped: boolean, progress: (bytes: number) => void): Taken {
     const tails = this.list()
+    const extent = readExtent(this.#directory)
     let present = state
-    let dropped: Dropped | null = null
+    let rest: Rest | null = null
     for (const [index, tail] of tails.entries()) {
       const { end, state: after, tornAt } = this.#take(tail, present, progress)
+      if (after !== present) rest = null
       present = after
-      if (end.kind === 'end') continue
+      if (end.kind === 'end') {
+        if (end.tornBytes > 0) rest = this.#torn(tail, end.tornBytes, end.tornAccepted)
+        continue
+      }
       const isExcused = hasStopped && (end.kind === 'gap' || end.isHole)
       if (!isExcused) return { ok: false, problem: this.#explain(tail, end, present, tails) }
-      dropped = this.#drop(tails.slice(index), tornAt, present.sequence)
+      rest = this.#drop(tails.slice(index), tornAt, present.sequence)
       break
     }
+    if (extent !== undefined && extent.sequence > present.sequence) {
+      if (!hasStopped) return { ok: false, problem: this.#explainEnd(extent, present) }
+      rest = missing(extent, present, rest ?? this.#torn(extent.tail, 0, undefined))
+    }
     const newest = Math.max(state.tail, tails.at(-1) ?? 0)
-    present = { ...present, tail: newest }
-    this.#store.commit(present, () => {})
-    for (const tail of this.list()) if (tail < newest) unlinkSync(this.#fileOf(tail))
-    this.#leaveName(newest)
-    return { ok: true, state: present, dropped }
+    this.#renew({ ...present, tail: newest })
+    return {
+      ok: true, state: { ...present, tail: newest },
+      dropped: rest === null ? null : describe(rest, present, hasStopped),
+    }
+  }
+
+  /** All of it is in the store: the tails begin anew behind what that has. */
+  #renew(state: StoreState): void {
+    this.#store.commit(state, () => {})
+    for (const tail of this.list()) if (tail < state.tail) unlinkSync(this.#fileOf(tail))
+    writeExtent(this.#directory, state)
+    this.#leaveName(state.tail)
   }
 
   /**
@@ -109,7 +130,7 @@ export class Tails {
         progress(reader.position - from)
         if (part.kind !== 'piece') return { end: part, state, tornAt: reader.position }
         const changes = new RowChanges(part.bytes, part.frames)
-        state = { ...state, tail, sequence: part.sequence }
+        state = { ...state, tail, sequence: part.sequence, accepted: part.accepted }
         this.#store.commit(state, () => changes.putInto(this.#store))
       }
     } finally {
@@ -117,18 +138,25 @@ export class Tails {
     }
   }
 
+  #torn(tail: number, bytes: number, accepted: number | undefined): Rest {
+    return { batches: 0, bytes, accepted, file: this.#fileOf(tail) }
+  }
+
   /** Empties what is behind a gap. The last first: what is left must never look whole. */
-  #drop(tails: readonly number[], tornAt: number, sequence: number): Dropped {
+  #drop(tails: readonly number[], tornAt: number, sequence: number): Rest {
     const [first] = tails
     let batches = 0
     let bytes = 0
+    let accepted = 0
     for (const tail of tails.toReversed()) {
       const file = this.#fileOf(tail)
       bytes += statSync(file).size - (tail === first ? tornAt : 0)
-      batches += countBatches(file, sequence)
+      const found = countBatches(file, sequence)
+      batches += found.batches
+      accepted = Math.max(accepted, found.accepted)
       truncate(file, tail === first ? tornAt : 0)
     }
-    return { batches, bytes, file: this.#fileOf(first ?? 0) }
+    return { batches, bytes, accepted, file: this.#fileOf(first ?? 0) }
   }
 
   #leaveName(tail: number): void {
@@ -150,9 +178,17 @@ export class Tails {
       ? `begins with batch ${end.sequence}, where ${sequence + 1} should come`
       : `is damaged at byte ${end.at}: there is no whole batch, though there are some behind it`
     const later = tails.filter((other) => other > tail).length
-    return `${file} ${found}. Restore the directory from a copy; or remove that file` +
-      (later === 0 ? '' : ` and the ${later} later tails beside it`) +
-      `, and what the shard's batches from ${sequence + 1} on have said is lost`
+    const others = later === 0 ? '' : `, the ${later} later tails beside it`
+    return `${file} ${found}. ` + adviseOn(`that file${others} and ${EXTENT_FILE}`, sequence)
+  }
+
+  /** The tails are whole as far as they go, which is not as far as they went. */
+  #explainEnd({ accepted, sequence, tail }: Extent, present: StoreState): string {
+    const file = this.#fileOf(tail)
+    const found = existsSync(file) ? `ends with batch ${present.sequence}` : 'is missing'
+    return `${file} ${found}, and batch ${sequence} had been written (missing batches: ` +
+      `${sequence - present.sequence}; new jobs in them: ${accepted - present.accepted}). ` +
+      adviseOn(path.join(this.#directory, EXTENT_FILE), present.sequence)
   }
 
   #fileOf(tail: number): string {
@@ -160,18 +196,39 @@ export class Tails {
   }
 }
 
-const ENDED: TailEnd = { kind: 'end', tornBytes: 0 }
+const ENDED: TailEnd = { kind: 'end', tornBytes: 0, tornAccepted: undefined }
 
-/** Whole batches later than a given one, wherever in the file they are. */
-function countBatches(file: string, sequence: number): number {
+const adviseOn = (files: string, sequence: number): string =>
+  `Restore the directory from a copy; or remove ${files}, and what the shard's batches from ` +
+  `${sequence + 1} on have said is lost`
+
+/** The rest, as far as it is there, and what is known to have been behind it. */
+const missing = (extent: Extent, { sequence }: StoreState, rest: Rest): Rest => ({
+  ...rest, batches: Math.max(rest.batches, extent.sequence - sequence),
+  accepted: Math.max(rest.accepted ?? 0, extent.accepted),
+})
+
+const describe = (
+  { accepted, batches, bytes, file }: Rest, present: StoreState, hasStopped: boolean,
+): Dropped => ({
+  batches, bytes, file, hasStopped,
+  jobs: accepted === undefined ? null : Math.max(0, accepted - present.accepted),
+})
+
+/** Whole batches later than a given one, wherever in the file they are, and the jobs up to them. */
+function countBatches(file: string, sequence: number): { batches: number; accepted: number } {
   const bytes = readFileSync(file)
   let batches = 0
+  let accepted = 0
   for (let at = 0; at < bytes.length;) {
     const frame = readFrame(bytes, at)
-    if (frame?.isLast === true && frame.sequence > sequence) batches++
+    if (frame?.isLast === true && frame.sequence > sequence) {
+      batches++
+      accepted = Math.max(accepted, frame.accepted)
+    }
     at = frame?.end ?? at + FRAME_ALIGN_BYTES
   }
-  return batches
+  return { batches, accepted }
 }
 
 /** Makes the file if it is not there. */

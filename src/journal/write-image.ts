@@ -37,7 +37,7 @@ export interface ImageParts {
 /** Writes everything; throws what the system or lmdb says. */
 export function writeImage(parts: ImageParts): void {
   const { boot, moved: { jobs, templates, views }, store } = parts
-  const state: StoreState = { boot, tail: 0, sequence: SEQUENCE }
+  const state: StoreState = { boot, tail: 0, sequence: SEQUENCE, accepted: 0 }
   const facts = factsOf(views)
   const lanes = views.limits.upstreamsMax + (views.progress[LANES_FRESH] as number)
   writePages(store, state, TABLE_JOBS, facts.jobs, Math.ceil(jobs / JOBS_PER_PAGE))
@@ -84,12 +84,12 @@ function writeRest(
 ): void {
   const batch = new BatchWriter()
   for (const upstream of upstreams) {
-    batch.begin(SEQUENCE)
+    batch.begin(SEQUENCE, 0)
     writeUpstream(batch, views, shared, upstream, nowUs)
     const end = ROW_START + batch.bytes.readUInt32LE(ROW_START - 4)
     store.put(TABLE_UPSTREAMS, upstream, 0, batch.bytes, ROW_START, end)
   }
-  batch.begin(SEQUENCE)
+  batch.begin(SEQUENCE, 0)
   writeCounts(batch, views, nowUs, SEQUENCE)
   store.put(TABLE_COUNTS, 0, 0, batch.bytes, ROW_START, batch.length)
 }

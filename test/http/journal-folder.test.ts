@@ -5,6 +5,9 @@ import assert from 'node:assert/strict'
 import { rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { readExtent } from '../../shards/extent-file.ts'
+import { STORE_FILE, STORE_FOLDER, tailName } from '../../shards/tail-names.ts'
 import { type WebhookBody, jobOf } from '../support/api-client.ts'
 import { start } from '../support/journal-run.ts'
 import { upstreamFor } from '../support/scene.ts'
@@ -106,8 +109,13 @@ describe('a data folder', { concurrency: true }, () => {
     for (let at = 4; answer.status === 201; at++) answer = await api.post(job(at))
     assert.deepEqual([answer.status, answer.body.code], [503, 'journal_lost'])
     assert.equal((await fetch(`${server.url}/ready`)).status, 503)
-    const { shards, status } = await api.health()
-    assert.deepEqual([status, shards[0]?.trouble], ['degraded', 'journal_lost'])
+    let { shards: [shard], status } = await api.health()
+    assert.deepEqual([status, shard?.trouble], ['degraded', 'journal_lost'])
+    while (shard?.journal.trouble === null) {
+      await pause(20)
+      shard = (await api.health()).shards[0]
+    }
+    assert.match(shard?.journal.trouble ?? '', /shard-0: ENOENT/)
     assert.equal(await server.stop(), 0)
     assert.match(server.stderr, /"level":"error",.*(tail-\d+|data\.mdb) has been removed or rep/)
     assert.match(lastLine(server.stderr),
@@ -133,13 +141,22 @@ describe('a data folder', { concurrency: true }, () => {
     assert.match(await refusal(t, file), /cannot use the data folder .*file: EEXIST/)
   })
 
-  it('with a store that is damaged is refused, with the file', async (t) => {
+  it('without its newest tail, or with a damaged store, is refused with the file', async (t) => {
     const data = temporaryFolder(t)
-    const { server } = await start(t, data)
-    await server.stop()
-    const file = path.join(data, 'image-1', 'shard-1', 'store', 'data.mdb')
-    writeFileSync(file, 'not a store')
-    assert.match(await refusal(t, data),
-      /the jobs in .* cannot be loaded: .*shard-1\/store\/data\.mdb: it ends before/)
+    const folder = path.join(data, 'image-1', 'shard-0')
+    const upstream = await upstreamFor(t)
+    const { api, server } = await start(t, data, ['--default-rps', '0.5', '--shards', '1'])
+    for (let at = 0; at < 5; at++) {
+      await api.accept(jobOf(upstream.origin, { idempotent_key: `key ${at}` }))
+    }
+    while (readExtent(folder)?.accepted !== 5) await pause(20)
+    await server.kill()
+    rmSync(path.join(folder, tailName(1)))
+    assert.match(await refusal(t, data, ['--shards', '1']), new RegExp('^sluice: the jobs in .* ' +
+      'cannot be loaded: .*/shard-0/tail-0+1 is missing, and batch \\d+ had been written ' +
+      '.missing batches: \\d+; new jobs in them: 5', 'm'))
+    writeFileSync(path.join(folder, STORE_FOLDER, STORE_FILE), 'not a store')
+    assert.match(await refusal(t, data, ['--shards', '1']),
+      /the jobs in .* cannot be loaded: .*shard-0\/store\/data\.mdb: it ends before/)
   })
 })

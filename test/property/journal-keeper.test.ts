@@ -5,10 +5,8 @@
 
 import assert from 'node:assert/strict'
 import {
-  accessSync, appendFileSync, constants, copyFileSync, existsSync, mkdirSync, mkdtempSync,
-  readFileSync, rmSync, writeFileSync,
+  appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync,
 } from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { JOURNAL_SEQUENCE } from '../../shards/journal-words.ts'
@@ -21,22 +19,13 @@ import { JournalStore } from '../../src/journal/store.ts'
 import { Tails } from '../../src/journal/tails.ts'
 import { JournalModel, MODEL_LIMITS } from '../support/journal-model.ts'
 import { SEED, Swarm } from '../support/swarm.ts'
+import { quickFolder } from '../support/temporary-folder.ts'
 
 const RUNS = 200
 const STEPS = 30
 const NOW_US = 5e9 as Micros
 const BOOT = 'the only boot'
-const NOTHING = { boot: BOOT, tail: 0, sequence: 0 }
-
-/** Where a file lies in memory, putting it on the disk costs nothing. */
-function quickFolder(): string {
-  try {
-    accessSync('/dev/shm', constants.W_OK)
-    return '/dev/shm'
-  } catch {
-    return os.tmpdir()
-  }
-}
+const NOTHING = { boot: BOOT, tail: 0, sequence: 0, accepted: 0 }
 
 const OPERATIONS = ['tail', 'torn', 'repeated', 'keep', 'keepTwice', 'restart'] as const
 
@@ -156,26 +145,22 @@ class Run {
   }
 }
 
-test('whatever ends where, a start finds what was written', async () => {
-  const folder = mkdtempSync(path.join(quickFolder(), 'sluice-keeper-'))
-  try {
-    for (let seed = SEED; seed < SEED + RUNS; seed++) {
-      const prng = new Prng(seed)
-      const own = path.join(folder, String(seed))
-      mkdirSync(own)
-      const run = new Run(prng, own)
-      const swarm = new Swarm(prng, 'batch', OPERATIONS)
-      try {
-        for (let step = 0; step < STEPS; step++) await run.step(swarm.next())
-        await run.restart()
-      } catch (error) {
-        assert.fail(`SLUICE_SEED=${seed}: ${error instanceof Error ? error.stack : String(error)}`)
-      } finally {
-        await run.close()
-        rmSync(own, { recursive: true })
-      }
+test('whatever ends where, a start finds what was written', async (t) => {
+  const folder = quickFolder(t)
+  for (let seed = SEED; seed < SEED + RUNS; seed++) {
+    const prng = new Prng(seed)
+    const own = path.join(folder, String(seed))
+    mkdirSync(own)
+    const run = new Run(prng, own)
+    const swarm = new Swarm(prng, 'batch', OPERATIONS)
+    try {
+      for (let step = 0; step < STEPS; step++) await run.step(swarm.next())
+      await run.restart()
+    } catch (error) {
+      assert.fail(`SLUICE_SEED=${seed}: ${error instanceof Error ? error.stack : String(error)}`)
+    } finally {
+      await run.close()
+      rmSync(own, { recursive: true })
     }
-  } finally {
-    rmSync(folder, { recursive: true })
   }
 })

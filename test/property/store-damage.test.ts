@@ -32,7 +32,7 @@ async function fill(folder: string, prng: Prng): Promise<void> {
   const store = opened(folder)
   assert.ok(typeof store !== 'string', String(store))
   for (let sequence = 1; sequence <= 40; sequence++) {
-    store.commit({ boot: 'one', tail: 1, sequence }, () => {
+    store.commit({ boot: 'one', tail: 1, sequence, accepted: 0 }, () => {
       for (let puts = 0; puts < 30; puts++) {
         const most = prng.chance(LARGE_CHANCE) ? LARGE_BYTES_MAX
           : BYTES_MAX[prng.below(BYTES_MAX.length)] as number
@@ -63,7 +63,7 @@ async function read(folder: string): Promise<Rows | string> {
     const { rows: count } = store
     assert.equal(rows.size + 1, count)
     for (let commits = 0; commits < 3; commits++) {
-      store.commit({ boot: 'one', tail: 1, sequence: 41 }, () => {
+      store.commit({ boot: 'one', tail: 1, sequence: 41, accepted: 0 }, () => {
         for (let key1 = 0; key1 < 30; key1++) {
           store.put(TABLES + 1, key1, 0, Buffer.alloc(3000), 0, 3000)
         }

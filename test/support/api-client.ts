@@ -59,6 +59,7 @@ export interface HealthBody {
     readonly shard: number
     readonly up: boolean
     readonly trouble: string | null
+    readonly journal: { readonly trouble: string | null }
     readonly queued: number
     readonly in_flight: number
     readonly finished: number

@@ -80,9 +80,9 @@ export class JournalModel {
   }
 
   /** All that has changed since the last batch that was written(). */
-  batch(sequence: number, nowUs: Micros): Buffer {
+  batch(sequence: number, nowUs: Micros, accepted = 0): Buffer {
     const facts = factsOf(this.views)
-    this.#batch.begin(sequence)
+    this.#batch.begin(sequence, accepted)
     for (const segment of this.#changes.segments) this.#addSegment(segment)
     this.#addPages(TABLE_TEMPLATES, facts.templates, this.#changes.templates)
     this.#addPages(TABLE_LANES, facts.lanes, this.#changes.lanes)

@@ -4,18 +4,23 @@
 import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { writeExtent } from '../../shards/extent-file.ts'
 import { type ShardViews, allocateShard, attachShard } from '../../shards/layout.ts'
 import { Prng } from '../../shards/prng.ts'
 import { tailName } from '../../shards/tail-names.ts'
 import type { Micros } from '../../shards/units.ts'
+import type { Dropped } from '../../src/journal/dropped.ts'
 import { type Loaded, loadShard } from '../../src/journal/load.ts'
 import { JournalStore, type StoreState } from '../../src/journal/store.ts'
-import { type Dropped, Tails } from '../../src/journal/tails.ts'
+import { Tails } from '../../src/journal/tails.ts'
 import { JournalModel, MODEL_LIMITS } from './journal-model.ts'
 import { SEED } from './swarm.ts'
 
 export const NOW_US = 5e9 as Micros
 const MEMORY_BYTES = 2 ** 20
+const NOTHING: StoreState = { boot: '', tail: 0, sequence: 0, accepted: 0 }
+/** New jobs in each batch. */
+export const BATCH_JOBS = 3
 
 /** What a start came to. */
 export type SceneStart =
@@ -51,9 +56,15 @@ export class JournalScene {
   /** The next batch, which counts as written. */
   next(): Buffer {
     this.model.change()
-    const bytes = this.model.batch(++this.sequence, NOW_US)
+    const sequence = ++this.sequence
+    const bytes = this.model.batch(sequence, NOW_US, BATCH_JOBS * sequence)
     this.model.written()
     return bytes
+  }
+
+  /** Notes how far the tails reach, as the shard does. */
+  note(tail: number, sequence = this.sequence): void {
+    writeExtent(this.folder, { tail, sequence, accepted: BATCH_JOBS * sequence })
   }
 
   /** Changes a byte of a tail. */
@@ -70,7 +81,7 @@ export class JournalScene {
     const { state } = opened.store
     assert.ok(typeof state !== 'string')
     try {
-      return act(opened.store, state ?? { boot: '', tail: 0, sequence: 0 })
+      return act(opened.store, state ?? NOTHING)
     } finally {
       await opened.store.close()
     }

@@ -17,7 +17,7 @@ interface Row {
 }
 
 function write(batch: BatchWriter, sequence: number, rows: readonly Row[]): Buffer {
-  batch.begin(sequence)
+  batch.begin(sequence, 2 * sequence)
   for (const { data, key1, key2, table } of rows) {
     const at = batch.row(table, key1, key2, data.length)
     assert.equal(at % 8, 0)
@@ -32,7 +32,7 @@ function read(bytes: Buffer, sequence: number): Row[] | undefined {
   for (let at = 0; ;) {
     const frame = readFrame(bytes, at)
     if (frame === undefined) return undefined
-    assert.equal(frame.sequence, sequence)
+    assert.deepEqual([frame.sequence, frame.accepted], [sequence, 2 * sequence])
     forEachRow(bytes, frame, (table, key1, key2, source, start, end) => {
       rows.push({ table, key1, key2, data: Buffer.from(source.subarray(start, end)) })
     })

@@ -4,12 +4,14 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
+import { readExtent } from '../../shards/extent-file.ts'
 import { JOB_QUEUED } from '../../shards/job-slots.ts'
 import { TABLE_JOBS } from '../../shards/journal-format.ts'
 import { JOBS_FRESH } from '../../shards/progress.ts'
+import { EXTENT_FILE, STORE_FOLDER } from '../../shards/tail-names.ts'
 import type { Micros } from '../../shards/units.ts'
 import { JournalStore } from '../../src/journal/store.ts'
-import { JournalScene, NOW_US, type SceneStart } from '../support/journal-scene.ts'
+import { BATCH_JOBS, JournalScene, NOW_US, type SceneStart } from '../support/journal-scene.ts'
 import { type Cleanup } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
@@ -40,8 +42,9 @@ describe('tails', () => {
     scene.write(2, 5)
     const { state, views } = good(await scene.start(BOOT))
     scene.model.equals(views, NOW_US)
-    assert.deepEqual(state, { boot: BOOT, tail: 2, sequence: 10 })
-    assert.deepEqual(readdirSync(scene.folder).sort(), ['store', path.basename(scene.fileOf(2))])
+    assert.deepEqual(state, { boot: BOOT, tail: 2, sequence: 10, accepted: 10 * BATCH_JOBS })
+    assert.deepEqual(readdirSync(scene.folder).sort(),
+      [EXTENT_FILE, STORE_FOLDER, path.basename(scene.fileOf(2))])
     assert.equal(readFileSync(scene.fileOf(2)).length, 0)
   })
 
@@ -61,10 +64,12 @@ describe('tails', () => {
     const bytes = scene.write(2, 4).length
     assert.equal(bytes, 4)
     assert.match(problemOf(await scene.start(BOOT)),
-      /tail-0+2 begins with batch 5, where 4 should come\. Restore .* from 4 on/)
+      /tail-0+2 begins with batch 5, where 4 should come\. Restore .*file and extent, .* from 4 on/)
     const size = readFileSync(scene.fileOf(2)).length
     const { dropped, state } = good(await scene.start(LATER_BOOT))
-    assert.deepEqual(dropped, { batches: 4, bytes: size, file: scene.fileOf(2) })
+    assert.deepEqual(dropped, {
+      batches: 4, bytes: size, jobs: 5 * BATCH_JOBS, file: scene.fileOf(2), hasStopped: true,
+    })
     assert.equal(state.sequence, 3)
     assert.equal(good(await scene.start(LATER_BOOT)).dropped, null)
   })
@@ -79,7 +84,7 @@ describe('tails', () => {
     scene.model.change()
     scene.write(3, 2)
     const { state } = good(await scene.start(LATER_BOOT))
-    assert.deepEqual(state, { boot: LATER_BOOT, tail: 3, sequence: 5 })
+    assert.deepEqual(state, { boot: LATER_BOOT, tail: 3, sequence: 5, accepted: 5 * BATCH_JOBS })
   })
 
   it('that are damaged in the middle are refused, with the place', async (t) => {
@@ -104,15 +109,31 @@ describe('tails', () => {
     assert.ok(dropped.batches > 0 && dropped.bytes >= bytes.length - page)
   })
 
-  it('end where the file ends, at whatever byte of a batch', async (t) => {
-    for (const missing of [1, 8, 100, 'all but a byte'] as const) {
-      const scene = await begun(t)
-      const starts = scene.write(1, 3)
-      const { length } = readFileSync(scene.fileOf(1))
-      truncateSync(scene.fileOf(1),
-        typeof missing === 'number' ? length - missing : (starts[2] ?? 0) + 1)
-      assert.equal(good(await scene.start(BOOT)).state.sequence, 2)
-    }
+  it('that are missing at the end are refused by what was noted of them', async (t) => {
+    const scene = await begun(t)
+    scene.write(1, 3)
+    scene.note(1)
+    good(await scene.start(BOOT))
+    const starts = scene.write(2, 4)
+    scene.note(2)
+    const bytes = readFileSync(scene.fileOf(2))
+    rmSync(scene.fileOf(2))
+    assert.match(problemOf(await scene.start(BOOT)), /tail-0+2 is missing, and batch 7 had been /)
+    writeFileSync(scene.fileOf(2), bytes.subarray(0, starts[3]))
+    assert.match(problemOf(await scene.start(BOOT)), new RegExp('tail-0+2 ends with batch 6, and ' +
+      `batch 7 had been written .missing batches: 1; new jobs in them: ${BATCH_JOBS}.. Restore .*` +
+      'remove /.*/extent, and what .* from 7 on have said is lost'))
+    writeFileSync(scene.fileOf(2), bytes)
+    assert.equal(good(await scene.start(BOOT)).dropped, null)
+  })
+
+  it('go on with what is there when what was noted of them is removed too', async (t) => {
+    const scene = await begun(t)
+    scene.write(1, 3)
+    scene.note(1, 8)
+    rmSync(path.join(scene.folder, EXTENT_FILE))
+    assert.equal(good(await scene.start(BOOT)).state.sequence, 3)
+    assert.deepEqual(readExtent(scene.folder), { tail: 1, sequence: 3, accepted: 3 * BATCH_JOBS })
   })
 })
 

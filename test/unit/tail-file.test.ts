@@ -7,10 +7,14 @@ import {
 } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { JOURNAL_LOOK_MS, JOURNAL_TAIL_BYTES_MAX } from '../../shards/limits.ts'
+import { readExtent } from '../../shards/extent-file.ts'
+import { JOURNAL_ACCEPTED, JOURNAL_SEQUENCE } from '../../shards/journal-words.ts'
+import { JOURNAL_WORDS } from '../../shards/layout.ts'
+import { JOURNAL_EXTENT_MS, JOURNAL_LOOK_MS, JOURNAL_TAIL_BYTES_MAX } from '../../shards/limits.ts'
 import { type NamedFile, findGone, presentFile } from '../../shards/named-files.ts'
 import { TailFile } from '../../shards/tail-file.ts'
-import { STORE_FILE, STORE_FOLDER, tailName, tailNumber } from '../../shards/tail-names.ts'
+import { EXTENT_FILE, STORE_FILE, STORE_FOLDER, tailName, tailNumber } from
+  '../../shards/tail-names.ts'
 import { type Micros, type Millis, msToUs } from '../../shards/units.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { VirtualTime } from '../sim/virtual-time.ts'
@@ -21,13 +25,15 @@ function tailIn(directory: string, always = false): {
   tail: TailFile
   time: VirtualTime
   trouble: string[]
+  words: Float64Array
 } {
   const time = new VirtualTime()
   const clock = time.clock()
   const trouble: string[] = []
   const onTrouble = (error: Error | null): void => { trouble.push(error?.message ?? 'over') }
-  const options = { directory, always, intervalMs: INTERVAL_MS, clock, onTrouble }
-  return { time, trouble, tail: new TailFile(options) }
+  const words = new Float64Array(JOURNAL_WORDS)
+  const options = { directory, always, intervalMs: INTERVAL_MS, clock, words, onTrouble }
+  return { time, trouble, words, tail: new TailFile(options) }
 }
 
 const append = (tail: TailFile, bytes: Buffer): Promise<Error | null> =>
@@ -41,8 +47,8 @@ test('what is appended stands in one file, in order', async (context) => {
     assert.equal(await append(tail, Buffer.from('second')), null)
     await tail.close()
   }
-  assert.deepEqual(readdirSync(directory), [tailName(1), tailName(2)])
-  for (const name of readdirSync(directory)) {
+  assert.deepEqual(readdirSync(directory), [EXTENT_FILE, tailName(1), tailName(2)])
+  for (const name of [tailName(1), tailName(2)]) {
     assert.equal(readFileSync(path.join(directory, name), 'utf8'), 'first second')
     assert.equal(statSync(path.join(directory, name)).mode & 0o777, 0o600)
   }
@@ -158,6 +164,39 @@ test('a directory that is gone from the beginning is not made', async (context) 
   assert.match(String(await append(tail, Buffer.from('no'))), /gone has been removed/)
   await tail.close()
   assert.equal(existsSync(directory), false)
+})
+
+test('how far the tails reach is noted now and then, and at the end', async (context) => {
+  const directory = temporaryFolder(context)
+  const { tail, time, words } = tailIn(directory)
+  const written = async (sequence: number): Promise<void> => {
+    assert.equal(await append(tail, Buffer.from('batch')), null)
+    words[JOURNAL_SEQUENCE] = sequence
+    words[JOURNAL_ACCEPTED] = 10 * sequence
+  }
+  const noted = async (sequence: number): Promise<void> => {
+    while (readExtent(directory)?.sequence !== sequence) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  await written(1)
+  tail.tick(time.nowUs())
+  await noted(1)
+  await written(2)
+  tail.tick(time.nowUs())
+  time.after(msToUs(JOURNAL_EXTENT_MS), () => {})
+  time.step(Infinity)
+  await written(3)
+  tail.tick(time.nowUs())
+  await noted(3)
+  await written(4)
+  await tail.close()
+  assert.deepEqual(readExtent(directory), { tail: 1, sequence: 4, accepted: 40 })
+  const file = path.join(directory, EXTENT_FILE)
+  const bytes = readFileSync(file)
+  bytes[9] = 1
+  writeFileSync(file, bytes)
+  assert.equal(readExtent(directory), undefined)
 })
 
 test('with an interval, what is not on the disk is known, and brought there', async (context) => {
