@@ -25,10 +25,12 @@ import { RESULTS_PER_MILLE_MAX } from './limits.ts'
 import { Marks } from './marks.ts'
 import { OutcomeWriter } from './outcome-writer.ts'
 import { Overdue } from './overdue.ts'
+import { OwedResults } from './owed-results.ts'
 import { Pacer, type Sender } from './pacer.ts'
 import type { Prng } from './prng.ts'
 import { Progress } from './progress.ts'
 import type { HeadParts } from './response-head.ts'
+import { ResultRoom } from './result-room.ts'
 import { RingReader } from './ring.ts'
 import { Settlement } from './settlement.ts'
 import { SharedBudgets } from './shared-budget.ts'
@@ -76,6 +78,7 @@ export interface ShardParts extends HeadParts {
   readonly outcomes: OutcomeWriter
   readonly watchers: Watchers
   readonly finished: Finished
+  readonly owed: OwedResults
   readonly settlement: Settlement
   readonly overdue: Overdue
   readonly dispatcher: Dispatcher
@@ -121,16 +124,19 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     resultBytesMax: Math.floor((log.usableBytes * RESULTS_PER_MILLE_MAX) / 1000),
     unwatch: (slot) => watchers.unwatch(slot),
   })
+  const owed = new OwedResults(jobs, records, stats, views.limits.upstreamsMax)
+  const room = new ResultRoom(records, finished, owed, stats)
   const writes = new Writes(shard, given.shards)
   const pacer = new Pacer(views, lanes, budgets, writes, sender, nowUs)
   const settlement = new Settlement(
-    views, { jobs, lanes, records, finished, watchers, stats, pacer }, marks.isOn, nowUs)
+    views, { jobs, lanes, records, finished, owed, room, watchers, stats, pacer }, marks.isOn,
+    nowUs)
   const attempts = new Attempts(nowUs, writes)
   const overdue = new Overdue(jobs, wallMs)
   const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
   const shares = {
     jobs, lanes, records, pacer, budgets, attempts, transport, settlement, watchers, warnings,
-    stats, progress, prng, wallMs, finished, log, outcomes, overdue,
+    stats, progress, prng, wallMs, finished, owed, room, log, outcomes, overdue,
   }
   const arrivals = new Arrivals(views, shares)
   const giveBack = new GiveBack(views)

@@ -11,13 +11,14 @@ import type { JobLogBaton } from './job-log.ts'
 import type { JobSlotsBaton } from './job-slots.ts'
 import type { LanesBaton } from './lanes.ts'
 import type { OverdueBaton } from './overdue.ts'
+import type { OwedResultsBaton } from './owed-results.ts'
 import type { PacerBaton } from './pacer.ts'
 import type { SettlementBaton } from './settlement.ts'
 import type { TemplatesBaton } from './templates.ts'
 import type { WatchersBaton } from './watchers.ts'
 
 /** Changes with anything that a baton says, and with what is said between the two threads. */
-export const BATON_VERSION = 4
+export const BATON_VERSION = 5
 
 /** All that one engine hands to the next; structured-cloneable. */
 export interface EngineBaton {
@@ -27,6 +28,7 @@ export interface EngineBaton {
   readonly lanes: LanesBaton
   readonly pacer: PacerBaton
   readonly settlement: SettlementBaton
+  readonly owed: OwedResultsBaton
   readonly finished: FinishedBaton
   readonly overdue: OverdueBaton
   readonly watchers: WatchersBaton

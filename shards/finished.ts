@@ -1,23 +1,23 @@
 // Finished jobs: kept for their time to live so that polls and repeated keys find them.
 // Thread: shard. Memory: three lists through the slots of finished jobs; frees slots and records.
 // Never: touches a job that still owes its webhook.
-// Bounded memory: results take at most RESULTS_PER_MILLE_MAX of the log, then the oldest lose
-// their bodies, and when none has one left, their records. When slots or log run out, the oldest
-// finished jobs go before their time: failed and cancelled ones first, since their keys are free
-// anyway, completed ones last.
+// Bounded memory: results take at most RESULTS_PER_MILLE_MAX of the log. Beyond it, and when slots
+// or log run out, the user that has most gives way (kept-results.ts): bodies first, then records,
+// and for a slot the oldest job, failed and cancelled ones first, since their keys are free anyway.
 
 import { JobLists } from './job-list.ts'
 import type { JobRecords } from './job-records.ts'
-import { JOB_CANCELLED, JOB_FAILED, JOB_WATCHED, type JobSlots } from './job-slots.ts'
-import { EXPIRED_PER_TURN_MAX } from './limits.ts'
+import {
+  JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_WATCHED, type JobSlots,
+} from './job-slots.ts'
+import { KeptResults, type KeptResultsBaton } from './kept-results.ts'
+import { EXPIRED_PER_TURN_MAX, RESULTS_GIVEN_UP_PER_STORE_MAX } from './limits.ts'
 import type { StatsWriter } from './stats.ts'
 import { type JobSlot, type Micros, NONE, msToUs } from './units.ts'
 
 const LIST_COMPLETED = 0
 const LIST_FAILED = 1
 const LIST_CANCELLED = 2
-/** From the cheapest loss to the dearest. */
-const GIVE_UP_ORDER = [LIST_CANCELLED, LIST_FAILED, LIST_COMPLETED] as const
 const LISTS = 3
 
 /** How long finished jobs are kept, and how many bytes their results may take. */
@@ -29,14 +29,12 @@ export interface FinishedSettings {
   readonly unwatch: (slot: JobSlot) => void
 }
 
-/** Ends of the lists, how far results were given up, and the sums; links are in the slots. */
+/** Ends of the lists, how many there are, and whose; links are in the slots. */
 export interface FinishedBaton {
   readonly heads: Uint32Array
   readonly tails: Uint32Array
-  readonly bodies: readonly number[]
-  readonly kept: readonly number[]
   readonly count: number
-  readonly resultBytes: number
+  readonly results: KeptResultsBaton
 }
 
 /** The finished jobs of one shard. */
@@ -48,12 +46,8 @@ export class Finished {
   readonly #heads = new Uint32Array(LISTS).fill(NONE)
   readonly #tails = new Uint32Array(LISTS).fill(NONE)
   readonly #lists: JobLists
-  /** The oldest job of each list that may still have its body. */
-  #bodies = [NONE, NONE, NONE]
-  /** The oldest job of each list that may still have a record, with a body or without. */
-  #kept = [NONE, NONE, NONE]
+  readonly #results: KeptResults
   #count = 0
-  #resultBytes = 0
 
   constructor(
     jobs: JobSlots, records: JobRecords, stats: StatsWriter, settings: FinishedSettings,
@@ -63,13 +57,15 @@ export class Finished {
     this.#stats = stats
     this.#settings = settings
     this.#lists = new JobLists(jobs.at, this.#heads, this.#tails)
+    this.#results = new KeptResults(jobs, records, (slot) =>
+      (jobs.at.timeUs[slot] as number) - msToUs(this.#ttlMsOf(this.#listOf(slot))))
   }
 
   /** What a successor on the same memory begins with. */
   handOver(): FinishedBaton {
     return {
-      heads: this.#heads, tails: this.#tails, bodies: this.#bodies, kept: this.#kept,
-      count: this.#count, resultBytes: this.#resultBytes,
+      heads: this.#heads, tails: this.#tails, count: this.#count,
+      results: this.#results.handOver(),
     }
   }
 
@@ -80,10 +76,8 @@ export class Finished {
   takeOver(baton: FinishedBaton): void {
     this.#heads.set(baton.heads)
     this.#tails.set(baton.tails)
-    this.#bodies = [...baton.bodies]
-    this.#kept = [...baton.kept]
     this.#count = baton.count
-    this.#resultBytes = baton.resultBytes
+    this.#results.takeOver(baton.results)
   }
 
   get count(): number {
@@ -91,38 +85,41 @@ export class Finished {
   }
 
   get resultBytes(): number {
-    return this.#resultBytes
+    return this.#results.bytes
+  }
+
+  /** Those of the job's user. */
+  resultBytesOfUser(slot: JobSlot): number {
+    return this.#results.bytesOfUser(slot)
+  }
+
+  /** And about the most that any user has. */
+  get resultBytesMost(): number {
+    return this.#results.bytesMost
   }
 
   /** Keeps a job whose outcome is stored and, if it had one, whose webhook is done with. */
   add(slot: JobSlot, nowUs: Micros): void {
-    const list = this.#listOf(slot)
-    const { completedTtlMs, failedTtlMs } = this.#settings
-    const ttlMs = list === LIST_FAILED ? failedTtlMs : completedTtlMs
     this.#jobs.touch(slot)
-    this.#jobs.at.timeUs[slot] = nowUs + msToUs(ttlMs)
-    this.#append(slot)
-    this.#resultBytes += this.#records.bytesOf(slot)
-    while (this.#resultBytes > this.#settings.resultBytesMax) {
-      if (this.#giveUpBody()) this.#stats.add('resultsGivenUp')
-      else if (!this.#giveUpRecord()) break
+    this.#jobs.at.timeUs[slot] = nowUs + msToUs(this.#ttlMsOf(this.#listOf(slot)))
+    this.adopt(slot)
+    for (let left = RESULTS_GIVEN_UP_PER_STORE_MAX; left > 0; left--) {
+      if (this.resultBytes <= this.#settings.resultBytesMax || !this.giveUpResult()) return
     }
   }
 
   /** After another thread's death: keeps a job until the time in its slot, behind the others. */
   adopt(slot: JobSlot): void {
-    this.#append(slot)
-    this.#resultBytes += this.#records.bytesOf(slot)
+    this.#lists.pushBack(this.#listOf(slot), slot)
+    this.#results.add(slot)
+    this.#count++
   }
 
   /** Forgets a finished job at once, as when its key is used anew after its time. */
   remove(slot: JobSlot): void {
-    const list = this.#listOf(slot)
-    if (this.#bodies[list] === slot) this.#bodies[list] = this.#lists.following(slot)
-    if (this.#kept[list] === slot) this.#kept[list] = this.#lists.following(slot)
-    this.#lists.remove(list, slot)
+    this.#lists.remove(this.#listOf(slot), slot)
+    this.#results.remove(slot)
     this.#count--
-    this.#resultBytes -= this.#records.bytesOf(slot)
     if (this.#jobs.hasFlag(slot, JOB_WATCHED)) this.#settings.unwatch(slot)
     this.#records.free(slot)
     this.#jobs.release(slot)
@@ -157,63 +154,29 @@ export class Finished {
 
   /** Forgets the job that can best be spared, before its time; false when there is none. */
   giveUpOldest(): boolean {
-    for (const list of GIVE_UP_ORDER) {
-      const oldest = this.#lists.first(list)
-      if (oldest === NONE) continue
-      this.remove(oldest as JobSlot)
-      if (list === LIST_COMPLETED) this.#stats.add('keysGivenUp')
-      return true
-    }
-    return false
+    const { spare } = this.#results
+    if (spare === NONE) return false
+    const holdsKey = this.#jobs.state(spare as JobSlot) === JOB_COMPLETED
+    this.remove(spare as JobSlot)
+    if (holdsKey) this.#stats.add('keysGivenUp')
+    return true
   }
 
-  #append(slot: JobSlot): void {
-    const list = this.#listOf(slot)
-    this.#lists.pushBack(list, slot)
-    if (this.#bodies[list] === NONE) this.#bodies[list] = slot
-    if (this.#kept[list] === NONE) this.#kept[list] = slot
-    this.#count++
+  /** Leaves the result that can best be spared without its body, or a job without its record. */
+  giveUpResult(): boolean {
+    const lost = this.#results.giveUp()
+    if (lost === 'body') this.#stats.add('resultsGivenUp')
+    return lost !== undefined
+  }
+
+  #ttlMsOf(list: number): number {
+    const { completedTtlMs, failedTtlMs } = this.#settings
+    return list === LIST_FAILED ? failedTtlMs : completedTtlMs
   }
 
   #listOf(slot: JobSlot): number {
     const state = this.#jobs.state(slot)
     if (state === JOB_FAILED) return LIST_FAILED
     return state === JOB_CANCELLED ? LIST_CANCELLED : LIST_COMPLETED
-  }
-
-  /** Leaves the oldest result that has a body without it; false when none has one. */
-  #giveUpBody(): boolean {
-    const slot = this.#takeNext(this.#bodies)
-    if (slot === NONE) return false
-    const before = this.#records.bytesOf(slot)
-    const result = this.#records.readResult(slot)
-    const kept = result.body === null ||
-      this.#records.storeResult(
-        slot, this.#records.readTemplate(slot), { ...result, body: null, truncated: true })
-    // What has no body to lose loses the whole record; status and key stay in the slot.
-    if (!kept || result.body === null) this.#records.free(slot)
-    this.#resultBytes += this.#records.bytesOf(slot) - before
-    return true
-  }
-
-  /** Takes the oldest record that is left, its body gone before; false when there is none. */
-  #giveUpRecord(): boolean {
-    const slot = this.#takeNext(this.#kept)
-    if (slot === NONE) return false
-    this.#resultBytes -= this.#records.bytesOf(slot)
-    this.#records.free(slot)
-    return true
-  }
-
-  /** The first job with a record, from where `oldest` points on, which then points behind it. */
-  #takeNext(oldest: number[]): JobSlot {
-    for (const list of GIVE_UP_ORDER) {
-      while (oldest[list] !== NONE) {
-        const slot = oldest[list] as JobSlot
-        oldest[list] = this.#lists.following(slot)
-        if (this.#records.bytesOf(slot) > 0) return slot
-      }
-    }
-    return NONE as JobSlot
   }
 }

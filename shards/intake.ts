@@ -24,6 +24,7 @@ import type { JobLog } from './job-log.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
 import type { Pacer } from './pacer.ts'
 import type { Progress } from './progress.ts'
+import type { ResultRoom } from './result-room.ts'
 import type { RingReader } from './ring.ts'
 import type { Settlement } from './settlement.ts'
 import type { SharedBudgets } from './shared-budget.ts'
@@ -34,12 +35,6 @@ import {
 } from './units.ts'
 import type { Watchers } from './watchers.ts'
 import { assert } from './assert.ts'
-
-/**
- * Finished jobs given up, at most, to let one new job in; beyond it the job is refused. Enough for
- * a job of a megabyte to displace small results; a millisecond or two of a turn.
- */
-const GIVEN_UP_PER_JOB_MAX = 4096
 
 /** The parts that a request passes through. */
 export interface IntakeParts {
@@ -54,6 +49,7 @@ export interface IntakeParts {
   readonly budgets: SharedBudgets
   readonly settlement: Settlement
   readonly finished: Finished
+  readonly room: ResultRoom
   readonly watchers: Watchers
   readonly arrivals: Arrivals
   readonly progress: Progress
@@ -209,13 +205,10 @@ export class Intake {
     return true
   }
 
-  /** Makes sure of a slot and of room in the log, at the price of the oldest finished jobs. */
+  /** Makes sure of a slot and of room in the log, at the price of those who have most of either. */
   #makeRoom(bytes: number): boolean {
-    const { jobs, records, finished } = this.#parts
-    for (let left = GIVEN_UP_PER_JOB_MAX; ; left--) {
-      if (!jobs.isFull && records.admits(bytes)) return true
-      if (left === 0 || !finished.giveUpOldest()) return false
-    }
+    const { jobs, finished, room } = this.#parts
+    return (!jobs.isFull || finished.giveUpOldest()) && room.admitJob(bytes)
   }
 
   #refuse(request: number): boolean {

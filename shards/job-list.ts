@@ -1,10 +1,13 @@
-// A line of jobs: a doubly linked list through the slots' own links.
-// Thread: shard. Memory: writes jobs.next and jobs.prev, and the head and tail that it is given.
+// A line of jobs: a doubly linked list through links of the slots'.
+// Thread: shard. Memory: writes the links, the head and the tail that it is given.
 // Never: looks at a job's state; its owner knows which list a job is in.
 // The heads live in typed arrays (one pair to a lane) or in a small array of the owner's.
 
 import type { JobArrays } from './layout.ts'
 import { type JobSlot, NONE } from './units.ts'
+
+/** By slot: the one behind it in its list, and the one before it. */
+export type Links = Pick<JobArrays, 'next' | 'prev'>
 
 /** Lines of jobs, by number: a lane's line is the one with the lane's number. */
 export class JobLists {
@@ -14,9 +17,9 @@ export class JobLists {
   readonly #tail: Uint32Array
 
   /** @param head @param tail first and last job of each line; NONE where a line is empty. */
-  constructor(jobs: JobArrays, head: Uint32Array, tail: Uint32Array) {
-    this.#next = jobs.next
-    this.#prev = jobs.prev
+  constructor(links: Links, head: Uint32Array, tail: Uint32Array) {
+    this.#next = links.next
+    this.#prev = links.prev
     this.#head = head
     this.#tail = tail
   }

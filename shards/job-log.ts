@@ -17,8 +17,8 @@ import { assert } from './assert.ts'
 import { Cleaner, type CleanerBaton, type LogOwners } from './cleaner.ts'
 import type { SegmentViews, ShardViews } from './layout.ts'
 import {
-  LOG_FILL_PER_MILLE_MAX, LOG_RECORD_HEADER_BYTES, SEGMENTS_FOR_CLEANER, SEGMENTS_MAX,
-  SEGMENTS_OVERHEAD, SEGMENTS_RESERVED, SEGMENT_BYTES_MAX,
+  LOG_BODIES_PER_MILLE_MAX, LOG_FILL_PER_MILLE_MAX, LOG_RECORD_HEADER_BYTES, SEGMENTS_FOR_CLEANER,
+  SEGMENTS_MAX, SEGMENTS_OVERHEAD, SEGMENTS_RESERVED, SEGMENT_BYTES_MAX,
 } from './limits.ts'
 import {
   RECORD_DEAD, RECORD_KIND, RECORD_LENGTH, RECORD_OWNER, RECORD_WORD, offsetAt, recordBytes,
@@ -51,6 +51,8 @@ export interface JobLogBaton {
 export class JobLog {
   /** What live records may hold while jobs are admitted. */
   readonly usableBytes: Bytes
+  /** And while results are stored with their bodies. */
+  readonly #bodiesBytesMax: number
   readonly #segments: Segments
   readonly #cleaner: Cleaner
   /** The segment that new records go to. */
@@ -68,8 +70,9 @@ export class JobLog {
     assert(segmentsMax > SEGMENTS_OVERHEAD, 'too few segments for a log')
     assert(segmentsMax <= SEGMENTS_MAX, 'more segments than a location can name')
     assert(segmentBytes <= SEGMENT_BYTES_MAX, 'segments larger than a location can name')
-    this.usableBytes = Math.floor(((segmentsMax - SEGMENTS_OVERHEAD) * segmentBytes *
-      LOG_FILL_PER_MILLE_MAX) / 1000) as Bytes
+    const bytesMax = (segmentsMax - SEGMENTS_OVERHEAD) * segmentBytes
+    this.usableBytes = Math.floor((bytesMax * LOG_FILL_PER_MILLE_MAX) / 1000) as Bytes
+    this.#bodiesBytesMax = Math.floor((bytesMax * LOG_BODIES_PER_MILLE_MAX) / 1000)
     this.#segments = new Segments(views, marks)
     this.#cleaner = new Cleaner(this.#segments)
     this.#isReady = !options.recover
@@ -109,6 +112,16 @@ export class JobLog {
   admits(bytes: number): boolean {
     const charge = this.#segments.chargeOf(recordBytes(bytes))
     return this.#segments.heldBytes + charge <= this.usableBytes
+  }
+
+  /**
+   * Whether a result with a body may be stored in the place of a record of `freed` bytes. Outcomes
+   * without bodies are stored above that, too, so a body can always be given up.
+   */
+  admitsBody(bytes: number, freed: number): boolean {
+    const charge = this.#segments.chargeOf(recordBytes(bytes)) -
+      this.#segments.chargeOf(recordBytes(freed))
+    return this.#segments.heldBytes + charge <= this.#bodiesBytesMax
   }
 
   /**

@@ -18,7 +18,8 @@ import {
   LOG_RECORD_HEADER_BYTES, TEMPLATE_DECODED_BYTES_MAX, TEMPLATE_PER_RESULT_BYTES_MAX,
 } from './limits.ts'
 import {
-  type StoredResult, readCreatedAt, readResult, resultBytes, writeResult,
+  type StoredResult, readBodyBytes, readCreatedAt, readOutcome, readResult, resultBytes,
+  writeResult,
 } from './stored-result.ts'
 import type { Templates, TemplateSource } from './templates.ts'
 import {
@@ -148,6 +149,25 @@ export class JobRecords implements LogOwners {
     const at = this.#jobs.at.location[slot] as Location
     assert(isResult(this.#log.kindOf(at)), 'the record is not a result')
     return readResult(this.#log.bytesOf(at), this.#ownStart(at), this.#log.endOf(at))
+  }
+
+  /** How long the body of the slot's result is; 0 when it has no body, or no record. */
+  bodyBytesOf(slot: JobSlot): number {
+    const at = this.#jobs.at.location[slot] as Location
+    if (!this.hasResult(slot)) return 0
+    return readBodyBytes(this.#log.bytesOf(at), this.#ownStart(at), this.#log.endOf(at))
+  }
+
+  /** Leaves the result without its body, truncated; false when not even that finds room. */
+  dropBody(slot: JobSlot): boolean {
+    const at = this.#jobs.at.location[slot] as Location
+    const outcome = readOutcome(this.#log.bytesOf(at), this.#ownStart(at))
+    return this.#replace(slot, this.readTemplate(slot), { ...outcome, truncated: true })
+  }
+
+  /** Whether the log may take a result of so many bytes in the place of the slot's record. */
+  admitsBody(slot: JobSlot, bytes: number): boolean {
+    return this.#log.admitsBody(bytes, this.bytesOf(slot))
   }
 
   /** The bytes of the slot's record; 0 when it has none. */

@@ -42,7 +42,7 @@ import { type Limits, indexEntries } from './limits.ts'
  * Changes with any meaning of a word in shared memory, the rings' records (contract.ts) and the
  * log's included: code of another version cannot take over a running engine's memory.
  */
-export const LAYOUT_VERSION = 3
+export const LAYOUT_VERSION = 4
 
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
@@ -143,6 +143,9 @@ export interface JobArrays {
   /** Derived: the one list that the job is in. */
   readonly next: Uint32Array
   readonly prev: Uint32Array
+  /** Derived: once there is a result, the list of those of one receiver, or of one user. */
+  readonly resultNext: Uint32Array
+  readonly resultPrev: Uint32Array
 }
 
 /** The lane slots, a field to an array. */
@@ -343,6 +346,7 @@ function layJobs(cursor: Cursor, count: number): JobArrays {
     location: cursor.u32(count), lane: cursor.u32(count), order: cursor.u32(count),
     state: cursor.u32(count), outcome: cursor.u32(count), acceptedS: cursor.u32(count),
     timeUs: cursor.f64(count), next: cursor.u32(count), prev: cursor.u32(count),
+    resultNext: cursor.u32(count), resultPrev: cursor.u32(count),
   }
 }
 

@@ -245,7 +245,7 @@ export const DRAIN_LOOK_EVERY_MS = 250
 // --- tables ---
 
 export const SHARDS_MAX = 64
-export const JOB_SLOT_BYTES = 64
+export const JOB_SLOT_BYTES = 72
 export const LANE_SLOT_BYTES = 80
 export const TEMPLATE_SLOT_BYTES = 16
 /** An entry of the lane wheel: two links and a due time. */
@@ -322,8 +322,18 @@ export const SEGMENTS_MIN = 8
 export const SEGMENTS_RESERVED = 3
 /** New jobs are refused above this share of the log's usable bytes; cleaning stays cheap below. */
 export const LOG_FILL_PER_MILLE_MAX = 900
-/** Results of finished jobs take at most this share of the log; the oldest go first. */
+/** Bodies of responses are kept up to this share of it; what is above is for outcomes alone. */
+export const LOG_BODIES_PER_MILLE_MAX = 950
+/** Results of finished jobs take at most this share of the log; who has most loses some. */
 export const RESULTS_PER_MILLE_MAX = 250
+/** A body below this stays with its result: hardly anything would be gained without it. */
+export const BODY_GIVEN_UP_BYTES_MIN = 64
+/** Users whose results are told apart, by their hash; a power of two. */
+export const RESULT_USERS_COUNT = 1024
+/** A kept result gives way as one of so many times its size would that a receiver waits for. */
+export const KEPT_RESULT_WEIGHT = 4
+/** Results given up, at most, to let one job or one body in. */
+export const RESULTS_GIVEN_UP_PER_STORE_MAX = 2048
 /** Twelve bits of a location name the segment. */
 export const SEGMENTS_MAX = 4096
 /** Kept free even of results: copying a segment's survivors takes one more, then gives one back. */

@@ -200,7 +200,7 @@ class Recovery {
     }
     this.counts.webhooks++
     this.#nameLane(jobs.at.lane[slot] as LaneSlot)
-    settlement.adoptOwed()
+    settlement.adoptOwed(slot)
     // In flight or waiting for its turn is all one: its place is the same.
     if (hasTime) settlement.adoptWait(slot)
     else this.#addToLine(slot)

@@ -14,7 +14,9 @@ import {
 import type { Lanes } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
 import { EXPIRED_PER_TURN_MAX } from './limits.ts'
+import type { OwedResults } from './owed-results.ts'
 import type { Pacer } from './pacer.ts'
+import type { ResultRoom } from './result-room.ts'
 import type { StatsWriter } from './stats.ts'
 import type { StoredResult } from './stored-result.ts'
 import {
@@ -29,6 +31,8 @@ export interface SettlementParts {
   readonly lanes: Lanes
   readonly records: JobRecords
   readonly finished: Finished
+  readonly owed: OwedResults
+  readonly room: ResultRoom
   readonly watchers: Watchers
   readonly stats: StatsWriter
   readonly pacer: Pacer
@@ -130,8 +134,11 @@ export class Settlement {
   }
 
   /** And a finished job owes its webhook. */
-  adoptOwed(): void {
+  adoptOwed(slot: JobSlot): void {
+    const { jobs, lanes, owed } = this.#parts
     this.#webhooksOwed++
+    const lane = jobs.at.lane[slot] as LaneSlot
+    owed.add(slot, lanes.at.upstream[lane] as UpstreamSlot)
   }
 
   /** The job waits until `dueUs`, then goes to the front of its lane and waits for its turn. */
@@ -194,8 +201,8 @@ export class Settlement {
   finish(
     slot: JobSlot, template: DecodedTemplate, result: StoredResult, nowUs: Micros,
   ): void {
-    const { jobs, lanes, records } = this.#parts
-    if (!records.storeResult(slot, template, result)) {
+    const { jobs, lanes, records, room } = this.#parts
+    if (!room.store(slot, template, result)) {
       if (result.status !== 'cancelled') return this.#keepUnstored(slot, { template, result })
       records.free(slot) // the slot alone says that a job was cancelled
     }
@@ -215,7 +222,7 @@ export class Settlement {
     slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus'>, receiver: number,
     nowUs: Micros,
   ): void {
-    const { jobs, lanes, finished, watchers, stats, pacer } = this.#parts
+    const { jobs, lanes, finished, owed, watchers, stats, pacer } = this.#parts
     const owes = receiver !== NONE && result.status !== 'cancelled'
     const lane = owes ? lanes.overflow(receiver as UpstreamSlot) : NONE as LaneSlot
     jobs.touch(slot)
@@ -234,6 +241,7 @@ export class Settlement {
     lanes.addReference(lane)
     this.#addReference(receiver as UpstreamSlot, 1)
     this.#webhooksOwed++
+    owed.add(slot, receiver as UpstreamSlot)
     if (this.#isJournalled) this.#untold.push(slot)
     else pacer.enqueue(lane, slot, false, nowUs)
   }
@@ -243,11 +251,13 @@ export class Settlement {
    * @param status of the receiver's last answer, 0 for none.
    */
   webhookDone(slot: JobSlot, status: number, nowUs: Micros): void {
-    const { jobs, lanes, finished } = this.#parts
+    const { jobs, lanes, finished, owed } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
+    const receiver = lanes.at.upstream[lane] as UpstreamSlot
     jobs.setWebhookDone(slot, status)
     this.#webhooksOwed--
-    this.#addReference(lanes.at.upstream[lane] as UpstreamSlot, -1)
+    owed.remove(slot, receiver)
+    this.#addReference(receiver, -1)
     lanes.dropReference(lane)
     finished.add(slot, nowUs)
   }

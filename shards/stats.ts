@@ -17,7 +17,7 @@ export const STATS = [
   'resultsGivenUp', 'keysGivenUp', 'headersIgnored', 'cleanedBytes', 'turns', 'overflowJobs',
   // a gauge again: words keep their places
   'webhooksInFlight',
-  'reusedKeys',
+  'reusedKeys', 'owedBodiesGivenUp', 'bodiesLeftOut',
 ] as const
 
 export type StatName = (typeof STATS)[number]

@@ -56,24 +56,35 @@ export function writeResult(bytes: Buffer, start: number, result: StoredResult):
 
 /** Reads what writeResult() wrote, up to `end`. The body is a copy of its own. */
 export function readResult(bytes: Buffer, start: number, end: number): StoredResult {
+  const result = readOutcome(bytes, start)
+  if (((bytes[start + FLAGS] as number) & FLAG_BODY) === 0) return result
+  const length = readBodyBytes(bytes, start, end)
+  const body = Buffer.allocUnsafe(length)
+  bytes.copy(body, 0, end - length, end)
+  return { ...result, body }
+}
+
+/** The same without the body. */
+export function readOutcome(bytes: Buffer, start: number): StoredResult {
   const status = STATUSES[bytes[start + STATUS] as number]
   assert(status !== undefined, 'a stored status out of range')
   const flags = bytes[start + FLAGS] as number
   const reasonAt = start + HEAD_BYTES
   const bodyAt = reasonAt + bytes.readUInt32LE(start + REASON_BYTES)
-  assert(bodyAt <= end && end <= bytes.length, 'a stored result outside its record')
-  let body: Buffer | null = null
-  if ((flags & FLAG_BODY) !== 0) {
-    body = Buffer.allocUnsafe(end - bodyAt)
-    bytes.copy(body, 0, bodyAt, end)
-  }
   return {
     createdAtMs: readCreatedAt(bytes, start),
     responseStatus: bytes.readUInt16LE(start + RESPONSE_STATUS),
-    status, body,
+    status, body: null,
     reason: (flags & FLAG_REASON) === 0 ? null : bytes.toString('utf8', reasonAt, bodyAt),
     truncated: (flags & FLAG_TRUNCATED) !== 0,
   }
+}
+
+/** How long the body is that readResult() would give; 0 for none. */
+export function readBodyBytes(bytes: Buffer, start: number, end: number): number {
+  const length = end - start - HEAD_BYTES - bytes.readUInt32LE(start + REASON_BYTES)
+  assert(length >= 0 && end <= bytes.length, 'a stored result outside its record')
+  return length
 }
 
 /** When the job came, in Unix ms; the cheap part of readResult(). */

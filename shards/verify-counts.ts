@@ -11,6 +11,7 @@ import {
 } from './job-slots.ts'
 import { LANE_ACTIVE } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
+import { BODY_GIVEN_UP_BYTES_MIN } from './limits.ts'
 import { type JobSlot, type LaneSlot, NONE, type UpstreamSlot } from './units.ts'
 
 /** Asserts that the shard's counts, lists and indexes agree with its facts. O(slots). */
@@ -31,6 +32,7 @@ class Walk {
   #used = 0
   #watched = 0
   #resultBytes = 0
+  readonly #owedBytes = new Map<number, number>()
   #queuedInLine = 0
   #owedInLine = 0
   #lanes = 0
@@ -104,7 +106,7 @@ class Walk {
   }
 
   jobs(): void {
-    const { jobs, records } = this.#parts
+    const { jobs, lanes, records } = this.#parts
     for (let index = 0; index < jobs.highWater; index++) {
       const slot = index as JobSlot
       const state = jobs.state(slot)
@@ -121,6 +123,9 @@ class Walk {
       else if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) {
         this.#states.owed++
         this.#name(slot)
+        const bytes = records.bodyBytesOf(slot)
+        const receiver = lanes.at.upstream[jobs.at.lane[slot] as number] as number
+        if (bytes >= BODY_GIVEN_UP_BYTES_MIN) add(this.#owedBytes, receiver, bytes)
       } else {
         this.#states.finished++
         this.#resultBytes += records.bytesOf(slot)
@@ -144,7 +149,8 @@ class Walk {
   }
 
   sums(): void {
-    const { attempts, finished, jobs, lanes, settlement, templates, watchers } = this.#parts
+    const { attempts, finished, jobs, lanes, owed: bodies, settlement, templates, watchers } =
+      this.#parts
     const { limits, upstreams } = this.#views
     const { queued, inFlight, retrying, owed, finished: done } = this.#states
     assert(jobs.used === this.#used, 'job slots miscounted')
@@ -169,6 +175,8 @@ class Walk {
     for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
       const named = this.#references.get(upstream) ?? 0
       assert(upstreams.references[upstream] === named, 'references of an upstream miscounted')
+      const held = this.#owedBytes.get(upstream) ?? 0
+      assert(bodies.bytesOf(upstream as UpstreamSlot) === held, 'bodies of a receiver miscounted')
     }
   }
 }

@@ -92,6 +92,10 @@ export function describeHealth(inputs: HealthInputs): object {
       webhooks_waiting: stats.webhooksWaiting, lanes: stats.lanesUsed,
       lanes_active: stats.lanesActive, completed: stats.completed, failed: stats.failed,
       cancelled: stats.cancelled, attempts: stats.attempts, retries: stats.retries,
+      given_up: {
+        results: stats.resultsGivenUp, owed_bodies: stats.owedBodiesGivenUp,
+        new_bodies: stats.bodiesLeftOut, keys: stats.keysGivenUp,
+      },
       restarts: link.restarts, last_restart: showRestart(link.lastRestart),
       journal: showJournal(link, inputs),
     }

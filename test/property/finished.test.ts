@@ -1,18 +1,23 @@
-// Model: finished jobs in three arrays, oldest first, with the bytes that each should still have.
-// Method: random ends, pauses, early removals and giving up, with results of all sizes and a bound
-// on their bytes from nothing to plenty; after each step counts, times, records and order agree.
+// Model: finished jobs in an array, oldest first, with the bytes that each should still have and
+// when it came to have them; whose turn it is to give way is as heaviest.ts says.
+// Method: random ends of random users' jobs, pauses, early removals and giving up, with results of
+// all sizes and a bound on their bytes from nothing to plenty; after each step counts, times,
+// records and order agree.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeTemplate } from '../../shards/codec.ts'
 import { type DecodedTemplate, splitTemplate } from '../../shards/decoded-templates.ts'
 import { Finished } from '../../shards/finished.ts'
+import { Heaviest } from '../../shards/heaviest.ts'
 import { JobLog } from '../../shards/job-log.ts'
 import { JobRecords } from '../../shards/job-records.ts'
 import {
   JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_WATCHED, JobSlots,
 } from '../../shards/job-slots.ts'
-import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
+import {
+  BODY_GIVEN_UP_BYTES_MIN, EXPIRED_PER_TURN_MAX, RESULT_USERS_COUNT,
+} from '../../shards/limits.ts'
 import type { Prng } from '../../shards/prng.ts'
 import { StatsWriter, readStats } from '../../shards/stats.ts'
 import { type StoredResult, resultBytes } from '../../shards/stored-result.ts'
@@ -29,25 +34,31 @@ const FAILED_TTL_MS = 5000
 const STATE_OF = {
   completed: JOB_COMPLETED, failed: JOB_FAILED, cancelled: JOB_CANCELLED,
 } as const
-/** From the cheapest loss to the dearest. */
-const GIVE_UP_ORDER = ['cancelled', 'failed', 'completed'] as const
+const STATUSES = ['cancelled', 'failed', 'completed'] as const
+const USERS = [1, 2, RESULT_USERS_COUNT + 2, 3] as const
 
 interface ModelJob {
   readonly slot: JobSlot
+  readonly user: number
+  readonly finishedUs: number
   readonly expiresUs: number
   readonly status: StoredResult['status']
   readonly responseStatus: number
   readonly isWatched: boolean
   readonly template: DecodedTemplate
+  readonly templateBytes: number
   /** What its record should say; undefined once it is gone. */
   result: StoredResult | undefined
-  /** The bound on bytes has cost it something already. */
-  wasCut: boolean
+  /** When it came to have the record that it has. */
+  formedAt: number
 }
+
+const hasBody = ({ result }: ModelJob): boolean =>
+  (result?.body?.length ?? 0) >= BODY_GIVEN_UP_BYTES_MIN
 
 const bytesOf = (job: ModelJob): number =>
   job.result === undefined ? 0
-    : encodeTemplate(job.template).length + resultBytes(job.result)
+    : job.templateBytes + resultBytes(job.result)
 
 class Run {
   readonly #prng: Prng
@@ -60,6 +71,9 @@ class Run {
   readonly #bytesMax: number
   readonly #unwatched: JobSlot[] = []
   #model: ModelJob[] = []
+  #bytes = new Heaviest(RESULT_USERS_COUNT, BODY_GIVEN_UP_BYTES_MIN)
+  #counts = new Heaviest(RESULT_USERS_COUNT, 1)
+  #changes = 0
   #nowUs = 1_000_000 as Micros
   #next = 0
   #cuts = 0
@@ -87,13 +101,19 @@ class Run {
     const baton = structuredClone(this.#finished.handOver())
     this.#finished = this.#newFinished()
     this.#finished.takeOver(baton)
+    const { bytes, counts } = { bytes: this.#bytes, counts: this.#counts }
+    this.#bytes = new Heaviest(RESULT_USERS_COUNT, BODY_GIVEN_UP_BYTES_MIN)
+    this.#bytes.takeOver(bytes.handOver())
+    this.#counts = new Heaviest(RESULT_USERS_COUNT, 1)
+    this.#counts.takeOver(counts.handOver())
   }
 
   add(): void {
     if (this.#jobs.isFull) return
-    const status = this.#prng.pick(GIVE_UP_ORDER)
+    const status = this.#prng.pick(STATUSES)
+    const route = this.#prng.pick(USERS)
     const slot = this.#jobs.take(
-      { route: 1, idHigh: 0, idLow: this.#next, keyHigh: 0, keyLow: this.#next++ })
+      { route, idHigh: 0, idLow: this.#next, keyHigh: 0, keyLow: this.#next++ })
     this.#jobs.beginState(slot, STATE_OF[status])
     const responseStatus = status === 'cancelled' ? 0 : this.#prng.pick([0, 200, 404])
     this.#jobs.setResponseStatus(slot, responseStatus)
@@ -112,12 +132,15 @@ class Run {
     if (isStored) assert.ok(this.#records.storeResult(slot, template, result), 'room is left')
     this.#finished.add(slot, this.#nowUs)
     const ttlMs = status === 'failed' ? FAILED_TTL_MS : COMPLETED_TTL_MS
-    this.#model.push({
-      slot, status, responseStatus, isWatched, template, wasCut: false,
-      result: isStored ? result : undefined,
-      expiresUs: this.#nowUs + msToUs(ttlMs),
-    })
-    this.#boundBytes()
+    const job: ModelJob = {
+      slot, status, responseStatus, isWatched, template,
+      templateBytes: encodeTemplate(template).length, user: route % RESULT_USERS_COUNT,
+      finishedUs: this.#nowUs, expiresUs: this.#nowUs + msToUs(ttlMs),
+      result: isStored ? result : undefined, formedAt: this.#changes++,
+    }
+    this.#model.push(job)
+    this.#count(job, 1)
+    while (this.#bytesSum() > this.#bytesMax) this.#giveUpResult()
   }
 
   pause(): void {
@@ -137,10 +160,16 @@ class Run {
   }
 
   giveUp(): void {
-    const [first] = this.#inGiveUpOrder()
-    assert.equal(this.#finished.giveUpOldest(), first !== undefined)
-    if (first?.status === 'completed') this.#keysLost++
-    this.#forget((job) => job === first)
+    const own = this.#model.filter(({ user }) => user === this.#counts.first)
+    const spare = oldest(own.filter(({ status }) => status !== 'completed')) ?? oldest(own)
+    assert.equal(this.#finished.giveUpOldest(), spare !== undefined)
+    if (spare?.status === 'completed') this.#keysLost++
+    this.#forget((job) => job === spare)
+  }
+
+  giveUpResult(): void {
+    assert.equal(this.#finished.giveUpResult(), this.#bytesSum() > 0)
+    if (this.#bytesSum() > 0) this.#giveUpResult()
   }
 
   clean(): void {
@@ -151,9 +180,7 @@ class Run {
     const finished = this.#finished
     assert.equal(finished.count, this.#model.length)
     assert.equal(finished.nextUs(), Math.min(...this.#model.map((job) => job.expiresUs)))
-    let bytesSum = 0
     for (const job of this.#model) {
-      bytesSum += bytesOf(job)
       assert.equal(this.#records.bytesOf(job.slot), bytesOf(job))
       assert.equal(finished.isExpired(job.slot, this.#nowUs), job.expiresUs <= this.#nowUs)
       assert.equal(this.#jobs.status(job.slot), job.status)
@@ -164,50 +191,76 @@ class Run {
         assert.deepEqual(this.#records.readTemplate(job.slot), job.template)
       }
     }
-    assert.equal(finished.resultBytes, bytesSum)
-    assert.ok(bytesSum <= this.#bytesMax, 'results take more than they may')
+    assert.equal(finished.resultBytes, this.#bytesSum())
+    assert.ok(finished.resultBytes <= this.#bytesMax, 'results take more than they may')
     const stats = readStats(this.#stats)
     assert.equal(stats.resultsGivenUp, this.#cuts)
     assert.equal(stats.keysGivenUp, this.#keysLost)
     this.#log.verify(this.#records)
   }
 
-  /** The twin of the bound: bodies first, then what is left of the records. */
-  #boundBytes(): void {
-    const sum = () => this.#model.reduce((bytes, job) => bytes + bytesOf(job), 0)
-    while (sum() > this.#bytesMax) {
-      const ordered = this.#inGiveUpOrder()
-      const uncut = ordered.find((job) => !job.wasCut && job.result !== undefined)
-      const job = uncut ?? ordered.find((other) => other.result !== undefined)
-      assert.ok(job?.result !== undefined, 'nothing left to give up')
-      if (uncut !== undefined) this.#cuts++
-      job.result = uncut === undefined || job.result.body === null
-        ? undefined
-        : { ...job.result, body: null, truncated: true }
-      job.wasCut = true
-    }
+  #bytesSum(): number {
+    return this.#model.reduce((bytes, job) => bytes + bytesOf(job), 0)
   }
 
-  #inGiveUpOrder(): ModelJob[] {
-    return GIVE_UP_ORDER.flatMap((status) => this.#model.filter((job) => job.status === status))
+  /** The twin: the oldest body of who has most, or else the oldest record. */
+  #giveUpResult(): void {
+    const own = this.#model.filter(({ user }) => user === this.#bytes.first)
+    const whole = oldest(own.filter(hasBody))
+    const job = whole ?? oldest(own.filter(({ result }) => result !== undefined))
+    assert.ok(job?.result !== undefined, 'nothing left to give up')
+    if (whole !== undefined) this.#cuts++
+    this.#count(job, -1)
+    job.result = whole === undefined ? undefined : { ...job.result, body: null, truncated: true }
+    job.formedAt = this.#changes++
+    this.#count(job, 1)
+  }
+
+  #count(job: ModelJob, sign: number): void {
+    this.#counts.add(job.user, sign)
+    this.#bytes.add(job.user, sign * bytesOf(job))
   }
 
   /** What is forgotten is unwatched first, and its slot and key are free. */
   #forget(isForgotten: (job: ModelJob) => boolean): void {
     const gone = this.#model.filter(isForgotten)
     this.#model = this.#model.filter((job) => !isForgotten(job))
-    for (const { slot } of gone) assert.equal(this.#jobs.state(slot), JOB_FREE)
+    const inOrder = STATUSES.toReversed().flatMap((status) =>
+      gone.filter((job) => job.status === status))
+    for (const job of inOrder) {
+      assert.equal(this.#jobs.state(job.slot), JOB_FREE)
+      this.#count(job, -1)
+    }
     assert.equal(this.#jobs.used, this.#model.length)
     const watched = gone.filter((job) => job.isWatched).map((job) => job.slot)
     assert.deepEqual(this.#unwatched.splice(0).toSorted(), watched.toSorted())
   }
 }
 
+/**
+ * Of the first of each form, since these came to have it, the one that ended first; at the same
+ * time the one that has least.
+ */
+function oldest(jobs: readonly ModelJob[]): ModelJob | undefined {
+  const forms = [
+    jobs.filter((job) => job.result === undefined),
+    jobs.filter((job) => job.result !== undefined && !hasBody(job)),
+    jobs.filter(hasBody),
+  ]
+  const byStatus = forms.flatMap((form) => [
+    form.filter(({ status }) => status !== 'completed'),
+    form.filter(({ status }) => status === 'completed'),
+  ])
+  const firsts = byStatus.flatMap((form) =>
+    form.toSorted((one, other) => one.formedAt - other.formedAt).slice(0, 1))
+  return firsts.toSorted((one, other) => one.finishedUs - other.finishedUs)[0]
+}
+
 test('finished jobs are kept and given up as in a sorted list', () => {
   forEachSeed(RUNS, (prng) => {
     const run = new Run(prng)
     const swarm = new Swarm(prng, 'add',
-      ['pause', 'expire', 'remove', 'giveUp', 'clean', 'handOver'])
+      ['pause', 'expire', 'remove', 'giveUp', 'giveUpResult', 'clean', 'handOver'])
     for (let step = 0; step < STEPS; step++) {
       run[swarm.next()]()
       run.check()

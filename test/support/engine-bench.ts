@@ -26,6 +26,7 @@ import { encodeJob } from './encode-job.ts'
 export const UPSTREAM = 0
 export const OTHER_UPSTREAM = 1
 export const RECEIVER = 2
+export const OTHER_RECEIVER = 3
 
 export const SETTINGS: contract.ShardSettings = {
   completedTtlMs: 60_000, failedTtlMs: 120_000, responseBytesMax: 4096, keyMismatch: 'reject',
@@ -43,8 +44,10 @@ export interface JobParts {
   readonly url?: string
   readonly body?: string
   readonly retries?: number
-  /** Deliver the outcome to RECEIVER. */
-  readonly webhook?: boolean
+  /** Deliver the outcome to RECEIVER, or another one. */
+  readonly webhook?: boolean | typeof OTHER_RECEIVER
+  /** The user's hash. */
+  readonly user?: number
   /** From now on. */
   readonly beginWithinMs?: number
   readonly isolate?: boolean
@@ -54,11 +57,15 @@ export interface JobParts {
 /** A job that was submitted: the request that did it, and the words that name the job. */
 export interface Submitted {
   readonly request: number
+  readonly user: number
   readonly idLow: number
   readonly idText: string
 }
 
-const ROUTE = 0x5eed
+/** What names a job of USER's, or of another user. */
+type Asked = Pick<Submitted, 'idLow'> & Partial<Pick<Submitted, 'user'>>
+
+const USER = 0x5eed
 const ID_HIGH = 7
 
 /** Spreads numbers over 32 bits, as hashes do. */
@@ -121,6 +128,9 @@ export class EngineBench {
       writeUpstream(this.memory.shared, RECEIVER, {
         kind: KIND_RECEIVER, pacePerSecond: 100_000, timeoutMs: 5000, ...options.receiver,
       })
+      writeUpstream(this.memory.shared, OTHER_RECEIVER, {
+        kind: KIND_RECEIVER, pacePerSecond: 100_000, timeoutMs: 5000,
+      })
     }
     this.#clock = this.time.clock()
     this.#ingress = new RingWriter(this.views.ingress)
@@ -173,7 +183,7 @@ export class EngineBench {
 
   /** Requests to a receiver of webhooks. */
   get deliveries(): readonly Sent[] {
-    return this.sent.filter(({ request }) => request.origin === 'http://hook.test')
+    return this.sent.filter(({ request }) => /^http:\/\/hook\d?\.test$/.test(request.origin))
   }
 
   /** The latest request that is not over. */
@@ -198,11 +208,14 @@ export class EngineBench {
     const idLow = spread(this.#jobs++)
     const key = hashOf(parts.key ?? `key ${request}`)
     const upstream = parts.upstream ?? UPSTREAM
-    const receiver = parts.webhook === true ? RECEIVER : NONE
+    const { user = USER, webhook = false } = parts
+    const receiver = webhook === true ? RECEIVER : webhook === false ? NONE : webhook
     const template = encodeTemplate({
       userId: 'user', url: parts.url ?? `http://api${upstream}.test/path?q=1`,
       method: parts.body === undefined ? 'GET' : 'POST', headers: ['X-Mine', 'yes'],
-      webhookUrl: receiver === NONE ? null : 'http://hook.test/hook', receiver,
+      webhookUrl: receiver === NONE ? null
+        : `http://hook${receiver === RECEIVER ? '' : receiver}.test/hook`,
+      receiver,
     })
     const job = encodeJob({
       createdAtMs: this.nowMs,
@@ -211,16 +224,16 @@ export class EngineBench {
     })
     const account = hashOf(`${parts.account ?? 'account'} ${upstream}`)
     const templateHash = hashOf(Buffer.from(template).toString('latin1'))
-    const words = [request, ROUTE, ID_HIGH, idLow, spread(key), key, spread(account), account,
+    const words = [request, user, ID_HIGH, idLow, spread(key), key, spread(account), account,
       upstream, receiver, flagsOf(parts), template.length, templateHash, 0]
     this.#write(contract.INGRESS_ENQUEUE, words, [template, job])
-    return { request, idLow, idText: idText(idLow) }
+    return { request, user, idLow, idText: idText(user, idLow) }
   }
 
   /** GET, CANCEL, WATCH or UNWATCH of a job. @returns the answer's place among the outcomes. */
-  ask(kind: number, job: { readonly idLow: number }): number {
+  ask(kind: number, { idLow, user = USER }: Asked): number {
     const request = this.#requests++
-    this.#write(kind, [request, ROUTE, ID_HIGH, job.idLow], [])
+    this.#write(kind, [request, user, ID_HIGH, idLow], [])
     this.turn()
     return request
   }
@@ -229,8 +242,10 @@ export class EngineBench {
    * The same question about many jobs at once. @returns how many answers each of the engine's
    * turns has brought, as long as it had something to read.
    */
-  askAll(kind: number, jobs: readonly { readonly idLow: number }[]): number[] {
-    for (const job of jobs) this.#write(kind, [this.#requests++, ROUTE, ID_HIGH, job.idLow], [])
+  askAll(kind: number, jobs: readonly Asked[]): number[] {
+    for (const { idLow, user = USER } of jobs) {
+      this.#write(kind, [this.#requests++, user, ID_HIGH, idLow], [])
+    }
     const answers: number[] = []
     while (this.engine.hasWork()) {
       const before = this.outcomes.length
@@ -241,14 +256,14 @@ export class EngineBench {
     return answers
   }
 
-  get(job: { readonly idLow: number }): contract.JobView {
+  get(job: Asked): contract.JobView {
     const answer = this.answer(this.ask(contract.INGRESS_GET, job))
     assert.ok(answer.kind === 'job' && answer.view !== null, 'the job is not known')
     return answer.view
   }
 
   /** @returns CODE_… of the answer. */
-  cancel(job: { readonly idLow: number }): number {
+  cancel(job: Asked): number {
     const answer = this.answer(this.ask(contract.INGRESS_CANCEL, job))
     assert.ok(answer.kind === 'job', 'not an answer to a cancellation')
     return answer.code
@@ -346,8 +361,8 @@ export function twoShards(options: UpstreamStart = {}): [EngineBench, EngineBenc
 export const rps = (pacePerSecond: number): { 'x-aqueduct-rps': string } =>
   ({ 'x-aqueduct-rps': String(pacePerSecond) })
 
-const idText = (idLow: number): string =>
-  [ROUTE, ID_HIGH, idLow].map((word) => word.toString(16).padStart(8, '0')).join('')
+const idText = (user: number, idLow: number): string =>
+  [user, ID_HIGH, idLow].map((word) => word.toString(16).padStart(8, '0')).join('')
 
 function flagsOf({ retries = 4, beginWithinMs, isolate, watch }: JobParts): number {
   return ((beginWithinMs === undefined ? 0 : contract.FLAG_BEGIN_BY) |

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, INGRESS_GET, REFUSED_JOBS, REFUSED_MEMORY,
 } from '../../shards/contract.ts'
-import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
+import { BODY_GIVEN_UP_BYTES_MIN, IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
 import { KIB } from '../../shards/units.ts'
 import {
   EngineBench, OTHER_UPSTREAM, RECEIVER, type Submitted, UPSTREAM,
@@ -93,24 +93,25 @@ describe('a shard without room in its log', () => {
   })
 
   it('keeps the outcomes that find no room, and stores each once there is some', () => {
-    const { bench, waiting } = fullOfResults()
+    const { bench, waiting, unstored, results } = fullOfResults()
     bench.advance(450)
-    assert.equal(bench.stats.failed, 0)
-    // One waits for room, out of its line: nothing may take it out again. The others stay in
-    // theirs.
-    const unstored = waiting.filter((job) => bench.get(job).status === 'in_flight')
-    assert.equal(unstored.length, 1)
-    for (const job of unstored) assert.equal(bench.cancel(job), CODE_NOT_CANCELLABLE)
-    bench.advance(1000)
+    // They wait for room, out of their line: nothing may take them out again. What waits for its
+    // turn stays in line, though it is too late for it.
+    assert.equal(bench.stats.completed, results - unstored.length)
+    for (const job of unstored) {
+      assert.equal(bench.get(job).status, 'in_flight')
+      assert.equal(bench.cancel(job), CODE_NOT_CANCELLABLE)
+    }
+    for (const job of waiting) assert.equal(bench.get(job).status, 'queued')
     bench.engine.verify()
-    for (let delivered = 0; delivered < RESULTS + waiting.length; delivered++) {
-      const delivery = bench.deliveries.find((sent) => !sent.isOver)
-      assert.ok(delivery !== undefined, `no webhook after ${delivered}`)
-      bench.respond(delivery)
+    while (bench.stats.webhooksDelivered < results + waiting.length) {
+      const deliveries = bench.deliveries.filter((sent) => !sent.isOver)
+      assert.ok(deliveries.length > 0, `no webhook after ${bench.stats.webhooksDelivered}`)
+      for (const delivery of deliveries) bench.respond(delivery)
       bench.advance(10)
     }
-    assert.equal(bench.stats.failed, waiting.length)
-    assert.equal(bench.stats.webhooksDelivered, RESULTS + waiting.length)
+    assert.deepEqual([bench.stats.completed, bench.stats.failed], [results, waiting.length])
+    assert.equal(bench.stats.webhooksDelivered, results + waiting.length)
     bench.engine.verify()
     for (const job of waiting) assert.equal(bench.get(job).status, 'failed')
   })
@@ -127,27 +128,33 @@ describe('a shard without room in its log', () => {
   })
 })
 
-const RESULTS = 60
 
 /**
- * A shard whose log is full of the bodies of responses, all of which are still to be delivered,
- * with jobs that wait and are large in themselves, so that their outcomes are too.
+ * A shard whose log is full of results, too short to be cut and all still to be delivered, so that
+ * some outcomes find no room; and with jobs that wait, each of which is large by itself.
  */
-function fullOfResults(): { bench: EngineBench; waiting: Submitted[] } {
-  const bench = new EngineBench(
-    { pacePerSecond: 10_000, limits: { segmentsMax: 10, jobsMax: 128 } })
+function fullOfResults(): {
+  bench: EngineBench; waiting: Submitted[]; unstored: Submitted[]; results: number
+} {
+  const bench = new EngineBench({
+    pacePerSecond: 100_000, concurrentMax: 10_000,
+    limits: { segmentsMax: 10, jobsMax: 1024 },
+  })
   bench.submit({ upstream: OTHER_UPSTREAM }) // the next one there waits for half a second
-  const waiting = Array.from({ length: 6 }, (_, number) => bench.submit({
+  const waiting = Array.from({ length: 3 }, (_, number) => bench.submit({
     upstream: OTHER_UPSTREAM, url: `http://api1.test/${number}${'u'.repeat(2 * KIB)}`,
     webhook: true, beginWithinMs: 400,
   }))
-  for (let count = 0; count < RESULTS; count++) bench.submit({ webhook: true })
+  const jobs = []
+  while (bench.stats.refusedMemory === 0) jobs.push(bench.submit({ webhook: true }))
+  jobs.pop()
   bench.advance(20)
+  const body = 'r'.repeat(BODY_GIVEN_UP_BYTES_MIN - 1)
   const flights = bench.sent.filter(({ request }) => request.origin === 'http://api0.test')
-  assert.equal(flights.length, RESULTS)
-  for (const flight of flights) bench.respond(flight, { body: 'r'.repeat(3 * KIB) })
-  assert.equal(bench.stats.completed, RESULTS)
-  return { bench, waiting }
+  for (const flight of flights) bench.respond(flight, { body })
+  const unstored = jobs.filter((job) => bench.get(job).status === 'in_flight')
+  assert.ok(unstored.length > 0, 'the log is full')
+  return { bench, waiting, unstored, results: jobs.length }
 }
 
 describe('a full outcome ring', () => {

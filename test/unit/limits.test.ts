@@ -151,7 +151,10 @@ test('the limits relate as they should', () => {
   assert.ok(limits.SEGMENTS_MIN <= limits.SEGMENTS_AIM)
   assert.ok(limits.UPSTREAMS_MIN <= limits.UPSTREAMS_MAX)
   assert.ok(limits.RESULTS_PER_MILLE_MAX < limits.LOG_FILL_PER_MILLE_MAX)
-  assert.ok(limits.LOG_FILL_PER_MILLE_MAX < 1000)
+  // Bodies leave room for outcomes without them, and jobs for bodies.
+  assert.ok(limits.LOG_FILL_PER_MILLE_MAX < limits.LOG_BODIES_PER_MILLE_MAX)
+  assert.ok(limits.LOG_BODIES_PER_MILLE_MAX < 1000)
+  assert.equal(Math.log2(limits.RESULT_USERS_COUNT) % 1, 0)
   assert.ok(limits.MSGPACK_DEPTH_MAX >= 3)
   assert.ok(STATS.length <= STATS_WORDS)
 })

@@ -1,0 +1,130 @@
+// A whole shard whose room is short because of results: whose bodies give way to new jobs and to
+// the results of others, what is said of them, and whose results and keys stay.
+
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { INGRESS_GET, CODE_OK } from '../../shards/contract.ts'
+import { KIB } from '../../shards/units.ts'
+import { EngineBench, OTHER_RECEIVER, type Submitted } from '../support/engine-bench.ts'
+import type { Sent } from '../support/scripted-transport.ts'
+
+const BODY = 'r'.repeat(3 * KIB)
+const OTHER_USER = 7
+
+/** What a receiver is told. */
+const toldBy = ({ request }: Sent): Record<string, unknown> =>
+  JSON.parse(Buffer.from(request.body ?? []).toString()) as Record<string, unknown>
+
+/** A job that the upstream answers with a long body, and whose receiver hangs. */
+function complete(bench: EngineBench, parts: Parameters<EngineBench['submit']>[0]): Submitted {
+  const job = bench.submit(parts)
+  bench.advance(1)
+  const attempt = bench.sent.find(({ isOver, request }) =>
+    !isOver && request.origin === 'http://api0.test')
+  assert.ok(attempt !== undefined, 'the job was not sent')
+  bench.respond(attempt, { body: BODY })
+  return job
+}
+
+/** Results of one receiver that fill the log as far as it may be filled; the last are cut. */
+function hangingReceiver(): { bench: EngineBench; jobs: Submitted[]; wholeCount: number } {
+  const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 128 } })
+  const jobs = Array.from({ length: 40 }, () => complete(bench, { webhook: true }))
+  const wholeCount = jobs.filter((job) => isWhole(bench, job)).length
+  assert.equal(wholeCount, 40 - bench.stats.bodiesLeftOut)
+  assert.ok(wholeCount > 8 && wholeCount < 30, `${wholeCount} bodies fit`)
+  return { bench, jobs, wholeCount }
+}
+
+const isWhole = (bench: EngineBench, job: Submitted): boolean =>
+  bench.get(job).result?.body !== undefined
+
+describe('results that wait for a receiver that hangs', () => {
+  it('give way to new jobs, the oldest first, and are told of as truncated', () => {
+    const { bench, jobs, wholeCount } = hangingReceiver()
+    for (let count = 0; count < 20; count++) {
+      const { request } = bench.submit({ user: OTHER_USER, upstream: 1, body: 'b'.repeat(KIB) })
+      assert.equal(bench.answer(request).kind, 'accepted', `job ${count}`)
+    }
+    assert.equal(bench.stats.refusedMemory, 0)
+    const whole = jobs.map((job) => isWhole(bench, job))
+    const { owedBodiesGivenUp: given } = bench.stats
+    assert.ok(given > 0 && given < wholeCount, `${given} of ${wholeCount} have given way`)
+    assert.deepEqual(whole, jobs.map((_, at) => at >= given && at < wholeCount))
+    bench.engine.verify()
+    const before = bench.deliveries.length
+    bench.advance(7000) // they are tried again
+    const told = new Map(bench.deliveries.slice(before).map(toldBy)
+      .map((body) => [body['job_id'], body]))
+    for (const [at, job] of jobs.entries()) {
+      assert.deepEqual(told.get(job.idText), {
+        job_id: job.idText, status: 'completed', response_status: 200,
+        ...whole[at] === true ? { body: BODY } : { truncated: true },
+      })
+      assert.deepEqual(bench.get(job).webhook, { state: 'owed', attempts: 2 })
+    }
+  })
+
+  it('give way to the results of others, who lose nothing', () => {
+    const { bench } = hangingReceiver()
+    const told = []
+    for (let count = 0; count < 4; count++) {
+      const job = complete(bench, { user: OTHER_USER, webhook: OTHER_RECEIVER })
+      assert.equal(toldBy(bench.inFlight)['body'], BODY)
+      told.push(job)
+    }
+    const polled = Array.from({ length: 3 }, () => complete(bench, { user: OTHER_USER }))
+    for (const job of [...told, ...polled]) assert.ok(isWhole(bench, job))
+    bench.engine.verify()
+  })
+
+  it('give way in a successor of the thread, before what was told of and is kept', () => {
+    const { bench, jobs, wholeCount } = hangingReceiver()
+    bench.respond(bench.deliveries[wholeCount - 1] as Sent)
+    for (let thread = 0; thread < 2; thread++) {
+      bench.replace()
+      for (let count = 0; count < 10; count++) {
+        const { request } = bench.submit({ user: OTHER_USER, upstream: 1, body: 'b'.repeat(KIB) })
+        assert.equal(bench.answer(request).kind, 'accepted', `job ${count}`)
+      }
+    }
+    const { result, webhook } = bench.get(jobs[wholeCount - 1] as Submitted)
+    assert.deepEqual([result?.body, webhook?.state], [BODY, 'delivered'])
+    bench.engine.verify()
+  })
+})
+
+describe('a user with many finished jobs', () => {
+  it('loses its own results, not those of others', () => {
+    const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 128 } })
+    // A quarter of the log, 18 KiB, is for results: five bodies.
+    const few = Array.from({ length: 2 }, () => complete(bench, { user: OTHER_USER }))
+    const many = Array.from({ length: 30 }, () => complete(bench, {}))
+    for (const job of few) assert.ok(isWhole(bench, job))
+    assert.ok(many.slice(-2).every((job) => isWhole(bench, job)))
+    assert.equal(many.filter((job) => isWhole(bench, job)).length + few.length, 5)
+  })
+
+  it('loses the oldest, be they of failed jobs or of completed ones', () => {
+    const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 128 } })
+    const completed = Array.from({ length: 10 }, () => complete(bench, {}))
+    bench.advance(10)
+    const failed = bench.submit({ retries: 0 })
+    bench.respond(bench.inFlight, { status: 500, body: BODY })
+    assert.deepEqual(bench.get(failed).result,
+      { status: 'failed', reason: 'upstream_error', response_status: 500, body: BODY })
+    assert.deepEqual(completed.map((job) => isWhole(bench, job)),
+      completed.map((_, at) => at >= 6))
+  })
+
+  it('loses its own keys when slots are short, not those of others', () => {
+    const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 12 } })
+    const few = Array.from({ length: 3 }, () => complete(bench, { user: OTHER_USER }))
+    for (let count = 0; count < 40; count++) complete(bench, {})
+    for (const job of few) {
+      const answer = bench.answer(bench.ask(INGRESS_GET, job))
+      assert.ok(answer.kind === 'job' && answer.code === CODE_OK)
+    }
+    assert.equal(bench.stats.keysGivenUp, 43 - 12)
+  })
+})
