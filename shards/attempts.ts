@@ -7,7 +7,7 @@ import { assert } from './assert.ts'
 import type { DecodedTemplate } from './decoded-templates.ts'
 import {
   EXPIRED_PER_TURN_MAX, IN_FLIGHT_MINIMUM, IN_FLIGHT_PER_SHARD_MAX, IN_FLIGHT_RESERVE,
-  IN_FLIGHT_SHARE_ALPHA,
+  IN_FLIGHT_SHARE_ALPHA, WEBHOOKS_IN_FLIGHT_ALPHA, WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX,
 } from './limits.ts'
 import type { Charge } from './lane-budgets.ts'
 import { Share, type ShareRules } from './share.ts'
@@ -66,6 +66,8 @@ export class Attempts {
   readonly #free: Uint32Array
   #freeCount: number
   #jobsInFlight = 0
+  /** Of webhooks: a part of the tokens, of which each receiver has a share. */
+  readonly #webhooks: Share
   readonly #deadlineUs: Float64Array
   readonly #deadlines: Wheel
 
@@ -86,6 +88,10 @@ export class Attempts {
     this.writing = new Uint8Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
+    this.#webhooks = new Share({
+      name: 'webhooks in flight', alpha: WEBHOOKS_IN_FLIGHT_ALPHA,
+      bound: Math.ceil((count * WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX) / 1000),
+    })
     this.#deadlineUs = new Float64Array(count)
     this.#deadlines = new Wheel({
       next: new Uint32Array(count), prev: new Uint32Array(count), dueUs: this.#deadlineUs,
@@ -145,9 +151,14 @@ export class Attempts {
     return this.#freeCount === 0
   }
 
-  /** Whether an upstream or receiver that has `held` requests in flight here may have another. */
+  /** Whether an upstream that has `held` requests in flight here may have another. */
   mayTake(held: number): boolean {
     return this.#permits.mayTake(held, 1)
+  }
+
+  /** Whether a receiver that has `held` webhooks in flight here may have another. */
+  mayDeliver(held: number): boolean {
+    return this.#webhooks.mayTake(held, 1) && this.mayTake(held)
   }
 
   /**
@@ -174,6 +185,7 @@ export class Attempts {
     this.#permits.adopt(1)
     this.kind[token] = kind
     if (kind === ATTEMPT_JOB) this.#jobsInFlight++
+    else this.#webhooks.adopt(1)
     this.slot[token] = slot
     this.lane[token] = lane
     this.upstream[token] = upstream
@@ -222,6 +234,7 @@ export class Attempts {
     this.settleWrite(token)
     this.#permits.give(1)
     if (this.kind[token] === ATTEMPT_JOB) this.#jobsInFlight--
+    else this.#webhooks.give(1)
     this.slot[token] = NONE
     this.#templates[token] = undefined
     this.#free[this.#freeCount++] = token

@@ -173,10 +173,12 @@ export class Engine implements TransportEvents, Sender {
     const { attempts, budgets, journal, settlement } = this.#parts
     if (this.#isHeld) return GATE_HOLD
     if (journal?.hasPredecessors === false) return GATE_HOLD
-    const isShut = this.#stopping || settlement.isBlocked
-    if (isShut && budgets.kind(upstream) !== KIND_RECEIVER) return GATE_HOLD
-    const mayTake = attempts.mayTake(budgets.inFlightHere(upstream))
-    return mayTake ? GATE_OPEN : GATE_SHARD_PERMIT
+    const held = budgets.inFlightHere(upstream)
+    if (budgets.kind(upstream) === KIND_RECEIVER) {
+      return attempts.mayDeliver(held) ? GATE_OPEN : GATE_SHARD_PERMIT
+    }
+    if (this.#stopping || settlement.isBlocked) return GATE_HOLD
+    return attempts.mayTake(held) ? GATE_OPEN : GATE_SHARD_PERMIT
   }
 
   lineGateOf(upstream: UpstreamSlot, connections: number): Gate {

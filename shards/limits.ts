@@ -106,6 +106,10 @@ export const IN_FLIGHT_SHARE_ALPHA = 4
 /** What each may have at any time, and what is left for those who have less. */
 export const IN_FLIGHT_MINIMUM = 8
 export const IN_FLIGHT_RESERVE = 1024
+/** Of these, deliveries of webhooks: receivers that hang leave the rest to jobs. */
+export const WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX = 500
+/** A receiver may have this times what is free of them: one alone has two thirds. */
+export const WEBHOOKS_IN_FLIGHT_ALPHA = 2
 
 /** Jobs that event streams follow at once, per shard. */
 export const WATCHED_JOBS_MAX = 65_536

@@ -128,3 +128,30 @@ describe('a user with many finished jobs', () => {
     assert.equal(bench.stats.keysGivenUp, 43 - 12)
   })
 })
+
+describe('webhooks in flight', () => {
+  it('to a receiver that hangs are a share of them, and leave the rest to others', () => {
+    const jobs = 6000
+    const bench = new EngineBench({
+      pacePerSecond: 1_000_000, concurrentMax: 100_000,
+      receiver: { pacePerSecond: 1_000_000, concurrentMax: 100_000, timeoutMs: 60_000 },
+      limits: { jobsMax: jobs + 10, segmentsMax: 256 },
+    })
+    for (let count = 0; count < jobs; count += 200) {
+      for (let more = 0; more < 200; more++) bench.put({ webhook: true })
+      bench.turn()
+    }
+    bench.advance(20)
+    for (const attempt of bench.sent.slice()) bench.transport.respond(attempt, {})
+    bench.advance(20)
+    // Two thirds of a half of the shard's 16,384.
+    assert.equal(bench.stats.webhooksInFlight, 5462)
+    complete(bench, { webhook: OTHER_RECEIVER })
+    bench.advance(2)
+    assert.equal(toldBy(bench.inFlight)['body'], BODY)
+    const before = bench.stats.webhookAttempts
+    for (const delivery of bench.deliveries.slice(0, 3)) bench.respond(delivery)
+    bench.advance(2)
+    assert.ok(bench.stats.webhookAttempts > before, 'when some have ended, others are sent')
+  })
+})
