@@ -5,6 +5,7 @@
 
 import type { BuildMark } from './build-mark.ts'
 import type { Limits } from './limits.ts'
+import type { ShareRefusal } from './share.ts'
 import type { PerSecond } from './units.ts'
 
 // --- front door → shard ---
@@ -64,7 +65,7 @@ export const OUTCOME_JOB = 4
 export const OUTCOME_EVENT = 5
 /** Words: request, 1 released or 0 busy. */
 export const OUTCOME_RELEASED = 6
-/** Words: upstream slot, 0; then the encoded {name, value} of the header that was ignored. */
+/** Words: upstream slot, 0; then an encoded ShardWarning about it. */
 export const OUTCOME_WARNING = 7
 /** The request ended its shard's thread more than once and was given up. Words: request. */
 export const OUTCOME_DROPPED = 8
@@ -110,6 +111,23 @@ export type JobStatus = 'queued' | 'in_flight' | 'completed' | 'failed' | 'cance
 export const STATUS_OF_STATE: readonly JobStatus[] = [
   'queued', 'queued', 'in_flight', 'queued', 'completed', 'failed', 'cancelled',
 ]
+
+/** A pace header that made no sense. */
+export interface HeaderWarning {
+  readonly name: string
+  readonly value: string
+}
+
+/** A pool of the shard refuses those who ask for more of it. */
+export interface PoolWarning {
+  readonly pool: string
+  readonly refusal: ShareRefusal
+  readonly bound: number
+  readonly used: number
+}
+
+/** What a shard has for the log about an upstream. */
+export type ShardWarning = HeaderWarning | PoolWarning
 
 /** A finished job's outcome, as webhooks, streams and polls show it. */
 export interface JobResult {

@@ -333,6 +333,8 @@ export class Engine implements TransportEvents, Sender {
     stats.set('queued', this.unfinished - attempts.jobsInFlight)
     stats.set('jobSlotsUsed', jobs.used)
     stats.set('lanesUsed', lanes.used)
+    stats.set('lanesRefusedByShare', lanes.counts.refusedByShare)
+    stats.set('lanesRefusedByBound', lanes.counts.refusedByBound)
     stats.set('lanesActive', pacer.activeLanes)
     stats.set('logLiveBytes', log.liveBytes)
     stats.set('logCapacityBytes', log.usableBytes)

@@ -173,7 +173,16 @@ export class Intake {
     if (slot === NONE) return this.#refuse(request)
     jobs.at.fingerprint[slot] = fingerprint
     this.#line(at, slot as JobSlot, nowUs)
-    return outcomes.accepted(request)
+    if (!outcomes.accepted(request)) return false
+    this.#warnOfLanes(this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot)
+    return true
+  }
+
+  /** Only once the job has its answer, whose room a warning must not take. */
+  #warnOfLanes(upstream: UpstreamSlot): void {
+    const { lanes, outcomes } = this.#parts
+    const warning = lanes.takeWarning()
+    if (warning !== undefined) outcomes.warning(upstream, warning)
   }
 
   /** A key may be used anew once its time is over; a waiting job keeps its place without it. */
@@ -249,8 +258,8 @@ export class Intake {
     const receiver = this.#word(at, contract.WORD_RECEIVER)
     const flags = this.#word(at, contract.WORD_FLAGS)
     const lane = lanes.find(this.#word(at, contract.WORD_LANE_HIGH),
-      this.#word(at, contract.WORD_LANE_LOW), upstream, nowUs)
-    if (lanes.isOverflow(lane)) stats.add('overflowJobs')
+      this.#word(at, contract.WORD_LANE_LOW), upstream, this.#word(at, contract.WORD_ROUTE), nowUs)
+    if (lanes.isShared(lane)) stats.add('overflowJobs')
     jobs.at.lane[slot] = lane
     jobs.setAccepted(slot, nowUs)
     jobs.setRetriesMax(slot, flags >> contract.FLAG_RETRIES_SHIFT)

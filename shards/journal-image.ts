@@ -102,7 +102,7 @@ export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
     ], [jobs.timeUs]),
     lanes: new FactPages(LANES_PER_PAGE, [
       lanes.keyHigh, lanes.keyLow, lanes.upstream, lanes.intervalNs, lanes.concurrentMax,
-      lanes.flags, lanes.nextOrder,
+      lanes.flags, lanes.nextOrder, lanes.user,
     ], [lanes.baseUs, lanes.lastSendUs]),
     templates: new FactPages(TEMPLATES_PER_PAGE, [templates.location, templates.hash], []),
   }

@@ -3,19 +3,28 @@
 // Never: decides when a job leaves; that is the pacer's. Imports no Node module.
 // A lane is taken when an account's first job arrives and kept when it empties: its pace and its
 // last send hold until lanes run short, then the longest idle goes, if idle long enough and not
-// due in the future. When none can go, the account's jobs join the upstream's overflow lane, and
-// new accounts go on doing so until that is empty: nobody's later job overtakes an earlier one.
+// due in the future. A lane that accounts share is for those whose upstream or user has its share
+// of the lanes: users are put into groups by their hash, and each group has one (stochastic
+// fairness queueing, McKenney 1990), in which the users take turns. Where no lane can be had, it
+// is the upstream's overflow lane, which is always there. While a shared lane is named by a job,
+// all accounts of its group that have no lane of their own join it: nobody's later job overtakes
+// an earlier one.
 // A job's place in its line is a number in its slot, a fact; the links follow from it.
 
 import { assert } from './assert.ts'
+import type { PoolWarning } from './contract.ts'
 import { JobLists } from './job-list.ts'
 import type { JobSlots } from './job-slots.ts'
+import { laneGroupOf, laneGroups } from './lane-limits.ts'
+import { LaneShares, type LaneSharesBaton } from './lane-shares.ts'
+import { nextInTurn } from './lane-turn.ts'
 import type { LaneArrays, ShardViews } from './layout.ts'
 import { IDLE_KEEP_MS_MIN } from './limits.ts'
 import { Marks } from './marks.ts'
 import { eligibleAtUs } from './pace.ts'
 import { LANES_FRESH } from './progress.ts'
 import { sortByTime } from './radix-sort.ts'
+import type { ShareCounts } from './share.ts'
 import { SlotIndex } from './slot-index.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, US_PER_MS, type UpstreamSlot,
@@ -29,6 +38,10 @@ export const LANE_OWN_BUDGET = 2
 export const LANE_ACTIVE = 4
 /** The lane waits for one of its requests in flight to end. */
 export const LANE_BLOCKED = 8
+/** Accounts share the lane: their users take turns in it. */
+export const LANE_SHARED = 16
+/** Of a lane's flags, those that are facts. */
+export const LANE_FACTS = LANE_USED | LANE_OWN_BUDGET | LANE_SHARED
 
 /** How many idle lanes are looked at to find one that may go. */
 const RECLAIM_LOOKS_MAX = 16
@@ -41,7 +54,12 @@ export interface LanesBaton {
   readonly fresh: number
   readonly used: number
   readonly indexed: number
+  readonly shares: LaneSharesBaton
 }
+
+/** What the key of a shared lane is spread over the index by: odd, so no two become one. */
+const KEY_SPREAD = 0x9e3779b1
+const UPSTREAM_BITS = 14
 
 /** Lanes of one shard. */
 export class Lanes {
@@ -50,6 +68,8 @@ export class Lanes {
   readonly #marks: Marks
   readonly #lines: JobLists
   readonly #index: SlotIndex
+  readonly #shares: LaneShares
+  readonly #groups: number
   readonly #siblingHead: Uint32Array
   readonly #upstreamsMax: number
   readonly #lanesMax: number
@@ -67,6 +87,8 @@ export class Lanes {
     this.#jobs = jobs
     this.#lines = new JobLists(views.jobs, views.lanes.head, views.lanes.tail)
     this.#index = new SlotIndex(views.laneIndex, (lane) => this.at.keyLow[lane] as number)
+    this.#shares = new LaneShares(views.limits)
+    this.#groups = laneGroups(views.limits)
     this.#siblingHead = views.upstreams.siblingHead
     this.#upstreamsMax = views.limits.upstreamsMax
     this.#lanesMax = views.limits.lanesMax
@@ -82,11 +104,12 @@ export class Lanes {
     const { at } = this
     this.#fresh = this.#upstreamsMax + (this.#progress[LANES_FRESH] as number)
     this.#index.recover(this.#fresh)
+    this.#shares.recover()
     this.#siblingHead.fill(0)
     for (let lane = this.#fresh - 1; lane >= 0; lane--) {
       const flags = at.flags[lane] as number
       if (flags !== 0) this.#adopt(lane as LaneSlot, flags)
-      else if (!this.isOverflow(lane as LaneSlot)) this.#pushFree(lane)
+      else if (!this.#isOverflow(lane)) this.#pushFree(lane)
     }
   }
 
@@ -108,7 +131,7 @@ export class Lanes {
   handOver(): LanesBaton {
     return {
       idleHead: this.#idleHead, idleTail: this.#idleTail, free: this.#free, fresh: this.#fresh,
-      used: this.#used, indexed: this.#index.size,
+      used: this.#used, indexed: this.#index.size, shares: this.#shares.handOver(),
     }
   }
 
@@ -119,38 +142,54 @@ export class Lanes {
     this.#fresh = baton.fresh
     this.#used = baton.used
     this.#index.takeOver(baton.indexed)
+    this.#shares.takeOver(baton.shares)
   }
 
   get used(): number {
     return this.#used
   }
 
-  isOverflow(lane: LaneSlot): boolean {
-    return lane < this.#upstreamsMax
+  /** Of the pool that lanes come out of. */
+  get counts(): Readonly<ShareCounts> {
+    return this.#shares.counts
   }
 
-  /** The lane with this key, a new one, or the upstream's overflow lane. */
-  find(keyHigh: number, keyLow: number, upstream: UpstreamSlot, nowUs: Micros): LaneSlot {
-    const { at } = this
-    const known = this.#index.find(keyLow, (lane) => at.keyHigh[lane] === keyHigh &&
-      at.keyLow[lane] === keyLow && at.upstream[lane] === upstream)
-    if (known !== NONE) return known as LaneSlot
-    // Some of the account's jobs may be in the overflow lane: later ones must not overtake them.
-    if (this.#isShared(upstream)) return this.overflow(upstream)
-    const lane = this.#takeFree(nowUs)
-    if (lane === NONE) return this.overflow(upstream)
-    this.touch(lane as LaneSlot)
-    at.keyHigh[lane] = keyHigh
-    at.keyLow[lane] = keyLow
-    this.#begin(lane as LaneSlot, upstream)
-    this.#index.insert(keyLow, lane)
-    return lane as LaneSlot
+  /** What of that pool is to be warned of since the last call. */
+  takeWarning(): PoolWarning | undefined {
+    return this.#shares.takeWarning()
   }
 
-  /** The upstream's overflow lane, which is a webhook receiver's only one. */
-  overflow(upstream: UpstreamSlot): LaneSlot {
+  /** Whether accounts share the lane. */
+  isShared(lane: LaneSlot): boolean {
+    return ((this.at.flags[lane] as number) & LANE_SHARED) !== 0
+  }
+
+  /** The account's lane, a new one, or one that it shares. @param user 32 bits of its hash. */
+  find(
+    keyHigh: number, keyLow: number, upstream: UpstreamSlot, user: number, nowUs: Micros,
+  ): LaneSlot {
+    const own = this.#findKey(keyHigh, keyLow, upstream, 0)
+    if (own !== NONE) return own as LaneSlot
+    // Some of the account's jobs may be in a shared lane: later ones must not overtake them.
+    const group = laneGroupOf(user, this.#groups)
+    const groupKey = groupKeyOf(group, upstream)
+    const shared = this.#shares.hasShared(upstream)
+      ? this.#findKey(group, groupKey, upstream, LANE_SHARED) : NONE
+    if (shared !== NONE && this.#isNamed(shared)) return shared as LaneSlot
+    if (this.#isNamed(upstream)) return this.#overflow(upstream)
+    if (this.#takeOwn(upstream, user, nowUs)) {
+      return this.#beginAs(this.#takeFree(), keyHigh, keyLow, upstream, 0, user)
+    }
+    // It may have been the idle lane that had to go.
+    if (shared !== NONE && this.isShared(shared as LaneSlot)) return shared as LaneSlot
+    if (!this.#shares.takeShared(upstream, nowUs)) return this.#overflow(upstream)
+    return this.#beginAs(this.#takeFree(), group, groupKey, upstream, LANE_SHARED, 0)
+  }
+
+  /** A webhook receiver's only lane: its overflow lane, in which nobody takes turns. */
+  ofReceiver(upstream: UpstreamSlot): LaneSlot {
     const lane = upstream as number as LaneSlot
-    if (this.at.flags[lane] === 0) this.#begin(lane, upstream)
+    if (this.at.flags[lane] === 0) this.#begin(lane, upstream, 0, 0)
     return lane
   }
 
@@ -211,14 +250,28 @@ export class Lanes {
     return this.#lines.first(lane)
   }
 
+  /** The job that leaves next: the first; in a shared lane, the first of whose turn it is. */
+  next(lane: LaneSlot): JobSlot | typeof NONE {
+    const first = this.#lines.first(lane)
+    return first === NONE || !this.isShared(lane) ? first
+      : nextInTurn(first, this.at.user[lane] as number, this.#jobs.at.route, this.#lines)
+  }
+
+  /** The job is about to leave: in a shared lane, other users are next. */
+  countTurn(lane: LaneSlot, slot: JobSlot): void {
+    if (!this.isShared(lane)) return
+    this.touch(lane)
+    this.at.user[lane] = this.#jobs.at.route[slot] as number
+  }
+
   remove(lane: LaneSlot, slot: JobSlot): void {
     this.#lines.remove(lane, slot)
     this.at.count[lane] = this.count(lane) - 1
   }
 
   /**
-   * The job's place in its lane, 1 for the next to leave. Jobs cancelled from the middle leave
-   * holes, so it may be too high until those before it have left, never beyond the lane's count.
+   * The job's place in its lane, 1 for the first. Jobs cancelled from the middle leave holes, so
+   * it may be too high until those before it have left, never beyond the lane's count.
    */
   position(lane: LaneSlot, slot: JobSlot): number {
     const first = this.#lines.first(lane)
@@ -253,21 +306,53 @@ export class Lanes {
     }
   }
 
-  /** Whether accounts without a lane of their own have jobs at the upstream. */
-  #isShared(upstream: UpstreamSlot): boolean {
-    return this.at.flags[upstream] !== 0 && (this.at.references[upstream] as number) > 0
+  /** An upstream's first lane, which is not one of the pool. */
+  #isOverflow(lane: number): boolean {
+    return lane < this.#upstreamsMax
   }
 
-  #begin(lane: LaneSlot, upstream: UpstreamSlot): void {
+  #overflow(upstream: UpstreamSlot): LaneSlot {
+    const lane = upstream as number as LaneSlot
+    if (this.at.flags[lane] === 0) this.#begin(lane, upstream, LANE_SHARED, 0)
+    return lane
+  }
+
+  #findKey(keyHigh: number, keyLow: number, upstream: UpstreamSlot, shared: number): number {
+    const { at } = this
+    return this.#index.find(keyLow, (lane) => at.keyHigh[lane] === keyHigh &&
+      at.keyLow[lane] === keyLow && at.upstream[lane] === upstream &&
+      ((at.flags[lane] as number) & LANE_SHARED) === shared)
+  }
+
+  /** Whether the lane is in use and some job names it. */
+  #isNamed(lane: number): boolean {
+    return this.at.flags[lane] !== 0 && (this.at.references[lane] as number) > 0
+  }
+
+  #beginAs(
+    lane: LaneSlot, keyHigh: number, keyLow: number, upstream: UpstreamSlot, shared: number,
+    user: number,
+  ): LaneSlot {
+    const { at } = this
+    this.touch(lane)
+    at.keyHigh[lane] = keyHigh
+    at.keyLow[lane] = keyLow
+    this.#begin(lane, upstream, shared, user)
+    this.#index.insert(keyLow, lane)
+    return lane
+  }
+
+  #begin(lane: LaneSlot, upstream: UpstreamSlot, shared: number, user: number): void {
     const { at } = this
     this.touch(lane)
     at.upstream[lane] = upstream
+    at.user[lane] = user
     at.baseUs[lane] = 0
     at.lastSendUs[lane] = 0
     at.intervalNs[lane] = 0
     at.concurrentMax[lane] = 0
     at.nextOrder[lane] = 0
-    at.flags[lane] = LANE_USED // from here on it is a lane
+    at.flags[lane] = LANE_USED | shared // from here on it is a lane
     this.#makeEmpty(lane, upstream)
     this.#enterIdle(lane)
   }
@@ -286,12 +371,15 @@ export class Lanes {
     this.#used++
   }
 
-  /** Of a lane's flags, two are facts. */
   #adopt(lane: LaneSlot, flags: number): void {
     const { at } = this
-    at.flags[lane] = flags & (LANE_USED | LANE_OWN_BUDGET)
-    this.#makeEmpty(lane, at.upstream[lane] as UpstreamSlot)
-    if (!this.isOverflow(lane)) this.#index.insert(at.keyLow[lane] as number, lane)
+    const upstream = at.upstream[lane] as UpstreamSlot
+    at.flags[lane] = flags & LANE_FACTS
+    this.#makeEmpty(lane, upstream)
+    if (this.#isOverflow(lane)) return
+    this.#index.insert(at.keyLow[lane] as number, lane)
+    if (this.isShared(lane)) this.#shares.adoptShared(upstream)
+    else this.#shares.adoptOwn(upstream, at.user[lane] as number)
   }
 
   #release(lane: LaneSlot): void {
@@ -302,9 +390,13 @@ export class Lanes {
     if (prev === NONE) this.#siblingHead[at.upstream[lane] as number] = next === NONE ? 0 : next + 1
     else at.siblingNext[prev] = next
     if (next !== NONE) at.siblingPrev[next] = prev
-    at.flags[lane] = 0
     this.#used--
-    if (this.isOverflow(lane)) return
+    const upstream = at.upstream[lane] as UpstreamSlot
+    const isShared = this.isShared(lane)
+    at.flags[lane] = 0
+    if (this.#isOverflow(lane)) return
+    if (isShared) this.#shares.giveShared(upstream)
+    else this.#shares.giveOwn(upstream, at.user[lane] as number)
     assert(this.#index.remove(at.keyLow[lane] as number, lane), 'a lane was not indexed')
     this.#pushFree(lane)
   }
@@ -319,31 +411,35 @@ export class Lanes {
     return ((this.#siblingHead[upstream] as number) - 1) >>> 0
   }
 
-  #takeFree(nowUs: Micros): number {
+  /** Counts a lane for the account, out of what an idle one leaves if it has to be. */
+  #takeOwn(upstream: UpstreamSlot, user: number, nowUs: Micros): boolean {
+    if (!this.#shares.mayOwn(upstream, user)) this.#reclaim(nowUs)
+    return this.#shares.takeOwn(upstream, user, nowUs)
+  }
+
+  /** A lane that has been counted, so there is one. */
+  #takeFree(): LaneSlot {
     const lane = this.#free
     if (lane !== NONE) {
       this.#free = this.at.turnNext[lane] as number
-      return lane
+      return lane as LaneSlot
     }
-    if (this.#fresh === this.#lanesMax) return this.#reclaim(nowUs)
+    assert(this.#fresh < this.#lanesMax, 'the lanes in use were miscounted')
     const fresh = this.#fresh++
     this.#progress[LANES_FRESH] = this.#fresh - this.#upstreamsMax
-    return fresh
+    return fresh as LaneSlot
   }
 
-  /** The longest idle lane that may be given back, taken out of its place; else NONE. */
-  #reclaim(nowUs: Micros): number {
+  /** Frees the longest idle lane that may be given back, if there is one. */
+  #reclaim(nowUs: Micros): void {
     let lane = this.#idleHead
     for (let looks = 0; lane !== NONE && looks < RECLAIM_LOOKS_MAX; looks++) {
       if (this.#mayGo(lane as LaneSlot, nowUs)) {
         this.#leaveIdle(lane as LaneSlot)
-        this.#release(lane as LaneSlot)
-        this.#free = this.at.turnNext[lane] as number
-        return lane
+        return this.#release(lane as LaneSlot)
       }
       lane = this.at.turnNext[lane] as number
     }
-    return NONE
   }
 
   #mayGo(lane: LaneSlot, nowUs: Micros): boolean {
@@ -355,7 +451,7 @@ export class Lanes {
 
   /** Overflow lanes are never given back, so they do not stand in the idle list. */
   #enterIdle(lane: LaneSlot): void {
-    if (this.isOverflow(lane)) return
+    if (this.#isOverflow(lane)) return
     const tail = this.#idleTail
     this.at.turnPrev[lane] = tail
     this.at.turnNext[lane] = NONE
@@ -365,7 +461,7 @@ export class Lanes {
   }
 
   #leaveIdle(lane: LaneSlot): void {
-    if (this.isOverflow(lane)) return
+    if (this.#isOverflow(lane)) return
     const next = this.at.turnNext[lane] as number
     const prev = this.at.turnPrev[lane] as number
     if (prev === NONE) this.#idleHead = next
@@ -374,3 +470,7 @@ export class Lanes {
     else this.at.turnPrev[next] = prev
   }
 }
+
+/** The key of a lane that accounts share: different for every group and upstream, and spread. */
+export const groupKeyOf = (group: number, upstream: number): number =>
+  Math.imul(group << UPSTREAM_BITS | upstream, KEY_SPREAD) >>> 0

@@ -28,8 +28,8 @@
 //
 // The toucher writes any word as it is, by an atomic OR with 0, so that its page is there.
 //
-// Lane u of a shard, for u below upstreamsMax, is upstream u's overflow lane: every account that
-// finds no lane of its own shares it, and a webhook receiver has no other.
+// Lane u of a shard, for u below upstreamsMax, is upstream u's overflow lane: accounts that find no
+// other share it, and a webhook receiver has no other.
 //
 // Facts outlive the thread: job and lane slots (but for their links), template slots, segments,
 // log, upstream records. Links, indexes, wheels, free lists and counts are derived from them.
@@ -153,6 +153,8 @@ export interface LaneArrays {
   readonly keyHigh: Uint32Array
   readonly keyLow: Uint32Array
   readonly upstream: Uint32Array
+  /** The route of its user's jobs; in a shared lane, of the user's who had the last turn. */
+  readonly user: Uint32Array
   /** GCRA base: the virtual time of the last send; see pace.ts. */
   readonly baseUs: Float64Array
   readonly lastSendUs: Float64Array
@@ -353,8 +355,9 @@ function layJobs(cursor: Cursor, count: number): JobArrays {
 function layLanes(cursor: Cursor, count: number): LaneArrays {
   return {
     keyHigh: cursor.u32(count), keyLow: cursor.u32(count), upstream: cursor.u32(count),
-    baseUs: cursor.f64(count), lastSendUs: cursor.f64(count), intervalNs: cursor.u32(count),
-    concurrentMax: cursor.u32(count), flags: cursor.u32(count), nextOrder: cursor.u32(count),
+    user: cursor.u32(count), baseUs: cursor.f64(count), lastSendUs: cursor.f64(count),
+    intervalNs: cursor.u32(count), concurrentMax: cursor.u32(count),
+    flags: cursor.u32(count), nextOrder: cursor.u32(count),
     head: cursor.u32(count), tail: cursor.u32(count), count: cursor.u32(count),
     inFlight: cursor.u32(count), references: cursor.u32(count),
     turnNext: cursor.u32(count), turnPrev: cursor.u32(count),

@@ -250,7 +250,7 @@ export const DRAIN_LOOK_EVERY_MS = 250
 
 export const SHARDS_MAX = 64
 export const JOB_SLOT_BYTES = 72
-export const LANE_SLOT_BYTES = 80
+export const LANE_SLOT_BYTES = 84
 export const TEMPLATE_SLOT_BYTES = 16
 /** An entry of the lane wheel: two links and a due time. */
 export const WHEEL_ITEM_BYTES = 16

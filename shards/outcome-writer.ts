@@ -6,6 +6,7 @@ import { encodeValue } from './codec.ts'
 import {
   OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
   OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_REUSED, OUTCOME_WARNING, type JobResult, type JobView,
+  type ShardWarning,
 } from './contract.ts'
 import type { Bell } from './doorbell.ts'
 import type { JobSlots } from './job-slots.ts'
@@ -143,8 +144,8 @@ export class OutcomeWriter {
     return this.#commitAnswer(done)
   }
 
-  /** A header was ignored; for the log, so it is dropped when the ring is full. */
-  warning(upstream: UpstreamSlot, warning: { name: string; value: string }): void {
+  /** For the log, so it is dropped when the ring is full. */
+  warning(upstream: UpstreamSlot, warning: ShardWarning): void {
     const at = this.#claim(OUTCOME_WARNING, 2, encodeValue(warning))
     if (at < 0) return
     this.#ring.u32[at] = upstream

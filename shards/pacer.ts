@@ -348,8 +348,9 @@ export class Pacer {
 
   #sendFrom(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
     const { at } = this.#lanes
-    const slot = this.#lanes.first(lane)
+    const slot = this.#lanes.next(lane)
     assert(slot !== NONE, 'an active lane has no job')
+    this.#lanes.countTurn(lane, slot as JobSlot)
     at.inFlight[lane] = (at.inFlight[lane] as number) + 1
     this.#lanes.touch(lane)
     at.lastSendUs[lane] = nowUs
@@ -360,7 +361,7 @@ export class Pacer {
   }
 
   #dropOverdue(lane: LaneSlot, nowUs: Micros): boolean {
-    const slot = this.#lanes.first(lane)
+    const slot = this.#lanes.next(lane)
     return slot !== NONE && this.#sender.dropOverdue(lane, slot as JobSlot, nowUs)
   }
 

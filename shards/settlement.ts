@@ -224,7 +224,7 @@ export class Settlement {
   ): void {
     const { jobs, lanes, finished, owed, watchers, stats, pacer } = this.#parts
     const owes = receiver !== NONE && result.status !== 'cancelled'
-    const lane = owes ? lanes.overflow(receiver as UpstreamSlot) : NONE as LaneSlot
+    const lane = owes ? lanes.ofReceiver(receiver as UpstreamSlot) : NONE as LaneSlot
     jobs.touch(slot)
     jobs.at.timeUs[slot] = Infinity
     jobs.setResponseStatus(slot, result.responseStatus)

@@ -18,6 +18,8 @@ export const STATS = [
   // a gauge again: words keep their places
   'webhooksInFlight',
   'reusedKeys', 'owedBodiesGivenUp', 'bodiesLeftOut',
+  // counters since the shard's thread began or was taken over from
+  'lanesRefusedByShare', 'lanesRefusedByBound',
 ] as const
 
 export type StatName = (typeof STATS)[number]

@@ -18,6 +18,7 @@ import { type JobSlot, type LaneSlot, NONE, type UpstreamSlot } from './units.ts
 export function verifyCounts(parts: ShardParts, views: ShardViews): void {
   const walk = new Walk(parts, views)
   walk.lines()
+  walk.shares()
   walk.attempts()
   walk.jobs()
   walk.sums()
@@ -60,6 +61,25 @@ class Walk {
     assert(active === pacer.activeLanes, 'active lanes miscounted')
     for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
       assert(upstreams.queued[upstream] === (queued.get(upstream) ?? 0), 'queued jobs miscounted')
+    }
+  }
+
+  shares(): void {
+    const { lanes } = this.#parts
+    const { limits } = this.#views
+    const own = new Map<number, number>()
+    const shared = new Map<number, number>()
+    let used = 0
+    for (let lane = limits.upstreamsMax; lane < limits.lanesMax; lane++) {
+      if (lanes.at.flags[lane] === 0) continue
+      used++
+      add(lanes.isShared(lane as LaneSlot) ? shared : own, lanes.at.upstream[lane] as number, 1)
+    }
+    const { shares } = lanes.handOver()
+    assert(shares.pool.used === used, 'lanes in use miscounted')
+    for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
+      assert(shares.own[upstream] === (own.get(upstream) ?? 0), 'lanes of accounts miscounted')
+      assert(shares.shared[upstream] === (shared.get(upstream) ?? 0), 'shared lanes miscounted')
     }
   }
 

@@ -5,7 +5,7 @@
 import type { Clock } from '../shards/clock.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
-  type JobResult, type JobStatus, type JobView, REQUEST_WORDS,
+  type JobResult, type JobStatus, type JobView, type PoolWarning, REQUEST_WORDS,
 } from '../shards/contract.ts'
 import {
   STREAM_KEEP_ALIVE_MS, STREAMS_MAX, WARNING_PAUSE_MS, WATCHED_JOBS_MAX,
@@ -56,6 +56,8 @@ export interface Keeper extends OutcomeSink {
   stop(): void
 }
 
+const POOL_WARNING = 'a pool refuses those who ask for more of it'
+
 /** What a question to a shard takes in its ring. */
 const REQUEST_BYTES = REQUEST_WORDS * 4
 
@@ -93,7 +95,7 @@ export class Doorkeeper implements Keeper, Door {
       isUnused: (slot) => links.every(({ views: { upstreams: { references, lastSendUs } } }) =>
         references[slot] === 0 && lastSendUs[slot] === 0),
       warn: ({ bound, counts, name }, refusal) => parts.log.warn(
-        { pool: name, bound, ...counts, refusal }, 'a pool refuses those who ask for more of it'),
+        { pool: name, bound, ...counts, refusal }, POOL_WARNING),
     }, tables.upstreams)
     // While the shards are being loaded, what comes waits for them.
     const isOpen = (): boolean => place.tables.phase !== 'draining'
@@ -296,6 +298,10 @@ export class Doorkeeper implements Keeper, Door {
   }
 
   warning(upstream: number, value: unknown): void {
+    if (isPoolWarning(value)) {
+      this.#parts.log.warn({ upstream: this.#upstreams.originOf(upstream), ...value }, POOL_WARNING)
+      return
+    }
     const { silentUntilUs } = this.#place.tables
     const nowUs = this.#parts.clock.nowUs()
     if (nowUs < (silentUntilUs[upstream] ?? Infinity)) return
@@ -360,6 +366,9 @@ export class Doorkeeper implements Keeper, Door {
     this.#questions.giveUp(link, code)
   }
 }
+
+const isPoolWarning = (value: unknown): value is PoolWarning =>
+  typeof value === 'object' && value !== null && 'pool' in value
 
 /** Who submits one job at a time. */
 const SINGLE = { isBulk: false } as const

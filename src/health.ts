@@ -90,6 +90,7 @@ export function describeHealth(inputs: HealthInputs): object {
       retrying: stats.retrying,
       in_flight: stats.inFlight, finished: stats.finished,
       webhooks_waiting: stats.webhooksWaiting, lanes: stats.lanesUsed,
+      lanes_refused: { bound: stats.lanesRefusedByBound, share: stats.lanesRefusedByShare },
       lanes_active: stats.lanesActive, completed: stats.completed, failed: stats.failed,
       cancelled: stats.cancelled, attempts: stats.attempts, retries: stats.retries,
       given_up: {

@@ -12,14 +12,15 @@ import { type MicroBench, microLimits } from './micro-case.ts'
 const UPSTREAM = 0 as UpstreamSlot
 
 export const lanes: MicroBench = ({ operations, items }) => {
-  const limits = microLimits({ jobsMax: items, lanesMax: items + 8 })
+  const limits = microLimits({ jobsMax: items, lanesMax: 4 * items + 8 })
   const views = attachShard(allocateShard(limits), limits)
   const jobs = new JobSlots(views)
   const lines = new Lanes(views, jobs)
   const turns = new TurnLists(views)
   const prng = new Prng(3)
+  const hashOf = (account: number): number => Math.imul(account, 0x9e3779b1) >>> 0
   const laneOf = (account: number): LaneSlot =>
-    lines.find(account, Math.imul(account, 0x9e3779b1) >>> 0, UPSTREAM, 0 as Micros)
+    lines.find(account, hashOf(account), UPSTREAM, hashOf(account), 0 as Micros)
   for (let account = 0; account < items; account++) {
     const lane = laneOf(account)
     const slot = jobs.take({ route: 1, idHigh: 0, idLow: account, keyHigh: 0, keyLow: account })

@@ -11,7 +11,7 @@ export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */
 export const SHARDS_FOR_JOURNAL: ReadonlySet<string> = new Set([
   'journal-format', 'journal-image', 'tail-names', 'job-slots', 'progress', 'segments', 'job-log',
-  'log-record', 'lanes', 'extent-file',
+  'log-record', 'lanes', 'lane-limits', 'extent-file',
 ])
 
 /** The files of src that may import bench/: the command of the bench that Sluice ships. */
@@ -39,7 +39,7 @@ export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where:
 export const PURE: ReadonlySet<string> = new Set([
   'units', 'limits', 'socket-limits', 'prng', 'stats', 'contract', 'pace', 'wheel', 'lanes',
   'retry', 'headers', 'gates', 'outcome', 'slot-index', 'turn-lists', 'job-list', 'transport',
-  'share', 'held-counts',
+  'share', 'held-counts', 'lane-limits', 'lane-shares', 'lane-turn',
 ].map((name) => `shards/${name}.ts`))
 
 /** Where the time may be read and timers set. */

@@ -12,8 +12,8 @@ import { fail } from '../errors.ts'
 import { SECRET_BYTES } from '../hash.ts'
 
 /**
- * Counted up with every change of what lies in a data folder. 1: no checksum here, and neither
- * fingerprints of requests nor counts of new jobs in the shards' journals.
+ * Counted up with every change of what lies in a data folder. 1: no checksum here, and no
+ * fingerprints of requests, users of lanes and counts of new jobs in the shards' journals.
  */
 export const DIRECTORY_FORMAT = 2
 export const IDENTITY_FILE = 'sluice.json'

@@ -4,6 +4,7 @@
 import { monotonicUs } from '../../shards/clock.ts'
 import type { JournalSettings } from '../../shards/contract.ts'
 import { readJournalWords } from '../../shards/journal-words.ts'
+import { laneGroups } from '../../shards/lane-limits.ts'
 import { type Limits, planMemory } from '../../shards/limits.ts'
 import { fail } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -190,6 +191,8 @@ function chooseLimits(
 /** Whether memory of some sizes holds an image of others as it is. */
 function canHold(memory: Limits, image: Limits): boolean {
   const same = ['shards', 'segmentBytes', 'upstreamsMax'] as const
+  // Which of an upstream's lanes accounts share goes by their number.
+  if (laneGroups(memory) !== laneGroups(image)) return false
   const noLess = ['jobsMax', 'lanesMax', 'templatesMax', 'segmentsMax', 'recordBytesMax'] as const
   return same.every((name) => memory[name] === image[name]) &&
     noLess.every((name) => memory[name] >= image[name])

@@ -8,7 +8,7 @@ import {
   LOG_JOB_INLINE, LOG_JOB_SHARED, LOG_RESULT_INLINE, LOG_RESULT_SHARED, LOG_TEMPLATE,
 } from '../../shards/job-log.ts'
 import type { ShardViews } from '../../shards/layout.ts'
-import { LANE_OWN_BUDGET } from '../../shards/lanes.ts'
+import { LANE_OWN_BUDGET, LANE_SHARED } from '../../shards/lanes.ts'
 import { RECORD_KIND, segmentAt, wordAt } from '../../shards/log-record.ts'
 import type { Limits } from '../../shards/limits.ts'
 import { JOBS_FRESH } from '../../shards/progress.ts'
@@ -110,7 +110,7 @@ class Mover {
     const lane = state <= JOB_RETRYING || owes ? this.#moveLane(job, shard, slot) : 0
     const receiver = state <= JOB_RETRYING ? outcome & RECEIVER_MASK : 0
     // A receiver's slot is the same; it only has to exist.
-    if (lane === NONE || (receiver > 0 && to.overflow(this.#from, receiver - 1) === NONE)) {
+    if (lane === NONE || (receiver > 0 && to.receiver(this.#from, receiver - 1) === NONE)) {
       return false
     }
     const { jobs: moved } = to.views
@@ -137,7 +137,8 @@ class Mover {
   moveIdleLanes(): void {
     const { lanes, limits } = this.#from
     for (let lane = limits.upstreamsMax; lane < lanes.flags.length; lane++) {
-      if (((lanes.flags[lane] as number) & LANE_OWN_BUDGET) === 0) continue
+      const flags = lanes.flags[lane] as number
+      if ((flags & LANE_OWN_BUDGET) === 0 || (flags & LANE_SHARED) !== 0) continue
       const isMoved = this.#to.some((_, shard) => this.#lanes.has(keyOf(lane, shard)))
       if (isMoved) continue
       for (const to of this.#to) {
@@ -178,8 +179,10 @@ class Mover {
     const { jobs, lanes, limits } = this.#from
     const to = this.#to[shard] as MovedShard
     const lane = jobs.lane[job] as number
-    if (lane < limits.upstreamsMax) {
-      const moved = to.overflow(this.#from, lane)
+    const isShared = ((lanes.flags[lane] as number) & LANE_SHARED) !== 0
+    if (isShared || lane < limits.upstreamsMax) {
+      const moved = isShared ? to.sharedLane(this.#from, lane, jobs.route[job] as number)
+        : to.receiver(this.#from, lane)
       const order = (jobs.order[job] as number) - (lanes.nextOrder[lane] as number)
       if (moved !== NONE) to.place(slot, moved, (order + ORDER_MIDDLE) >>> 0)
       return moved

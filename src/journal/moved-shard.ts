@@ -5,7 +5,8 @@ import { JobLog } from '../../shards/job-log.ts'
 import {
   type SegmentViews, type ShardViews, allocateShard, attachShard,
 } from '../../shards/layout.ts'
-import { LANE_OWN_BUDGET, LANE_USED } from '../../shards/lanes.ts'
+import { laneGroupOf, laneGroups, lanesKeptForShared } from '../../shards/lane-limits.ts'
+import { groupKeyOf, LANE_FACTS } from '../../shards/lanes.ts'
 import { LOG_RECORD_HEADER_BYTES, type Limits } from '../../shards/limits.ts'
 import {
   RECORD_LENGTH, RECORD_WORD, offsetAt, recordBytes, segmentAt, wordAt,
@@ -53,8 +54,12 @@ export class MovedShard {
   templates = 0
   readonly #log: JobLog
   readonly #lanesFrom: number
+  readonly #groups: number
   #lanes = 0
-  /** By overflow lane. */
+  /** By upstream and group; the overflow lane where there was no other. */
+  readonly #sharedLanes = new Map<number, number>()
+  #sharedLeft: number
+  /** By lane in which jobs of several old lines may meet. */
   readonly #placed = new Map<number, Placed[]>()
   /** By hash, the slots of templates with it. */
   readonly #byHash = new Map<number, number[]>()
@@ -64,6 +69,8 @@ export class MovedShard {
     this.views.templates.location.fill(NONE)
     this.#log = new JobLog(this.views, { recover: false })
     this.#lanesFrom = limits.upstreamsMax
+    this.#groups = laneGroups(limits)
+    this.#sharedLeft = lanesKeptForShared(limits)
   }
 
   /** A slot for a job; its facts are for the caller to fill in. */
@@ -124,14 +131,36 @@ export class MovedShard {
     return this.views.lanes.flags.length - this.#lanesFrom - this.#lanes
   }
 
-  /** The overflow lane of an upstream, with the facts of another shard's if it has none yet. */
-  overflow(from: ShardViews, upstream: number): number {
-    if (upstream >= this.#lanesFrom) return this.#lacks('upstreams', this.#lanesFrom)
-    if (this.views.lanes.flags[upstream] === 0) this.#copyLane(from, upstream, upstream)
-    return upstream
+  /** The lane of a webhook receiver, with the facts of another shard's if it has none yet. */
+  receiver(from: ShardViews, upstream: number): number {
+    return this.#overflow(from, upstream, upstream)
   }
 
-  /** A job in an overflow lane, whose order is made anew. @param place in its old line. */
+  /** The lane that the user's accounts share from now on. @param lane that they shared before. */
+  sharedLane(from: ShardViews, lane: number, user: number): number {
+    const { lanes } = this.views
+    const upstream = from.lanes.upstream[lane] as number
+    const group = laneGroupOf(user, this.#groups)
+    const key = groupKeyOf(group, upstream)
+    const known = this.#sharedLanes.get(key)
+    if (known !== undefined) return known
+    let moved: number
+    if (this.#sharedLeft > 0 && this.lanesLeft > 0) {
+      this.#sharedLeft--
+      moved = this.lane(from, lane)
+      lanes.keyHigh[moved] = group
+      lanes.keyLow[moved] = key
+    } else {
+      moved = this.#overflow(from, lane, upstream)
+    }
+    if (moved !== NONE) this.#sharedLanes.set(key, moved)
+    return moved
+  }
+
+  /**
+   * A job in a line that may get those of several old lines: its order is made anew.
+   * @param place in its old line.
+   */
   place(slot: number, lane: number, place: number): void {
     const placed = this.#placed.get(lane)
     if (placed === undefined) this.#placed.set(lane, [{ slot, place }])
@@ -150,6 +179,12 @@ export class MovedShard {
     progress[LANES_FRESH] = this.#lanes
   }
 
+  #overflow(from: ShardViews, lane: number, upstream: number): number {
+    if (upstream >= this.#lanesFrom) return this.#lacks('upstreams', this.#lanesFrom)
+    if (this.views.lanes.flags[upstream] === 0) this.#copyLane(from, lane, upstream)
+    return upstream
+  }
+
   #copyLane(from: ShardViews, lane: number, to: number): void {
     const { lanes } = this.views
     lanes.upstream[to] = from.lanes.upstream[lane] as number
@@ -157,7 +192,8 @@ export class MovedShard {
     lanes.concurrentMax[to] = from.lanes.concurrentMax[lane] as number
     lanes.baseUs[to] = from.lanes.baseUs[lane] as number
     lanes.lastSendUs[to] = from.lanes.lastSendUs[lane] as number
-    lanes.flags[to] = (from.lanes.flags[lane] as number) & (LANE_USED | LANE_OWN_BUDGET)
+    lanes.user[to] = from.lanes.user[lane] as number
+    lanes.flags[to] = (from.lanes.flags[lane] as number) & LANE_FACTS
   }
 
   #lacks(what: string, have: number): typeof NONE {

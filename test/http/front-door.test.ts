@@ -465,16 +465,6 @@ test('a shard gives back what it cannot answer, and not what it has answered', a
   assert.deepEqual([status, body['code']], [504, 'answer_unknown'])
 })
 
-test('warnings of the shards are logged with the origin, once in a while', async (t) => {
-  const scene = await openScene(t)
-  await post(scene)
-  const upstream = scene.requests[0]?.words[WORD_UPSTREAM] as number
-  const ignored = { name: 'x-aqueduct-rps', value: '-1' }
-  for (const shard of scene.shards) shard.warn(upstream, ignored)
-  await post(scene)
-  assert.deepEqual(scene.warnings, [{ upstream: 'http://api.example', ignored }])
-})
-
 test('a port that is taken is an error that says so', async (t) => {
   const scene = await openScene(t)
   await assert.rejects(openScene(t, scene.port), (error) =>

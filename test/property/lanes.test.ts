@@ -1,4 +1,5 @@
-// Model: a Map from account and upstream to an array of jobs; for turns, an array of lanes.
+// Model: a Map from account and upstream to an array of jobs, or from a group that shares a lane;
+// for turns, an array of lanes. Shares are counted anew from the Map each time.
 // Method: random arrivals, sends, retries, cancellations, ends and pauses, with few slots so that
 // lanes run short; after each step lines, references and siblings must agree, and a lane that was
 // given back must have been the longest idle of those that had nothing left to remember.
@@ -6,6 +7,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { JobSlots } from '../../shards/job-slots.ts'
+import {
+  laneGroups, LANES_SHARED_ALPHA, LANES_UPSTREAM_ALPHA, LANES_USER_ALPHA, lanesForAccounts,
+  lanesKeptForShared, SHARED_LANE_LOOKS_MAX,
+} from '../../shards/lane-limits.ts'
 import { Lanes } from '../../shards/lanes.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
@@ -22,9 +27,14 @@ const STEPS = 250
 const UPSTREAMS = 4
 const JOBS = 80
 
+type Kind = 'own' | 'shared' | 'overflow'
+
 interface ModelLane {
   readonly lane: LaneSlot
+  readonly kind: Kind
   readonly upstream: UpstreamSlot
+  /** Whose own lane it is; of a shared one, who had the last turn. */
+  user: number
   readonly line: JobSlot[]
   references: number
   lastSendUs: number
@@ -40,10 +50,11 @@ class Run {
   readonly #prng: Prng
   readonly #views: ShardViews
   readonly #lanes: Lanes
+  readonly #jobs: JobSlots
   readonly #accounts: number
-  readonly #ownLanes: number
+  readonly #users: number
   readonly #freeJobs = Array.from({ length: JOBS }, (_, slot) => slot as JobSlot)
-  /** By key and upstream; overflow lanes by their upstream alone. */
+  /** By key and upstream, group and upstream, or upstream alone. */
   readonly #model = new Map<string, ModelLane>()
   readonly #inFlight: { slot: JobSlot; at: ModelLane }[] = []
   #nowUs = 10_000_000_000 as Micros
@@ -51,18 +62,22 @@ class Run {
 
   constructor(prng: Prng) {
     this.#prng = prng
-    this.#ownLanes = prng.between(1, 12)
+    // So few that they run short, or so many that there are several groups.
+    const lanes = prng.chance(0.7) ? prng.between(1, 12) : prng.between(40, 100)
     this.#views = oneShard({
-      jobsMax: JOBS, upstreamsMax: UPSTREAMS, lanesMax: UPSTREAMS + this.#ownLanes,
+      jobsMax: JOBS, upstreamsMax: UPSTREAMS, lanesMax: UPSTREAMS + lanes,
     })
-    this.#lanes = new Lanes(this.#views, new JobSlots(this.#views))
-    this.#accounts = prng.between(1, 10)
+    this.#jobs = new JobSlots(this.#views)
+    this.#lanes = new Lanes(this.#views, this.#jobs)
+    this.#accounts = prng.between(1, prng.chance(0.5) ? 10 : 200)
+    this.#users = prng.between(1, this.#accounts)
   }
 
   arrive(): void {
     const slot = this.#freeJobs.pop()
     if (slot === undefined) return
-    const at = this.#find()
+    const { at, user } = this.#find()
+    this.#jobs.at.route[slot] = user
     this.#lanes.addReference(at.lane)
     at.references++
     this.#lanes.place(at.lane, slot, false)
@@ -77,9 +92,10 @@ class Run {
 
   send(): void {
     const at = this.#drawLane()
-    const slot = at?.line.shift()
-    if (at === undefined || slot === undefined) return
-    assert.equal(this.#lanes.first(at.lane), slot)
+    if (at === undefined || at.line.length === 0) return
+    const slot = this.#takeNext(at)
+    assert.equal(this.#lanes.next(at.lane), slot)
+    this.#lanes.countTurn(at.lane, slot)
     this.#lanes.remove(at.lane, slot)
     at.lastSendUs = this.#nowUs
     this.#lanes.at.lastSendUs[at.lane] = this.#nowUs
@@ -130,7 +146,9 @@ class Run {
   check(): void {
     const lanes = this.#lanes
     assert.equal(lanes.used, this.#model.size)
-    for (const { lane, upstream, line, references, hasHoles } of this.#model.values()) {
+    assert.equal(lanes.counts.used, this.#of(({ kind }) => kind !== 'overflow').length)
+    for (const { lane, kind, upstream, line, references, hasHoles } of this.#model.values()) {
+      assert.equal(lanes.isShared(lane), kind !== 'own')
       assert.equal(lanes.at.upstream[lane], upstream)
       assert.equal(lanes.at.references[lane], references)
       assert.equal(lanes.count(lane), line.length)
@@ -163,36 +181,73 @@ class Run {
     this.check()
   }
 
-  #find(): ModelLane {
+  #find(): { at: ModelLane; user: number } {
     const upstream = this.#prng.below(UPSTREAMS) as UpstreamSlot
     const account = this.#prng.below(this.#accounts)
-    const key = `${account}/${upstream}`
-    const known = this.#model.get(key)
+    const user = Math.imul(account % this.#users, 0x9e3779b1) >>> 0
     // Accounts of one hash word, and of neighbouring ones: the index must compare both.
-    const lane = this.#lanes.find(account, account >> 1, upstream, this.#nowUs)
-    if (known !== undefined) {
-      assert.equal(lane, known.lane, 'an account lost its lane')
-      return known
-    }
-    const overflow = this.#model.get(`overflow/${upstream}`)
-    if (overflow !== undefined && overflow.references > 0) {
-      assert.equal(lane, overflow.lane, 'a later job might overtake an earlier one')
-      return overflow
-    }
-    const own = [...this.#model].filter(([, at]) => !this.#lanes.isOverflow(at.lane))
-    if (own.length < this.#ownLanes) {
-      assert.equal(this.#lanes.isOverflow(lane), false, 'a free lane was not used')
-      return this.#add(key, lane, upstream)
-    }
-    const spare = own.filter(([, at]) => this.#mayGo(at))
-      .toSorted(([, a], [, b]) => a.idleAs - b.idleAs)[0]
-    if (spare === undefined) {
-      assert.equal(lane, upstream as number, 'a lane that is in use was given away')
-      return overflow ?? this.#add(`overflow/${upstream}`, lane, upstream)
-    }
-    assert.equal(lane, spare[1].lane, 'not the longest idle lane was given back')
-    this.#model.delete(spare[0])
-    return this.#add(key, lane, upstream)
+    const lane = this.#lanes.find(account, account >> 1, upstream, user, this.#nowUs)
+    const at = this.#expect(`${account}/${upstream}`, upstream, user, lane)
+    assert.equal(lane, at.lane)
+    return { at, user }
+  }
+
+  /** The lane that the account has to have; a new one is whichever was free, and nobody's. */
+  #expect(key: string, upstream: UpstreamSlot, user: number, lane: LaneSlot): ModelLane {
+    const known = this.#model.get(key)
+    if (known !== undefined) return known
+    const groupKey = `group ${user % laneGroups(this.#views.limits)}/${upstream}`
+    const overflowKey = `overflow/${upstream}`
+    const group = this.#model.get(groupKey)
+    if (group !== undefined && group.references > 0) return group
+    const overflow = this.#model.get(overflowKey)
+    if (overflow !== undefined && overflow.references > 0) return overflow
+    if (!this.#mayOwn(upstream, user)) this.#reclaim()
+    if (this.#mayOwn(upstream, user)) return this.#add(key, 'own', lane, upstream, user)
+    const present = this.#model.get(groupKey)
+    if (present !== undefined) return present
+    if (this.#mayShare(upstream)) return this.#add(groupKey, 'shared', lane, upstream, 0)
+    return overflow ??
+      this.#add(overflowKey, 'overflow', upstream as number as LaneSlot, upstream, 0)
+  }
+
+  #of(matches: (at: ModelLane) => boolean): ModelLane[] {
+    return [...this.#model.values()].filter(matches)
+  }
+
+  #mayOwn(upstream: UpstreamSlot, user: number): boolean {
+    const { limits } = this.#views
+    const free = lanesForAccounts(limits) - lanesKeptForShared(limits) -
+      this.#of(({ kind }) => kind !== 'overflow').length
+    const own = this.#of(({ kind }) => kind === 'own')
+    return free > 0 &&
+      own.filter((at) => at.upstream === upstream).length < LANES_UPSTREAM_ALPHA * free &&
+      own.filter((at) => at.user === user).length < LANES_USER_ALPHA * free
+  }
+
+  #mayShare(upstream: UpstreamSlot): boolean {
+    const free = lanesForAccounts(this.#views.limits) -
+      this.#of(({ kind }) => kind !== 'overflow').length
+    const held = this.#of((at) => at.kind === 'shared' && at.upstream === upstream).length
+    return held < LANES_SHARED_ALPHA * free
+  }
+
+  #reclaim(): void {
+    const [spare] = [...this.#model].filter(([, at]) => at.kind !== 'overflow' && this.#mayGo(at))
+      .toSorted(([, a], [, b]) => a.idleAs - b.idleAs)
+    if (spare !== undefined) this.#model.delete(spare[0])
+  }
+
+  /** Takes the job out of the line whose turn it is. */
+  #takeNext(at: ModelLane): JobSlot {
+    const { route } = this.#jobs.at
+    const userOf = (slot: JobSlot): number => route[slot] as number
+    if (at.kind === 'own') return at.line.shift() as JobSlot
+    const users = at.line.slice(0, SHARED_LANE_LOOKS_MAX).map(userOf).toSorted((a, b) => a - b)
+    at.user = users.find((user) => user > at.user) ?? users[0] as number
+    const place = at.line.findIndex((slot) => userOf(slot) === at.user)
+    if (place > 0) at.hasHoles = true
+    return at.line.splice(place, 1)[0] as JobSlot
   }
 
   #mayGo({ references, lastSendUs, eligibleUs }: ModelLane): boolean {
@@ -201,9 +256,13 @@ class Run {
     return (lastSendUs === 0 || idleUs >= msToUs(IDLE_KEEP_MS_MIN)) && eligibleUs <= this.#nowUs
   }
 
-  #add(key: string, lane: LaneSlot, upstream: UpstreamSlot): ModelLane {
+  #add(
+    key: string, kind: Kind, lane: LaneSlot, upstream: UpstreamSlot, user: number,
+  ): ModelLane {
+    const isTaken = this.#of((at) => at.lane === lane).length > 0
+    assert.equal(isTaken, false, 'a lane that is in use was given away')
     const at: ModelLane = {
-      lane, upstream, line: [], references: 0, lastSendUs: 0, eligibleUs: 0,
+      lane, kind, upstream, user, line: [], references: 0, lastSendUs: 0, eligibleUs: 0,
       idleAs: this.#idles++, hasHoles: false,
     }
     this.#model.set(key, at)
@@ -239,7 +298,7 @@ test('lanes keep what a map of arrays keeps', () => {
 test('an order that passes 2^32 goes on', () => {
   const views = oneShard()
   const lanes = new Lanes(views, new JobSlots(views))
-  const lane = lanes.find(1, 1, 0 as UpstreamSlot, 0 as Micros)
+  const lane = lanes.find(1, 1, 0 as UpstreamSlot, 1, 0 as Micros)
   lanes.at.nextOrder[lane] = 2 ** 32 - 2
   const slots = [0, 1, 2, 3].map((slot) => slot as JobSlot)
   for (const slot of slots) {
@@ -252,7 +311,7 @@ test('an order that passes 2^32 goes on', () => {
 test('a lane is not left by more jobs than came', () => {
   const views = oneShard()
   const lanes = new Lanes(views, new JobSlots(views))
-  const lane = lanes.find(1, 1, 0 as UpstreamSlot, 0 as Micros)
+  const lane = lanes.find(1, 1, 0 as UpstreamSlot, 1, 0 as Micros)
   assert.throws(() => lanes.dropReference(lane), /more references than it had/)
   lanes.addReference(lane)
   assert.throws(() => lanes.releaseAllOf(0 as UpstreamSlot), /named by a job/)

@@ -53,6 +53,10 @@ sabotage('what was returned is last in its line', Lanes, 'link',
   ((link) => function (this: Lanes, lane: never, slot: never): void {
     link.call(this, lane, slot, false)
   })(Lanes.prototype.link), 'order')
+sabotage('accounts that share a lane take no turns', Lanes, 'next',
+  function (this: Lanes, lane: never) {
+    return this.first(lane)
+  }, 'turns')
 sabotage('keys are forgotten', JobSlots, 'findByKey', () => NONE, 'keys')
 sabotage('keys of failed jobs are kept', JobSlots, 'freeKey',
   ((freeKey) => function (this: JobSlots, slot: JobSlot): void {

@@ -177,7 +177,7 @@ function drawLimits(prng: Prng, shards: number): { limits: Limits; lanesScarce: 
       memoryBytes: 0, shards, bodyBytesMax, responseBytesMax, recordBytesMax,
       ringBytes: Math.max(64 * KIB, 4 * segmentBytes), segmentBytes, segmentsMax,
       jobsMax: prng.chance(0.3) ? prng.between(4, 64) : 2048,
-      lanesMax: upstreamsMax + (lanesScarce ? prng.between(0, 6) : 256),
+      lanesMax: upstreamsMax + (lanesScarce ? prng.pick([1, 3, 8, 20, 40]) : 1024),
       templatesMax: prng.pick([2, 16, 256]), upstreamsMax,
     },
   }

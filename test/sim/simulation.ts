@@ -17,6 +17,7 @@ import { MemoryChecker } from './checkers/memory-checker.ts'
 import { OrderChecker } from './checkers/order-checker.ts'
 import { PaceChecker } from './checkers/pace-checker.ts'
 import { SurvivalChecker } from './checkers/survival-checker.ts'
+import { TurnChecker } from './checkers/turn-checker.ts'
 import { EventLog } from './event-log.ts'
 import { FakeNetwork } from './fake-network.ts'
 import { FrontDoor } from './front-door.ts'
@@ -188,7 +189,7 @@ export class Simulation {
     return [
       ledger, memory, oracle, new PaceChecker(oracle, time), new InFlightChecker(oracle),
       { written: (attempt) => oracle.noteWritten(attempt) },
-      new OrderChecker(this.#scenario, shards),
+      new OrderChecker(), new TurnChecker(shards),
       new KeyChecker(ledger, memory, time, this.#scenario, shards),
       new AnswerChecker(ledger, memory, time, this.#scenario),
       this.#drainChecker,

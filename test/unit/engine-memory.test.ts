@@ -234,15 +234,3 @@ describe('an upstream asked back', () => {
     assert.equal(bench.stats.completed, 2)
   })
 })
-
-describe('an account that finds no lane', () => {
-  it('shares the overflow lane of its upstream', () => {
-    const bench = new EngineBench({ pacePerSecond: 1000, limits: { lanesMax: 8 + 2 } })
-    const accounts = ['a', 'b', 'c', 'd']
-    const jobs = accounts.map((account) => bench.submit({ account }))
-    assert.equal(bench.stats.overflowJobs, 2)
-    bench.advance(10)
-    while (bench.stats.completed < 4) bench.respond(bench.inFlight)
-    for (const job of jobs) assert.equal(bench.get(job).status, 'completed')
-  })
-})

@@ -83,7 +83,7 @@ class Setting {
     const source = Buffer.concat([template, job])
     assert.ok(this.records.storeJob(
       slot, templateSource(source), 0, template.length, source.length, 7))
-    const lane = this.lanes.find(1, 1, 0 as UpstreamSlot, 1 as Micros)
+    const lane = this.lanes.find(1, 1, 0 as UpstreamSlot, 1, 1 as Micros)
     this.jobs.at.lane[slot] = lane
     this.lanes.place(lane, slot, false)
     this.lanes.link(lane, slot, false)

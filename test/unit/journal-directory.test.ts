@@ -160,6 +160,19 @@ describe('memory of another size', () => {
     assert.deepEqual(await start(folder, more), more)
   })
 
+  it('does not hold the image when users fall into other groups, though it has more lanes', (t) => {
+    const folder = temporaryFolder(t)
+    const limits = planned(300, 2)
+    DataDirectory.open(folder, limits, '1.2.3')
+    const fits = (lanesMax: number): boolean => Journals.fits({
+      folder, mode: 'interval', intervalMs: 100, version: '1.2.3',
+      isGiven: { shards: true, memory: true },
+      // No memory that could be planned anew.
+    }, { ...limits, lanesMax, memoryBytes: 0 })
+    assert.equal(fits(limits.lanesMax + 1), true)
+    assert.equal(fits(4 * limits.lanesMax), false)
+  })
+
   it('is that of the image where nobody has asked for another', async (t) => {
     const folder = temporaryFolder(t)
     const limits = planned(300, 2)

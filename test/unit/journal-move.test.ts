@@ -5,8 +5,9 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { JOB_FREE } from '../../shards/job-slots.ts'
 import { LOG_JOB_SHARED } from '../../shards/job-log.ts'
+import { LANE_SHARED } from '../../shards/lanes.ts'
 import type { ShardViews } from '../../shards/layout.ts'
-import { LOG_RECORD_HEADER_BYTES } from '../../shards/limits.ts'
+import { type Limits, LOG_RECORD_HEADER_BYTES } from '../../shards/limits.ts'
 import { RECORD_KIND, wordAt, segmentAt } from '../../shards/log-record.ts'
 import { JOBS_FRESH } from '../../shards/progress.ts'
 import { KIB, type Location } from '../../shards/units.ts'
@@ -16,23 +17,30 @@ import { recordAt } from '../../src/journal/moved-shard.ts'
 import { EngineBench, OTHER_UPSTREAM, UPSTREAM } from '../support/engine-bench.ts'
 
 const JOBS = 300
+/** Enough for two groups of accounts that share, and less than one for each account. */
+const LANES = 8 + 40
+
+/** As hashes are: no bit says whether the number is even. */
+function userOf(number: number): number {
+  const spread = Math.imul(number + 1, 0x9e3779b1) >>> 0
+  return (spread ^ spread >>> 15) >>> 0
+}
 
 /** A shard with jobs of many accounts, more than it has lanes for, and shared templates. */
 function filledBench(): EngineBench {
   const bench = new EngineBench({
-    pacePerSecond: 1, limits: { jobsMax: JOBS, segmentBytes: 16 * KIB, segmentsMax: 32 },
+    pacePerSecond: 1,
+    limits: { jobsMax: JOBS, lanesMax: LANES, segmentBytes: 16 * KIB, segmentsMax: 32 },
   })
   for (let job = 0; job < JOBS; job++) {
     bench.submit({
-      account: `account ${job % 50}`, url: `http://a.example/${job % 7}`,
+      account: `account ${job % 50}`, user: userOf(job % 50),
+      url: `http://a.example/${job % 7}`,
       body: 'b'.repeat(job % 90), webhook: job % 3 === 0,
       upstream: job % 2 === 0 ? UPSTREAM : OTHER_UPSTREAM,
     })
   }
   bench.turn()
-  // As users that belong to different shards.
-  const { route } = bench.views.jobs
-  for (let job = 0; job < JOBS; job++) route[job] = Math.imul(job % 50, 0x9e3779b1) >>> 0
   return bench
 }
 
@@ -67,6 +75,44 @@ function jobsOf(views: ShardViews): Map<number, object> {
   return found
 }
 
+/** By its id, a job's place among all that were submitted. */
+function placesOf({ jobs }: ShardViews): Map<number, number> {
+  return new Map(Array.from({ length: JOBS }, (_, job) => [jobs.idLow[job] as number, job]))
+}
+
+function moveTo(limits: Limits, from: readonly ShardViews[]): ShardViews[] {
+  const move = new Move(limits)
+  for (const views of from) assert.equal(move.take(views, [UPSTREAM, OTHER_UPSTREAM]), undefined)
+  move.finish()
+  return move.shards.map(({ views }) => views)
+}
+
+/**
+ * By user and upstream, the places of the jobs in shared lines, in the order of the line, which
+ * must be one. @param places see placesOf(); empty where jobs are in the order of their slots.
+ */
+function orderOfUsers(
+  shards: readonly ShardViews[], places: ReadonlyMap<number, number>,
+): [Record<string, number[]>, Set<number>] {
+  const lines: Record<string, number[]> = {}
+  const laneOf = new Map<string, number>()
+  for (const { jobs, lanes, progress } of shards) {
+    const inLines = Array.from({ length: progress[JOBS_FRESH] as number }, (_, job) => job)
+      .filter((job) => ((lanes.flags[jobs.lane[job] as number] as number) & LANE_SHARED) !== 0)
+      .toSorted((one, other) => (jobs.order[one] as number) - (jobs.order[other] as number))
+    for (const job of inLines) {
+      const lane = jobs.lane[job] as number
+      const line = `user ${jobs.route[job]} at ${lanes.upstream[lane]}`
+      assert.equal(laneOf.get(line) ?? lane, lane, 'a user has two lines')
+      assert.ok((jobs.order[job] as number) < (lanes.nextOrder[lane] as number))
+      laneOf.set(line, lane)
+      lines[line] ??= []
+      lines[line].push(places.get(jobs.idLow[job] as number) ?? job)
+    }
+  }
+  return [lines, new Set(laneOf.values())]
+}
+
 describe('jobs that are moved', () => {
   for (const shards of [1, 3]) {
     it(`to ${shards} are all there, each where its user belongs`, () => {
@@ -88,23 +134,18 @@ describe('jobs that are moved', () => {
     })
   }
 
-  it('keep their order where accounts share a line', () => {
+  it('keep their order where accounts share a line, whatever shards and groups there are', () => {
     const { views } = filledBench()
-    const move = new Move({ ...views.limits, shards: 1 })
-    assert.equal(move.take(views, []), undefined)
-    move.finish()
-    const { jobs, limits, lanes } = (move.shards[0] as Move['shards'][number]).views
-    const last = new Map<number, number>()
-    let shared = 0
-    for (let job = 0; job < JOBS; job++) {
-      const lane = jobs.lane[job] as number
-      if (lane >= limits.upstreamsMax) continue
-      shared++
-      assert.ok((jobs.order[job] as number) > (last.get(lane) ?? -1))
-      assert.ok((jobs.order[job] as number) < (lanes.nextOrder[lane] as number))
-      last.set(lane, jobs.order[job] as number)
+    const [before] = orderOfUsers([views], new Map())
+    const places = placesOf(views)
+    const apart = moveTo({ ...views.limits, shards: 3 }, [views])
+    // So few lanes that some are the upstream's last, and so many that there are more groups.
+    for (const lanesMax of [8 + 60, 8 + 200]) {
+      const together = moveTo({ ...views.limits, shards: 1, lanesMax }, apart)
+      const [after, lanes] = orderOfUsers(together, places)
+      assert.deepEqual(after, before)
+      assert.ok(lanes.size > 2, 'too few lines are shared')
     }
-    assert.ok(shared > 0, 'no line is shared')
   })
 
   it('are refused when there are fewer slots, or records would not fit, with numbers', () => {

@@ -1,0 +1,60 @@
+// Turns in a lane that accounts share: while a user has a job near the front of its line, no other
+// user is sent twice. Who shares a lane is looked up in the engine's memory, as are those who wait.
+
+import { JOB_FREE } from '../../../shards/job-slots.ts'
+import { SHARED_LANE_LOOKS_MAX } from '../../../shards/lane-limits.ts'
+import { LANE_SHARED } from '../../../shards/lanes.ts'
+import type { ShardViews } from '../../../shards/layout.ts'
+import { NONE } from '../../../shards/units.ts'
+import type { Attempt, Observer, SimJob } from '../observations.ts'
+import { promise } from '../violation.ts'
+
+const CHECKER = 'turns'
+
+/** Remembers who has been sent while others waited. */
+export class TurnChecker implements Observer {
+  readonly #shards: readonly ShardViews[]
+  /** By shard and lane, then by user who waits: the users who have had a turn since. */
+  readonly #overtaken = new Map<string, Map<number, Set<number>>>()
+
+  constructor(shards: readonly ShardViews[]) {
+    this.#shards = shards
+  }
+
+  sent({ isWebhook, job, shard }: Attempt): void {
+    const views = this.#shards[shard] as ShardViews
+    const lane = isWebhook ? NONE : laneOf(views, job)
+    if (((views.lanes.flags[lane] ?? 0) & LANE_SHARED) === 0) return
+    const [user] = job.idWords
+    const before = this.#overtaken.get(`${shard}/${lane}`)
+    const after = new Map<number, Set<number>>()
+    for (const waiting of usersNearFront(views, lane)) {
+      if (waiting === user) continue
+      const overtaken = before?.get(waiting) ?? new Set()
+      promise(!overtaken.has(user), CHECKER, () =>
+        `user ${waiting} waits in lane ${lane} of shard ${shard}, and ${user} is sent twice`)
+      after.set(waiting, overtaken.add(user))
+    }
+    this.#overtaken.set(`${shard}/${lane}`, after)
+  }
+}
+
+/** The lane that the job is in; NONE when it cannot be found. */
+function laneOf({ jobs, limits }: ShardViews, { idWords: [, high, low] }: SimJob): number {
+  for (let slot = 0; slot < limits.jobsMax; slot++) {
+    if (jobs.idLow[slot] !== low || jobs.idHigh[slot] !== high) continue
+    if (((jobs.state[slot] as number) & 0xff) !== JOB_FREE) return jobs.lane[slot] as number
+  }
+  return NONE
+}
+
+/** Those at whom has been looked for the job that has just left the line. */
+function usersNearFront({ jobs, lanes }: ShardViews, lane: number): ReadonlySet<number> {
+  const users = new Set<number>()
+  let slot = lanes.head[lane] as number
+  for (let looks = 1; slot !== NONE && looks < SHARED_LANE_LOOKS_MAX; looks++) {
+    users.add(jobs.route[slot] as number)
+    slot = jobs.next[slot] as number
+  }
+  return users
+}
