@@ -48,7 +48,8 @@ export class ClientConnection implements PooledConnection {
   #isGiven = false
   #isEnded = false
 
-  constructor(origin: string, connect: Connect, owner: ConnectionOwner) {
+  /** @param account the route of the account that it is opened for. */
+  constructor(origin: string, connect: Connect, owner: ConnectionOwner, account: number) {
     this.#owner = owner
     this.#client = new Client(origin, {
       connect: (_, callback) => this.#give(callback),
@@ -66,7 +67,7 @@ export class ClientConnection implements PooledConnection {
     const socket: unknown = connect(target, (...[error]) => this.#opened(error), () => {
       this.hasMoved = true
       owner.lost(this) // one that is at work goes when it is released
-    })
+    }, account)
     assert(socket instanceof Socket, 'the connector keeps its socket to itself')
     this.#socket = socket
   }

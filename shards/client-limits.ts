@@ -2,7 +2,7 @@
 // memory stays below; all others are in limits.ts.
 // Thread: any. Memory: none. Never: reads a setting itself; src/config passes what the user chose.
 
-import { REQUEST_HEADERS_BYTES_MAX } from './limits.ts'
+import { QUESTIONS_PER_TURN_MAX, REQUEST_HEADERS_BYTES_MAX } from './limits.ts'
 import { KIB, MIB } from './units.ts'
 
 /** Bytes that are held for clients, over all connections: the setting's bounds, and its default. */
@@ -43,3 +43,27 @@ export const BATCH_BYTES = 64 * KIB
 export const FRAME_BYTES_MIDDLE = 64 * KIB
 /** A batch begins with a window of so many, which grows as answers turn out to be short. */
 export const BATCH_WINDOW_JOBS_MIN = 64
+
+// --- shares of the front door's pools: what one may hold, as times what is free (share.ts) ---
+
+/** Client memory: one connection alone has half. */
+export const CLIENT_BYTES_ALPHA = 1
+/** Jobs without an answer: one account alone has four fifths, three that take all 4/13 each. */
+export const REQUESTS_ALPHA = 4
+/** Questions without an answer: one account alone has two thirds. */
+export const QUESTIONS_ALPHA = 2
+/** Of QUESTIONS_PENDING_MAX, for sockets, which ask many at once; the rest is for requests. */
+export const QUESTIONS_PENDING_BULK_MAX = 12_288
+/**
+ * Questions of all accounts that lie in one shard's ring at once; others wait for their turn. No
+ * more than a shard answers in a turn, so that a new job behind them is not held up by them.
+ */
+export const QUESTIONS_IN_RING_MAX = QUESTIONS_PER_TURN_MAX
+/** Lines in which they wait, for each shard; a power of two. Accounts are dealt out by hash. */
+export const QUESTION_LINES = 256
+/** Jobs that are followed: one account alone has two thirds. */
+export const FOLLOWED_JOBS_ALPHA = 2
+/** Event streams: likewise. */
+export const STREAMS_ALPHA = 2
+/** Sockets: all clients of one address have four fifths. Behind one proxy all have the same. */
+export const SOCKETS_ALPHA = 4

@@ -5,6 +5,7 @@
 import { ClientConnection, type ConnectionOwner } from './client-connection.ts'
 import type { Clock } from './clock.ts'
 import { FAILURE_DETAIL_LENGTH_MAX } from './limits.ts'
+import { NO_ACCOUNT } from './lookups.ts'
 import type { Connect } from './name-connector.ts'
 import { OriginPool } from './origin-pool.ts'
 import { failureReason, isShortage } from './outcome.ts'
@@ -39,6 +40,8 @@ export class Destination implements AttemptPath, ConnectionOwner {
   /** Connections that are being made, or have not been used when last looked at. */
   readonly #young = new Set<ClientConnection>()
   #timeoutMs = 0
+  /** Who wanted connections last. */
+  #account = NO_ACCOUNT
   /** Connections in a row that were lost before they were used. */
   #lostUnused = 0
   /** The system had nothing left for a connection; it is asked again with the next look. */
@@ -58,8 +61,9 @@ export class Destination implements AttemptPath, ConnectionOwner {
     })
   }
 
-  want(count: number, timeoutMs: number): void {
+  want(count: number, timeoutMs: number, account: number): void {
     this.#timeoutMs = timeoutMs
+    this.#account = account
     this.pool.want(count)
   }
 
@@ -162,7 +166,7 @@ export class Destination implements AttemptPath, ConnectionOwner {
       return undefined
     }
     open.add(this)
-    const connection = new ClientConnection(this.origin, connect, this)
+    const connection = new ClientConnection(this.origin, connect, this, this.#account)
     connection.deadlineMs = nowUs / 1000 + this.#timeoutMs
     this.#young.add(connection)
     return connection

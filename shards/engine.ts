@@ -181,13 +181,14 @@ export class Engine implements TransportEvents, Sender {
     return attempts.mayTake(held) ? GATE_OPEN : GATE_SHARD_PERMIT
   }
 
-  lineGateOf(upstream: UpstreamSlot, connections: number): Gate {
+  lineGateOf(upstream: UpstreamSlot, lane: LaneSlot, connections: number): Gate {
     const { transport } = this.#given
+    const { budgets, lanes } = this.#parts
     const line = transport.lineTo(upstream)
     if (line === LINE_FREE) return GATE_OPEN
     if (line === LINE_NO_MEMORY) return GATE_MEMORY
-    const timeoutMs = this.#parts.budgets.timeoutMs(upstream)
-    transport.connect(upstream, this.#originOf(upstream), connections, timeoutMs)
+    transport.connect(upstream, this.#originOf(upstream), connections, budgets.timeoutMs(upstream),
+      lanes.at.user[lane] as number)
     // It may have been told that one is free before it is parked for that.
     return transport.lineTo(upstream) === LINE_FREE ? GATE_OPEN : GATE_CONNECTION
   }

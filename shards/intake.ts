@@ -106,7 +106,7 @@ export class Intake {
   /** True when the request is done with; false leaves it in the ring. */
   #serve(kind: number, offset: number, length: number, nowUs: Micros): boolean {
     const { progress, outcomes, ring } = this.#parts
-    if (kind !== contract.INGRESS_ENQUEUE && this.#questionsLeft-- === 0) return false
+    if (isQuestion(kind) && this.#questionsLeft-- === 0) return false
     progress.serveRequest()
     outcomes.answers(ring.position, false)
     const isDone = this.#deathsOfNext < 0
@@ -369,3 +369,7 @@ export class Intake {
     this.#references[upstream] = references + 1
   }
 }
+
+/** Whether a request costs many times what a new job does. The end of a watch does not. */
+const isQuestion = (kind: number): boolean =>
+  kind !== contract.INGRESS_ENQUEUE && kind !== contract.INGRESS_UNWATCH

@@ -2,21 +2,29 @@
 // Thread: shard. Memory: bounded by LOOKUPS_MAX and LOOKUP_WAITERS_MAX.
 // Never: keeps an answer, or lets a name wait for others.
 //
-// Where all places are taken, a new look-up does not wait: one of the zone that holds the most ends
-// for it, the oldest. A look-up that is answered at all is answered in milliseconds, so an old one
-// most likely waits for a silent server; and whoever fills the places ends his own first. (Longest
-// queue drop, as in stochastic fairness queueing, P. McKenney 1990.)
+// An account has a share of the places (share.ts). Where it has its share or all places are taken,
+// a new look-up does not wait: an old one ends for it, of the same account in the first case, and
+// in the second of the account that holds the most, or of the zone that does where accounts hold
+// one each. A look-up that is answered at all is answered in milliseconds, so the oldest most
+// likely waits for a silent server; and whoever fills the places ends his own first. (Longest queue
+// drop, as in stochastic fairness queueing, P. McKenney 1990.)
 
 import type { Clock } from './clock.ts'
 import { LOOKUPS_MAX, LOOKUP_MS_MAX, LOOKUP_WAITERS_MAX } from './name-limits.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
+import { POOLS } from './pools.ts'
+import { Share } from './share.ts'
 import { type Micros, msToUs } from './units.ts'
+
+/** Whose look-ups those are that no account's attempt waits for. */
+export const NO_ACCOUNT = 0
 
 /** Is called once, when the name's look-up has ended. */
 export type Waiter = () => void
 
 /** One that is under way. */
 interface Lookup {
+  readonly account: number
   readonly zone: string
   readonly waiters: Set<Waiter>
   readonly endsUs: Micros
@@ -37,8 +45,11 @@ export class Lookups {
   readonly #options: LookupsOptions
   /** The oldest first. */
   readonly #running = new Map<string, Lookup>()
-  /** How many of these each zone has. */
+  /** How many of these each account and each zone has. */
+  readonly #accounts = new Map<number, number>()
   readonly #zones = new Map<string, number>()
+  readonly #share = new Share(
+    { name: POOLS.lookups.name, bound: LOOKUPS_MAX, alpha: POOLS.lookups.alpha })
 
   constructor(options: LookupsOptions) {
     this.#options = options
@@ -49,9 +60,12 @@ export class Lookups {
     return this.#running.has(name)
   }
 
-  /** Waits for the name's look-up, and begins it if there is none; false if too many wait. */
-  join(name: string, waiter: Waiter): boolean {
-    const lookup = this.#running.get(name) ?? this.#begin(name)
+  /**
+   * Waits for the name's look-up, and begins it if there is none; false if too many wait.
+   * @param account whose look-up it is, if it is begun.
+   */
+  join(name: string, waiter: Waiter, account = NO_ACCOUNT): boolean {
+    const lookup = this.#running.get(name) ?? this.#begin(name, account)
     if (lookup.waiters.size >= LOOKUP_WAITERS_MAX) return false
     lookup.waiters.add(waiter)
     return true
@@ -73,30 +87,43 @@ export class Lookups {
     }
   }
 
-  #begin(name: string): Lookup {
-    if (this.#running.size >= LOOKUPS_MAX) this.#makeRoom()
+  #begin(name: string, account: number): Lookup {
     const { source, clock } = this.#options
+    this.#makeRoom(account)
+    this.#share.adopt(1)
     const endsUs = (clock.nowUs() + msToUs(LOOKUP_MS_MAX)) as Micros
     const lookup: Lookup =
-      { zone: zoneOf(name), waiters: new Set(), endsUs, cancel: () => {} }
+      { account, zone: zoneOf(name), waiters: new Set(), endsUs, cancel: () => {} }
     this.#running.set(name, lookup)
-    this.#zones.set(lookup.zone, (this.#zones.get(lookup.zone) ?? 0) + 1)
+    count(this.#accounts, account, 1)
+    count(this.#zones, lookup.zone, 1)
     lookup.cancel = source.ask(name, (answer) => this.#end(name, lookup, answer))
     if (this.#running.size === 1) this.#arm()
     return lookup
   }
 
-  #makeRoom(): void {
-    let zone = ''
-    let most = 0
-    for (const [each, count] of this.#zones) {
-      if (count <= most) continue
-      zone = each
-      most = count
+  /** Ends an old one, if the account may not have another beside all that there are. */
+  #makeRoom(account: number): void {
+    const refusal = this.#share.refusal(this.#accounts.get(account) ?? 0, 1)
+    if (refusal === undefined) return
+    this.#share.refuse(refusal, this.#options.clock.nowUs())
+    let name = ''
+    let found: Lookup | undefined
+    for (const [each, lookup] of this.#running) {
+      if (refusal === 'share' && lookup.account !== account) continue
+      if (found !== undefined && !this.#holdsMore(lookup, found)) continue
+      name = each
+      found = lookup
     }
-    for (const [name, lookup] of this.#running) {
-      if (lookup.zone === zone) return this.#giveUp(name, lookup, 'given up for newer look-ups')
-    }
+    if (found !== undefined) this.#giveUp(name, found, 'given up for newer look-ups')
+  }
+
+  /** Whether more places are held by the account of the one, or by its zone where that is equal. */
+  #holdsMore(one: Lookup, other: Lookup): boolean {
+    const accounts = (this.#accounts.get(one.account) ?? 0) -
+      (this.#accounts.get(other.account) ?? 0)
+    if (accounts !== 0) return accounts > 0
+    return (this.#zones.get(one.zone) ?? 0) > (this.#zones.get(other.zone) ?? 0)
   }
 
   #giveUp(name: string, lookup: Lookup, detail: string): void {
@@ -110,11 +137,11 @@ export class Lookups {
     for (const waiter of lookup.waiters) waiter()
   }
 
-  #remove(name: string, { zone }: Lookup): void {
+  #remove(name: string, { account, zone }: Lookup): void {
     this.#running.delete(name)
-    const left = (this.#zones.get(zone) ?? 0) - 1
-    if (left > 0) this.#zones.set(zone, left)
-    else this.#zones.delete(zone)
+    this.#share.give(1)
+    count(this.#accounts, account, -1)
+    count(this.#zones, zone, -1)
     if (this.#running.size === 0) this.#arm()
   }
 
@@ -132,6 +159,12 @@ export class Lookups {
     }
     this.#arm()
   }
+}
+
+function count<Key>(counts: Map<Key, number>, key: Key, change: number): void {
+  const left = (counts.get(key) ?? 0) + change
+  if (left > 0) counts.set(key, left)
+  else counts.delete(key)
 }
 
 /** The last two labels, which most often belong to one owner: 'a.b.example.com' → 'example.com'. */

@@ -8,9 +8,13 @@ import { assert } from './assert.ts'
 import type { Names } from './names.ts'
 import { withoutDot } from './resolv-conf.ts'
 
-/** Opens a socket; `moved` is called once if its host's name comes to lead elsewhere. */
+/**
+ * Opens a socket; `moved` is called once if its host's name comes to lead elsewhere. `account` is
+ * that of the attempt which it is opened for.
+ */
 export type Connect = (
   target: buildConnector.Options, callback: buildConnector.Callback, moved: () => void,
+  account: number,
 ) => unknown
 
 /**
@@ -20,10 +24,11 @@ export type Connect = (
 export function connectByName(
   names: Names | undefined, connect: buildConnector.connector,
 ): Connect {
-  return (target, callback, moved) => {
+  return (target, callback, moved, account) => {
     const { hostname } = target
     const named = hostname.endsWith('.') ? { ...target, servername: withoutDot(hostname) } : target
     if (names === undefined || isIP(hostname) !== 0) return connect(named, callback)
+    names.resolver.expectFor(account)
     const socket: unknown = connect(named, (...outcome) => {
       callback(...outcome)
       const [error, connected] = outcome

@@ -5,6 +5,8 @@ const MIB = 1024 * 1024
 
 /** Look-ups at once, each with a socket of its own; one more ends an old one in its place. */
 export const LOOKUPS_MAX = 256
+/** An account may have this times what is free of them: one alone has three quarters. */
+export const LOOKUPS_ALPHA = 3
 /** Of these, for names that only open connections still need. */
 export const LOOKUPS_FOLLOWING_MAX = 64
 /** Connections that wait for one name; one more is refused. */

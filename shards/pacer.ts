@@ -35,10 +35,10 @@ export interface Sender {
   /** What keeps anything from being sent to the upstream now, budget and line aside. */
   gateOf(upstream: UpstreamSlot): Gate
   /**
-   * Whether the upstream's line is free. If not, so many connections are of use, and lineFree() or
-   * lineFailed() follows.
+   * Whether the upstream's line is free. If not, so many connections are of use to the lane and
+   * others, and lineFree() or lineFailed() follows.
    */
-  lineGateOf(upstream: UpstreamSlot, connections: number): Gate
+  lineGateOf(upstream: UpstreamSlot, lane: LaneSlot, connections: number): Gate
   /** Ends the lane's first job if it is too late for it to begin; true when it did. */
   dropOverdue(lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean
   /** Starts an attempt; its budget is charged and the job has left its lane. */
@@ -267,7 +267,7 @@ export class Pacer {
       }
       const mustFail = this.#parking.takeFailing(upstream)
       const line = mustFail ? GATE_OPEN
-        : this.#sender.lineGateOf(upstream, this.#connectionsForAll(upstream))
+        : this.#sender.lineGateOf(upstream, lane, this.#connectionsForAll(upstream))
       if (this.#parking.parkAt(line, item, upstream)) return line
       // A notice comes with the next free token.
       if (!this.#budgets.tryTake(upstream)) return GATE_PERMIT
@@ -311,7 +311,7 @@ export class Pacer {
       }
       const connections = connectionsAhead(interval, Math.min(room, this.#lanes.count(lane)))
       const mustFail = this.#parking.takeFailing(upstream)
-      const line = mustFail ? GATE_OPEN : this.#sender.lineGateOf(upstream, connections)
+      const line = mustFail ? GATE_OPEN : this.#sender.lineGateOf(upstream, lane, connections)
       if (this.#parking.parkAt(line, lane, upstream)) return line
       this.#spends.change(lane).baseUs[lane] = baseAfterSend(base, interval, nowUs)
       if (mustFail) this.#failFrom(lane, upstream, nowUs)

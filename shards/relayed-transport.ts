@@ -72,8 +72,8 @@ export class RelayedTransport implements Transport {
     return this.#own.lineTo(to)
   }
 
-  connect(to: number, origin: string, count: number, timeoutMs: number): void {
-    this.#own.connect(to, origin, count, timeoutMs)
+  connect(to: number, origin: string, count: number, timeoutMs: number, account: number): void {
+    this.#own.connect(to, origin, count, timeoutMs, account)
   }
 
   send(token: number, to: number, request: OutgoingRequest): void {

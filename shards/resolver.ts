@@ -13,7 +13,7 @@ import { unreachable } from './assert.ts'
 import type { Clock } from './clock.ts'
 import { type Families, ordered } from './families.ts'
 import { type KeptName, KeptNames } from './kept-names.ts'
-import { Lookups } from './lookups.ts'
+import { Lookups, NO_ACCOUNT } from './lookups.ts'
 import { NameError, noAddress, noAnswer } from './name-error.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 
@@ -38,6 +38,8 @@ export class Resolver {
   readonly #options: ResolverOptions
   readonly #kept = new KeptNames()
   readonly #lookups: Lookups
+  /** Whose attempt the next call of `lookup` is for. */
+  #account = NO_ACCOUNT
   /** Gives up what `lookup` was last called for. */
   #giveUp: (() => void) | undefined
   /** Sockets to one host begin with its addresses in turn. */
@@ -57,7 +59,12 @@ export class Resolver {
       const [first] = addresses
       if (all === true || first === undefined) callback(null, addresses)
       else callback(null, first.address, first.family)
-    })
+    }, this.#account)
+  }
+
+  /** To be said before `connect`, since a socket calls `lookup` before that returns. */
+  expectFor(account: number): void {
+    this.#account = account
   }
 
   /**
@@ -72,9 +79,10 @@ export class Resolver {
 
   /**
    * Tells the name's addresses, after this has returned.
+   * @param account whose look-up it is, if there has to be one.
    * @returns what gives up waiting, or undefined when there is nothing to wait for.
    */
-  find(name: string, hear: Hear): (() => void) | undefined {
+  find(name: string, hear: Hear, account = NO_ACCOUNT): (() => void) | undefined {
     const { source, clock, families } = this.#options
     const known = source.known(name)
     if (known !== undefined) return soon(() => hear(ordered(known, families())))
@@ -88,7 +96,7 @@ export class Resolver {
     }
     if (isFailed) return soon(() => hear(kept.error ?? NOT_KEPT))
     const waiter = (): void => hear(this.#outcomeOf(name))
-    if (!this.#lookups.join(name, waiter)) return soon(() => hear(CROWDED))
+    if (!this.#lookups.join(name, waiter, account)) return soon(() => hear(CROWDED))
     return () => this.#lookups.leave(name, waiter)
   }
 

@@ -87,8 +87,9 @@ export interface Transport {
   /**
    * Asks for connections to the destination, until so many are free or being made, or a limit is
    * reached. `free` follows, or `unreachable`: after `timeoutMs` at the latest, within a second.
+   * @param account the route of the account that wants them: look-ups are shared out by it.
    */
-  connect(to: number, origin: string, count: number, timeoutMs: number): void
+  connect(to: number, origin: string, count: number, timeoutMs: number, account: number): void
   /** Sends on a free connection, within a turn of the event loop; lineTo() must be free. */
   send(token: number, to: number, request: OutgoingRequest): void
   /** No further event for the token; its connection is given up. An unknown token is ignored. */

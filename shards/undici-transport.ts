@@ -95,7 +95,7 @@ export class UndiciTransport implements Transport {
     return LINE_NO_MEMORY
   }
 
-  connect(to: number, origin: string, count: number, timeoutMs: number): void {
+  connect(to: number, origin: string, count: number, timeoutMs: number, account: number): void {
     const known = this.#destinations[to]
     assert(known === undefined || known.origin === origin, 'a destination stands for two origins')
     if (known === undefined && !isOrigin(origin)) {
@@ -103,7 +103,7 @@ export class UndiciTransport implements Transport {
     }
     const destination = known ?? new Destination(to, origin, this.#shared)
     this.#destinations[to] = destination
-    destination.want(count, timeoutMs)
+    destination.want(count, timeoutMs, account)
   }
 
   send(token: number, to: number, request: OutgoingRequest): void {

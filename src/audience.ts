@@ -1,7 +1,13 @@
 // Who follows which job: event streams and sockets alike. A shard tells the events of a job once,
 // however many follow it here, and is told when nobody does any more.
 
+import { WATCHED_JOBS_MAX } from '../shards/limits.ts'
+import { POOLS } from '../shards/pools.ts'
+import {
+  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
+} from './account-share.ts'
 import { JobEvent } from './job-event.ts'
+import { routeOf } from './job-id.ts'
 
 /** One who follows jobs. */
 export interface Follower {
@@ -22,22 +28,29 @@ export interface AudienceTable {
   readonly followed: Map<string, Followed>
   /** Jobs that nobody follows any more, which their shards could not yet be told. */
   readonly unwatchDue: Set<string>
+  /** Both of them, by account. */
+  readonly held: HeldTable
 }
 
 /** Nobody follows anything. */
 export const makeAudienceTable = (): AudienceTable =>
-  ({ followed: new Map(), unwatchDue: new Set() })
+  ({ followed: new Map(), unwatchDue: new Set(), held: makeHeldTable(WATCHED_JOBS_MAX) })
 
 /** All jobs that are followed. */
 export class Audience {
   readonly #followed: Map<string, Followed>
   readonly #unwatchDue: Set<string>
+  readonly #share: AccountShare
   readonly #unwatch: (jobId: string) => boolean
 
   /** @param unwatch tells the job's shard that nobody follows; false when its ring is full. */
-  constructor({ followed, unwatchDue }: AudienceTable, unwatch: (jobId: string) => boolean) {
+  constructor(
+    { followed, held, unwatchDue }: AudienceTable, surroundings: PoolSurroundings,
+    unwatch: (jobId: string) => boolean,
+  ) {
     this.#followed = followed
     this.#unwatchDue = unwatchDue
+    this.#share = new AccountShare(POOLS.followedJobs, WATCHED_JOBS_MAX, held, surroundings)
     this.#unwatch = unwatch
   }
 
@@ -46,8 +59,19 @@ export class Audience {
     return this.#followed.size + this.#unwatchDue.size
   }
 
+  /** Whether its account may have the job followed. */
+  mayFollow(jobId: string): boolean {
+    return this.#isCounted(jobId) || this.mayFollowNew(routeOf(jobId))
+  }
+
+  /** Whether the account may have a job followed that has no id yet. */
+  mayFollowNew(route: number): boolean {
+    return this.#share.refusal(route) === undefined
+  }
+
   /** A shard is asked to watch: each call is followed by one of join() and giveUp(). */
   expect(jobId: string): void {
+    if (!this.#isCounted(jobId)) this.#share.take(routeOf(jobId))
     this.#unwatchDue.delete(jobId)
     const followed = this.#followed.get(jobId)
     if (followed === undefined) this.#followed.set(jobId, { joining: 1, followers: new Set() })
@@ -60,7 +84,7 @@ export class Audience {
     if (followed === undefined) return
     followed.joining--
     if (isWatched) this.#dropUnfollowed(jobId, followed)
-    else if (isEmpty(followed)) this.#followed.delete(jobId)
+    else if (isEmpty(followed)) this.#drop(jobId)
   }
 
   /** The shard watches: the follower is told from now on. */
@@ -93,7 +117,7 @@ export class Audience {
     if (told.isTerminal) {
       // A finished job is not watched any more, so the shard need not be told.
       followed.followers.clear()
-      if (followed.joining === 0) this.#followed.delete(jobId)
+      if (followed.joining === 0) this.#drop(jobId)
     }
     for (const follower of followers) follower.told(told)
   }
@@ -103,13 +127,24 @@ export class Audience {
     for (const jobId of this.#unwatchDue) {
       if (!this.#unwatch(jobId)) return
       this.#unwatchDue.delete(jobId)
+      this.#share.give(routeOf(jobId))
     }
+  }
+
+  #isCounted(jobId: string): boolean {
+    return this.#followed.has(jobId) || this.#unwatchDue.has(jobId)
+  }
+
+  #drop(jobId: string): void {
+    this.#followed.delete(jobId)
+    this.#share.give(routeOf(jobId))
   }
 
   #dropUnfollowed(jobId: string, followed: Followed): void {
     if (!isEmpty(followed)) return
+    if (this.#unwatch(jobId)) return this.#drop(jobId)
     this.#followed.delete(jobId)
-    if (!this.#unwatch(jobId)) this.#unwatchDue.add(jobId)
+    this.#unwatchDue.add(jobId)
   }
 }
 

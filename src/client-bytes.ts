@@ -7,6 +7,7 @@ import {
   CLIENT_BYTES_FREE_OF_SHARES, CLIENT_BYTES_RESERVED_PER_MILLE, CLIENT_CONNECTION_BYTES,
   PROCESS_BYTES, THREAD_BYTES,
 } from '../shards/client-limits.ts'
+import { POOLS } from '../shards/pools.ts'
 import { RESPONSE_BUFFER_BYTES_MAX } from '../shards/socket-limits.ts'
 import { Share, type ShareCounts } from '../shards/share.ts'
 
@@ -45,7 +46,8 @@ export class ClientBytes {
   constructor(bytesMax: number, clock: Clock, log: ClientBytesLog) {
     this.#clock = clock
     this.#share = new Share({
-      name: 'client memory', bound: bytesMax, alpha: 1, minimum: CLIENT_BYTES_FREE_OF_SHARES,
+      name: POOLS.clientMemory.name, bound: bytesMax, alpha: POOLS.clientMemory.alpha,
+      minimum: CLIENT_BYTES_FREE_OF_SHARES,
       reserve: Math.floor(bytesMax * CLIENT_BYTES_RESERVED_PER_MILLE / 1000),
     }, ({ bound, used }, refusal) => log.warn({ used_bytes: used, bound_bytes: bound },
       refusal === 'share' ? 'a connection has its share of the client memory'

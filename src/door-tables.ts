@@ -11,20 +11,22 @@
 // the tables and of those objects, and DOOR_FORM stands for it.
 
 import type { SharedViews } from '../shards/layout.ts'
-import { QUESTIONS_PENDING_MAX } from '../shards/limits.ts'
+import {
+  QUESTIONS_PENDING_MAX, REQUESTS_PENDING_MAX, SOCKETS_MAX, STREAMS_MAX, WATCHED_JOBS_MAX,
+} from '../shards/limits.ts'
+import { POOLS } from '../shards/pools.ts'
 import type { Micros } from '../shards/units.ts'
 import { type AdmissionTable, makeAdmissionTable } from './admission.ts'
 import { type AudienceTable, makeAudienceTable } from './audience.ts'
 import type { ClientBytes } from './client-bytes.ts'
 import type { Elsewhere } from './elsewhere.ts'
-import type { DoorState, LastReload, ShownJournals, TakenOver } from './health.ts'
+import type { DoorState, LastReload, ShownJournals, ShownPool, TakenOver } from './health.ts'
 import { type ConnectionTable, makeConnectionTable } from './http/server.ts'
 import { makeStreamTable, type StreamTable } from './http/sse.ts'
 import { makePendingTable, type PendingTable } from './pending-jobs.ts'
-import type { Question } from './questions.ts'
+import { makeQuestionTable, type QuestionTable } from './questions.ts'
 import type { ShardLink } from './shard-link.ts'
 import { makeUpstreamTable, type UpstreamTable } from './upstreams.ts'
-import { makeWaitingTable, type WaitingTable } from './waiting.ts'
 import { makeSocketTable, type SocketTable } from './ws/sockets.ts'
 
 /**
@@ -33,7 +35,7 @@ import { makeSocketTable, type SocketTable } from './ws/sockets.ts'
  * and DoorkeeperParts, or of what src/replaceable.ts exports. A build of another form needs a
  * restart.
  */
-export const DOOR_FORM = 3
+export const DOOR_FORM = 4
 
 /** One with answers to be sent at the end of a turn. */
 export interface Flushable {
@@ -51,7 +53,7 @@ export interface DoorTables {
   readonly admission: AdmissionTable
   readonly upstreams: UpstreamTable
   readonly jobs: PendingTable
-  readonly questions: WaitingTable<Question>
+  readonly questions: QuestionTable
   readonly audience: AudienceTable
   readonly streams: StreamTable
   readonly sockets: SocketTable
@@ -83,13 +85,26 @@ export function makeDoorTables(
     secret, startedUs, phase: 'starting', journals: null,
     admission: makeAdmissionTable(links.length),
     upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
-    questions: makeWaitingTable(QUESTIONS_PENDING_MAX, true), audience: makeAudienceTable(),
+    questions: makeQuestionTable(links.length), audience: makeAudienceTable(),
     streams: makeStreamTable(), sockets: makeSocketTable(), clientBytes,
     connections: makeConnectionTable(Infinity), batchesToFlush: [],
     silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
     reloads: 0, lastReload: null, elsewhere: null, takenOver: null,
   }
 }
+
+/** The pools with shares that are among the tables. */
+export const poolsOf = (
+  { audience, clientBytes, jobs, questions, sockets, streams, upstreams }: DoorTables,
+): readonly ShownPool[] => [
+  { pool: POOLS.clientMemory, bound: clientBytes.bytesMax, counts: clientBytes.counts },
+  { pool: POOLS.sockets, bound: SOCKETS_MAX, counts: sockets.held.counts },
+  { pool: POOLS.requests, bound: REQUESTS_PENDING_MAX, counts: jobs.held.counts },
+  { pool: POOLS.upstreamSlots, bound: upstreams.entries.length, counts: upstreams.pool },
+  { pool: POOLS.questions, bound: QUESTIONS_PENDING_MAX, counts: questions.held.counts },
+  { pool: POOLS.streams, bound: STREAMS_MAX, counts: streams.held.counts },
+  { pool: POOLS.followedJobs, bound: WATCHED_JOBS_MAX, counts: audience.held.counts },
+]
 
 /** What stays while doorkeepers come and go. */
 export interface DoorPlace {

@@ -7,13 +7,12 @@ import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
   type JobResult, type JobStatus, type JobView, type PoolWarning, REQUEST_WORDS,
 } from '../shards/contract.ts'
-import {
-  STREAM_KEEP_ALIVE_MS, STREAMS_MAX, WARNING_PAUSE_MS, WATCHED_JOBS_MAX,
-} from '../shards/limits.ts'
+import { STREAM_KEEP_ALIVE_MS, WARNING_PAUSE_MS } from '../shards/limits.ts'
 import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../shards/units.ts'
+import type { PoolSurroundings } from './account-share.ts'
 import { Admission } from './admission.ts'
 import { Audience } from './audience.ts'
-import type { DoorPlace } from './door-tables.ts'
+import { type DoorPlace, poolsOf } from './door-tables.ts'
 import { type ErrorCode, unavailable } from './errors.ts'
 import type { FrontDoorLog, FrontDoorSettings } from './front-door.ts'
 import { atBound, describeHealth, type Readiness } from './health.ts'
@@ -85,17 +84,20 @@ export class Doorkeeper implements Keeper, Door {
     const { batchJobsMax, bodyBytesMax, mayIsolate, settingsOf } = config
     this.#parts = parts
     this.#place = place
+    const surroundings: PoolSurroundings = { clock, warn: ({ bound, counts, name }, refusal) =>
+      parts.log.warn({ pool: name, bound, ...counts, refusal },
+        'a pool refuses those who ask for more of it') }
     const admission = new Admission(tables.admission)
     const bells = new BatchBells(links, parts.onLull)
-    const questions = new Questions(links, bells, tables.questions)
-    const audience = new Audience(tables.audience, (jobId) => questions.unwatch(jobId))
+    const questions = new Questions(links, bells, tables.questions, surroundings)
+    const audience =
+      new Audience(tables.audience, surroundings, (jobId) => questions.unwatch(jobId))
     const upstreams = new Upstreams({
       shared, slotsMax: tables.upstreams.entries.length, shards: links.length, settingsOf,
       release: (request, slot) => this.#releaseEverywhere(request, slot),
       isUnused: (slot) => links.every(({ views: { upstreams: { references, lastSendUs } } }) =>
         references[slot] === 0 && lastSendUs[slot] === 0),
-      warn: ({ bound, counts, name }, refusal) => parts.log.warn(
-        { pool: name, bound, ...counts, refusal }, POOL_WARNING),
+      warn: surroundings.warn,
     }, tables.upstreams)
     // While the shards are being loaded, what comes waits for them.
     const isOpen = (): boolean => place.tables.phase !== 'draining'
@@ -103,13 +105,13 @@ export class Doorkeeper implements Keeper, Door {
     const submissions = new Submissions({
       links, clock, admission, upstreams, audience, bells, bodyBytesMax, mayIsolate, isOpen,
       pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
-      elsewhere: () => tables.elsewhere,
+      elsewhere: () => tables.elsewhere, surroundings,
     })
     const pool = tables.clientBytes
     const receiver = new BodyReceiver(bodyBytesMax, this, pool)
     const sockets = new Sockets({
-      submissions, questions, audience, pool, bodyBytesMax, isOpen, countInvalid,
-      version: config.version, idleMs: config.socketIdleMs,
+      submissions, questions, audience, pool, bodyBytesMax, isOpen, countInvalid, surroundings,
+      secret: tables.secret, version: config.version, idleMs: config.socketIdleMs,
       unavailable: (exchange, code) => this.unavailable(exchange, code),
     }, tables.sockets)
     this.#usual = { isHead: false, isLast: false, pool }
@@ -120,7 +122,7 @@ export class Doorkeeper implements Keeper, Door {
     this.#audience = audience
     this.#upstreams = upstreams
     this.#submissions = submissions
-    this.#streams = new EventStreams(audience, tables.streams, pool)
+    this.#streams = new EventStreams(audience, tables.streams, pool, surroundings)
     this.#sockets = sockets
     this.#batchParts = {
       submissions, questions, pool, bodyBytesMax, countInvalid, jobsMax: batchJobsMax,
@@ -192,6 +194,7 @@ export class Doorkeeper implements Keeper, Door {
 
   show(exchange: Exchange, jobId: string): void {
     this.#questions.ask('get', jobId, {
+      isBulk: false,
       answered: (_code, view) => this.#show(exchange, jobId, view),
       unavailable: (code) => this.unavailable(exchange, code),
     })
@@ -199,6 +202,7 @@ export class Doorkeeper implements Keeper, Door {
 
   cancel(exchange: Exchange, jobId: string): void {
     this.#questions.ask('cancel', jobId, {
+      isBulk: false,
       answered: (code, view) => {
         if (code !== CODE_NOT_CANCELLABLE || view === null) {
           return this.#show(exchange, jobId, view)
@@ -212,11 +216,10 @@ export class Doorkeeper implements Keeper, Door {
 
   follow(joining: Joining): void {
     const { exchange, jobId } = joining
-    if (this.#streams.count >= STREAMS_MAX || this.#audience.jobs >= WATCHED_JOBS_MAX) {
-      return this.unavailable(exchange, 'overloaded')
-    }
+    if (!this.#streams.mayBegin(jobId)) return this.unavailable(exchange, 'overloaded')
     this.#streams.expect(jobId)
     this.#questions.ask('watch', jobId, {
+      isBulk: false,
       answered: (code, view) => {
         if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && view !== null) {
           return this.#streams.join(joining, view, this.#wallMs())
@@ -246,6 +249,7 @@ export class Doorkeeper implements Keeper, Door {
       streams: this.#streams.count, sockets: this.#sockets.count,
       socketsUnreadBytes: this.#sockets.unreadBytes, watched: this.#audience.jobs,
       clientBytes: tables.clientBytes, connections: tables.connections,
+      pools: poolsOf(tables),
     })
   }
 
@@ -321,6 +325,7 @@ export class Doorkeeper implements Keeper, Door {
 
   tick(nowUs: Micros): void {
     const { links, tables } = this.#place
+    this.#questions.tick()
     this.#audience.retryUnwatch()
     this.#upstreams.tick(nowUs)
     if (nowUs >= tables.keepAliveUs) {

@@ -93,6 +93,9 @@ export function unavailable(code: ErrorCode): Denial {
   return { code, error, retryAfterSeconds }
 }
 
+export const TOO_MANY_WATCHED: Denial =
+  { code: 'too_many_watched', error: 'too many jobs are watched already' }
+
 /** A refusal as an answer. */
 export const denialOf = ({ code, error, field }: Refusal): Denial =>
   ({ code, error, more: { field } })

@@ -146,7 +146,8 @@ export class FrontDoor implements Answering {
   /** Whether every job and every question that was handed to a shard has its answer. */
   get isAnswered(): boolean {
     const { jobs, questions } = this.tables
-    return [jobs.waiting, questions].every(({ entries, freeCount }) => freeCount === entries.length)
+    return [jobs.waiting, questions.waiting].every(
+      ({ entries, freeCount }) => freeCount === entries.length)
   }
 
   /**

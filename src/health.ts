@@ -1,6 +1,8 @@
 // The answer of GET /health, put together from what the shards count; no shard is asked.
 
 import { readJournalWords } from '../shards/journal-words.ts'
+import type { SharedPool } from '../shards/pools.ts'
+import type { ShareCounts } from '../shards/share.ts'
 import { readStats } from '../shards/stats.ts'
 import { type Micros, US_PER_MS } from '../shards/units.ts'
 import type { AdmissionCounts } from './admission.ts'
@@ -63,6 +65,14 @@ export interface HealthInputs {
   readonly watched: number
   readonly clientBytes: ClientBytes
   readonly connections: ConnectionTable
+  readonly pools: readonly ShownPool[]
+}
+
+/** A pool of the front door that has shares. */
+export interface ShownPool {
+  readonly pool: SharedPool
+  readonly bound: number
+  readonly counts: Readonly<ShareCounts>
 }
 
 /** Which pools of the front door are at their bound: what clients bring is refused or paused. */
@@ -127,10 +137,16 @@ export function describeHealth(inputs: HealthInputs): object {
       body_bytes_max: limits?.bodyBytesMax ?? 0,
     },
     clients: showClients(inputs),
+    pools: inputs.pools.map(showPool),
     // The heap is the main thread's; the resident memory is all threads', job memory included.
     process: { heap_used_bytes: heapUsed, rss_bytes: rss },
   }
 }
+
+const showPool = ({ bound, counts, pool: { name } }: ShownPool): object => ({
+  pool: name, used: counts.used, peak: counts.peak, bound,
+  refused: { bound: counts.refusedByBound, share: counts.refusedByShare },
+})
 
 function showClients({ clientBytes, connections }: HealthInputs): object {
   const { peak, refusedByBound, refusedByShare, used } = clientBytes.counts

@@ -17,6 +17,7 @@ export type FillRandom = (words: Uint32Array) => void
 /** Randomness is drawn for this many words at once: a call costs more than its bytes. */
 const BATCH_WORDS = 2048
 
+const ROUTE_DIGITS = 8
 const ID_TEXT = /^[0-9a-f]{24}$/
 
 /** Hands out the random words of new ids. */
@@ -39,12 +40,15 @@ export class JobIdSource {
   }
 }
 
+/** The route in an id's text; 0 where that is none. */
+export const routeOf = (jobId: string): number => parseInt(jobId.slice(0, ROUTE_DIGITS), 16) >>> 0
+
 /** The words of an id's text, or undefined for what is none. */
 export function parseJobId(text: string): JobIdWords | undefined {
   if (!ID_TEXT.test(text)) return undefined
   return {
-    route: parseInt(text.slice(0, 8), 16),
-    idHigh: parseInt(text.slice(8, 16), 16),
+    route: routeOf(text),
+    idHigh: parseInt(text.slice(ROUTE_DIGITS, 16), 16),
     idLow: parseInt(text.slice(16), 16),
   }
 }

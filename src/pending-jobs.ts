@@ -1,14 +1,21 @@
 // Jobs that are on their way to a shard and have no answer yet, in columns: a socket may have
 // thousands of them, which are not worth an object each.
 
+import { assert } from '../shards/assert.ts'
 import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../shards/limits.ts'
+import { POOLS } from '../shards/pools.ts'
+import type { ShareRefusal } from '../shards/share.ts'
 import { NONE } from '../shards/units.ts'
+import {
+  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings, type ShareFacts,
+} from './account-share.ts'
 import type { Asker, Ref, Ticket } from './asker.ts'
 import { makeWaitingTable, slotOf, Waiting, type WaitingTable } from './waiting.ts'
 
 /** The columns, as plain data. */
 export interface PendingTable {
   readonly waiting: WaitingTable<Asker>
+  readonly held: HeldTable
   readonly refs: Ref[]
   readonly watched: Uint8Array
   readonly route: Uint32Array
@@ -19,6 +26,7 @@ export interface PendingTable {
 /** Columns in which nothing is under way. */
 export const makePendingTable = (): PendingTable => ({
   waiting: makeWaitingTable(REQUESTS_PENDING_MAX),
+  held: makeHeldTable(REQUESTS_PENDING_MAX),
   refs: Array.from({ length: REQUESTS_PENDING_MAX }, () => 0),
   watched: new Uint8Array(REQUESTS_PENDING_MAX),
   route: new Uint32Array(REQUESTS_PENDING_MAX),
@@ -32,15 +40,24 @@ export class PendingJobs {
   readonly ticket: Ticket
   readonly #ticket = { ref: 0 as Ref, shard: 0, isWatched: false, route: 0, idHigh: 0, idLow: 0 }
   readonly #waiting: Waiting<Asker>
+  readonly #single: AccountShare
+  /** For sockets and batches: the same pool without what is kept for single posts. */
+  readonly #bulk: AccountShare
   readonly #refs: Ref[]
   readonly #watched: Uint8Array
   readonly #route: Uint32Array
   readonly #idHigh: Uint32Array
   readonly #idLow: Uint32Array
 
-  constructor({ waiting, refs, watched, route, idHigh, idLow }: PendingTable) {
+  constructor(
+    { waiting, held, refs, watched, route, idHigh, idLow }: PendingTable,
+    surroundings: PoolSurroundings,
+  ) {
     this.ticket = this.#ticket
     this.#waiting = new Waiting(waiting)
+    this.#single = new AccountShare(POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings)
+    this.#bulk = new AccountShare(POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings,
+      REQUESTS_PENDING_MAX - REQUESTS_PENDING_BULK_MAX)
     this.#refs = refs
     this.#watched = watched
     this.#route = route
@@ -57,21 +74,32 @@ export class PendingJobs {
     return asker.isBulk ? this.size >= REQUESTS_PENDING_BULK_MAX : this.#waiting.isFull
   }
 
-  /** The number under which the answer will come; NONE when the table is full. */
-  add(asker: Asker, ref: Ref, shard: number, isWatched: boolean): number {
+  /** Why an account may have no further job under way by this asker; undefined when it may. */
+  refusal(asker: { readonly isBulk: boolean }, route: number): ShareRefusal | undefined {
+    return (asker.isBulk ? this.#bulk : this.#single).refusal(route)
+  }
+
+  /** The account's share, and what it has of it. */
+  share(asker: { readonly isBulk: boolean }, route: number): ShareFacts {
+    return (asker.isBulk ? this.#bulk : this.#single).facts(route)
+  }
+
+  /** The number under which the answer will come, once refusal() has allowed it. */
+  add(asker: Asker, ref: Ref, shard: number, route: number, isWatched: boolean): number {
     const request = this.#waiting.add(asker, shard)
-    if (request === NONE) return NONE
+    assert(request !== NONE, 'the jobs under way were miscounted')
+    this.#single.take(route)
     const slot = slotOf(request)
     this.#refs[slot] = ref
     this.#watched[slot] = isWatched ? 1 : 0
+    this.#route[slot] = route
     return request
   }
 
   /** The job's id, and where it is in its shard's ring. */
-  sent(request: number, route: number, idHigh: number, idLow: number, position: number): void {
+  sent(request: number, idHigh: number, idLow: number, position: number): void {
     const slot = slotOf(request)
     this.#waiting.sentAt(request, position)
-    this.#route[slot] = route
     this.#idHigh[slot] = idHigh
     this.#idLow[slot] = idLow
   }
@@ -88,6 +116,7 @@ export class PendingJobs {
     ticket.route = this.#route[slot] as number
     ticket.idHigh = this.#idHigh[slot] as number
     ticket.idLow = this.#idLow[slot] as number
+    this.#single.give(ticket.route)
     this.#refs[slot] = 0
     return asker
   }

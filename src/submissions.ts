@@ -11,12 +11,14 @@ import { isBefore } from '../shards/give-back.ts'
 import { formatJobId } from '../shards/job-id.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../shards/layout.ts'
 import { type Micros, NONE, type UpstreamSlot } from '../shards/units.ts'
+import type { PoolSurroundings } from './account-share.ts'
 import type { Admission, LimitReason } from './admission.ts'
 import type { Asker, Ref, Ticket } from './asker.ts'
 import type { Audience } from './audience.ts'
 import type { Elsewhere } from './elsewhere.ts'
 import {
-  type Denial, denialOf, type ErrorCode, ERRORS, type Refusal, refuse, unavailable,
+  type Denial, denialOf, type ErrorCode, ERRORS, type Refusal, refuse, TOO_MANY_WATCHED,
+  unavailable,
 } from './errors.ts'
 import { shardOf, type UserHash } from './hash.ts'
 import { isPlainObject } from './http/job-headers.ts'
@@ -53,6 +55,7 @@ export interface SubmissionParts {
   readonly mayIsolate: (origin: string) => boolean
   /** The jobs under way. */
   readonly pending: PendingTable
+  readonly surroundings: PoolSurroundings
   /** Whether the front door takes jobs at all. */
   readonly isOpen: () => boolean
   /** Who takes jobs in place of the shards, if so. */
@@ -91,7 +94,7 @@ export class Submissions {
     const { ids, links } = parts
     const link = links[0]
     assert(link !== undefined, 'a front door without shards')
-    this.#pending = new PendingJobs(parts.pending)
+    this.#pending = new PendingJobs(parts.pending, parts.surroundings)
     this.#submitter = new Submitter(parts.secret, ids)
     this.#text = new JobText(parts.bodyBytesMax)
     this.#shapes = new Shapes(this.#text, makeProbes(ids))
@@ -300,7 +303,7 @@ export class Submissions {
     if (holes.hasBody && holes.bodyBytes > this.#parts.bodyBytesMax) {
       return this.#tooLarge(asker, ref)
     }
-    if (!this.#maySubmit(asker, ref, outline)) return
+    if (!this.#maySubmit(asker, ref, outline, outline.flags)) return
     this.#place(asker, ref, outline, flags)
     this.#placed(asker, ref, outline,
       this.#submitter.sendRaw(outline, view, holes, this.#placement))
@@ -313,7 +316,7 @@ export class Submissions {
       return undefined
     }
     const user = this.#submitter.user(job)
-    if (!this.#maySubmit(asker, ref, user)) return undefined
+    if (!this.#maySubmit(asker, ref, user, flags)) return undefined
     const outline = this.#outline(asker, ref, job, user, flags)
     if (outline === undefined) return undefined
     this.#place(asker, ref, outline, flags)
@@ -336,13 +339,18 @@ export class Submissions {
         upstreams.claim(receiverOrigin, KIND_RECEIVER, outline, nowUs) === outline.receiver)
   }
 
-  /** Whether the user's shard can be asked; else the answer has been given. */
-  #maySubmit(asker: Asker, ref: Ref, user: UserHash): boolean {
+  /** Whether the user's shard can be asked, and for more; else the answer has been given. */
+  #maySubmit(asker: Asker, ref: Ref, { route }: UserHash, flags: number): boolean {
+    const { shard } = this.#linkOf(route)
     // Asked again: the state may have changed while the body arrived.
-    const refusal = this.refusal(asker) ??
-      absenceOf(this.#linkOf(user.route))
-    if (refusal === undefined) return true
-    this.#unavailable(asker, ref, refusal)
+    const refusal = this.refusal(asker) ?? absenceOf(this.#linkOf(route))
+    if (refusal !== undefined) this.#unavailable(asker, ref, refusal)
+    else if (this.#pending.refusal(asker, route) !== undefined) {
+      const { current, limit } = this.#pending.share(asker, route)
+      this.#full(asker, ref, shard, 'requests_share', limit, current)
+    } else if ((flags & FLAG_WATCH) !== 0 && !this.#parts.audience.mayFollowNew(route)) {
+      asker.denied(ref, TOO_MANY_WATCHED)
+    } else return true
     return false
   }
 
@@ -369,7 +377,8 @@ export class Submissions {
     const isWatched = (outline.flags & FLAG_WATCH) !== 0
     const placement = this.#placement
     placement.link = link
-    placement.request = this.#pending.add(asker, ref, link.shard, isWatched)
+    placement.request = this.#pending.add(
+      asker, ref, link.shard, outline.route, isWatched)
     const isRefused = (flags & FLAG_ISOLATE) !== 0 &&
       !this.#parts.mayIsolate(outline.upstreamOrigin)
     placement.flags = isRefused ? flags & ~FLAG_ISOLATE : flags
@@ -386,7 +395,7 @@ export class Submissions {
     }
     const { idHigh, idLow, position } = this.#submitter
     const { route } = outline
-    this.#pending.sent(request, route, idHigh, idLow, position)
+    this.#pending.sent(request, idHigh, idLow, position)
     if ((outline.flags & FLAG_WATCH) !== 0) {
       this.#parts.audience.expect(formatJobId(route, idHigh, idLow))
     }

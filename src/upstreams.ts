@@ -15,9 +15,10 @@ import {
 } from '../shards/layout.ts'
 import {
   IDLE_KEEP_MS_MIN, ORIGIN_BYTES_MAX, UPSTREAM_LOOKS_PER_TICK_MAX, UPSTREAM_NAME_BYTES,
-  UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_RELEASES_PER_TICK_MAX, UPSTREAM_SLOTS_ALPHA,
+  UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_RELEASES_PER_TICK_MAX,
   UPSTREAM_UNUSED_MS_MIN,
 } from '../shards/limits.ts'
+import { POOLS } from '../shards/pools.ts'
 import { makeShareCounts, Share, type ShareCounts, type ShareWarning } from '../shards/share.ts'
 import { type Micros, msToUs, NONE, type PerSecond, type UpstreamSlot } from '../shards/units.ts'
 import type { LimitReason } from './admission.ts'
@@ -115,7 +116,7 @@ export class Upstreams {
     this.#options = options
     this.#free = table.free
     this.#pool = new Share(
-      { name: 'upstream slots', bound: options.slotsMax, alpha: UPSTREAM_SLOTS_ALPHA },
+      { name: POOLS.upstreamSlots.name, alpha: POOLS.upstreamSlots.alpha, bound: options.slotsMax },
       options.warn, table.pool)
     this.#held = new HeldCounts(table.held)
     this.#entries = table.entries

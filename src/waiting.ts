@@ -89,6 +89,11 @@ export class Waiting<T extends object> {
     return (generation << SLOT_BITS | slot) >>> 0
   }
 
+  /** The number of who waits in a slot. */
+  requestAt(slot: number): number {
+    return ((this.#generation[slot] as number) << SLOT_BITS | slot) >>> 0
+  }
+
   /** The request stands in its shard's ring, at this position. */
   sentAt(request: number, position: number): void {
     this.#position[request & SLOT_MASK] = position
@@ -119,7 +124,7 @@ export class Waiting<T extends object> {
     const requests: number[] = []
     for (let slot = 0; slot < this.#entries.length; slot++) {
       if (this.#entries[slot] === undefined || this.#shard[slot] !== shard) continue
-      requests.push(((this.#generation[slot] as number) << SLOT_BITS | slot) >>> 0)
+      requests.push(this.requestAt(slot))
     }
     return requests
   }

@@ -5,7 +5,7 @@ export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'client-limits', 'socket-limits',
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words', 'touch-ahead',
-  'share', 'held-counts', 'give-back',
+  'share', 'held-counts', 'give-back', 'pools',
 ])
 
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */
@@ -39,7 +39,7 @@ export const HOMES: ReadonlyArray<readonly [module: RegExp, home: RegExp, where:
 export const PURE: ReadonlySet<string> = new Set([
   'units', 'limits', 'socket-limits', 'prng', 'stats', 'contract', 'pace', 'wheel', 'lanes',
   'retry', 'headers', 'gates', 'outcome', 'slot-index', 'turn-lists', 'job-list', 'transport',
-  'share', 'held-counts', 'lane-limits', 'lane-shares', 'lane-turn',
+  'share', 'held-counts', 'pools', 'lane-limits', 'lane-shares', 'lane-turn',
 ].map((name) => `shards/${name}.ts`))
 
 /** Where the time may be read and timers set. */

@@ -273,6 +273,7 @@ export class Batch implements Asker {
     if (this.#parts.pool.isFull) return this.#flushSoon()
     answer.isAsked = true
     this.#parts.questions.ask('get', answer.jobId, {
+      isBulk: false,
       answered: (_code, view) => this.#got(answer, view?.result ?? null),
       unavailable: (code) => {
         if (code === 'overloaded') this.#askLater(answer)

@@ -44,6 +44,8 @@ export interface SocketData {
   /** Its jobs ask for account queues at their upstreams. */
   readonly isolate: boolean
   readonly frameBytesMax: number
+  /** What stands for its client's address in the pool of sockets. */
+  readonly address: number
   /** Who hears it. */
   owner: SocketOwner
   /** The owner's own. */

@@ -6,9 +6,14 @@ import {
   EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobView,
 } from '../../shards/contract.ts'
 import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/client-limits.ts'
-import { STREAM_BACKLOG_BYTES_MAX } from '../../shards/limits.ts'
+import { STREAM_BACKLOG_BYTES_MAX, STREAMS_MAX } from '../../shards/limits.ts'
+import { POOLS } from '../../shards/pools.ts'
+import {
+  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
+} from '../account-share.ts'
 import type { Audience, Follower } from '../audience.ts'
 import type { ClientBytes } from '../client-bytes.ts'
+import { routeOf } from '../job-id.ts'
 import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENTS } from '../job-event.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
@@ -33,13 +38,13 @@ export interface Joining {
 /** All streams, as plain data. */
 export interface StreamTable {
   readonly streams: Set<OpenStream>
-  /** Streams that are about to begin. */
-  joining: number
+  /** These and those that are about to begin, by account. */
+  readonly held: HeldTable
 }
 
 /** No streams. */
 export const makeStreamTable = (): StreamTable =>
-  ({ streams: new Set(), joining: 0 })
+  ({ streams: new Set(), held: makeHeldTable(STREAMS_MAX) })
 
 /** One client that follows a job. */
 class Stream implements Follower, OpenStream {
@@ -91,27 +96,36 @@ export class EventStreams {
   readonly #audience: Audience
   readonly #table: StreamTable
   readonly #pool: ClientBytes
+  readonly #share: AccountShare
 
-  constructor(audience: Audience, table: StreamTable, pool: ClientBytes) {
+  constructor(
+    audience: Audience, table: StreamTable, pool: ClientBytes, surroundings: PoolSurroundings,
+  ) {
     this.#audience = audience
     this.#table = table
     this.#pool = pool
+    this.#share = new AccountShare(POOLS.streams, STREAMS_MAX, table.held, surroundings)
   }
 
   /** Streams, those included that are about to begin. */
   get count(): number {
-    return this.#table.streams.size + this.#table.joining
+    return this.#table.held.counts.used
+  }
+
+  /** Whether the job's account may have one more stream. */
+  mayBegin(jobId: string): boolean {
+    return this.#share.refusal(routeOf(jobId)) === undefined && this.#audience.mayFollow(jobId)
   }
 
   /** A WATCH goes out for a client: each call is followed by one of join() and giveUp(). */
   expect(jobId: string): void {
-    this.#table.joining++
+    this.#share.take(routeOf(jobId))
     this.#audience.expect(jobId)
   }
 
   /** The WATCH was in vain. */
   giveUp(jobId: string): void {
-    this.#table.joining--
+    this.#share.give(routeOf(jobId))
     this.#audience.giveUp(jobId, false)
   }
 
@@ -120,13 +134,12 @@ export class EventStreams {
    * nothing more to come.
    */
   join({ exchange, jobId, lastEventId }: Joining, view: JobView, nowMs: number): void {
-    this.#table.joining--
     const isFinished = TERMINAL_EVENTS.has(view.status)
     const hasAll = isFinished && lastEventId === view.status
     const response = hasAll ? undefined : exchange.beginStream()
     if (response === undefined || isFinished) this.#audience.giveUp(jobId, !isFinished)
     if (hasAll) exchange.sendNothing()
-    if (response === undefined) return
+    if (response === undefined) return this.#share.give(routeOf(jobId))
     const stream = new Stream(response, jobId, this, lastEventId)
     this.#table.streams.add(stream)
     if (!isFinished) this.#audience.join(jobId, stream)
@@ -195,6 +208,7 @@ export class EventStreams {
 
   #forget(stream: Stream): boolean {
     if (!this.#table.streams.delete(stream)) return false
+    this.#share.give(routeOf(stream.jobId))
     this.#pool.give(stream.backlogBytes)
     stream.backlogBytes = 0
     return true

@@ -45,6 +45,8 @@ export interface StreamedResponse extends HttpResponse {
 
 /** The response of a request to open a socket. */
 export interface UpgradableResponse extends HttpResponse {
+  /** The client's: 4 or 16 bytes. */
+  getRemoteAddress(): ArrayBuffer
   upgrade<Data>(data: Data, key: string, protocol: string, extensions: string,
     context: UpgradeContext): void
 }

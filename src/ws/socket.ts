@@ -8,11 +8,13 @@ import { encodeValue } from '../../shards/codec.ts'
 import { formatJobId } from '../../shards/job-id.ts'
 import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/client-limits.ts'
 import {
-  SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS, WATCHED_JOBS_MAX,
+  SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS,
 } from '../../shards/limits.ts'
 import type { Ref, Ticket } from '../asker.ts'
 import type { Audience, Follower } from '../audience.ts'
-import { type Denial, denialValue, type ErrorCode, unavailable } from '../errors.ts'
+import {
+  type Denial, denialValue, type ErrorCode, TOO_MANY_WATCHED, unavailable,
+} from '../errors.ts'
 import type { SocketData } from '../http/server.ts'
 import type { WebSocketHandle } from '../http/uws.ts'
 import { JobEvent, TERMINAL_EVENTS } from '../job-event.ts'
@@ -139,7 +141,9 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
     const { audience, questions } = this.#host
     const isKnown = this.#watched.has(jobId) || this.#joining.has(jobId)
     if (!isKnown) {
-      if (!this.#hasRoomToWatch()) return this.#fail(TOO_MANY_WATCHED, ref, jobId)
+      if (!this.#hasRoomToWatch() || !audience.mayFollow(jobId)) {
+        return this.#fail(TOO_MANY_WATCHED, ref, jobId)
+      }
       this.#joining.add(jobId)
       audience.expect(jobId)
     }
@@ -192,6 +196,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
   #question(jobId: string, ref: Ref | undefined, answered: Question['answered']): Question {
     this.#asked++
     return {
+      isBulk: true,
       answered: (code, view) => {
         this.#asked--
         answered(code, view)
@@ -263,7 +268,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
   /** Jobs that are under way count as if all of them were to be watched. */
   #hasRoomToWatch(): boolean {
     const watched = this.#watched.size + this.#joining.size + this.#unanswered
-    return watched < SOCKET_WATCHED_MAX && this.#host.audience.jobs < WATCHED_JOBS_MAX
+    return watched < SOCKET_WATCHED_MAX
   }
 
   // --- what it is told ---
@@ -367,8 +372,6 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
 const withRef = (ref: Ref | undefined): object => ref === undefined ? {} : { ref }
 
 const NOT_FOUND: Denial = { code: 'job_not_found', error: 'there is no such job' }
-const TOO_MANY_WATCHED: Denial =
-  { code: 'too_many_watched', error: 'too many jobs are watched already' }
 const WINDOW_FULL: Denial = {
   code: 'window_full', error: 'more jobs are without an answer than the window allows',
   more: { limit: SOCKET_WINDOW_JOBS },

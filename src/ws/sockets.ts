@@ -4,9 +4,15 @@ import {
   MESSAGE_JOBS_MAX, REF_BYTES_MAX, SOCKET_BACKLOG_BYTES_MAX, SOCKET_WATCHED_MAX,
   SOCKET_WINDOW_JOBS, SOCKETS_MAX,
 } from '../../shards/limits.ts'
+import { POOLS } from '../../shards/pools.ts'
+import {
+  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
+} from '../account-share.ts'
 import type { Audience } from '../audience.ts'
 import type { ClientBytes } from '../client-bytes.ts'
 import type { ErrorCode } from '../errors.ts'
+import { JobHasher } from '../hash.ts'
+import { addressKey } from '../http/client-address.ts'
 import { Exchange } from '../http/exchange.ts'
 import { asksIsolation } from '../http/isolation.ts'
 import type { SocketData, SocketOwner } from '../http/server.ts'
@@ -30,6 +36,8 @@ export interface SocketsParts {
   readonly questions: Questions
   readonly audience: Audience
   readonly pool: ClientBytes
+  readonly surroundings: PoolSurroundings
+  readonly secret: Uint8Array
   readonly version: string
   readonly bodyBytesMax: number
   /** Without a byte, before a socket is closed. */
@@ -47,6 +55,8 @@ export interface SocketAdopter extends SocketOwner {
 /** All sockets, as plain data. */
 export interface SocketTable {
   readonly open: Set<OpenSocket>
+  /** By what stands for their clients' addresses. */
+  readonly held: HeldTable
   /** What all clients together have not taken yet. */
   unreadBytes: number
   /** What their unfinished frames may take, as the pool has counted it. */
@@ -62,8 +72,8 @@ export interface SocketTable {
 /** No sockets. */
 export const makeSocketTable = (): SocketTable =>
   ({
-    open: new Set(), unreadBytes: 0, framesBytes: 0, toFlush: [], isLeaving: false,
-    owner: undefined,
+    open: new Set(), held: makeHeldTable(SOCKETS_MAX), unreadBytes: 0, framesBytes: 0,
+    toFlush: [], isLeaving: false, owner: undefined,
   })
 
 /** The sockets that are open. */
@@ -76,6 +86,8 @@ export class Sockets implements SocketHost, SocketAdopter {
   readonly #parts: SocketsParts
   readonly #table: SocketTable
   readonly #tiers: readonly number[]
+  readonly #share: AccountShare
+  readonly #hasher: JobHasher
 
   constructor(parts: SocketsParts, table: SocketTable) {
     this.#parts = parts
@@ -85,6 +97,8 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.audience = parts.audience
     this.countInvalid = parts.countInvalid
     this.#tiers = frameTiers(parts.bodyBytesMax)
+    this.#share = new AccountShare(POOLS.sockets, SOCKETS_MAX, table.held, parts.surroundings)
+    this.#hasher = new JobHasher(parts.secret)
   }
 
   get count(): number {
@@ -183,6 +197,7 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.#table.framesBytes -= frameBytes
     this.#parts.pool.give(frameBytes)
     this.#table.open.delete(socket)
+    this.#share.give(handle.getUserData().address)
     socket.closed()
   }
 
@@ -198,7 +213,8 @@ export class Sockets implements SocketHost, SocketAdopter {
   upgrade(
     response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, tier: number,
   ): boolean {
-    const refusal = this.#refusal(request)
+    const address = this.#hasher.user(addressKey(response.getRemoteAddress())).route
+    const refusal = this.#refusal(request, address)
     if (refusal !== undefined) {
       refusal(new Exchange(response, false))
       return true
@@ -206,8 +222,9 @@ export class Sockets implements SocketHost, SocketAdopter {
     if (tier !== this.#tier()) return false
     const frameBytesMax = this.#tiers[tier] as number
     const data: SocketData = {
-      isolate: asksIsolation(request), frameBytesMax, owner: this, socket: undefined,
+      isolate: asksIsolation(request), frameBytesMax, address, owner: this, socket: undefined,
     }
+    this.#share.take(address)
     this.#table.framesBytes += heldByFrame(frameBytesMax)
     this.#parts.pool.adopt(heldByFrame(frameBytesMax))
     response.upgrade(data, request.getHeader('sec-websocket-key'), PROTOCOL,
@@ -216,11 +233,14 @@ export class Sockets implements SocketHost, SocketAdopter {
   }
 
   /** Says why no socket is opened; undefined when one is. */
-  #refusal(request: HttpRequest): ((exchange: Exchange) => void) | undefined {
+  #refusal(request: HttpRequest, address: number):
+    ((exchange: Exchange) => void) | undefined {
     const { isOpen, unavailable } = this.#parts
     const protocols = request.getHeader('sec-websocket-protocol').split(',')
     if (!isOpen()) return (exchange) => unavailable(exchange, 'draining')
-    if (this.count >= SOCKETS_MAX) return (exchange) => unavailable(exchange, 'overloaded')
+    if (this.#share.refusal(address) !== undefined) {
+      return (exchange) => unavailable(exchange, 'overloaded')
+    }
     if (!protocols.some((name) => name.trim() === PROTOCOL)) {
       return (exchange) => exchange.sendError('unsupported_protocol',
         `the subprotocol ${PROTOCOL} has to be offered`)

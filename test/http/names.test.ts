@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createServer as createTlsServer } from 'node:tls'
+import { LOOKUPS_MAX } from '../../shards/name-limits.ts'
 import { Moves } from '../../shards/moves.ts'
 import type { NameAnswer, NameSource } from '../../shards/name-source.ts'
 import { Resolver } from '../../shards/resolver.ts'
@@ -17,6 +18,7 @@ import { TransportRecorder, outgoing } from '../support/transport-recorder.ts'
 import { VirtualTime } from '../support/virtual-clock.ts'
 
 const TTL_MS = 2000
+const CONNECT_TIMEOUT_MS = 10_000
 
 /** Says what is in `says`, and nothing of a name that is not there. */
 class ScriptedSource implements NameSource {
@@ -93,6 +95,17 @@ test('an idle connection to where a host was is not used again', async (t) => {
   await new Promise(setImmediate) // what the look-up brought
   heard.send(3, outgoing(`http://moves.test:${port}`))
   assert.equal((await heard.waitFor(3)).body, '127.0.0.2')
+})
+
+test('look-ups are those of the accounts whose attempts need them', async (t) => {
+  const { source, transport } = startScene(t)
+  transport.connect(0, 'http://quiet.example', 1, CONNECT_TIMEOUT_MS, 1)
+  for (let to = 1; to <= 2 * LOOKUPS_MAX; to++) {
+    transport.connect(to, `http://zone${to}.test`, 1, CONNECT_TIMEOUT_MS, 2)
+  }
+  await new Promise(setImmediate)
+  assert.ok(source.silent.has('quiet.example'))
+  assert.ok(source.silent.size <= LOOKUPS_MAX * 3 / 4 + 1)
 })
 
 test('a request that is under way ends where it began', async (t) => {

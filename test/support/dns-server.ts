@@ -29,8 +29,6 @@ export interface DnsServer {
 /** Starts one, for as long as the test runs. */
 export async function startDnsServer(t: Cleanup): Promise<DnsServer> {
   const udp = createSocket('udp4')
-  await new Promise<void>((resolve) => { udp.bind(0, '127.0.0.1', resolve) })
-  const { port } = udp.address()
   const asked: string[] = []
   const askedByTcp: string[] = []
   const says = new Map<string, Said>()
@@ -57,7 +55,10 @@ export async function startDnsServer(t: Cleanup): Promise<DnsServer> {
       }
     })
   })
-  await new Promise<void>((resolve) => { tcp.listen(port, '127.0.0.1', resolve) })
+  // TCP first: of its ports many are in use, of those of UDP hardly any.
+  await new Promise<void>((resolve) => { tcp.listen(0, '127.0.0.1', resolve) })
+  const { port } = tcp.address() as AddressInfo
+  await new Promise<void>((resolve) => { udp.bind(port, '127.0.0.1', resolve) })
   t.after(async () => {
     udp.close()
     tcp.close()
@@ -72,7 +73,7 @@ export async function startDnsServer(t: Cleanup): Promise<DnsServer> {
     look()
   })
   return {
-    address: `127.0.0.1:${(tcp.address() as AddressInfo).port}`, asked, askedByTcp, says, askedFor,
+    address: `127.0.0.1:${port}`, asked, askedByTcp, says, askedFor,
   }
 }
 

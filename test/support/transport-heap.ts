@@ -54,7 +54,7 @@ class Sender implements TransportEvents {
     while (this.#left > 0 && this.#tokens.length > 0) {
       if (this.#transport.lineTo(DESTINATION) !== LINE_FREE) {
         return this.#transport.connect(
-          DESTINATION, this.#origin, this.#tokens.length, CONNECT_TIMEOUT_MS)
+          DESTINATION, this.#origin, this.#tokens.length, CONNECT_TIMEOUT_MS, 0)
       }
       this.#left -= 1
       const headers = ['Authorization', `Bearer ${this.#left}`]

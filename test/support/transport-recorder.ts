@@ -155,7 +155,7 @@ export class TransportRecorder implements TransportEvents {
     const { origin, waiting } = this.#destinations[to] as Destination
     while (waiting.length > 0) {
       if (this.#transport.lineTo(to) !== LINE_FREE) {
-        return this.#transport.connect(to, origin, waiting.length, this.connectTimeoutMs)
+        return this.#transport.connect(to, origin, waiting.length, this.connectTimeoutMs, 0)
       }
       const { token, request } = waiting.shift() as Destination['waiting'][number]
       this.#requests.set(token, request)

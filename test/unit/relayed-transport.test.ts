@@ -105,7 +105,7 @@ describe('a relay', () => {
 
   it('leaves connections to the thread that has them', async (t) => {
     const [before, after] = [new Thread(), new Thread()]
-    before.transport.connect(DESTINATION, REQUEST.origin, 3, 1000)
+    before.transport.connect(DESTINATION, REQUEST.origin, 3, 1000, 0)
     assert.deepEqual(before.sockets.asked,
       [{ to: DESTINATION, origin: REQUEST.origin, count: 3 }])
     before.sockets.free(DESTINATION)

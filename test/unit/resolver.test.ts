@@ -172,16 +172,31 @@ test('a look-up is let go with the last who waits for it', () => {
   assert.deepEqual([...source.running], [])
 })
 
-test('at the bound a look-up of whoever holds the most ends for a new one', () => {
+test('an account has its share of the look-ups; beyond it its own oldest ends', () => {
   const source = silentSource()
   const failed: string[] = []
   const lookups = new Lookups({
     source, clock: new VirtualTime().clock(), keep: (name) => failed.push(name),
   })
-  lookups.join('quiet.example', () => {})
-  for (let at = 0; at < 2 * LOOKUPS_MAX; at++) lookups.join(`n${at}.attack.test`, () => {})
+  lookups.join('quiet.example', () => {}, 1)
+  for (let at = 0; at < 2 * LOOKUPS_MAX; at++) lookups.join(`zone${at}.test`, () => {}, 2)
+  assert.equal(source.running.size, 1 + LOOKUPS_MAX * 3 / 4)
+  assert.ok(source.running.has('quiet.example'), 'the oldest of all, but of another account')
+  assert.equal(failed[0], 'zone0.test')
+})
+
+test('at the bound a look-up of the account, or else the zone, that holds the most ends', () => {
+  const source = silentSource()
+  const failed: string[] = []
+  const lookups = new Lookups({
+    source, clock: new VirtualTime().clock(), keep: (name) => failed.push(name),
+  })
+  lookups.join('quiet.example', () => {}, 1)
+  for (let at = 0; at < 2 * LOOKUPS_MAX; at++) {
+    lookups.join(`n${at}.attack.test`, () => {}, 2 + at)
+  }
   assert.equal(source.running.size, LOOKUPS_MAX)
-  assert.ok(source.running.has('quiet.example'), 'the oldest of all, but of another zone')
+  assert.ok(source.running.has('quiet.example'), 'one look-up each, but of another zone')
   assert.equal(failed[0], 'n0.attack.test')
 })
 
