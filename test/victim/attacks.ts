@@ -1,0 +1,293 @@
+// Who fills which pool, and how it is seen that it is filled.
+
+import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { POOLS } from '../../shards/pools.ts'
+import { KIB } from '../../shards/units.ts'
+import type { Stage, StageOptions } from './stage.ts'
+
+/** A pool of POOLS. */
+export type PoolName = keyof typeof POOLS
+
+/** Whether the pool is as full as the attacker can make it. */
+export type IsAtBound = () => Promise<boolean>
+
+/** One attacker. */
+export interface Attack extends StageOptions {
+  readonly pool: PoolName
+  readonly what: string
+  /** Run by the suite; the others by `npm run victim`. */
+  readonly isInSuite?: boolean
+  /** Why nobody new can be served meanwhile, where that is so. */
+  readonly noNewcomer?: string
+  readonly begin: (stage: Stage) => Promise<IsAtBound>
+}
+
+/** Pools that nobody attacks here, and why. */
+export const UNATTACKED: Partial<Record<PoolName, string>> = {
+  requests: 'a shard answers within a turn, so that callers on one machine cannot fill it; ' +
+    'test/unit/account-share.test.ts does',
+  ringSpace: 'a shard empties it in every turn; test/http/front-door.test.ts fills it',
+  journalQueue: 'only a disk that cannot be written fills it: test/unit/journal-stall.test.ts',
+  keptNames: 'what is given up is asked for again: test/unit/resolver.test.ts',
+  descriptors: 'the client connections and the connections of sends are the two ways to them',
+}
+
+const nothing = (): void => {}
+
+/** Tells the pace at once; what else it does with a request is the attacker's. */
+const quick = (respond: (response: ServerResponse) => void) =>
+  (request: { url?: string | undefined, resume(): unknown }, response: ServerResponse): void => {
+    request.resume()
+    response.setHeader('X-Aqueduct-Rps', '100000')
+    response.setHeader('X-Aqueduct-Max-Concurrent', '1000000')
+    if (request.url === '/first') response.end('ok')
+    else respond(response)
+  }
+
+/** One job that tells Sluice how fast the attacker's upstream would have its jobs. */
+async function introduce(stage: Stage, origin: string): Promise<void> {
+  let jobId = ''
+  await stage.batch(1, () => ({ url: `${origin}/first` }), (line) => { jobId = line.job_id ?? '' })
+  assert.match(await stage.stream(jobId), /completed/)
+}
+
+const stalledAnswers: Attack = {
+  pool: 'responseBytes', what: 'answers of 600 KB that stall', isInSuite: true,
+  begin: async (stage) => {
+    let stalled = 0
+    const port = await stage.upstream(quick((response) => {
+      stalled++
+      response.write(Buffer.alloc(600 * KIB))
+    }))
+    const origin = `http://127.0.0.1:${port}`
+    await introduce(stage, origin)
+    await stage.batch(200, () => ({ url: origin, max_retries: 100 }))
+    return async () => stalled >= 50
+  },
+}
+
+const tokens: Attack = {
+  pool: 'inFlight', what: 'an upstream that never answers',
+  begin: async (stage) => {
+    const port = await stage.upstream(quick(nothing))
+    const origin = `http://127.0.0.1:${port}`
+    await introduce(stage, origin)
+    await stage.batch(20_000, () => ({ url: origin, max_retries: 100 }))
+    return async () => (await stage.health()).shards.some((shard) => shard.in_flight >= 1000)
+  },
+}
+
+const deadReceivers: Attack = {
+  pool: 'inFlight', what: '130 receivers that never answer', isInSuite: true,
+  begin: async (stage) => {
+    const upstream = await stage.upstream(quick((response) => { response.end('ok') }))
+    const receiver = await stage.upstream((request) => { request.resume() })
+    const origin = `http://127.0.0.1:${upstream}`
+    const receivers = Array.from({ length: 130 }, (_, at) => `r${at}.test`)
+    for (const name of receivers) stage.dns.says.set(name, { addresses: ['127.0.0.1'] })
+    await introduce(stage, origin)
+    await stage.batch(130 * 130, (at) => ({
+      url: origin, delivery: 'webhook',
+      webhook_url: `http://${receivers[at % receivers.length]}:${receiver}/`,
+    }))
+    return async () => (await stage.health()).shards.some((shard) => shard.in_flight >= 5000)
+  },
+}
+
+const connections: Attack = {
+  pool: 'connections', what: '200 upstreams that take connections and never answer',
+  flags: ['--default-rps', '1000'],
+  begin: async (stage) => {
+    const port = await stage.upstream((request) => { request.resume() })
+    const names = Array.from({ length: 200 }, (_, at) => `c${at}.test`)
+    for (const name of names) stage.dns.says.set(name, { addresses: ['127.0.0.1'] })
+    await stage.batch(20_000, (at) =>
+      ({ url: `http://${names[at % names.length]}:${port}/`, max_retries: 100 }))
+    return async () => (await stage.health()).shards.some((shard) => shard.in_flight >= 5000)
+  },
+}
+
+const upstreams: Attack = {
+  pool: 'upstreamSlots', what: 'an upstream for each job', isInSuite: true,
+  begin: async (stage) => {
+    let refused = 0
+    // Nobody listens there.
+    const hostOf = (at: number): string => `127.1.${at >> 8}.${at & 255}:9`
+    await stage.batch(4000, (at) => ({ url: `http://${hostOf(at)}/`, max_retries: 100 }),
+      (line) => { if (line.limit_reason === 'upstreams_share') refused++ })
+    return async () => refused > 0
+  },
+}
+
+const lanes: Attack = {
+  pool: 'lanes', what: 'an account for each job',
+  begin: async (stage) => {
+    const port = await stage.upstream(quick(nothing))
+    const origin = `http://127.0.0.1:${port}`
+    let last = 0
+    await stage.batch(60_000, (at) =>
+      ({ url: origin, headers: { Authorization: `Bearer ${at}` }, max_retries: 100 }))
+    return async () => {
+      const now = (await stage.health()).shards[0]?.lanes ?? 0
+      const stands = now === last
+      last = now
+      return stands && now > 1000
+    }
+  },
+}
+
+const names: Attack = {
+  pool: 'lookups', what: 'hosts whose name servers are silent', isInSuite: true, byName: true,
+  begin: async (stage) => {
+    const count = 1500
+    const hostOf = (at: number): string => `www.zone${at}.test`
+    for (let at = 0; at < count; at++) stage.dns.says.set(hostOf(at), 'silence')
+    await stage.batch(count, (at) => ({ url: `http://${hostOf(at)}/`, max_retries: 100 }))
+    return async () => new Set(stage.dns.asked).size >= 256
+  },
+}
+
+/** Jobs that wait for long; their ids. */
+async function waitingJobs(stage: Stage, count: number): Promise<string[]> {
+  const port = await stage.upstream((request) => { request.resume() })
+  const ids: string[] = []
+  await stage.batch(count, () => ({ url: `http://127.0.0.1:${port}/` }), (line) => {
+    if (line.job_id !== undefined) ids.push(line.job_id)
+  })
+  return ids
+}
+
+/** What one message may name. */
+const PART = 1024
+const CANCEL_EVERY_MS = 500
+
+const watches: Attack = {
+  pool: 'followedJobs', what: 'four sockets that watch all that they may', isInSuite: true,
+  begin: async (stage) => {
+    const ids = await waitingJobs(stage, 48_000)
+    const sockets = await Promise.all(Array.from({ length: 4 }, () => stage.socket()))
+    for (const { ws } of sockets) ws.removeAllListeners('message')
+    for (let at = 0; at < ids.length && !stage.isOver; at += PART) {
+      const socket = sockets[Math.floor(at / PART) % sockets.length]
+      socket?.send({ type: 'watch', job_ids: ids.slice(at, at + PART) })
+      // No more at once than it may ask.
+      while ((await stage.pool(POOLS.questions.name)).used > PART);
+    }
+    return async () => (await stage.pool(POOLS.followedJobs.name)).refused.share > 0
+  },
+}
+
+const cancellations: Attack = {
+  pool: 'questions', what: 'a storm of cancellations over four sockets', isInSuite: true,
+  begin: async (stage) => {
+    const ids = await waitingJobs(stage, 16 * PART)
+    const sockets = await Promise.all(Array.from({ length: 4 }, () => stage.socket()))
+    for (const { ws } of sockets) ws.removeAllListeners('message')
+    // More at once than an account may have under way, but not all of a core's time.
+    const burst = (): void => {
+      for (let part = 0; part < 16; part++) {
+        const jobIds = ids.slice(part * PART, (part + 1) * PART)
+        sockets[part % sockets.length]?.send({ type: 'cancel', job_ids: jobIds })
+      }
+    }
+    const timer = setInterval(burst, CANCEL_EVERY_MS)
+    stage.onClose(() => clearInterval(timer))
+    burst()
+    return async () => (await stage.pool(POOLS.questions.name)).refused.share > 0
+  },
+}
+
+const streams: Attack = {
+  pool: 'streams', what: 'streams of one job',
+  begin: async (stage) => {
+    const [id] = await waitingJobs(stage, 10)
+    for (let at = 0; at < 11_500; at++) {
+      const socket = connect(stage.server.port, '127.0.0.1')
+      socket.on('error', nothing).resume()
+      socket.write(`GET /jobs/${id}/stream HTTP/1.1\r\nHost: x\r\n\r\n`)
+      stage.onClose(() => socket.destroy())
+      if (at % 100 === 99) await stage.health()
+    }
+    return async () => (await stage.pool(POOLS.streams.name)).refused.share > 0
+  },
+}
+
+const sockets: Attack = {
+  pool: 'sockets', what: 'all sockets that one address may have',
+  noNewcomer: 'on one machine all have the same address',
+  begin: async (stage) => {
+    for (let opened = 50; opened === 50 && !stage.isOver;) {
+      const some = Array.from({ length: 50 }, () => stage.socket())
+      const outcomes = await Promise.allSettled(some)
+      opened = outcomes.filter(({ status }) => status === 'fulfilled').length
+    }
+    return async () => (await stage.pool(POOLS.sockets.name)).refused.share > 0
+  },
+}
+
+const idleClients: Attack = {
+  pool: 'clientConnections', what: 'connections that say nothing',
+  flags: ['--client-connections', '500'],
+  noNewcomer: 'whoever connects is turned away; those who are connected are served',
+  begin: async (stage) => {
+    await stage.health() // on the connection that is kept
+    for (let at = 0; at < 700; at++) {
+      const socket = connect(stage.server.port, '127.0.0.1')
+      socket.on('error', nothing).resume()
+      stage.onClose(() => socket.destroy())
+    }
+    return async () => (await stage.health()).clients.connections_refused > 0
+  },
+}
+
+const slowBodies: Attack = {
+  pool: 'clientMemory', what: 'bodies that never end', flags: ['--client-memory', '32MiB'],
+  begin: async (stage) => {
+    for (let at = 0; at < 80; at++) {
+      const socket = connect(stage.server.port, '127.0.0.1')
+      socket.on('error', nothing).resume()
+      socket.write('POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n' +
+        `Content-Length: ${1000 * KIB}\r\n\r\n`)
+      socket.write(Buffer.alloc(900 * KIB, 32))
+      stage.onClose(() => socket.destroy())
+    }
+    return async () => {
+      const { refused } = await stage.pool(POOLS.clientMemory.name)
+      return refused.share + refused.bound > 0
+    }
+  },
+}
+
+const fullMemory: Attack = {
+  pool: 'logSpace', what: 'waiting jobs with bodies of 30 KB',
+  noNewcomer: 'nobody has a share of the log',
+  begin: async (stage) => {
+    const port = await stage.upstream((request) => { request.resume() })
+    let refused = 0
+    await stage.batch(4000, () => ({
+      url: `http://127.0.0.1:${port}/`, method: 'POST', body: 'x'.repeat(30 * KIB),
+    }), (line) => { if (line.limit_reason === 'memory') refused++ })
+    return async () => refused > 0
+  },
+}
+
+const largeResults: Attack = {
+  pool: 'keptResults', what: 'results of 100 KB',
+  begin: async (stage) => {
+    const body = Buffer.alloc(100 * KIB, 'r')
+    const port = await stage.upstream(quick((response) => { response.end(body) }))
+    const origin = `http://127.0.0.1:${port}`
+    await introduce(stage, origin)
+    const count = 2000
+    await stage.batch(count, () => ({ url: origin }))
+    return async () => (await stage.health()).shards.some((shard) => shard.finished >= count / 2)
+  },
+}
+
+/** All of them. */
+export const ATTACKS: readonly Attack[] = [
+  stalledAnswers, tokens, deadReceivers, connections, upstreams, lanes, names, watches,
+  cancellations, streams, sockets, idleClients, slowBodies, fullMemory, largeResults,
+]

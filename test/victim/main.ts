@@ -1,0 +1,28 @@
+// npm run victim -- [--pool NAME] [--seconds N] [--gap MS]: each attacker beside a victim that is
+// due 50 sends a second. Exit code 1 when the victim or a newcomer is not served, or when a gap
+// between two sends is longer than MS and than twice the longest without an attacker.
+
+import assert from 'node:assert/strict'
+import { parseArgs } from 'node:util'
+import { POOLS } from '../../shards/pools.ts'
+import { ATTACKS } from './attacks.ts'
+import { lineOf, runAttack } from './run.ts'
+
+const { values } = parseArgs({ options: {
+  pool: { type: 'string' }, seconds: { type: 'string', default: '10' },
+  gap: { type: 'string', default: '100' },
+} })
+const seconds = Number(values.seconds)
+const gapMs = Number(values.gap)
+assert.ok(seconds > 0 && gapMs > 0, '--seconds and --gap take numbers above 0')
+assert.ok(values.pool === undefined || values.pool in POOLS,
+  `--pool takes one of ${Object.keys(POOLS).join(', ')}`)
+for (const attack of ATTACKS) {
+  if (values.pool !== undefined && attack.pool !== values.pool) continue
+  const report = await runAttack(attack, { windowMs: 1000 * seconds, windowsMax: 1 })
+  console.log(lineOf(attack, report))
+  const { before, during, isAtBound, isServed, newcomer } = report
+  const isLong = during.longestGapMs > Math.max(gapMs, 2 * before.longestGapMs)
+  if (!isAtBound || !isServed || newcomer !== undefined || isLong) process.exitCode = 1
+}
+process.exit()
