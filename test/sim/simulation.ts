@@ -2,9 +2,11 @@
 // the shards while everything misbehaves, lets the faults stop, drains to empty, and does so
 // again; at last it waits until all is forgotten and asks the upstreams' slots back.
 
-import { shardMemory, writeUpstream, type ShardMemory } from '../support/shard-memory.ts'
+import {
+  nameUpstream, shardMemory, writeUpstream, type ShardMemory,
+} from '../support/shard-memory.ts'
 import type { ShardViews } from '../../shards/layout.ts'
-import { IDLE_KEEP_MS_MIN, UPSTREAM_NAME_BYTES } from '../../shards/limits.ts'
+import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
 import { Prng } from '../../shards/prng.ts'
 import type { Micros } from '../../shards/units.ts'
 import { AnswerChecker } from './checkers/answer-checker.ts'
@@ -170,9 +172,7 @@ export class Simulation {
     const { shared } = this.#memory
     for (const [slot, { origin, start }] of this.#scenario.places.entries()) {
       writeUpstream(shared, slot, start)
-      const at = slot * UPSTREAM_NAME_BYTES
-      shared.upstreamNames.writeUInt16LE(origin.length, at)
-      shared.upstreamNames.write(origin, at + 2, 'latin1')
+      nameUpstream(shared, slot, origin)
     }
   }
 

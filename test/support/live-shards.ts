@@ -18,7 +18,7 @@ import { type ShardLink, openShardLink } from '../../src/shard-link.ts'
 import { type ShardLoss, Supervisor, type SupervisorOptions } from '../../src/supervisor.ts'
 import { encodeJob } from './encode-job.ts'
 import { type AnyOutcome, readOutcome } from './outcome-record.ts'
-import { type UpstreamStart, writeUpstream } from './shard-memory.ts'
+import { type UpstreamStart, nameUpstream, writeUpstream } from './shard-memory.ts'
 
 const SETTINGS: contract.ShardSettings = {
   completedTtlMs: 600_000, failedTtlMs: 600_000, responseBytesMax: MIB, keyMismatch: 'reject',
@@ -123,6 +123,10 @@ export class LiveShards {
     return first
   }
 
+  #name(slot: number, url: string): void {
+    nameUpstream(this.memory.shared, slot, new URL(url).origin)
+  }
+
   /** Puts a job into its shard's ring. @returns the request's number. */
   submit(job: LiveJob): number {
     const request = this.#requests++
@@ -134,6 +138,8 @@ export class LiveShards {
     const encoded = encodeJob({
       createdAtMs: Date.now(), executeBeforeMs: 0, body: job.body ?? null,
     })
+    this.#name(job.upstream, job.url)
+    if (job.webhookUrl !== undefined) this.#name(receiver, job.webhookUrl)
     const { bell, ingress } = this.links[job.shard] as ShardLink
     const offset = ingress.claim(contract.INGRESS_ENQUEUE,
       contract.ENQUEUE_HEADER_BYTES + template.length + encoded.length)

@@ -6,7 +6,7 @@ import {
   UPSTREAM_INTERVAL_NS, UPSTREAM_IN_FLIGHT, UPSTREAM_KIND, UPSTREAM_RECORD_WORDS,
   UPSTREAM_TIMEOUT_MS,
 } from '../../shards/layout.ts'
-import type { Limits } from '../../shards/limits.ts'
+import { type Limits, UPSTREAM_NAME_BYTES } from '../../shards/limits.ts'
 import { intervalNs } from '../../shards/pace.ts'
 import { KIB } from '../../shards/units.ts'
 
@@ -48,6 +48,13 @@ export interface UpstreamStart {
   readonly accountQueues?: boolean
   readonly kind?: number
   readonly timeoutMs?: number
+}
+
+/** Writes which origin the slot stands for, as the front door does. */
+export function nameUpstream(shared: SharedViews, slot: number, origin: string): void {
+  const at = slot * UPSTREAM_NAME_BYTES
+  shared.upstreamNames.writeUInt16LE(origin.length, at)
+  shared.upstreamNames.write(origin, at + 2, 'latin1')
 }
 
 /** Writes a fresh record: 2 per second, 100 at once, no account queues, 30 s unless said. */
