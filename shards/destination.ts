@@ -11,7 +11,10 @@ import { OriginPool } from './origin-pool.ts'
 import { failureReason, isShortage } from './outcome.ts'
 import { BytesHeld } from './response-memory.ts'
 import type { Share } from './share.ts'
-import { CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT } from './socket-limits.ts'
+import {
+  CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT, CONNECTS_PER_TURN_MAX,
+  IDLE_ORIGINS_LOOKED_AT_MAX,
+} from './socket-limits.ts'
 import type { FailureReason } from './transport.ts'
 import type { AttemptPath } from './wire-attempt.ts'
 
@@ -25,6 +28,8 @@ export interface DestinationsShared {
   readonly short: Set<Destination>
   /** Those that have connections, or are to be looked at for another reason. */
   readonly open: Set<Destination>
+  /** Connections that may still be begun in this turn of the event loop. */
+  connectsLeft: number
   free(to: number): void
   unreachable(to: number, reason: FailureReason, detail: string): void
 }
@@ -160,11 +165,14 @@ export class Destination implements AttemptPath, ConnectionOwner {
     if (this.#isStarved) return undefined
     const { connect, connections, open, short } = this.#shared
     const nowUs = this.#shared.clock.nowUs()
-    if (!connections.mayTake(this.pool.connectionCount, 1)) this.#endAnIdleOne()
-    if (!connections.take(this.pool.connectionCount, 1, nowUs)) {
+    // Who has its share waits for it; who has none yet finds room at the cost of an idle one.
+    if (connections.refusal(this.pool.connectionCount, 1) === 'bound') this.#endAnIdleOne()
+    if (this.#shared.connectsLeft === 0 ||
+      !connections.take(this.pool.connectionCount, 1, nowUs)) {
       short.add(this)
       return undefined
     }
+    if (this.#shared.connectsLeft-- === CONNECTS_PER_TURN_MAX) setImmediate(this.#nextTurn)
     open.add(this)
     const connection = new ClientConnection(this.origin, connect, this, this.#account)
     connection.deadlineMs = nowUs / 1000 + this.#timeoutMs
@@ -174,9 +182,18 @@ export class Destination implements AttemptPath, ConnectionOwner {
 
   /** A connection that idles elsewhere makes room for one that is needed. */
   #endAnIdleOne(): void {
-    for (const other of this.#shared.open) {
-      if (other !== this && other.pool.endLongestIdle()) return
+    const { open } = this.#shared
+    let left = IDLE_ORIGINS_LOOKED_AT_MAX
+    for (const other of open) {
+      if (left-- === 0 || (other !== this && other.pool.endLongestIdle())) return
+      open.delete(other)
+      open.add(other) // the next search begins behind it
     }
+  }
+
+  readonly #nextTurn = (): void => {
+    this.#shared.connectsLeft = CONNECTS_PER_TURN_MAX
+    this.#serveShort()
   }
 
   #ended(): void {
@@ -187,7 +204,10 @@ export class Destination implements AttemptPath, ConnectionOwner {
   readonly #serveShort = (): void => {
     const { connections, short } = this.#shared
     for (const other of short) {
-      if (!connections.mayTake(other.pool.connectionCount, 1)) continue
+      if (this.#shared.connectsLeft === 0) return
+      const refusal = connections.refusal(other.pool.connectionCount, 1)
+      if (refusal === 'bound') return
+      if (refusal === 'share') continue
       short.delete(other)
       other.pool.retry()
     }

@@ -19,7 +19,9 @@ import type { Names } from './names.ts'
 import { connectPlain } from './plain-socket.ts'
 import { ResponseMemory } from './response-memory.ts'
 import { Share } from './share.ts'
-import { CONNECTIONS_SHARE_ALPHA, CONNECTS_LOOK_EVERY_MS } from './socket-limits.ts'
+import {
+  CONNECTIONS_SHARE_ALPHA, CONNECTS_LOOK_EVERY_MS, CONNECTS_PER_TURN_MAX,
+} from './socket-limits.ts'
 import {
   type FailureReason, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type Line,
   type OutgoingRequest, type Transport, type TransportEvents,
@@ -71,7 +73,7 @@ export class UndiciTransport implements Transport {
         minimum: 1,
       }),
       connectionsPerOriginMax: options.connectionsPerOriginMax,
-      short: new Set(), open: new Set(),
+      short: new Set(), open: new Set(), connectsLeft: CONNECTS_PER_TURN_MAX,
       free: (to) => this.#tellFree(to),
       unreachable: (to, reason, detail) => this.#tellUnreachable(to, reason, detail),
     }

@@ -84,7 +84,7 @@ export class TransportRecorder implements TransportEvents {
   }
 
   unreachable(to: number, reason: FailureReason, detail: string): void {
-    const { waiting } = this.#destinations[to] as Destination
+    const waiting = this.#destinations[to]?.waiting ?? [] // a test may ask for connections itself
     for (const { token } of waiting.splice(0)) this.#fail(token, reason, detail)
   }
 
