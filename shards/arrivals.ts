@@ -10,6 +10,7 @@ import type { JobRecords } from './job-records.ts'
 import { JOB_FREE, JOB_QUEUED, JOB_UNWRITTEN, type JobSlots } from './job-slots.ts'
 import type { Lanes } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
+import type { LogShares } from './log-shares.ts'
 import type { Overdue } from './overdue.ts'
 import type { Pacer } from './pacer.ts'
 import { JOBS_FRESH } from './progress.ts'
@@ -21,6 +22,7 @@ import type { Watchers } from './watchers.ts'
 export interface ArrivalsParts {
   readonly jobs: JobSlots
   readonly lanes: Lanes
+  readonly logShares: LogShares
   readonly records: JobRecords
   readonly pacer: Pacer
   readonly overdue: Overdue
@@ -88,7 +90,7 @@ export class Arrivals {
 
   /** The state decides; without it the rest is only what a sweep would find. */
   #forget(slot: JobSlot): void {
-    const { jobs, lanes, records, watchers } = this.#parts
+    const { jobs, lanes, logShares, records, watchers } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
     const receiver = jobs.receiver(slot)
     watchers.unwatch(slot)
@@ -96,6 +98,7 @@ export class Arrivals {
     lanes.dropReference(lane)
     this.#dropReference(lanes.at.upstream[lane] as UpstreamSlot)
     if (receiver !== NONE) this.#dropReference(receiver)
+    logShares.drop(slot, logShares.unitsOf(slot))
     records.free(slot)
     jobs.abandon(slot)
   }

@@ -22,6 +22,7 @@ import { Journal, type JournalSink } from './journal.ts'
 import { Lanes } from './lanes.ts'
 import type { SharedViews, ShardViews } from './layout.ts'
 import { RESULTS_PER_MILLE_MAX } from './limits.ts'
+import { LogShares } from './log-shares.ts'
 import { Marks } from './marks.ts'
 import { OutcomeWriter } from './outcome-writer.ts'
 import { Overdue } from './overdue.ts'
@@ -73,6 +74,7 @@ export interface ShardParts extends HeadParts {
   readonly log: JobLog
   readonly templates: Templates
   readonly records: JobRecords
+  readonly logShares: LogShares
   readonly lanes: Lanes
   readonly ingress: RingReader
   readonly outcomes: OutcomeWriter
@@ -112,6 +114,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const log = new JobLog(views, { recover }, marks)
   const templates = new Templates(views, log, { recover, takesOver }, marks)
   const records = new JobRecords(log, jobs, templates)
+  const logShares = new LogShares(log, jobs, records, templates)
   const lanes = new Lanes(views, jobs, marks)
   const ingress = new RingReader(views.ingress, true)
   const outcomes = new OutcomeWriter(
@@ -129,14 +132,14 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const writes = new Writes(shard, given.shards)
   const pacer = new Pacer(views, lanes, budgets, writes, sender, nowUs)
   const settlement = new Settlement(
-    views, { jobs, lanes, records, finished, owed, room, watchers, stats, pacer }, marks.isOn,
-    nowUs)
+    views, { jobs, lanes, logShares, records, finished, owed, room, watchers, stats, pacer },
+    marks.isOn, nowUs)
   const attempts = new Attempts(nowUs, writes)
   const overdue = new Overdue(jobs, wallMs)
   const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
   const shares = {
-    jobs, lanes, records, pacer, budgets, attempts, transport, settlement, watchers, warnings,
-    stats, progress, prng, wallMs, finished, owed, room, log, outcomes, overdue,
+    jobs, lanes, logShares, records, pacer, budgets, attempts, transport, settlement, watchers,
+    warnings, stats, progress, prng, wallMs, finished, owed, room, log, outcomes, overdue,
   }
   const arrivals = new Arrivals(views, shares)
   const giveBack = new GiveBack(views)

@@ -10,6 +10,7 @@ import type { FinishedBaton } from './finished.ts'
 import type { JobLogBaton } from './job-log.ts'
 import type { JobSlotsBaton } from './job-slots.ts'
 import type { LanesBaton } from './lanes.ts'
+import type { LogSharesBaton } from './log-shares.ts'
 import type { OverdueBaton } from './overdue.ts'
 import type { OwedResultsBaton } from './owed-results.ts'
 import type { PacerBaton } from './pacer.ts'
@@ -25,6 +26,7 @@ export interface EngineBaton {
   readonly jobs: JobSlotsBaton
   readonly log: JobLogBaton
   readonly templates: TemplatesBaton
+  readonly logShares: LogSharesBaton
   readonly lanes: LanesBaton
   readonly pacer: PacerBaton
   readonly settlement: SettlementBaton

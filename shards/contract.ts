@@ -84,6 +84,8 @@ export const WARNING_HEADER_BYTES = 8
 
 export const REFUSED_MEMORY = 1
 export const REFUSED_JOBS = 2
+/** The user has its share of either. */
+export const REFUSED_MEMORY_SHARE = 3
 
 export const CODE_OK = 0
 export const CODE_NOT_FOUND = 1

@@ -13,6 +13,7 @@ export function handOver(parts: ShardParts): EngineBaton {
     jobs: parts.jobs.handOver(),
     log: parts.log.handOver(),
     templates: parts.templates.handOver(),
+    logShares: parts.logShares.handOver(),
     lanes: parts.lanes.handOver(),
     pacer: parts.pacer.handOver(),
     settlement: parts.settlement.handOver(),
@@ -32,6 +33,7 @@ export function takeOver(parts: ShardParts, baton: EngineBaton): void {
   parts.jobs.takeOver(baton.jobs)
   parts.log.takeOver(baton.log)
   parts.templates.takeOver(baton.templates)
+  parts.logShares.takeOver(baton.logShares)
   parts.lanes.takeOver(baton.lanes)
   parts.pacer.takeOver(baton.pacer)
   parts.settlement.takeOver(baton.settlement)

@@ -21,6 +21,7 @@ import {
   IDLE_KEEP_MS_MIN, QUESTIONS_PER_TURN_MAX, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX,
 } from './limits.ts'
 import type { JobLog } from './job-log.ts'
+import type { LogShares } from './log-shares.ts'
 import type { OutcomeWriter } from './outcome-writer.ts'
 import type { Pacer } from './pacer.ts'
 import type { Progress } from './progress.ts'
@@ -43,6 +44,7 @@ export interface IntakeParts {
   readonly jobs: JobSlots
   readonly lanes: Lanes
   readonly log: JobLog
+  readonly logShares: LogShares
   readonly records: JobRecords
   readonly views: JobViews
   readonly pacer: Pacer
@@ -155,11 +157,12 @@ export class Intake {
   // --- new jobs ---
 
   #enqueue(offset: number, length: number, nowUs: Micros): boolean {
-    const { outcomes, jobs } = this.#parts
+    const { outcomes, jobs, logShares } = this.#parts
     if (!outcomes.hasRoom()) return false
     const at = offset / 4
     const request = this.#word(at, contract.WORD_REQUEST)
-    const holder = jobs.findByKey(this.#word(at, contract.WORD_ROUTE),
+    const user = this.#word(at, contract.WORD_ROUTE)
+    const holder = jobs.findByKey(user,
       this.#word(at, contract.WORD_KEY_HIGH), this.#word(at, contract.WORD_KEY_LOW))
     const start = offset + contract.ENQUEUE_HEADER_BYTES
     const fingerprint = fingerprintOf(this.#parts.ring, start,
@@ -167,6 +170,8 @@ export class Intake {
     if (holder !== NONE && !this.#keyIsFree(holder as JobSlot, nowUs)) {
       return this.#known(request, holder as JobSlot, fingerprint)
     }
+    // Before anybody's results give way to it.
+    if (logShares.hasShare(user)) return this.#refuseMore(at, user, nowUs)
     const bytes = length - contract.ENQUEUE_HEADER_BYTES
     if (!this.#makeRoom(bytes)) return this.#refuse(request)
     const slot = this.#store(offset, length)
@@ -174,15 +179,16 @@ export class Intake {
     jobs.at.fingerprint[slot] = fingerprint
     this.#line(at, slot as JobSlot, nowUs)
     if (!outcomes.accepted(request)) return false
-    this.#warnOfLanes(this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot)
+    this.#warn(at)
     return true
   }
 
   /** Only once the job has its answer, whose room a warning must not take. */
-  #warnOfLanes(upstream: UpstreamSlot): void {
-    const { lanes, outcomes } = this.#parts
-    const warning = lanes.takeWarning()
-    if (warning !== undefined) outcomes.warning(upstream, warning)
+  #warn(at: number): void {
+    const { lanes, logShares, outcomes } = this.#parts
+    const warning = lanes.takeWarning() ?? logShares.takeWarning()
+    if (warning === undefined) return
+    outcomes.warning(this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot, warning)
   }
 
   /** A key may be used anew once its time is over; a waiting job keeps its place without it. */
@@ -230,6 +236,19 @@ export class Intake {
     return outcomes.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.heldBytes)
   }
 
+  /** The user has its share; where no slot is left for anybody, that is what is said. */
+  #refuseMore(at: number, user: number, nowUs: Micros): boolean {
+    const { finished, jobs, logShares, outcomes, stats } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    if (jobs.isFull && finished.count === 0) return this.#refuse(request)
+    const { current, limit } = logShares.facts(user)
+    if (!outcomes.refused(request, contract.REFUSED_MEMORY_SHARE, limit, current)) return false
+    stats.add('refusedMemoryShare')
+    logShares.refuse(nowUs)
+    this.#warn(at)
+    return true
+  }
+
   /** Slot and record of a new job; NONE when the log has no room after all. */
   #store(offset: number, length: number): JobSlot | typeof NONE {
     const { ring, jobs, records } = this.#parts
@@ -253,7 +272,7 @@ export class Intake {
    * that cannot be derived is written before that, all links and counts after it.
    */
   #line(at: number, slot: JobSlot, nowUs: Micros): void {
-    const { arrivals, jobs, lanes, pacer, records, watchers, stats } = this.#parts
+    const { arrivals, jobs, lanes, logShares, pacer, records, watchers, stats } = this.#parts
     const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
     const receiver = this.#word(at, contract.WORD_RECEIVER)
     const flags = this.#word(at, contract.WORD_FLAGS)
@@ -271,6 +290,7 @@ export class Intake {
     if ((flags & contract.FLAG_ISOLATE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)
     lanes.place(lane, slot, false)
     jobs.beginState(slot, JOB_QUEUED)
+    logShares.add(slot, logShares.unitsOf(slot))
     lanes.addReference(lane)
     this.#addReference(upstream)
     if (receiver !== NONE) this.#addReference(receiver as UpstreamSlot)

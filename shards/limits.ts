@@ -328,6 +328,13 @@ export const SEGMENTS_RESERVED = 3
 export const LOG_FILL_PER_MILLE_MAX = 900
 /** Bodies of responses are kept up to this share of it; what is above is for outcomes alone. */
 export const LOG_BODIES_PER_MILLE_MAX = 950
+/**
+ * A user's unfinished jobs may take this times what is free of the log, and of the slots: one alone
+ * has eight ninths.
+ */
+export const LOG_SPACE_ALPHA = 8
+/** Users are counted in rows for so many; one that has little is counted too high. */
+export const LOG_USERS_COUNTED = 1024
 /** Results of finished jobs take at most this share of the log; who has most loses some. */
 export const RESULTS_PER_MILLE_MAX = 250
 /** A body below this stays with its result: hardly anything would be gained without it. */

@@ -7,7 +7,7 @@ import {
   CLIENT_BYTES_ALPHA, FOLLOWED_JOBS_ALPHA, QUESTIONS_ALPHA, REQUESTS_ALPHA, SOCKETS_ALPHA,
   STREAMS_ALPHA,
 } from './client-limits.ts'
-import { UPSTREAM_SLOTS_ALPHA } from './limits.ts'
+import { LOG_SPACE_ALPHA, UPSTREAM_SLOTS_ALPHA } from './limits.ts'
 import { LOOKUPS_ALPHA } from './name-limits.ts'
 
 interface PoolFacts {
@@ -78,9 +78,8 @@ export const POOLS = {
     atBound: '429 `too_many_watched`, for streams 503 `overloaded`',
   },
   logSpace: {
-    name: 'log space', bound: 'LOG_FILL_PER_MILLE_MAX',
-    noShares: 'one account may fill the memory that the user has paid for',
-    atBound: 'the oldest finished jobs are forgotten, then 429 `memory` or `jobs`',
+    name: 'log space', bound: 'LOG_FILL_PER_MILLE_MAX', holder: 'account', alpha: LOG_SPACE_ALPHA,
+    atBound: '429 `memory_share`; finished jobs give way, then 429 `memory` or `jobs`',
   },
   lanes: {
     name: 'lanes', bound: 'lanesMax', holder: 'account', alpha: 4,

@@ -85,12 +85,14 @@ class Recovery {
   }
 
   run(): void {
-    const { budgets, finished, jobs, lanes, pacer, templates, watchers, writes } = this.#parts
+    const { budgets, finished, jobs, lanes, logShares, pacer, templates, watchers, writes } =
+      this.#parts
     this.#recoverLog()
     templates.finishRecovery()
     budgets.recover()
     writes.clear()
     lanes.recover()
+    logShares.recover()
     this.#references.fill(0)
     for (let slot = jobs.highWater - 1; slot >= 0; slot--) this.#recoverJob(slot as JobSlot)
     jobs.index()
@@ -170,11 +172,12 @@ class Recovery {
   }
 
   #recoverUnfinished(slot: JobSlot, state: number): void {
-    const { jobs, overdue, settlement } = this.#parts
+    const { jobs, logShares, overdue, settlement } = this.#parts
     const timeUs = jobs.at.timeUs[slot] as Micros
     this.#nameLane(jobs.at.lane[slot] as LaneSlot)
     const receiver = jobs.receiver(slot)
     if (receiver !== NONE) this.#name(receiver as UpstreamSlot)
+    logShares.add(slot, logShares.unitsOf(slot))
     this.counts.jobs++
     if (state === JOB_QUEUED) {
       this.#addToLine(slot)

@@ -14,6 +14,7 @@ import {
 import type { Lanes } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
 import { EXPIRED_PER_TURN_MAX } from './limits.ts'
+import type { LogShares } from './log-shares.ts'
 import type { OwedResults } from './owed-results.ts'
 import type { Pacer } from './pacer.ts'
 import type { ResultRoom } from './result-room.ts'
@@ -29,6 +30,7 @@ import { Wheel, type WheelBaton } from './wheel.ts'
 export interface SettlementParts {
   readonly jobs: JobSlots
   readonly lanes: Lanes
+  readonly logShares: LogShares
   readonly records: JobRecords
   readonly finished: Finished
   readonly owed: OwedResults
@@ -135,8 +137,9 @@ export class Settlement {
 
   /** And a finished job owes its webhook. */
   adoptOwed(slot: JobSlot): void {
-    const { jobs, lanes, owed } = this.#parts
+    const { jobs, lanes, logShares, owed } = this.#parts
     this.#webhooksOwed++
+    logShares.add(slot, logShares.unitsOwed)
     const lane = jobs.at.lane[slot] as LaneSlot
     owed.add(slot, lanes.at.upstream[lane] as UpstreamSlot)
   }
@@ -201,11 +204,13 @@ export class Settlement {
   finish(
     slot: JobSlot, template: DecodedTemplate, result: StoredResult, nowUs: Micros,
   ): void {
-    const { jobs, lanes, records, room } = this.#parts
+    const { jobs, lanes, logShares, records, room } = this.#parts
+    const units = logShares.unitsOf(slot)
     if (!room.store(slot, template, result)) {
       if (result.status !== 'cancelled') return this.#keepUnstored(slot, { template, result })
       records.free(slot) // the slot alone says that a job was cancelled
     }
+    logShares.drop(slot, units)
     const lane = jobs.at.lane[slot] as LaneSlot
     lanes.dropReference(lane)
     this.#addReference(lanes.at.upstream[lane] as UpstreamSlot, -1)
@@ -222,7 +227,7 @@ export class Settlement {
     slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus'>, receiver: number,
     nowUs: Micros,
   ): void {
-    const { jobs, lanes, finished, owed, watchers, stats, pacer } = this.#parts
+    const { jobs, lanes, finished, logShares, owed, watchers, stats, pacer } = this.#parts
     const owes = receiver !== NONE && result.status !== 'cancelled'
     const lane = owes ? lanes.ofReceiver(receiver as UpstreamSlot) : NONE as LaneSlot
     jobs.touch(slot)
@@ -241,6 +246,7 @@ export class Settlement {
     lanes.addReference(lane)
     this.#addReference(receiver as UpstreamSlot, 1)
     this.#webhooksOwed++
+    logShares.add(slot, logShares.unitsOwed)
     owed.add(slot, receiver as UpstreamSlot)
     if (this.#isJournalled) this.#untold.push(slot)
     else pacer.enqueue(lane, slot, false, nowUs)
@@ -251,11 +257,12 @@ export class Settlement {
    * @param status of the receiver's last answer, 0 for none.
    */
   webhookDone(slot: JobSlot, status: number, nowUs: Micros): void {
-    const { jobs, lanes, finished, owed } = this.#parts
+    const { jobs, lanes, finished, logShares, owed } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
     const receiver = lanes.at.upstream[lane] as UpstreamSlot
     jobs.setWebhookDone(slot, status)
     this.#webhooksOwed--
+    logShares.drop(slot, logShares.unitsOwed)
     owed.remove(slot, receiver)
     this.#addReference(receiver, -1)
     lanes.dropReference(lane)

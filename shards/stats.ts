@@ -20,6 +20,8 @@ export const STATS = [
   'reusedKeys', 'owedBodiesGivenUp', 'bodiesLeftOut',
   // counters since the shard's thread began or was taken over from
   'lanesRefusedByShare', 'lanesRefusedByBound',
+  // a counter of all threads again
+  'refusedMemoryShare',
 ] as const
 
 export type StatName = (typeof STATS)[number]

@@ -9,6 +9,7 @@ import { assert } from './assert.ts'
 import type { ShardViews, TemplateArrays } from './layout.ts'
 import { TEMPLATES_RECENT_COUNT } from './limits.ts'
 import { type JobLog, LOG_TEMPLATE } from './job-log.ts'
+import { recordBytes } from './log-record.ts'
 import { Marks } from './marks.ts'
 import { SlotIndex } from './slot-index.ts'
 import { type Location, NONE, type TemplateSlot } from './units.ts'
@@ -19,10 +20,11 @@ export interface TemplateSource {
   readonly u32: Uint32Array
 }
 
-/** Head and count; slots, links and the index stay where they are. Recent hashes are let go. */
+/** Head and counts; slots, links and the index stay where they are. Recent hashes are let go. */
 export interface TemplatesBaton {
   readonly freeHead: number
   readonly used: number
+  readonly bytes: number
 }
 
 /** Shared parts of jobs, counted by the jobs that refer to them. */
@@ -35,6 +37,7 @@ export class Templates {
   readonly #recent = new Uint32Array(TEMPLATES_RECENT_COUNT)
   #freeHead = NONE
   #used = 0
+  #recordsBytes = 0
   // What #isSought compares with; fields, so that a search makes no closure.
   #soughtHash = 0
   #source: Uint32Array
@@ -76,18 +79,24 @@ export class Templates {
 
   /** What a successor on the same memory begins with. */
   handOver(): TemplatesBaton {
-    return { freeHead: this.#freeHead, used: this.#used }
+    return { freeHead: this.#freeHead, used: this.#used, bytes: this.#recordsBytes }
   }
 
   takeOver(baton: TemplatesBaton): void {
     this.#freeHead = baton.freeHead
     this.#used = baton.used
+    this.#recordsBytes = baton.bytes
     this.#index.takeOver(baton.used)
   }
 
   /** Slots in use. */
   get used(): number {
     return this.#used
+  }
+
+  /** What their records take of the log. */
+  get bytes(): number {
+    return this.#recordsBytes
   }
 
   /**
@@ -159,7 +168,9 @@ export class Templates {
   finishRecovery(): void {
     const { location, references } = this.#slots
     for (let slot = 0; slot < location.length; slot++) {
-      if (location[slot] !== NONE && references[slot] === 0) this.#drop(slot)
+      if (location[slot] === NONE) continue
+      this.#recordsBytes += this.#recordBytesAt(location[slot] as Location)
+      if (references[slot] === 0) this.#drop(slot)
     }
   }
 
@@ -176,6 +187,7 @@ export class Templates {
     this.#slots.hash[slot] = hash
     this.#slots.location[slot] = at
     this.#slots.references[slot] = 1
+    this.#recordsBytes += this.#recordBytesAt(at)
     this.#adopt(slot)
     return slot as TemplateSlot
   }
@@ -192,9 +204,14 @@ export class Templates {
     assert(wasThere, 'a template missing from the index')
     this.#marks.template(slot)
     location[slot] = NONE
+    this.#recordsBytes -= this.#recordBytesAt(at)
     this.#log.free(at)
     this.#pushFree(slot)
     this.#used--
+  }
+
+  #recordBytesAt(at: Location): number {
+    return recordBytes(this.#log.lengthOf(at))
   }
 
   #pushFree(slot: number): void {

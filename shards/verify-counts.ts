@@ -6,13 +6,16 @@
 import type { ShardParts } from './assembly.ts'
 import { assert } from './assert.ts'
 import { ATTEMPT_JOB, UNCOUNTED } from './attempts.ts'
+import { HeldCounts } from './held-counts.ts'
 import {
   JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED,
 } from './job-slots.ts'
 import { LANE_ACTIVE } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
-import { BODY_GIVEN_UP_BYTES_MIN } from './limits.ts'
-import { type JobSlot, type LaneSlot, NONE, type UpstreamSlot } from './units.ts'
+import { BODY_GIVEN_UP_BYTES_MIN, LOG_USERS_COUNTED } from './limits.ts'
+import { recordBytes } from './log-record.ts'
+import { USER_BITS } from './log-shares.ts'
+import { type JobSlot, type LaneSlot, type Location, NONE, type UpstreamSlot } from './units.ts'
 
 /** Asserts that the shard's counts, lists and indexes agree with its facts. O(slots). */
 export function verifyCounts(parts: ShardParts, views: ShardViews): void {
@@ -31,6 +34,9 @@ class Walk {
   readonly #references = new Map<number, number>()
   #states = { queued: 0, inFlight: 0, retrying: 0, owed: 0, finished: 0 }
   #used = 0
+  #logUnits = 0
+  readonly #userCounts = HeldCounts.make(LOG_USERS_COUNTED)
+  readonly #users = new HeldCounts(this.#userCounts)
   #watched = 0
   #resultBytes = 0
   readonly #owedBytes = new Map<number, number>()
@@ -142,6 +148,7 @@ class Walk {
       if (state <= JOB_RETRYING) this.#unfinished(slot, state)
       else if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) {
         this.#states.owed++
+        this.#count(slot, this.#parts.logShares.unitsOwed)
         this.#name(slot)
         const bytes = records.bodyBytesOf(slot)
         const receiver = lanes.at.upstream[jobs.at.lane[slot] as number] as number
@@ -157,9 +164,16 @@ class Walk {
     if (state === JOB_QUEUED) this.#states.queued++
     else if (state === JOB_RETRYING) this.#states.retrying++
     else this.#states.inFlight++
+    this.#count(slot, this.#parts.logShares.unitsOf(slot))
     this.#name(slot)
     const receiver = this.#parts.jobs.receiver(slot)
     if (receiver !== NONE) add(this.#references, receiver, 1)
+  }
+
+  #count(slot: JobSlot, units: number): void {
+    const user = this.#parts.jobs.at.route[slot] as number
+    this.#logUnits += units
+    this.#users.add(user >>> USER_BITS, user, units)
   }
 
   #name(slot: JobSlot): void {
@@ -169,7 +183,7 @@ class Walk {
   }
 
   sums(): void {
-    const { attempts, finished, jobs, lanes, owed: bodies, settlement, templates, watchers } =
+    const { attempts, finished, jobs, lanes, logShares, owed: bodies, settlement, watchers } =
       this.#parts
     const { limits, upstreams } = this.#views
     const { queued, inFlight, retrying, owed, finished: done } = this.#states
@@ -185,8 +199,10 @@ class Walk {
     assert(finished.count === done, 'finished jobs miscounted')
     assert(finished.resultBytes === this.#resultBytes, 'bytes of results miscounted')
     assert(watchers.count === this.#watched, 'watched jobs miscounted')
-    const used = this.#views.templates.location.reduce((sum, at) => at === NONE ? sum : sum + 1, 0)
-    assert(templates.used === used, 'templates miscounted')
+    this.#templates()
+    const { pool, users } = logShares.handOver()
+    assert(pool.used === this.#logUnits, 'log space miscounted')
+    assert(users.every((units, at) => units === this.#userCounts[at]), 'a user\'s log miscounted')
     for (let lane = 0; lane < limits.lanesMax; lane++) {
       if (lanes.at.flags[lane] === 0) continue
       const named = this.#laneReferences.get(lane) ?? 0
@@ -198,6 +214,19 @@ class Walk {
       const held = this.#owedBytes.get(upstream) ?? 0
       assert(bodies.bytesOf(upstream as UpstreamSlot) === held, 'bodies of a receiver miscounted')
     }
+  }
+
+  #templates(): void {
+    const { log, templates } = this.#parts
+    let used = 0
+    let bytes = 0
+    for (const at of this.#views.templates.location) {
+      if (at === NONE) continue
+      used++
+      bytes += recordBytes(log.lengthOf(at as Location))
+    }
+    assert(templates.used === used, 'templates miscounted')
+    assert(templates.bytes === bytes, 'bytes of templates miscounted')
   }
 }
 

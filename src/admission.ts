@@ -4,7 +4,8 @@ import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../shards/limits.ts'
 
 /** What a 429 names as `limit_reason`. */
 export type LimitReason =
-  'memory' | 'jobs' | 'ingress' | 'upstreams' | 'upstreams_share' | 'requests_share'
+  'memory' | 'memory_share' | 'jobs' | 'ingress' | 'upstreams' | 'upstreams_share' |
+  'requests_share'
 
 /** Counts since the start. */
 export interface AdmissionCounts {
@@ -37,7 +38,8 @@ export const makeAdmissionTable = (shards: number): AdmissionTable => ({
   counts: {
     accepted: 0, duplicates: 0, reusedKeys: 0, invalid: 0, unavailable: 0,
     refused: {
-      memory: 0, jobs: 0, ingress: 0, upstreams: 0, upstreams_share: 0, requests_share: 0,
+      memory: 0, memory_share: 0, jobs: 0, ingress: 0, upstreams: 0, upstreams_share: 0,
+      requests_share: 0,
     },
   },
   consecutive: new Uint32Array(shards),

@@ -5,7 +5,8 @@ import { assert } from '../shards/assert.ts'
 import type { Clock } from '../shards/clock.ts'
 import { decodeUntrusted } from '../shards/codec.ts'
 import {
-  FLAG_ISOLATE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_MEMORY,
+  FLAG_ISOLATE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_JOBS, REFUSED_MEMORY,
+  REFUSED_MEMORY_SHARE,
 } from '../shards/contract.ts'
 import { isBefore } from '../shards/give-back.ts'
 import { formatJobId } from '../shards/job-id.ts'
@@ -212,7 +213,7 @@ export class Submissions {
     const asker = this.#take(request)
     if (asker === undefined) return
     const { ref, shard } = this.#pending.ticket
-    this.#full(asker, ref, shard, reason === REFUSED_MEMORY ? 'memory' : 'jobs', limit, current)
+    this.#full(asker, ref, shard, REASONS[reason] as LimitReason, limit, current)
   }
 
   dropped(request: number): void {
@@ -430,6 +431,11 @@ export class Submissions {
       retryAfterSeconds: this.#parts.admission.refused(shard, reason),
     })
   }
+}
+
+/** By the shards' REFUSED_… */
+const REASONS: Readonly<Record<number, LimitReason>> = {
+  [REFUSED_MEMORY]: 'memory', [REFUSED_JOBS]: 'jobs', [REFUSED_MEMORY_SHARE]: 'memory_share',
 }
 
 const idOf = ({ route, idHigh, idLow }: Ticket): string => formatJobId(route, idHigh, idLow)

@@ -121,7 +121,7 @@ function stormLimits(accounts: number): Limits {
     memoryBytes: 0, shards: 1, bodyBytesMax: KIB, responseBytesMax: KIB, recordBytesMax: 8 * KIB,
     ringBytes: 16 * MIB, segmentBytes: 8 * MIB,
     segmentsMax: 8 + Math.ceil((accounts * JOBS_PER_ACCOUNT * KIB) / (8 * MIB)),
-    jobsMax: accounts * JOBS_PER_ACCOUNT, lanesMax: 2 * accounts + 64, templatesMax: 16,
+    jobsMax: 2 * accounts * JOBS_PER_ACCOUNT, lanesMax: 2 * accounts + 64, templatesMax: 16,
     upstreamsMax: 8,
   }
 }

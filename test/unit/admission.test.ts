@@ -27,7 +27,8 @@ test('an acceptance resets the wait of its own shard only', () => {
   assert.deepEqual(admission.counts, {
     accepted: 1, duplicates: 1, reusedKeys: 1, invalid: 1, unavailable: 1,
     refused: {
-      memory: 2, jobs: 1, ingress: 1, upstreams: 1, upstreams_share: 0, requests_share: 0,
+      memory: 2, memory_share: 0, jobs: 1, ingress: 1, upstreams: 1, upstreams_share: 0,
+      requests_share: 0,
     },
   })
 })

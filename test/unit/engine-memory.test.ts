@@ -57,7 +57,7 @@ describe('a shard without room in its log', () => {
     const accepted = []
     let answer = { kind: '' }
     for (;;) {
-      const job = bench.submit({ body })
+      const job = bench.submit({ body, user: accepted.length })
       answer = bench.answer(job.request)
       if (answer.kind !== 'accepted') break
       accepted.push(job)
@@ -67,7 +67,8 @@ describe('a shard without room in its log', () => {
     assert.equal(bench.stats.refusedMemory, 1)
     bench.engine.verify()
     for (const job of accepted.slice(1)) assert.equal(bench.cancel(job), CODE_OK)
-    assert.equal(bench.answer(bench.submit({ body }).request).kind, 'accepted')
+    const next = bench.submit({ body, user: accepted.length })
+    assert.equal(bench.answer(next.request).kind, 'accepted')
     bench.engine.verify()
   })
 
@@ -146,7 +147,9 @@ function fullOfResults(): {
     webhook: true, beginWithinMs: 400,
   }))
   const jobs = []
-  while (bench.stats.refusedMemory === 0) jobs.push(bench.submit({ webhook: true }))
+  while (bench.stats.refusedMemory === 0) {
+    jobs.push(bench.submit({ webhook: true, user: jobs.length }))
+  }
   jobs.pop()
   bench.advance(20)
   const body = 'r'.repeat(BODY_GIVEN_UP_BYTES_MIN - 1)

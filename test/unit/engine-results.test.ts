@@ -135,7 +135,7 @@ describe('webhooks in flight', () => {
     const bench = new EngineBench({
       pacePerSecond: 1_000_000, concurrentMax: 100_000,
       receiver: { pacePerSecond: 1_000_000, concurrentMax: 100_000, timeoutMs: 60_000 },
-      limits: { jobsMax: jobs + 10, segmentsMax: 256 },
+      limits: { jobsMax: 2 * jobs, segmentsMax: 256 },
     })
     for (let count = 0; count < jobs; count += 200) {
       for (let more = 0; more < 200; more++) bench.put({ webhook: true })

@@ -262,13 +262,12 @@ const slowBodies: Attack = {
 
 const fullMemory: Attack = {
   pool: 'logSpace', what: 'waiting jobs with bodies of 30 KB',
-  noNewcomer: 'nobody has a share of the log',
   begin: async (stage) => {
     const port = await stage.upstream((request) => { request.resume() })
     let refused = 0
     await stage.batch(4000, () => ({
       url: `http://127.0.0.1:${port}/`, method: 'POST', body: 'x'.repeat(30 * KIB),
-    }), (line) => { if (line.limit_reason === 'memory') refused++ })
+    }), (line) => { if (line.limit_reason === 'memory_share') refused++ })
     return async () => refused > 0
   },
 }

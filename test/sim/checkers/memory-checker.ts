@@ -1,9 +1,10 @@
 // Memory within the sum, and refusals only when it is full. What is used is read from the
 // statistics that every shard publishes; what must be in use is known from the ledger.
 
-import { REFUSED_JOBS } from '../../../shards/contract.ts'
+import { REFUSED_JOBS, REFUSED_MEMORY_SHARE } from '../../../shards/contract.ts'
 import type { ShardViews } from '../../../shards/layout.ts'
 import { LOG_RECORD_HEADER_BYTES } from '../../../shards/limits.ts'
+import { USER_BITS } from '../../../shards/log-shares.ts'
 import { STATS } from '../../../shards/stats.ts'
 import type { Observer, SimJob, Verdict } from '../observations.ts'
 import { promise } from '../violation.ts'
@@ -64,9 +65,10 @@ export class MemoryChecker implements Observer {
   judged(job: SimJob, verdict: Verdict): void {
     if (verdict.kind === 'accepted') this.#sawAccepted(job)
     if (verdict.kind !== 'refused') return
+    const { reason, limit, current } = verdict
+    if (reason === REFUSED_MEMORY_SHARE) return this.#sawShare(job, limit, current)
     this.#wasFull[job.shard] = true
     const { limits } = this.#shards[job.shard] as ShardViews
-    const { reason, limit, current } = verdict
     const bytes = (job.body?.length ?? 0) + RECORD_OVERHEAD_BYTES + LOG_RECORD_HEADER_BYTES
     if (reason !== REFUSED_JOBS) {
       // A large record is charged twice, for the hole that it may leave.
@@ -81,6 +83,14 @@ export class MemoryChecker implements Observer {
       `job ${job.number} was refused, but only ${busy} of ${limit} jobs were not done with`)
   }
 
+  /** Nothing is given up for a user that has its share; who has nothing may always have more. */
+  #sawShare(job: SimJob, limit: number, current: number): void {
+    promise(current > 0 && current >= limit, CHECKER, () =>
+      `job ${job.number} was refused at ${current} of a share of ${limit} bytes`)
+    const busy = this.#unfinishedSince(job, (other) => areCountedAlike(other, job))
+    promise(busy > 0, CHECKER, () => `job ${job.number} was refused, but its user has no other`)
+  }
+
   #sawAccepted(job: SimJob): void {
     // Room may have been made for it within the turn, before anyone could look.
     const { stats, limits } = this.#shards[job.shard] as ShardViews
@@ -88,12 +98,20 @@ export class MemoryChecker implements Observer {
   }
 
   /** Jobs of the shard that still had something to be done for them at some time since then. */
-  #unfinishedSince(since: SimJob): number {
+  #unfinishedSince(since: SimJob, isMeant = (_job: SimJob): boolean => true): number {
     let count = 0
     for (const facts of this.#ledger.all) {
       if (facts.job.shard !== since.shard || facts.verdict !== 'accepted') continue
+      if (!isMeant(facts.job)) continue
       if (this.#ledger.wasBusySince(facts, since.submittedUs)) count++
     }
     return count
   }
+}
+
+/** Whether the jobs' users have a place in common where they are counted (held-counts.ts). */
+function areCountedAlike(one: SimJob, other: SimJob): boolean {
+  const difference = one.account.route ^ other.account.route
+  const places = 2 ** USER_BITS - 1
+  return (difference & places) === 0 || ((difference >>> USER_BITS) & places) === 0
 }
