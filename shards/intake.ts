@@ -131,7 +131,7 @@ export class Intake {
       return this.#handle(kind, offset, length, nowUs)
     }
     if (isEnqueue && this.#find(at) !== NONE) {
-      return outcomes.accepted(this.#word(at, contract.WORD_REQUEST))
+      return outcomes.acceptedBefore(this.#word(at, contract.WORD_REQUEST))
     }
     if (this.#deathsOfNext < SUSPECT_DEATHS_MAX) return this.#handle(kind, offset, length, nowUs)
     if (kind === contract.INGRESS_UNWATCH) return true

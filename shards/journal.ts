@@ -248,7 +248,8 @@ export class Journal {
   #giveBackTaken(): void {
     const { arrivals, giveBack, ingress, outcomes } = this.#parts
     const requests = ingress.position
-    if (!this.#hasPredecessors || requests === this.#givenBackAt || !giveBack.isSeen) return
+    if (!this.#hasPredecessors || requests === this.#givenBackAt) return
+    if (!giveBack.isSeen || !outcomes.mayGiveBack) return
     this.#givenBackAt = requests
     giveBack.begin({ requests, outcomes: outcomes.published })
     arrivals.forget()

@@ -9,6 +9,7 @@ import {
   type ShardWarning,
 } from './contract.ts'
 import type { Bell } from './doorbell.ts'
+import { isBefore } from './give-back.ts'
 import type { JobSlots } from './job-slots.ts'
 import type { RingViews } from './layout.ts'
 import type { Progress } from './progress.ts'
@@ -31,12 +32,15 @@ export class OutcomeWriter {
   /** The position of the request that is being answered. */
   #answeredAt = 0
   #isMuted = false
+  /** Until this position there are answers that must be published. */
+  #owedUntil: number
 
   /** @param isHeld whether the front door sees what is written only after publish(). */
   constructor(
     views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress, isHeld: boolean,
   ) {
     this.#ring = new RingWriter(views, isHeld)
+    this.#owedUntil = this.#ring.published
     this.#bell = bell
     this.#jobs = jobs
     this.#progress = progress
@@ -73,6 +77,21 @@ export class OutcomeWriter {
     if (at < 0) return false
     this.#ring.u32[at] = request
     return this.#commitAnswer()
+  }
+
+  /**
+   * The same of a job that a thread before has stored, so that it stands in its line already: it may
+   * be sent before this is published, and its request cannot be given back.
+   */
+  acceptedBefore(request: number): boolean {
+    if (!this.accepted(request)) return false
+    this.#owedUntil = this.#ring.tailNext
+    return true
+  }
+
+  /** Whether nothing that is held back says what has to be said. */
+  get mayGiveBack(): boolean {
+    return !isBefore(this.#ring.published, this.#owedUntil)
   }
 
   /** The request cannot be handled: it ends the thread that tries. */

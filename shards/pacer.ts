@@ -340,8 +340,9 @@ export class Pacer {
   }
 
   #failFrom(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    const slot = this.#lanes.first(lane)
+    const slot = this.#lanes.next(lane)
     assert(slot !== NONE, 'an active lane has no job')
+    this.#lanes.countTurn(lane, slot as JobSlot)
     this.withdraw(lane, slot as JobSlot)
     this.#sender.failUnsent(slot as JobSlot, upstream, nowUs)
   }

@@ -17,14 +17,29 @@ export class TurnChecker implements Observer {
   /** By shard and lane, then by user who waits: the users who have had a turn since. */
   readonly #overtaken = new Map<string, Map<number, Set<number>>>()
 
+  /** Places, by shard, that could not be reached: a turn there may be a failure without a send. */
+  readonly #unreached = new Set<string>()
+
   constructor(shards: readonly ShardViews[]) {
     this.#shards = shards
+  }
+
+  unreachable(shard: number, place: number): void {
+    this.#unreached.add(`${shard}/${place}`)
+  }
+
+  /** The turn that it had begun is over, and what was in flight is back in the lines. */
+  died(shard: number): void {
+    for (const [key] of this.#overtaken) {
+      if (key.startsWith(`${shard}/`)) this.#overtaken.delete(key)
+    }
   }
 
   sent({ isWebhook, job, shard }: Attempt): void {
     const views = this.#shards[shard] as ShardViews
     const lane = isWebhook ? NONE : laneOf(views, job)
     if (((views.lanes.flags[lane] ?? 0) & LANE_SHARED) === 0) return
+    if (this.#unreached.has(`${shard}/${job.upstream}`)) return
     const [user] = job.idWords
     const before = this.#overtaken.get(`${shard}/${lane}`)
     const after = new Map<number, Set<number>>()
