@@ -7,9 +7,10 @@ import { assert } from './assert.ts'
 import type { DecodedTemplate } from './decoded-templates.ts'
 import {
   EXPIRED_PER_TURN_MAX, IN_FLIGHT_MINIMUM, IN_FLIGHT_PER_SHARD_MAX, IN_FLIGHT_RESERVE,
-  IN_FLIGHT_SHARE_ALPHA, WEBHOOKS_IN_FLIGHT_ALPHA, WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX,
+  WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX,
 } from './limits.ts'
 import type { Charge } from './lane-budgets.ts'
+import { POOLS } from './pools.ts'
 import { Share, type ShareRules } from './share.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from './units.ts'
 import { Wheel } from './wheel.ts'
@@ -89,7 +90,7 @@ export class Attempts {
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
     this.#webhooks = new Share({
-      name: 'webhooks in flight', alpha: WEBHOOKS_IN_FLIGHT_ALPHA,
+      name: POOLS.webhooksInFlight.name, alpha: POOLS.webhooksInFlight.alpha,
       bound: Math.ceil((count * WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX) / 1000),
     })
     this.#deadlineUs = new Float64Array(count)
@@ -255,6 +256,6 @@ export class Attempts {
 
 /** Of a few, all are anybody's. */
 const permitRules = (count: number): ShareRules => ({
-  name: 'in_flight', bound: count, alpha: IN_FLIGHT_SHARE_ALPHA, minimum: IN_FLIGHT_MINIMUM,
+  name: POOLS.inFlight.name, bound: count, alpha: POOLS.inFlight.alpha, minimum: IN_FLIGHT_MINIMUM,
   reserve: count === IN_FLIGHT_PER_SHARD_MAX ? IN_FLIGHT_RESERVE : 0,
 })

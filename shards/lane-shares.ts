@@ -8,11 +8,9 @@
 
 import type { PoolWarning } from './contract.ts'
 import { HeldCounts } from './held-counts.ts'
-import {
-  LANES_SHARED_ALPHA, LANES_UPSTREAM_ALPHA, LANES_USER_ALPHA, LANE_USERS_COUNTED, lanesForAccounts,
-  lanesKeptForShared,
-} from './lane-limits.ts'
+import { LANE_USERS_COUNTED, lanesForAccounts, lanesKeptForShared } from './lane-limits.ts'
 import type { Limits } from './limits.ts'
+import { POOLS, type SharedPool } from './pools.ts'
 import { makeShareCounts, Share, type ShareCounts, type ShareWarning } from './share.ts'
 import type { Micros, UpstreamSlot } from './units.ts'
 
@@ -46,12 +44,11 @@ export class LaneShares {
     const warn: ShareWarning = ({ name, used }, refusal) => {
       this.#warning = { pool: name, refusal, bound, used }
     }
-    this.#byUpstream = new Share(
-      { name: 'lanes by upstream', bound, reserve, alpha: LANES_UPSTREAM_ALPHA }, warn, this.#pool)
-    this.#byUser = new Share(
-      { name: 'lanes by user', bound, reserve, alpha: LANES_USER_ALPHA }, warn, this.#pool)
-    this.#shared = new Share(
-      { name: 'lanes that accounts share', bound, alpha: LANES_SHARED_ALPHA }, warn, this.#pool)
+    const shareOf = ({ alpha, name }: SharedPool, kept: number): Share =>
+      new Share({ name, bound, alpha, reserve: kept }, warn, this.#pool)
+    this.#byUpstream = shareOf(POOLS.lanesByUpstream, reserve)
+    this.#byUser = shareOf(POOLS.lanesByUser, reserve)
+    this.#shared = shareOf(POOLS.sharedLanes, 0)
     this.#ownLanes = new Uint32Array(limits.upstreamsMax)
     this.#sharedLanes = new Uint32Array(limits.upstreamsMax)
   }

@@ -80,8 +80,8 @@ export class OutcomeWriter {
   }
 
   /**
-   * The same of a job that a thread before has stored, so that it stands in its line already: it may
-   * be sent before this is published, and its request cannot be given back.
+   * The same of a job that a thread before has stored, so that it stands in its line already: it
+   * may be sent before this is published, and its request cannot be given back.
    */
   acceptedBefore(request: number): boolean {
     if (!this.accepted(request)) return false

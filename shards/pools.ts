@@ -7,8 +7,17 @@ import {
   CLIENT_BYTES_ALPHA, FOLLOWED_JOBS_ALPHA, QUESTIONS_ALPHA, REQUESTS_ALPHA, SOCKETS_ALPHA,
   STREAMS_ALPHA,
 } from './client-limits.ts'
-import { LOG_SPACE_ALPHA, UPSTREAM_SLOTS_ALPHA } from './limits.ts'
+import {
+  LANES_PER_SHARED, LANES_SHARED_ALPHA, LANES_UPSTREAM_ALPHA, LANES_USER_ALPHA,
+} from './lane-limits.ts'
+import {
+  IN_FLIGHT_MINIMUM, IN_FLIGHT_RESERVE, IN_FLIGHT_SHARE_ALPHA, LOG_SPACE_ALPHA,
+  UPSTREAM_SLOTS_ALPHA, WEBHOOKS_IN_FLIGHT_ALPHA,
+} from './limits.ts'
 import { LOOKUPS_ALPHA } from './name-limits.ts'
+import {
+  CONNECTIONS_MINIMUM, CONNECTIONS_SHARE_ALPHA, RESPONSE_SHARE_ALPHA,
+} from './socket-limits.ts'
 
 interface PoolFacts {
   /** As warnings and /health say it. */
@@ -27,12 +36,18 @@ export interface SharedPool extends PoolFacts {
   readonly kept?: string
 }
 
+/** A pool of which one may have all until others want some: then who holds most gives way. */
+export interface PushedOutPool extends PoolFacts {
+  /** What a holder is. */
+  readonly pushedOut: string
+}
+
 /** A pool of which nobody has a share, and why. */
 export interface UnsharedPool extends PoolFacts {
   readonly noShares: string
 }
 
-export type Pool = SharedPool | UnsharedPool
+export type Pool = SharedPool | PushedOutPool | UnsharedPool
 
 /** By what the code calls them, in the order in which a job meets them. */
 export const POOLS = {
@@ -81,18 +96,35 @@ export const POOLS = {
     name: 'log space', bound: 'LOG_FILL_PER_MILLE_MAX', holder: 'account', alpha: LOG_SPACE_ALPHA,
     atBound: '429 `memory_share`; finished jobs give way, then 429 `memory` or `jobs`',
   },
-  lanes: {
-    name: 'lanes', bound: 'lanesMax', holder: 'account', alpha: 4,
-    atBound: 'the longest idle are reused, then overflow lanes of the upstream',
+  lanesByUpstream: {
+    name: 'lanes by upstream', bound: 'lanesMax', holder: 'upstream', alpha: LANES_UPSTREAM_ALPHA,
+    kept: `one of ${LANES_PER_SHARED} for lanes that accounts share`,
+    atBound: 'the longest idle is reused; else its accounts share lanes',
+  },
+  lanesByUser: {
+    name: 'lanes by user', bound: 'lanesMax', holder: 'user', alpha: LANES_USER_ALPHA,
+    kept: `one of ${LANES_PER_SHARED} for lanes that accounts share`,
+    atBound: 'likewise',
+  },
+  sharedLanes: {
+    name: 'lanes that accounts share', bound: 'lanesMax', holder: 'upstream',
+    alpha: LANES_SHARED_ALPHA,
+    atBound: 'its overflow lane, which is always there',
   },
   inFlight: {
     name: 'requests in flight', bound: 'IN_FLIGHT_PER_SHARD_MAX', holder: 'upstream or receiver',
-    alpha: 4, kept: '8 for each, 1,024 for those with less',
+    alpha: IN_FLIGHT_SHARE_ALPHA,
+    kept: `${IN_FLIGHT_MINIMUM} for each, ${IN_FLIGHT_RESERVE} for those with less`,
     atBound: 'its lanes wait until some have ended',
+  },
+  webhooksInFlight: {
+    name: 'webhooks in flight', bound: 'WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX', holder: 'receiver',
+    alpha: WEBHOOKS_IN_FLIGHT_ALPHA,
+    atBound: 'its webhooks wait until some have ended',
   },
   connections: {
     name: 'connections', bound: 'CONNECTIONS_PER_SHARD_MAX', holder: 'upstream or receiver',
-    alpha: 8, kept: '1 for each',
+    alpha: CONNECTIONS_SHARE_ALPHA, kept: `${CONNECTIONS_MINIMUM} for each`,
     atBound: 'an idle one elsewhere is closed, else its lanes wait',
   },
   lookups: {
@@ -101,12 +133,20 @@ export const POOLS = {
   },
   responseBytes: {
     name: 'response bytes', bound: 'RESPONSE_BUFFER_BYTES_MAX', holder: 'upstream or receiver',
-    alpha: 1, kept: 'one response of each may go on',
+    alpha: RESPONSE_SHARE_ALPHA, kept: 'one response of each may go on',
     atBound: 'its responses are paused; at the bound of all one is cut',
   },
+  owedResults: {
+    name: 'results owed', bound: 'LOG_BODIES_PER_MILLE_MAX', pushedOut: 'receiver',
+    atBound: 'its oldest lose their bodies (`truncated`)',
+  },
   keptResults: {
-    name: 'kept results', bound: 'RESULTS_PER_MILLE_MAX', holder: 'account', alpha: 4,
-    atBound: 'the oldest lose their bodies (`truncated`)',
+    name: 'kept results', bound: 'RESULTS_PER_MILLE_MAX', pushedOut: 'user',
+    atBound: 'its oldest lose their bodies (`truncated`), then their records',
+  },
+  finishedJobs: {
+    name: 'finished jobs', bound: 'jobsMax', pushedOut: 'user',
+    atBound: 'its oldest are forgotten, those without a key first',
   },
   journalQueue: {
     name: 'journal queue', bound: 'JOURNAL_BEHIND_BYTES_MAX',

@@ -5,8 +5,9 @@
 // nobody else does. One of them may always go on, or those that hold something would wait for each
 // other; should even that come to the bound of all, a response is cut there, as at its own limit.
 
-import { RESPONSE_BUFFER_BYTES_MAX, RESPONSE_SHARE_ALPHA } from './socket-limits.ts'
+import { POOLS } from './pools.ts'
 import { Share } from './share.ts'
+import { RESPONSE_BUFFER_BYTES_MAX } from './socket-limits.ts'
 import { WaitingLine } from './waiting-line.ts'
 
 /** Who reads a response, and can be told to go on. */
@@ -51,7 +52,7 @@ export class ResponseMemory {
     this.#responseBytesMax = responseBytesMax
     this.#onRoom = onRoom
     this.#share = new Share({
-      name: 'response_bytes', bound: boundBytes, alpha: RESPONSE_SHARE_ALPHA,
+      name: POOLS.responseBytes.name, bound: boundBytes, alpha: POOLS.responseBytes.alpha,
     })
   }
 

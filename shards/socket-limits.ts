@@ -20,6 +20,8 @@ export const CONNECTS_LOOK_EVERY_MS = 250
 export const CONNECTIONS_PER_SHARD_MAX = 16_384
 /** An origin may have this times what is free of them: one alone has nine tenths. */
 export const CONNECTIONS_SHARE_ALPHA = 8
+/** What each may have whatever its share is. */
+export const CONNECTIONS_MINIMUM = 1
 /** Connections begun in one turn of the event loop: each takes some 0.3 ms, a look-up included. */
 export const CONNECTS_PER_TURN_MAX = 32
 /** Origins that are looked at, at most, for an idle connection to close in favour of another. */

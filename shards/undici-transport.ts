@@ -17,10 +17,11 @@ import { loadHeaderNames } from './load-headers.ts'
 import { type Connect, connectByName } from './name-connector.ts'
 import type { Names } from './names.ts'
 import { connectPlain } from './plain-socket.ts'
+import { POOLS } from './pools.ts'
 import { ResponseMemory } from './response-memory.ts'
 import { Share } from './share.ts'
 import {
-  CONNECTIONS_SHARE_ALPHA, CONNECTS_LOOK_EVERY_MS, CONNECTS_PER_TURN_MAX,
+  CONNECTIONS_MINIMUM, CONNECTS_LOOK_EVERY_MS, CONNECTS_PER_TURN_MAX,
 } from './socket-limits.ts'
 import {
   type FailureReason, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type Line,
@@ -69,8 +70,8 @@ export class UndiciTransport implements Transport {
       clock: options.clock,
       connect: connectorOf(options),
       connections: new Share({
-        name: 'connections', bound: options.connectionsMax, alpha: CONNECTIONS_SHARE_ALPHA,
-        minimum: 1,
+        name: POOLS.connections.name, bound: options.connectionsMax,
+        alpha: POOLS.connections.alpha, minimum: CONNECTIONS_MINIMUM,
       }),
       connectionsPerOriginMax: options.connectionsPerOriginMax,
       short: new Set(), open: new Set(), connectsLeft: CONNECTS_PER_TURN_MAX,

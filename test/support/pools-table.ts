@@ -7,12 +7,15 @@ const HEAD = [
   '|---|---|---|---|',
 ]
 
-const row = (pool: Pool): string => {
-  const share = 'noShares' in pool
-    ? `none: ${pool.noShares}`
-    : `${pool.holder}, alpha ${pool.alpha}${pool.kept === undefined ? '' : `; kept: ${pool.kept}`}`
-  return `| ${pool.name} | \`${pool.bound}\` | ${share} | ${pool.atBound} |`
+const shareOf = (pool: Pool): string => {
+  if ('noShares' in pool) return `none: ${pool.noShares}`
+  if ('pushedOut' in pool) return `none: the ${pool.pushedOut} that holds most gives way`
+  const kept = pool.kept === undefined ? '' : `; kept: ${pool.kept}`
+  return `${pool.holder}, alpha ${pool.alpha}${kept}`
 }
+
+const row = (pool: Pool): string =>
+  `| ${pool.name} | \`${pool.bound}\` | ${shareOf(pool)} | ${pool.atBound} |`
 
 /** All of its lines. */
 export const poolsTable = (): string => [...HEAD, ...Object.values(POOLS).map(row)].join('\n')

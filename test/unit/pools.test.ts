@@ -9,9 +9,9 @@ import { SETTINGS } from '../../src/config/settings.ts'
 import { poolsTable } from '../support/pools-table.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
-/** Of a shard's plan, of its sockets, and of the system. */
+/** Of a shard's plan, and of the system. */
 const OTHER_BOUNDS =
-  ['ringBytes', 'upstreamsMax', 'lanesMax', 'CONNECTIONS_PER_SHARD_MAX', 'ulimit -n']
+  ['ringBytes', 'upstreamsMax', 'lanesMax', 'jobsMax', 'ulimit -n']
 
 /** The names of all limits. */
 async function limitNames(): Promise<string[]> {

@@ -28,6 +28,10 @@ export interface Attack extends StageOptions {
 export const UNATTACKED: Partial<Record<PoolName, string>> = {
   requests: 'a shard answers within a turn, so that callers on one machine cannot fill it; ' +
     'test/unit/account-share.test.ts does',
+  lanesByUpstream: 'it takes users without number: test/sim/victim.test.ts has them',
+  sharedLanes: 'likewise',
+  owedResults: 'it takes a receiver that hangs for long: test/sim/victim.test.ts has one',
+  finishedJobs: 'it takes all slots of a shard: test/sim/victim.test.ts has few',
   ringSpace: 'a shard empties it in every turn; test/http/front-door.test.ts fills it',
   journalQueue: 'only a disk that cannot be written fills it: test/unit/journal-stall.test.ts',
   keptNames: 'what is given up is asked for again: test/unit/resolver.test.ts',
@@ -80,7 +84,7 @@ const tokens: Attack = {
 }
 
 const deadReceivers: Attack = {
-  pool: 'inFlight', what: '130 receivers that never answer', isInSuite: true,
+  pool: 'webhooksInFlight', what: '130 receivers that never answer', isInSuite: true,
   begin: async (stage) => {
     const upstream = await stage.upstream(quick((response) => { response.end('ok') }))
     const receiver = await stage.upstream((request) => { request.resume() })
@@ -122,7 +126,7 @@ const upstreams: Attack = {
 }
 
 const lanes: Attack = {
-  pool: 'lanes', what: 'an account for each job',
+  pool: 'lanesByUser', what: 'an account for each job',
   begin: async (stage) => {
     const port = await stage.upstream(quick(nothing))
     const origin = `http://127.0.0.1:${port}`
