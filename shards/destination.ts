@@ -4,17 +4,14 @@
 
 import { ClientConnection, type ConnectionOwner } from './client-connection.ts'
 import type { Clock } from './clock.ts'
+import type { ConnectionRoom } from './connection-room.ts'
 import { FAILURE_DETAIL_LENGTH_MAX } from './limits.ts'
 import { NO_ACCOUNT } from './lookups.ts'
 import type { Connect } from './name-connector.ts'
 import { OriginPool } from './origin-pool.ts'
 import { failureReason, isShortage } from './outcome.ts'
 import { BytesHeld } from './response-memory.ts'
-import type { Share } from './share.ts'
-import {
-  CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT, CONNECTS_PER_TURN_MAX,
-  IDLE_ORIGINS_LOOKED_AT_MAX,
-} from './socket-limits.ts'
+import { CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT } from './socket-limits.ts'
 import type { FailureReason } from './transport.ts'
 import type { AttemptPath } from './wire-attempt.ts'
 
@@ -22,14 +19,10 @@ import type { AttemptPath } from './wire-attempt.ts'
 export interface DestinationsShared {
   readonly clock: Clock
   readonly connect: Connect
-  readonly connections: Share
+  readonly room: ConnectionRoom
   readonly connectionsPerOriginMax: number
-  /** Destinations that found no room among the connections, in their order. */
-  readonly short: Set<Destination>
   /** Those that have connections, or are to be looked at for another reason. */
   readonly open: Set<Destination>
-  /** Connections that may still be begun in this turn of the event loop. */
-  connectsLeft: number
   free(to: number): void
   unreachable(to: number, reason: FailureReason, detail: string): void
 }
@@ -60,7 +53,7 @@ export class Destination implements AttemptPath, ConnectionOwner {
     this.pool = new OriginPool<ClientConnection>({
       connectionsMax: shared.connectionsPerOriginMax,
       open: () => this.#open(),
-      onEnded: () => this.#ended(),
+      onEnded: () => shared.room.give(this.pool),
       onFree: () => shared.free(to),
       onEmpty: () => this.#empty(),
     })
@@ -77,7 +70,7 @@ export class Destination implements AttemptPath, ConnectionOwner {
     this.isForgotten = true
     this.held.isAwaited = false
     this.#isStarved = false
-    this.#shared.short.delete(this)
+    this.#shared.room.leave(this.pool)
     this.pool.forgetWanted()
     for (const connection of this.#young) if (connection.inTheMaking) this.#giveUp(connection)
     this.pool.closeIdle()
@@ -163,54 +156,14 @@ export class Destination implements AttemptPath, ConnectionOwner {
 
   #open(): ClientConnection | undefined {
     if (this.#isStarved) return undefined
-    const { connect, connections, open, short } = this.#shared
+    const { connect, open, room } = this.#shared
     const nowUs = this.#shared.clock.nowUs()
-    // Who has its share waits for it; who has none yet finds room at the cost of an idle one.
-    if (connections.refusal(this.pool.connectionCount, 1) === 'bound') this.#endAnIdleOne()
-    if (this.#shared.connectsLeft === 0 ||
-      !connections.take(this.pool.connectionCount, 1, nowUs)) {
-      short.add(this)
-      return undefined
-    }
-    if (this.#shared.connectsLeft-- === CONNECTS_PER_TURN_MAX) setImmediate(this.#nextTurn)
+    if (!room.take(this.pool, nowUs)) return undefined
     open.add(this)
     const connection = new ClientConnection(this.origin, connect, this, this.#account)
     connection.deadlineMs = nowUs / 1000 + this.#timeoutMs
     this.#young.add(connection)
     return connection
-  }
-
-  /** A connection that idles elsewhere makes room for one that is needed. */
-  #endAnIdleOne(): void {
-    const { open } = this.#shared
-    let left = IDLE_ORIGINS_LOOKED_AT_MAX
-    for (const other of open) {
-      if (left-- === 0 || (other !== this && other.pool.endLongestIdle())) return
-      open.delete(other)
-      open.add(other) // the next search begins behind it
-    }
-  }
-
-  readonly #nextTurn = (): void => {
-    this.#shared.connectsLeft = CONNECTS_PER_TURN_MAX
-    this.#serveShort()
-  }
-
-  #ended(): void {
-    this.#shared.connections.give(1)
-    if (this.#shared.short.size > 0) queueMicrotask(this.#serveShort)
-  }
-
-  readonly #serveShort = (): void => {
-    const { connections, short } = this.#shared
-    for (const other of short) {
-      if (this.#shared.connectsLeft === 0) return
-      const refusal = connections.refusal(other.pool.connectionCount, 1)
-      if (refusal === 'bound') return
-      if (refusal === 'share') continue
-      short.delete(other)
-      other.pool.retry()
-    }
   }
 
   #empty(): void {

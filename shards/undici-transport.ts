@@ -10,6 +10,7 @@ import { createSecureContext, getCACertificates } from 'node:tls'
 import { buildConnector } from 'undici'
 import { assert } from './assert.ts'
 import { type Clock, lookEvery } from './clock.ts'
+import { ConnectionRoom } from './connection-room.ts'
 import { Destination, type DestinationsShared } from './destination.ts'
 import { ACCOUNT_QUEUE_HEADERS, CONCURRENT_HEADERS, PACE_HEADERS } from './headers.ts'
 import { knowHeardHeaders, knowSentHeaders } from './known-headers.ts'
@@ -17,12 +18,8 @@ import { loadHeaderNames } from './load-headers.ts'
 import { type Connect, connectByName } from './name-connector.ts'
 import type { Names } from './names.ts'
 import { connectPlain } from './plain-socket.ts'
-import { POOLS } from './pools.ts'
 import { ResponseMemory } from './response-memory.ts'
-import { Share } from './share.ts'
-import {
-  CONNECTIONS_MINIMUM, CONNECTS_LOOK_EVERY_MS, CONNECTS_PER_TURN_MAX,
-} from './socket-limits.ts'
+import { CONNECTS_LOOK_EVERY_MS } from './socket-limits.ts'
 import {
   type FailureReason, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type Line,
   type OutgoingRequest, type Transport, type TransportEvents,
@@ -69,12 +66,9 @@ export class UndiciTransport implements Transport {
     this.#shared = {
       clock: options.clock,
       connect: connectorOf(options),
-      connections: new Share({
-        name: POOLS.connections.name, bound: options.connectionsMax,
-        alpha: POOLS.connections.alpha, minimum: CONNECTIONS_MINIMUM,
-      }),
+      room: new ConnectionRoom(options.connectionsMax, queueMicrotask, setImmediate),
       connectionsPerOriginMax: options.connectionsPerOriginMax,
-      short: new Set(), open: new Set(), connectsLeft: CONNECTS_PER_TURN_MAX,
+      open: new Set(),
       free: (to) => this.#tellFree(to),
       unreachable: (to, reason, detail) => this.#tellUnreachable(to, reason, detail),
     }
@@ -158,6 +152,7 @@ export class UndiciTransport implements Transport {
 
   #look(): void {
     this.#memory.look()
+    this.#shared.room.look()
     const nowMs = this.#options.clock.nowUs() / 1000
     for (const destination of this.#shared.open) destination.look(nowMs)
   }

@@ -7,7 +7,7 @@ import { KIND_UPSTREAM } from '../../shards/layout.ts'
 import type { Limits } from '../../shards/limits.ts'
 import { KIB, MIB } from '../../shards/units.ts'
 import type { Account, Attempt, Observer } from './observations.ts'
-import type { Reach, Scenario, Weather } from './scenario.ts'
+import { CALM, IDLE_HABITS, NEAR, PROMPT, type Scenario, SOCKET_BOUNDS } from './scenario.ts'
 import { Simulation } from './simulation.ts'
 import { promise } from './violation.ts'
 
@@ -127,18 +127,6 @@ function pickAccounts(all: readonly Account[], shards: number): Account[] {
   })
 }
 
-const NEAR: Reach = {
-  connectLow: 2, connectHigh: 2, connectionsMax: 1024, fails: 0, idlesOut: 0, closes: 0, returns: 0,
-  outages: 0,
-}
-
-const CALM: Weather = {
-  ok: 1, otherAnswer: 0, tooMany: 0, tooManyWait: 0, serverError: 0, requestTimeout: 0, broken: 0,
-  brokenMidway: 0, silent: 0, refused: 0, latencyLow: 3, latencyHigh: 3, slowBody: 0,
-  bodyBytesMax: 0, saysPace: 0, saysLimit: 0, saysQueues: 0, saysNonsense: 0, paces: [1],
-  limits: [1], retryAfterMsMax: 1,
-}
-
 function contestLimits(shards: number): Limits {
   return {
     memoryBytes: 0, shards, bodyBytesMax: KIB, responseBytesMax: KIB, recordBytesMax: 4 * KIB,
@@ -150,7 +138,8 @@ function contestLimits(shards: number): Limits {
 function contestScenario(contest: Contest, seed: number, shards: number): Scenario {
   const { pacePerSecond, concurrentMax, latency } = contest
   return {
-    seed, limits: contestLimits(shards), lanesScarce: false, isJournalled: false,
+    seed, limits: contestLimits(shards), sockets: SOCKET_BOUNDS,
+    lanesScarce: false, isJournalled: false,
     reloads: 0, kills: 0, deaths: 0, upstreams: 1, users: USERS,
     apiKeysMax: 1, rounds: 1,
     settings: {
@@ -167,15 +156,6 @@ function contestScenario(contest: Contest, seed: number, shards: number): Scenar
         timeoutMs: 30_000,
       },
     }],
-    // Late by less than the tolerance, as a machine at work is.
-    lateness: {
-      wakeUsMax: 200, timerUsMax: 1000, stallChance: 0, stallUsMax: 0, chokeChance: 0,
-      mainUsMax: 300, mainStallChance: 0,
-    },
-    habits: {
-      jobs: 0, durationUs: 0, burstMax: 1, repeat: 0, ask: 0, cancel: 0, watch: 0, watchLater: 0,
-      unwatch: 0, isolate: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1, bodyBytesMax: 0,
-      retries: [4], noisy: 0,
-    },
+    lateness: PROMPT, habits: IDLE_HABITS,
   }
 }

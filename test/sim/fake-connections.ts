@@ -1,8 +1,11 @@
 // The made-up connections of one transport to one place: how many are open and idle, being made, at
-// work. The seed draws how long one takes to make, whether it can be made, and when it is lost.
+// work. The seed draws how long one takes to make, whether it can be made, and when it is lost. How
+// many there may be, of those of all places, is the project's own decision.
 
 import { AssertionError } from 'node:assert'
+import type { ConnectionRoom, RoomTaker } from '../../shards/connection-room.ts'
 import type { Prng } from '../../shards/prng.ts'
+import type { BytesHeld, ResponseMemory } from '../../shards/response-memory.ts'
 import { CONNECTIONS_MAKING_MIN } from '../../shards/socket-limits.ts'
 import {
   type FailureReason, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type Line,
@@ -11,8 +14,6 @@ import type { Outages } from './outages.ts'
 import type { Reach } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
-/** How long responses hold up what is sent, once they fill their memory. */
-const CHOKED_US = 10_000
 /** How often a connection is there before whoever has asked for it has heard the answer. */
 const AT_ONCE = 0.02
 /** An idle connection is lost after 10^low … 10^high microseconds. */
@@ -29,6 +30,10 @@ export interface ConnectionsParts {
   readonly time: VirtualTime
   readonly prng: Prng
   readonly outages: Outages
+  readonly room: ConnectionRoom
+  readonly memory: ResponseMemory
+  /** What responses hold that come over them. */
+  readonly held: BytesHeld
   /** Whether anything may fail now. */
   readonly faults: () => boolean
   /** Runs something at that delay, when the thread is free. */
@@ -39,7 +44,7 @@ export interface ConnectionsParts {
 }
 
 /** Connections to one place. */
-export class FakeConnections {
+export class FakeConnections implements RoomTaker {
   readonly #parts: ConnectionsParts
   #free = 0
   #making = 0
@@ -47,8 +52,6 @@ export class FakeConnections {
   /** How many were asked for by who waits; 0 when nobody does. */
   #wanted = 0
   #timeoutUs = 0
-  #chokedUntilUs = 0
-  #isMemoryAwaited = false
   #isOver = false
 
   constructor(parts: ConnectionsParts) {
@@ -59,9 +62,29 @@ export class FakeConnections {
   /** What a request would find; whoever finds no memory is told once there is some. */
   line(): Line {
     if (this.#free === 0) return LINE_NO_CONNECTION
-    if (this.#parts.time.nowUs() >= this.#chokedUntilUs) return LINE_FREE
-    this.#isMemoryAwaited = true
+    const { held, memory } = this.#parts
+    if (!memory.isOver(held)) return LINE_FREE
+    memory.await(held)
     return LINE_NO_MEMORY
+  }
+
+  get connectionCount(): number {
+    return this.#free + this.#making + this.#atWork
+  }
+
+  get held(): BytesHeld {
+    return this.#parts.held
+  }
+
+  endLongestIdle(): boolean {
+    if (this.#free === 0) return false
+    this.#free--
+    this.#parts.room.give(this)
+    return true
+  }
+
+  retry(): void {
+    this.#makeWanted()
   }
 
   want(count: number, timeoutMs: number): void {
@@ -70,7 +93,7 @@ export class FakeConnections {
     this.#timeoutUs = timeoutMs * 1000
     if (this.#parts.faults() && prng.chance(reach.outages)) outages.begin(place)
     const isNear = this.#hasRoom && !outages.isOut(place) && prng.chance(AT_ONCE)
-    if (isNear) this.#enterIdle(true)
+    if (isNear && this.#mayOpen()) this.#enterIdle(true)
     else this.#makeWanted()
   }
 
@@ -85,45 +108,55 @@ export class FakeConnections {
 
   /** The request is over, and its connection free or lost. */
   release(isLost: boolean): void {
+    const { prng, reach, room } = this.#parts
     this.#atWork--
-    if (this.#isOver) return
-    const { prng, reach } = this.#parts
-    if (isLost || this.#parts.faults() && prng.chance(reach.closes)) this.#makeWanted()
-    else this.#enterIdle(false)
-  }
-
-  /** Responses fill their memory for a while. */
-  choke(): void {
-    const { time } = this.#parts
-    this.#chokedUntilUs = time.nowUs() + CHOKED_US
-    this.#later(CHOKED_US, () => {
-      if (!this.#isMemoryAwaited || time.nowUs() < this.#chokedUntilUs) return
-      this.#isMemoryAwaited = false
-      this.#parts.tellFree(false)
-    })
+    if (!this.#isOver && !isLost && !(this.#parts.faults() && prng.chance(reach.closes))) {
+      return this.#enterIdle(false)
+    }
+    room.give(this)
+    if (!this.#isOver) this.#makeWanted()
   }
 
   /** An outage has begun: what idles is lost. */
   loseIdle(): void {
     this.#later(0, () => {
-      this.#free = 0
+      this.#closeIdle()
       this.#makeWanted()
     })
   }
 
+  #closeIdle(): void {
+    while (this.endLongestIdle());
+  }
+
   /** The thread is gone, or the place is forgotten: nothing more is told. */
   end(): void {
+    const { held, outages, place, room } = this.#parts
     this.#isOver = true
-    this.#parts.outages.remove(this.#parts.place, this)
+    outages.remove(place, this)
+    held.isAwaited = false
+    room.leave(this)
+    this.#closeIdle()
+    while (this.#making > 0) this.#endMaking()
   }
 
   get #hasRoom(): boolean {
-    return this.#free + this.#making + this.#atWork < this.#parts.reach.connectionsMax
+    return this.connectionCount < this.#parts.reach.connectionsMax
+  }
+
+  #mayOpen(): boolean {
+    return this.#parts.room.take(this, this.#parts.time.nowUs())
+  }
+
+  /** One that is being made has come to nothing. */
+  #endMaking(): void {
+    this.#making--
+    this.#parts.room.give(this)
   }
 
   #makeWanted(): void {
     while (this.#free + this.#making < this.#wanted && this.#hasRoom &&
-      this.#making < CONNECTIONS_MAKING_MIN) this.#make()
+      this.#making < CONNECTIONS_MAKING_MIN && this.#mayOpen()) this.#make()
   }
 
   #make(): void {
@@ -155,7 +188,7 @@ export class FakeConnections {
   }
 
   #fail(reason: FailureReason): void {
-    this.#making--
+    this.#endMaking()
     if (this.#wanted === 0) return
     this.#wanted = 0
     this.#parts.tellUnreachable(reason)
@@ -166,7 +199,7 @@ export class FakeConnections {
     this.#free++
     if (prng.chance(reach.idlesOut)) {
       this.#later(Math.round(10 ** (IDLE_LOW + prng.unit() * (IDLE_HIGH - IDLE_LOW))), () => {
-        if (this.#free > 0) this.#free--
+        this.endLongestIdle()
         this.#makeWanted()
       })
     }

@@ -1,9 +1,13 @@
 // A made-up network behind the words of the transport: requests go out on connections, at a time,
 // and answers come back at times that the seed draws, or never. It knows jobs by the headers that
-// they carry.
+// they carry. How many connections there may be and what responses may hold, the project's own
+// classes decide.
 
 import { AssertionError } from 'node:assert'
+import { ConnectionRoom } from '../../shards/connection-room.ts'
 import { KIND_RECEIVER } from '../../shards/layout.ts'
+import { BytesHeld, ResponseMemory, type ResponseReader } from '../../shards/response-memory.ts'
+import { CONNECTS_LOOK_EVERY_MS } from '../../shards/socket-limits.ts'
 import {
   LINE_NO_CONNECTION, type Line, type OutgoingRequest, type Transport,
   type TransportEvents,
@@ -20,6 +24,8 @@ import type { VirtualTime } from './virtual-time.ts'
 /** How long it takes at most until a request is written, and how often it is so at once. */
 const WRITTEN_US_MAX = 3000
 const WRITTEN_AT_ONCE = 0.2
+/** How long responses hold up what is sent, once they fill their memory. */
+const CHOKED_US = 10_000
 
 /** What the network needs of its surroundings. */
 export interface NetworkParts {
@@ -69,10 +75,24 @@ export class FakeNetwork {
   }
 }
 
+/** What has come of a response: all of its body behind its head, and later its end. */
+class FakeResponse implements ResponseReader {
+  bytes = 0
+  isPaused = false
+  /** Its end has come while it was paused. */
+  onResume: (() => void) | undefined
+
+  resume(): void {
+    this.isPaused = false
+    this.onResume?.()
+  }
+}
+
 /** A request in flight, and the connections of which it has one. */
 interface Flight {
   readonly attempt: Attempt
   readonly connections: FakeConnections
+  readonly response: FakeResponse
 }
 
 /** One shard's transport. */
@@ -86,6 +106,10 @@ export class FakeTransport implements Transport {
   readonly #flights = new Map<number, Flight>()
   /** By place. */
   readonly #connections = new Map<number, FakeConnections>()
+  readonly room: ConnectionRoom
+  readonly memory: ResponseMemory
+  readonly #memoryBytes: number
+  #isLookPlanned = false
   #events: TransportEvents | undefined
   /** What the thread was told of, or did itself, since it last came to rest. */
   #unsettled: { attempt: Attempt; what: Doubt }[] = []
@@ -98,10 +122,16 @@ export class FakeTransport implements Transport {
     this.#shard = shard
     this.#freeAtUs = freeAtUs
     this.#alive = alive
+    const { limits: { responseBytesMax }, sockets } = network.parts.scenario
+    this.room = new ConnectionRoom(
+      sockets.connectionsMax, (run) => this.#later(0, run), (run) => this.#later(0, run))
+    this.#memoryBytes = sockets.responseBytesMax
+    this.memory = new ResponseMemory(responseBytesMax, (to) => this.#tellRoom(to),
+      this.#memoryBytes)
   }
 
   get bufferedBytes(): number {
-    return 0
+    return this.memory.usedBytes
   }
 
   get inFlight(): number {
@@ -132,10 +162,11 @@ export class FakeTransport implements Transport {
     connections.take()
     if (this.#flights.has(token)) throw new AssertionError({ message: 'a token sent twice' })
     const attempt = this.#attemptAt(to, request)
-    this.#flights.set(token, { attempt, connections })
+    this.#flights.set(token, { attempt, connections, response: new FakeResponse() })
     for (const observer of this.#network.parts.observers) observer.sent?.(attempt)
     this.#begin(token, attempt)
-    if (!this.#network.healthy && prng.chance(scenario.lateness.chokeChance)) connections.choke()
+    const chokes = !this.#network.healthy && prng.chance(scenario.lateness.chokeChance)
+    if (chokes) this.#choke(connections)
   }
 
   #attemptAt(place: number, request: OutgoingRequest): Attempt {
@@ -192,7 +223,7 @@ export class FakeTransport implements Transport {
     const flight = this.#flights.get(token)
     if (flight?.attempt !== attempt) return
     const { log, observers } = this.#network.parts
-    this.#flights.delete(token)
+    this.#remove(token, flight)
     log.add(`s${this.#shard} return ${attempt.job.number}#${attempt.number}`)
     for (const observer of observers) observer.returned?.(attempt)
     this.#unsettled.push({ attempt, what: 'returned' })
@@ -204,7 +235,7 @@ export class FakeTransport implements Transport {
   abort(token: number): void {
     const flight = this.#flights.get(token)
     if (flight === undefined) throw new AssertionError({ message: 'an unknown token aborted' })
-    this.#forget(token, flight.attempt, 'timeout')
+    this.#forget(token, flight, 'timeout')
     flight.connections.release(true)
   }
 
@@ -218,6 +249,7 @@ export class FakeTransport implements Transport {
     const tellFree = (): void => this.#events?.free(place)
     return new FakeConnections({
       place, time, prng, outages, reach: (scenario.places[place] as Place).reach,
+      room: this.room, memory: this.memory, held: new BytesHeld(place),
       faults: () => !this.#network.healthy,
       later: (delayUs, run) => this.#later(delayUs, run),
       tellFree: (isWithin) => isWithin ? tellFree() : this.#alive(tellFree),
@@ -252,9 +284,7 @@ export class FakeTransport implements Transport {
   /** All that is in flight ends with the thread that holds it, which is no more the shard's. */
   breakOff(): void {
     this.#endConnections()
-    for (const [token, { attempt }] of this.#flights) {
-      this.#forget(token, attempt, 'connection_error')
-    }
+    for (const [token, flight] of this.#flights) this.#forget(token, flight, 'connection_error')
   }
 
   #endConnections(): void {
@@ -296,6 +326,53 @@ export class FakeTransport implements Transport {
     this.#alive(() =>
       this.#events?.head(token, attempt.answer.status, attempt.answer.headers))
     this.settle()
+    this.#arrive(token, attempt)
+  }
+
+  /** The body takes memory: where there is none for all of it, it is cut and that is its end. */
+  #arrive(token: number, attempt: Attempt): void {
+    const flight = this.#flights.get(token)
+    if (flight?.attempt !== attempt) return
+    const { connections: { held }, response } = flight
+    const { body } = attempt.answer
+    response.bytes = Math.min(body.length, this.memory.bytesMaxFrom(0))
+    this.memory.add(held, response, response.bytes)
+    if (response.bytes < body.length) {
+      attempt.answer = {
+        ...attempt.answer, body: body.subarray(0, response.bytes), truncated: true,
+        failure: undefined,
+      }
+      return this.#end(token, attempt)
+    }
+    if (this.memory.mayGoOn(held, response)) return
+    response.isPaused = true
+    this.#lookLater()
+  }
+
+  /** Responses of a place fill their memory for a while. */
+  #choke(connections: FakeConnections): void {
+    const bytes = Math.ceil((this.#memoryBytes - this.memory.usedBytes) / 2) + 1
+    const reader = { resume: () => {} }
+    this.memory.add(connections.held, reader, bytes)
+    this.#later(CHOKED_US, () => this.memory.settle(connections.held, reader, bytes))
+  }
+
+  /** One that may go on and does not lets another go on in its place. */
+  #lookLater(): void {
+    if (this.#isLookPlanned) return
+    this.#isLookPlanned = true
+    this.#later(CONNECTS_LOOK_EVERY_MS * 1000, () => {
+      this.#isLookPlanned = false
+      this.memory.look()
+      if ([...this.#flights.values()].some(({ response }) => response.isPaused)) this.#lookLater()
+    })
+  }
+
+  /** Not within the call that has made the room, which may be the thread's own. */
+  #tellRoom(to: number): void {
+    this.#later(0, () => {
+      if (this.#connections.has(to)) this.#alive(() => this.#events?.free(to))
+    })
   }
 
   #end(token: number, attempt: Attempt): void {
@@ -304,7 +381,11 @@ export class FakeTransport implements Transport {
     if (failure !== 'request_refused') this.#write(token, attempt)
     const flight = this.#flights.get(token)
     if (flight?.attempt !== attempt) return
-    this.#forget(token, attempt, failure ?? 'response')
+    if (failure === undefined && flight.response.isPaused) {
+      flight.response.onResume = () => this.#later(0, () => this.#end(token, attempt))
+      return
+    }
+    this.#forget(token, flight, failure ?? 'response')
     // Whether the connection is free before its request's end is told, or after it, is all one.
     const isEarly = this.#network.parts.prng.chance(0.5)
     if (isEarly) flight.connections.release(failure !== undefined)
@@ -316,11 +397,17 @@ export class FakeTransport implements Transport {
     this.settle()
   }
 
-  #forget(token: number, attempt: Attempt, ending: Ending): void {
+  #forget(token: number, flight: Flight, ending: Ending): void {
     const { log, observers } = this.#network.parts
-    this.#flights.delete(token)
+    const { attempt } = flight
+    this.#remove(token, flight)
     this.#unsettled.push({ attempt, what: 'end' })
     log.add(`s${this.#shard} end ${attempt.job.number}#${attempt.number} ${ending}`)
     for (const observer of observers) observer.ended?.(attempt, ending)
+  }
+
+  #remove(token: number, { connections, response }: Flight): void {
+    this.#flights.delete(token)
+    this.memory.settle(connections.held, response, response.bytes)
   }
 }

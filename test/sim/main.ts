@@ -2,12 +2,16 @@
 // on, each with one shard and with three unless told, and stops at the first that breaks a promise.
 // With --deaths, the shards' threads die again and again; with --reloads, they hand over to others;
 // with --journal, a journal is kept, and with --kills the process is killed, and goes on from it.
+// With --victim, an attacker fills one pool after the other beside a victim, for each of the seeds.
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'
 import { parseArgs } from 'node:util'
 import { runFairness } from './fairness.ts'
 import { describeFailure, runSeed } from './run-seed.ts'
+import { runSimAttack } from './victim.ts'
+import { SIM_ATTACKS } from './victim-attacks.ts'
+import { DOOR_ATTACKS, runDoorAttack } from './victim-door.ts'
 
 const SHARD_COUNTS = [1, 3]
 const PROGRESS_EVERY_RUNS = 100
@@ -24,6 +28,7 @@ const { values } = parseArgs({
     kills: { type: 'boolean', default: false },
     reloads: { type: 'boolean', default: false },
     verbose: { type: 'boolean', default: false },
+    victim: { type: 'boolean', default: false },
   },
 })
 const firstSeed = countOf('seed', values.seed)
@@ -36,6 +41,14 @@ const troubles = TROUBLES.filter((trouble) => values[trouble])
 const print = values.verbose ? (line: string): void => console.log(line) : undefined
 
 try {
+  if (values.victim) runVictims()
+  else runSeeds()
+} catch (error) {
+  console.error(describeFailure(error))
+  process.exitCode = 1
+}
+
+function runSeeds(): void {
   let jobs = 0
   for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
     for (const shards of shardCounts) {
@@ -48,9 +61,18 @@ try {
     if (done % PROGRESS_EVERY_RUNS === 0) console.log(`${done} seeds, ${jobs} jobs`)
   }
   console.log(`ok: ${runs} seeds from ${firstSeed}, ${jobs} jobs`)
-} catch (error) {
-  console.error(describeFailure(error))
-  process.exitCode = 1
+}
+
+function runVictims(): void {
+  for (const attack of DOOR_ATTACKS) {
+    console.log(`${attack.pool}, ${attack.what}: ${JSON.stringify(runDoorAttack(attack))}`)
+  }
+  for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
+    for (const attack of SIM_ATTACKS) {
+      const report = JSON.stringify(runSimAttack(attack, seed))
+      console.log(`${attack.pool}, ${attack.what} (seed ${seed}): ${report}`)
+    }
+  }
 }
 
 function countOf(name: string, text: string): number {

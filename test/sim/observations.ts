@@ -81,7 +81,8 @@ export interface Attempt {
   readonly body: Uint8Array | null
   readonly method: string
   readonly path: string
-  readonly answer: Answer
+  /** Replaced where its body is cut for want of memory. */
+  answer: Answer
   /** Whether it has been on the wire. */
   isWritten: boolean
   /** Whether the head has been delivered. */

@@ -6,6 +6,7 @@ import type { Limits } from '../../shards/limits.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/layout.ts'
 import type { ShardSettings } from '../../shards/contract.ts'
 import { Prng } from '../../shards/prng.ts'
+import { CONNECTIONS_PER_SHARD_MAX, RESPONSE_BUFFER_BYTES_MAX } from '../../shards/socket-limits.ts'
 import { KIB, alignUp, powerOfTwoAtLeast } from '../../shards/units.ts'
 import type { UpstreamStart } from '../support/shard-memory.ts'
 
@@ -98,6 +99,17 @@ export interface Habits {
   readonly noisy: number
 }
 
+/** What the sockets of a shard may take, over all places. */
+export interface SocketBounds {
+  readonly connectionsMax: number
+  /** Held of responses while they arrive. */
+  readonly responseBytesMax: number
+}
+
+/** As a shard has them. */
+export const SOCKET_BOUNDS: SocketBounds =
+  { connectionsMax: CONNECTIONS_PER_SHARD_MAX, responseBytesMax: RESPONSE_BUFFER_BYTES_MAX }
+
 /** Everything that a run needs to know. */
 export interface Scenario {
   readonly seed: number
@@ -108,6 +120,7 @@ export interface Scenario {
   readonly upstreams: number
   readonly users: number
   readonly apiKeysMax: number
+  readonly sockets: SocketBounds
   readonly lateness: Lateness
   readonly habits: Habits
   /** Times that a load comes and is drained. */
@@ -126,6 +139,33 @@ export interface Scenario {
 
 /** What a scenario has besides the usual. */
 export type Trouble = 'deaths' | 'journal' | 'kills' | 'reloads'
+
+/** Connections are made at once and stay. */
+export const NEAR: Reach = {
+  connectLow: 2, connectHigh: 2, connectionsMax: 1024, fails: 0, idlesOut: 0, closes: 0, returns: 0,
+  outages: 0,
+}
+
+/** Each request has an answer, after 1 ms, that says nothing. */
+export const CALM: Weather = {
+  ok: 1, otherAnswer: 0, tooMany: 0, tooManyWait: 0, serverError: 0, requestTimeout: 0, broken: 0,
+  brokenMidway: 0, silent: 0, refused: 0, latencyLow: 3, latencyHigh: 3, slowBody: 0,
+  bodyBytesMax: 0, saysPace: 0, saysLimit: 0, saysQueues: 0, saysNonsense: 0, paces: [1],
+  limits: [1], retryAfterMsMax: 1,
+}
+
+/** Late by less than the tolerance, as a machine at work is. */
+export const PROMPT: Lateness = {
+  wakeUsMax: 200, timerUsMax: 1000, stallChance: 0, stallUsMax: 0, chokeChance: 0,
+  mainUsMax: 300, mainStallChance: 0,
+}
+
+/** Callers that do nothing by themselves. */
+export const IDLE_HABITS: Habits = {
+  jobs: 0, durationUs: 0, burstMax: 1, repeat: 0, ask: 0, cancel: 0, watch: 0, watchLater: 0,
+  unwatch: 0, isolate: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1, bodyBytesMax: 0,
+  retries: [4], noisy: 0,
+}
 
 const some = (prng: Prng, chance: number, weightMax: number): number =>
   prng.chance(chance) ? prng.between(1, weightMax) : 0
@@ -243,7 +283,7 @@ export function drawScenario(seed: number, shards: number): Scenario {
     users: prng.pick([1, 3, 10, 30]), apiKeysMax: prng.pick([1, 1, 2]),
     lateness: drawLateness(prng), habits: drawHabits(prng, limits),
     rounds: prng.pick([1, 1, 2, 3]), deaths: 0, reloads: 0,
-    isJournalled: false, kills: 0,
+    isJournalled: false, kills: 0, sockets: SOCKET_BOUNDS,
   }
 }
 

@@ -87,6 +87,11 @@ export class SimShard {
     return this.#life?.engine
   }
 
+  /** What its sockets take: those of the thread that began last. */
+  get sockets(): FakeTransport {
+    return this.#sockets[this.#sockets.length - 1] as FakeTransport
+  }
+
   /** Whether nothing is under way here. */
   get isIdle(): boolean {
     if (this.#life === undefined) return false

@@ -25,6 +25,9 @@ export interface WorkloadParts {
 export interface JobChoice {
   readonly account?: Account
   readonly upstream?: number
+  /** A receiver's place, or NONE. */
+  readonly receiver?: number
+  readonly bodyBytes?: number
   readonly repeatOf?: SimJob
 }
 
@@ -105,12 +108,14 @@ export class Workload {
     const beginByMs = prng.chance(habits.beginBy) ? prng.between(-50, habits.beginByMsMax) : 0
     // Who repeats a key mostly means the same request.
     const isAgain = choice.repeatOf !== undefined && prng.chance(0.7)
-    const bodyBytes = habits.bodyBytesMax === 0 ? 0 : prng.below(habits.bodyBytesMax + 1)
+    const bodyBytes = choice.bodyBytes ??
+      (habits.bodyBytesMax === 0 ? 0 : prng.below(habits.bodyBytesMax + 1))
     return {
       number: this.#number++, id: idText(idWords), idWords, account,
       shard: shardOf(account.route, limits.shards), key: this.#keyFor(choice.repeatOf),
       upstream: choice.upstream ?? choice.repeatOf?.upstream ?? prng.below(upstreams),
-      receiver: hasReceiver ? prng.between(upstreams, places.length - 1) : NONE,
+      receiver: choice.receiver ??
+        (hasReceiver ? prng.between(upstreams, places.length - 1) : NONE),
       retriesMax: prng.pick(habits.retries),
       executeBeforeMs: beginByMs === 0 ? 0 : time.wallMs(nowUs) + beginByMs,
       body: isAgain ? choice.repeatOf?.body ?? null
@@ -137,7 +142,8 @@ export class Workload {
   }
 }
 
-function makeAccount(
+/** One API key of one user. @param route the user's. */
+export function makeAccount(
   prng: Prng, number: number, user: number, key: number, route: number, upstreams: number,
 ): Account {
   return {

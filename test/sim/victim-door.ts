@@ -1,0 +1,277 @@
+// The same for the pools of the front door and of name look-ups: the project's own classes in
+// virtual time, attackers that take back at once what they give, and a victim that uses a pool
+// PER_SECOND times a second.
+
+import { QUESTIONS_PER_TURN_MAX, SOCKETS_MAX, STREAMS_MAX } from '../../shards/limits.ts'
+import { CODE_NOT_FOUND, WORD_REQUEST } from '../../shards/contract.ts'
+import { CLIENT_BYTES_MIN } from '../../shards/client-limits.ts'
+import { formatJobId } from '../../shards/job-id.ts'
+import { KIND_UPSTREAM } from '../../shards/layout.ts'
+import { Lookups } from '../../shards/lookups.ts'
+import { LOOKUPS_MAX } from '../../shards/name-limits.ts'
+import type { NameAnswer } from '../../shards/name-source.ts'
+import { POOLS, type SharedPool } from '../../shards/pools.ts'
+import { RingReader } from '../../shards/ring.ts'
+import { KIB, type Micros, msToUs, NONE, type PerSecond } from '../../shards/units.ts'
+import { AccountShare, makeHeldTable, type PoolSurroundings } from '../../src/account-share.ts'
+import type { Asker } from '../../src/asker.ts'
+import { Audience, makeAudienceTable } from '../../src/audience.ts'
+import { ClientBytes } from '../../src/client-bytes.ts'
+import { makePendingTable, PendingJobs } from '../../src/pending-jobs.ts'
+import { makeQuestionTable, Questions } from '../../src/questions.ts'
+import { BatchBells, openShardLink } from '../../src/shard-link.ts'
+import { Upstreams } from '../../src/upstreams.ts'
+import { shardMemory, smallLimits } from '../support/shard-memory.ts'
+import { VirtualTime } from '../support/virtual-clock.ts'
+import {
+  GAP_MS_MAX, longestGap, PER_SECOND, type PoolName, SENDS, SENDS_SHARE_MIN,
+} from './victim.ts'
+import { promise } from './violation.ts'
+
+const CHECKER = 'victim'
+const VICTIM = 1
+const ATTACKERS = [2, 3, 4]
+/** How long the victim keeps each unit. */
+const KEPT_US = 100_000
+const FILL_MS_MAX = 2000
+
+/** A pool with attackers in it. */
+interface DoorScene {
+  /** Lets the attackers take what they can; called every millisecond. */
+  attack(): void
+  /** Whether the attackers have been refused more. */
+  isFull(): boolean
+  /** The victim wants one unit, once; `served` is called when it has had it. */
+  serve(served: () => void): void
+}
+
+/** One attack. */
+export interface DoorAttack {
+  readonly pool: PoolName
+  readonly what: string
+  readonly open: (time: VirtualTime) => DoorScene
+}
+
+/** Takes a unit; returns what gives it back, or undefined when it is refused. */
+type Take = (who: number) => (() => void) | undefined
+
+const surroundings = (time: VirtualTime): PoolSurroundings =>
+  ({ clock: time.clock(), warn: () => {} })
+
+/** Holders of units that are taken and given back. */
+function unitScene(time: VirtualTime, take: Take): DoorScene {
+  const taken = ATTACKERS.map((): (() => void)[] => [])
+  let isFull = false
+  return {
+    attack: () => {
+      for (const [at, who] of ATTACKERS.entries()) {
+        taken[at]?.pop()?.()
+        for (let give = take(who); give !== undefined; give = take(who)) taken[at]?.push(give)
+      }
+      isFull = true
+    },
+    isFull: () => isFull,
+    serve: (served) => {
+      const give = take(VICTIM)
+      if (give === undefined) return
+      served()
+      time.at((time.nowUs() + KEPT_US) as Micros, give)
+    },
+  }
+}
+
+function shareScene(time: VirtualTime, pool: SharedPool, bound: number): DoorScene {
+  const share = new AccountShare(pool, bound, makeHeldTable(bound), surroundings(time))
+  return unitScene(time, (who) => {
+    if (share.refusal(who) !== undefined) return undefined
+    share.take(who)
+    return () => share.give(who)
+  })
+}
+
+function openRequests(time: VirtualTime): DoorScene {
+  const pending = new PendingJobs(makePendingTable(), surroundings(time))
+  const asker: Asker =
+    { isBulk: true, accepted: () => {}, duplicate: () => {}, denied: () => {} }
+  return unitScene(time, (who) => {
+    if (pending.isFullFor(asker) || pending.refusal(asker, who) !== undefined) return undefined
+    const request = pending.add(asker, 0, 0, who, false)
+    return () => { pending.take(request) }
+  })
+}
+
+function openAudience(time: VirtualTime): DoorScene {
+  const audience = new Audience(makeAudienceTable(), surroundings(time), () => true)
+  const follower = { told: () => {} }
+  let jobs = 0
+  return unitScene(time, (who) => {
+    const jobId = formatJobId(who, 0, jobs++)
+    if (!audience.mayFollow(jobId)) return undefined
+    audience.expect(jobId)
+    audience.join(jobId, follower)
+    return () => audience.leave(jobId, follower)
+  })
+}
+
+const UNIT_BYTES = 20 * KIB
+
+function openClientBytes(time: VirtualTime): DoorScene {
+  const pool = new ClientBytes(CLIENT_BYTES_MIN, time.clock(), { warn: () => {} })
+  const held = new Map<number, number>()
+  return unitScene(time, (who) => {
+    const before = held.get(who) ?? 0
+    if (!pool.take(before, UNIT_BYTES)) return undefined
+    held.set(who, before + UNIT_BYTES)
+    return () => {
+      pool.give(UNIT_BYTES)
+      held.set(who, (held.get(who) ?? 0) - UNIT_BYTES)
+    }
+  })
+}
+
+/** What the victim sends to; the attackers name an origin once. */
+const VICTIM_ORIGINS = 5
+
+function openUpstreams(time: VirtualTime): DoorScene {
+  const limits = smallLimits({ upstreamsMax: 256, lanesMax: 512 })
+  const upstreams = new Upstreams({
+    shared: shardMemory(limits).shared, slotsMax: limits.upstreamsMax, shards: 1,
+    settingsOf: () => ({
+      pacePerSecond: 2 as PerSecond, concurrentMax: 100, accountQueues: false, timeoutMs: 30_000,
+    }),
+    release: () => true, isUnused: () => false,
+  })
+  let named = 0
+  return unitScene(time, (who) => {
+    const name = who === VICTIM ? named++ % VICTIM_ORIGINS : named++
+    const slot = upstreams.claim(`http://${name}.of-${who}.test`, KIND_UPSTREAM,
+      { route: who, high: who }, time.nowUs())
+    return slot === NONE ? undefined : () => {}
+  })
+}
+
+/** How long the turns of a shard take that has much to do. */
+const TURN_US = 5000
+
+function openQuestions(time: VirtualTime): DoorScene {
+  const [views] = shardMemory(smallLimits()).shards
+  if (views === undefined) throw new Error('memory without a shard')
+  const link = openShardLink(0, views)
+  const reader = new RingReader(views.ingress, true)
+  const questions = new Questions(
+    [link], new BatchBells([link], () => {}), makeQuestionTable(1), surroundings(time))
+  let asked = 0
+  let isFull = false
+  let turnUs = 0
+  /** A turn of the shard. */
+  const answerSome = (): void => {
+    const requests: number[] = []
+    reader.read((_, offset) => {
+      requests.push(reader.u32[offset / 4 + WORD_REQUEST] as number)
+      return true
+    }, QUESTIONS_PER_TURN_MAX)
+    for (const request of requests) questions.answered(request, CODE_NOT_FOUND, null)
+  }
+  /** Whether the question is on its way, or was answered at once. */
+  const ask = (who: number, answered: () => void): boolean => {
+    let isRefused = false
+    questions.ask('cancel', formatJobId(who, 0, asked++), {
+      isBulk: true, answered, unavailable: () => { isRefused = true },
+    })
+    return !isRefused
+  }
+  return {
+    attack: () => {
+      if (time.nowUs() >= turnUs) {
+        turnUs = time.nowUs() + TURN_US
+        answerSome()
+      }
+      for (const who of ATTACKERS) while (ask(who, () => {}));
+      isFull = true
+    },
+    isFull: () => isFull,
+    serve: (served) => { ask(VICTIM, served) },
+  }
+}
+
+const ANSWER_MS = 5
+
+function openLookups(time: VirtualTime): DoorScene {
+  const found = new Set<string>()
+  let asked = 0
+  const lookups = new Lookups({
+    clock: time.clock(),
+    keep: (name, answer) => { if (answer.kind === 'found') found.add(name) },
+    source: {
+      known: () => undefined,
+      ask: (name, done) => {
+        if (!name.endsWith('.victim')) return () => {}
+        const owner = {}
+        const answer: NameAnswer = { kind: 'found', addresses: ['192.0.2.1'], ttlMs: 1000 }
+        time.at((time.nowUs() + msToUs(ANSWER_MS)) as Micros, () => done(answer), owner)
+        return () => time.cancel(owner)
+      },
+    },
+  })
+  return {
+    attack: () => {
+      for (const who of ATTACKERS) lookups.join(`${asked++}.silent`, () => {}, who)
+    },
+    isFull: () => asked > 2 * LOOKUPS_MAX,
+    serve: (served) => {
+      const name = `${asked++}.victim`
+      lookups.join(name, () => { if (found.has(name)) served() }, VICTIM)
+    },
+  }
+}
+
+/** All of them. */
+export const DOOR_ATTACKS: readonly DoorAttack[] = [
+  { pool: 'clientMemory', what: 'connections that hold all they may', open: openClientBytes },
+  {
+    pool: 'sockets', what: 'addresses that open all they may',
+    open: (time) => shareScene(time, POOLS.sockets, SOCKETS_MAX),
+  },
+  { pool: 'requests', what: 'accounts that post all they may', open: openRequests },
+  { pool: 'upstreamSlots', what: 'accounts with an upstream for each job', open: openUpstreams },
+  { pool: 'questions', what: 'a storm of cancellations', open: openQuestions },
+  {
+    pool: 'streams', what: 'accounts that open all they may',
+    open: (time) => shareScene(time, POOLS.streams, STREAMS_MAX),
+  },
+  { pool: 'followedJobs', what: 'accounts that follow all they may', open: openAudience },
+  { pool: 'lookups', what: 'hosts whose name servers are silent', open: openLookups },
+]
+
+/** What the victim had: its units, and the longest pause. */
+export interface DoorReport {
+  readonly units: number
+  readonly longestGapMs: number
+}
+
+/** Runs one attack; throws a Violation unless the victim had what it is due. */
+export function runDoorAttack({ open, pool, what }: DoorAttack): DoorReport {
+  const time = new VirtualTime()
+  const scene = open(time)
+  const tick = (): void => {
+    scene.attack()
+    time.advanceTo((time.nowUs() + 1000) as Micros)
+  }
+  for (let left = FILL_MS_MAX; !scene.isFull(); left--) {
+    promise(left > 0, CHECKER, () => `the pool is not filled by ${what}`)
+    tick()
+  }
+  const fromUs = time.nowUs()
+  const served: number[] = []
+  for (let unit = 0; unit < SENDS; unit++) {
+    scene.attack()
+    scene.serve(() => { served.push(time.nowUs()) })
+    for (let ms = 0; ms < 1000 / PER_SECOND; ms++) tick()
+  }
+  const longestGapMs = longestGap(served, fromUs, time.nowUs()) / 1000
+  const title = `${pool}, ${what}`
+  promise(served.length >= SENDS * SENDS_SHARE_MIN, CHECKER, () =>
+    `${title}: only ${served.length} units`)
+  promise(longestGapMs <= GAP_MS_MAX, CHECKER, () => `${title}: nothing for ${longestGapMs} ms`)
+  return { units: served.length, longestGapMs }
+}

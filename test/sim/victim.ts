@@ -1,0 +1,295 @@
+// A victim that is due PER_SECOND sends a second beside an attacker who has filled a pool that both
+// use, in virtual time: the victim comes when the pool is full, and has its sends all the same, the
+// webhooks of its jobs, and whole results. How long anything may take is judged here, as it cannot
+// be over real sockets (test/victim).
+
+import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/layout.ts'
+import type { JobView } from '../../shards/contract.ts'
+import type { Limits } from '../../shards/limits.ts'
+import type { POOLS } from '../../shards/pools.ts'
+import { Prng } from '../../shards/prng.ts'
+import type { StatValues } from '../../shards/stats.ts'
+import { KIB, MIB } from '../../shards/units.ts'
+import type { FakeTransport } from './fake-network.ts'
+import type { Account, Attempt, Ending, Observer, Question, SimJob, Verdict }
+  from './observations.ts'
+import {
+  CALM, IDLE_HABITS, NEAR, type Place, PROMPT, type Reach, type Scenario, SOCKET_BOUNDS,
+  type SocketBounds,
+} from './scenario.ts'
+import { Simulation } from './simulation.ts'
+import { promise } from './violation.ts'
+import { type JobChoice, makeAccount } from './workload.ts'
+
+/** A pool of POOLS. */
+export type PoolName = keyof typeof POOLS
+
+const CHECKER = 'victim'
+/** What the victim is due. */
+export const PER_SECOND = 50
+/** Sends that it is watched for, of which it must have so many, */
+export const SENDS = 500
+export const SENDS_SHARE_MIN = 0.99
+/** with no longer pause than this. */
+export const GAP_MS_MAX = 100
+/** Its jobs that wait, of all its accounts together. */
+const AHEAD = 20
+/** When it submits again what was refused. */
+const AGAIN_US = 20_000
+/** When it asks for a result, after the webhook. */
+const ASKS_AFTER_US = 500_000
+const RESULT_BYTES = 200
+const FILL_US_MAX = 30e6
+const LOOK_EVERY_US = 1000
+/** Upstream of the victim; the attacker's are behind it. */
+export const VICTIM_PLACE = 0
+
+/** What an attacker's upstream or receiver is like. */
+export type PlaceFacts = Omit<Place, 'origin'>
+
+/** What surrounds an attack; each has a default. */
+export interface World {
+  /** Of the attacker: in places from 1 on. */
+  readonly upstreams: readonly PlaceFacts[]
+  /** Likewise: see VictimStage.receivers. */
+  readonly receivers: readonly PlaceFacts[]
+  readonly limits: Partial<Limits>
+  readonly sockets: SocketBounds
+  /** Users of the victim: each has a budget of its own, of its part of PER_SECOND. */
+  readonly victims: number
+  /** How the victim's connections come and go. */
+  readonly reach: Reach
+}
+
+/** One attacker. */
+export interface SimAttack {
+  readonly pool: PoolName
+  readonly what: string
+  readonly world: Partial<World>
+  /** Begins, and says how it is seen that the pool is full. */
+  readonly begin: (stage: VictimStage) => () => boolean
+}
+
+/** What the victim had. */
+export interface VictimReport {
+  readonly sends: number
+  readonly deliveries: number
+  /** The longer of the two, from its first submission on. */
+  readonly longestGapMs: number
+  /** Results that it asked for and had whole. */
+  readonly results: number
+}
+
+/** A world with an attacker and a victim. */
+export class VictimStage implements Observer {
+  readonly simulation: Simulation
+  /** Places of the attacker's receivers. */
+  readonly receivers: readonly number[]
+  /** Of the attacker's jobs that were refused. */
+  refused = 0
+  readonly #prng: Prng
+  readonly #victims: readonly Account[]
+  readonly #upstreams: number
+  readonly #ownReceiver: number
+  readonly #sends: number[] = []
+  readonly #deliveries: number[] = []
+  #results = 0
+  #accounts = 1000
+  /** What the victim has to complain of. */
+  #complaint: string | undefined
+
+  constructor({ world }: SimAttack, seed: number) {
+    const scenario = scenarioOf(world, seed)
+    this.#prng = new Prng(seed)
+    this.#upstreams = scenario.upstreams
+    this.#ownReceiver = scenario.upstreams
+    this.receivers = scenario.places.flatMap((_, place) => place > this.#ownReceiver ? [place] : [])
+    this.simulation = new Simulation(scenario, undefined, [this])
+    this.simulation.network.healthy = false
+    for (const shard of this.simulation.shards) shard.faults = false
+    // Of different groups of users, so that no two share a lane.
+    this.#victims = Array.from({ length: world.victims ?? 1 }, (_, at) =>
+      this.account(0xabcdef00 + at))
+  }
+
+  /** An account with a key of its own. @param route its user's. */
+  account(route: number = this.#prng.uint32()): Account {
+    const number = this.#accounts++
+    return makeAccount(this.#prng, number, route, number, route, this.#upstreams)
+  }
+
+  /** Submits so many jobs of the attacker. */
+  submit(count: number, choiceOf: (at: number) => JobChoice): void {
+    for (let at = 0; at < count; at++) this.simulation.workload.submit(choiceOf(at))
+  }
+
+  /** Does something again and again. */
+  every(ms: number, run: () => void): void {
+    const { time } = this.simulation
+    const again = (): void => {
+      run()
+      time.after(ms * 1000, again)
+    }
+    again()
+  }
+
+  get stats(): StatValues {
+    return this.#shard.stats
+  }
+
+  /** Lanes that were asked for and not given. */
+  get lanesRefused(): number {
+    return this.stats.lanesRefusedByShare + this.stats.lanesRefusedByBound
+  }
+
+  /** The part of the log that is taken. */
+  get logFill(): number {
+    return this.stats.logLiveBytes / this.stats.logCapacityBytes
+  }
+
+  get sockets(): FakeTransport {
+    return this.#shard.sockets
+  }
+
+  /** Runs the attack until its pool is full. */
+  fill({ begin, what }: SimAttack): void {
+    const { simulation } = this
+    const isFull = begin(this)
+    const endUs = simulation.time.nowUs() + FILL_US_MAX
+    for (let atUs: number = simulation.time.nowUs(); !isFull(); atUs += LOOK_EVERY_US) {
+      promise(atUs < endUs, CHECKER, () => `the pool is not filled by ${what}`)
+      while (simulation.step(atUs));
+    }
+  }
+
+  /** Lets the victim come and have what it is due. */
+  serve(): VictimReport {
+    const { time } = this.simulation
+    const fromUs = time.nowUs()
+    const untilUs = fromUs + (SENDS / PER_SECOND) * 1e6
+    for (const [at, account] of this.#victims.entries()) {
+      time.after((at * 1e6) / PER_SECOND, () => {
+        for (let left = AHEAD / this.#victims.length; left > 0; left--) this.#submitFor(account)
+      })
+    }
+    while (this.simulation.step(untilUs));
+    const gaps = [this.#sends, this.#deliveries].map((times) => longestGap(times, fromUs, untilUs))
+    return {
+      sends: this.#sends.length, deliveries: this.#deliveries.length, results: this.#results,
+      longestGapMs: Math.max(...gaps) / 1000,
+    }
+  }
+
+  /** Throws a Violation unless the victim had it all. */
+  judge(report: VictimReport, title: string): void {
+    const { deliveries, longestGapMs, results, sends } = report
+    const least = SENDS * SENDS_SHARE_MIN
+    promise(this.#complaint === undefined, CHECKER, () => `${title}: ${this.#complaint}`)
+    promise(sends >= least, CHECKER, () => `${title}: only ${sends} sends`)
+    promise(deliveries >= least, CHECKER, () => `${title}: only ${deliveries} webhooks`)
+    promise(longestGapMs <= GAP_MS_MAX, CHECKER, () => `${title}: nothing for ${longestGapMs} ms`)
+    promise(results >= SENDS / 2, CHECKER, () => `${title}: only ${results} results`)
+  }
+
+  // --- what is observed ---
+
+  judged(job: SimJob, verdict: Verdict): void {
+    if (verdict.kind === 'accepted') return
+    if (!this.#isVictim(job)) this.refused++
+    else this.simulation.time.after(AGAIN_US, () => this.#submitFor(job.account))
+  }
+
+  written({ isWebhook, job }: Attempt): void {
+    if (!this.#isVictim(job)) return
+    const { time } = this.simulation
+    if (isWebhook) {
+      this.#deliveries.push(time.nowUs())
+      return
+    }
+    this.#sends.push(time.nowUs())
+    time.after(0, () => this.#submitFor(job.account))
+  }
+
+  ended({ answer, isWebhook, job }: Attempt, ending: Ending): void {
+    if (!this.#isVictim(job)) return
+    const { door, time } = this.simulation
+    if (ending !== 'response') this.#complaint ??= `a request ended by ${ending}`
+    if (answer.truncated) this.#complaint ??= 'a response was cut'
+    if (isWebhook) time.after(ASKS_AFTER_US, () => door.ask(job, 'get'))
+  }
+
+  answered(job: SimJob, _: Question, code: number, view: JobView | null): void {
+    if (!this.#isVictim(job)) return
+    const { result } = view ?? {}
+    if (result === undefined) this.#complaint ??= `no result, but code ${code}`
+    else if (result.truncated === true) this.#complaint ??= 'a result lost its body'
+    else this.#results++
+  }
+
+  #isVictim(job: SimJob): boolean {
+    return this.#victims.includes(job.account)
+  }
+
+  #submitFor(account: Account): void {
+    this.simulation.workload.submit({
+      account, upstream: VICTIM_PLACE, receiver: this.#ownReceiver, bodyBytes: RESULT_BYTES,
+    })
+  }
+
+  get #shard(): Simulation['shards'][number] {
+    return this.simulation.shards[0] as Simulation['shards'][number]
+  }
+}
+
+/** Runs one attack; throws a Violation unless the victim had what it is due. */
+export function runSimAttack(attack: SimAttack, seed: number): VictimReport {
+  const stage = new VictimStage(attack, seed)
+  stage.fill(attack)
+  const report = stage.serve()
+  stage.judge(report, `${attack.pool}, ${attack.what} (seed ${seed})`)
+  return report
+}
+
+/** The longest of the pauses between these times, and before and after them. */
+export function longestGap(times: readonly number[], fromUs: number, untilUs: number): number {
+  const marks = [fromUs, ...times, untilUs]
+  return Math.max(...marks.slice(1).map((at, place) => at - (marks[place] as number)))
+}
+
+const LIMITS: Limits = {
+  memoryBytes: 0, shards: 1, bodyBytesMax: 8 * KIB, responseBytesMax: 8 * KIB,
+  recordBytesMax: 16 * KIB, ringBytes: MIB, segmentBytes: 64 * KIB, segmentsMax: 64, jobsMax: 4096,
+  lanesMax: 512, templatesMax: 128, upstreamsMax: 32,
+}
+
+function scenarioOf(world: Partial<World>, seed: number): Scenario {
+  const {
+    limits, reach = NEAR, receivers = [], sockets = SOCKET_BOUNDS, upstreams = [], victims = 1,
+  } = world
+  const own: PlaceFacts = {
+    weather: { ...CALM, latencyHigh: 4, bodyBytesMax: RESULT_BYTES }, reach,
+    start: {
+      pacePerSecond: PER_SECOND / victims, concurrentMax: 100, accountQueues: victims > 1,
+      kind: KIND_UPSTREAM, timeoutMs: 30_000,
+    },
+  }
+  const ownReceiver: PlaceFacts = {
+    weather: CALM, reach,
+    start: {
+      pacePerSecond: 100_000, concurrentMax: 128, accountQueues: false, kind: KIND_RECEIVER,
+      timeoutMs: 10_000,
+    },
+  }
+  const places = [own, ...upstreams, ownReceiver, ...receivers].map((facts, place): Place =>
+    ({ ...facts, origin: `https://place-${place}.test` }))
+  return {
+    seed, limits: { ...LIMITS, ...limits }, lanesScarce: true, isJournalled: false,
+    reloads: 0, kills: 0, deaths: 0, upstreams: 1 + upstreams.length, users: 0, apiKeysMax: 1,
+    rounds: 1, places, sockets, lateness: PROMPT, habits: IDLE_HABITS,
+    settings: {
+      keyMismatch: 'reject', completedTtlMs: 1_800_000, failedTtlMs: 7_200_000,
+      responseBytesMax: 8 * KIB, webhookTimeoutMs: 10_000, connectionsPerOriginMax: 1024,
+      extraCaPem: '', userAgent: 'sluice-sim',
+    },
+  }
+}
