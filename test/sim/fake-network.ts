@@ -123,8 +123,8 @@ export class FakeTransport implements Transport {
     this.#freeAtUs = freeAtUs
     this.#alive = alive
     const { limits: { responseBytesMax }, sockets } = network.parts.scenario
-    this.room = new ConnectionRoom(
-      sockets.connectionsMax, (run) => this.#later(0, run), (run) => this.#later(0, run))
+    const soon = (run: () => void): void => this.#later(0, run)
+    this.room = new ConnectionRoom(sockets.connectionsMax, soon, soon)
     this.#memoryBytes = sockets.responseBytesMax
     this.memory = new ResponseMemory(responseBytesMax, (to) => this.#tellRoom(to),
       this.#memoryBytes)

@@ -10,7 +10,6 @@ export const UNSIMULATED: Partial<Record<PoolName, string>> = {
   clientConnections: 'they are counted by the library that has the sockets: test/victim',
   descriptors: 'there are none; the connections of sends are their part of them',
   journalQueue: 'only a disk that cannot be written fills it: test/unit/journal-stall.test.ts',
-  logSpace: 'one account may fill it',
   keptNames: 'what is given up is asked for again: test/unit/resolver.test.ts',
 }
 
@@ -132,6 +131,18 @@ const inventedUpstreams: SimAttack = {
   },
 }
 
+const fullLog: SimAttack = {
+  pool: 'logSpace', what: 'waiting jobs with large bodies',
+  world: { upstreams: [upstream(SILENT, { pacePerSecond: 0.5 })] },
+  begin: (stage) => {
+    const account = stage.account()
+    // Small jobs fill what large ones leave.
+    stage.every(20, () => stage.submit(20, () =>
+      ({ account, upstream: 1, bodyBytes: stage.refused === 0 ? 6 * KIB : 0 })))
+    return () => stage.refused > 0
+  },
+}
+
 /** Results of about half of this. */
 const LARGE: Weather = { ...QUICK, bodyBytesMax: 8 * KIB }
 
@@ -186,5 +197,5 @@ const fullRing: SimAttack = {
 /** All of them. */
 export const SIM_ATTACKS: readonly SimAttack[] = [
   silentUpstreams, deadReceivers, connections, stalledResponses, inventedUsers, inventedKeys,
-  inventedUpstreams, owedResults, keptResults, finishedJobs, fullRing,
+  inventedUpstreams, fullLog, owedResults, keptResults, finishedJobs, fullRing,
 ]

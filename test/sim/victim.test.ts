@@ -5,6 +5,7 @@ import './verify-on.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Finished } from '../../shards/finished.ts'
+import { LogShares } from '../../shards/log-shares.ts'
 import { POOLS } from '../../shards/pools.ts'
 import { Share } from '../../shards/share.ts'
 import { SEED } from '../support/swarm.ts'
@@ -44,6 +45,7 @@ const DAMAGES: Partial<Record<PoolName, Damage>> = {
   connections: NO_SHARES, responseBytes: NO_SHARES, lanesByUpstream: NO_SHARES,
   lanesByUser: NO_SHARES, sharedLanes: NO_SHARES, clientMemory: NO_SHARES,
   upstreamSlots: NO_SHARES,
+  logSpace: { part: LogShares, method: 'hasShare', damage: () => false },
   keptResults: { part: Finished, method: 'giveUpResult', damage: () => false },
 }
 
