@@ -309,7 +309,9 @@ export class Pacer {
         this.#parking.passOn(upstream)
         return GATE_PERMIT
       }
-      const connections = connectionsAhead(interval, Math.min(room, this.#lanes.count(lane)))
+      // Its own, and those of the lanes that are due and wait for one already.
+      const connections = this.#parking.atLine(upstream) +
+        connectionsAhead(interval, Math.min(room, this.#lanes.count(lane)))
       const mustFail = this.#parking.takeFailing(upstream)
       const line = mustFail ? GATE_OPEN : this.#sender.lineGateOf(upstream, lane, connections)
       if (this.#parking.parkAt(line, lane, upstream)) return line

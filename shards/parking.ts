@@ -27,11 +27,14 @@ export class Parking {
   readonly #forPermits = new Set<UpstreamSlot>()
   /** Of each upstream, how many attempts fail for want of a connection before others may go. */
   readonly #failing: Uint16Array
+  /** Of each upstream, how many were parked at its line since nobody was; some may have left. */
+  readonly #atLine: Uint32Array
 
   constructor(wheel: MemberWheel, upstreamsMax: number) {
     this.#wheel = wheel
     this.#upstreamsMax = upstreamsMax
     this.#failing = new Uint16Array(upstreamsMax)
+    this.#atLine = new Uint32Array(upstreamsMax)
   }
 
   /** Parks what waits for the upstream at the gate; false if that is open. */
@@ -44,13 +47,21 @@ export class Parking {
     } else {
       assert(gate === GATE_CONNECTION || gate === GATE_MEMORY, 'nobody is parked at that gate')
       this.#park(item, lineOf(upstream))
+      this.#atLine[upstream] = this.atLine(upstream) + 1
     }
     return true
   }
 
   /** The upstream's line is free, or more may be asked of it: whoever waits first looks again. */
   lineFree(upstream: UpstreamSlot): void {
-    this.#wheel.unpark(lineOf(upstream))
+    const left = this.atLine(upstream)
+    if (left === 0) return
+    this.#atLine[upstream] = this.#wheel.unpark(lineOf(upstream)) ? left - 1 : 0
+  }
+
+  /** How many wait for the upstream's line: exact, or too high if some have left it otherwise. */
+  atLine(upstream: UpstreamSlot): number {
+    return this.#atLine[upstream] as number
   }
 
   /** No connection could be made: the attempt of whoever waits first has failed. */
@@ -86,7 +97,9 @@ export class Parking {
 
   /** Lets everybody look again. */
   unparkAll(): void {
-    for (let list = 0; list < parkingLists(this.#upstreamsMax); list++) this.#wheel.unparkAll(list)
+    const lists = parkingLists(this.#upstreamsMax)
+    for (let list = 0; list < lists; list++) this.#wheel.unparkAll(list)
+    this.#atLine.fill(0)
   }
 
   /** Whether the next attempt fails for want of a connection; it is counted off. */
@@ -103,6 +116,7 @@ export class Parking {
   /** Nothing waits for the upstream any more. */
   forget(upstream: UpstreamSlot): void {
     this.#failing[upstream] = 0
+    this.#atLine[upstream] = 0
     this.#forPermits.delete(upstream)
   }
 

@@ -22,8 +22,11 @@ export const CONNECTIONS_PER_SHARD_MAX = 16_384
 export const CONNECTIONS_SHARE_ALPHA = 8
 /** What each may have whatever its share is. */
 export const CONNECTIONS_MINIMUM = 1
-/** Connections begun in one turn of the event loop: each takes some 0.3 ms, a look-up included. */
-export const CONNECTS_PER_TURN_MAX = 32
+/**
+ * Connections begun in one turn of the event loop: each takes some 0.3 ms, a look-up included, and
+ * what is due meanwhile may be late by a fraction of PACE_TOLERANCE_US.
+ */
+export const CONNECTS_PER_TURN_MAX = 4
 /** Origins that are looked at, at most, for an idle connection to close in favour of another. */
 export const IDLE_ORIGINS_LOOKED_AT_MAX = 64
 /** Connections that an upstream may close in a row, unused, before it counts as unreachable. */

@@ -75,6 +75,7 @@ describe('without a connection', () => {
 
   it('every lane with a budget of its own is served once they are free', () => {
     const bench = unconnected(2, ACCOUNTS, true)
+    assert.equal(bench.transport.asked.at(-1)?.count, ACCOUNTS, 'each could use one')
     bench.advance(1000)
     bench.transport.line = LINE_FREE
     bench.transport.free(UPSTREAM)

@@ -96,7 +96,8 @@ const deadReceivers: Attack = {
       url: origin, delivery: 'webhook',
       webhook_url: `http://${receivers[at % receivers.length]}:${receiver}/`,
     }))
-    return async () => (await stage.health()).shards.some((shard) => shard.in_flight >= 5000)
+    return async () =>
+      (await stage.health()).shards.some((shard) => shard.webhooks_in_flight >= 5000)
   },
 }
 

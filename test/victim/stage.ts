@@ -42,6 +42,7 @@ export interface Health {
   readonly pools: readonly HealthPool[]
   readonly shards: readonly {
     readonly in_flight: number, readonly lanes: number, readonly webhooks_waiting: number
+    readonly webhooks_in_flight: number
     readonly queued: number, readonly finished: number
   }[]
   readonly clients: {
