@@ -92,12 +92,12 @@ export class Ledger implements Observer {
   /** Attempts at the job that its shard may have counted without anyone seeing them. */
   unseen(facts: Facts): number {
     const { job, before } = facts
-    const now = this.#unseenAt(job.shard, job.upstream)
-    return now.deaths - before.deaths + now.unreached - before.unreached
+    const unreached = this.#unreached.count(job.shard, job.upstream) - before.unreached
+    return this.deaths(job.shard) - before.deaths + unreached
   }
 
   #unseenAt(shard: number, place: number): Unseen {
-    return { deaths: this.deaths(shard), unreached: this.#unreached.count(shard, place) }
+    return { deaths: this.deaths(shard), unreached: this.#unreached.spentOf(shard, place) }
   }
 
   /** When a job that is not known to be over may have failed for want of connections. */
@@ -403,14 +403,14 @@ export class Ledger implements Observer {
     facts.isDoubted = false
     promise(facts.delivering === undefined, CHECKER, () => `${label}: while one is in flight`)
     const skipped = number - facts.deliveries - 1
-    const now = this.#unseenAt(job.shard, place)
-    const deaths = now.deaths - facts.beforeDelivery.deaths
-    const unseen = deaths + now.unreached - facts.beforeDelivery.unreached
+    const deaths = this.deaths(job.shard) - facts.beforeDelivery.deaths
+    const unreached = this.#unreached.count(job.shard, place)
+    const unseen = deaths + unreached - facts.beforeDelivery.unreached
     promise(skipped >= 0 && skipped <= unseen, CHECKER, () =>
       `${label}: expected ${facts.deliveries + 1}`)
     this.#unreached.spend(job.shard, place, skipped, deaths)
     facts.deliveries = number
-    facts.beforeDelivery = now
+    facts.beforeDelivery = this.#unseenAt(job.shard, place)
     promise(nowUs >= facts.deliverNotBeforeUs - 1, CHECKER, () =>
       `${label}: ${facts.deliverNotBeforeUs - nowUs} us too early`)
     facts.delivering = attempt

@@ -99,7 +99,8 @@ export class SurvivalChecker implements Observer {
     this.#facts.push({
       job, isAccepted: false, isRefused: false, isCancelAsked: false, isSent: false,
       completedUs: undefined, end: 0, isOver: false, attempts: 0, deliveries: 0,
-      unreachedBefore: this.#unreached.count(job.shard, job.upstream),
+      // It may pay for the last time, though it was before it came.
+      unreachedBefore: Math.max(0, this.#unreached.count(job.shard, job.upstream) - 1),
     })
   }
 

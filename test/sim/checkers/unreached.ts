@@ -28,6 +28,11 @@ export class Unreached {
     return this.#at(shard, place).atUs.length
   }
 
+  /** How many attempts were seen to have paid for it; who comes later may pay for the rest. */
+  spentOf(shard: number, place: number): number {
+    return this.#at(shard, place).spent
+  }
+
   /** When it was the `number`th time, 1 for the first; undefined if it has not been so often. */
   timeOf(shard: number, place: number, number: number): number | undefined {
     return this.#at(shard, place).atUs[number - 1]
