@@ -148,10 +148,6 @@ export class Attempts {
     return this.#jobsInFlight
   }
 
-  get isFull(): boolean {
-    return this.#freeCount === 0
-  }
-
   /** Whether an upstream that has `held` requests in flight here may have another. */
   mayTake(held: number): boolean {
     return this.#permits.mayTake(held, 1)

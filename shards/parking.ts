@@ -87,7 +87,7 @@ export class Parking {
   /** What was let go has been used, or is not needed: there may be more of it for the next. */
   passOn(upstream: UpstreamSlot): void {
     this.lineFree(upstream)
-    if (this.#forPermits.size > 0) this.permitFree(upstream)
+    this.permitFree(upstream)
   }
 
   /** What held the whole shard has changed: those who wait for it look again. */

@@ -26,8 +26,6 @@ type Relayed =
       readonly truncated: boolean }
   | { readonly kind: 'failed'; readonly token: number; readonly reason: FailureReason
       readonly detail: string }
-  /** Bytes of responses that are still arriving. */
-  | { readonly kind: 'buffered'; readonly bytes: number }
 
 /** What the new thread says. */
 interface Abort {
@@ -43,16 +41,10 @@ export class RelayedTransport implements Transport {
   #port: RelayPort | undefined
   /** Requests that the thread before has in flight for this one. */
   readonly #tokens = new Set<number>()
-  #relayedBytes = 0
   #onRelieved: () => void = () => {}
 
   constructor(own: Transport) {
     this.#own = own
-  }
-
-  /** The thread's own, and what the thread before said last of its. */
-  get bufferedBytes(): number {
-    return this.#own.bufferedBytes + this.#relayedBytes
   }
 
   start(events: TransportEvents): void {
@@ -129,10 +121,6 @@ export class RelayedTransport implements Transport {
   }
 
   #hear(message: Relayed): void {
-    if (message.kind === 'buffered') {
-      this.#relayedBytes = message.bytes
-      return
-    }
     const { token } = message
     if (!this.#tokens.has(token)) return
     switch (message.kind) {
@@ -153,9 +141,7 @@ export class RelayedTransport implements Transport {
 
   #settle(token: number): void {
     this.#tokens.delete(token)
-    if (this.#tokens.size > 0) return
-    this.#relayedBytes = 0
-    this.#onRelieved()
+    if (this.#tokens.size === 0) this.#onRelieved()
   }
 }
 
@@ -167,7 +153,6 @@ class Relay implements TransportEvents {
   readonly #transport: Transport
   readonly #tokens: Set<number>
   readonly #end: () => void
-  #bytesTold = 0
 
   constructor(port: RelayPort, transport: Transport, tokens: Iterable<number>) {
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -212,14 +197,6 @@ class Relay implements TransportEvents {
   failed(token: number, reason: FailureReason, detail: string): void {
     this.#tell({ kind: 'failed', token, reason, detail })
     this.#settle(token)
-  }
-
-  /** To be called now and then, since nobody tells of the pieces of a response. */
-  tellBuffered(): void {
-    const bytes = this.#transport.bufferedBytes
-    if (bytes === this.#bytesTold) return
-    this.#bytesTold = bytes
-    this.#tell({ kind: 'buffered', bytes })
   }
 
   #tell(message: Relayed, transfer: readonly ArrayBuffer[] = []): void {

@@ -94,8 +94,6 @@ export interface Transport {
   send(token: number, to: number, request: OutgoingRequest): void
   /** No further event for the token; its connection is given up. An unknown token is ignored. */
   abort(token: number): void
-  /** Bytes set aside for response bodies that are still arriving. */
-  readonly bufferedBytes: number
   /** Closes the destination's connections that are idle; those at work are not disturbed. */
   forget(to: number): void
   /** Gives up all that is in flight, without events; resolves when the sockets are closed. */

@@ -75,6 +75,7 @@ export class UndiciTransport implements Transport {
     this.#stopLooking = lookEvery(CONNECTS_LOOK_EVERY_MS, () => this.#look())
   }
 
+  /** Bytes set aside for response bodies that are still arriving. */
   get bufferedBytes(): number {
     return this.#memory.usedBytes
   }

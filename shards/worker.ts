@@ -231,9 +231,7 @@ class ShardLoop {
     this.#report({ kind: 'handedOver' })
     const relay = this.#transport.relayTo(port, tokens)
     this.#tailClosed = this.#life.tail?.close() ?? Promise.resolve()
-    const stopTelling = lookEvery(POLL_EVERY_MS, () => relay.tellBuffered())
     void relay.over.then(() => {
-      stopTelling()
       port.close()
       this.#end()
     })

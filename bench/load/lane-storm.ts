@@ -74,7 +74,6 @@ export interface StormResult {
 
 /** The transport: answers wait until deliver() is called. */
 class PatientUpstream implements Transport {
-  readonly bufferedBytes = 0
   readonly #tokens: number[] = []
   readonly #sent: (account: number) => void
   #events: TransportEvents | undefined

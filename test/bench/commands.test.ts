@@ -89,7 +89,7 @@ describe('sluice bench', { concurrency: 4 }, () => {
     assert.ok(valueOf(density, 'density_finished') >= 100)
     const lanes = scenarios.get('lanes')
     assert.equal(valueOf(lanes, 'lanes_active'), 10)
-    assert.ok(Math.abs(valueOf(lanes, 'lanes_ratio') - 1) <= 0.5, 'some sends of ten')
+    assert.ok(Math.abs(valueOf(lanes, 'lanes_ratio') - 1) <= 0.2, 'a send or two of ten')
     const journal = scenarios.get('journal')
     assert.ok(valueOf(journal, 'journal_interval_ratio') > 0)
     assert.ok(valueOf(journal, 'journal_always_rate') > 0)

@@ -5,13 +5,12 @@ import { execFile } from 'node:child_process'
 import path from 'node:path'
 import { it } from 'node:test'
 import { promisify } from 'node:util'
-import { TestUpstream } from '../support/upstream.ts'
+import { upstreamFor } from '../support/scene.ts'
 
 const PROGRAM = path.resolve(import.meta.dirname, '../support/transport-shortage.ts')
 
 it('a request waits while there is no file descriptor, and goes out once there is', async (t) => {
-  const upstream = await TestUpstream.start()
-  t.after(() => upstream.close())
+  const upstream = await upstreamFor(t)
   const { stdout } = await promisify(execFile)('sh', ['-c',
     `ulimit -n 128; exec "${process.execPath}" --disable-warning=ExperimentalWarning "$0" "$1"`,
     PROGRAM, upstream.origin])

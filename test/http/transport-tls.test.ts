@@ -1,19 +1,11 @@
 // The transport over TLS, on real sockets: whom it trusts, and which name it checks.
 
 import assert from 'node:assert/strict'
-import { type TestContext, describe, it } from 'node:test'
-import { LOCAL_CERTIFICATE, OTHER_CERTIFICATE } from '../support/tls.ts'
+import { describe, it } from 'node:test'
+import { startUpstream } from '../support/scene.ts'
 import { startTransport } from '../support/started-transport.ts'
+import { LOCAL_CERTIFICATE, OTHER_CERTIFICATE } from '../support/tls.ts'
 import { outgoing } from '../support/transport-recorder.ts'
-import { TestUpstream } from '../support/upstream.ts'
-
-async function startUpstream(
-  t: TestContext, options: Parameters<typeof TestUpstream.start>[0] = {},
-): Promise<TestUpstream> {
-  const upstream = await TestUpstream.start(options)
-  t.after(() => upstream.close())
-  return upstream
-}
 
 describe('TLS', () => {
   it('refuses an unknown authority', async (t) => {

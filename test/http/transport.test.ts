@@ -3,23 +3,16 @@
 
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
-import { type TestContext, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
 import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/socket-limits.ts'
 import { LINE_FREE, LINE_NO_CONNECTION } from '../../shards/transport.ts'
+import { startUpstream } from '../support/scene.ts'
 import { startTransport } from '../support/started-transport.ts'
 import { LOCAL_CERTIFICATE } from '../support/tls.ts'
 import { outgoing } from '../support/transport-recorder.ts'
-import { RawUpstream, TestUpstream } from '../support/upstream.ts'
-
-async function startUpstream(
-  t: TestContext, options: Parameters<typeof TestUpstream.start>[0] = {},
-): Promise<TestUpstream> {
-  const upstream = await TestUpstream.start(options)
-  t.after(() => upstream.close())
-  return upstream
-}
+import { RawUpstream } from '../support/upstream.ts'
 
 describe('a request on the wire', () => {
   it('carries method, path, headers in their case and order, and body', async (t) => {

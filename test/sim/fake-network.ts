@@ -130,10 +130,6 @@ export class FakeTransport implements Transport {
       this.#memoryBytes)
   }
 
-  get bufferedBytes(): number {
-    return this.memory.usedBytes
-  }
-
   get inFlight(): number {
     return this.#flights.size
   }

@@ -53,7 +53,14 @@ export class Scene {
 
 /** An HTTP upstream, or a receiver of webhooks, for one test. */
 export async function upstreamFor(t: TestContext, respond?: Respond): Promise<TestUpstream> {
-  const upstream = await TestUpstream.start(respond === undefined ? {} : { respond })
+  return startUpstream(t, respond === undefined ? {} : { respond })
+}
+
+/** The same with whatever else an upstream may be given. */
+export async function startUpstream(
+  t: TestContext, options: Parameters<typeof TestUpstream.start>[0] = {},
+): Promise<TestUpstream> {
+  const upstream = await TestUpstream.start(options)
   t.after(() => upstream.close())
   return upstream
 }

@@ -30,7 +30,6 @@ export interface Answer {
 /** Sends nothing anywhere. */
 export class ScriptedTransport implements Transport {
   readonly sent: Sent[] = []
-  bufferedBytes = 0
   /** What becomes of a request: written at once or by write(). */
   writes: 'at once' | 'later' = 'at once'
   /** What a request would find, at every destination. */
