@@ -180,7 +180,8 @@ export class SubmitRun implements Listener {
     const line = Number(ref)
     const sent = this.#sent.get(line)
     if (sent === undefined) return
-    if (typeof jobId !== 'string') {
+    // A key that is known with another request names the job that holds it.
+    if (error !== undefined || typeof jobId !== 'string') {
       const isPassing = PASSING.has(String(code)) && ++sent.tries <= RETRIES_MAX
       if (isPassing) return void this.#again(line, Number(entry['retry_after_s'] ?? 0))
       this.#sent.delete(line)

@@ -99,6 +99,18 @@ describe('submit', () => {
     assert.equal(upstream.requests.length, 3, 'nothing ran twice')
   })
 
+  test('refuses a key that is known with another request, whether it waits or not', async (t) => {
+    const upstream = await upstreamFor(t)
+    const first = jobOf(`${upstream.origin}/one`)
+    await scene.api.accept(first)
+    for (const wait of [[], ['--wait']]) {
+      const { code, stderr, stdout } = await run(['submit', ...wait],
+        JSON.stringify({ ...first, url: `${upstream.origin}/other` }))
+      assert.deepEqual([code, stdout], [1, ''])
+      assert.match(stderr, /line 1: .*idempotent_key_reused/)
+    }
+  })
+
   test('says what is wrong with usage and servers', async () => {
     const header = await run(['submit', '--url', 'http://x/', '--header', 'nonsense'])
     assert.equal(header.code, 2)
