@@ -79,16 +79,16 @@ export class ExtentFile {
   }
 }
 
-/** What is noted in a folder; undefined when nothing is that could be read. */
-export function readExtent(directory: string): Extent | undefined {
+/** What is noted in a folder; undefined when nothing is, null when the note is damaged. */
+export function readExtent(directory: string): Extent | null | undefined {
   let bytes: Buffer
   try {
     bytes = readFileSync(path.join(directory, EXTENT_FILE))
   } catch {
     return undefined
   }
-  if (bytes.length !== EXTENT_BYTES) return undefined
-  if (bytes.readUInt32LE(CRC) !== crc32(bytes.subarray(0, CRC))) return undefined
+  if (bytes.length !== EXTENT_BYTES) return null
+  if (bytes.readUInt32LE(CRC) !== crc32(bytes.subarray(0, CRC))) return null
   return {
     tail: bytes.readDoubleLE(0), sequence: bytes.readDoubleLE(8), accepted: bytes.readDoubleLE(16),
   }

@@ -82,7 +82,9 @@ export class Tails {
       rest = this.#drop(tails.slice(index), tornAt, present.sequence)
       break
     }
-    if (extent !== undefined && extent.sequence > present.sequence) {
+    if (extent === null) {
+      if (!hasStopped) return { ok: false, problem: this.#explainDamage(present) }
+    } else if (extent !== undefined && extent.sequence > present.sequence) {
       if (!hasStopped) return { ok: false, problem: this.#explainEnd(extent, present) }
       rest = missing(extent, present, rest ?? this.#torn(extent.tail, 0, undefined))
     }
@@ -189,6 +191,13 @@ export class Tails {
     return `${file} ${found}, and batch ${sequence} had been written (missing batches: ` +
       `${sequence - present.sequence}; new jobs in them: ${accepted - present.accepted}). ` +
       adviseOn(path.join(this.#directory, EXTENT_FILE), present.sequence)
+  }
+
+  /** What it notes is not known, so neither is whether the newest tail is there. */
+  #explainDamage({ sequence }: StoreState): string {
+    const file = path.join(this.#directory, EXTENT_FILE)
+    return `${file} is damaged, so that nothing tells whether batches behind ${sequence} ` +
+      `are missing. ${adviseOn(file, sequence)}`
   }
 
   #fileOf(tail: number): string {

@@ -127,6 +127,20 @@ describe('tails', () => {
     assert.equal(good(await scene.start(BOOT)).dropped, null)
   })
 
+  it('are refused when what was noted is damaged, unless the machine has stopped', async (t) => {
+    const scene = await begun(t)
+    scene.write(1, 3)
+    scene.note(1)
+    const file = path.join(scene.folder, EXTENT_FILE)
+    const bytes = readFileSync(file)
+    bytes[3] = 1
+    writeFileSync(file, bytes)
+    rmSync(scene.fileOf(1))
+    assert.match(problemOf(await scene.start(BOOT)), new RegExp('extent is damaged, so that ' +
+      'nothing tells whether batches behind 0 are missing. Restore .* remove /.*/extent'))
+    assert.ok(good(await scene.start(LATER_BOOT)))
+  })
+
   it('go on with what is there when what was noted of them is removed too', async (t) => {
     const scene = await begun(t)
     scene.write(1, 3)

@@ -196,7 +196,7 @@ test('how far the tails reach is noted now and then, and at the end', async (con
   const bytes = readFileSync(file)
   bytes[9] = 1
   writeFileSync(file, bytes)
-  assert.equal(readExtent(directory), undefined)
+  assert.equal(readExtent(directory), null)
 })
 
 test('with an interval, what is not on the disk is known, and brought there', async (context) => {
