@@ -54,6 +54,8 @@ export class Attempts {
   readonly createdAtMs: Float64Array
   /** What the attempt's write is charged: the budget's interval when it was decided, in ns. */
   readonly intervalNs: Uint32Array
+  /** What the base of its budget has become by it; NaN where another thread has begun it. */
+  readonly spentUs: Float64Array
   /** 1 where that budget is its lane's own. */
   readonly ownBudget: Uint8Array
   /** Whether the request is about to be written, and counted so: UNCOUNTED or ABOUT. */
@@ -85,6 +87,7 @@ export class Attempts {
     this.#templates = new Array<DecodedTemplate | undefined>(count).fill(undefined)
     this.#armed = new Uint8Array(count)
     this.intervalNs = new Uint32Array(count)
+    this.spentUs = new Float64Array(count)
     this.ownBudget = new Uint8Array(count)
     this.writing = new Uint8Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
@@ -134,6 +137,7 @@ export class Attempts {
       this.retryAfterMs[token] = baton.retryAfterMs[at] as number
       this.createdAtMs[token] = baton.createdAtMs[at] as number
       this.intervalNs[token] = baton.intervalNs[at] as number
+      this.spentUs[token] = NaN
       this.ownBudget[token] = baton.ownBudget[at] as number
       if (baton.writing[at] === ABOUT) this.#expectWrite(token)
     }
@@ -170,6 +174,7 @@ export class Attempts {
     const token = this.#free[--this.#freeCount] as number
     this.#occupy(token, kind, slot, lane, upstream, deadlineUs)
     this.intervalNs[token] = charge.intervalNs
+    this.spentUs[token] = charge.spentUs
     this.ownBudget[token] = charge.own ? 1 : 0
     this.#expectWrite(token)
     return token
@@ -201,6 +206,19 @@ export class Attempts {
   /** What remember() was given; undefined where another thread has begun the attempt. */
   templateOf(token: number): DecodedTemplate | undefined {
     return this.#templates[token]
+  }
+
+  /** What the attempt has spent. */
+  chargeOf(token: number): Charge {
+    return {
+      own: this.ownBudget[token] === 1, intervalNs: this.intervalNs[token] as number,
+      spentUs: this.spentUs[token] as number,
+    }
+  }
+
+  /** What of that counts as about to be written, in ns. */
+  unwrittenNs(token: number): number {
+    return this.writing[token] === UNCOUNTED ? 0 : this.intervalNs[token] as number
   }
 
   /** The request is on the wire, or will not be. */

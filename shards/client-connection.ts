@@ -72,6 +72,11 @@ export class ClientConnection implements PooledConnection {
     this.#socket = socket
   }
 
+  /** Nothing more can be sent on it. */
+  get isClosed(): boolean {
+    return this.#socket.destroyed || this.#socket.readableEnded
+  }
+
   begin(request: OutgoingRequest, handler: Dispatcher.DispatchHandler): void {
     const { path, method, headers, body } = request
     this.isUsed = true

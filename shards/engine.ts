@@ -242,9 +242,10 @@ export class Engine implements TransportEvents, Sender {
 
   written(token: number): void {
     const { attempts, pacer } = this.#parts
-    attempts.settleWrite(token)
     pacer.written(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
-      attempts.ownBudget[token] === 1, attempts.intervalNs[token] as number, this.#clock.nowUs())
+      attempts.ownBudget[token] === 1, attempts.intervalNs[token] as number,
+      attempts.unwrittenNs(token), this.#clock.nowUs())
+    attempts.settleWrite(token)
   }
 
   head(token: number, status: number, headers: ResponseHeaders): void {
@@ -263,8 +264,10 @@ export class Engine implements TransportEvents, Sender {
 
   returned(token: number): void {
     this.#hear(token, () => {
-      const { attempts, delivery, dispatcher } = this.#parts
+      const { attempts, delivery, dispatcher, pacer } = this.#parts
       const nowUs = this.#clock.nowUs()
+      pacer.returned(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
+        attempts.chargeOf(token), nowUs)
       if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.returned(token, nowUs)
       else delivery.returned(token, nowUs)
     })

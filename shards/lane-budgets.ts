@@ -4,7 +4,7 @@
 
 import { LANE_OWN_BUDGET, type Lanes } from './lanes.ts'
 import { PACE_WRITE_LATE_US } from './limits.ts'
-import { baseAfterWrite, trailAfterWrite } from './pace.ts'
+import { baseAfterReturn, baseAfterWrite, trailAfterWrite } from './pace.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { LaneSlot, Micros, UpstreamSlot } from './units.ts'
 import type { Writes } from './writes.ts'
@@ -13,6 +13,8 @@ import type { Writes } from './writes.ts'
 export interface Charge {
   readonly own: boolean
   readonly intervalNs: number
+  /** What the budget's base has become by it. */
+  readonly spentUs: number
 }
 
 /** What a lane spends. */
@@ -32,17 +34,19 @@ export class LaneBudgets {
     this.#writes = writes
   }
 
-  /** The budget that the lane spends. */
+  /** The budget that the lane spends, and has just spent. */
   of(lane: LaneSlot, upstream: UpstreamSlot): Budget {
     if (this.has(lane, LANE_OWN_BUDGET)) {
       return {
         intervalNs: this.#lanes.at.intervalNs[lane] as number,
         concurrentMax: this.#lanes.at.concurrentMax[lane] as number, own: true,
+        spentUs: this.#lanes.at.baseUs[lane] as number,
       }
     }
     return {
       intervalNs: this.#budgets.intervalNs(upstream),
       concurrentMax: this.#budgets.concurrentMax(upstream), own: false,
+      spentUs: this.#budgets.spentUs,
     }
   }
 
@@ -56,16 +60,29 @@ export class LaneBudgets {
     this.flag(lane, LANE_OWN_BUDGET, true) // decides: the numbers above hold
   }
 
+  /** A send was not written after all: its place is free again, unless others have come since. */
+  returned(lane: LaneSlot, upstream: UpstreamSlot, { intervalNs, own, spentUs }: Charge): void {
+    if (!own) return this.#budgets.returned(upstream, spentUs, intervalNs)
+    if (!this.has(lane, LANE_OWN_BUDGET)) return
+    const before = this.#lanes.at.baseUs[lane] as number
+    const base = baseAfterReturn(before, spentUs, intervalNs)
+    if (base !== before) this.change(lane).baseUs[lane] = base
+  }
+
   /**
    * A send leaves only now. What the upstream sees counts, so the budget's grid follows it when it
    * is late, or the next send would come too soon behind. Its charge is what it was decided at: an
    * account that has got a budget of its own since then may have to follow it, too.
+   * @param countedNs what of it still counts as unwritten: until the base has followed, or another
+   *   shard would decide by the old one.
    */
   written(
-    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, nowUs: Micros,
+    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, countedNs: number,
+    nowUs: Micros,
   ): void {
     if (!own) {
-      this.#budgets.written(upstream, interval, this.#writes.everywhere(upstream), nowUs)
+      const unwrittenNs = this.#writes.everywhere(upstream) - countedNs
+      this.#budgets.written(upstream, interval, unwrittenNs, nowUs)
     }
     const { baseUs, lastSendUs } = this.#lanes.at
     if (!this.has(lane, LANE_OWN_BUDGET)) {
@@ -78,7 +95,7 @@ export class LaneBudgets {
     const trail = trailAfterWrite(laneTrailUs[lane] as number, interval, nowUs)
     laneTrailUs[lane] = trail
     const before = baseUs[lane] as number
-    const base = baseAfterWrite(before, trail, this.#writes.ofLane(lane))
+    const base = baseAfterWrite(before, trail, this.#writes.ofLane(lane) - (own ? countedNs : 0))
     if (base !== before) this.change(lane).baseUs[lane] = base
   }
 

@@ -53,6 +53,14 @@ export function baseAfterSend(baseUs: number, interval: number, nowUs: number): 
 export const baseHeldUntil = (baseUs: number, interval: number, untilUs: number): Micros =>
   Math.max(baseUs, untilUs - interval / NS_PER_US) as Micros
 
+/**
+ * The base when the send that had moved it to `spentUs` was not written after all: its place is
+ * free again, unless another has been taken since. At 2 per second, spent to 1,500,000: 1,500,000
+ * → 1,000,000; 2,000,000 → 2,000,000.
+ */
+export const baseAfterReturn = (baseUs: number, spentUs: number, interval: number): Micros =>
+  (baseUs === spentUs ? baseUs - interval / NS_PER_US : baseUs) as Micros
+
 // --- what is written ---
 //
 // The base knows decisions. A request that is decided in time may be written late, all the more

@@ -13,7 +13,7 @@ import {
 import {
   GATES, GATE_OPEN, GATE_PACE, GATE_PERMIT, GATE_TURN, GATE_WRITE, type Gate,
 } from './gates.ts'
-import { type Budget, LaneBudgets } from './lane-budgets.ts'
+import { type Budget, type Charge, LaneBudgets } from './lane-budgets.ts'
 import {
   type ShardViews, KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from './layout.ts'
@@ -236,9 +236,17 @@ export class Pacer {
 
   /** A send leaves only now; see LaneBudgets. */
   written(
-    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, nowUs: Micros,
+    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, countedNs: number,
+    nowUs: Micros,
   ): void {
-    this.#spends.written(lane, upstream, own, interval, nowUs)
+    this.#spends.written(lane, upstream, own, interval, countedNs, nowUs)
+  }
+
+  /** And one was not written after all; what it had spent is there for the next. */
+  returned(lane: LaneSlot, upstream: UpstreamSlot, charge: Charge, nowUs: Micros): void {
+    this.#spends.returned(lane, upstream, charge)
+    if (!this.#isSplit(upstream)) this.#lookAgain(upstream, nowUs)
+    else if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
   }
 
   /** The budget that the lane spends. */

@@ -18,7 +18,7 @@ import {
 import { TURN_GRACE_US } from './limits.ts'
 import { Marks } from './marks.ts'
 import {
-  baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, trailAfterWrite,
+  baseAfterReturn, baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, trailAfterWrite,
 } from './pace.ts'
 import { BUDGET_OPERATION } from './progress.ts'
 import { type Micros, type UpstreamSlot } from './units.ts'
@@ -47,6 +47,7 @@ export class SharedBudgets {
   readonly #shard: number
   readonly #shards: readonly ShardViews[]
   readonly #bells: readonly Bell[]
+  #spentUs = 0 as Micros
   readonly #scratchF64 = new Float64Array(1)
   readonly #scratchBits = new BigInt64Array(this.#scratchF64.buffer)
   /** When this shard began to let others go first, per upstream; 0 when it does not. */
@@ -116,8 +117,23 @@ export class SharedBudgets {
   /** Takes the next send's place in time; false when it is not due or another shard took it. */
   trySpend(upstream: UpstreamSlot, nowUs: Micros): boolean {
     const interval = this.intervalNs(upstream)
-    return this.#moveBase(upstream, (base) =>
-      eligibleAtUs(base, interval) <= nowUs ? baseAfterSend(base, interval, nowUs) : undefined)
+    return this.#moveBase(upstream, (base) => {
+      if (eligibleAtUs(base, interval) > nowUs) return undefined
+      this.#spentUs = baseAfterSend(base, interval, nowUs)
+      return this.#spentUs
+    })
+  }
+
+  /** What the last trySpend() that succeeded has made of the base. */
+  get spentUs(): Micros {
+    return this.#spentUs
+  }
+
+  /** The send that had moved the base to `spentUs`, at an interval, was not written after all. */
+  returned(upstream: UpstreamSlot, spentUs: number, interval: number): void {
+    const moved = (base: number): Micros => baseAfterReturn(base, spentUs, interval)
+    const base = this.#baseUs(upstream)
+    if (moved(base) !== base) this.#moveBase(upstream, moved)
   }
 
   /**

@@ -55,6 +55,8 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
   /** The client is being handed the request: what fails now is told after `send` has returned. */
   #dispatching = true
   #written = false
+  /** Its response has ended. */
+  #isWhole = false
   #settled = false
 
   /** Begins it, on a connection that is free. */
@@ -120,12 +122,20 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
     })
   }
 
+  /** Not at once: only when it has returned does undici close what the upstream does not keep. */
   onResponseEnd(): void {
+    if (this.#settled) return
+    this.#isWhole = true
+    process.nextTick(endOf, this)
+  }
+
+  /** What follows onResponseEnd(). */
+  finish(): void {
     if (!this.#settled) this.#end(false)
   }
 
   onResponseError(_: unknown, error: Error): void {
-    if (this.#settled) return
+    if (this.#settled || this.#isWhole) return
     const reason = failureReason(error, false)
     if (this.#dispatching) {
       queueMicrotask(() => this.#fail(reason, error.message))
@@ -180,9 +190,11 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
   /** The connection is free before the listener hears of it: what it sends next may reuse it. */
   #end(truncated: boolean): void {
     this.settle()
-    const isOver = truncated || this.#isLast || this.#connection.hasMoved || this.#path.isForgotten
-    if (isOver) this.#path.pool.drop(this.#connection)
-    else this.#path.pool.release(this.#connection)
+    const connection = this.#connection
+    const isOver = truncated || this.#isLast || connection.hasMoved || connection.isClosed ||
+      this.#path.isForgotten
+    if (isOver) this.#path.pool.drop(connection)
+    else this.#path.pool.release(connection)
     try {
       this.#inFlight.events.end(this.#token, this.#body.bytes, truncated)
     } catch (error) {
@@ -190,6 +202,8 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
     }
   }
 }
+
+const endOf = (attempt: WireAttempt): void => attempt.finish()
 
 /** What a Connection header says of what comes behind the response. */
 function isClose(value: string | string[]): boolean {

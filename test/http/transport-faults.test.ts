@@ -187,6 +187,22 @@ describe('an upstream that', () => {
     })
   }
 
+  it('keeps no connection, and does not say so: none is used for a second request', async (t) => {
+    const upstream = await RawUpstream.start((socket) => {
+      socket.end('HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    })
+    t.after(() => upstream.close())
+    const { heard } = startFew(t)
+    heard.onEvent = (token, event) => {
+      if (token < 5 && event === 'end') heard.send(token + 1, outgoing(upstream.origin))
+    }
+    heard.send(1, outgoing(upstream.origin))
+    for (let token = 1; token <= 5; token++) {
+      const { body, returned } = await heard.waitFor(token)
+      assert.deepEqual([body, returned], ['ok', undefined])
+    }
+  })
+
   it('does not listen', async (t) => {
     const { heard } = startFew(t)
     const origin = await refusingOriginFor(t)

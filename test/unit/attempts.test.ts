@@ -16,7 +16,7 @@ import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 const NOW_US = 1_024_000 as Micros
 
 /** What a job's attempt is charged here: twice its slot's number, in ns. */
-const chargeFor = (slot: number, own = false): Charge => ({ own, intervalNs: 2 * slot })
+const chargeFor = (slot: number, own = false): Charge => ({ own, intervalNs: 2 * slot, spentUs: 0 })
 
 const newWrites = (shards = shardMemory(smallLimits()).shards): Writes =>
   new Writes(0, shards)
@@ -44,7 +44,7 @@ describe('a token', () => {
   it('keeps what its end will need', () => {
     const attempts = newAttempts(4)
     const token = attempts.take(ATTEMPT_WEBHOOK, 9 as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
-      (NOW_US + 1000) as Micros, { own: true, intervalNs: 2_147_483_647 })
+      (NOW_US + 1000) as Micros, { own: true, intervalNs: 2_147_483_647, spentUs: 0 })
     assert.deepEqual([
       attempts.kind[token], attempts.slot[token], attempts.lane[token], attempts.upstream[token],
       attempts.status[token], attempts.retryAfterMs[token],

@@ -137,6 +137,24 @@ describe('a request given back', () => {
     assert.equal(bench.get(first).attempts, 1)
   })
 
+  for (const accountQueues of [false, true]) {
+    it(`has not used up its place in the pace${accountQueues ? ' of its account' : ''}`, () => {
+      const bench = new EngineBench({ pacePerSecond: 2, accountQueues })
+      bench.transport.writes = 'later'
+      for (let job = 0; job < 3; job++) bench.submit()
+      const [first] = bench.sent
+      assert.ok(first)
+      bench.advance(20)
+      bench.transport.giveBack(first)
+      bench.transport.writes = 'at once'
+      bench.advance(1)
+      assert.equal(bench.sent.length, 2, 'it goes out again at once')
+      bench.advance(2000)
+      assert.equal(bench.sent.length, 4)
+      assertPromiseAcrossPaces(bench.sent.slice(1).map(({ atUs }) => ({ atUs, pacePerSecond: 2 })))
+    })
+  }
+
   it('is delivered again, as the same delivery', () => {
     const bench = new EngineBench({ pacePerSecond: 1000 })
     bench.submit({ webhook: true })

@@ -7,8 +7,8 @@ import {
   PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_WRITE_LATE_US,
 } from '../../shards/limits.ts'
 import {
-  baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, intervalNs, mayFollow,
-  pacePerSecondOf, trailAfterWrite,
+  baseAfterReturn, baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, intervalNs,
+  mayFollow, pacePerSecondOf, trailAfterWrite,
 } from '../../shards/pace.ts'
 import { assertPromise, assertPromiseAcrossPaces, sendsMax } from '../support/pace-promise.ts'
 
@@ -56,6 +56,14 @@ describe('eligibleAtUs', () => {
   it('takes a new pace from the same base, for the very next send', () => {
     assert.equal(eligibleAtUs(1_000_000, intervalNs(50)), 1_020_000)
     assert.equal(eligibleAtUs(1_000_000, intervalNs(0.5)), 3_000_000)
+  })
+})
+
+describe('baseAfterReturn', () => {
+  it('frees the place, unless another has been taken since', () => {
+    assert.equal(baseAfterReturn(1_500_000, 1_500_000, TWO_PER_SECOND), 1_000_000)
+    assert.equal(baseAfterReturn(2_000_000, 1_500_000, TWO_PER_SECOND), 2_000_000)
+    assert.equal(baseAfterReturn(1_500_000, NaN, TWO_PER_SECOND), 1_500_000)
   })
 })
 
