@@ -10,6 +10,7 @@ import { NO_ACCOUNT } from './lookups.ts'
 import type { Connect } from './name-connector.ts'
 import { OriginPool } from './origin-pool.ts'
 import { failureReason, isShortage } from './outcome.ts'
+import { Reading } from './read-turns.ts'
 import { BytesHeld } from './response-memory.ts'
 import { CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT } from './socket-limits.ts'
 import type { FailureReason } from './transport.ts'
@@ -30,6 +31,7 @@ export interface DestinationsShared {
 /** One destination. */
 export class Destination implements AttemptPath, ConnectionOwner {
   readonly held: BytesHeld
+  readonly reading = new Reading()
   readonly origin: string
   readonly pool: OriginPool<ClientConnection>
   isForgotten = false

@@ -39,6 +39,17 @@ export const INTERIM_HEAD_BYTES_MAX = 4 * KIB
 export const RESPONSE_BUFFER_BYTES_MAX = 64 * MIB
 /** An origin may hold this times what is free of them before its responses are paused. */
 export const RESPONSE_SHARE_ALPHA = 1
+/**
+ * What reading responses may cost in one turn of the event loop, in chunks: some 1 to 2 ms, so that
+ * what is due meanwhile is late by a fraction of PACE_TOLERANCE_US.
+ */
+export const READ_COST_MAX = 2048
+/** Bytes that cost as much as a chunk does. */
+export const READ_COST_BYTES = KIB
+/** A destination that has cost no more than this is served though the turn's bound is reached, */
+export const READ_COST_SMALL = 64
+/** as long as all together cost no more than this beyond it. */
+export const READ_COST_EXTRA = 1024
 /** How long an idle connection is kept when the upstream does not say; many close after 5 s. */
 export const CONNECTION_IDLE_MS_DEFAULT = 4000
 /** How long it is kept at most, whatever the upstream's Keep-Alive says. */

@@ -18,6 +18,7 @@ import { loadHeaderNames } from './load-headers.ts'
 import { type Connect, connectByName } from './name-connector.ts'
 import type { Names } from './names.ts'
 import { connectPlain } from './plain-socket.ts'
+import { ReadTurns } from './read-turns.ts'
 import { ResponseMemory } from './response-memory.ts'
 import { CONNECTS_LOOK_EVERY_MS } from './socket-limits.ts'
 import {
@@ -82,7 +83,9 @@ export class UndiciTransport implements Transport {
 
   start(events: TransportEvents): void {
     assert(this.#inFlight === undefined, 'the transport was started before')
-    this.#inFlight = { attempts: this.#attempts, memory: this.#memory, events }
+    this.#inFlight = {
+      attempts: this.#attempts, memory: this.#memory, turns: new ReadTurns(setImmediate), events,
+    }
   }
 
   lineTo(to: number): Line {

@@ -10,6 +10,7 @@ import { FAILURE_DETAIL_LENGTH_MAX } from './limits.ts'
 import type { OriginPool } from './origin-pool.ts'
 import { failureReason } from './outcome.ts'
 import { ResponseBody } from './response-body.ts'
+import type { ReadTurns, Reading, TurnTaker } from './read-turns.ts'
 import type { BytesHeld, ResponseMemory, ResponseReader } from './response-memory.ts'
 import { INTERIM_RESPONSES_MAX } from './socket-limits.ts'
 import type {
@@ -24,6 +25,7 @@ export interface InFlight {
   /** By token. Not a Map, for the reason that waiting-line.ts gives against a Set. */
   readonly attempts: (WireAttempt | undefined)[]
   readonly memory: ResponseMemory
+  readonly turns: ReadTurns
   readonly events: TransportEvents
 }
 
@@ -31,6 +33,7 @@ export interface InFlight {
 export interface AttemptPath {
   readonly pool: OriginPool<ClientConnection>
   readonly held: BytesHeld
+  readonly reading: Reading
   /** Its connections are not used again. */
   readonly isForgotten: boolean
   /** A response has come over one of the connections. */
@@ -40,7 +43,7 @@ export interface AttemptPath {
 }
 
 /** One token on its way: undici's handler of its request. */
-export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
+export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, TurnTaker {
   readonly #token: number
   readonly #path: AttemptPath
   readonly #inFlight: InFlight
@@ -50,8 +53,9 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
   #interim = 0
   /** The upstream has said that it closes the connection behind this response. */
   #isLast = false
-  /** It waits for memory. */
+  /** It waits for memory, or for its turn. */
   #paused = false
+  #awaitsTurn = false
   /** The client is being handed the request: what fails now is told after `send` has returned. */
   #dispatching = true
   #written = false
@@ -102,14 +106,18 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
 
   onResponseData(_: unknown, chunk: Uint8Array): void {
     if (this.#settled) return
-    const { memory } = this.#inFlight
-    const { held } = this.#path
+    const { memory, turns } = this.#inFlight
+    const { held, reading } = this.#path
     const heldBefore = this.#body.heldBytes
     const whole = this.#body.append(chunk, memory.bytesMaxFrom(heldBefore))
     memory.add(held, this, this.#body.heldBytes - heldBefore)
     if (!whole) return this.#end(true)
     // At the end of its socket undici goes on with a response that is paused.
-    if (this.#paused || memory.mayGoOn(held, this)) return
+    if (this.#paused) return
+    if (memory.mayGoOn(held, this)) {
+      if (turns.mayGoOn(reading, this, chunk.length)) return
+      this.#awaitsTurn = true
+    }
     this.#paused = true
     this.#controller?.pause()
   }
@@ -120,6 +128,13 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
     queueMicrotask(() => {
       if (!this.#settled && !this.#paused) this.#controller?.resume()
     })
+  }
+
+  /** Its turn has come, in which nothing else is read. */
+  goOn(): void {
+    this.#awaitsTurn = false
+    this.#paused = false
+    this.#controller?.resume()
   }
 
   /** Not at once: only when it has returned does undici close what the upstream does not keep. */
@@ -156,10 +171,11 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader {
   settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
-    const { attempts, memory } = this.#inFlight
+    const { attempts, memory, turns } = this.#inFlight
     assert(attempts[this.#token] === this, 'an unsettled attempt is not in flight')
     attempts[this.#token] = undefined
     memory.settle(this.#path.held, this, this.#body.heldBytes)
+    if (this.#awaitsTurn) turns.leave(this.#path.reading, this)
     return true
   }
 

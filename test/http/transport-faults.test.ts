@@ -7,7 +7,7 @@ import { type TestContext, describe, it } from 'node:test'
 import { RESPONSE_HEADERS_BYTES_MAX } from '../../shards/limits.ts'
 import type { FailureReason } from '../../shards/transport.ts'
 import { type Micros, msToUs } from '../../shards/units.ts'
-import { refusingOriginFor } from '../support/scene.ts'
+import { refusingOriginFor, startUpstream } from '../support/scene.ts'
 import { type StartedTransport, startTransport } from '../support/started-transport.ts'
 import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream, TestUpstream } from '../support/upstream.ts'
@@ -319,4 +319,28 @@ describe('an upstream that', () => {
       assert.deepEqual([reason, events], ['connection_error', ['failed']])
     }
   })
+})
+
+it('a flood of chunks of one byte leaves the others their turns', async (t) => {
+  const chunks = 100_000
+  const hog = await RawUpstream.start((socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+    socket.write('1\r\nx\r\n'.repeat(chunks))
+    socket.write('0\r\n\r\n')
+  })
+  t.after(() => hog.close())
+  const other = await startUpstream(t)
+  const { heard } = startTransport(t, { responseBytesMax: chunks })
+  const floods = Array.from({ length: 8 }, (_, token) => token)
+  for (const token of floods) heard.send(token, outgoing(hog.origin))
+  let served = 0
+  while (floods.some((token) => heard.of(token).events.at(-1) !== 'end') && served < 5000) {
+    heard.send(9, outgoing(other.origin))
+    assert.equal((await heard.waitFor(9)).body, 'ok')
+    heard.forget(9)
+    served++
+  }
+  for (const token of floods) assert.equal(heard.of(token).body?.length, chunks)
+  // In each turn of the event loop some 2048 chunks are read, and a request takes a few turns.
+  assert.ok(served >= 40, `${served} requests were served meanwhile`)
 })
