@@ -23,6 +23,7 @@ import type { Elsewhere } from './elsewhere.ts'
 import type { DoorState, LastReload, ShownJournals, ShownPool, TakenOver } from './health.ts'
 import { type ConnectionTable, makeConnectionTable } from './http/server.ts'
 import { makeStreamTable, type StreamTable } from './http/sse.ts'
+import type { LogStatus } from './log-sink.ts'
 import { makePendingTable, type PendingTable } from './pending-jobs.ts'
 import { makeQuestionTable, type QuestionTable } from './questions.ts'
 import type { ShardLink } from './shard-link.ts'
@@ -35,7 +36,7 @@ import { makeSocketTable, type SocketTable } from './ws/sockets.ts'
  * and DoorkeeperParts, or of what src/replaceable.ts exports. A build of another form needs a
  * restart.
  */
-export const DOOR_FORM = 4
+export const DOOR_FORM = 5
 
 /** One with answers to be sent at the end of a turn. */
 export interface Flushable {
@@ -50,6 +51,8 @@ export interface DoorTables {
   phase: DoorState
   /** Null without a journal. */
   journals: ShownJournals | null
+  /** What has become of the log's lines. */
+  logStatus: LogStatus | null
   readonly admission: AdmissionTable
   readonly upstreams: UpstreamTable
   readonly jobs: PendingTable
@@ -82,7 +85,7 @@ export function makeDoorTables(
 ): DoorTables {
   const slotsMax = links[0]?.views.limits.upstreamsMax ?? 0
   return {
-    secret, startedUs, phase: 'starting', journals: null,
+    secret, startedUs, phase: 'starting', journals: null, logStatus: null,
     admission: makeAdmissionTable(links.length),
     upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
     questions: makeQuestionTable(links.length), audience: makeAudienceTable(),

@@ -240,7 +240,7 @@ export class Doorkeeper implements Keeper, Door {
     const nowUs = this.#parts.clock.nowUs()
     const upUs = nowUs - tables.startedUs
     return describeHealth({
-      state: tables.phase, nowUs, journals: tables.journals,
+      state: tables.phase, nowUs, journals: tables.journals, log: tables.logStatus,
       version: this.#parts.config.version,
       uptimeSeconds: Math.floor(upUs / US_PER_SECOND), reloads: tables.reloads,
       lastReload: tables.lastReload, takenOver: tables.takenOver, links,

@@ -9,6 +9,7 @@ import type { AdmissionCounts } from './admission.ts'
 import type { ClientBytes } from './client-bytes.ts'
 import type { ConnectionTable } from './http/server.ts'
 import type { KeeperStatus } from './journal/keepers.ts'
+import type { LogStatus } from './log-sink.ts'
 import { absenceOf, type ShardLink } from './shard-link.ts'
 
 /** What the process as a whole is doing. */
@@ -48,6 +49,8 @@ export interface HealthInputs {
   readonly nowUs: Micros
   /** Null without a journal. */
   readonly journals: ShownJournals | null
+  /** Null where nobody says it. */
+  readonly log: LogStatus | null
   readonly version: string
   readonly uptimeSeconds: number
   readonly reloads: number
@@ -139,6 +142,7 @@ export function describeHealth(inputs: HealthInputs): object {
     },
     clients: showClients(inputs),
     pools: inputs.pools.map(showPool),
+    log: { dropped_lines: inputs.log?.dropped ?? 0, trouble: inputs.log?.trouble ?? null },
     // The heap is the main thread's; the resident memory is all threads', job memory included.
     process: { heap_used_bytes: heapUsed, rss_bytes: rss },
   }

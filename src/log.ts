@@ -1,8 +1,11 @@
-// The log: JSON lines on standard error, for what happens rarely. Nothing on a job's path logs, and
-// no line carries a secret: fields whose names sound like one are censored at any depth.
+// The log: JSON lines on standard error or in a file, for what happens rarely. Nothing on a job's
+// path logs, and no line carries a secret: fields whose names sound like one are censored at any
+// depth.
 
-import { type DestinationStream, type Logger as PinoLogger, destination, pino } from 'pino'
-import { lookEvery } from '../shards/clock.ts'
+import { type Logger as PinoLogger, pino } from 'pino'
+import { SystemClock } from '../shards/clock.ts'
+import { fail } from './errors.ts'
+import { LogSink, type LogStatus } from './log-sink.ts'
 
 /** What the rest of the process logs with: fields first, then the sentence. */
 export interface Log {
@@ -14,11 +17,6 @@ export interface Log {
 const CENSORED = '[redacted]'
 const SECRET_NAME = /authorization|api[-_]?key|cookie|secret|password|passwd|token|credential/i
 const REDACT_DEPTH_MAX = 5
-/** Lines that wait while standard error is blocked; beyond it the newest are dropped. */
-const WAITING_BYTES_MAX = 1024 * 1024
-const STDERR = 2
-/** For the last lines, while standard error is blocked. */
-const END_MS_MAX = 1000
 
 /**
  * The fields with every value censored whose name sounds secret. Errors are left to their own
@@ -45,8 +43,11 @@ function redactValue(value: unknown, depth: number): unknown {
 
 /** A log and the means to get its last lines out before the process ends. */
 export interface ProcessLog extends Log {
+  readonly status: LogStatus
   /** From now on, the least severe lines that are written. */
   setLevel(level: string): void
+  /** Opens the log's file anew; says so, or why it cannot. */
+  reopen(): void
   /** Writes what waits; call it before the process ends at once. */
   flush(): void
   /** No more lines; resolves when all are written, so that what else is said comes behind them. */
@@ -55,54 +56,46 @@ export interface ProcessLog extends Log {
 
 /**
  * A log at the given level.
- * @param stream where the lines go; standard error unless a test says otherwise. It is written in
- *   the background, so that a blocked terminal does not hold up the front door.
+ * @param file that lines are appended to; on standard error when left out. Throws OperatingError
+ *   when it cannot be opened.
  */
-export function createLog(level: string, stream?: DestinationStream): ProcessLog {
-  const stderr = stream === undefined
-    ? destination({ fd: STDERR, sync: false, maxLength: WAITING_BYTES_MAX })
-    : undefined
+export function createLog(level: string, file?: string): ProcessLog {
+  const sink = openSink(file, (dropped) =>
+    logger.warn({ dropped }, 'the log is written again; lines were dropped meanwhile'))
   const logger: PinoLogger = pino({
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }), log: redact },
-  }, stream ?? stderr)
+  }, sink)
   return {
+    status: sink,
     info: (fields, message) => logger.info(fields, message),
     warn: (fields, message) => logger.warn(fields, message),
     error: (fields, message) => logger.error(fields, message),
     setLevel: (next) => { logger.level = next },
-    flush: () => flushQuietly(stderr),
+    reopen: () => {
+      try {
+        if (sink.reopen()) logger.info({ file }, 'opened the log file anew')
+      } catch (error) {
+        logger.error({ file, reason: (error as Error).message },
+          'cannot open the log file anew; lines go on to the old one')
+      }
+    },
+    flush: () => sink.flush(),
     end: () => {
       logger.level = 'silent'
-      return stderr === undefined ? Promise.resolve() : ended(stderr)
+      return sink.end()
     },
   }
 }
 
-/** Ends whatever becomes of the lines: whoever should read them may be gone, or read nothing. */
-function ended(stderr: ReturnType<typeof destination>): Promise<void> {
-  return new Promise((resolve) => {
-    const stopWaiting = lookEvery(END_MS_MAX, () => over())
-    const over = (): void => {
-      stopWaiting()
-      resolve()
-    }
-    stderr.once('close', over)
-    stderr.once('error', over)
-    try {
-      stderr.end()
-    } catch {
-      over() // it has ended before
-    }
-  })
-}
-
-function flushQuietly(stderr: ReturnType<typeof destination> | undefined): void {
+function openSink(file: string | undefined, onResumed: (dropped: number) => void): LogSink {
+  const clock = new SystemClock()
   try {
-    stderr?.flushSync()
-  } catch {
-    // Standard error is closed or not ready yet: there is nobody left to tell.
+    return new LogSink({ clock, onResumed, ...(file !== undefined && { file }) })
+  } catch (error) {
+    return fail('log_failed', `cannot write the log to ${file} (${(error as Error).message}); ` +
+      'name another file with --log-file', error)
   }
 }

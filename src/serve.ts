@@ -7,7 +7,7 @@ import { SystemClock } from '../shards/clock.ts'
 import { CONTROL_TRIES_MAX, type Limits } from '../shards/limits.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Surroundings } from './cli/program.ts'
 import { startReport } from './cli/start-report.ts'
-import { dataFolderOf } from './config/derive.ts'
+import { dataFolderOf, logFileOf } from './config/derive.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { type Prepared, prepare } from './config/prepare.ts'
 import { formatProblems } from './config/problem.ts'
@@ -47,7 +47,9 @@ export async function serve(
     surroundings.stderr(formatProblems(prepared.problems))
     return EXIT_USAGE
   }
-  const log = createLog(loaded.config.logLevel)
+  const log = openLog(loaded.config, surroundings)
+  if (log === undefined) return EXIT_FAILED
+  process.on('SIGUSR1', log.reopen)
   const end = new ProcessEnd(log)
   const { cwd, env } = surroundings
   const control = new Control(
@@ -69,7 +71,19 @@ export async function serve(
   } finally {
     control.close()
     end.forget()
+    process.off('SIGUSR1', log.reopen)
     await log.end()
+  }
+}
+
+/** Undefined, with the reason said, when there is a file that cannot be opened. */
+function openLog(config: Config, { cwd, stderr }: Surroundings): ProcessLog | undefined {
+  try {
+    return createLog(config.logLevel, logFileOf(config, cwd))
+  } catch (error) {
+    if (!(error instanceof OperatingError)) return fail('log_failed', String(error), error)
+    stderr(`sluice: ${error.message}\n`)
+    return undefined
   }
 }
 
@@ -95,6 +109,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
     ...(journals !== null && { secret: journals.secret }),
   })
   door.tables.journals = journals
+  door.tables.logStatus = log.status
   const supervisor = new Supervisor({
     memory, settings: prepared.shard, doors: links, seed: randomInt(2 ** 32),
     clock: new SystemClock(), log, onLost: (loss) => end.lost(loss),

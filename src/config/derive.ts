@@ -20,6 +20,10 @@ export function memorySettings(config: Config): MemorySettings {
 export const dataFolderOf = (config: Config, cwd: string): string | undefined =>
   config.journal === 'off' ? undefined : path.resolve(cwd, config.data)
 
+/** Where the log goes; undefined for standard error. @param cwd where relative paths begin. */
+export const logFileOf = (config: Config, cwd: string): string | undefined =>
+  config.logFile === '' ? undefined : path.resolve(cwd, config.logFile)
+
 /** What every shard is told; `extraCaPem` comes from readExtraCa. */
 export function shardSettings(config: Config, extraCaPem: string): ShardSettings {
   return {

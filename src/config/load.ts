@@ -74,7 +74,7 @@ function givenFor(
   const keyPath = setting.key.split('.')
   const inFile = yaml === undefined ? { found: false } as const : lookUp(yaml.root, keyPath)
   if (yaml !== undefined && inFile.found) {
-    const isFile = name === 'caFile' || name === 'control' || name === 'data'
+    const isFile = PATHS.has(name)
     const value = isFile ? besideFile(yaml.name, inFile.value) : inFile.value
     given.push({
       value, origin: `file ${yaml.name}:${setting.key}`, problemKey: setting.key,
@@ -102,6 +102,8 @@ function fromText(
   const yaml = parseYaml(text)
   return { value: yaml.ok ? yaml.source.value : text, origin, problemKey, problemSource }
 }
+
+const PATHS: ReadonlySet<SettingName> = new Set(['caFile', 'control', 'data', 'logFile'])
 
 /** A relative path in the file is meant from where the file is. */
 function besideFile(file: string, value: unknown): unknown {

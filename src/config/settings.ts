@@ -125,6 +125,8 @@ export const SETTINGS = {
     'system: by the system\'s own function, few at a time'),
   dnsServers: setting('dns-servers', servers(), [],
     'name servers to ask instead of those in resolv.conf', { fallbackText: 'resolv.conf\'s' }),
+  logFile: setting('log-file', path('the path of a file'), '',
+    'where the log goes, opened anew on SIGUSR1', { fallbackText: 'standard error' }),
   logLevel: setting('log-level', choice(LOG_LEVELS, '<level>'), 'info',
     `least severe lines that are logged: ${LOG_LEVELS.join(', ')}`),
   defaultRps: setting('default-rps', rpsKind, limits.PACE_PER_SECOND_DEFAULT,
