@@ -87,10 +87,10 @@ export const baseAfterWrite = (baseUs: number, trailUs: number, unwrittenNs: num
   Math.max(baseUs, trailUs - PACE_WRITE_LATE_US + unwrittenNs / NS_PER_US) as Micros
 
 /**
- * Whether another send may follow while others, whose intervals make up `unwrittenNs`, have still
- * to be written. They may all come to be written at the same moment, so the places of the first
- * and of this one must not lie further apart than the tolerance: at 1,000 per second not beyond 5
- * sends, at 100 per second not beyond none.
+ * Whether a send at an interval may follow while others, whose intervals make up `unwrittenNs`,
+ * have still to be written. They may all come to be written at the same moment, so the places of
+ * the first and of this one must not lie further apart than the tolerance: at 1,000 per second
+ * beyond 4 sends at most, at 100 per second beyond none, though it was decided at a faster pace.
  */
-export const mayFollow = (unwrittenNs: number): boolean =>
-  unwrittenNs <= PACE_TOLERANCE_US * NS_PER_US
+export const mayFollow = (unwrittenNs: number, interval: number): boolean =>
+  unwrittenNs === 0 || unwrittenNs + interval <= PACE_TOLERANCE_US * NS_PER_US

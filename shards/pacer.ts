@@ -267,7 +267,8 @@ export class Pacer {
       if (this.#dropOverdue(lane, nowUs)) continue
       const atUs = this.#budgets.eligibleAtUs(upstream)
       if (atUs > nowUs) return this.#waitUntil(atUs, item, upstream, GATE_PACE)
-      if (!mayFollow(this.#writes.everywhere(upstream))) {
+      const interval = this.#budgets.intervalNs(upstream)
+      if (!mayFollow(this.#writes.everywhere(upstream), interval)) {
         return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_WRITE)
       }
       if (!this.#budgets.mayGo(upstream, nowUs)) {
@@ -308,7 +309,7 @@ export class Pacer {
       const base = at.baseUs[lane] as number
       const atUs = eligibleAtUs(base, interval)
       if (atUs > nowUs) return this.#waitUntil(atUs, lane, upstream, GATE_PACE)
-      if (!mayFollow(this.#writes.ofLane(lane))) {
+      if (!mayFollow(this.#writes.ofLane(lane), interval)) {
         return this.#waitUntil(nowUs + TURN_LOOK_US, lane, upstream, GATE_WRITE)
       }
       const room = (at.concurrentMax[lane] as number) - (at.inFlight[lane] as number)

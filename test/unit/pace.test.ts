@@ -108,10 +108,17 @@ describe('mayFollow', () => {
   it('gives the worked values', () => {
     const allowed = (pacePerSecond: number): number => {
       let sends = 0
-      while (mayFollow(sends * intervalNs(pacePerSecond))) sends++
+      const interval = intervalNs(pacePerSecond)
+      while (mayFollow(sends * interval, interval)) sends++
       return sends
     }
-    assert.deepEqual([100, 200, 1000].map(allowed), [1, 2, 6])
+    assert.deepEqual([100, 200, 400, 1000].map(allowed), [1, 1, 2, 5])
+  })
+
+  it('lets nothing at a slower pace follow what a faster one has still to write', () => {
+    assert.equal(mayFollow(intervalNs(10_000), intervalNs(50)), false)
+    assert.equal(mayFollow(intervalNs(10_000), intervalNs(1000)), true)
+    assert.equal(mayFollow(0, intervalNs(50)), true)
   })
 })
 
