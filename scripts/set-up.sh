@@ -12,6 +12,11 @@ set_up_fail() {
   exit 1
 }
 
+# Node would end with a stack before it runs anything.
+need_working_folder() {
+  env pwd -P >/dev/null 2>&1 || set_up_fail "the working folder is gone; change to one that is there"
+}
+
 # The project's folder, from the real path of a script in it.
 find_root() {
   root=$(CDPATH='' cd -P "$(dirname "$1")/.." && pwd) || set_up_fail "cannot find its own folder"
@@ -119,6 +124,7 @@ use_huge_pages() {
 }
 
 set_up() {
+  need_working_folder
   find_root "$1"
   set_node_flags
   if ! installed || ! node_works; then

@@ -30,6 +30,10 @@ export const CLIENT_CONNECTIONS_MAX = 1_000_000
 export const CLIENT_CONNECTIONS_DEFAULT_MAX = 65_536
 /** Descriptors that are neither clients' nor sends': the journal's, the log's, the libraries'. */
 export const DESCRIPTORS_OWN = 64
+/** What a process takes at least, its clients' connections apart: at rest 35 of them are in use, */
+export const DESCRIPTORS_PROCESS_MIN = 48
+/** and for each shard 16, its journal's and its bells' among them; some are for sends. */
+export const DESCRIPTORS_SHARD_MIN = 24
 /** Where the system does not say how many there are. */
 export const DESCRIPTORS_ASSUMED = 10_240
 /** Of the clients' connections: those beyond are closed with their next answer. */

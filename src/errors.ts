@@ -108,7 +108,7 @@ export const denialValue = ({ code, error, more, retryAfterSeconds }: Denial): o
 
 /** The reasons for which the process itself cannot go on. */
 export type FailureCode =
-  'port_taken' | 'native_missing' | 'control_taken' | 'control_failed' | 'data_refused' |
+  'cannot_listen' | 'native_missing' | 'control_taken' | 'control_failed' | 'data_refused' |
   'memory_refused' | 'take_over_refused' | 'log_failed'
 
 /** Thrown when the process cannot do what it was started for; the message is for people. */

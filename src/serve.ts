@@ -25,7 +25,7 @@ import { HandOver } from './life/hand-over.ts'
 import { loadShards } from './life/loading.ts'
 import { Reloads } from './life/reloads.ts'
 import { TakeOver } from './life/take-over.ts'
-import { type ProcessLog, createLog } from './log.ts'
+import { type Log, type ProcessLog, createLog } from './log.ts'
 import { type EngineMemory, allocateMemory, touchMemory } from './memory.ts'
 import { type EndReason, ProcessEnd } from './process-end.ts'
 import { openShardLink } from './shard-link.ts'
@@ -98,6 +98,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   const { loaded: { config, file } } = prepared
   const { control, end, log, surroundings } = tools
   const dataFolder = dataFolderOf(config, surroundings.cwd)
+  warnOfMemory(prepared, log)
   if (dataFolder !== undefined) checkDirectory(dataFolder)
   await control.lock(takeOver === undefined ? 1 : CONTROL_TRIES_MAX)
   const journals = await openJournals(prepared, dataFolder, tools)
@@ -188,9 +189,10 @@ async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number
   }
   checkDirectory(dataFolder)
   const settings = journalsSettings(prepared, dataFolder)
-  if (settings !== null && !Journals.fits(settings, prepared.limits)) {
-    stderr('sluice: --take-over cannot change --shards or --memory so that jobs would have to be ' +
-      'moved; stop the server and start it anew\n')
+  const misfit = settings === null ? undefined : Journals.misfit(settings, prepared.limits)
+  if (misfit !== undefined) {
+    stderr(`sluice: --take-over cannot change ${misfit}: jobs would have to be moved; give the ` +
+      'same, or stop the server and start it anew\n')
     return EXIT_USAGE
   }
   const takeOver = await TakeOver.begin({
@@ -224,6 +226,15 @@ async function stop(
   const journal = journals === null ? null : { trouble: journals.trouble }
   await journals?.close()
   reportStop(summary, journal, log)
+}
+
+/** The system promises more than it has, and ends whoever takes it at its word. */
+function warnOfMemory({ loaded: { config, sources: { machine } } }: Prepared, log: Log): void {
+  if (config.memoryBytes <= machine.memoryBytes) return
+  log.warn({
+    memory: formatBytes(config.memoryBytes), machine: formatBytes(machine.memoryBytes),
+  }, '--memory is more than this machine or its container has: as it fills, the system will end ' +
+    'the process')
 }
 
 /** Fails when the system has not got so much memory. */

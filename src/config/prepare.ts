@@ -1,6 +1,9 @@
 // What follows from a configuration before anything is opened: the plan of the memory, and what
 // shards and front door are told. Here it turns out whether valid settings go together.
 
+import {
+  CLIENT_CONNECTIONS_MIN, DESCRIPTORS_PROCESS_MIN, DESCRIPTORS_SHARD_MIN,
+} from '../../shards/client-limits.ts'
 import { type Limits, planMemory } from '../../shards/limits.ts'
 import type { ShardSettings } from '../../shards/contract.ts'
 import { MIB } from '../../shards/units.ts'
@@ -10,7 +13,7 @@ import {
   memorySettings, queueSwitchByCaller, readExtraCa, shardSettings, upstreamResolver,
 } from './derive.ts'
 import type { LoadedConfig } from './load.ts'
-import { type Outcome, showGiven } from './problem.ts'
+import { type Outcome, type Problem, showGiven } from './problem.ts'
 import { formatBytes } from './quantities.ts'
 import { SETTINGS } from './settings.ts'
 
@@ -30,17 +33,17 @@ export function prepare(loaded: LoadedConfig, cwd: string): Outcome<Prepared> {
   const { config, origins } = loaded
   const extraCa = readExtraCa(config, origins.caFile, cwd)
   const plan = planMemory(memorySettings(config))
-  const problems = extraCa.ok ? [] : [...extraCa.problems]
+  const problems = [...extraCa.ok ? [] : extraCa.problems, ...tooFewDescriptors(loaded)]
   if (!plan.ok) {
     problems.push({
       key: SETTINGS.memoryBytes.key, source: origins.memoryBytes,
       given: showGiven(formatBytes(config.memoryBytes)),
-      expected: `at least ${Math.ceil(plan.memoryBytesMin / MIB)}MiB for ${config.shards} ` +
-        `${config.shards === 1 ? 'shard' : 'shards'} and bodies of up to ` +
+      expected: `at least ${Math.ceil(plan.memoryBytesMin / MIB)}MiB for ` +
+        `${shardsText(config.shards)} and bodies of up to ` +
         formatBytes(Math.max(config.bodyBytesMax, config.responseBytesMax)),
     })
   }
-  if (!extraCa.ok || !plan.ok) return { ok: false, problems }
+  if (!extraCa.ok || !plan.ok || problems.length > 0) return { ok: false, problems }
   const door: FrontDoorSettings = {
     host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax,
     batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs,
@@ -51,3 +54,15 @@ export function prepare(loaded: LoadedConfig, cwd: string): Outcome<Prepared> {
   const shard = shardSettings(config, extraCa.value)
   return { ok: true, value: { loaded, limits: plan.limits, shard, door } }
 }
+
+/** A process without descriptors fails where nothing can be said about it any more. */
+function tooFewDescriptors({ config: { shards }, sources: { machine } }: LoadedConfig): Problem[] {
+  const least = DESCRIPTORS_PROCESS_MIN + CLIENT_CONNECTIONS_MIN + shards * DESCRIPTORS_SHARD_MIN
+  if (machine.descriptors >= least) return []
+  return [{
+    key: 'ulimit -n', source: 'the system', given: String(machine.descriptors),
+    expected: `at least ${least} file descriptors for ${shardsText(shards)}`,
+  }]
+}
+
+const shardsText = (shards: number): string => `${shards} ${shards === 1 ? 'shard' : 'shards'}`

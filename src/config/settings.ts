@@ -5,9 +5,9 @@ import type { z } from 'zod'
 import * as clients from '../../shards/client-limits.ts'
 import * as limits from '../../shards/limits.ts'
 import { KIB, MIB } from '../../shards/units.ts'
+import { hostKind } from './host-kind.ts'
 import {
   type Kind, choice, duration, folder, path, servers, size, toggle, wholeNumber,
-  word,
 } from './kinds.ts'
 import type { Machine } from './machine.ts'
 import {
@@ -59,7 +59,7 @@ const kept = size(KIB, limits.BODY_LIMIT_BYTES_MAX)
 const ttl = duration(1000, 7 * DAY_MS)
 
 export const SETTINGS = {
-  host: setting('host', word('a host name or an IP address', '<address>'), '127.0.0.1',
+  host: setting('host', hostKind, '127.0.0.1',
     'address to listen on; 0.0.0.0 for every IPv4 address of the machine'),
   port: setting('port', wholeNumber(0, PORT_MAX), PORT_DEFAULT,
     'port to listen on; 0 picks a free one'),

@@ -7,16 +7,15 @@
 // which of several processes only one can do with the same file. Should it be another by then, the
 // socket of one who was quicker, it is put back.
 
-import { linkSync, mkdirSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { linkSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs'
 import { type Server, connect } from 'node:net'
 import path from 'node:path'
 import type { Clock } from '../../shards/clock.ts'
 import { CONTROL_STALE_AFTER_MS } from '../../shards/limits.ts'
 import { type Micros, msToUs } from '../../shards/units.ts'
 import { fail } from '../errors.ts'
+import { SOCKET_PATH_BYTES_MAX, type SocketPath, openSocketPath } from './socket-path.ts'
 
-/** The longest path of a socket, in bytes: what the system's structure holds, less its zero. */
-const PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103
 /** Whoever replaces the same file at the same time is done after a few. */
 const TRIES_MAX = 5
 /** All but the owner's rights to read and write. */
@@ -25,24 +24,41 @@ const UMASK_PRIVATE = 0o177
 /**
  * Binds the server to the file, which only this user may connect to from then on. Throws
  * OperatingError: `control_taken` when a server answers there, `control_failed` when the file
- * cannot be made. @param clock is used for a wake meanwhile.
+ * cannot be made, or is there and is no socket. @param clock is used for a wake meanwhile.
+ * @returns the way to the file, to be closed when the server is.
  */
-export async function bindControl(server: Server, file: string, clock: Clock): Promise<void> {
-  if (Buffer.byteLength(file) > PATH_BYTES_MAX) {
-    fail('control_failed', `the path of the control socket has more than ${PATH_BYTES_MAX} ` +
-      `bytes, which is all that the system allows: ${file}; name a shorter one with --control, ` +
-      'or a shorter folder with --data')
+export async function bindControl(
+  server: Server, file: string, clock: Clock,
+): Promise<SocketPath> {
+  const way = wayTo(file)
+  try {
+    await bind(server, file, way.path, clock)
+    return way
+  } catch (error) {
+    way.close()
+    return Promise.reject(error)
   }
+}
+
+function wayTo(file: string): SocketPath {
+  let way: SocketPath | undefined
   try {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+    way = openSocketPath(file)
   } catch (error) {
-    failed(file, error)
+    return failed(file, error)
   }
+  return way ?? fail('control_failed', 'the path of the control socket has more than ' +
+    `${SOCKET_PATH_BYTES_MAX} bytes, which is all that the system allows: ${file}; name a ` +
+    'shorter one with --control, or a shorter folder with --data')
+}
+
+async function bind(server: Server, file: string, short: string, clock: Clock): Promise<void> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const error = await listen(server, file)
+    const error = await listen(server, short)
     if (error === undefined) return
     if (error.code !== 'EADDRINUSE') failed(file, error)
-    if (!await isStale(file, clock)) {
+    if (!await isStale(file, short, clock)) {
       fail('control_taken', `another server answers at ${file}: two must not share a data folder ` +
         'or a control socket; stop it, or name others with --data and --control')
     }
@@ -69,13 +85,13 @@ function listen(server: Server, file: string): Promise<NodeJS.ErrnoException | u
 }
 
 /** Whether nobody was behind the file, so that it is gone now. */
-async function isStale(file: string, clock: Clock): Promise<boolean> {
+async function isStale(file: string, short: string, clock: Clock): Promise<boolean> {
   const seen = identityOf(file)
   if (seen === undefined) return true
   // Whoever has bound it a moment ago may not listen yet.
-  if (await answers(file)) return false
+  if (await answers(short)) return false
   await pause(clock)
-  if (await answers(file)) return false
+  if (await answers(short)) return false
   const aside = `${file}.${process.pid}`
   try {
     renameSync(file, aside)
@@ -87,10 +103,16 @@ async function isStale(file: string, clock: Clock): Promise<boolean> {
   return true
 }
 
-/** What tells a file from a later one of the same name; neither changes when it is renamed. */
+/**
+ * What tells a socket from a later one of the same name; neither changes when it is renamed. Fails
+ * of anything else, which is somebody's and stays as it is.
+ */
 function identityOf(file: string): string | undefined {
-  const stat = statSync(file, { bigint: true, throwIfNoEntry: false })
-  return stat === undefined ? undefined : `${stat.ino} ${stat.mtimeNs}`
+  const stat = lstatSync(file, { bigint: true, throwIfNoEntry: false })
+  if (stat === undefined) return undefined
+  if (stat.isSocket()) return `${stat.ino} ${stat.mtimeNs}`
+  return fail('control_failed', `${file} is there and is no socket: it stays as it is; name ` +
+    'another place with --control')
 }
 
 function answers(file: string): Promise<boolean> {

@@ -4,6 +4,7 @@ import { type Socket, connect } from 'node:net'
 import { CONTROL_ANSWER_BYTES_MAX } from '../../shards/limits.ts'
 import type { ControlAnswer, ControlRequest } from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
+import { withSocketPath } from './socket-path.ts'
 
 /** What a server says while it is at it. */
 export type Progress = Readonly<Record<string, unknown>>
@@ -24,7 +25,8 @@ export function callControl(
   const { promise, resolve } = Promise.withResolvers<ControlAnswer>()
   const fail = (error: string): void => resolve({ ok: false, error })
   const cutter = new LineCutter(CONTROL_ANSWER_BYTES_MAX)
-  const socket: Socket = connect(file, () => { socket.write(`${JSON.stringify(request)}\n`) })
+  const socket: Socket = withSocketPath(file, (path) => connect(path))
+  socket.on('connect', () => { socket.write(`${JSON.stringify(request)}\n`) })
   socket.on('error', ({ code }: NodeJS.ErrnoException) => fail(reasonOf(code, file)))
   socket.on('close', () => fail('the server has ended without an answer'))
   socket.on('data', (chunk: Buffer) => {

@@ -5,6 +5,7 @@ import { type Socket, connect } from 'node:net'
 import { CONTROL_ANSWER_BYTES_MAX } from '../../shards/limits.ts'
 import type { ControlRequest } from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
+import { withSocketPath } from './socket-path.ts'
 
 /** What has been heard: {"progress":…}, {"ok":true,…} or {"error":…}. */
 export type Heard = Readonly<Record<string, unknown>>
@@ -30,7 +31,7 @@ export class ControlLine {
   /** Undefined when nobody answers at the file. */
   static open(file: string): Promise<ControlLine | undefined> {
     return new Promise((resolve) => {
-      const socket = connect(file)
+      const socket = withSocketPath(file, (path) => connect(path))
       const onError = (): void => resolve(undefined)
       socket.once('error', onError)
       socket.once('connect', () => {

@@ -13,6 +13,7 @@ import {
   type Asking, type ControlAnswer, type ControlCommands, type ControlRequest, readRequest,
 } from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
+import type { SocketPath } from './socket-path.ts'
 
 const STARTING: ControlCommands = new Map()
 
@@ -23,6 +24,7 @@ export class ControlServer {
   readonly #log: Log
   readonly #connections = new Set<Socket>()
   #commands = STARTING
+  #way: SocketPath | undefined
 
   private constructor(file: string, server: Server, log: Log) {
     this.file = file
@@ -40,7 +42,7 @@ export class ControlServer {
     // A client that has said all it has to say may still listen.
     const server = createServer({ allowHalfOpen: true })
     const control = new ControlServer(file, server, log)
-    await bindControl(server, file, clock)
+    control.#way = await bindControl(server, file, clock)
     server.on('error', (error) => log.warn({ err: error }, 'the control socket has an error'))
     return control
   }
@@ -53,6 +55,8 @@ export class ControlServer {
   /** Removes the file, so that another may bind it; connections stay. */
   release(): void {
     if (this.#server.listening) this.#server.close()
+    this.#way?.close()
+    this.#way = undefined
   }
 
   /** Removes the file, and ends every connection after what it is still to be told. */

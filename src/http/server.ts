@@ -6,6 +6,7 @@ import { monotonicUs } from '../../shards/clock.ts'
 import { CONNECTIONS_KEPT_PER_MILLE } from '../../shards/client-limits.ts'
 import { fail } from '../errors.ts'
 import { frameTiers, payloadBytesMax } from '../ws/frame-tiers.ts'
+import { listenProblem } from './listen-problem.ts'
 import {
   type HttpApp, type HttpLibrary, type HttpRequest, type ListenSocket, type RouteHandler,
   type UpgradableResponse,
@@ -132,7 +133,7 @@ export class HttpServer {
   }
 
   /**
-   * Listens at a host and port; port 0 is any that is free. Throws OperatingError: `port_taken`
+   * Listens at a host and port; port 0 is any that is free. Throws OperatingError: `cannot_listen`
    * when the address cannot be had, `native_missing` when there is no server for this platform.
    * @param joins a server that listens there already, and lets another do so (CAN_SHARE).
    */
@@ -149,15 +150,13 @@ export class HttpServer {
       response.close()
     })
     addRoutes(app, answering, bounds, connections)
-    const { host, port } = wanted
     const socket = joins ? openSocket(app, wanted, SHARED) : openAlone(app, library, wanted)
     if (socket === undefined) {
       app.close()
-      return fail('port_taken', `cannot listen on ${host}:${port}: the port is taken, ` +
-        'or the address is not one of this machine')
+      return fail('cannot_listen', await listenProblem(wanted))
     }
     return new HttpServer({ app, library, socket, connections },
-      { host, port: library.us_socket_local_port(socket) })
+      { host: wanted.host, port: library.us_socket_local_port(socket) })
   }
 
   /** Connections that speak HTTP; sockets are not among them. */

@@ -6,6 +6,7 @@ import type { JournalSettings } from '../../shards/contract.ts'
 import { readJournalWords } from '../../shards/journal-words.ts'
 import { laneGroups } from '../../shards/lane-limits.ts'
 import { type Limits, planMemory } from '../../shards/limits.ts'
+import { formatBytes } from '../config/quantities.ts'
 import { fail } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { EngineMemory } from '../memory.ts'
@@ -71,11 +72,25 @@ export class Journals {
     return new Journals(settings, directory, limits, log)
   }
 
-  /** Whether a start with these settings takes the jobs of the folder as they are. */
-  static fits(settings: JournalsSettings, planned: Limits): boolean {
+  /**
+   * Which setting, as it is given and as the folder has it, keeps a start from taking the jobs of
+   * the folder as they are; undefined when none does.
+   */
+  static misfit(settings: JournalsSettings, planned: Limits): string | undefined {
     const image = readIdentity(settings.folder)?.limits
-    return image === undefined ||
-      canHold(chooseLimits(settings, image, planned, UNHEARD), image)
+    if (image === undefined) return undefined
+    const chosen = chooseLimits(settings, image, planned, UNHEARD)
+    if (canHold(chosen, image)) return undefined
+    const differs = (flag: string, given: string, there: string): string =>
+      `--${flag} ${given} where the running server has ${there}`
+    if (chosen.shards !== image.shards) {
+      return differs('shards', String(chosen.shards), String(image.shards))
+    }
+    if (chosen.recordBytesMax < image.recordBytesMax) {
+      return differs('body-limit', formatBytes(chosen.bodyBytesMax),
+        formatBytes(image.bodyBytesMax))
+    }
+    return differs('memory', formatBytes(chosen.memoryBytes), formatBytes(image.memoryBytes))
   }
 
   /** Of the hashes in the journal. */

@@ -2,18 +2,22 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
+} from 'node:fs'
 import { type Socket, connect } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { SystemClock } from '../../shards/clock.ts'
 import { CONTROL_LINE_BYTES_MAX } from '../../shards/limits.ts'
+import { callControl } from '../../src/control/client.ts'
 import type { ControlCommands } from '../../src/control/commands.ts'
 import { controlFile } from '../../src/control/place.ts'
 import { ControlServer } from '../../src/control/server.ts'
 import { createLog } from '../../src/log.ts'
 import { SluiceProcess, startServer } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const log = createLog('silent')
 const clock = (): SystemClock => new SystemClock()
@@ -193,6 +197,30 @@ describe('the socket\'s place', () => {
     const run = new SluiceProcess(['serve', '--port', '0', '--control', file])
     assert.equal((await run.ended()).code, 1)
     assert.match(run.stderr, /more than \d+ bytes.*shorter one with --control/)
+  })
+
+  it('is not taken from a file that is no socket', async (t) => {
+    const folder = temporaryFolder(t)
+    const file = path.join(folder, 'sluice.yaml')
+    writeFileSync(file, 'shards: 1\n')
+    symlinkSync(file, path.join(folder, 'link'))
+    for (const control of [file, path.join(folder, 'link'), folder]) {
+      await assert.rejects(open(t, control), { code: 'control_failed' }, control)
+    }
+    assert.equal(readFileSync(file, 'utf8'), 'shards: 1\n')
+    assert.deepEqual(readdirSync(folder), ['link', 'sluice.yaml'])
+  })
+
+  it('may be deeper than the system has room for', async (t) => {
+    if (process.platform !== 'linux') return t.skip('other systems have no /proc')
+    const folder = path.join(temporaryFolder(t), 'd'.repeat(100), 'e'.repeat(100))
+    const file = path.join(folder, 'control.sock')
+    const server = await open(t, file, ECHO)
+    const call = callControl(file, { command: 'echo' })
+    assert.equal((await call.answer).ok, true)
+    await assert.rejects(open(t, file), { code: 'control_taken' })
+    server.close()
+    assert.deepEqual(readdirSync(folder), [])
   })
 
   it('may be one where nothing can be made: an error only if it was asked for', async (t) => {

@@ -468,7 +468,7 @@ test('a shard gives back what it cannot answer, and not what it has answered', a
 test('a port that is taken is an error that says so', async (t) => {
   const scene = await openScene(t)
   await assert.rejects(openScene(t, scene.port), (error) =>
-    error instanceof OperatingError && error.code === 'port_taken' &&
+    error instanceof OperatingError && error.code === 'cannot_listen' &&
     error.message.includes(String(scene.port)))
 })
 

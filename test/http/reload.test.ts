@@ -157,7 +157,7 @@ describe('a reload', { concurrency: 2 }, () => {
     const noShard = copy.edit('shards/load-headers.ts', HEADER, 'there is no quote')
     await reloadBadly(stage)
     noShard()
-    const otherForm = copy.edit('src/door-tables.ts', 'DOOR_FORM = 4', 'DOOR_FORM = 5')
+    const otherForm = copy.edit('src/door-tables.ts', 'DOOR_FORM = 5', 'DOOR_FORM = 6')
     assert.match(await reloadBadly(stage), /in form 5, not 4: it needs a restart/)
     otherForm()
     copy.edit('src/doorkeeper.ts', '    this.#parts = parts\n', '    null.parts = parts\n')

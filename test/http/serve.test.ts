@@ -2,7 +2,7 @@
 // everything that can be wrong with its surroundings.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import http from 'node:http'
@@ -102,6 +102,36 @@ describe('starting', () => {
     assert.ok(least, small.stderr)
     const server = await startServer({ flags: ['--memory', least, '--shards', '1'] }, t)
     assert.equal(await server.stop(), 0)
+  })
+
+  it('refuses too few file descriptors and says how many would do', async (t) => {
+    const flags = '--port 0 --memory 64MiB --shards 1 --journal off'
+    const { status, stderr } = spawnSync('sh',
+      ['-c', `ulimit -n 60 && exec "$0" "$1" serve ${flags}`, process.execPath,
+        path.join(ROOT, 'src/main.ts')],
+      { cwd: temporaryFolder(t), encoding: 'utf8' })
+    assert.equal(status, 2, stderr)
+    assert.match(stderr, /ulimit -n \(the system\): got 60, expected at least \d+ file/)
+  })
+
+  it('says when it has no working folder', (t) => {
+    const folder = temporaryFolder(t)
+    const { status, stderr } = spawnSync('sh',
+      ['-c', 'cd "$0" && rmdir "$0" && exec "$1" config', folder,
+        path.join(ROOT, 'scripts/sluice')],
+      { encoding: 'utf8' })
+    assert.equal(status, 1)
+    assert.match(stderr, /^sluice: the working folder is gone; change to one that is there$/m)
+    assert.doesNotMatch(stderr, /\n +at /, 'no stack for what is no defect')
+  })
+
+  it('warns of more memory than the machine has', async (t) => {
+    const server = new SluiceProcess(['serve', '--port', '0', '--journal', 'off',
+      '--memory', '60TiB'])
+    t.after(() => server.kill())
+    assert.equal((await server.ended()).code, 1)
+    assert.match(server.stderr, /"memory":"60 TiB","machine":"[^"]+","msg":"--memory is more than/)
+    assert.match(server.stderr, /^sluice: the system refused 60 TiB of memory/m)
   })
 
   it('refuses a file of authorities without one, with exit code 2', async (t) => {

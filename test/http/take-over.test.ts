@@ -278,7 +278,8 @@ describe('a take-over that fails', { concurrency: 2 }, () => {
     assert.match(await refusal(['--data', temporaryFolder(t)]), /^1: .*nobody to take over from/s)
     assert.match(await refusal(['--journal', 'off']), /^2: .*needs a journal/s)
     assert.match(await refusal(['--port', '1']), /^1: .*the server listens on 127/s)
-    assert.match(await refusal(['--memory', '64MiB', '--shards', '1']), /^2: .*moved/s)
+    assert.match(await refusal(['--memory', '64MiB', '--shards', '1']),
+      /^2: .*cannot change --shards 1 where the running server has 2: jobs .* moved/s)
     assert.match(await refusal(['--completed-ttl', 'soon']), /^2: .*completed-ttl/s)
     const plain = new SluiceProcess(['serve', '--port', String(first.port), '--journal', 'off'])
     t.after(() => plain.kill())

@@ -164,13 +164,13 @@ describe('memory of another size', () => {
     const folder = temporaryFolder(t)
     const limits = planned(300, 2)
     DataDirectory.open(folder, limits, '1.2.3')
-    const fits = (lanesMax: number): boolean => Journals.fits({
+    const misfit = (lanesMax: number): string | undefined => Journals.misfit({
       folder, mode: 'interval', intervalMs: 100, version: '1.2.3',
       isGiven: { shards: true, memory: true },
       // No memory that could be planned anew.
     }, { ...limits, lanesMax, memoryBytes: 0 })
-    assert.equal(fits(limits.lanesMax + 1), true)
-    assert.equal(fits(4 * limits.lanesMax), false)
+    assert.equal(misfit(limits.lanesMax + 1), undefined)
+    assert.match(misfit(4 * limits.lanesMax) ?? '', /^--memory 0 B where the running server has /)
   })
 
   it('is that of the image where nobody has asked for another', async (t) => {
