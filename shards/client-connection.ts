@@ -18,6 +18,7 @@ import {
 } from './socket-limits.ts'
 import type { Connect } from './name-connector.ts'
 import type { PooledConnection } from './origin-pool.ts'
+import { isCutOff } from './secure-socket.ts'
 import type { OutgoingRequest } from './transport.ts'
 
 /** Who hears of a connection. */
@@ -75,6 +76,11 @@ export class ClientConnection implements PooledConnection {
   /** Nothing more can be sent on it. */
   get isClosed(): boolean {
     return this.#socket.destroyed || this.#socket.readableEnded
+  }
+
+  /** Whether its other end has said that nothing more comes, rather than broken off. */
+  get isEnded(): boolean {
+    return this.#socket.readableEnded && !isCutOff(this.#socket)
   }
 
   begin(request: OutgoingRequest, handler: Dispatcher.DispatchHandler): void {

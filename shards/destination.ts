@@ -102,8 +102,7 @@ export class Destination implements AttemptPath, ConnectionOwner {
       this.#isStarved = true
       return this.#giveUp(connection)
     }
-    const handshaking = this.origin.startsWith('https:')
-    this.#fail(connection, failureReason(error, handshaking), error.message)
+    this.#fail(connection, failureReason(error), error.message)
   }
 
   /** One that is at work tells its request, and that tells here. */

@@ -65,13 +65,14 @@ export function isShortage({ code, errors }: ClientError): boolean {
  * The reason behind an error: ECONNREFUSED → connection_error, EAI_AGAIN → dns_error,
  * HTTPParserError → protocol_error, but for a chunked body cut short → connection_error. Of a host
  * with several addresses, one that did not answer in time says more than one that refused at once.
- * @param handshaking the error came before the request could be written, over TLS; then a code
- *   that is not the system's is one of the many with which a certificate is refused.
+ * A HandshakeError has one of the many codes with which a certificate is refused, or that of a
+ * connection which broke off before TLS was agreed upon: all are tls_error but for one in time.
  */
-export function failureReason(error: ClientError, handshaking: boolean): FailureReason {
+export function failureReason(error: ClientError): FailureReason {
   const { code, message, errors } = error
   if (errors?.some((each) => each.code === 'ETIMEDOUT') === true) return 'timeout'
   const known = REASON_OF_CODE.get(code)
+  if (error.name === 'HandshakeError') return known === 'timeout' ? known : 'tls_error'
   if (known !== undefined) return known
   if (error.name === 'HTTPParserError') {
     return message.includes('Invalid EOF state') ? 'connection_error' : 'protocol_error'
@@ -82,6 +83,5 @@ export function failureReason(error: ClientError, handshaking: boolean): Failure
   }
   if (code.startsWith('EAI_')) return 'dns_error'
   if (code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_')) return 'tls_error'
-  const ofSystem = code.startsWith('E') || code.startsWith('UND_ERR_')
-  return handshaking && !ofSystem ? 'tls_error' : 'connection_error'
+  return 'connection_error'
 }

@@ -60,5 +60,7 @@ export const CONNECTION_IDLE_MARGIN_MS = 1000
 export const SOCKET_READ_BYTES = 64 * KIB
 /** A request beyond it is written in pieces; each shard has one such buffer. */
 export const SOCKET_WRITE_BYTES = 64 * KIB
+/** TLS sessions that are kept to be taken up again, some 2 KiB each. */
+export const TLS_SESSIONS_MAX = 256
 /** After so long in silence the system asks whether a connection's other end is still there. */
 export const SOCKET_PROBE_MS = 60_000

@@ -6,8 +6,6 @@
 // One undici Client per connection rather than its Pool: an aborted attempt must take down its
 // connection, and requests must not wait in a library for connections to come.
 
-import { createSecureContext, getCACertificates } from 'node:tls'
-import { buildConnector } from 'undici'
 import { assert } from './assert.ts'
 import { type Clock, lookEvery } from './clock.ts'
 import { ConnectionRoom } from './connection-room.ts'
@@ -20,6 +18,7 @@ import type { Names } from './names.ts'
 import { connectPlain } from './plain-socket.ts'
 import { ReadTurns } from './read-turns.ts'
 import { ResponseMemory } from './response-memory.ts'
+import { SecureConnector } from './secure-socket.ts'
 import { CONNECTS_LOOK_EVERY_MS } from './socket-limits.ts'
 import {
   type FailureReason, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type Line,
@@ -174,17 +173,9 @@ export class UndiciTransport implements Transport {
 function connectorOf(options: UndiciTransportOptions): Connect {
   const { names } = options
   const lookup = names === undefined ? {} : { lookup: names.resolver.lookup }
-  const connectSecurely = buildConnector({
-    ...lookup,
-    allowH2: false,
-    timeout: 0, // see Destination.look()
-    rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
-    secureContext: createSecureContext(options.extraCaPem === '' ? {} : {
-      ca: [...getCACertificates('default'), options.extraCaPem],
-    }),
-  })
+  const secure = new SecureConnector(options.extraCaPem, lookup)
   return connectByName(names, (target, callback) => target.protocol === 'https:'
-    ? connectSecurely(target, callback) : connectPlain(target, callback, lookup))
+    ? secure.connect(target, callback) : connectPlain(target, callback, lookup))
 }
 
 /** As `URL.origin` spells it, and of a scheme that is spoken here. */

@@ -53,6 +53,8 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
   #interim = 0
   /** The upstream has said that it closes the connection behind this response. */
   #isLast = false
+  /** Only the end of the connection says that the response is whole (RFC 9112, 6.3). */
+  #isUntilEnd = false
   /** It waits for memory, or for its turn. */
   #paused = false
   #awaitsTurn = false
@@ -61,6 +63,8 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
   #written = false
   /** Its response has ended. */
   #isWhole = false
+  /** It ended since the connection broke off. */
+  #isCut = false
   #settled = false
 
   /** Begins it, on a connection that is free. */
@@ -96,6 +100,8 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     }
     this.#controller = controller
     this.#isLast = headers['connection'] !== undefined && isClose(headers['connection'])
+    this.#isUntilEnd = headers['content-length'] === undefined &&
+      !isChunked(headers['transfer-encoding'])
     this.#path.answered()
     try {
       this.#inFlight.events.head(this.#token, status, headers)
@@ -141,17 +147,20 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
   onResponseEnd(): void {
     if (this.#settled) return
     this.#isWhole = true
+    this.#isCut = this.#isUntilEnd && this.#connection.isClosed && !this.#connection.isEnded
     process.nextTick(endOf, this)
   }
 
   /** What follows onResponseEnd(). */
   finish(): void {
-    if (!this.#settled) this.#end(false)
+    if (this.#settled) return
+    if (this.#isCut) this.#fail('connection_error', 'the connection broke off in the response')
+    else this.#end(false)
   }
 
   onResponseError(_: unknown, error: Error): void {
     if (this.#settled || this.#isWhole) return
-    const reason = failureReason(error, false)
+    const reason = failureReason(error)
     if (this.#dispatching) {
       queueMicrotask(() => this.#fail(reason, error.message))
     } else if (reason !== 'request_refused' && !this.#written) {
@@ -224,6 +233,12 @@ const endOf = (attempt: WireAttempt): void => attempt.finish()
 /** What a Connection header says of what comes behind the response. */
 function isClose(value: string | string[]): boolean {
   return typeof value === 'string' && value.toLowerCase() === 'close'
+}
+
+/** Whether what a Transfer-Encoding header says of a response has an end of its own. */
+function isChunked(value: string | string[] | undefined): boolean {
+  if (value === undefined) return false
+  return /(?:^|,)[ \t]*chunked[ \t]*$/i.test(typeof value === 'string' ? value : value.join())
 }
 
 /**

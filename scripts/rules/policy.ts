@@ -50,6 +50,7 @@ export const THROW_HOMES: readonly string[] = [
   'src/errors.ts', 'shards/assert.ts',
   'shards/client-connection.ts', // undici takes nothing but an Error from whoever opens a socket
   'shards/name-error.ts', // a socket takes nothing but an Error from whoever looks up its host
+  'shards/secure-socket.ts', // as undici takes it from its own connector, with what had come about
   'shards/named-files.ts', // whoever appends gets the system's Error, or this one
 ]
 

@@ -50,6 +50,9 @@ const FAULTS: readonly Fault[] = [
   { name: 'resets in the middle of its body', reason: 'connection_error',
     misbehave: (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive.',
       () => setImmediate(() => socket.resetAndDestroy())) },
+  { name: 'resets in the middle of a body that its end was to delimit', reason: 'connection_error',
+    misbehave: (socket) => socket.write('HTTP/1.1 200 OK\r\nX-Aqueduct-Rps: 50\r\n\r\nhalf of',
+      () => setImmediate(() => socket.resetAndDestroy())) },
   { name: 'closes in the middle of a chunk', reason: 'connection_error',
     misbehave: (socket) =>
       socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nshort') },

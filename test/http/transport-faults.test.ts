@@ -128,6 +128,24 @@ const FAULTS: readonly Fault[] = [
     },
   },
   {
+    name: 'resets in the middle of a body that its end was to delimit',
+    reason: 'connection_error', events: ['head', 'failed'],
+    misbehave: (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nfirst half of the ', () => {
+        setImmediate(() => setImmediate(() => socket.resetAndDestroy()))
+      })
+    },
+  },
+  {
+    name: 'resets in the middle of a body whose last coding is not chunked',
+    reason: 'connection_error', events: ['head', 'failed'],
+    misbehave: (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhalf', () => {
+        setImmediate(() => setImmediate(() => socket.resetAndDestroy()))
+      })
+    },
+  },
+  {
     name: 'promises more bytes than it sends, and closes',
     reason: 'connection_error', events: ['head', 'failed'],
     misbehave: (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nonly this'),
@@ -186,6 +204,16 @@ describe('an upstream that', () => {
       assert.deepEqual(heard.of(2).events, fault.events, 'a word after the end')
     })
   }
+
+  it('ends a body without a length by closing: it is whole', async (t) => {
+    const upstream = await RawUpstream.start((socket) => {
+      socket.end('HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nall there is')
+    })
+    t.after(() => upstream.close())
+    const { heard } = startFew(t)
+    heard.send(1, outgoing(upstream.origin))
+    assert.equal((await heard.waitFor(1)).body, 'all there is')
+  })
 
   it('keeps no connection, and does not say so: none is used for a second request', async (t) => {
     const upstream = await RawUpstream.start((socket) => {

@@ -129,6 +129,23 @@ describe('a webhook', { concurrency: true }, () => {
     assert.equal((await scene.api.show(jobId)).body.status, 'completed')
   })
 
+  it('is done with the head of a 2xx, though its body is cut', async (t) => {
+    const upstream = await upstreamFor(t)
+    const receiver = await rawUpstreamFor(t, (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nhalf of', () => {
+        setImmediate(() => socket.resetAndDestroy())
+      })
+    })
+    const jobId = await scene.api.accept(jobOf(upstream.origin, {
+      delivery: 'webhook', webhook_url: receiver.origin,
+    }))
+    await receiver.connections.waitForOpened(1)
+    await receiver.connections.waitForOpen(0)
+    let { webhook } = (await scene.api.show(jobId)).body
+    while (webhook?.state === 'owed') webhook = (await scene.api.show(jobId)).body.webhook
+    assert.deepEqual(webhook, { state: 'delivered', attempts: 1, last_status: 200 })
+  })
+
   it('keeps to the pace of its receiver, which is not the upstream\'s', async (t) => {
     const lag = new LagProbe()
     lag.watch(scene.server.url)

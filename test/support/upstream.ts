@@ -9,6 +9,7 @@ import { createServer as createTlsServer } from 'node:https'
 import {
   type AddressInfo, type Server, type Socket, connect, createServer as createRawServer,
 } from 'node:net'
+import { type TLSSocket, type TlsOptions, createServer as createRawTlsServer } from 'node:tls'
 import { monotonicUs } from '../../shards/clock.ts'
 import type { Micros } from '../../shards/units.ts'
 import type { TestCertificate } from './tls.ts'
@@ -165,6 +166,20 @@ export class RawUpstream {
     })
     const port = await listen(server)
     return new RawUpstream(server, `http://127.0.0.1:${port}`, connections)
+  }
+
+  /** The same over TLS; `connections` are the TCP connections below it. */
+  static async startTls(
+    options: TlsOptions, onData: (socket: TLSSocket, chunk: Buffer) => void,
+  ): Promise<RawUpstream> {
+    const server = createRawTlsServer(options)
+    const connections = new Connections(server)
+    server.on('secureConnection', (socket: TLSSocket) => {
+      socket.on('error', () => { /* the other side may do what it likes */ })
+      socket.on('data', (chunk) => onData(socket, chunk))
+    })
+    const port = await listen(server)
+    return new RawUpstream(server, `https://127.0.0.1:${port}`, connections)
   }
 
   /** Stops listening, resets what is open, and resolves when nothing is. */

@@ -33,23 +33,25 @@ describe('mayFailureRetry', () => {
 
 describe('failureReason', () => {
   const reason = (code: unknown, options: {
-    message?: string; name?: string; handshaking?: boolean; errors?: ClientError[]
+    message?: string; name?: string; errors?: ClientError[]
   } = {}): FailureReason =>
     failureReason({
       code, message: options.message ?? '', name: options.name ?? 'Error',
       errors: options.errors ?? [],
-    }, options.handshaking ?? false)
+    })
+  const inHandshake = { name: 'HandshakeError' }
 
   it('knows the errors of sockets and names', () => {
     for (const code of ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'EHOSTUNREACH', 'UND_ERR_SOCKET']) {
       assert.equal(reason(code), 'connection_error', code)
-      assert.equal(reason(code, { handshaking: true }), 'connection_error', code)
+      assert.equal(reason(code, inHandshake), 'tls_error', code)
     }
     for (const code of ['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL']) {
       assert.equal(reason(code), 'dns_error', code)
     }
     for (const code of ['ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT']) {
       assert.equal(reason(code), 'timeout', code)
+      assert.equal(reason(code, inHandshake), 'timeout', code)
     }
   })
 
@@ -62,7 +64,7 @@ describe('failureReason', () => {
 
   it('knows a refused certificate by coming in the handshake', () => {
     for (const code of ['CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'INVALID_CA']) {
-      assert.equal(reason(code, { handshaking: true }), 'tls_error', code)
+      assert.equal(reason(code, inHandshake), 'tls_error', code)
     }
     for (const code of ['ERR_TLS_CERT_ALTNAME_INVALID', 'ERR_SSL_WRONG_VERSION_NUMBER', 'EPROTO']) {
       assert.equal(reason(code), 'tls_error', code)
@@ -88,7 +90,7 @@ describe('failureReason', () => {
 
   it('has an answer for an error without a code', () => {
     assert.equal(reason(undefined), 'connection_error')
-    assert.equal(reason(undefined, { handshaking: true }), 'connection_error')
+    assert.equal(reason(undefined, inHandshake), 'tls_error')
     assert.equal(reason(7), 'connection_error')
   })
 })
