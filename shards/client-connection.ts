@@ -23,6 +23,8 @@ import type { OutgoingRequest } from './transport.ts'
 
 /** Who hears of a connection. */
 export interface ConnectionOwner {
+  /** The first of its host's addresses is tried; told before the two below, unless it has none. */
+  begun(connection: ClientConnection): void
   /** Its socket is open. */
   made(connection: ClientConnection): void
   /** Its socket could not be opened; told once. */
@@ -35,9 +37,12 @@ export interface ConnectionOwner {
 export class ClientConnection implements PooledConnection {
   idleIndex = -1
   inTheMaking = false
+  isStalled = false
   openedAfter = 0
   /** By when it must be open, and then used, in ms of whoever keeps that time. */
   deadlineMs = 0
+  /** When it is passed over if it is not open by then, in the same time. */
+  stallsAtMs = Infinity
   /** It has been given a request. */
   isUsed = false
   /** Its host's name leads elsewhere by now: it is not used again. */
@@ -71,6 +76,7 @@ export class ClientConnection implements PooledConnection {
     }, account)
     assert(socket instanceof Socket, 'the connector keeps its socket to itself')
     this.#socket = socket
+    socket.once('connectionAttempt', () => owner.begun(this))
   }
 
   /** Nothing more can be sent on it. */

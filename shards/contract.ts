@@ -211,6 +211,8 @@ export interface ShardSettings {
   /** What a known key is that comes with another method, URL or body: refused, or known. */
   readonly keyMismatch: 'reject' | 'duplicate'
   readonly connectionsPerOriginMax: number
+  /** How long one may take to be made, whatever an attempt may; the default if absent. */
+  readonly connectTimeoutMs?: number
   readonly webhookTimeoutMs: number
   /** PEM of certificate authorities to trust besides the built-in ones, or empty. */
   readonly extraCaPem: string

@@ -12,7 +12,9 @@ import { OriginPool } from './origin-pool.ts'
 import { failureReason, isShortage } from './outcome.ts'
 import { Reading } from './read-turns.ts'
 import { BytesHeld } from './response-memory.ts'
-import { CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT } from './socket-limits.ts'
+import {
+  CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT, CONNECT_STALLED_MS,
+} from './socket-limits.ts'
 import type { FailureReason } from './transport.ts'
 import type { AttemptPath } from './wire-attempt.ts'
 
@@ -22,6 +24,7 @@ export interface DestinationsShared {
   readonly connect: Connect
   readonly room: ConnectionRoom
   readonly connectionsPerOriginMax: number
+  readonly connectTimeoutMs: number
   /** Those that have connections, or are to be looked at for another reason. */
   readonly open: Set<Destination>
   free(to: number): void
@@ -83,6 +86,7 @@ export class Destination implements AttemptPath, ConnectionOwner {
     for (const connection of this.#young) {
       if (connection.isUsed) this.#young.delete(connection)
       else if (connection.deadlineMs <= nowMs) this.#giveUpYoung(connection)
+      else if (isStalling(connection, nowMs)) this.pool.passOver(connection)
     }
     if (!this.#isStarved) return
     this.#isStarved = false
@@ -91,6 +95,11 @@ export class Destination implements AttemptPath, ConnectionOwner {
   }
 
   // --- what its connections say ---
+
+  /** What a look-up takes, the next connection would have to wait for as well. */
+  begun(connection: ClientConnection): void {
+    connection.stallsAtMs = this.#nowMs() + CONNECT_STALLED_MS
+  }
 
   made(connection: ClientConnection): void {
     connection.deadlineMs = this.#nowMs() + CONNECTION_IDLE_MS_DEFAULT
@@ -132,6 +141,8 @@ export class Destination implements AttemptPath, ConnectionOwner {
 
   #giveUpYoung(connection: ClientConnection): void {
     if (connection.inTheMaking) {
+      // Who waits at an origin that others have reached has another connection to come.
+      if (this.pool.isReached) return this.#giveUp(connection)
       return this.#fail(connection, 'timeout', 'the connection was not made in time')
     }
     this.#young.delete(connection)
@@ -157,12 +168,12 @@ export class Destination implements AttemptPath, ConnectionOwner {
 
   #open(): ClientConnection | undefined {
     if (this.#isStarved) return undefined
-    const { connect, open, room } = this.#shared
-    const nowUs = this.#shared.clock.nowUs()
+    const { clock, connect, connectTimeoutMs, open, room } = this.#shared
+    const nowUs = clock.nowUs()
     if (!room.take(this.pool, nowUs)) return undefined
     open.add(this)
     const connection = new ClientConnection(this.origin, connect, this, this.#account)
-    connection.deadlineMs = nowUs / 1000 + this.#timeoutMs
+    connection.deadlineMs = nowUs / 1000 + Math.min(this.#timeoutMs, connectTimeoutMs)
     this.#young.add(connection)
     return connection
   }
@@ -176,3 +187,6 @@ export class Destination implements AttemptPath, ConnectionOwner {
     return this.#shared.clock.nowUs() / 1000
   }
 }
+
+const isStalling = ({ inTheMaking, isStalled, stallsAtMs }: ClientConnection, nowMs: number) =>
+  inTheMaking && !isStalled && stallsAtMs <= nowMs

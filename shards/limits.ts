@@ -56,6 +56,10 @@ export const WEBHOOK_CONCURRENT_DEFAULT = 128
 
 export const ATTEMPT_TIMEOUT_MS_DEFAULT = 30_000
 export const WEBHOOK_TIMEOUT_MS_DEFAULT = 10_000
+/** How long a connection may take, look-up and TLS included; less where an attempt may. */
+export const CONNECT_TIMEOUT_MS_DEFAULT = 10_000
+export const CONNECT_TIMEOUT_MS_MIN = 100
+export const CONNECT_TIMEOUT_MS_MAX = 3600 * 1000
 export const RETRY_BASE_MS = 1000
 export const RETRY_CAP_MS = 60_000
 export const JOB_DEADLINE_MS = 24 * 3600 * 1000

@@ -13,9 +13,13 @@
 // quarter of the others became free: an upstream that is slow to answer, and does need a thousand,
 // gets twice as many with each round trip. (The slow start of TCP, RFC 5681, with a connection for
 // a segment.)
+//
+// One that stalls in the making says little about the next, which may reach another address, or
+// another machine behind it (RFC 8305). So CONNECTIONS_STALLED_MAX are passed over in these counts,
+// two made in the place of each, and they are used should they be made after all.
 
 import { VERIFY, assert } from './assert.ts'
-import { CONNECTIONS_MAKING_MIN } from './socket-limits.ts'
+import { CONNECTIONS_MAKING_MIN, CONNECTIONS_STALLED_MAX } from './socket-limits.ts'
 
 /** An upstream of which less than one in so many connections became free meanwhile is slow. */
 const SLOW_PART = 4
@@ -26,6 +30,8 @@ export interface PooledConnection {
   idleIndex: number
   /** It is being made; written by the pool alone. */
   inTheMaking: boolean
+  /** It is being made, and passed over for others; written by the pool alone. */
+  isStalled: boolean
   /** How often any connection of the pool had become free when it was begun; by the pool alone. */
   openedAfter: number
   /** Ends it, with what it is doing; resolves when its socket is closed. */
@@ -53,8 +59,9 @@ export class OriginPool<Connection extends PooledConnection> {
   readonly #idle: Connection[] = []
   /** How many, free or being made, would be of use to who has asked; 0 when nobody waits. */
   #wanted = 0
-  /** Of the connections, those being made. */
+  /** Of the connections, those being made, but for those that stall. */
   #making = 0
+  #stalled = 0
   /** How many of those there may be. */
   #makingMax = CONNECTIONS_MAKING_MIN
   /** How often a connection became free. */
@@ -73,6 +80,11 @@ export class OriginPool<Connection extends PooledConnection> {
   /** Connections that are open and idle. */
   get freeCount(): number {
     return this.#idle.length
+  }
+
+  /** Whether a connection is open, idle or at work: the origin can be reached. */
+  get isReached(): boolean {
+    return this.#connections.size > this.#making + this.#stalled
   }
 
   /** Whether somebody waits for a connection. */
@@ -104,6 +116,19 @@ export class OriginPool<Connection extends PooledConnection> {
     const isSlow = freed * SLOW_PART < this.#connections.size
     this.#makingMax = isSlow ? this.#makingMax + 1 : CONNECTIONS_MAKING_MIN
     this.#enterIdle(connection)
+  }
+
+  /** The connection takes too long in the making: others are made beside it, if any may be. */
+  passOver(connection: Connection): void {
+    assert(connection.inTheMaking && !connection.isStalled, 'passed over without cause')
+    if (this.#stalled === CONNECTIONS_STALLED_MAX) return
+    connection.isStalled = true
+    this.#making -= 1
+    this.#stalled += 1
+    // Who waits may have asked for one when nothing stalled.
+    if (this.#wanted > 0) this.#wanted = Math.max(this.#wanted, 2 * this.#stalled)
+    this.#openWanted()
+    if (VERIFY) this.#verify()
   }
 
   /** The connection has served its request, and can serve another. */
@@ -166,10 +191,12 @@ export class OriginPool<Connection extends PooledConnection> {
     for (const connection of this.#connections) {
       connection.idleIndex = -1
       connection.inTheMaking = false
+      connection.isStalled = false
     }
     this.#connections.clear()
     this.#idle.length = 0
     this.#making = 0
+    this.#stalled = 0
     await Promise.all(ended)
   }
 
@@ -208,7 +235,9 @@ export class OriginPool<Connection extends PooledConnection> {
 
   #endMaking(connection: Connection): void {
     connection.inTheMaking = false
-    this.#making -= 1
+    if (connection.isStalled) this.#stalled -= 1
+    else this.#making -= 1
+    connection.isStalled = false
   }
 
   #unidle(connection: Connection): void {
@@ -229,8 +258,13 @@ export class OriginPool<Connection extends PooledConnection> {
   #verify(): void {
     assert(this.#connections.size <= this.#options.connectionsMax, 'too many connections')
     let making = 0
-    for (const connection of this.#connections) if (connection.inTheMaking) making += 1
+    let stalled = 0
+    for (const connection of this.#connections) {
+      if (connection.isStalled) stalled += 1
+      else if (connection.inTheMaking) making += 1
+    }
     assert(making === this.#making, 'a connection being made is miscounted')
+    assert(stalled === this.#stalled, 'a connection that stalls is miscounted')
     this.#idle.forEach((connection, at) => {
       assert(!connection.inTheMaking, 'an idle connection is being made')
       assert(connection.idleIndex === at, 'an idle connection does not know its place')

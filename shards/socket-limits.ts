@@ -7,6 +7,13 @@ const MIB = 1024 * KIB
 /** Connections to one origin that may be in the making at once, however few there are. */
 export const CONNECTIONS_MAKING_MIN = 8
 /**
+ * One that is not made so long after its look-up stalls, and others are made beside it. More than
+ * a SYN's first repetition takes, or TLS to the other side of the world.
+ */
+export const CONNECT_STALLED_MS = 1500
+/** Of these, so many at one origin take nobody's place. */
+export const CONNECTIONS_STALLED_MAX = 8
+/**
  * Connections are made ahead for the sends that come due within this: about the time that it takes
  * to make one far away, with TLS.
  */

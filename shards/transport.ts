@@ -86,7 +86,8 @@ export interface Transport {
   lineTo(to: number): Line
   /**
    * Asks for connections to the destination, until so many are free or being made, or a limit is
-   * reached. `free` follows, or `unreachable`: after `timeoutMs` at the latest, within a second.
+   * reached. `free` follows, or `unreachable`: after `timeoutMs` at the latest, within a second;
+   * where others of its connections are at work, when one of these is free.
    * @param account the route of the account that wants them: look-ups are shared out by it.
    */
   connect(to: number, origin: string, count: number, timeoutMs: number, account: number): void

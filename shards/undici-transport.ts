@@ -33,6 +33,8 @@ export interface UndiciTransportOptions {
   readonly connectionsMax: number
   /** Connections to one origin at once, 1 or more. */
   readonly connectionsPerOriginMax: number
+  /** How long one may take to be made; who asks for it may allow less. */
+  readonly connectTimeoutMs: number
   /** Bytes of a response's body that are kept; at the first byte beyond, the attempt ends. */
   readonly responseBytesMax: number
   /** PEM of authorities to trust besides Node's own and NODE_EXTRA_CA_CERTS, or ''. */
@@ -68,6 +70,7 @@ export class UndiciTransport implements Transport {
       connect: connectorOf(options),
       room: new ConnectionRoom(options.connectionsMax, queueMicrotask, setImmediate),
       connectionsPerOriginMax: options.connectionsPerOriginMax,
+      connectTimeoutMs: options.connectTimeoutMs,
       open: new Set(),
       free: (to) => this.#tellFree(to),
       unreachable: (to, reason, detail) => this.#tellUnreachable(to, reason, detail),

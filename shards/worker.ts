@@ -18,7 +18,9 @@ import type { ShardControl, ShardReport, ShardTask } from './contract.ts'
 import { Sleeper } from './doorbell.ts'
 import { Engine } from './engine.ts'
 import { type SharedViews, type ShardViews, attachShard, attachShared } from './layout.ts'
-import { POLL_EVERY_MS, SHARD_NAP_MS, SHARD_NAPS_MAX } from './limits.ts'
+import {
+  CONNECT_TIMEOUT_MS_DEFAULT, POLL_EVERY_MS, SHARD_NAP_MS, SHARD_NAPS_MAX,
+} from './limits.ts'
 import { type Names, namesOf } from './names.ts'
 import { Prng } from './prng.ts'
 import { RelayedTransport } from './relayed-transport.ts'
@@ -101,6 +103,7 @@ class ShardLoop {
       clock: this.#clock,
       connectionsMax: CONNECTIONS_PER_SHARD_MAX,
       connectionsPerOriginMax: task.settings.connectionsPerOriginMax,
+      connectTimeoutMs: task.settings.connectTimeoutMs ?? CONNECT_TIMEOUT_MS_DEFAULT,
       responseBytesMax: task.settings.responseBytesMax,
       extraCaPem: task.settings.extraCaPem,
       names: this.#names,

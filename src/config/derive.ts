@@ -32,6 +32,7 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
     responseBytesMax: config.responseBytesMax,
     keyMismatch: config.keyMismatch,
     connectionsPerOriginMax: config.connectionsPerOriginMax,
+    connectTimeoutMs: config.connectTimeoutMs,
     webhookTimeoutMs: config.webhookTimeoutMs,
     extraCaPem,
     userAgent: USER_AGENT,

@@ -11,8 +11,8 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
  */
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'keyMismatch',
-  'connectionsPerOriginMax', 'caFile', 'dns', 'dnsServers', 'logLevel', 'defaultRps',
-  'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultAccountQueueByCaller',
+  'connectionsPerOriginMax', 'connectTimeoutMs', 'caFile', 'dns', 'dnsServers', 'logLevel',
+  'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultAccountQueueByCaller',
   'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs', 'upstreams',
   'webhookReceivers',
 ])

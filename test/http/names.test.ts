@@ -3,9 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createServer as createTlsServer } from 'node:tls'
+import { Worker } from 'node:worker_threads'
 import { LOOKUPS_MAX } from '../../shards/name-limits.ts'
 import { Moves } from '../../shards/moves.ts'
 import type { NameAnswer, NameSource } from '../../shards/name-source.ts'
@@ -42,8 +43,8 @@ class ScriptedSource implements NameSource {
     }
   }
 
-  found(name: string, address: string): void {
-    this.says.set(name, { kind: 'found', addresses: [address], ttlMs: TTL_MS })
+  found(name: string, ...addresses: readonly string[]): void {
+    this.says.set(name, { kind: 'found', addresses, ttlMs: TTL_MS })
   }
 }
 
@@ -55,7 +56,8 @@ function startScene(t: TestContext) {
   const moves = new Moves(resolver, time.clock())
   const transport = new UndiciTransport({
     clock: new SystemClock(), connectionsMax: 1000,
-    connectionsPerOriginMax: 4, responseBytesMax: 1024, extraCaPem: LOCAL_CERTIFICATE.cert,
+    connectionsPerOriginMax: 4, connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    responseBytesMax: 1024, extraCaPem: LOCAL_CERTIFICATE.cert,
     names: { resolver, moves, close: () => resolver.close() },
   })
   const heard = new TransportRecorder(transport)
@@ -80,6 +82,44 @@ async function startHost(
   t.after(() => { server.close() })
   return (server.address() as AddressInfo).port
 }
+
+/** No SYN is answered at the address any more: a listener's queue is full. @returns its port. */
+async function startDeaf(t: TestContext, host: string): Promise<number> {
+  const worker = new Worker(`
+    const server = require('node:net').createServer()
+    server.listen({ host: '${host}', port: 0, backlog: 1 }, () => {
+      require('node:worker_threads').parentPort.postMessage(server.address().port)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+    })`, { eval: true })
+  t.after(() => worker.terminate())
+  const port = await new Promise<number>((resolve) => { worker.once('message', resolve) })
+  for (const waiting of [connect(port, host), connect(port, host)]) {
+    t.after(() => waiting.destroy())
+    await once(waiting.on('error', () => {}), 'connect')
+  }
+  return port
+}
+
+test('where an address does not answer, or refuses, the name\'s next one is tried', async (t) => {
+  const { source, heard } = startScene(t)
+  const port = await startDeaf(t, '127.0.0.2')
+  const server = createTlsServer(LOCAL_CERTIFICATE, (socket) => {
+    socket.on('error', () => {})
+    socket.on('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'))
+  })
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => { server.close() })
+  const plainPort = await startHost(t, '127.0.0.1', 0)
+  source.found('localhost', '127.0.0.2', '127.0.0.1')
+  heard.send(1, outgoing(`https://localhost:${port}`))
+  assert.equal((await heard.waitFor(1)).body, 'ok')
+  for (const token of [2, 3]) { // whichever begins
+    heard.send(token, outgoing(`http://localhost:${plainPort}`))
+    assert.equal((await heard.waitFor(token)).body, '127.0.0.1')
+    heard.closeIdle(`http://localhost:${plainPort}`)
+  }
+})
 
 test('an idle connection to where a host was is not used again', async (t) => {
   const { source, heard, pass } = startScene(t)

@@ -462,7 +462,7 @@ describe('an error of the listener', () => {
           .then(([{ UndiciTransport }, { SystemClock }]) => {
             const transport = new UndiciTransport({
               clock: new SystemClock(), connectionsMax: 9, connectionsPerOriginMax: 1,
-              responseBytesMax: 10, extraCaPem: '',
+              connectTimeoutMs: 9000, responseBytesMax: 10, extraCaPem: '',
             })
             const request = { origin: ${origin}, path: '/', method: 'GET', headers: [], body: null }
             const boom = () => { throw new RangeError('a bug of the listener') }

@@ -7,20 +7,21 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { OriginPool, type PooledConnection } from '../../shards/origin-pool.ts'
 import { Prng } from '../../shards/prng.ts'
-import { CONNECTIONS_MAKING_MIN } from '../../shards/socket-limits.ts'
+import { CONNECTIONS_MAKING_MIN, CONNECTIONS_STALLED_MAX } from '../../shards/socket-limits.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261)
 const SEEDS = 300
 const STEPS = 200
 const OPERATIONS = [
   'want', 'want', 'made', 'made', 'take', 'take', 'release', 'release', 'drop', 'lost', 'closeIdle',
-  'endLongestIdle', 'room', 'retry', 'forgetWanted',
+  'endLongestIdle', 'room', 'retry', 'forgetWanted', 'passOver',
 ] as const
 type Operation = (typeof OPERATIONS)[number]
 
 class FakeConnection implements PooledConnection {
   idleIndex = -1
   inTheMaking = false
+  isStalled = false
   openedAfter = 0
   destroyed = false
 
@@ -67,6 +68,8 @@ class Run {
   #busy: FakeConnection[] = []
   /** Each with how often one had become free before. */
   readonly #making = new Map<FakeConnection, number>()
+  /** Of these, those that were passed over. */
+  readonly #stalled = new Set<FakeConnection>()
   #makingMax = CONNECTIONS_MAKING_MIN
   #releases = 0
   #wanted = 0
@@ -135,6 +138,16 @@ class Run {
       this.#pool.forgetWanted()
       this.#wanted = 0
     },
+    passOver: () => {
+      const fresh = [...this.#making.keys()].filter((each) => !this.#stalled.has(each))
+      if (fresh.length === 0) return
+      const connection = this.#prng.pick(fresh)
+      this.#pool.passOver(connection)
+      if (this.#stalled.size === CONNECTIONS_STALLED_MAX) return
+      this.#stalled.add(connection)
+      if (this.#wanted > 0) this.#wanted = Math.max(this.#wanted, 2 * this.#stalled.size)
+      this.#openWanted()
+    },
   }
 
   #made(): void {
@@ -144,6 +157,7 @@ class Run {
     const isSlow = freed * 4 < this.#count
     this.#pool.made(connection)
     this.#making.delete(connection)
+    this.#stalled.delete(connection)
     this.#makingMax = isSlow ? this.#makingMax + 1 : CONNECTIONS_MAKING_MIN
     this.#enterIdle(connection)
   }
@@ -155,6 +169,7 @@ class Run {
     this.#pool.drop(connection)
     this.#busy = this.#busy.filter((other) => other !== connection)
     this.#making.delete(connection)
+    this.#stalled.delete(connection)
     this.#ended()
   }
 
@@ -180,8 +195,9 @@ class Run {
   }
 
   #openWanted(): void {
-    while (this.#fakes.hasRoom && this.#idle.length + this.#making.size < this.#wanted &&
-      this.#count < this.#connectionsMax && this.#making.size < this.#makingMax) {
+    const fresh = (): number => this.#making.size - this.#stalled.size
+    while (this.#fakes.hasRoom && this.#idle.length + fresh() < this.#wanted &&
+      this.#count < this.#connectionsMax && fresh() < this.#makingMax) {
       const connection = this.#fakes.opened[this.#known++]
       assert(connection !== undefined, 'the pool did not open a connection')
       this.#making.set(connection, this.#releases)
@@ -207,6 +223,7 @@ class Run {
     assert.equal(this.#known, this.#fakes.opened.length, 'a connection was opened for nobody')
     assert.equal(this.#pool.connectionCount, this.#count)
     assert.equal(this.#pool.freeCount, this.#idle.length)
+    assert.equal(this.#pool.isReached, this.#idle.length + this.#busy.length > 0)
     assert.equal(this.#pool.isWanted, this.#wanted > 0)
     assert.deepEqual(this.#fakes.told, this.#expected)
     for (const connection of this.#fakes.opened) {
@@ -215,6 +232,7 @@ class Run {
       assert.equal(connection.destroyed, !isHere)
       assert.equal(connection.idleIndex, at)
       assert.equal(connection.inTheMaking, this.#making.has(connection))
+      assert.equal(connection.isStalled, this.#stalled.has(connection))
     }
   }
 }

@@ -78,6 +78,7 @@ it('survives any response', async (t) => {
   const transport = new UndiciTransport({
     clock: new SystemClock(), connectionsMax: 1000,
     connectionsPerOriginMax: 4, responseBytesMax: 1000, extraCaPem: '',
+    connectTimeoutMs: 60_000,
   })
   t.after(() => transport.close())
   const heard = new TransportRecorder(transport)

@@ -17,7 +17,8 @@ export function startTransport(
 ): StartedTransport {
   const transport = new UndiciTransport({
     clock: new SystemClock(), connectionsMax: 1000,
-    connectionsPerOriginMax: 16, responseBytesMax: 64 * 1024, extraCaPem: '', ...options,
+    connectionsPerOriginMax: 16, responseBytesMax: 64 * 1024, extraCaPem: '',
+    connectTimeoutMs: 60_000, ...options,
   })
   const heard = new TransportRecorder(transport)
   t.after(() => transport.close())

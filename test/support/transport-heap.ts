@@ -100,6 +100,7 @@ const port = await new Promise<number>((resolve) => { upstream.once('message', r
 const transport = new UndiciTransport({
   clock: new SystemClock(), connectionsMax: 1000,
   connectionsPerOriginMax: AT_ONCE, responseBytesMax: 1024, extraCaPem: '',
+  connectTimeoutMs: 60_000,
 })
 const sender = new Sender(transport, `http://127.0.0.1:${port}`)
 await sender.run(WARM_UP_REQUESTS)

@@ -25,6 +25,7 @@ const [, , origin] = process.argv
 const transport = new UndiciTransport({
   clock: new SystemClock(), connectionsMax: 100,
   connectionsPerOriginMax: 4, responseBytesMax: 1024, extraCaPem: '',
+  connectTimeoutMs: 60_000,
 })
 const heard = new TransportRecorder(transport)
 process.stdout.write('') // whatever it opens is open

@@ -311,10 +311,11 @@ describe('what is made of it', () => {
   })
 
   it('hands the shards what they need', (t) => {
-    const { config } = load(t, { flags: { completedTtlMs: '1m' } })
+    const { config } = load(t, { flags: { completedTtlMs: '1m', connectTimeoutMs: '2.5s' } })
     const settings = shardSettings(config, 'pem')
     assert.equal(settings.completedTtlMs, 60_000)
     assert.equal(settings.extraCaPem, 'pem')
+    assert.equal(settings.connectTimeoutMs, 2500)
     assert.match(settings.userAgent, /^sluice\/\d/)
   })
 
