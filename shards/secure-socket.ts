@@ -8,9 +8,10 @@
 
 import { type LookupFunction, type Socket, isIP } from 'node:net'
 import {
-  type SecureContext, type TLSSocket, connect, createSecureContext, getCACertificates,
+  type SecureContext, type TLSSocket, createSecureContext, getCACertificates,
 } from 'node:tls'
 import type { buildConnector } from 'undici'
+import { connectLean } from './lean-socket.ts'
 import { SOCKET_PROBE_MS, TLS_SESSIONS_MAX } from './socket-limits.ts'
 
 /** A connection was made, and then no trusted TLS session over it. */
@@ -62,7 +63,7 @@ export class SecureConnector {
     const { hostname, host = hostname, port } = target
     const servername = target.servername ?? (isIP(hostname) === 0 ? hostname : undefined)
     const session = this.#sessions.get(host)
-    const socket = connect({
+    const socket = connectLean({
       ...this.#lookup,
       host: hostname, port: port === '' ? 443 : Number(port),
       secureContext: this.#context,

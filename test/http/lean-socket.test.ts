@@ -1,28 +1,38 @@
-// The socket under undici: the bytes of both directions, in order, whatever the buffers that all
+// The sockets under undici: the bytes of both directions, in order, whatever the buffers that all
 // connections share are used for meanwhile.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type Server, type Socket, createServer } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import type { buildConnector } from 'undici'
 import { type TestContext, describe, it } from 'node:test'
 import { SOCKET_READ_BYTES, SOCKET_WRITE_BYTES } from '../../shards/socket-limits.ts'
-import { type PlainSocket, connectPlain } from '../../shards/plain-socket.ts'
+import { connectPlain } from '../../shards/plain-socket.ts'
 import { Prng } from '../../shards/prng.ts'
+import { SecureConnector } from '../../shards/secure-socket.ts'
 import { refusingOriginFor } from '../support/scene.ts'
+import { LOCAL_CERTIFICATE } from '../support/tls.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261)
+
+/** More than the system holds of one connection. */
+const FULL_BYTES = 16 * 1024 * 1024
+const SCHEMES = ['http', 'https'] as const
+type Scheme = (typeof SCHEMES)[number]
 
 const target = (port: number) =>
   ({ hostname: '127.0.0.1', port: String(port), protocol: 'http:' })
 
 /** A connection, and its other end. */
 interface Pair {
-  readonly socket: PlainSocket
+  readonly socket: Socket
   readonly peer: Socket
 }
 
-async function listen(t: TestContext): Promise<Server> {
-  const server = createServer({ pauseOnConnect: true })
+async function listen(t: TestContext, scheme: Scheme): Promise<Server> {
+  const server = scheme === 'http'
+    ? createServer({ pauseOnConnect: true }) : createTlsServer(LOCAL_CERTIFICATE)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())
@@ -35,10 +45,18 @@ function targetOf(server: Server): ReturnType<typeof target> {
   return target(address.port)
 }
 
-async function connect(server: Server, t: TestContext): Promise<Pair> {
-  const accepted = once(server, 'connection') as Promise<[Socket]>
-  const socket = await new Promise<PlainSocket>((resolve, reject) => {
-    const opened = connectPlain(targetOf(server), (...[error]) => {
+/** As the transport opens them. */
+const open = (scheme: Scheme, server: Server, callback: buildConnector.Callback): Socket =>
+  scheme === 'http' ? connectPlain(targetOf(server), callback)
+    : new SecureConnector(LOCAL_CERTIFICATE.cert).connect(targetOf(server), callback)
+
+const accept = (scheme: Scheme, server: Server): Promise<[Socket]> =>
+  once(server, scheme === 'http' ? 'connection' : 'secureConnection') as Promise<[Socket]>
+
+async function connect(scheme: Scheme, server: Server, t: TestContext): Promise<Pair> {
+  const accepted = accept(scheme, server)
+  const socket = await new Promise<Socket>((resolve, reject) => {
+    const opened = open(scheme, server, (...[error]) => {
       if (error === null) resolve(opened)
       else reject(error)
     })
@@ -67,25 +85,29 @@ async function take(peer: Socket, bytes: number): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-function writeTogether(socket: PlainSocket, head: string, body: Buffer): void {
+function writeTogether(socket: Socket, head: string, body: Buffer): void {
   socket.cork()
   socket.write(head, 'latin1')
   socket.write(body)
   socket.uncork()
 }
 
-describe('writing', () => {
+for (const scheme of SCHEMES) describe(`writing over ${scheme}`, () => {
   it('keeps what the system does not take at once from what is written after it', async (t) => {
-    const server = await listen(t)
-    const [slow, quick] = [await connect(server, t), await connect(server, t)]
+    const server = await listen(t, scheme)
+    const slow = await connect(scheme, server, t)
+    const quick = await connect(scheme, server, t)
     const prng = new Prng(SEED)
     const sent: Buffer[] = []
-    while (slow.socket.writableLength === 0) { // until the system's own buffers are full
+    for (let length = 0; length < FULL_BYTES;) {
       const head = `é${prng.between(0, 1e6)}`.repeat(10)
       const body = Buffer.alloc(prng.between(1, SOCKET_WRITE_BYTES - 200), prng.between(0, 255))
       writeTogether(slow.socket, head, body)
       sent.push(Buffer.from(head, 'latin1'), body)
+      length += body.length
+      if (prng.chance(0.5)) await new Promise(setImmediate)
     }
+    assert.ok(slow.socket.writableLength > 0, 'the system takes everything')
     writeTogether(quick.socket, 'other', Buffer.alloc(SOCKET_WRITE_BYTES - 5, 'bytes'))
     const expected = Buffer.concat(sent)
     const came = await take(slow.peer, expected.length)
@@ -93,19 +115,19 @@ describe('writing', () => {
   })
 
   it('takes more than the shared buffer holds', async (t) => {
-    const { socket, peer } = await connect(await listen(t), t)
+    const { socket, peer } = await connect(scheme, await listen(t, scheme), t)
     const body = Buffer.alloc(SOCKET_WRITE_BYTES, 'x')
     writeTogether(socket, 'head', body)
     assert.equal((await take(peer, body.length + 4)).toString(), `head${body.toString()}`)
   })
 
   it('takes pieces before it is connected', async (t) => {
-    const server = await listen(t)
-    const accepted = once(server, 'connection') as Promise<[Socket]>
-    const socket = connectPlain(targetOf(server), () => {})
+    const server = await listen(t, scheme)
+    const accepted = accept(scheme, server)
+    const socket = open(scheme, server, () => {})
     t.after(() => socket.destroy())
     writeTogether(socket, 'early ', Buffer.from('bytes'))
-    const other = await connect(server, t)
+    const other = await connect(scheme, server, t)
     writeTogether(other.socket, 'something', Buffer.from(' else'))
     const [peer] = await accepted
     assert.equal((await take(peer, 11)).toString(), 'early bytes')
@@ -113,9 +135,9 @@ describe('writing', () => {
   })
 })
 
-describe('reading', () => {
+for (const scheme of SCHEMES) describe(`reading over ${scheme}`, () => {
   it('tells of each piece as it comes, and at last of the end', async (t) => {
-    const { socket, peer } = await connect(await listen(t), t)
+    const { socket, peer } = await connect(scheme, await listen(t, scheme), t)
     const sent = Buffer.alloc(3 * SOCKET_READ_BYTES + 5)
     for (let at = 0; at < sent.length; at++) sent[at] = at % 251
     const came: Buffer[] = []
@@ -133,7 +155,7 @@ describe('reading', () => {
   })
 
   it('keeps what nobody wanted yet, before what comes later', async (t) => {
-    const { socket, peer } = await connect(await listen(t), t)
+    const { socket, peer } = await connect(scheme, await listen(t, scheme), t)
     let wanted = false
     const came: string[] = []
     const look = (): void => {
@@ -143,7 +165,7 @@ describe('reading', () => {
     socket.on('readable', look)
     peer.write('first')
     await once(socket, 'readable')
-    const other = await connect(await listen(t), t)
+    const other = await connect(scheme, await listen(t, scheme), t)
     other.socket.on('readable', () => other.socket.read())
     other.peer.write('other')
     await once(other.socket, 'readable')
@@ -154,7 +176,7 @@ describe('reading', () => {
   })
 
   it('takes back what was read too far', async (t) => {
-    const { socket, peer } = await connect(await listen(t), t)
+    const { socket, peer } = await connect(scheme, await listen(t, scheme), t)
     const { promise, resolve } = Promise.withResolvers<string[]>()
     socket.once('readable', () => {
       const part = socket.read() as Buffer
@@ -179,7 +201,7 @@ it('tells once why it could not connect', async (t) => {
 })
 
 it('tells nothing more once it is connected', async (t) => {
-  const server = await listen(t)
+  const server = await listen(t, 'http')
   const told: unknown[] = []
   const socket = connectPlain(targetOf(server), (...outcome) => told.push(outcome))
   await once(socket, 'connect')
