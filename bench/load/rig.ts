@@ -1,6 +1,7 @@
 // What every scenario stands on: a server with a load generator before it, and upstreams and a
 // receiver of webhooks behind it.
 
+import path from 'node:path'
 import { BenchError } from './bench-error.ts'
 import { formatValue } from './figures.ts'
 import type { LoadPlan, LoadProgress, LoadResult } from './load-client.ts'
@@ -8,6 +9,7 @@ import { MemorySampler } from './memory-sampler.ts'
 import type { Progress } from './progress.ts'
 import type { RoleProcess } from './role-process.ts'
 import type { CpuTime, UpstreamConduct, WebhookCount } from './roles/messages.ts'
+import type { Place } from './roles/native-server.ts'
 import { type MeasuredServer, targetServer } from './server-process.ts'
 import type { BenchSettings } from './settings.ts'
 import type { Stage } from './stage.ts'
@@ -84,15 +86,17 @@ export class Rig {
   /** Starts everything; the upstreams are held. */
   static async open(bench: Bench, options: RigOptions): Promise<Rig> {
     const { settings, stage } = bench
-    const host = settings.ownHost
+    const pemFile = pemFileOf(settings)
+    const place = { host: settings.ownHost, pemFile }
     const [generator, upstream, receiver] = await Promise.all(
       [stage.role('generator'), stage.role('upstream'), stage.role('receiver')])
-    const { ports } = await upstream.call('listen', { host, count: options.upstreams })
-    const { port } = await receiver.call('listen', { host })
+    const { ports } = await upstream.call('listen', { ...place, count: options.upstreams })
+    const { port } = await receiver.call('listen', place)
     const server = await openServer(bench, options.serverFlags ?? [], options.watched)
     const rig = new Rig(bench, {
       server, generator, upstream, receiver,
-      upstreams: ports.map((each) => originOf(host, each)), receiverOrigin: originOf(host, port),
+      upstreams: ports.map((each) => originOf(place, each)),
+      receiverOrigin: originOf(place, port),
     }, options.poll === true)
     for (const index of ports.keys()) await rig.hold(index)
     return rig
@@ -228,13 +232,23 @@ async function openServer(
   if (settings.target !== undefined) return targetServer(settings.target)
   const task = progress.begin('starting a server', 0)
   const server = await stage.server(
-    ['--default-rps', String(HOLD_RPS), ...flags, ...settings.serveFlags], watched)
+    ['--default-rps', String(HOLD_RPS), ...trustFlags(settings), ...flags,
+      ...settings.serveFlags], watched)
   task.end()
   return server
 }
 
-const originOf = (host: string, port: number): string =>
-  `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+/** The certificate and key with which the bench's own processes speak TLS, if they do. */
+export const pemFileOf = ({ tls }: BenchSettings): string | undefined =>
+  tls ? path.join(import.meta.dirname, 'local.pem') : undefined
+
+function trustFlags(settings: BenchSettings): readonly string[] {
+  const pemFile = pemFileOf(settings)
+  return pemFile === undefined ? [] : ['--ca-file', pemFile]
+}
+
+const originOf = ({ host, pemFile }: Place, port: number): string =>
+  `${pemFile === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`
 
 /** What was answered besides 201, in words; empty when nothing was. */
 export function describeLoad(load: LoadResult): string {

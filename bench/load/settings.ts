@@ -21,6 +21,8 @@ export interface BenchSettings {
   readonly alternations: number
   /** `ingest` compares WebSocket with HTTP, not HTTP with a bare server. */
   readonly ws: boolean
+  /** The upstream and the receiver of `drain` speak TLS. */
+  readonly tls: boolean
   /** Requests at once to an upstream, and webhooks at once to the receiver. */
   readonly concurrency: number
   /** Per second; undefined for what the scenario chooses. */

@@ -34,7 +34,7 @@ const LOAD_PER_SECOND_MAX = 1_000_000
 const everywhere = (value: unknown): BenchOption['defaults'] =>
   Object.fromEntries(SCENARIOS.map((name) => [name, value]))
 
-type OptionName = Exclude<keyof BenchSettings, 'target' | 'serveFlags' | 'ws'>
+type OptionName = Exclude<keyof BenchSettings, 'target' | 'serveFlags' | 'ws' | 'tls'>
 
 const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   profile: {
@@ -169,7 +169,7 @@ export function benchSettings(
 ): Outcome<BenchSettings> {
   const problems: Problem[] = []
   const settings: Record<string, unknown> = {
-    target: undefined, serveFlags, ws: given['ws'] === true,
+    target: undefined, serveFlags, ws: given['ws'] === true, tls: given['tls'] === true,
   }
   for (const [key, option] of OPTION_ENTRIES) {
     settings[key] = option.defaults[name] ?? UNUSED[key]

@@ -42,6 +42,10 @@ export function addBench(program: Command, surroundings: BenchSurroundings): voi
     if (name === 'ingest') {
       command.option('--ws', 'over WebSocket, in batches, beside HTTP in the same run')
     }
+    if (name === 'drain') {
+      command.option('--tls', 'over TLS to the upstream and the receiver, whom the server is ' +
+        'told to trust')
+    }
     command
       .option('--target <url>', 'measure a server that runs already; what needs its process is ' +
         'left out')

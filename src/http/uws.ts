@@ -126,6 +126,7 @@ export interface HttpApp {
 /** The library. */
 export interface HttpLibrary {
   App(): HttpApp
+  SSLApp(options: { readonly cert_file_name: string, readonly key_file_name: string }): HttpApp
   us_socket_local_port(socket: ListenSocket): number
   us_listen_socket_close(socket: ListenSocket): void
   /** listen() without SO_REUSEPORT: fails where anybody listens, willing to share or not. */

@@ -110,6 +110,13 @@ describe('sluice bench', { concurrency: 4 }, () => {
     assert.deepEqual(scenarios.get('drain')?.notes.slice(1), [], 'nothing was lost')
   })
 
+  it('empties a queue over TLS', async (t) => {
+    const { scenarios } = await report(t, ['drain', '--tls', '--jobs', '100',
+      '--alternations', '1', '--connections', '8', ...SERVER])
+    assert.ok(valueOf(scenarios.get('drain'), 'drain_ratio') > 0)
+    assert.deepEqual(scenarios.get('drain')?.notes.slice(1), [], 'nothing was lost')
+  })
+
   it('gives each account a pace of its own', async (t) => {
     const { scenarios } = await report(t, ['pace', '--budgets', '20', '--rate', '10',
       '--seconds', '1.5', '--connections', '8', ...SERVER])

@@ -1,6 +1,7 @@
 // What `drain` is compared with: undici alone, which sends each job's request to the upstream and
 // then its webhook to the receiver, as many of each at once as Sluice may.
 
+import { readFileSync } from 'node:fs'
 import { type Dispatcher, Pool } from 'undici'
 import { TYPICAL_BODY_BYTES, apiKeyOf } from '../payloads.ts'
 import type { BareSendPlan, BareSenderCommands } from './messages.ts'
@@ -30,8 +31,11 @@ class BareSender {
 
   constructor(plan: BareSendPlan) {
     this.#plan = plan
-    const options = { connections: plan.concurrency, pipelining: 1, headersTimeout: 0,
-      bodyTimeout: 0 }
+    const { pemFile } = plan
+    const options = {
+      connections: plan.concurrency, pipelining: 1, headersTimeout: 0, bodyTimeout: 0,
+      ...(pemFile === undefined ? {} : { connect: { ca: readFileSync(pemFile, 'utf8') } }),
+    }
     this.#upstream = new Pool(plan.upstream, options)
     this.#receiver = new Pool(plan.receiver, options)
   }

@@ -12,8 +12,8 @@ let requests = 0
 let bodyBytes = 0
 
 serveRole<BareServerCommands>({
-  listen: async ({ host }) => ({
-    port: await listenNative(host, () => (response) => {
+  listen: async (place) => ({
+    port: await listenNative(place, () => (response) => {
       requests += 1
       response.writeStatus('201 Created')
       response.writeHeader('content-type', 'application/json')

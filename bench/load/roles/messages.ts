@@ -3,6 +3,7 @@
 
 import type { StormPlan, StormResult } from '../lane-storm.ts'
 import type { LoadPlan, LoadProgress, LoadResult } from '../load-client.ts'
+import type { Place } from './native-server.ts'
 import type { PaceFindings, PaceQuestion } from '../pace-check.ts'
 import type { ServerSecond } from '../server-watch.ts'
 import type { CountPoint } from '../timeline.ts'
@@ -49,7 +50,7 @@ export interface AccountSends {
 
 /** The upstreams: as many ports as are asked for, each with a pace of its own. */
 export interface UpstreamCommands {
-  readonly listen: Command<{ readonly host: string; readonly count: number },
+  readonly listen: Command<Place & { readonly count: number },
     { readonly ports: readonly number[] }>
   readonly conduct: Command<{ readonly upstream: number; readonly conduct: UpstreamConduct },
     CpuTime>
@@ -63,7 +64,7 @@ export interface UpstreamCommands {
 
 /** The receiver of webhooks. */
 export interface ReceiverCommands {
-  readonly listen: Command<{ readonly host: string }, { readonly port: number }>
+  readonly listen: Command<Place, { readonly port: number }>
   /** Counts from zero; the answer comes at once. */
   readonly reset: Command<{ readonly expected: number }, CpuTime>
   /** Answers when so many have come, or none has for `quietMs`. */
@@ -82,7 +83,7 @@ export interface WebhookCount {
 
 /** The bare front door that `ingest` is compared with. */
 export interface BareServerCommands {
-  readonly listen: Command<{ readonly host: string }, { readonly port: number }>
+  readonly listen: Command<Place, { readonly port: number }>
   readonly stand: Command<null,
     { readonly requests: number; readonly bodyBytes: number } & CpuTime>
 }
@@ -91,6 +92,8 @@ export interface BareServerCommands {
 export interface BareSendPlan {
   readonly upstream: string
   readonly receiver: string
+  /** Whom to trust over TLS. */
+  readonly pemFile?: string | undefined
   readonly jobs: number
   /** Requests at once to the upstream, and as many to the receiver. */
   readonly concurrency: number

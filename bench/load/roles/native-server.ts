@@ -10,12 +10,20 @@ export type Answer = (response: HttpResponse) => void
 /** Looks at a request's head and says how it will be answered. */
 export type Handle = (request: HttpRequest) => Answer
 
+/** Where to listen, and how. */
+export interface Place {
+  readonly host: string
+  /** Over TLS, with the certificate and key in this file. */
+  readonly pemFile?: string | undefined
+}
+
 /** Listens on a free port and returns it. Rejects when the host is none of this machine's. */
 export async function listenNative(
-  host: string, handle: Handle, onBody?: (part: ArrayBuffer) => void,
+  { host, pemFile }: Place, handle: Handle, onBody?: (part: ArrayBuffer) => void,
 ): Promise<number> {
   const library = await loadHttpLibrary()
-  const app = library.App()
+  const app = pemFile === undefined ? library.App()
+    : library.SSLApp({ cert_file_name: pemFile, key_file_name: pemFile })
   app.any('/*', (response, request) => {
     const answer = handle(request)
     let isOpen = true

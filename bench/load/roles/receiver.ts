@@ -17,10 +17,10 @@ let timeline = new CountTimeline(1)
 let failed = 0
 
 serveRole<ReceiverCommands>({
-  listen: async ({ host }) => {
+  listen: async (place) => {
     const answer = (response: HttpResponse): void => { response.end() }
     return {
-      port: await listenNative(host, () => {
+      port: await listenNative(place, () => {
         timeline.add(monotonicUs)
         return answer
       }, (part) => {

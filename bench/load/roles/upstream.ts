@@ -8,7 +8,7 @@ import { checkPace } from '../pace-check.ts'
 import { accountOf } from '../payloads.ts'
 import { SendNotes } from '../send-notes.ts'
 import type { AccountSends, UpstreamCommands, UpstreamConduct } from './messages.ts'
-import { listenNative } from './native-server.ts'
+import { type Place, listenNative } from './native-server.ts'
 import { cpuTime, serveRole } from './role-loop.ts'
 
 const LAG_EVERY_MS = 2
@@ -49,11 +49,11 @@ class Upstream {
 const upstreams: Upstream[] = []
 let lag: IntervalHistogram | undefined
 
-async function listen(host: string): Promise<number> {
+async function listen(place: Place): Promise<number> {
   const upstream = new Upstream()
   upstreams.push(upstream)
   const answer = (response: HttpResponse): void => upstream.answer(response)
-  return listenNative(host, (request) => {
+  return listenNative(place, (request) => {
     upstream.sends += 1
     if (upstream.isNoting) {
       upstream.notes.add(monotonicUs(), accountOf(request.getHeader('authorization')))
@@ -81,9 +81,9 @@ function sendsByAccount(notes: SendNotes, fromUs: number, untilUs: number): Acco
 }
 
 serveRole<UpstreamCommands>({
-  listen: async ({ host, count }) => {
+  listen: async ({ count, ...place }) => {
     const ports: number[] = []
-    for (let made = 0; made < count; made++) ports.push(await listen(host))
+    for (let made = 0; made < count; made++) ports.push(await listen(place))
     return { ports }
   },
   conduct: ({ upstream, conduct }) => {

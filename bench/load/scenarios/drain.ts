@@ -1,14 +1,17 @@
 // `drain`: how fast a queue empties, webhooks included, beside undici alone doing the same
 // requests; or how much slower it empties when it is deep.
 
+import { BenchError } from '../bench-error.ts'
 import {
   type Chart, type Point, type ScenarioResult, medianFigure, pairedRatio,
 } from '../figures.ts'
-import { type Bench, QUIET_MS, Rig } from '../rig.ts'
+import { type Bench, QUIET_MS, Rig, pemFileOf } from '../rig.ts'
 import type { RoleProcess } from '../role-process.ts'
 import { type CountPoint, ratesOverTime, steadyRate } from '../timeline.ts'
 
 const CHART_SPANS = 40
+/** Whom the bench's certificate is for. */
+const CERTIFIED_HOST = '127.0.0.1'
 const SECONDS_MAX = 3600
 const WARM_UP_JOBS_MAX = 20_000
 
@@ -29,11 +32,14 @@ const drainFlags = (concurrency: number): readonly string[] => [
 /** Runs the scenario. */
 export async function drain(bench: Bench): Promise<ScenarioResult> {
   const { settings } = bench
+  if (settings.tls && (settings.target !== undefined || settings.ownHost !== CERTIFIED_HOST)) {
+    throw new BenchError(`--tls needs a server that the bench starts, and ${CERTIFIED_HOST}`)
+  }
   return settings.queued.length > 0 ? compareDepths(bench) : compareWithBare(bench)
 }
 
 async function compareWithBare(bench: Bench): Promise<ScenarioResult> {
-  const { alternations, concurrency, jobs } = bench.settings
+  const { alternations, concurrency, jobs, tls } = bench.settings
   const rig = await Rig.open(bench, { upstreams: 1, serverFlags: drainFlags(concurrency) })
   const sender = await bench.stage.role('bare-sender')
   const warmUp = Math.min(WARM_UP_JOBS_MAX, jobs)
@@ -49,7 +55,8 @@ async function compareWithBare(bench: Bench): Promise<ScenarioResult> {
   const rates = sluice.map(({ perSecond }) => perSecond)
   const bareRates = bare.map(({ perSecond }) => perSecond)
   return {
-    scenario: 'drain', title: `Emptying a queue of ${jobs} jobs, webhooks included`,
+    scenario: 'drain',
+    title: `Emptying a queue of ${jobs} jobs${tls ? ' over TLS' : ''}, webhooks included`,
     ratios: [
       pairedRatio('drain_ratio', 'jobs/s ÷ (bare undici requests/s ÷ 2)', rates, bareRates),
     ],
@@ -137,6 +144,7 @@ async function sendBare(
   const task = bench.progress.begin(`bare undici: sending, ${title}`, jobs)
   const sent = await sender.call('send', {
     upstream: rig.upstreams[0] ?? '', receiver: rig.receiverOrigin, jobs,
+    pemFile: pemFileOf(bench.settings),
     concurrency: bench.settings.concurrency, secondsMax: SECONDS_MAX,
   }, (progress) => task.update(progress.jobs))
   task.end()
