@@ -9,6 +9,7 @@
 // acted on it. Only the first is safe to repeat.
 
 import { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { Client, type Dispatcher, type buildConnector } from 'undici'
 import { assert } from './assert.ts'
 import { ContinueFilter } from './continue-filter.ts'
@@ -18,6 +19,7 @@ import {
 } from './socket-limits.ts'
 import type { Connect } from './name-connector.ts'
 import type { PooledConnection } from './origin-pool.ts'
+import { wasReset } from './plain-socket.ts'
 import { isCutOff } from './secure-socket.ts'
 import type { OutgoingRequest } from './transport.ts'
 
@@ -86,7 +88,9 @@ export class ClientConnection implements PooledConnection {
 
   /** Whether its other end has said that nothing more comes, rather than broken off. */
   get isEnded(): boolean {
-    return this.#socket.readableEnded && !isCutOff(this.#socket)
+    const socket = this.#socket
+    if (!socket.readableEnded) return false
+    return socket instanceof TLSSocket ? !isCutOff(socket) : !wasReset(socket)
   }
 
   begin(request: OutgoingRequest, handler: Dispatcher.DispatchHandler): void {

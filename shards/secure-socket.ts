@@ -38,10 +38,10 @@ interface TlsHandle {
   }
 }
 
-const cutOff = new WeakSet<Socket>()
+const cutOff = new WeakSet<TLSSocket>()
 
-/** Whether a socket that has ended did so without close_notify; never so without TLS. */
-export const isCutOff = (socket: Socket): boolean => cutOff.has(socket)
+/** Whether a socket that has ended did so without close_notify. */
+export const isCutOff = (socket: TLSSocket): boolean => cutOff.has(socket)
 
 /** Opens TLS connections, with what they have in common. */
 export class SecureConnector {

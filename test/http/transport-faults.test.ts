@@ -137,6 +137,14 @@ const FAULTS: readonly Fault[] = [
     },
   },
   {
+    name: 'resets with the last bytes of a body that its end was to delimit',
+    reason: 'connection_error', events: ['head', 'failed'],
+    misbehave: (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nX-A: b\r\n\r\nfirst half of the ')
+      socket.resetAndDestroy()
+    },
+  },
+  {
     name: 'resets in the middle of a body whose last coding is not chunked',
     reason: 'connection_error', events: ['head', 'failed'],
     misbehave: (socket) => {

@@ -96,6 +96,14 @@ describe('the end of a TLS connection', () => {
     })
   }
 
+  it('with the last bytes, by a reset, leaves such a body incomplete too', async (t) => {
+    const { reason, detail } = await answered(t, (socket, { connections }) => {
+      socket.write(WITHOUT_LENGTH)
+      void connections.closeAll('reset')
+    })
+    assert.equal(reason, 'connection_error', detail)
+  })
+
   it('without close_notify takes nothing from a body with a length', async (t) => {
     const { body, events } = await answered(t, (socket, { connections }) => {
       socket.write(WITH_LENGTH, () => void connections.closeAll('end'))
