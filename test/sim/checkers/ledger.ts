@@ -129,8 +129,11 @@ export class Ledger implements Observer {
       if (reason !== undefined) facts.outcome = { ...outcome, reason, isReasonOpen: false }
       return
     }
-    const sinceUs = this.failedUnsentUs(facts)
-    if (sinceUs === undefined) return
+    const unsentUs = this.failedUnsentUs(facts)
+    if (unsentUs === undefined) return
+    // Nobody has said that it was not too late before.
+    const isLate = reason === undefined && this.mayBeOverdue(facts)
+    const sinceUs = isLate ? Math.min(unsentUs, this.#lateUs(job)) : unsentUs
     if (reason !== undefined && !this.#unreached.knows(job.shard, job.upstream, reason)) return
     const missing = job.retriesMax + 1 - facts.attempts
     const deaths = this.deaths(job.shard) - facts.before.deaths
@@ -190,14 +193,18 @@ export class Ledger implements Observer {
     promise(facts.flying === undefined, CHECKER, () =>
       `job ${job.number} is ${status} while it is in flight`)
     facts.isDoubted = false
-    const nowUs = this.#time.nowUs()
-    const { executeBeforeMs, submittedUs } = job
-    const lateUs = nowUs - (this.#time.wallMs(nowUs) - executeBeforeMs + WALL_GRAIN_MS) * 1000
     const isLate = status === 'failed' && reason !== CRASH
     facts.outcome = {
-      status, reason, responseStatus: 0, body: undefined, truncated: false, atUs: nowUs,
-      sinceUs: isLate ? Math.max(submittedUs, lateUs) : submittedUs,
+      status, reason, responseStatus: 0, body: undefined, truncated: false,
+      atUs: this.#time.nowUs(), sinceUs: isLate ? this.#lateUs(job) : job.submittedUs,
     }
+  }
+
+  /** When a job that is too late by now became so, at the earliest. */
+  #lateUs({ executeBeforeMs, submittedUs }: SimJob): number {
+    const nowUs = this.#time.nowUs()
+    const lateMs = this.#time.wallMs(nowUs) - executeBeforeMs + WALL_GRAIN_MS
+    return Math.max(submittedUs, nowUs - lateMs * 1000)
   }
 
   submitted(job: SimJob): void {
