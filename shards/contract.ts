@@ -6,7 +6,7 @@
 import type { BuildMark } from './build-mark.ts'
 import type { Limits } from './limits.ts'
 import type { ShareRefusal } from './share.ts'
-import type { PerSecond } from './units.ts'
+import type { Micros, PerSecond } from './units.ts'
 
 // --- front door → shard ---
 
@@ -248,8 +248,11 @@ export interface Recovered {
 export type ShardControl =
   /** Send nothing new until told that it may; all else goes on. */
   | { readonly kind: 'hold'; readonly isOn: boolean }
-  /** Send nothing new; finish what is in flight, then end the task. */
-  | { readonly kind: 'stop' }
+  /**
+   * Begin nothing new; finish what is in flight, then end the task. Without a journal webhooks are
+   * delivered for as long as that.
+   */
+  | { readonly kind: 'stop'; readonly untilUs: Micros }
   /** End the task now. */
   | { readonly kind: 'abort' }
   /** Give the shard to the thread at the other end of the port, and relay what is in flight. */

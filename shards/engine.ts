@@ -12,6 +12,7 @@ import { VERIFY } from './assert.ts'
 import type { EngineBaton } from './baton.ts'
 import { handOver, takeOver } from './hand-over.ts'
 import { JOB_OWES_WEBHOOK } from './job-slots.ts'
+import { mayDeliverBy } from './last-deliveries.ts'
 import { KIND_RECEIVER, type ShardViews } from './layout.ts'
 import {
   GATE_CONNECTION, GATE_HOLD, GATE_MEMORY, GATE_OPEN, GATE_SHARD_PERMIT, type Gate,
@@ -37,6 +38,8 @@ export class Engine implements TransportEvents, Sender {
   /** What it took over from its predecessor; null when it began on fresh memory. */
   readonly recovered: Recovered | null
   #stopping = false
+  /** While it stops: until when it delivers webhooks that would be lost with the process. */
+  #deliverUntilUs = -Infinity as Micros
   #isHeld = false
   /** What held the shard when that was last looked at, a bit for each reason. */
   #hold = 0
@@ -127,9 +130,14 @@ export class Engine implements TransportEvents, Sender {
     return this.#parts.pacer.looks
   }
 
-  /** Starts no further job; webhooks go on, and so does what is in flight. */
-  stop(): void {
+  /**
+   * Begins nothing new: what waits is for the next start. Only webhooks that no journal keeps are
+   * still delivered, as far as their turn comes before `untilUs`. What is in flight goes on.
+   */
+  stop(untilUs: Micros): void {
     this.#stopping = true
+    if (this.#parts.journal === null) this.#deliverUntilUs = untilUs
+    else this.#isHeld = true
   }
 
   /** While it is on nothing new is sent at all: what is owed is for whoever goes on later. */
@@ -140,8 +148,9 @@ export class Engine implements TransportEvents, Sender {
   /** Whether nothing is in flight and no webhook is owed that this engine is to deliver. */
   get isIdle(): boolean {
     const { attempts, settlement } = this.#parts
-    return attempts.inFlight === 0 && (this.#isHeld || settlement.webhooksOwed === 0) &&
-      !settlement.isBlocked
+    if (attempts.inFlight > 0 || settlement.isBlocked) return false
+    if (this.#isHeld || settlement.webhooksOwed === 0) return true
+    return this.#stopping && !mayDeliverBy(this.#parts, this.#deliverUntilUs)
   }
 
   /** Calls back when the journal has all that has happened, or cannot have it now. */

@@ -248,6 +248,8 @@ export const PASS_ON_LOOK_EVERY_MS = 20
 export const PASS_ON_AGAIN_MS = 100
 export const PASS_ON_TRIES_MAX = 5
 /** How often a drain is looked at, and told of. */
+/** And for deliveries of webhooks, once no job is in flight: others hang, and are sent again. */
+export const HAND_OVER_DELIVERIES_MS_MAX = 1000
 export const DRAIN_LOOK_EVERY_MS = 250
 
 // --- tables ---

@@ -210,7 +210,7 @@ class ShardLoop {
       case 'stop':
         if (this.#life === undefined) return this.#end()
         this.#stopping = true
-        this.#life.engine.stop()
+        this.#life.engine.stop(message.untilUs)
         return this.#wantTurn()
       case 'abort':
         return this.#end()

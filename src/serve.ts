@@ -218,14 +218,14 @@ interface Running {
 
 /** In peace: what is in flight may end within the grace period, and what is queued is kept. */
 async function stop(
-  { door, journals, log, supervisor }: Running, graceMs: number,
+  { door, journals, log, memory, supervisor }: Running, graceMs: number,
 ): Promise<void> {
   door.drain()
   const summary = await supervisor.stop(graceMs)
   door.close()
   const journal = journals === null ? null : { trouble: journals.trouble }
   await journals?.close()
-  reportStop(summary, journal, log)
+  reportStop(summary, memory, journal, log)
 }
 
 /** The system promises more than it has, and ends whoever takes it at its word. */

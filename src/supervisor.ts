@@ -71,7 +71,7 @@ export interface ShardLoss {
 export interface StopSummary {
   /** Jobs that were still queued in the shards that reported. */
   readonly queued: number
-  /** Shards whose requests in flight were cut off when the grace period had passed. */
+  /** Shards that had not ended when the grace period had passed. */
   readonly cutOff: readonly number[]
 }
 
@@ -138,6 +138,7 @@ export class Supervisor {
   #graceUntilUs = 0
   #runs = 0
   #stopping = false
+  #stopUntilUs = 0 as Micros
   #reloading = false
   #queued = 0
   #reloads = 0
@@ -186,7 +187,8 @@ export class Supervisor {
       // It was to take over, and has been given nothing.
       if (this.#isIdle(run) && !awaited.has(run)) run.terminate(ENDING)
     }
-    this.#tellAll({ kind: 'stop' })
+    this.#stopUntilUs = (this.#options.clock.nowUs() + msToUs(graceMs)) as Micros
+    this.#tellAll({ kind: 'stop', untilUs: this.#stopUntilUs })
     await this.#ended(graceMs, () => [...this.#running.values()])
     const cutOff = [...this.#running.keys()]
     this.#tellAll({ kind: 'abort' })
@@ -284,7 +286,7 @@ export class Supervisor {
     next.sinceUs = this.#options.clock.nowUs()
     if (next.end !== undefined) return this.#over(next, next.end)
     next.tell({ kind: 'takeOver' })
-    if (this.#stopping) next.tell({ kind: 'stop' })
+    if (this.#stopping) next.tell({ kind: 'stop', untilUs: this.#stopUntilUs })
   }
 
   /** The thread has nothing of a shard's: it waits for its baton, or has ended. */

@@ -1,38 +1,56 @@
 // The last words of a server that ends, and its exit code.
 
+import type { ShardViews } from '../../shards/layout.ts'
 import { SHARD_DEATHS_WITHIN_MS } from '../../shards/limits.ts'
-import { readStats } from '../../shards/stats.ts'
+import { type StatName, type StatValues, readStats } from '../../shards/stats.ts'
 import type { Log } from '../log.ts'
 import type { EngineMemory } from '../memory.ts'
 import type { ShardLoss, StopSummary } from '../supervisor.ts'
+
+/** Warns of requests that were in flight when the waiting was over, if any were. */
+export function reportCutOff(
+  cutOff: readonly number[], shards: EngineMemory['shards'], log: Log,
+): void {
+  const stats = cutOff.map((shard) => readStats((shards[shard] as ShardViews).stats))
+  const jobs = sum(stats, 'inFlight')
+  const webhooks = sum(stats, 'webhooksInFlight')
+  if (jobs + webhooks === 0) return
+  log.warn({ shards: cutOff, jobs, webhooks }, 'requests in flight were cut off')
+}
 
 /**
  * Says what a stop leaves behind. @param journal null without one; its trouble is why it does not
  * have all.
  */
 export function reportStop(
-  { queued, cutOff }: StopSummary, journal: { readonly trouble: string | undefined } | null,
-  log: Log,
+  { queued, cutOff }: StopSummary, { shards }: EngineMemory,
+  journal: { readonly trouble: string | undefined } | null, log: Log,
 ): void {
-  if (cutOff.length > 0) log.warn({ shards: cutOff }, 'requests in flight were cut off')
+  reportCutOff(cutOff, shards, log)
+  const webhooks = sum(shards.map((views) => readStats(views.stats)), 'webhooksWaiting')
   if (journal?.trouble !== undefined) {
-    return log.error({ queued, reason: journal.trouble },
+    return log.error({ queued, webhooks, reason: journal.trouble },
       'stopped; of the queued jobs and of what they came to, the journal may not have all')
   }
-  if (queued > 0 && journal !== null) {
-    log.info({ queued }, 'queued jobs are kept in the journal, for the next start')
-  } else if (queued > 0) {
-    log.warn({ queued }, 'queued jobs are given up: they were held in memory only')
-  }
-  log.info({ queued }, 'stopped')
+  const isKept = journal !== null
+  if (queued > 0) reportLeft({ queued }, 'queued jobs', isKept, log)
+  if (webhooks > 0) reportLeft({ webhooks }, 'owed webhooks', isKept, log)
+  log.info({ queued, webhooks }, 'stopped')
+}
+
+const sum = (stats: readonly StatValues[], name: StatName): number =>
+  stats.reduce((total, values) => total + values[name], 0)
+
+function reportLeft(count: object, what: string, isKept: boolean, log: Log): void {
+  if (isKept) log.info(count, `${what} are kept in the journal, for the next start`)
+  else log.warn(count, `${what} are given up: they were held in memory only`)
 }
 
 /** Shards end again and again: said clearly. @param isKept what is queued is in a journal. */
 export function reportLoss(
   loss: ShardLoss, memory: EngineMemory, isKept: boolean, log: Log,
 ): void {
-  let queued = 0
-  for (const views of memory.shards) queued += readStats(views.stats).queued
+  const queued = sum(memory.shards.map((views) => readStats(views.stats)), 'queued')
   const { shard, reason, deaths } = loss
   const often = deaths === 1 ? 'could not start'
     : `was the last of ${deaths} shard threads to end within ${SHARD_DEATHS_WITHIN_MS / 1000} s`

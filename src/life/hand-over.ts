@@ -12,7 +12,7 @@
 
 import { type Clock, lookEvery } from '../../shards/clock.ts'
 import {
-  HAND_OVER_ANSWERS_MS_MAX, PASS_ON_LOOK_EVERY_MS, PASS_ON_MS_MAX,
+  HAND_OVER_ANSWERS_MS_MAX, HAND_OVER_DELIVERIES_MS_MAX, PASS_ON_LOOK_EVERY_MS, PASS_ON_MS_MAX,
 } from '../../shards/limits.ts'
 import { readStats } from '../../shards/stats.ts'
 import { US_PER_MS, msToUs } from '../../shards/units.ts'
@@ -25,6 +25,7 @@ import type { ProcessEnd } from '../process-end.ts'
 import type { ShardLink } from '../shard-link.ts'
 import type { StopSummary, Supervisor } from '../supervisor.ts'
 import type { Control } from './control.ts'
+import { reportCutOff } from './ending.ts'
 
 /** Counted up with every change of what the two processes say to each other. */
 export const TAKE_OVER_FORM = 1
@@ -160,14 +161,19 @@ export class HandOver {
     return false
   }
 
-  /** Whether nothing is in flight any more, by what the shards count after a turn. */
+  /**
+   * Whether nothing is in flight any more, by what the shards count after a turn. Deliveries to
+   * receivers that hang are not waited for: the other process sends those webhooks again.
+   */
   #landed(isOff: () => boolean): () => boolean {
-    const { links } = this.#parts
+    const { clock, links } = this.#parts
+    const leftBehindUs = clock.nowUs() + msToUs(HAND_OVER_DELIVERIES_MS_MAX)
     const statsOf = (): ReturnType<typeof readStats>[] =>
       links.map(({ views }) => readStats(views.stats))
     const turns = statsOf().map((stats) => stats.turns)
     return () => isOff() || statsOf().every((stats, shard) =>
-      stats.turns > (turns[shard] ?? 0) + 1 && stats.inFlight + stats.webhooksInFlight === 0)
+      stats.turns > (turns[shard] ?? 0) + 1 && stats.inFlight === 0 &&
+      (stats.webhooksInFlight === 0 || clock.nowUs() >= leftBehindUs))
   }
 
   /** The last step. */
@@ -182,8 +188,8 @@ export class HandOver {
   }
 
   #report({ cutOff, queued }: StopSummary, isWritten: boolean, ms: number): void {
-    const { log } = this.#parts
-    if (cutOff.length > 0) log.warn({ shards: cutOff }, 'requests in flight were cut off')
+    const { links, log } = this.#parts
+    reportCutOff(cutOff, links.map(({ views }) => views), log)
     if (!isWritten) log.error({}, 'the end of the journal could not be written')
     log.info({ pid: this.#pid, queued, ms: Math.round(ms) }, 'handed over')
   }

@@ -165,7 +165,7 @@ describe('stopping', () => {
     await post(`${server.url}/jobs`, job(upstream.url, 'a'))
     await upstream.arrived
     assert.equal(await server.stop('SIGTERM'), 0)
-    assert.match(server.stderr, /"shards":\[0\],"msg":"requests in flight were cut off"/)
+    assert.match(server.stderr, /"shards":\[0\],"jobs":1,.*requests in flight were cut off"/)
   })
 
   it('does not wait after a second signal', async (t) => {

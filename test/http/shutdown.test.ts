@@ -7,6 +7,7 @@ import { ApiClient, jobOf } from '../support/api-client.ts'
 import { EventStream } from '../support/event-stream.ts'
 import { Gate, UNPACED, upstreamFor } from '../support/scene.ts'
 import { type TestServer, startServer } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 async function start(
   t: TestContext, flags: readonly string[] = [],
@@ -75,7 +76,7 @@ describe('a stop', { concurrency: 2 }, () => {
     await api.accept(jobOf(upstream.origin))
     await upstream.waitFor(1)
     assert.equal(await server.stop('SIGTERM'), 0)
-    assert.match(server.stderr, /cut off/)
+    assert.match(server.stderr, /"jobs":1,"webhooks":0,"msg":"requests in flight were cut off"/)
   })
 
   it('does not wait at all after a second signal', async (t) => {
@@ -86,6 +87,55 @@ describe('a stop', { concurrency: 2 }, () => {
     server.signal('SIGTERM')
     await server.waitFor('stderr', /stopping/)
     assert.equal(await server.stop('SIGINT'), 128 + 2)
+  })
+
+  it('with a journal leaves webhooks that wait to the next start', async (t) => {
+    const upstream = await upstreamFor(t)
+    const waiting = await upstreamFor(t, (_request, response) => {
+      response.writeHead(429, { 'retry-after': '3600' }).end()
+    })
+    const gate = new Gate()
+    const hanging = await upstreamFor(t, gate.hold((_request, response) => {
+      response.writeHead(503).end()
+    }))
+    const flags = ['--journal', 'interval', '--data', temporaryFolder(t), '--grace', '1h',
+      '--webhook-timeout', '1h', '--webhook-max-concurrent', '1']
+    const { server, api } = await start(t, flags)
+    for (const receiver of [waiting, hanging, hanging]) {
+      const id = await api.accept(jobOf(upstream.origin, {
+        delivery: 'webhook', webhook_url: receiver.origin,
+      }))
+      await api.finished(id)
+    }
+    await Promise.all([waiting.waitFor(1), hanging.waitFor(1)])
+    server.signal('SIGTERM')
+    await server.waitFor('stderr', /stopping/)
+    // A question to the shard, to and fro, so that it has heard of the stop by then.
+    for (let round = 0; round < 10; round++) await api.show('0'.repeat(24))
+    gate.open()
+    assert.equal((await server.ended()).code, 0)
+    assert.deepEqual([waiting.requests.length, hanging.requests.length], [1, 1])
+    assert.match(server.stderr, /"webhooks":3,"msg":"owed webhooks are kept in the journal/)
+    assert.doesNotMatch(server.stderr, /cut off|given up/)
+    const again = await start(t, flags)
+    assert.equal((await again.api.health()).shards.reduce(
+      (sum, shard) => sum + shard.webhooks_waiting, 0), 3)
+    assert.equal(await again.server.stop('SIGTERM'), 0)
+  })
+
+  it('without one says how many webhooks are lost', async (t) => {
+    const { server, api } = await start(t, ['--grace', '2s'])
+    const upstream = await upstreamFor(t)
+    const receiver = await upstreamFor(t, (_request, response) => {
+      response.writeHead(429, { 'retry-after': '3600' }).end()
+    })
+    await api.accept(jobOf(upstream.origin, {
+      delivery: 'webhook', webhook_url: receiver.origin,
+    }))
+    await receiver.waitFor(1)
+    assert.equal(await server.stop('SIGTERM'), 0)
+    assert.match(server.stderr, /"webhooks":1,"msg":"owed webhooks are given up/)
+    assert.doesNotMatch(server.stderr, /cut off/)
   })
 
   it('of a server that has nothing to do is done at once', async (t) => {

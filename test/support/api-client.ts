@@ -62,6 +62,8 @@ export interface HealthBody {
     readonly journal: { readonly trouble: string | null }
     readonly queued: number
     readonly in_flight: number
+    readonly webhooks_waiting: number
+    readonly webhooks_in_flight: number
     readonly finished: number
     readonly completed: number
     readonly failed: number

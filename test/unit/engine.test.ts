@@ -389,20 +389,3 @@ describe('a job that had to begin by a certain time', () => {
     assert.equal(bench.get(job).status, 'completed')
   })
 })
-
-describe('a shard that stops', () => {
-  it('starts no job, ends what is in flight, and delivers what it owes', () => {
-    const bench = new EngineBench({ pacePerSecond: 1000 })
-    bench.submit({ webhook: true })
-    bench.engine.stop()
-    const waiting = bench.submit()
-    bench.advance(100)
-    assert.equal(bench.sent.length, 1)
-    bench.respond(bench.inFlight)
-    assert.equal(bench.engine.isIdle, false)
-    bench.respond(bench.inFlight)
-    assert.equal(bench.engine.isIdle, true)
-    assert.equal(bench.engine.unfinished, 1)
-    assert.equal(bench.get(waiting).status, 'queued')
-  })
-})
