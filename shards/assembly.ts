@@ -145,6 +145,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const giveBack = new GiveBack(views)
   return {
     ...shares, ingress, templates, marks, writes, arrivals, giveBack,
+    webhookRetryAfterMsMax: settings.webhookRetryAfterMsMax,
     journal: given.journal === null ? null : new Journal({
       views, shared, marks, ingress, outcomes, arrivals, giveBack, settlement, clock,
       sink: given.journal, wantTurn: given.wantTurn,

@@ -213,7 +213,8 @@ export interface ShardSettings {
   readonly connectionsPerOriginMax: number
   /** How long one may take to be made, whatever an attempt may; the default if absent. */
   readonly connectTimeoutMs?: number
-  readonly webhookTimeoutMs: number
+  /** The longest that a webhook's receiver may put its delivery off. */
+  readonly webhookRetryAfterMsMax: number
   /** PEM of certificate authorities to trust besides the built-in ones, or empty. */
   readonly extraCaPem: string
   readonly userAgent: string

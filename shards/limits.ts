@@ -74,6 +74,8 @@ export const POSITION_EVERY_MS = 2000
 export const POLL_EVERY_MS = 50
 /** The longest wait that a Retry-After can ask for; a job does not outlive it. */
 export const RETRY_AFTER_MS_MAX = JOB_DEADLINE_MS
+/** The same of a webhook's receiver, so that its four retries are over within half an hour. */
+export const WEBHOOK_RETRY_AFTER_MS_MAX_DEFAULT = 300_000
 
 /**
  * After requests a shard waits on the spot for more before it sleeps, if nothing else can come:
@@ -246,10 +248,10 @@ export const PASS_ON_MS_MAX = 30_000
 export const PASS_ON_LOOK_EVERY_MS = 20
 /** A request that could not be passed on is tried again after so long, so many times. */
 export const PASS_ON_AGAIN_MS = 100
-export const PASS_ON_TRIES_MAX = 5
-/** How often a drain is looked at, and told of. */
 /** And for deliveries of webhooks, once no job is in flight: others hang, and are sent again. */
 export const HAND_OVER_DELIVERIES_MS_MAX = 1000
+export const PASS_ON_TRIES_MAX = 5
+/** How often a drain is looked at, and told of. */
 export const DRAIN_LOOK_EVERY_MS = 250
 
 // --- tables ---

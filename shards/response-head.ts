@@ -3,7 +3,7 @@
 // Never: waits for the body, nor judges the outcome. Upstreams and webhook receivers are heard
 // alike; a receiver has no accounts to tell apart, and the pacer knows that.
 
-import type { Attempts } from './attempts.ts'
+import { ATTEMPT_JOB, type Attempts } from './attempts.ts'
 import { readPaceHeaders, readRetryAfterMs } from './headers.ts'
 import { BUDGET_HOLD_MS_MAX } from './limits.ts'
 import type { Pacer } from './pacer.ts'
@@ -21,6 +21,8 @@ export interface HeadParts {
   readonly pacer: Pacer
   readonly warnings: Warnings
   readonly wallMs: (atUs: Micros) => Millis
+  /** The longest that a receiver may put off its webhooks. */
+  readonly webhookRetryAfterMsMax: number
 }
 
 /**
@@ -40,7 +42,9 @@ export function hearHead(
     pacer.applyUpdate(lane, upstream, update, nowUs)
   }
   const asked = headers['retry-after']
-  const waitMs = asked === undefined ? 0 : readRetryAfterMs(asked, wallMs(nowUs)) ?? 0
+  const askedMs = asked === undefined ? 0 : readRetryAfterMs(asked, wallMs(nowUs)) ?? 0
+  const waitMs = attempts.kind[token] === ATTEMPT_JOB ? askedMs
+    : Math.min(askedMs, parts.webhookRetryAfterMsMax)
   attempts.retryAfterMs[token] = waitMs
   if (status !== STATUS_TOO_MANY_REQUESTS || waitMs === 0) return
   const holdMs = Math.min(waitMs, BUDGET_HOLD_MS_MAX)

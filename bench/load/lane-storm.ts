@@ -171,7 +171,8 @@ export class LaneStorm {
       wantTurn: () => { this.#turnWanted = true },
       settings: {
         completedTtlMs: 60_000, failedTtlMs: 60_000, responseBytesMax: KIB, keyMismatch: 'reject',
-        connectionsPerOriginMax: 1, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'bench',
+        connectionsPerOriginMax: 1, webhookRetryAfterMsMax: 300_000, extraCaPem: '',
+        userAgent: 'bench',
       },
       broken: (error) => { this.#broken = error },
     })

@@ -33,7 +33,7 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
     keyMismatch: config.keyMismatch,
     connectionsPerOriginMax: config.connectionsPerOriginMax,
     connectTimeoutMs: config.connectTimeoutMs,
-    webhookTimeoutMs: config.webhookTimeoutMs,
+    webhookRetryAfterMsMax: config.webhookRetryAfterMsMax,
     extraCaPem,
     userAgent: USER_AGENT,
     dns: config.dns,

@@ -13,8 +13,8 @@ const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'keyMismatch',
   'connectionsPerOriginMax', 'connectTimeoutMs', 'caFile', 'dns', 'dnsServers', 'logLevel',
   'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultAccountQueueByCaller',
-  'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs', 'upstreams',
-  'webhookReceivers',
+  'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs',
+  'webhookRetryAfterMsMax', 'upstreams', 'webhookReceivers',
 ])
 
 /** The changes that a running server cannot follow; none of a setting that it does not know. */

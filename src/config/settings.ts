@@ -153,6 +153,10 @@ export const SETTINGS = {
     'webhooks in flight to one receiver', { key: 'webhooks.max_concurrent' }),
   webhookTimeoutMs: setting('webhook-timeout', timeoutKind, limits.WEBHOOK_TIMEOUT_MS_DEFAULT,
     'how long the delivery of one webhook may take', { key: 'webhooks.timeout_ms' }),
+  webhookRetryAfterMsMax: setting('webhook-retry-after-max', duration(0, DAY_MS),
+    limits.WEBHOOK_RETRY_AFTER_MS_MAX_DEFAULT,
+    'longest wait that a receiver may ask for with Retry-After',
+    { key: 'webhooks.retry_after_max' }),
   upstreams: setting<UpstreamTable>('upstreams', upstreamTableKind, {},
     'settings of single upstreams by host or host:port: rps, max_concurrent, account_queue, ' +
     'account_queue_by_caller, timeout_ms', { fallbackText: 'none' }),

@@ -144,7 +144,7 @@ function contestScenario(contest: Contest, seed: number, shards: number): Scenar
     apiKeysMax: 1, rounds: 1,
     settings: {
       keyMismatch: 'reject', completedTtlMs: 1000, failedTtlMs: 1000,
-      responseBytesMax: KIB, webhookTimeoutMs: 10_000,
+      responseBytesMax: KIB, webhookRetryAfterMsMax: 300_000,
       connectionsPerOriginMax: 1024, extraCaPem: '', userAgent: 'sluice-sim',
     },
     places: [{

@@ -318,6 +318,6 @@ function drawSettings(prng: Prng, limits: Limits, seed: number): ShardSettings {
     failedTtlMs: prng.pick([1000, 30_000, 7_200_000]),
     responseBytesMax: limits.responseBytesMax,
     keyMismatch: seed % 3 === 0 ? 'duplicate' : 'reject', connectionsPerOriginMax: 1024,
-    webhookTimeoutMs: 10_000, extraCaPem: '', userAgent: 'sluice-sim',
+    webhookRetryAfterMsMax: 300_000, extraCaPem: '', userAgent: 'sluice-sim',
   }
 }

@@ -288,7 +288,7 @@ function scenarioOf(world: Partial<World>, seed: number): Scenario {
     rounds: 1, places, sockets, lateness: PROMPT, habits: IDLE_HABITS,
     settings: {
       keyMismatch: 'reject', completedTtlMs: 1_800_000, failedTtlMs: 7_200_000,
-      responseBytesMax: 8 * KIB, webhookTimeoutMs: 10_000, connectionsPerOriginMax: 1024,
+      responseBytesMax: 8 * KIB, webhookRetryAfterMsMax: 300_000, connectionsPerOriginMax: 1024,
       extraCaPem: '', userAgent: 'sluice-sim',
     },
   }

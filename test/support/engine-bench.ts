@@ -30,7 +30,8 @@ export const OTHER_RECEIVER = 3
 
 export const SETTINGS: contract.ShardSettings = {
   completedTtlMs: 60_000, failedTtlMs: 120_000, responseBytesMax: 4096, keyMismatch: 'reject',
-  connectionsPerOriginMax: 8, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'sluice-test',
+  connectionsPerOriginMax: 8, webhookRetryAfterMsMax: 300_000, extraCaPem: '',
+  userAgent: 'sluice-test',
 }
 
 /** Turns at one moment; more means that the shard asks for turns in which nothing happens. */
@@ -81,6 +82,8 @@ function hashOf(text: string): number {
 export interface BenchOptions extends UpstreamStart {
   readonly limits?: Partial<Limits>
   readonly receiver?: UpstreamStart
+  /** In place of those of SETTINGS. */
+  readonly settings?: Partial<contract.ShardSettings>
   /** Where every thread's journal goes; there is none unless said. */
   readonly journal?: JournalSink
   /** Share these with another bench, as two shards of one process. */
@@ -111,6 +114,7 @@ export class EngineBench {
   readonly #ingress: RingWriter
   readonly #reader: RingReader
   readonly #shard: number
+  readonly #settings: contract.ShardSettings
   readonly #journal: JournalSink | null
   #requests = 0
   #jobs = 0
@@ -120,6 +124,7 @@ export class EngineBench {
     this.memory = options.with?.memory ?? shardMemory(smallLimits(options.limits))
     const shard = options.with?.shard ?? 0
     this.#shard = shard
+    this.#settings = { ...SETTINGS, ...options.settings }
     this.#journal = options.journal ?? null
     this.views = this.memory.shards[shard] as ShardViews
     if (shard === 0) {
@@ -157,7 +162,7 @@ export class EngineBench {
   #start(recover: boolean): Engine {
     const { shared, shards } = this.memory
     return new Engine({
-      shard: this.#shard, shared, shards, settings: SETTINGS, clock: this.#clock,
+      shard: this.#shard, shared, shards, settings: this.#settings, clock: this.#clock,
       prng: new Prng(SEED), transport: this.transport, recover,
       journal: this.#journal,
       wantTurn: () => this.#clock.wakeAt(this.time.nowUs(), () => this.turn()),

@@ -22,7 +22,8 @@ import { type UpstreamStart, nameUpstream, writeUpstream } from './shard-memory.
 
 const SETTINGS: contract.ShardSettings = {
   completedTtlMs: 600_000, failedTtlMs: 600_000, responseBytesMax: MIB, keyMismatch: 'reject',
-  connectionsPerOriginMax: 64, webhookTimeoutMs: 5000, extraCaPem: '', userAgent: 'sluice-test',
+  connectionsPerOriginMax: 64, webhookRetryAfterMsMax: 300_000, extraCaPem: '',
+  userAgent: 'sluice-test',
 }
 
 /** What a test says of a job. */

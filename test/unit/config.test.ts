@@ -10,6 +10,7 @@ import { runProgram } from '../../src/cli/program.ts'
 import {
   memorySettings, readExtraCa, shardSettings, queueSwitchByCaller, upstreamResolver,
 } from '../../src/config/derive.ts'
+import { changesThatNeedRestart } from '../../src/config/live.ts'
 import { type LoadedConfig, type Sources, loadConfig } from '../../src/config/load.ts'
 import { type Problem, closest, formatProblems } from '../../src/config/problem.ts'
 import {
@@ -311,12 +312,22 @@ describe('what is made of it', () => {
   })
 
   it('hands the shards what they need', (t) => {
-    const { config } = load(t, { flags: { completedTtlMs: '1m', connectTimeoutMs: '2.5s' } })
+    const yaml = 'webhooks: {retry_after_max: 2m}'
+    const flags = { completedTtlMs: '1m', connectTimeoutMs: '2.5s' }
+    const { config } = load(t, { flags, yaml })
     const settings = shardSettings(config, 'pem')
     assert.equal(settings.completedTtlMs, 60_000)
+    assert.equal(settings.webhookRetryAfterMsMax, 120_000)
     assert.equal(settings.extraCaPem, 'pem')
     assert.equal(settings.connectTimeoutMs, 2500)
     assert.match(settings.userAgent, /^sluice\/\d/)
+  })
+
+  it('lets a reload change what is not laid down for the process', (t) => {
+    const running = load(t, {}).config
+    const changed = load(t, { env: { SLUICE_WEBHOOK_RETRY_AFTER_MAX: '0s', SLUICE_SHARDS: '63' } })
+    assert.equal(changed.config.webhookRetryAfterMsMax, 0)
+    assert.deepEqual(changesThatNeedRestart(running, changed).map(({ key }) => key), ['shards'])
   })
 
   it('reads certificates, from beside the file that names them', (t) => {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { WEBHOOK_RETRIES_MAX } from '../../shards/limits.ts'
-import { EngineBench } from '../support/engine-bench.ts'
+import { EngineBench, SETTINGS } from '../support/engine-bench.ts'
 
 describe('a webhook', () => {
   it('is tried again after 1, 2, 4 and 8 s, and then given up', () => {
@@ -76,6 +76,28 @@ describe('a webhook', () => {
     // The receiver's own timeout is 5 s.
     bench.advance(5001)
     assert.equal(bench.deliveries[1]?.isAborted, true)
+  })
+
+  it('is put off by its receiver for as long as that may be, and no longer', () => {
+    const bench = new EngineBench()
+    bench.submit({ webhook: true })
+    bench.respond(bench.inFlight)
+    for (let tries = 1; tries <= WEBHOOK_RETRIES_MAX; tries++) {
+      bench.respond(bench.inFlight, { status: 429, headers: { 'retry-after': '3600' } })
+      bench.advance(SETTINGS.webhookRetryAfterMsMax - 1)
+      assert.equal(bench.deliveries.length, tries)
+      bench.advance(2)
+      assert.equal(bench.deliveries.length, tries + 1)
+    }
+  })
+
+  it('is not put off at all where receivers may not ask for it, nor are others', () => {
+    const bench = new EngineBench({ settings: { webhookRetryAfterMsMax: 0 } })
+    bench.submit({ webhook: true })
+    bench.respond(bench.inFlight)
+    bench.respond(bench.inFlight, { status: 429, headers: { 'retry-after': '30' } })
+    bench.advance(1001)
+    assert.equal(bench.deliveries.length, 2)
   })
 
   it('is delivered once its receiver has said so, whatever becomes of the answer', () => {
