@@ -19,7 +19,7 @@ import type { TemplatesBaton } from './templates.ts'
 import type { WatchersBaton } from './watchers.ts'
 
 /** Changes with anything that a baton says, and with what is said between the two threads. */
-export const BATON_VERSION = 5
+export const BATON_VERSION = 6
 
 /** All that one engine hands to the next; structured-cloneable. */
 export interface EngineBaton {

@@ -17,6 +17,7 @@ import { classify, mayFailureRetry } from './outcome.ts'
 import { pacePerSecondOf } from './pace.ts'
 import type { Pacer } from './pacer.ts'
 import type { Prng } from './prng.ts'
+import type { Reason } from './reasons.ts'
 import { mayRetry, retryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
 import type { SharedBudgets } from './shared-budget.ts'
@@ -45,7 +46,7 @@ export interface DispatcherParts {
 
 /** Why an attempt brought no outcome, and what the response said if there was one. */
 interface Failure {
-  readonly reason: string
+  readonly reason: Reason
   readonly status: number
   readonly body: Uint8Array | null
   readonly truncated: boolean

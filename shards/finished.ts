@@ -2,8 +2,7 @@
 // Thread: shard. Memory: three lists through the slots of finished jobs; frees slots and records.
 // Never: touches a job that still owes its webhook.
 // Bounded memory: results take at most RESULTS_PER_MILLE_MAX of the log. Beyond it, and when slots
-// or log run out, the user that has most gives way (kept-results.ts): bodies first, then records,
-// and for a slot the oldest job, failed and cancelled ones first, since their keys are free anyway.
+// or log run out, the user that has most gives way, with the oldest (kept-results.ts).
 
 import { JobLists } from './job-list.ts'
 import type { JobRecords } from './job-records.ts'
@@ -11,7 +10,8 @@ import {
   JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_WATCHED, type JobSlots,
 } from './job-slots.ts'
 import { KeptResults, type KeptResultsBaton } from './kept-results.ts'
-import { EXPIRED_PER_TURN_MAX, RESULTS_GIVEN_UP_PER_STORE_MAX } from './limits.ts'
+import { EXPIRED_PER_TURN_MAX } from './limits.ts'
+import { RESULTS_GIVEN_UP_PER_STORE_MAX } from './result-limits.ts'
 import type { StatsWriter } from './stats.ts'
 import { type JobSlot, type Micros, NONE, msToUs } from './units.ts'
 
@@ -104,7 +104,7 @@ export class Finished {
     this.#jobs.at.timeUs[slot] = nowUs + msToUs(this.#ttlMsOf(this.#listOf(slot)))
     this.adopt(slot)
     for (let left = RESULTS_GIVEN_UP_PER_STORE_MAX; left > 0; left--) {
-      if (this.resultBytes <= this.#settings.resultBytesMax || !this.giveUpResult()) return
+      if (this.resultBytes <= this.#settings.resultBytesMax || !this.giveUpResult(nowUs)) return
     }
   }
 
@@ -153,8 +153,8 @@ export class Finished {
   }
 
   /** Forgets the job that can best be spared, before its time; false when there is none. */
-  giveUpOldest(): boolean {
-    const { spare } = this.#results
+  giveUpOldest(nowUs: Micros): boolean {
+    const spare = this.#results.spare(nowUs)
     if (spare === NONE) return false
     const holdsKey = this.#jobs.state(spare as JobSlot) === JOB_COMPLETED
     this.remove(spare as JobSlot)
@@ -163,8 +163,8 @@ export class Finished {
   }
 
   /** Leaves the result that can best be spared without its body, or a job without its record. */
-  giveUpResult(): boolean {
-    const lost = this.#results.giveUp()
+  giveUpResult(nowUs: Micros): boolean {
+    const lost = this.#results.giveUp(nowUs)
     if (lost === 'body') this.#stats.add('resultsGivenUp')
     return lost !== undefined
   }

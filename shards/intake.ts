@@ -173,7 +173,7 @@ export class Intake {
     // Before anybody's results give way to it.
     if (logShares.hasShare(user)) return this.#refuseMore(at, user, nowUs)
     const bytes = length - contract.ENQUEUE_HEADER_BYTES
-    if (!this.#makeRoom(bytes)) return this.#refuse(request)
+    if (!this.#makeRoom(bytes, nowUs)) return this.#refuse(request)
     const slot = this.#store(offset, length)
     if (slot === NONE) return this.#refuse(request)
     jobs.at.fingerprint[slot] = fingerprint
@@ -221,9 +221,9 @@ export class Intake {
   }
 
   /** Makes sure of a slot and of room in the log, at the price of those who have most of either. */
-  #makeRoom(bytes: number): boolean {
+  #makeRoom(bytes: number, nowUs: Micros): boolean {
     const { jobs, finished, room } = this.#parts
-    return (!jobs.isFull || finished.giveUpOldest()) && room.admitJob(bytes)
+    return (!jobs.isFull || finished.giveUpOldest(nowUs)) && room.admitJob(bytes, nowUs)
   }
 
   #refuse(request: number): boolean {

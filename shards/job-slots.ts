@@ -15,6 +15,7 @@ import type { JobArrays, ShardViews } from './layout.ts'
 import { Marks } from './marks.ts'
 import { JOBS_FRESH } from './progress.ts'
 import { radixSort } from './radix-sort.ts'
+import { type Reason, numberOfReason, reasonOfNumber } from './reasons.ts'
 import { SlotIndex } from './slot-index.ts'
 import {
   type JobSlot, type Micros, NONE, US_PER_SECOND, type UpstreamSlot,
@@ -39,6 +40,8 @@ export const JOB_HOLDS_KEY = 4
 export const JOB_UNWRITTEN = 8
 
 const ATTEMPTS_MAX = 0xffff
+/** In the place of the retries: a reason. No number of retries is that large, but for -1, 0xff. */
+const REASON_MARK = 0x80
 const DELIVERIES_MAX = 0xff
 /** Hashes that differ in these lower bits only belong near each other in an index. */
 const NEARNESS_BITS = 21
@@ -297,6 +300,17 @@ export class JobSlots {
 
   setReceiver(slot: JobSlot, receiver: UpstreamSlot | typeof NONE): void {
     this.setResponseStatus(slot, (receiver + 1) >>> 0)
+  }
+
+  /** Why the job has failed. Its place is that of the retries, which it has no need of any more. */
+  setReason(slot: JobSlot, reason: Reason): void {
+    this.setRetriesMax(slot, REASON_MARK | numberOfReason(reason))
+  }
+
+  /** Null for none, and where a job has ended before reasons were kept here. */
+  reason(slot: JobSlot): Reason | null {
+    const byte = (this.at.outcome[slot] as number) >>> 24
+    return byte < REASON_MARK ? null : reasonOfNumber(byte - REASON_MARK)
   }
 
   /** -1 to 100. */

@@ -102,6 +102,8 @@ export class JobViews {
     const result: JobResult = {
       status: this.#jobs.status(slot) as JobResult['status'], truncated: true,
     }
+    const reason = this.#jobs.reason(slot)
+    if (reason !== null) result.reason = reason
     const responseStatus = this.#jobs.responseStatus(slot)
     if (responseStatus !== 0) result.response_status = responseStatus
     return result

@@ -7,19 +7,25 @@
 import { Heaviest, type HeaviestBaton } from './heaviest.ts'
 import { JobLists } from './job-list.ts'
 import type { JobRecords } from './job-records.ts'
-import { JOB_COMPLETED, type JobSlots } from './job-slots.ts'
-import { BODY_GIVEN_UP_BYTES_MIN, RESULT_USERS_COUNT } from './limits.ts'
-import { type JobSlot, NONE } from './units.ts'
+import { JOB_COMPLETED, JOB_FAILED, type JobSlots } from './job-slots.ts'
+import {
+  BODY_GIVEN_UP_BYTES_MIN, FAILED_RESULT_WORTH, KEY_WORTH, RESULT_USERS_COUNT,
+} from './result-limits.ts'
+import { type JobSlot, type Micros, NONE } from './units.ts'
 
-// A user's lists: what is left of a job's record, none, one without a body or a whole one…
+// A user's lists, oldest first: jobs whose slot is all that is left of them, by how they ended…
 const BARE = 0
-const OUTCOME = 1
-const WHOLE = 2
-const FORMS = 3
-// … and the same again for completed jobs, which hold their keys.
-const UNKEYED = 0
-const KEYED = FORMS
-const LISTS = 2 * FORMS
+const CANCELLED = 0
+const FAILED = 1
+const COMPLETED = 2
+const KINDS = 3
+// … and the same again for those with a record.
+const RECORDED = KINDS
+const LISTS = 2 * KINDS
+
+/** What is compared are ages by worth: of results, and of jobs. Of these, some hold their keys. */
+const RESULT_WORTHS = [1, FAILED_RESULT_WORTH, 1] as const
+const JOB_WORTHS = [1, 1, KEY_WORTH] as const
 
 /** Ends of the lists, and what each user has: bytes of records, and jobs. */
 export interface KeptResultsBaton {
@@ -95,52 +101,62 @@ export class KeptResults {
   }
 
   /**
-   * Who has most loses the oldest body, or if there is none the oldest record.
+   * Who has most loses the body of the oldest result, or its record if there is no more to it.
    * @returns what was lost; undefined when nobody has any.
    */
-  giveUp(): 'body' | 'record' | undefined {
+  giveUp(nowUs: Micros): 'body' | 'record' | undefined {
     const user = this.#bytes.first
     if (user === NONE) return undefined
-    const whole = this.#older(this.#first(user, UNKEYED + WHOLE), this.#first(user, KEYED + WHOLE))
-    const slot = whole !== NONE ? whole
-      : this.#older(this.#first(user, UNKEYED + OUTCOME), this.#first(user, KEYED + OUTCOME))
-    this.remove(slot as JobSlot)
-    const isKept = whole !== NONE && this.#records.dropBody(slot as JobSlot)
-    // Status and key stay in the slot.
-    if (!isKept) this.#records.free(slot as JobSlot)
-    this.add(slot as JobSlot)
-    return whole === NONE ? 'record' : 'body'
+    const slot = this.#oldest(user, RECORDED, RESULT_WORTHS, nowUs) as JobSlot
+    const isWhole = this.#records.bodyBytesOf(slot) >= BODY_GIVEN_UP_BYTES_MIN
+    const before = this.#records.bytesOf(slot)
+    if (isWhole && this.#records.dropBody(slot)) {
+      this.#addBytes(user, this.#records.bytesOf(slot) - before)
+      return 'body'
+    }
+    this.remove(slot)
+    // Status, reason and key stay in the slot.
+    this.#records.free(slot)
+    this.add(slot)
+    return isWhole ? 'body' : 'record'
   }
 
-  /** The job that can best be spared: of who has most, without a key if there is one; or NONE. */
-  get spare(): JobSlot | typeof NONE {
+  /** The job that can best be spared, of who has most; or NONE. */
+  spare(nowUs: Micros): JobSlot | typeof NONE {
     const user = this.#counts.first
-    if (user === NONE) return NONE
-    const unkeyed = this.#oldest(user, UNKEYED)
-    return unkeyed === NONE ? this.#oldest(user, KEYED) : unkeyed
+    return user === NONE ? NONE : this.#oldest(user, BARE, JOB_WORTHS, nowUs)
   }
 
-  /** Of one user's jobs with keys, or without. */
-  #oldest(user: number, key: number): JobSlot | typeof NONE {
-    const bare = this.#first(user, key + BARE)
-    const outcome = this.#first(user, key + OUTCOME)
-    return this.#older(this.#older(bare, outcome), this.#first(user, key + WHOLE))
-  }
-
-  #first(user: number, list: number): JobSlot | typeof NONE {
-    return this.#lists.first(user * LISTS + list)
-  }
-
-  #older(one: JobSlot | typeof NONE, other: JobSlot | typeof NONE): JobSlot | typeof NONE {
-    if (one === NONE || other === NONE) return one === NONE ? other : one
-    const isOlder = this.#finishedUs(other as JobSlot) < this.#finishedUs(one as JobSlot)
-    return isOlder ? other : one
+  /**
+   * Of the first jobs of a user's lists, the oldest by worth: of the same age, the one that is
+   * worth less.
+   */
+  #oldest(
+    user: number, from: typeof BARE | typeof RECORDED, worths: readonly number[], nowUs: Micros,
+  ): JobSlot | typeof NONE {
+    let oldest: JobSlot | typeof NONE = NONE
+    let ageUs = -1
+    let worth = 0
+    for (let list = from; list < LISTS; list++) {
+      const slot = this.#lists.first(user * LISTS + list)
+      if (slot === NONE) continue
+      const itsWorth = worths[list % KINDS] as number
+      const itsAgeUs = Math.max(0, nowUs - this.#finishedUs(slot as JobSlot)) / itsWorth
+      if (itsAgeUs < ageUs || (itsAgeUs === ageUs && itsWorth >= worth)) continue
+      oldest = slot
+      ageUs = itsAgeUs
+      worth = itsWorth
+    }
+    return oldest
   }
 
   #count(slot: JobSlot, sign: 1 | -1): void {
     const user = this.#userOf(slot)
-    const bytes = sign * this.#records.bytesOf(slot)
     this.#counts.add(user, sign)
+    this.#addBytes(user, sign * this.#records.bytesOf(slot))
+  }
+
+  #addBytes(user: number, bytes: number): void {
     this.#bytes.add(user, bytes)
     this.#bytesSum += bytes
   }
@@ -150,12 +166,9 @@ export class KeptResults {
   }
 
   #listOf(slot: JobSlot): number {
-    const key = this.#jobs.state(slot) === JOB_COMPLETED ? KEYED : UNKEYED
-    return this.#userOf(slot) * LISTS + key + this.#formOf(slot)
-  }
-
-  #formOf(slot: JobSlot): number {
-    if (this.#records.bytesOf(slot) === 0) return BARE
-    return this.#records.bodyBytesOf(slot) < BODY_GIVEN_UP_BYTES_MIN ? OUTCOME : WHOLE
+    const state = this.#jobs.state(slot)
+    const kind = state === JOB_COMPLETED ? COMPLETED : state === JOB_FAILED ? FAILED : CANCELLED
+    const form = this.#records.bytesOf(slot) === 0 ? BARE : RECORDED
+    return this.#userOf(slot) * LISTS + form + kind
   }
 }

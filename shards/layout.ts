@@ -131,7 +131,10 @@ export interface JobArrays {
   readonly order: Uint32Array
   /** state | attempts << 8 | webhook deliveries << 24; see job-slots.ts. */
   readonly state: Uint32Array
-  /** response status (until there is one: receiver + 1) | flags << 16 | max_retries << 24. */
+  /**
+   * response status (until there is one: receiver + 1) | flags << 16 | max_retries << 24; of a
+   * finished job, why it has failed in place of the retries.
+   */
   readonly outcome: Uint32Array
   /** Of the monotonic clock, rounded up, modulo 2^32: what was before the machine's start, too. */
   readonly acceptedS: Uint32Array

@@ -343,16 +343,6 @@ export const LOG_BODIES_PER_MILLE_MAX = 950
 export const LOG_SPACE_ALPHA = 8
 /** Users are counted in rows for so many; one that has little is counted too high. */
 export const LOG_USERS_COUNTED = 1024
-/** Results of finished jobs take at most this share of the log; who has most loses some. */
-export const RESULTS_PER_MILLE_MAX = 250
-/** A body below this stays with its result: hardly anything would be gained without it. */
-export const BODY_GIVEN_UP_BYTES_MIN = 64
-/** Users whose results are told apart, by their hash; a power of two. */
-export const RESULT_USERS_COUNT = 1024
-/** A kept result gives way as one of so many times its size would that a receiver waits for. */
-export const KEPT_RESULT_WEIGHT = 4
-/** Results given up, at most, to let one job or one body in. */
-export const RESULTS_GIVEN_UP_PER_STORE_MAX = 2048
 /** Twelve bits of a location name the segment. */
 export const SEGMENTS_MAX = 4096
 /** Kept free even of results: copying a segment's survivors takes one more, then gives one back. */

@@ -7,7 +7,7 @@ import { Heaviest, type HeaviestBaton } from './heaviest.ts'
 import { JobLists } from './job-list.ts'
 import type { JobRecords } from './job-records.ts'
 import type { JobSlots } from './job-slots.ts'
-import { BODY_GIVEN_UP_BYTES_MIN } from './limits.ts'
+import { BODY_GIVEN_UP_BYTES_MIN } from './result-limits.ts'
 import type { StatsWriter } from './stats.ts'
 import { type JobSlot, NONE, type UpstreamSlot } from './units.ts'
 
@@ -76,9 +76,14 @@ export class OwedResults {
 
   /** Who holds most loses the body that it has held longest; false when nobody has any. */
   giveUpBody(): boolean {
-    const receiver = this.#bytes.first as UpstreamSlot
-    if (receiver === NONE) return false
+    const receiver = this.#bytes.first
+    return receiver !== NONE && this.giveUpBodyOf(receiver as UpstreamSlot)
+  }
+
+  /** The same of one receiver. */
+  giveUpBodyOf(receiver: UpstreamSlot): boolean {
     const slot = this.#lists.first(receiver) as JobSlot
+    if (slot === NONE) return false
     this.remove(slot, receiver)
     const isDropped = this.#records.dropBody(slot)
     if (isDropped) this.#stats.add('owedBodiesGivenUp')

@@ -146,7 +146,7 @@ export const POOLS = {
   },
   finishedJobs: {
     name: 'finished jobs', bound: 'jobsMax', pushedOut: 'user',
-    atBound: 'its oldest are forgotten, those without a key first',
+    atBound: 'its oldest are forgotten; a key counts as four times as young',
   },
   journalQueue: {
     name: 'journal queue', bound: 'JOURNAL_BEHIND_BYTES_MAX',

@@ -52,6 +52,7 @@ function setAsideUnread({ jobs }: ShardParts, { slot, deaths }: Blame & { kind: 
   if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) jobs.setWebhookDone(slot, 0)
   if (state > JOB_RETRYING) return
   jobs.setResponseStatus(slot, 0)
+  jobs.setReason(slot, 'shard_crash')
   jobs.setState(slot, JOB_FAILED)
 }
 
@@ -258,7 +259,8 @@ class Recovery {
     const { jobs, progress, records, settlement } = this.#parts
     progress.serve(slot)
     if (jobs.at.location[slot] === NONE) {
-      settlement.conclude(slot, { status: 'cancelled', responseStatus: 0 }, NONE, this.#nowUs)
+      settlement.conclude(slot, { status: 'cancelled', responseStatus: 0, reason: null }, NONE,
+        this.#nowUs)
     } else {
       const { receiver } = records.readTemplate(slot)
       settlement.conclude(slot, records.readResult(slot), receiver, this.#nowUs)

@@ -17,6 +17,7 @@ import { EXPIRED_PER_TURN_MAX } from './limits.ts'
 import type { LogShares } from './log-shares.ts'
 import type { OwedResults } from './owed-results.ts'
 import type { Pacer } from './pacer.ts'
+import type { Reason } from './reasons.ts'
 import type { ResultRoom } from './result-room.ts'
 import type { StatsWriter } from './stats.ts'
 import type { StoredResult } from './stored-result.ts'
@@ -187,7 +188,7 @@ export class Settlement {
 
   /** The outcome of a job that was waiting, and waits no more; see finish(). */
   finishWaiting(
-    slot: JobSlot, status: 'failed' | 'cancelled', reason: string | null, nowUs: Micros,
+    slot: JobSlot, status: 'failed' | 'cancelled', reason: Reason | null, nowUs: Micros,
   ): void {
     const { records } = this.#parts
     this.finish(slot, records.readTemplate(slot), {
@@ -206,7 +207,7 @@ export class Settlement {
   ): void {
     const { jobs, lanes, logShares, records, room } = this.#parts
     const units = logShares.unitsOf(slot)
-    if (!room.store(slot, template, result)) {
+    if (!room.store(slot, template, result, nowUs)) {
       if (result.status !== 'cancelled') return this.#keepUnstored(slot, { template, result })
       records.free(slot) // the slot alone says that a job was cancelled
     }
@@ -224,8 +225,8 @@ export class Settlement {
    * written before the state.
    */
   conclude(
-    slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus'>, receiver: number,
-    nowUs: Micros,
+    slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus' | 'reason'>,
+    receiver: number, nowUs: Micros,
   ): void {
     const { jobs, lanes, finished, logShares, owed, watchers, stats, pacer } = this.#parts
     const owes = receiver !== NONE && result.status !== 'cancelled'
@@ -233,6 +234,7 @@ export class Settlement {
     jobs.touch(slot)
     jobs.at.timeUs[slot] = Infinity
     jobs.setResponseStatus(slot, result.responseStatus)
+    if (result.reason !== null) jobs.setReason(slot, result.reason)
     if (owes) {
       jobs.setFlag(slot, JOB_OWES_WEBHOOK, true)
       jobs.at.lane[slot] = lane

@@ -10,6 +10,7 @@
 // webhook. Numbers are little-endian and need not be aligned.
 
 import { assert } from './assert.ts'
+import type { Reason } from './reasons.ts'
 
 /** How a job ended, with what polls and webhooks show of it. */
 export interface StoredResult {
@@ -18,7 +19,7 @@ export interface StoredResult {
   readonly status: 'completed' | 'failed' | 'cancelled'
   /** HTTP status, or 0 for none. */
   readonly responseStatus: number
-  readonly reason: string | null
+  readonly reason: Reason | null
   readonly body: Uint8Array | null
   readonly truncated: boolean
 }
@@ -75,7 +76,8 @@ export function readOutcome(bytes: Buffer, start: number): StoredResult {
     createdAtMs: readCreatedAt(bytes, start),
     responseStatus: bytes.readUInt16LE(start + RESPONSE_STATUS),
     status, body: null,
-    reason: (flags & FLAG_REASON) === 0 ? null : bytes.toString('utf8', reasonAt, bodyAt),
+    reason: (flags & FLAG_REASON) === 0 ? null
+      : bytes.toString('utf8', reasonAt, bodyAt) as Reason,
     truncated: (flags & FLAG_TRUNCATED) !== 0,
   }
 }

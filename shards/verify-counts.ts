@@ -12,9 +12,10 @@ import {
 } from './job-slots.ts'
 import { LANE_ACTIVE } from './lanes.ts'
 import type { ShardViews } from './layout.ts'
-import { BODY_GIVEN_UP_BYTES_MIN, LOG_USERS_COUNTED } from './limits.ts'
+import { LOG_USERS_COUNTED } from './limits.ts'
 import { recordBytes } from './log-record.ts'
 import { USER_BITS } from './log-shares.ts'
+import { BODY_GIVEN_UP_BYTES_MIN } from './result-limits.ts'
 import { type JobSlot, type LaneSlot, type Location, NONE, type UpstreamSlot } from './units.ts'
 
 /** Asserts that the shard's counts, lists and indexes agree with its facts. O(slots). */

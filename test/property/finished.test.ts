@@ -15,10 +15,11 @@ import { JobRecords } from '../../shards/job-records.ts'
 import {
   JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_WATCHED, JobSlots,
 } from '../../shards/job-slots.ts'
-import {
-  BODY_GIVEN_UP_BYTES_MIN, EXPIRED_PER_TURN_MAX, RESULT_USERS_COUNT,
-} from '../../shards/limits.ts'
+import { EXPIRED_PER_TURN_MAX } from '../../shards/limits.ts'
 import type { Prng } from '../../shards/prng.ts'
+import {
+  BODY_GIVEN_UP_BYTES_MIN, FAILED_RESULT_WORTH, KEY_WORTH, RESULT_USERS_COUNT,
+} from '../../shards/result-limits.ts'
 import { StatsWriter, readStats } from '../../shards/stats.ts'
 import { type StoredResult, resultBytes } from '../../shards/stored-result.ts'
 import { Templates } from '../../shards/templates.ts'
@@ -35,6 +36,9 @@ const STATE_OF = {
   completed: JOB_COMPLETED, failed: JOB_FAILED, cancelled: JOB_CANCELLED,
 } as const
 const STATUSES = ['cancelled', 'failed', 'completed'] as const
+/** Of the same age by worth the cancelled job comes first, and so on. */
+const RESULT_WORTHS = { cancelled: 1, failed: FAILED_RESULT_WORTH, completed: 1 } as const
+const JOB_WORTHS = { cancelled: 1, failed: 1, completed: KEY_WORTH } as const
 const USERS = [1, 2, RESULT_USERS_COUNT + 2, 3] as const
 
 interface ModelJob {
@@ -49,7 +53,7 @@ interface ModelJob {
   readonly templateBytes: number
   /** What its record should say; undefined once it is gone. */
   result: StoredResult | undefined
-  /** When it came to have the record that it has. */
+  /** When it was finished, or lost its record. */
   formedAt: number
 }
 
@@ -161,14 +165,14 @@ class Run {
 
   giveUp(): void {
     const own = this.#model.filter(({ user }) => user === this.#counts.first)
-    const spare = oldest(own.filter(({ status }) => status !== 'completed')) ?? oldest(own)
-    assert.equal(this.#finished.giveUpOldest(), spare !== undefined)
+    const spare = this.#oldest(own, JOB_WORTHS)
+    assert.equal(this.#finished.giveUpOldest(this.#nowUs), spare !== undefined)
     if (spare?.status === 'completed') this.#keysLost++
     this.#forget((job) => job === spare)
   }
 
   giveUpResult(): void {
-    assert.equal(this.#finished.giveUpResult(), this.#bytesSum() > 0)
+    assert.equal(this.#finished.giveUpResult(this.#nowUs), this.#bytesSum() > 0)
     if (this.#bytesSum() > 0) this.#giveUpResult()
   }
 
@@ -203,17 +207,35 @@ class Run {
     return this.#model.reduce((bytes, job) => bytes + bytesOf(job), 0)
   }
 
-  /** The twin: the oldest body of who has most, or else the oldest record. */
+  /** The twin: the body of the oldest of who has most, or its record. */
   #giveUpResult(): void {
     const own = this.#model.filter(({ user }) => user === this.#bytes.first)
-    const whole = oldest(own.filter(hasBody))
-    const job = whole ?? oldest(own.filter(({ result }) => result !== undefined))
+    const job = this.#oldest(own.filter(({ result }) => result !== undefined), RESULT_WORTHS)
     assert.ok(job?.result !== undefined, 'nothing left to give up')
-    if (whole !== undefined) this.#cuts++
+    const isWhole = hasBody(job)
+    const before = bytesOf(job)
+    if (isWhole) {
+      this.#cuts++
+      job.result = { ...job.result, body: null, truncated: true }
+      return this.#bytes.add(job.user, bytesOf(job) - before)
+    }
     this.#count(job, -1)
-    job.result = whole === undefined ? undefined : { ...job.result, body: null, truncated: true }
+    job.result = undefined
     job.formedAt = this.#changes++
     this.#count(job, 1)
+  }
+
+  /** Of the first with a record and without one of each status, the oldest by worth. */
+  #oldest(
+    jobs: readonly ModelJob[], worths: Readonly<Record<StoredResult['status'], number>>,
+  ): ModelJob | undefined {
+    const firsts = [false, true].flatMap((isRecorded) => STATUSES.flatMap((status) =>
+      jobs.filter((job) => job.status === status && (job.result !== undefined) === isRecorded)
+        .toSorted((one, other) => one.formedAt - other.formedAt).slice(0, 1)))
+    const ageOf = ({ finishedUs, status }: ModelJob): number =>
+      (this.#nowUs - finishedUs) / worths[status]
+    return firsts.toSorted((one, other) =>
+      ageOf(other) - ageOf(one) || worths[one.status] - worths[other.status])[0]
   }
 
   #count(job: ModelJob, sign: number): void {
@@ -235,25 +257,6 @@ class Run {
     const watched = gone.filter((job) => job.isWatched).map((job) => job.slot)
     assert.deepEqual(this.#unwatched.splice(0).toSorted(), watched.toSorted())
   }
-}
-
-/**
- * Of the first of each form, since these came to have it, the one that ended first; at the same
- * time the one that has least.
- */
-function oldest(jobs: readonly ModelJob[]): ModelJob | undefined {
-  const forms = [
-    jobs.filter((job) => job.result === undefined),
-    jobs.filter((job) => job.result !== undefined && !hasBody(job)),
-    jobs.filter(hasBody),
-  ]
-  const byStatus = forms.flatMap((form) => [
-    form.filter(({ status }) => status !== 'completed'),
-    form.filter(({ status }) => status === 'completed'),
-  ])
-  const firsts = byStatus.flatMap((form) =>
-    form.toSorted((one, other) => one.formedAt - other.formedAt).slice(0, 1))
-  return firsts.toSorted((one, other) => one.finishedUs - other.finishedUs)[0]
 }
 
 test('finished jobs are kept and given up as in a sorted list', () => {
@@ -288,5 +291,5 @@ test('a turn forgets a bounded number of jobs', () => {
   assert.equal(finished.nextUs(), 1000, 'the rest is due')
   finished.expire(1000 as Micros)
   assert.equal(finished.count, 0)
-  assert.equal(finished.giveUpOldest(), false)
+  assert.equal(finished.giveUpOldest(1000 as Micros), false)
 })

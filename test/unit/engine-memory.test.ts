@@ -6,7 +6,8 @@ import { describe, it } from 'node:test'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, INGRESS_GET, REFUSED_JOBS, REFUSED_MEMORY,
 } from '../../shards/contract.ts'
-import { BODY_GIVEN_UP_BYTES_MIN, IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
+import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
+import { BODY_GIVEN_UP_BYTES_MIN } from '../../shards/result-limits.ts'
 import { KIB } from '../../shards/units.ts'
 import {
   EngineBench, OTHER_UPSTREAM, RECEIVER, type Submitted, UPSTREAM,

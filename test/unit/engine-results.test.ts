@@ -4,11 +4,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { INGRESS_GET, CODE_OK } from '../../shards/contract.ts'
+import { BODY_GIVEN_UP_BYTES_MIN } from '../../shards/result-limits.ts'
+import type { FailureReason } from '../../shards/transport.ts'
 import { KIB } from '../../shards/units.ts'
 import { EngineBench, OTHER_RECEIVER, type Submitted } from '../support/engine-bench.ts'
-import type { Sent } from '../support/scripted-transport.ts'
+import type { Answer, Sent } from '../support/scripted-transport.ts'
 
 const BODY = 'r'.repeat(3 * KIB)
+/** Too short to be spared by itself. */
+const SMALL_BODY = 'o'.repeat(BODY_GIVEN_UP_BYTES_MIN - 1)
 const OTHER_USER = 7
 
 /** What a receiver is told. */
@@ -26,14 +30,24 @@ function complete(bench: EngineBench, parts: Parameters<EngineBench['submit']>[0
   return job
 }
 
-/** Results of one receiver that fill the log as far as it may be filled; the last are cut. */
-function hangingReceiver(): { bench: EngineBench; jobs: Submitted[]; wholeCount: number } {
+/** A job of one attempt that ends so. */
+function end(bench: EngineBench, answer: Answer | FailureReason): Submitted {
+  const job = bench.submit({ retries: 0 })
+  bench.advance(1)
+  if (typeof answer === 'string') bench.fail(bench.inFlight, answer)
+  else bench.respond(bench.inFlight, answer)
+  return job
+}
+
+/** Results of one receiver that fill the log as far as it may be filled; the first are cut. */
+function hangingReceiver(): { bench: EngineBench; jobs: Submitted[]; cutCount: number } {
   const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 128 } })
   const jobs = Array.from({ length: 40 }, () => complete(bench, { webhook: true }))
-  const wholeCount = jobs.filter((job) => isWhole(bench, job)).length
-  assert.equal(wholeCount, 40 - bench.stats.bodiesLeftOut)
-  assert.ok(wholeCount > 8 && wholeCount < 30, `${wholeCount} bodies fit`)
-  return { bench, jobs, wholeCount }
+  const cutCount = jobs.filter((job) => !isWhole(bench, job)).length
+  assert.ok(cutCount > 10 && cutCount < 32, `${40 - cutCount} bodies fit`)
+  assert.deepEqual(jobs.map((job) => isWhole(bench, job)), jobs.map((_, at) => at >= cutCount))
+  assert.deepEqual([bench.stats.owedBodiesGivenUp, bench.stats.bodiesLeftOut], [cutCount, 0])
+  return { bench, jobs, cutCount }
 }
 
 const isWhole = (bench: EngineBench, job: Submitted): boolean =>
@@ -41,7 +55,7 @@ const isWhole = (bench: EngineBench, job: Submitted): boolean =>
 
 describe('results that wait for a receiver that hangs', () => {
   it('give way to new jobs, the oldest first, and are told of as truncated', () => {
-    const { bench, jobs, wholeCount } = hangingReceiver()
+    const { bench, jobs, cutCount } = hangingReceiver()
     for (let count = 0; count < 20; count++) {
       const { request } = bench.submit({ user: OTHER_USER, upstream: 1, body: 'b'.repeat(KIB) })
       assert.equal(bench.answer(request).kind, 'accepted', `job ${count}`)
@@ -49,8 +63,8 @@ describe('results that wait for a receiver that hangs', () => {
     assert.equal(bench.stats.refusedMemory, 0)
     const whole = jobs.map((job) => isWhole(bench, job))
     const { owedBodiesGivenUp: given } = bench.stats
-    assert.ok(given > 0 && given < wholeCount, `${given} of ${wholeCount} have given way`)
-    assert.deepEqual(whole, jobs.map((_, at) => at >= given && at < wholeCount))
+    assert.ok(given > cutCount && given < jobs.length, `${given} of ${jobs.length} have given way`)
+    assert.deepEqual(whole, jobs.map((_, at) => at >= given))
     bench.engine.verify()
     const before = bench.deliveries.length
     bench.advance(7000) // they are tried again
@@ -79,8 +93,8 @@ describe('results that wait for a receiver that hangs', () => {
   })
 
   it('give way in a successor of the thread, before what was told of and is kept', () => {
-    const { bench, jobs, wholeCount } = hangingReceiver()
-    bench.respond(bench.deliveries[wholeCount - 1] as Sent)
+    const { bench, jobs } = hangingReceiver()
+    bench.respond(bench.deliveries[jobs.length - 1] as Sent)
     for (let thread = 0; thread < 2; thread++) {
       bench.replace()
       for (let count = 0; count < 10; count++) {
@@ -88,7 +102,7 @@ describe('results that wait for a receiver that hangs', () => {
         assert.equal(bench.answer(request).kind, 'accepted', `job ${count}`)
       }
     }
-    const { result, webhook } = bench.get(jobs[wholeCount - 1] as Submitted)
+    const { result, webhook } = bench.get(jobs.at(-1) as Submitted)
     assert.deepEqual([result?.body, webhook?.state], [BODY, 'delivered'])
     bench.engine.verify()
   })
@@ -105,6 +119,43 @@ describe('a user with many finished jobs', () => {
     assert.equal(many.filter((job) => isWhole(bench, job)).length + few.length, 5)
   })
 
+  it('loses the oldest first, of whatever kind, and no reason or status', () => {
+    const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 1024 } })
+    // Results without a body that could be spared fill what results may take.
+    const old = Array.from({ length: 400 }, () => end(bench, { status: 200, body: SMALL_BODY }))
+    bench.advance(10)
+    assert.ok(bench.get(old[0] as Submitted).url === undefined, 'the oldest have lost records')
+    const failed = end(bench, { status: 500, body: BODY })
+    const refused = end(bench, 'connection_error')
+    assert.deepEqual(bench.get(failed).result,
+      { status: 'failed', reason: 'upstream_error', response_status: 500, body: BODY })
+    assert.deepEqual(bench.get(refused).result, { status: 'failed', reason: 'connection_error' })
+    for (let count = 0; count < 400; count++) end(bench, { status: 200, body: SMALL_BODY })
+    bench.advance(1000)
+    for (let count = 0; count < 10; count++) end(bench, { status: 200, body: BODY })
+    for (let thread = 0; thread < 2; thread++) {
+      assert.deepEqual(bench.get(failed).result,
+        { status: 'failed', reason: 'upstream_error', response_status: 500, truncated: true })
+      assert.deepEqual(bench.get(refused).result,
+        { status: 'failed', reason: 'connection_error', truncated: true })
+      bench.replace()
+    }
+  })
+
+  it('loses results of completed jobs before those of failed ones that are as old', () => {
+    const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 128 } })
+    const failed = end(bench, { status: 500, body: BODY })
+    const completed = [complete(bench, {}), complete(bench, {})]
+    bench.advance(1000)
+    for (let count = 0; count < 4; count++) complete(bench, {})
+    assert.deepEqual([failed, ...completed].map((job) => isWhole(bench, job)),
+      [true, false, false])
+    // Four times as old as those that are left.
+    bench.advance(200)
+    complete(bench, {})
+    assert.equal(isWhole(bench, failed), false)
+  })
+
   it('loses the oldest, be they of failed jobs or of completed ones', () => {
     const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 128 } })
     const completed = Array.from({ length: 10 }, () => complete(bench, {}))
@@ -115,6 +166,16 @@ describe('a user with many finished jobs', () => {
       { status: 'failed', reason: 'upstream_error', response_status: 500, body: BODY })
     assert.deepEqual(completed.map((job) => isWhole(bench, job)),
       completed.map((_, at) => at >= 6))
+  })
+
+  it('keeps failed jobs when slots are short, and old keys go', () => {
+    const bench = new EngineBench({ pacePerSecond: 10_000, limits: { jobsMax: 12 } })
+    for (let count = 0; count < 11; count++) complete(bench, {})
+    bench.advance(1000)
+    const failed = end(bench, 'timeout')
+    for (let count = 0; count < 5; count++) complete(bench, {})
+    assert.equal(bench.get(failed).result?.reason, 'timeout')
+    assert.equal(bench.stats.keysGivenUp, 5)
   })
 
   it('loses its own keys when slots are short, not those of others', () => {

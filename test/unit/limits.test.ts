@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as limits from '../../shards/limits.ts'
+import * as results from '../../shards/result-limits.ts'
 import {
   type Limits, type MemorySettings, planMemory, plannedBytes, shardBytes, shardParts,
 } from '../../shards/limits.ts'
@@ -150,11 +151,11 @@ test('the limits relate as they should', () => {
   assert.ok(limits.SEGMENTS_RESERVED < limits.SEGMENTS_MIN)
   assert.ok(limits.SEGMENTS_MIN <= limits.SEGMENTS_AIM)
   assert.ok(limits.UPSTREAMS_MIN <= limits.UPSTREAMS_MAX)
-  assert.ok(limits.RESULTS_PER_MILLE_MAX < limits.LOG_FILL_PER_MILLE_MAX)
+  assert.ok(results.RESULTS_PER_MILLE_MAX < limits.LOG_FILL_PER_MILLE_MAX)
   // Bodies leave room for outcomes without them, and jobs for bodies.
   assert.ok(limits.LOG_FILL_PER_MILLE_MAX < limits.LOG_BODIES_PER_MILLE_MAX)
   assert.ok(limits.LOG_BODIES_PER_MILLE_MAX < 1000)
-  assert.equal(Math.log2(limits.RESULT_USERS_COUNT) % 1, 0)
+  assert.equal(Math.log2(results.RESULT_USERS_COUNT) % 1, 0)
   assert.ok(limits.MSGPACK_DEPTH_MAX >= 3)
   assert.ok(STATS.length <= STATS_WORDS)
 })
