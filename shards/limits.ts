@@ -251,7 +251,7 @@ export const PASS_ON_AGAIN_MS = 100
 /** And for deliveries of webhooks, once no job is in flight: others hang, and are sent again. */
 export const HAND_OVER_DELIVERIES_MS_MAX = 1000
 export const PASS_ON_TRIES_MAX = 5
-/** How often a drain is looked at, and told of. */
+/** How often a drain is looked at, and told of; and how often the log is. */
 export const DRAIN_LOOK_EVERY_MS = 250
 
 // --- tables ---
@@ -259,6 +259,9 @@ export const DRAIN_LOOK_EVERY_MS = 250
 export const SHARDS_MAX = 64
 export const JOB_SLOT_BYTES = 72
 export const LANE_SLOT_BYTES = 84
+export const DRAIN_LOG_EVERY_MS = 10_000
+/** Of each shard's slots, at each look, to find what has waited longest: a millisecond or two. */
+export const DRAIN_SLOTS_PER_LOOK_MAX = 262_144
 export const TEMPLATE_SLOT_BYTES = 16
 /** An entry of the lane wheel: two links and a due time. */
 export const WHEEL_ITEM_BYTES = 16

@@ -5,7 +5,7 @@ export const SHARDS_FOR_SRC: ReadonlySet<string> = new Set([
   'client-limits', 'socket-limits',
   'contract', 'layout', 'limits', 'units', 'ring', 'doorbell', 'codec', 'stats', 'assert', 'clock',
   'prng', 'headers', 'job-id', 'msgpack-check', 'build-mark', 'journal-words', 'touch-ahead',
-  'share', 'held-counts', 'give-back', 'pools',
+  'share', 'held-counts', 'give-back', 'pools', 'unended',
 ])
 
 /** And those that src/journal may, which reads and moves what lies in the engine's memory. */

@@ -52,16 +52,33 @@ export function lineProgress(write: (line: string) => void): DrainProgress {
   }
 }
 
-/** `1,234 left (1,200 queued, 30 in flight, 4 webhooks), 100/s, 12 s left` */
+/** `4 left: 3 queued (oldest 5 s, job 5f…), 1 owed to webhooks (oldest 2 min 5 s, …), 2/s, …` */
 function describe(progress: Progress, trend: Trend): string {
-  const show = (name: string): string => Number(progress[name] ?? 0).toLocaleString('en-US')
   const { perSecond } = trend
+  const parts = [
+    part(progress, 'queued', 'queued'), part(progress, 'in_flight', 'in flight'),
+    part(progress, 'webhooks', 'owed to webhooks'), part(progress, 'arriving', 'arriving'),
+  ].filter((text) => text !== '')
   const pace = perSecond > 0
     ? `, ${perSecond.toFixed(perSecond < 10 ? 1 : 0)}/s, ${showWait(trend.left / perSecond)} left`
     : ''
-  return `${show('left')} left (${show('queued')} queued, ${show('in_flight')} in flight, ` +
-    `${show('webhooks')} webhooks)${pace}`
+  return `${show(progress['left'])} left${parts.length > 0 ? ': ' : ''}${parts.join(', ')}${pace}`
 }
+
+/** `3 queued (oldest 5 s, job 5f…, next in 2 s)`; empty where nothing of it is left. */
+function part(progress: Progress, name: string, words: string): string {
+  const count = Number(progress[name] ?? 0)
+  if (count === 0) return ''
+  const all = (progress['waits_for'] ?? {}) as Record<string, Record<string, unknown> | undefined>
+  const { next_due_ms: dueMs, oldest_job_id: jobId, oldest_s: ageS } = all[name] ?? {}
+  const facts = [
+    ...(ageS === undefined ? [] : [`oldest ${showWait(Number(ageS))}, job ${String(jobId)}`]),
+    ...(dueMs === undefined ? [] : [`next in ${showWait(Number(dueMs) / 1000)}`]),
+  ]
+  return `${show(count)} ${words}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}`
+}
+
+const show = (count: unknown): string => Number(count ?? 0).toLocaleString('en-US')
 
 /** 12 → `12 s`, 200 → `3 min 20 s`, 9000 → `2 h 30 min` */
 function showWait(seconds: number): string {

@@ -2,9 +2,14 @@
 // says that it shall take jobs again.
 
 import { lookEvery, type Clock } from '../../shards/clock.ts'
-import { DRAIN_LOOK_EVERY_MS } from '../../shards/limits.ts'
+import {
+  DRAIN_LOG_EVERY_MS, DRAIN_LOOK_EVERY_MS, DRAIN_SLOTS_PER_LOOK_MAX,
+} from '../../shards/limits.ts'
 import { readStats } from '../../shards/stats.ts'
-import { type Micros, US_PER_MS } from '../../shards/units.ts'
+import {
+  type Unended, type UnendedByKind, UnendedSweep, joinUnended, makeUnended,
+} from '../../shards/unended.ts'
+import { type Micros, US_PER_MS, msToUs } from '../../shards/units.ts'
 import type { Asking, ControlAnswer, ControlRequest } from '../control/commands.ts'
 import type { FrontDoor } from '../front-door.ts'
 import type { Log } from '../log.ts'
@@ -51,6 +56,9 @@ export class Drain {
   #turns: readonly number[] = []
   #emptyLooks = 0
   #sinceUs = 0 as Micros
+  #nextLogUs = 0
+  /** By shard. */
+  #sweeps: readonly UnendedSweep[] = []
   #stopLooking: (() => void) | undefined
 
   constructor(parts: DrainParts) {
@@ -82,14 +90,17 @@ export class Drain {
 
   /** Why no drain can begin, if so. */
   #begin(): string | undefined {
-    const { clock, door, end, log } = this.#parts
+    const { clock, door, end, links, log } = this.#parts
     if (door.tables.phase === 'starting') return 'the server is still starting'
     if (end.decided) return 'the server is stopping'
     if (this.#stopLooking !== undefined) return undefined
     door.drain()
     this.#sinceUs = clock.nowUs()
+    this.#nextLogUs = this.#sinceUs + msToUs(DRAIN_LOG_EVERY_MS)
+    this.#sweeps = links.map(({ views }) => new UnendedSweep(views))
+    this.#sweep()
     this.#stopLooking = lookEvery(DRAIN_LOOK_EVERY_MS, () => this.#look())
-    log.info(logged(this.#left()), 'draining: no new jobs are taken, and the end is at zero')
+    log.info(this.#show(this.#left()), 'draining: no new jobs are taken, and the end is at zero')
     return undefined
   }
 
@@ -99,7 +110,7 @@ export class Drain {
     if (end.decided) return { ok: false, error: 'the server is stopping' }
     this.#halt()
     door.reopen()
-    const left = logged(this.#left())
+    const left = counted(this.#left())
     log.info(left, 'the drain is cancelled: new jobs are taken again')
     this.#answerAll({ ok: false, error: 'the drain was cancelled; new jobs are taken again' })
     return { ok: true, fields: left }
@@ -108,6 +119,8 @@ export class Drain {
   #look(): void {
     const { clock, end, links, log } = this.#parts
     const left = this.#left()
+    this.#sweep()
+    this.#logAgain(left)
     const progress = this.#progressOf(left)
     for (const { asking } of this.#watchers) asking.progress(progress)
     const turns = links.map(({ views }) => readStats(views.stats).turns)
@@ -149,14 +162,52 @@ export class Drain {
     return { queued, inFlight, webhooks, arriving: entries.length - freeCount }
   }
 
-  #progressOf(left: Left): Readonly<Record<string, number>> {
+  /** Somebody who reads the log shall see what a drain still waits for. */
+  #logAgain(left: Left): void {
+    const { clock, log } = this.#parts
+    if (clock.nowUs() < this.#nextLogUs || sum(left) === 0) return
+    this.#nextLogUs = clock.nowUs() + msToUs(DRAIN_LOG_EVERY_MS)
+    log.info(this.#progressOf(left), 'still draining')
+  }
+
+  #sweep(): void {
+    const nowUs = this.#parts.clock.nowUs()
+    for (const sweep of this.#sweeps) sweep.advance(DRAIN_SLOTS_PER_LOOK_MAX, nowUs)
+  }
+
+  /** What is left, and what of it has waited longest and is due next. */
+  #show(left: Left): Record<string, unknown> {
+    const nowUs = this.#parts.clock.nowUs()
+    const all = makeUnended()
+    for (const { found } of this.#sweeps) joinUnended(all, found)
+    return { ...counted(left), waits_for: showAll(all, left, nowUs) }
+  }
+
+  #progressOf(left: Left): Readonly<Record<string, unknown>> {
     const elapsedUs = this.#parts.clock.nowUs() - this.#sinceUs
-    return { left: sum(left), ...logged(left), elapsed_ms: Math.round(elapsedUs / US_PER_MS) }
+    return { left: sum(left), ...this.#show(left), elapsed_ms: Math.round(elapsedUs / US_PER_MS) }
   }
 }
 
 const sum = ({ arriving, inFlight, queued, webhooks }: Left): number =>
   arriving + inFlight + queued + webhooks
 
-const logged = ({ arriving, inFlight, queued, webhooks }: Left): Record<string, number> =>
+const counted = ({ arriving, inFlight, queued, webhooks }: Left): Record<string, number> =>
   ({ queued, in_flight: inFlight, webhooks, arriving })
+
+/** Of each kind that is left; a sweep may have found what has ended since. */
+const showAll = (
+  { inFlight, queued, webhooks }: UnendedByKind, left: Left, nowUs: Micros,
+): object => ({
+  ...(left.queued > 0 && { queued: show(queued, nowUs) }),
+  ...(left.inFlight > 0 && { in_flight: show(inFlight, nowUs) }),
+  ...(left.webhooks > 0 && { webhooks: show(webhooks, nowUs) }),
+})
+
+function show({ nextUs, oldest }: Unended, nowUs: Micros): object {
+  const dueMs = Math.max(0, Math.round((nextUs - nowUs) / US_PER_MS))
+  return {
+    ...(oldest !== undefined && { oldest_s: oldest.ageS, oldest_job_id: oldest.jobId }),
+    ...(nextUs !== Infinity && { next_due_ms: dueMs }),
+  }
+}

@@ -61,7 +61,8 @@ describe('a drain', { concurrency: 2 }, () => {
     gate.open()
     const { code, stderr, stdout } = await ended
     assert.deepEqual([code, stderr], [0, ''])
-    assert.match(stdout, /^draining: \d+ left \(\d+ queued, \d+ in flight, 0 webhooks\)\n/)
+    assert.match(stdout, /^draining: \d+ left: \d+ queued \(oldest \d+ s, job [0-9a-f]{24}.*\)/)
+    assert.match(stdout, /, \d+ in flight \(oldest \d+ s, job [0-9a-f]{24}\)\n/)
     assert.match(stdout, /drained: nothing is left, and the server ends\n$/)
     assert.equal((await server.ended()).code, 0)
     assert.equal(upstream.requests.length, 24, 'each was tried twice')
@@ -91,6 +92,29 @@ describe('a drain', { concurrency: 2 }, () => {
     const again = await drain('--cancel')
     assert.deepEqual([again.code, again.stderr], [1, 'sluice: no drain is under way\n'])
     assert.equal(await server.stop(), 0)
+  })
+
+  it('names what it waits for: the oldest, and when the next is due', async (t) => {
+    const stage = await start(t)
+    const { api, drain, server } = stage
+    const upstream = await upstreamFor(t)
+    const receiver = await upstreamFor(t, (_request, response) => {
+      response.writeHead(429, { 'retry-after': '200' }).end()
+    })
+    const id = await api.accept(jobOf(upstream.origin, {
+      delivery: 'webhook', webhook_url: receiver.origin,
+    }))
+    await receiver.waitFor(1)
+    const inFlight = async (): Promise<number> => (await api.health()).shards.reduce(
+      (sum, shard) => sum + shard.webhooks_in_flight, 0)
+    while (await inFlight() > 0) { /* the answer is on its way */ }
+    const watching = drain()
+    await draining(stage)
+    assert.match(server.stderr, new RegExp(`"waits_for":\\{"webhooks":\\{"oldest_s":\\d+,` +
+      `"oldest_job_id":"${id}","next_due_ms":\\d+\\}\\},"msg":"draining`))
+    assert.equal(await server.stop('SIGTERM'), 0)
+    assert.match((await watching).stdout, new RegExp('^draining: 1 left: 1 owed to webhooks ' +
+      `\\(oldest .*, job ${id}, next in \\d min`))
   })
 
   it('goes on when nobody watches it any more', async (t) => {
@@ -146,15 +170,19 @@ describe('the command', () => {
     for (let at = 0; at <= 40; at++) {
       progress.update({
         left: 100_000 - at * 250, queued: 99_000 - at * 250, in_flight: 900, webhooks: 100,
-        elapsed_ms: at * 250,
+        elapsed_ms: at * 250, arriving: 0,
+        waits_for: {
+          queued: { oldest_s: 3700, oldest_job_id: 'a1' },
+          webhooks: { oldest_s: 5, oldest_job_id: 'b2', next_due_ms: 1500 },
+        },
       })
     }
+    const rest = '900 in flight, 100 owed to webhooks (oldest 5 s, job b2, next in 2 s)'
+    const oldest = '(oldest 1 h 1 min, job a1)'
     assert.deepEqual(lines, [
-      'draining: 100,000 left (99,000 queued, 900 in flight, 100 webhooks)\n',
-      'draining: 95,000 left (94,000 queued, 900 in flight, 100 webhooks), 1000/s, ' +
-        '1 min 35 s left\n',
-      'draining: 90,000 left (89,000 queued, 900 in flight, 100 webhooks), 1000/s, ' +
-        '1 min 30 s left\n',
+      `draining: 100,000 left: 99,000 queued ${oldest}, ${rest}\n`,
+      `draining: 95,000 left: 94,000 queued ${oldest}, ${rest}, 1000/s, 1 min 35 s left\n`,
+      `draining: 90,000 left: 89,000 queued ${oldest}, ${rest}, 1000/s, 1 min 30 s left\n`,
     ])
   })
 })
