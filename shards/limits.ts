@@ -238,30 +238,36 @@ export const CONTROL_TRIES_MAX = 30
 export const CODE_LOAD_MS_MAX = 15_000
 /** Of a body, while it is not decided who answers the request; more of it is not read. */
 export const HELD_BODY_BYTES_MAX = 128 * KIB
-/** Requests that are let in at once after they have waited for a take-over. */
+/** Requests that are let in at once after they have waited for a take-over, and how often. */
 export const LET_IN_AT_ONCE = 256
+export const LET_IN_EVERY_MS = 1
+/** While more jobs than this wait for an answer, or a ring is half full, none is let in. */
+export const LET_IN_PENDING_MAX = REQUESTS_PENDING_MAX / 8
+/** Of bodies beyond HELD_BODY_BYTES_MAX so many are read on at once, and waited for so long. */
+export const LET_IN_ARRIVING_MAX = 2
+export const LET_IN_ARRIVING_MS_MAX = 1000
 /** How long whoever hands over waits for the answers to what it has taken already. */
 export const HAND_OVER_ANSWERS_MS_MAX = 5000
+/** And for deliveries of webhooks, once no job is in flight: others hang, and are sent again. */
+export const HAND_OVER_DELIVERIES_MS_MAX = 1000
 /** How long it goes on passing requests of old connections on. */
 export const PASS_ON_MS_MAX = 30_000
 /** How often it looks whether that is over. */
 export const PASS_ON_LOOK_EVERY_MS = 20
 /** A request that could not be passed on is tried again after so long, so many times. */
 export const PASS_ON_AGAIN_MS = 100
-/** And for deliveries of webhooks, once no job is in flight: others hang, and are sent again. */
-export const HAND_OVER_DELIVERIES_MS_MAX = 1000
 export const PASS_ON_TRIES_MAX = 5
 /** How often a drain is looked at, and told of; and how often the log is. */
 export const DRAIN_LOOK_EVERY_MS = 250
+export const DRAIN_LOG_EVERY_MS = 10_000
+/** Of each shard's slots, at each look, to find what has waited longest: a millisecond or two. */
+export const DRAIN_SLOTS_PER_LOOK_MAX = 262_144
 
 // --- tables ---
 
 export const SHARDS_MAX = 64
 export const JOB_SLOT_BYTES = 72
 export const LANE_SLOT_BYTES = 84
-export const DRAIN_LOG_EVERY_MS = 10_000
-/** Of each shard's slots, at each look, to find what has waited longest: a millisecond or two. */
-export const DRAIN_SLOTS_PER_LOOK_MAX = 262_144
 export const TEMPLATE_SLOT_BYTES = 16
 /** An entry of the lane wheel: two links and a due time. */
 export const WHEEL_ITEM_BYTES = 16

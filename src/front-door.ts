@@ -4,7 +4,7 @@
 import type { Clock } from '../shards/clock.ts'
 import type { JobResult, JobStatus, JobView } from '../shards/contract.ts'
 import type { SharedViews } from '../shards/layout.ts'
-import { STREAM_KEEP_ALIVE_MS } from '../shards/limits.ts'
+import { LET_IN_PENDING_MAX, STREAM_KEEP_ALIVE_MS } from '../shards/limits.ts'
 import { type Micros, msToUs } from '../shards/units.ts'
 import { ClientBytes } from './client-bytes.ts'
 import { type DoorTables, makeDoorTables } from './door-tables.ts'
@@ -18,7 +18,7 @@ import {
 } from './http/server.ts'
 import type { FillRandom } from './job-id.ts'
 import { OutcomePump, type OutcomeSink } from './outcomes.ts'
-import type { ShardLink } from './shard-link.ts'
+import { absenceOf, type ShardLink } from './shard-link.ts'
 import type { KnownUpstreams } from './journal/known-upstreams.ts'
 import { type ResolveUpstream, Upstreams } from './upstreams.ts'
 
@@ -148,6 +148,14 @@ export class FrontDoor implements Answering {
     const { jobs, questions } = this.tables
     return [jobs.waiting, questions.waiting].every(
       ({ entries, freeCount }) => freeCount === entries.length)
+  }
+
+  /** Whether one more request that has waited would find room: in the rings, and for its answer. */
+  get hasRoom(): boolean {
+    const { entries, freeCount } = this.tables.jobs.waiting
+    return entries.length - freeCount < LET_IN_PENDING_MAX && this.#options.links.every(
+      (link) => absenceOf(link) !== undefined ||
+        2 * link.ingress.fillBytes() < link.views.limits.ringBytes)
   }
 
   /**

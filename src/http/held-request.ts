@@ -47,6 +47,7 @@ export class HeldRequest implements HttpRequest {
   #isPaused = false
   #isGone = false
   #onWhole: (() => void) | undefined
+  #onArrived: (() => void) | undefined
   #bytesMax = HELD_BODY_BYTES_MAX
 
   private constructor({ answer, holder, request, response }: Came) {
@@ -103,6 +104,16 @@ export class HeldRequest implements HttpRequest {
 
   get response(): HttpResponse {
     return this.#response
+  }
+
+  /** Some of its body is not read before it is given to somebody. */
+  get isPaused(): boolean {
+    return this.#isPaused
+  }
+
+  /** Calls back when the rest of the body has come to whom it was given. */
+  onArrived(then: () => void): void {
+    this.#onArrived = then
   }
 
   get headers(): ReadonlyMap<string, string> {
@@ -192,7 +203,12 @@ export class HeldRequest implements HttpRequest {
     const onData = (handler: OnData): HttpResponse => {
       const come = new Uint8Array(this.#held.bytes).buffer
       this.#held.release()
-      if (!this.#isWhole) response.onData(handler)
+      if (!this.#isWhole) {
+        response.onData((chunk, isLast) => {
+          handler(chunk, isLast)
+          if (isLast) this.#onArrived?.()
+        })
+      }
       if (this.#isWhole || come.byteLength > 0) handler(come, this.#isWhole)
       return response
     }

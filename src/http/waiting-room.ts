@@ -1,7 +1,13 @@
 // Where requests wait while the process takes over from another: connections are taken already, but
-// nobody can judge what they bring. In the end all are let in, in the order in which they came.
+// nobody can judge what they bring. In the end all are let in, in the order in which they came, and
+// no faster than the shards take what they bring: whoever has waited finds no ring full.
 
-import { LET_IN_AT_ONCE, REQUESTS_PENDING_MAX } from '../../shards/limits.ts'
+import { type Clock, lookEvery } from '../../shards/clock.ts'
+import {
+  LET_IN_ARRIVING_MAX, LET_IN_ARRIVING_MS_MAX, LET_IN_AT_ONCE, LET_IN_EVERY_MS,
+  REQUESTS_PENDING_MAX,
+} from '../../shards/limits.ts'
+import { msToUs } from '../../shards/units.ts'
 import type { ClientBytes } from '../client-bytes.ts'
 import { unavailable } from '../errors.ts'
 import { Exchange, wantsMsgpack } from './exchange.ts'
@@ -10,16 +16,27 @@ import { RequestHead, refuseFraming } from './request-head.ts'
 import type { Answering, RequestHandlers } from './server.ts'
 import type { HttpRequest, HttpResponse, RouteHandler } from './uws.ts'
 
+/** Who answers in the end. */
+export interface Inside extends Answering {
+  /** Whether what one more request brings would find room on its way to the shards. */
+  readonly hasRoom: boolean
+}
+
 /** Those who wait, and after them whoever answers. */
 export class WaitingRoom implements Answering, Holder {
   readonly #version: string
+  /** Only read. */
+  readonly #clock: Clock
   readonly #held = new Set<HeldRequest>()
   readonly #hold: RequestHandlers
   readonly pool: ClientBytes
-  #inside: Answering | undefined
+  #inside: Inside | undefined
+  /** Large bodies of which the rest is being read, and until when that is waited for. */
+  #arriving: { untilUs: number }[] = []
 
-  constructor(version: string, pool: ClientBytes) {
+  constructor(version: string, pool: ClientBytes, clock: Clock) {
     this.#version = version
+    this.#clock = clock
     this.pool = pool
     const wait = (route: RouteName): RouteHandler => (response, request) => {
       if (this.#isFull()) return turnAway(response, request)
@@ -48,14 +65,34 @@ export class WaitingRoom implements Answering, Holder {
   }
 
   /** Lets in all who wait, some at a time, and whoever comes after them. */
-  letIn(inside: Answering): void {
+  letIn(inside: Inside): void {
     this.#inside = inside
+    const stop = lookEvery(LET_IN_EVERY_MS, () => {
+      this.#letSomeIn(inside)
+      if (this.#held.size === 0) stop()
+    })
+  }
+
+  #letSomeIn(inside: Inside): void {
+    const nowUs = this.#clock.nowUs()
+    this.#arriving = this.#arriving.filter(({ untilUs }) => untilUs > nowUs)
     let left = LET_IN_AT_ONCE
     for (const held of this.#held) {
-      if (left-- === 0) return void setImmediate(() => this.letIn(inside))
+      if (!inside.hasRoom || left === 0) return
+      if (held.isPaused && !this.#mayArrive(held, nowUs)) continue
+      left--
       this.gone(held)
       held.give(inside.handlers)
     }
+  }
+
+  /** Whether the rest of a large body may be read now, since few others are being read. */
+  #mayArrive(held: HeldRequest, nowUs: number): boolean {
+    if (this.#arriving.length >= LET_IN_ARRIVING_MAX) return false
+    const arriving = { untilUs: nowUs + msToUs(LET_IN_ARRIVING_MS_MAX) }
+    this.#arriving.push(arriving)
+    held.onArrived(() => { arriving.untilUs = nowUs })
+    return true
   }
 
   /** Answers all who wait with 503. */

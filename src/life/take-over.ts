@@ -65,7 +65,8 @@ export class TakeOver {
     if (ready.state !== 'ready') {
       refused(`the running server cannot be taken over: ${ready.error ?? 'it has just ended'}`)
     }
-    const room = new WaitingRoom(VERSION, new ClientBytes(bounds.clientBytesMax, clock, log))
+    const room = new WaitingRoom(
+      VERSION, new ClientBytes(bounds.clientBytesMax, clock, log), clock)
     const server = await HttpServer.listen(address, room, bounds, true).catch((error: unknown) => {
       line.close()
       return Promise.reject(error)

@@ -13,6 +13,8 @@ import { temporaryFolder } from '../support/temporary-folder.ts'
 
 /** More than is held of a body while its request waits. */
 const LARGE_BODY_BYTES = 900_000
+/** Is held as a whole. */
+const HELD_BODY_BYTES = 120_000
 
 interface Stage {
   readonly data: string
@@ -152,6 +154,56 @@ describe('a take-over', { concurrency: 2 }, () => {
       if (path > '/5') assert.equal(body.length, LARGE_BODY_BYTES)
     }
     assert.match((await api.send('GET', '/health')).bytes.toString(), /"taken_over":\{"at":\d+/)
+  })
+
+  it('lets those who wait in as fast as they are taken, and refuses none of them', async (t) => {
+    // A ring of 2 MiB.
+    const flags = ['--body-limit', '256KiB', '--response-limit', '64KiB']
+    const stage = await begin(t, ['--default-max-concurrent', '1', ...flags])
+    const { api, first } = stage
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end()))
+    await api.accept(jobOf(upstream.origin))
+    await upstream.waitFor(1)
+    const second = takeOver(t, stage, flags)
+    await passing(first)
+    const waiting = Array.from({ length: 60 }, (_, at) => postAlone(first.url,
+      jobOf(`${upstream.origin}/${at}`, {
+        method: 'POST', body: 'x'.repeat(at % 2 === 0 ? 2 * HELD_BODY_BYTES : HELD_BODY_BYTES),
+      })))
+    // A body of which no more comes keeps nobody waiting for long.
+    const stalled = http.request(`${first.url}/jobs`, {
+      method: 'POST', agent: false, headers: { 'content-type': 'application/json' },
+    }).on('error', () => {})
+    t.after(() => { stalled.destroy() })
+    stalled.write('x'.repeat(2 * HELD_BODY_BYTES))
+    gate.open()
+    const statuses = await Promise.all(waiting)
+    assert.deepEqual(new Set(statuses), new Set([201]), statuses.join(' '))
+    assert.equal((await first.ended()).code, 0, first.stderr)
+    assert.equal(await second.stop(), 0)
+  })
+
+  it('leaves deliveries to a receiver that hangs to the second process', async (t) => {
+    const stage = await begin(t, ['--webhook-timeout', '60s', '--grace', '60s'])
+    const { api, first } = stage
+    const upstream = await upstreamFor(t)
+    const deliveries: http.ServerResponse[] = []
+    const receiver = await upstreamFor(t, (_request, response) => {
+      // The first has no answer.
+      if (deliveries.push(response) > 1) response.end()
+    })
+    const id = await api.accept(
+      jobOf(upstream.origin, { delivery: 'webhook', webhook_url: receiver.origin }))
+    await receiver.waitFor(1)
+    const second = takeOver(t, stage)
+    await listening(second)
+    assert.equal((await first.ended()).code, 0, first.stderr)
+    assert.match(first.stderr, /"jobs":0,"webhooks":1,"msg":"requests in flight were cut off"/)
+    const delivered = async (): Promise<boolean> =>
+      (await api.show(id)).bytes.toString().includes('"delivered"')
+    while (!await delivered()) { /* asks again */ }
+    assert.equal(upstream.requests.length, 1)
   })
 
   it('takes bodies along that have begun to arrive, and batches', async (t) => {
