@@ -1,6 +1,7 @@
 // What was let in and what was not, and how long a refused caller is asked to wait.
 
 import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../shards/limits.ts'
+import { type Micros, msToUs } from '../shards/units.ts'
 
 /** What a 429 names as `limit_reason`. */
 export type LimitReason =
@@ -21,7 +22,8 @@ export interface AdmissionCounts {
 }
 
 /**
- * Seconds to wait after so many refusals in a row: 1 → 5, 2 → 10, 3 → 20, 4 → 40, 5 → 60, 6 → 60.
+ * Seconds to wait after so many bursts of refusals in a row: 1 → 5, 2 → 10, 3 → 20, 4 → 40,
+ * 5 → 60, 6 → 60.
  */
 export const retryAfterSeconds = (consecutive: number): number =>
   Math.min(RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN * 2 ** Math.min(consecutive - 1, 30))
@@ -29,7 +31,7 @@ export const retryAfterSeconds = (consecutive: number): number =>
 /** What is counted, as plain data. */
 export interface AdmissionTable {
   readonly counts: AdmissionCounts
-  /** Refusals in a row, of each shard. */
+  /** Bursts of refusals in a row, of each shard. */
   readonly consecutive: Uint32Array
 }
 
@@ -45,19 +47,26 @@ export const makeAdmissionTable = (shards: number): AdmissionTable => ({
   consecutive: new Uint32Array(shards),
 })
 
-/** The counts, and the refusals in a row of each shard. */
+/**
+ * The counts, and the refusals in a row of each shard. Whoever is refused before the wait is over
+ * that was asked for last belongs to the same burst, and is asked for the same.
+ */
 export class Admission {
   readonly counts: AdmissionCounts
   readonly #consecutive: Uint32Array
+  /** Of each shard: when the wait is over that was asked for last; a reload may forget it. */
+  readonly #burstEndUs: Float64Array
 
   constructor({ counts, consecutive }: AdmissionTable) {
     this.counts = counts
     this.#consecutive = consecutive
+    this.#burstEndUs = new Float64Array(consecutive.length)
   }
 
   accepted(shard: number): void {
     this.counts.accepted++
     this.#consecutive[shard] = 0
+    this.#burstEndUs[shard] = 0
   }
 
   duplicate(): void {
@@ -69,11 +78,14 @@ export class Admission {
   }
 
   /** Counts a 429; returns its Retry-After in seconds. */
-  refused(shard: number, reason: LimitReason): number {
+  refused(shard: number, reason: LimitReason, nowUs: Micros): number {
     this.counts.refused[reason]++
-    const consecutive = (this.#consecutive[shard] as number) + 1
-    this.#consecutive[shard] = consecutive
-    return retryAfterSeconds(consecutive)
+    const before = this.#consecutive[shard] as number
+    if (before > 0 && nowUs < (this.#burstEndUs[shard] as number)) return retryAfterSeconds(before)
+    const seconds = retryAfterSeconds(before + 1)
+    this.#consecutive[shard] = before + 1
+    this.#burstEndUs[shard] = nowUs + msToUs(1000 * seconds)
+    return seconds
   }
 
   invalid(): void {

@@ -428,7 +428,7 @@ export class Submissions {
     asker.denied(ref, {
       code: 'limit_reached', error: `the limit of ${reason} is reached`,
       more: { limit_reason: reason, limit, current },
-      retryAfterSeconds: this.#parts.admission.refused(shard, reason),
+      retryAfterSeconds: this.#parts.admission.refused(shard, reason, this.#parts.clock.nowUs()),
     })
   }
 }

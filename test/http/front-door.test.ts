@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { SystemClock } from '../../shards/clock.ts'
 import { decodeValue, encodeValue } from '../../shards/codec.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, FLAG_ISOLATE, FLAG_RETRIES_SHIFT,
@@ -12,7 +13,7 @@ import {
   WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
 } from '../../shards/contract.ts'
 import { UPSTREAM_SLOTS_ALPHA } from '../../shards/limits.ts'
-import { KIB, NONE } from '../../shards/units.ts'
+import { KIB, type Micros, NONE } from '../../shards/units.ts'
 import { OperatingError } from '../../src/errors.ts'
 import { shardOf } from '../../src/hash.ts'
 import type { ShardLink } from '../../src/shard-link.ts'
@@ -171,8 +172,14 @@ test('a known key is answered with its job, and its result when it has one', asy
     { job_id: ID, status: 'completed', duplicate: true, result })
 })
 
-test('refusals of a shard: 429, waiting longer each time until one is accepted', async (t) => {
-  const scene = await openScene(t)
+test('refusals of a shard: 429, longer after each wait until one is accepted', async (t) => {
+  let lateUs = 0
+  const system = new SystemClock()
+  const scene = await openScene(t, 0, {
+    nowUs: () => (system.nowUs() + lateUs) as Micros,
+    wakeAt: (atUs, wake) => system.wakeAt((atUs - lateUs) as Micros, wake),
+    wallMs: (atUs) => system.wallMs(atUs),
+  })
   const accept = scene.answer
   const waits: (string | null)[] = []
   for (const reason of [REFUSED_MEMORY, REFUSED_JOBS, REFUSED_JOBS]) {
@@ -185,6 +192,8 @@ test('refusals of a shard: 429, waiting longer each time until one is accepted',
     assert.equal(body['limit_reason'], reason === REFUSED_MEMORY ? 'memory' : 'jobs')
     assert.deepEqual([body['limit'], body['current']], [1000.5, 999])
     waits.push(headers.get('retry-after'))
+    assert.equal((await post(scene)).headers.get('retry-after'), waits.at(-1), 'the same burst')
+    lateUs += 1_000_000 * Number(waits.at(-1))
   }
   assert.deepEqual(waits, ['5', '10', '20'])
   scene.answer = accept

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Prng } from '../../shards/prng.ts'
-import { NONE } from '../../shards/units.ts'
+import { type Micros, NONE } from '../../shards/units.ts'
 import { Admission, makeAdmissionTable, retryAfterSeconds } from '../../src/admission.ts'
 import { makeWaitingTable, Waiting } from '../../src/waiting.ts'
 
@@ -12,14 +12,28 @@ test('the wait doubles with refusals in a row', () => {
   assert.deepEqual(waits, [5, 10, 20, 40, 60, 60, 60, 60])
 })
 
+const at = (seconds: number): Micros => (seconds * 1_000_000) as Micros
+
+test('refusals before a wait is over are one burst, and asked to wait as long', () => {
+  const admission = new Admission(makeAdmissionTable(1))
+  const burst = Array.from({ length: 3000 }, () => admission.refused(0, 'memory', at(1)))
+  assert.deepEqual(new Set(burst), new Set([5]))
+  assert.equal(admission.refused(0, 'memory', at(5.9)), 5)
+  assert.equal(admission.refused(0, 'memory', at(6)), 10)
+  assert.equal(admission.refused(0, 'memory', at(15.9)), 10)
+  assert.equal(admission.refused(0, 'memory', at(16)), 20)
+  admission.accepted(0)
+  assert.equal(admission.refused(0, 'memory', at(16)), 5)
+})
+
 test('an acceptance resets the wait of its own shard only', () => {
   const admission = new Admission(makeAdmissionTable(2))
-  assert.equal(admission.refused(0, 'memory'), 5)
-  assert.equal(admission.refused(0, 'jobs'), 10)
-  assert.equal(admission.refused(1, 'ingress'), 5)
+  assert.equal(admission.refused(0, 'memory', at(0)), 5)
+  assert.equal(admission.refused(0, 'jobs', at(5)), 10)
+  assert.equal(admission.refused(1, 'ingress', at(5)), 5)
   admission.accepted(0)
-  assert.equal(admission.refused(0, 'memory'), 5)
-  assert.equal(admission.refused(1, 'upstreams'), 10)
+  assert.equal(admission.refused(0, 'memory', at(10)), 5)
+  assert.equal(admission.refused(1, 'upstreams', at(10)), 10)
   admission.duplicate()
   admission.reused()
   admission.invalid()
