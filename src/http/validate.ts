@@ -191,6 +191,7 @@ function readExecuteBefore(value: unknown): number | Refusal {
     return refuse('out_of_range', 'execute_before',
       'execute_before looks like seconds; it is a Unix time in ms')
   }
-  if (value >= 1 && value <= Number.MAX_SAFE_INTEGER) return Math.floor(value)
-  return refuse('out_of_range', 'execute_before', 'execute_before is not a Unix time in ms')
+  if (value >= 1 && Number.isSafeInteger(value)) return value
+  return refuse('out_of_range', 'execute_before',
+    'execute_before is not a Unix time in ms, which is a whole number')
 }

@@ -37,7 +37,7 @@ const BAD_VALUES: Readonly<Record<string, readonly unknown[]>> = {
   delivery: ['pigeon', 7, {}, '', 'POLL'],
   webhook_url: [7, '', 'nowhere', 'ftp://host/', `https://u:${SECRET}@host/`, {}],
   max_retries: [-2, 101, 1.5, '3', 1e9, true, {}],
-  execute_before: ['tomorrow', -1, 0, true, {}],
+  execute_before: ['tomorrow', -1, 0, 1.5, true, {}],
 }
 
 /** Name → value of headers that may not be sent; the field is `headers.<name>`. */

@@ -333,8 +333,7 @@ test('numbers: whole, in range', () => {
   for (const max_retries of ['3', 1.5, NaN, true, {}]) {
     refuses({ max_retries }, 'wrong_type', 'max_retries')
   }
-  assert.equal(accepts({ execute_before: 1.9 }).executeBeforeMs, 1)
-  for (const execute_before of [0, -1, 0.5, 1e300]) {
+  for (const execute_before of [0, -1, 0.5, 1.5, 1.9, 1_795_363_433_000.5, 1e300]) {
     refuses({ execute_before }, 'out_of_range', 'execute_before')
   }
   for (const execute_before of [1e9, 1_795_363_433, 1_795_363_433.5, 9_999_999_999]) {
