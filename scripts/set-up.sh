@@ -23,8 +23,14 @@ find_root() {
   node=$root/node_modules/.bin/node
 }
 
+# Whether there is a Node that runs. What keeps it from running is said: options that it refuses
+# (code 9) are their giver's to mend, not a new installation's.
 node_works() {
-  "$node" --version >/dev/null 2>&1
+  said=$("$node" --version 2>&1) && return 0
+  code=$?
+  [ "$code" -ne 9 ] || set_up_fail "Node does not take its options (NODE_OPTIONS): $said"
+  [ "$code" -eq 126 ] || [ "$code" -eq 127 ] || echo "sluice: $node fails ($code): $said" >&2
+  return 1
 }
 
 # npm writes its own lock file into node_modules when everything is in place.
@@ -59,7 +65,7 @@ install() {
     # npm leaves out the link to a program that was not there yet.
     ln -sf ../node/bin/node "$node"
   fi
-  node_works || set_up_fail "$node does not run on this machine"
+  node_works || set_up_fail "$node does not run on this machine: $said"
 }
 
 # One installation at a time in one folder. A folder is made by one process only, which is the lock;

@@ -77,6 +77,19 @@ describe('starting', () => {
     assert.deepEqual(await once(child, 'exit'), [0, null])
   })
 
+  it('says what Node says when it refuses its options', () => {
+    for (const [options, expected] of [
+      ['--nonsense', /--nonsense is not allowed in NODE_OPTIONS/],
+      ['--max-semi-space-size=x', /illegal value for flag --max-semi-space-size=x/],
+    ] as const) {
+      const { status, stderr } = spawnSync(path.join(ROOT, 'scripts/start'), ['--help'],
+        { env: { ...process.env, NODE_OPTIONS: options }, encoding: 'utf8' })
+      assert.equal(status, 1)
+      assert.match(stderr, expected)
+      assert.doesNotMatch(stderr, /install|fetch/)
+    }
+  })
+
   it('starts all of its threads under flags that are V8\'s own', async (t) => {
     const nodeFlags = ['--max-semi-space-size=8', '--no-flush-bytecode']
     const server = await startServer({ flags: ['--journal', 'interval'], nodeFlags }, t)

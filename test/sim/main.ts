@@ -5,8 +5,7 @@
 // With --victim, an attacker fills one pool after the other beside a victim, for each of the seeds.
 
 import './verify-on.ts'
-import assert from 'node:assert/strict'
-import { parseArgs } from 'node:util'
+import { Tool } from '../support/tool-options.ts'
 import { runFairness } from './fairness.ts'
 import { describeFailure, runSeed } from './run-seed.ts'
 import { runSimAttack } from './victim.ts'
@@ -18,24 +17,28 @@ const PROGRESS_EVERY_RUNS = 100
 /** Fairness has few variants, so it is looked at less often. */
 const FAIRNESS_EVERY_RUNS = 100
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' },
-    runs: { type: 'string', default: '1' },
-    shards: { type: 'string' },
-    deaths: { type: 'boolean', default: false },
-    journal: { type: 'boolean', default: false },
-    kills: { type: 'boolean', default: false },
-    reloads: { type: 'boolean', default: false },
-    verbose: { type: 'boolean', default: false },
-    victim: { type: 'boolean', default: false },
-  },
+const tool = new Tool(`npm run sim -- [--seed N] [--runs M] [--shards K] [trouble …] [--verbose]
+npm run sim -- --victim [--seed N] [--runs M]
+
+Simulates M seeds from N on in virtual time, each with one shard and with three unless told, and
+stops at the first that breaks a promise. Troubles: --deaths, --reloads, --journal, --kills.
+With --victim, an attacker fills one pool after the other beside a victim.`)
+const { values } = tool.read({
+  seed: { type: 'string', default: '1' },
+  runs: { type: 'string', default: '1' },
+  shards: { type: 'string' },
+  deaths: { type: 'boolean', default: false },
+  journal: { type: 'boolean', default: false },
+  kills: { type: 'boolean', default: false },
+  reloads: { type: 'boolean', default: false },
+  verbose: { type: 'boolean', default: false },
+  victim: { type: 'boolean', default: false },
 })
-const firstSeed = countOf('seed', values.seed)
-const runs = countOf('runs', values.runs)
+const firstSeed = tool.count('--seed', values.seed)
+const runs = tool.count('--runs', values.runs)
 const shardCounts = values.shards === undefined
   ? SHARD_COUNTS
-  : [countOf('shards', values.shards)]
+  : [tool.count('--shards', values.shards)]
 const TROUBLES = ['deaths', 'journal', 'kills', 'reloads'] as const
 const troubles = TROUBLES.filter((trouble) => values[trouble])
 const print = values.verbose ? (line: string): void => console.log(line) : undefined
@@ -73,10 +76,4 @@ function runVictims(): void {
       console.log(`${attack.pool}, ${attack.what} (seed ${seed}): ${report}`)
     }
   }
-}
-
-function countOf(name: string, text: string): number {
-  const count = Number(text)
-  assert.ok(/^\d+$/.test(text) && count < 2 ** 32, `--${name} is a whole number, not '${text}'`)
-  return count
 }

@@ -2,23 +2,25 @@
 // [--port N] [--shards N] [--keep]: real servers under real load, killed, again and again. Ends
 // with a table, and with exit code 1 if a promise was broken.
 
-import assert from 'node:assert/strict'
-import { parseArgs } from 'node:util'
+import { Tool } from '../support/tool-options.ts'
 import type { Outcome } from './scenario.ts'
 import { SCENARIOS } from './scenarios.ts'
 import { remarksOn, tableOf } from './table.ts'
 
 const EXIT_INTERRUPTED = 130
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    rounds: { type: 'string' },
-    only: { type: 'string', multiple: true },
-    port: { type: 'string' },
-    shards: { type: 'string', default: '2' },
-    keep: { type: 'boolean', default: false },
-  },
+const tool = new Tool(`npm run torture -- [--seed N] [--rounds N] [--only NAME,…] [--port N]
+  [--shards N] [--keep]
+
+Real servers under real load, killed again and again; fails when a promise was broken.
+Names: ${Object.keys(SCENARIOS).join(', ')}.`)
+const { values } = tool.read({
+  seed: { type: 'string' },
+  rounds: { type: 'string' },
+  only: { type: 'string', multiple: true },
+  port: { type: 'string' },
+  shards: { type: 'string', default: '2' },
+  keep: { type: 'boolean', default: false },
 })
 const seed = countOf('seed', values.seed) ?? Date.now() % 2 ** 31
 const rounds = countOf('rounds', values.rounds)
@@ -27,7 +29,7 @@ const shards = countOf('shards', values.shards) ?? 1
 const names = values.only?.flatMap((only) => only.split(',')) ??
   Object.keys(SCENARIOS).filter((name) => SCENARIOS[name]?.onlyByName !== true)
 for (const name of names) {
-  assert.ok(name in SCENARIOS, `--only takes ${Object.keys(SCENARIOS).join(', ')}, not '${name}'`)
+  if (!Object.hasOwn(SCENARIOS, name)) tool.refuse(`there is no scenario '${name}'`)
 }
 
 // Ends at once; the servers' processes end with this one.
@@ -61,8 +63,5 @@ if (failed || [...results.values()].some(({ breachCount }) => breachCount > 0)) 
 }
 
 function countOf(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  const count = Number(text)
-  assert.ok(/^\d+$/.test(text) && count < 2 ** 32, `--${name} is a whole number, not '${text}'`)
-  return count
+  return text === undefined ? undefined : tool.count(`--${name}`, text)
 }
