@@ -11,7 +11,7 @@ import { rpsKind } from '../config/upstream-table.ts'
 /** One flag. */
 interface BenchOption {
   readonly flag: string
-  readonly kind: Omit<Kind<unknown>, 'format'>
+  readonly kind: Pick<Kind<unknown>, 'schema' | 'expected' | 'argument'>
   /** Several values with commas between them. */
   readonly isList?: boolean
   readonly description: string
@@ -201,7 +201,7 @@ function readValue(option: BenchOption, text: string): Outcome<unknown> {
 function readTarget(text: string | boolean | undefined): Outcome<URL | undefined> {
   if (typeof text !== 'string') return { ok: true, value: undefined }
   const url = URL.parse(text)
-  return url?.protocol === 'http:' && url.pathname === '/'
+  return url?.protocol === 'http:' && url.pathname === '/' && url.username + url.password === ''
     ? { ok: true, value: url } : refuse('target', text, 'an address such as http://127.0.0.1:4000')
 }
 

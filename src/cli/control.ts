@@ -4,7 +4,7 @@
 import os from 'node:os'
 import type { Command } from 'commander'
 import { dataFolderOf } from '../config/derive.ts'
-import type { LoadedConfig } from '../config/load.ts'
+import type { LoadedPart } from '../config/load.ts'
 import { type Outcome, formatProblems } from '../config/problem.ts'
 import type { SettingName } from '../config/settings.ts'
 import { callControl } from '../control/client.ts'
@@ -22,11 +22,13 @@ export interface ControlSurroundings {
   readonly usageExitCode: number
   /** Adds the flags of some settings, and --config. */
   readonly withSettings: (command: Command, names: readonly SettingName[]) => Command
-  readonly load: (command: Command) => Outcome<LoadedConfig>
+  readonly load: <Name extends SettingName>(
+    command: Command, names: readonly Name[]) => Outcome<LoadedPart<Name>>
 }
 
 /** What says where a server's socket lies. */
 const PLACE_SETTINGS = ['control', 'data', 'journal', 'port'] as const
+const PASSED_OVER = '(passed over: only where the server is matters here)'
 const EXIT_INTERRUPTED = 128 + os.constants.signals.SIGINT
 
 /** Adds the commands. */
@@ -43,13 +45,14 @@ export function addControlCommands(program: Command, around: ControlSurroundings
 
 /** The socket's file, or undefined once the usage error has been told. */
 function fileOf(command: Command, around: ControlSurroundings): string | undefined {
-  const loaded = around.load(command)
+  const loaded = around.load(command, PLACE_SETTINGS)
   const refuse = (text: string): undefined => {
     around.stderr(text)
     around.exit(around.usageExitCode)
   }
   if (!loaded.ok) return refuse(formatProblems(loaded.problems))
-  const { config } = loaded.value
+  const { config, passedOver } = loaded.value
+  if (passedOver.length > 0) around.stderr(`${formatProblems(passedOver)}  ${PASSED_OVER}\n`)
   const { control, port } = config
   const dataFolder = dataFolderOf(config, around.cwd)
   const facts = { control, dataFolder, port, env: around.env, cwd: around.cwd }

@@ -2,7 +2,8 @@
 // codes: 0 done, 1 failed while running, 2 wrong usage or configuration.
 
 import { Command, CommanderError, Option } from 'commander'
-import { type LoadedConfig, loadConfig } from '../config/load.ts'
+import { configJson, configYaml } from '../config/effective.ts'
+import { type LoadedConfig, loadConfig, loadPart, type Sources } from '../config/load.ts'
 import { readMachine } from '../config/machine.ts'
 import { type Outcome, formatProblems } from '../config/problem.ts'
 import {
@@ -10,7 +11,6 @@ import {
 } from '../config/settings.ts'
 import { VERSION } from '../version.ts'
 import { addBench } from './bench.ts'
-import { configJson, configTable } from './config-report.ts'
 import { addControlCommands } from './control.ts'
 import { addJobCommands } from './jobs.ts'
 
@@ -70,12 +70,13 @@ function buildProgram(
     })
 
   withSettings(program.command('config'))
-    .description('print the effective configuration and where each value comes from')
-    .option('--json', 'print it as JSON')
+    .description('print the configuration in effect as a file that gives the same again, and ' +
+      'where each value comes from')
+    .option('--json', 'print it as JSON, without where it comes from')
     .action((options: { json?: boolean }, command: Command) => {
       const loaded = load(command, surroundings)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
-      stdout(options.json === true ? configJson(loaded.value) : configTable(loaded.value))
+      stdout(options.json === true ? configJson(loaded.value) : configYaml(loaded.value))
     })
 
   addJobCommands(program, {
@@ -85,7 +86,7 @@ function buildProgram(
   addControlCommands(program, {
     env: surroundings.env, cwd: surroundings.cwd, stdout, stderr, exit, withSettings,
     failedExitCode: EXIT_FAILED, usageExitCode: EXIT_USAGE,
-    load: (command) => load(command, surroundings),
+    load: (command, names) => loadPart(sourcesOf(command, surroundings), names),
   })
   addBench(program, { args, stdout, stderr, exit, usageExitCode: EXIT_USAGE })
   return program
@@ -122,7 +123,10 @@ function showDefault(setting: Setting): string {
   return setting.kind.format(setting.fallback({ cores: 1, memoryBytes: 0, descriptors: 0 }))
 }
 
-function load(command: Command, { env, cwd }: Surroundings): Outcome<LoadedConfig> {
+const load = (command: Command, surroundings: Surroundings): Outcome<LoadedConfig> =>
+  loadConfig(sourcesOf(command, surroundings))
+
+function sourcesOf(command: Command, { env, cwd }: Surroundings): Sources {
   const given = command.opts<Record<string, string | boolean | undefined>>()
   const flags: Partial<Record<SettingName, string>> = {}
   for (const [name, setting] of SETTING_ENTRIES) {
@@ -130,8 +134,8 @@ function load(command: Command, { env, cwd }: Surroundings): Outcome<LoadedConfi
     if (value !== undefined) flags[name] = String(value)
   }
   const configFile = given['config']
-  return loadConfig({
+  return {
     flags, env, cwd, machine: readMachine(),
     ...(typeof configFile === 'string' ? { configFile } : {}),
-  })
+  }
 }

@@ -4,7 +4,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { type Environment, readVariable } from './environment.ts'
-import { type Outcome, type Problem, showGiven, unknownText } from './problem.ts'
+import { expandHome, isUnexpanded, UNEXPANDED } from './paths.ts'
+import { closest, type Outcome, type Problem, showGiven } from './problem.ts'
 import { CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES } from './settings.ts'
 import { type YamlSource, parseYaml } from './yaml-source.ts'
 
@@ -27,11 +28,15 @@ export interface ConfigFile {
 /** The named file, or sluice.yaml where it exists; undefined where there is none to read. */
 export function readConfigFile(place: FilePlace): Outcome<ConfigFile | undefined> {
   const named = place.configFile ?? readVariable(place.env, CONFIG_FILE_ENV)
-  const name = named ?? CONFIG_FILE_DEFAULT
+  const name = expandHome(named ?? CONFIG_FILE_DEFAULT, place.env)
   const key = place.configFile !== undefined ? '--config' : CONFIG_FILE_ENV
   const source = place.configFile !== undefined ? 'flag' : 'environment'
   const file = path.resolve(place.cwd, name)
   if (named === undefined && !existsSync(file)) return { ok: true, value: undefined }
+  if (isUnexpanded(name)) {
+    const expected = `the path of a file, ${UNEXPANDED}`
+    return { ok: false, problems: [{ key, source, given: showGiven(name), expected }] }
+  }
   let text: string
   try {
     text = readFileSync(file, 'utf8')
@@ -85,7 +90,7 @@ export function unknownKeys(file: ConfigFile): readonly Problem[] {
     if (!groups.has(key)) {
       // A key with a dot in it is known only as a group and what is in the group.
       if (key.includes('.') || !keys.includes(key)) {
-        report([key], { expected: unknownText(key, keys) })
+        report([key], { expected: unknownKeyText(key) })
       }
       continue
     }
@@ -96,8 +101,36 @@ export function unknownKeys(file: ConfigFile): readonly Problem[] {
     }
     for (const inner of Object.keys(value)) {
       const full = `${key}.${inner}`
-      if (!keys.includes(full)) report([key, inner], { expected: unknownText(full, keys) })
+      if (!keys.includes(full)) report([key, inner], { expected: unknownKeyText(inner, key) })
     }
   }
   return problems
 }
+
+/**
+ * 'rsp' in 'defaults' → "not a setting; did you mean defaults.rps?", 'port' in 'defaults' → the
+ * same with port, which stands at the top.
+ */
+function unknownKeyText(key: string, group?: string): string {
+  const meant = meantKey(key.toLowerCase(), group)
+  return meant === undefined ? 'not a setting' : `not a setting; did you mean ${meant}?`
+}
+
+/** By what a key is called in its group, as a flag, or anywhere else; then by what is near. */
+function meantKey(key: string, group: string | undefined): string | undefined {
+  const settings = SETTING_ENTRIES.map(([, { flag, key: full }]) => ({
+    full, flag: flag.replaceAll('-', '_'), group: groupOf(full),
+    inner: full.split('.').at(-1) ?? '',
+  }))
+  const beside = settings.filter((setting) => setting.group === group)
+  const exact = beside.find(({ inner }) => inner === key) ??
+    settings.find(({ flag, full, inner }) => [flag, full, inner].includes(key))
+  if (exact !== undefined) return exact.full
+  const near = closest(key, beside.map(({ inner }) => inner))
+  if (near !== undefined) return group === undefined ? near : `${group}.${near}`
+  const name = closest(key, settings.flatMap(({ flag, inner }) => [flag, inner]))
+  return settings.find(({ flag, inner }) => flag === name || inner === name)?.full
+}
+
+const groupOf = (key: string): string | undefined =>
+  key.includes('.') ? key.split('.')[0] : undefined

@@ -17,7 +17,9 @@ export function memorySettings(config: Config): MemorySettings {
 }
 
 /** Where jobs are kept, or undefined where they are not. @param cwd where relative paths begin. */
-export const dataFolderOf = (config: Config, cwd: string): string | undefined =>
+export const dataFolderOf = (
+  config: Pick<Config, 'journal' | 'data'>, cwd: string,
+): string | undefined =>
   config.journal === 'off' ? undefined : path.resolve(cwd, config.data)
 
 /** Where the log goes; undefined for standard error. @param cwd where relative paths begin. */

@@ -2,7 +2,7 @@
 // the ones that Kubernetes invents for a Service that is named sluice.
 
 import { type Problem, unknownText } from './problem.ts'
-import { CONFIG_FILE_ENV, SETTING_ENTRIES } from './settings.ts'
+import { CONFIG_FILE_ENV, SERVER_ENV, SETTING_ENTRIES } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -21,9 +21,9 @@ export function unknownVariables(env: Environment): readonly Problem[] {
     .map(([name]) => ({ key: name, source: 'environment', expected: unknownText(name, known) }))
 }
 
-/** Read by tests and assertions, not settings. */
+/** Read by commands, tests and assertions, not settings. */
 const OTHER_VARIABLES: ReadonlySet<string> =
-  new Set([CONFIG_FILE_ENV, 'SLUICE_VERIFY', 'SLUICE_SEED'])
+  new Set([CONFIG_FILE_ENV, SERVER_ENV, 'SLUICE_VERIFY', 'SLUICE_SEED'])
 
 /**
  * Kubernetes sets such variables in every container for a Service that is named sluice:

@@ -4,7 +4,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import {
-  formatBytes, formatDurationMs, parseBytes, parseDecimal, parseDurationMs, parseSwitch,
+  formatBytes, formatDurationMs, formatSize, parseBytes, parseDecimal, parseDurationMs, parseSwitch,
 } from './quantities.ts'
 
 /** How the values of a setting are read, explained and shown. */
@@ -15,6 +15,10 @@ export interface Kind<T> {
   /** What stands for the value in a help text, `<size>`; empty for a switch that needs none. */
   readonly argument: string
   readonly format: (value: T) => string
+  /** As the value stands in a file, if not as it is: exact, and readable again. */
+  readonly toFile?: (value: T) => unknown
+  /** A path: it begins beside the file that names it, or in the home folder with ~. */
+  readonly isPath?: true
 }
 
 /** Text is parsed; everything else is left for the schema behind to accept or refuse. */
@@ -51,27 +55,33 @@ export function decimal(min: number, max: number): Kind<number> {
 export function size(min: number, max: number): Kind<number> {
   const expected =
     `a size such as 512MiB, 2GiB or 65536, from ${formatBytes(min)} to ${formatBytes(max)}`
-  return numberKind(z.int({ error: expected }), { min, max, expected, argument: '<size>' },
-    parseBytes, formatBytes)
+  const kind = numberKind(z.int({ error: expected }), { min, max, expected, argument: '<size>' },
+    parseBytes, formatSize)
+  const toFile = (bytes: number): unknown => {
+    const text = formatSize(bytes)
+    return text === String(bytes) ? bytes : text
+  }
+  return { ...kind, toFile }
 }
 
 /** A duration, kept in milliseconds; a bare number is refused, 0 excepted. */
 export function duration(minMs: number, maxMs: number): Kind<number> {
-  const expected = 'a duration such as 500ms, 30s or 5m, ' +
+  const expected = 'a duration such as 500ms, 30s, 5m (in lower case) or 1h30m, ' +
     `from ${formatDurationMs(minMs)} to ${formatDurationMs(maxMs)}`
   const kind = numberKind(z.int({ error: expected }),
     { min: minMs, max: maxMs, expected, argument: '<duration>' }, parseDurationMs, formatDurationMs)
   const textOrZero = (given: unknown): unknown =>
     typeof given === 'number' && given !== 0 ? undefined : given
-  return { ...kind, schema: z.preprocess(textOrZero, kind.schema) }
+  return { ...kind, schema: z.preprocess(textOrZero, kind.schema), toFile: formatDurationMs }
 }
 
-/** Milliseconds: a bare number, or a duration with its unit. */
+/** A duration whose key in the file ends in _ms, where a bare number has its unit in the key. */
 export function milliseconds(min: number, max: number): Kind<number> {
-  const expected = `milliseconds, such as 30000 or 30s, from ${min} to ${max}`
-  const parse = (text: string): number | undefined => parseDecimal(text) ?? parseDurationMs(text)
-  return numberKind(z.int({ error: expected }), { min, max, expected, argument: '<ms>' },
-    parse, formatDurationMs)
+  const expected = 'a duration such as 500ms, 30s (in lower case) or 1m30s, ' +
+    `or in a file a number of milliseconds, from ${formatDurationMs(min)} to ` +
+    formatDurationMs(max)
+  return numberKind(z.int({ error: expected }), { min, max, expected, argument: '<duration>' },
+    parseDurationMs, formatDurationMs)
 }
 
 /** On or off. With `bare`, the flag stands alone (`--touch`, `--no-touch`). */
@@ -108,6 +118,7 @@ export function path(expected: string): Kind<string> {
   return {
     schema: z.string({ error: expected }).max(4096, { error: expected }),
     expected, argument: '<file>', format: (value) => (value === '' ? 'none' : value),
+    isPath: true,
   }
 }
 
@@ -116,7 +127,7 @@ export function folder(expected: string): Kind<string> {
   return {
     schema: z.string({ error: expected })
       .min(1, { error: expected }).max(4096, { error: expected }),
-    expected, argument: '<folder>', format: String,
+    expected, argument: '<folder>', format: String, isPath: true,
   }
 }
 

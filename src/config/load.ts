@@ -2,13 +2,15 @@
 // Flags win over the environment, which wins over the file, which wins over the default; a value
 // that is overruled must be valid all the same, because a mistake is a mistake.
 
-import path from 'node:path'
 import { type ConfigFile, type FilePlace, lookUp, readConfigFile, unknownKeys } from
   './config-file.ts'
-import { readVariable, unknownVariables } from './environment.ts'
+import { type Environment, readVariable, unknownVariables } from './environment.ts'
 import type { Machine } from './machine.ts'
+import { besideFile, expandHome, isUnexpanded, UNEXPANDED } from './paths.ts'
 import { type Outcome, type Problem, showGiven } from './problem.ts'
-import { type Config, SETTING_ENTRIES, type Setting, type SettingName } from './settings.ts'
+import {
+  type Config, SETTINGS, SETTING_ENTRIES, type Setting, type SettingName,
+} from './settings.ts'
 import { parseYaml } from './yaml-source.ts'
 
 /** Where a configuration comes from. */
@@ -29,8 +31,16 @@ export interface LoadedConfig {
   readonly sources: Sources
 }
 
+/** Some settings, for a command that needs no others. */
+export interface LoadedPart<Name extends SettingName> {
+  readonly config: Pick<Config, Name>
+  /** What was passed over: such a command works whatever else a file says. */
+  readonly passedOver: readonly Problem[]
+}
+
 /** One place where a setting was given. */
 interface Given {
+  readonly isInFile: boolean
   readonly value: unknown
   /** As `sluice config` shows it. */
   readonly origin: string
@@ -49,20 +59,56 @@ export function loadConfig(sources: Sources): Outcome<LoadedConfig> {
   const config: Record<string, unknown> = {}
   const origins: Record<string, string> = {}
   for (const [name, setting] of SETTING_ENTRIES) {
-    origins[name] = 'default'
-    config[name] = setting.fallback(sources.machine)
-    // From the weakest source to the strongest: the last valid one stays.
-    for (const given of givenFor(name, setting, sources, yaml)) {
-      const checked = check(setting, given)
-      if (checked.ok) {
-        config[name] = checked.value
-        origins[name] = given.origin
-      } else problems.push(...checked.problems)
-    }
+    const settled = settle(name, setting, sources, yaml)
+    config[name] = settled.value
+    origins[name] = settled.origin
+    problems.push(...settled.inFile, ...settled.outsideFile)
   }
   if (problems.length > 0) return { ok: false, problems }
   const loaded = { config, origins, file: yaml?.name, sources } as unknown as LoadedConfig
   return { ok: true, value: loaded }
+}
+
+/**
+ * Reads some settings alone: whatever is wrong with a file, or with other variables, is passed
+ * over. Flags and variables of these must be right, and a file that a flag names must be there.
+ */
+export function loadPart<Name extends SettingName>(
+  sources: Sources, names: readonly Name[],
+): Outcome<LoadedPart<Name>> {
+  const file = readConfigFile(sources)
+  if (!file.ok && sources.configFile !== undefined) return file
+  const passedOver: Problem[] = file.ok ? [] : [...file.problems]
+  const problems: Problem[] = []
+  const config: Partial<Record<SettingName, unknown>> = {}
+  for (const name of names) {
+    const yaml = file.ok ? file.value : undefined
+    const settled = settle(name, SETTINGS[name] as Setting, sources, yaml)
+    config[name] = settled.value
+    passedOver.push(...settled.inFile)
+    problems.push(...settled.outsideFile)
+  }
+  if (problems.length > 0) return { ok: false, problems }
+  return { ok: true, value: { config: config as Pick<Config, Name>, passedOver } }
+}
+
+/** A setting's value, and what is wrong with it in the file and elsewhere. */
+function settle(
+  name: SettingName, setting: Setting, sources: Sources, yaml: ConfigFile | undefined,
+): { value: unknown; origin: string; inFile: Problem[]; outsideFile: Problem[] } {
+  const settled = {
+    value: setting.fallback(sources.machine), origin: 'default',
+    inFile: [] as Problem[], outsideFile: [] as Problem[],
+  }
+  // From the weakest source to the strongest: the last valid one stays.
+  for (const given of givenFor(name, setting, sources, yaml)) {
+    const checked = check(setting, given, sources.env)
+    if (checked.ok) {
+      settled.value = checked.value
+      settled.origin = given.origin
+    } else settled[given.isInFile ? 'inFile' : 'outsideFile'].push(...checked.problems)
+  }
+  return settled
 }
 
 // --- the sources of one setting ---
@@ -74,10 +120,11 @@ function givenFor(
   const keyPath = setting.key.split('.')
   const inFile = yaml === undefined ? { found: false } as const : lookUp(yaml.root, keyPath)
   if (yaml !== undefined && inFile.found) {
-    const isFile = PATHS.has(name)
-    const value = isFile ? besideFile(yaml.name, inFile.value) : inFile.value
+    const { value } = inFile
+    const isPath = setting.kind.isPath === true && typeof value === 'string'
     given.push({
-      value, origin: `file ${yaml.name}:${setting.key}`, problemKey: setting.key,
+      isInFile: true, value: isPath ? besideFile(yaml.name, value) : value,
+      origin: `file ${yaml.name}:${setting.key}`, problemKey: setting.key,
       problemSource: (rest) => `file ${yaml.name}:${yaml.source.lineOf([...keyPath, ...rest])}`,
     })
   }
@@ -97,22 +144,29 @@ function fromText(
   setting: Setting, text: string, origin: string, problemKey: string, source: string,
 ): Given {
   const problemSource = (): string => source
-  if (setting.kind.argument !== '<map>') return { value: text, origin, problemKey, problemSource }
+  const given = { isInFile: false, value: text, origin, problemKey, problemSource }
+  if (setting.kind.argument !== '<map>') return given
   // A map on the command line is YAML in its flow form; what is no YAML stays text and is refused.
   const yaml = parseYaml(text)
-  return { value: yaml.ok ? yaml.source.value : text, origin, problemKey, problemSource }
+  return yaml.ok ? { ...given, value: yaml.source.value } : given
 }
 
-const PATHS: ReadonlySet<SettingName> = new Set(['caFile', 'control', 'data', 'logFile'])
+// oxlint-disable-next-line no-control-regex -- they are what is refused
+const CONTROL = /[\x00-\x1f\x7f]/
 
-/** A relative path in the file is meant from where the file is. */
-function besideFile(file: string, value: unknown): unknown {
-  if (typeof value !== 'string' || value === '' || path.isAbsolute(value)) return value
-  return path.join(path.dirname(file), value)
-}
-
-function check(setting: Setting, given: Given): Outcome<unknown> {
-  const result = setting.kind.schema.safeParse(given.value)
+function check(setting: Setting, given: Given, env: Environment): Outcome<unknown> {
+  const { kind } = setting
+  const refuse = (how: string): Outcome<unknown> => ({ ok: false, problems: [{
+    key: given.problemKey, source: given.problemSource([]), given: showGiven(given.value),
+    expected: `${kind.expected}, ${how}`,
+  }] })
+  const meant = kind.isPath === true && typeof given.value === 'string'
+    ? expandHome(given.value, env) : given.value
+  if (typeof meant === 'string') {
+    if (CONTROL.test(meant)) return refuse('without control characters')
+    if (kind.isPath === true && isUnexpanded(meant)) return refuse(UNEXPANDED)
+  }
+  const result = kind.schema.safeParse(meant)
   if (result.success) return { ok: true, value: result.data }
   const problems = result.error.issues.flatMap((issue): Problem[] => {
     const issuePath = issue.path.map(String)

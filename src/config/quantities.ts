@@ -9,6 +9,7 @@ const BYTES_PER_UNIT: Readonly<Record<string, number>> = {
   t: 1024 ** 4, tb: 1024 ** 4, tib: 1024 ** 4,
 }
 
+/** In lower case only: M could be a minute or a million of something. */
 const MS_PER_UNIT: Readonly<Record<string, number>> = {
   ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000,
 }
@@ -30,13 +31,32 @@ function readQuantity(text: string, units: Readonly<Record<string, number>>): nu
  */
 export const parseBytes = (text: string): number | undefined => readQuantity(text, BYTES_PER_UNIT)
 
+const DURATION_PART = /(\d+(?:\.\d+)?)\s*([a-z]+)\s*/y
+
 /**
  * A duration in whole milliseconds; the unit is required, because a bare 30 could be either.
- * '500ms' → 500, '30s' → 30000, '1.5h' → 5400000, '0' → 0, '30' → undefined.
+ * Several parts go from the largest unit to the smallest.
+ * '500ms' → 500, '1h30m' → 5400000, '1.5h' → 5400000, '0' → 0, '30', '1M', '30m1h' → undefined.
  */
 export function parseDurationMs(text: string): number | undefined {
-  return text.trim() === '0' ? 0 : readQuantity(text, MS_PER_UNIT)
+  const trimmed = text.trim()
+  if (trimmed === '0') return 0
+  let sum = 0
+  let unitBefore = Infinity
+  DURATION_PART.lastIndex = 0
+  do {
+    const [, count, name = ''] = DURATION_PART.exec(trimmed) ?? []
+    const unit = Object.hasOwn(MS_PER_UNIT, name) ? MS_PER_UNIT[name] ?? 0 : 0
+    if (count === undefined || unit === 0 || unit >= unitBefore) return undefined
+    sum += Number(count) * unit
+    unitBefore = unit
+  } while (DURATION_PART.lastIndex < trimmed.length)
+  const ms = Math.round(sum)
+  return Number.isSafeInteger(ms) && Math.abs(ms - sum) < MS_ROUNDED_MAX ? ms : undefined
 }
+
+/** What 1.1h is off by, and half a millisecond is not. */
+const MS_ROUNDED_MAX = 1e-3
 
 const SWITCHES: Readonly<Record<string, boolean>> = {
   true: true, on: true, yes: true, enabled: true, 1: true,
@@ -71,6 +91,15 @@ export function formatBytes(bytes: number): string {
   }
   const rounded = value >= 100 || unit === 0 ? Math.round(value) : Math.round(value * 10) / 10
   return `${rounded} ${BYTE_UNITS[unit]}`
+}
+
+/** Exact, as it can be read again: 536870912 → '512MiB', 1610612736 → '1536MiB', 100 → '100'. */
+export function formatSize(bytes: number): string {
+  for (const [at, unit] of [...BYTE_UNITS.entries()].toReversed()) {
+    const size = 1024 ** at
+    if (at > 0 && bytes > 0 && bytes % size === 0) return `${bytes / size}${unit}`
+  }
+  return String(bytes)
 }
 
 /** The largest unit that divides it: 30000 → '30s', 1800000 → '30m', 1500 → '1500ms', 0 → '0'. */

@@ -178,5 +178,7 @@ export const SETTING_ENTRIES =
 
 /** The environment variable that names the configuration file. */
 export const CONFIG_FILE_ENV = 'SLUICE_CONFIG'
+/** The server that commands talk to; theirs alone, and no setting of a server. */
+export const SERVER_ENV = 'SLUICE_SERVER'
 /** Read where it stands, if there is one and no other is named. */
 export const CONFIG_FILE_DEFAULT = 'sluice.yaml'

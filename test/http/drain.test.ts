@@ -1,6 +1,8 @@
 // `sluice drain` against a real server: nothing new, everything old, and then the end; or not.
 
 import assert from 'node:assert/strict'
+import { rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { lineProgress } from '../../src/cli/drain-progress.ts'
 import { ApiClient, jobOf } from '../support/api-client.ts'
@@ -79,8 +81,13 @@ describe('a drain', { concurrency: 2 }, () => {
     const jobId = await api.accept(jobOf(upstream.origin))
     const watching = [drain(), drain()]
     await draining(stage)
-    const { code, stdout } = await drain('--cancel')
+    // A file that is wrong elsewhere must not keep anybody from it.
+    const file = path.join(server.folder, 'sluice.yaml')
+    writeFileSync(file, 'grace: 5\nnot_yet_known: 1\ndata: [1]\n')
+    const { code, stderr: passedOver, stdout } = await drain('--cancel')
     assert.deepEqual([code, stdout], [0, 'the drain is cancelled; new jobs are taken again\n'])
+    assert.match(passedOver, /data \(file sluice.yaml:3\)[^]*\(passed over: only where the/)
+    rmSync(file)
     for (const { code: ended, stderr } of await Promise.all(watching)) {
       assert.equal(ended, 1)
       assert.match(stderr, /the drain was cancelled/)

@@ -17,7 +17,7 @@ const GROWTH_BYTES_MAX = 64 * MIB
 
 const scene = new Scene({
   flags: ['--shards', '1', '--memory', '512MiB', '--touch', '--default-max-concurrent', '1',
-    '--default-timeout', '3600000'],
+    '--default-timeout', '1h'],
   // What is garbage is collected before it is counted as growth.
   env: { NODE_OPTIONS: '--max-semi-space-size=4' },
 })

@@ -10,7 +10,7 @@ import { TestUpstream } from '../support/upstream.ts'
 
 const TIMEOUT_MS = 1500
 const scene = new Scene({
-  flags: [...UNPACED, '--shards', '1', '--default-timeout', String(TIMEOUT_MS)],
+  flags: [...UNPACED, '--shards', '1', '--default-timeout', `${TIMEOUT_MS}ms`],
 })
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'

@@ -7,7 +7,7 @@ import { jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, refusingOriginFor, upstreamFor } from '../support/scene.ts'
 import { type RecordedRequest, TestUpstream } from '../support/upstream.ts'
 
-const scene = new Scene({ flags: [...UNPACED, '--shards', '2', '--default-timeout', '2000'] })
+const scene = new Scene({ flags: [...UNPACED, '--shards', '2', '--default-timeout', '2s'] })
 
 const MIB = 1024 * 1024
 /** How late an attempt may be seen on a busy machine. */

@@ -8,7 +8,7 @@ import { RawClient, postJobText } from '../support/raw-client.ts'
 import { Scene, UNPACED, rawUpstreamFor, refusingOriginFor, upstreamFor } from '../support/scene.ts'
 
 const scene = new Scene({
-  flags: [...UNPACED, '--shards', '2', '--log-level', 'trace', '--default-timeout', '300'],
+  flags: [...UNPACED, '--shards', '2', '--log-level', 'trace', '--default-timeout', '300ms'],
 })
 
 /** In every place where a secret can be. */

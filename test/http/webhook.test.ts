@@ -10,7 +10,7 @@ import { type RecordedRequest, TestUpstream } from '../support/upstream.ts'
 
 const WEBHOOK_TIMEOUT_MS = 700
 const scene = new Scene({
-  flags: [...UNPACED, '--shards', '2', '--webhook-timeout', String(WEBHOOK_TIMEOUT_MS)],
+  flags: [...UNPACED, '--shards', '2', '--webhook-timeout', `${WEBHOOK_TIMEOUT_MS}ms`],
 })
 
 const told = (request: RecordedRequest | undefined): WebhookBody =>

@@ -10,12 +10,10 @@ import { runProgram } from '../../src/cli/program.ts'
 import {
   memorySettings, readExtraCa, shardSettings, queueSwitchByCaller, upstreamResolver,
 } from '../../src/config/derive.ts'
+import { configJson, configYaml } from '../../src/config/effective.ts'
 import { changesThatNeedRestart } from '../../src/config/live.ts'
-import { type LoadedConfig, type Sources, loadConfig } from '../../src/config/load.ts'
+import { type LoadedConfig, type Sources, loadConfig, loadPart } from '../../src/config/load.ts'
 import { type Problem, closest, formatProblems } from '../../src/config/problem.ts'
-import {
-  formatBytes, formatDurationMs, parseBytes, parseDecimal, parseDurationMs, parseSwitch,
-} from '../../src/config/quantities.ts'
 import { SETTING_ENTRIES, type SettingName } from '../../src/config/settings.ts'
 import { redact } from '../../src/log.ts'
 import { BODY_LIMIT_BYTES_MAX, SEGMENT_BYTES_MAX, planMemory } from '../../shards/limits.ts'
@@ -54,50 +52,6 @@ function refusals(t: TestContext, given: Given): readonly Problem[] {
 
 const shown = (problems: readonly Problem[]): string => formatProblems(problems)
 
-describe('quantities', () => {
-  it('reads sizes in binary units', () => {
-    assert.equal(parseBytes('512MiB'), 536870912)
-    assert.equal(parseBytes('1.5g'), 1610612736)
-    assert.equal(parseBytes('4096'), 4096)
-    assert.equal(parseBytes(' 2 GiB '), 2 ** 31)
-    for (const bad of ['', '12 apples', '-1k', '1e9', '1.5.1k', '9'.repeat(40), 'constructor']) {
-      assert.equal(parseBytes(bad), undefined, bad)
-    }
-  })
-
-  it('reads durations, whose unit is required', () => {
-    assert.equal(parseDurationMs('500ms'), 500)
-    assert.equal(parseDurationMs('30s'), 30_000)
-    assert.equal(parseDurationMs('1.5h'), 5_400_000)
-    assert.equal(parseDurationMs('0'), 0)
-    for (const bad of ['30', '', 's', '-1s', '1 year']) {
-      assert.equal(parseDurationMs(bad), undefined, bad)
-    }
-  })
-
-  it('reads switches and decimals', () => {
-    assert.equal(parseSwitch('on'), true)
-    assert.equal(parseSwitch('FALSE'), false)
-    assert.equal(parseSwitch('perhaps'), undefined)
-    assert.equal(parseSwitch('toString'), undefined)
-    assert.equal(parseDecimal('0.5'), 0.5)
-    assert.equal(parseDecimal('1e6'), 1_000_000)
-    for (const bad of ['0x10', '', 'NaN', 'Infinity', '1e999', '1,5']) {
-      assert.equal(parseDecimal(bad), undefined, bad)
-    }
-  })
-
-  it('writes what it reads', () => {
-    assert.equal(formatBytes(536870912), '512 MiB')
-    assert.equal(formatBytes(1610612736), '1.5 GiB')
-    assert.equal(formatBytes(100), '100 B')
-    assert.equal(formatDurationMs(30_000), '30s')
-    assert.equal(formatDurationMs(1_800_000), '30m')
-    assert.equal(formatDurationMs(1500), '1500ms')
-    assert.equal(formatDurationMs(0), '0')
-  })
-})
-
 describe('sources', () => {
   it('starts with defaults that fit the machine', (t) => {
     const { config, origins, file } = load(t, {})
@@ -115,7 +69,7 @@ describe('sources', () => {
   it('takes every default as a valid value, in the help text\'s spelling too', (t) => {
     const { config } = load(t, {})
     for (const [name, setting] of SETTING_ENTRIES) {
-      if (name === 'caFile') continue // Shown as "none", which is no path.
+      if (setting.kind.isPath === true) continue // Shown as "none", which is no path.
       const text = setting.kind.format(config[name])
       const parsed = setting.kind.schema.safeParse(
         setting.kind.argument === '<map>' ? JSON.parse(text) : text)
@@ -151,6 +105,22 @@ describe('sources', () => {
     assert.equal(byEnv.ok && byEnv.value.config.port, 12)
     assert.equal(byFlag.ok && byFlag.value.config.port, 11)
     assert.equal(byFlag.ok && byFlag.value.origins.port, 'file a.yaml:port')
+  })
+
+  it('expands ~ in every path, and takes others from beside the file', (t) => {
+    const sources = sourcesOf(t, { env: { HOME: '/home/ann' } })
+    const file = path.join(sources.cwd, 'sub.yaml')
+    writeFileSync(file, 'data: ~/jobs\nca_file: ca.pem\ncontrol: ~/c.sock')
+    const loaded = loadConfig({ ...sources, configFile: file, flags: { control: '~' } })
+    assert.ok(loaded.ok)
+    const { caFile, control, data } = loaded.value.config
+    assert.deepEqual([data, caFile, control],
+      ['/home/ann/jobs', path.join(sources.cwd, 'ca.pem'), '/home/ann'])
+  })
+
+  it('leaves SLUICE_SERVER to the commands of a client', (t) => {
+    load(t, { env: { SLUICE_SERVER: 'http://127.0.0.1:4100' } })
+    assert.match(shown(refusals(t, { env: { SLUICE_SERVR: 'x' } })), /SLUICE_SERVR/)
   })
 
   it('takes empty variables as unset, and an empty file as empty', (t) => {
@@ -218,6 +188,29 @@ describe('mistakes', () => {
       /localhost is there twice/],
     ['a receiver with account queues', { yaml: 'webhooks: {receivers: {a: {account_queue: on}}}' },
       /webhooks.receivers.a.account_queue .*unknown key/],
+    ['a flag\'s name for a key', { yaml: 'default_rps: 5' }, /did you mean defaults.rps\?/],
+    ['a key out of its group', { yaml: 'timeout_ms: 5' }, /did you mean defaults.timeout_ms\?/],
+    ['a key in the wrong group', { yaml: 'defaults: {grace: 5s}' },
+      /defaults.grace .*did you mean grace\?/],
+    ['a key far from those of its group', { yaml: 'defaults: {connection: 5}' },
+      /defaults.connection .*did you mean connections\?/],
+    ['a flag\'s name in a group', { yaml: 'defaults: {default_timeout: 5s}' },
+      /did you mean defaults.timeout_ms\?/],
+    ['a key like none', { yaml: 'defaults: {xyzzy: 5}' }, /defaults.xyzzy [^;]*not a setting\n/],
+    ['a duration without a unit, by a flag', { flags: { defaultTimeoutMs: '30' } },
+      /--default-timeout .*got "30", expected a duration such as/],
+    ['one in quotes', { yaml: 'defaults: {timeout_ms: "30"}' },
+      /timeout_ms .*got "30", expected a duration/],
+    ['one that could be months', { flags: { completedTtlMs: '1M' } },
+      /got "1M", expected a duration such as 500ms, 30s, 5m \(in lower case\)/],
+    ['a line break', { env: { SLUICE_PORT: '4000\r' } },
+      /SLUICE_PORT .*got "4000\\r", expected a whole number .*, without control characters/],
+    ['a control character in a path', { yaml: 'data: "a\\u0000b"' },
+      /data .*, without control characters/],
+    ['one in a host', { flags: { control: 'a\u001bb' } }, /--control .*without control characters/],
+    ['somebody else\'s home', { flags: { data: '~ann/x' } },
+      /--data .*got "~ann\/x", expected .*with ~ only as the home folder/],
+    ['a home that nobody knows', { configFile: '~/sluice.yaml' }, /--config .*with ~ only as the/],
     ['a map that is none', { flags: { upstreams: 'a: [' } }, /--upstreams .*expected a map/],
   ]
   for (const [name, given, expected] of cases) {
@@ -236,6 +229,29 @@ describe('mistakes', () => {
     assert.equal(closest('prot', ['port', 'host']), 'port')
     assert.equal(closest('body-limt', ['body-limit', 'port']), 'body-limit')
     assert.equal(closest('xyzzy', ['port', 'host']), undefined)
+  })
+})
+
+describe('a part of the settings', () => {
+  const yaml = 'grace: 5\nnot_yet_known: 1\nport: 4100\ndata: [1]\n'
+
+  it('is known whatever else a file says', (t) => {
+    const env = { SLUICE_UNKNOWN: '1', SLUICE_SHARDS: 'x' }
+    const part = loadPart(sourcesOf(t, { yaml, env, flags: { control: '/c.sock' } }),
+      ['control', 'data', 'port'])
+    assert.ok(part.ok)
+    assert.deepEqual(part.value.config, { control: '/c.sock', data: 'sluice-data', port: 4100 })
+    assert.deepEqual(part.value.passedOver.map(({ key }) => key), ['data'])
+    for (const bad of ['port: [1', '- 1']) {
+      const unread = loadPart(sourcesOf(t, { yaml: bad }), ['port'])
+      assert.ok(unread.ok && unread.value.passedOver.length > 0, bad)
+      assert.equal(unread.value.config.port, 4000)
+    }
+  })
+
+  it('is refused for what was typed', (t) => {
+    assert.equal(loadPart(sourcesOf(t, { yaml, flags: { port: 'x' } }), ['port']).ok, false)
+    assert.equal(loadPart(sourcesOf(t, { configFile: 'none.yaml' }), ['port']).ok, false)
   })
 })
 
@@ -378,15 +394,45 @@ describe('the command line', () => {
     }
   })
 
-  it('prints the configuration with its sources, as a table or as JSON', async (t) => {
-    const table = await run(t, 'config', '--grace', '5m', '--touch')
-    assert.match(table.stdout, /^grace +5m +flag --grace$/m)
-    assert.match(table.stdout, /^touch +on +flag --touch$/m)
-    assert.match(table.stdout, /^shards +1 +file sluice.yaml:shards$/m)
+  it('prints the configuration with its sources, as YAML, and as JSON', async (t) => {
+    const yaml = await run(t, 'config', '--grace', '5m', '--touch')
+    assert.match(yaml.stdout, /^grace: 5m # flag --grace$/m)
+    assert.match(yaml.stdout, /^touch: true # flag --touch$/m)
+    assert.match(yaml.stdout, /^shards: 1 # file sluice.yaml:shards$/m)
     const { stdout } = await run(t, 'config', '--json', '--grace', '5m', '--no-touch')
-    const json = JSON.parse(stdout) as { settings: Record<string, unknown> }
-    assert.deepEqual(json.settings['grace'], { value: 300_000, origin: 'flag --grace' })
-    assert.deepEqual(json.settings['touch'], { value: false, origin: 'flag --touch' })
+    const json = JSON.parse(stdout) as Record<string, unknown>
+    assert.equal(json['grace'], '5m')
+    assert.equal(json['touch'], false)
+  })
+
+  it('prints what gives the same values when it is fed back, wherever it lies', (t) => {
+    const loaded = load(t, {
+      yaml: 'webhooks: {receivers: {hooks.example: {timeout_ms: 250}}}\nlog_level: silent\n',
+      env: { HOME: '/home/ann' },
+      flags: {
+        memoryBytes: '123456789', graceMs: '30m1ms', journal: 'off', touch: 'on',
+        data: '~/x: #y "z"', caFile: 'relative.pem', dnsServers: '10.0.0.2,[fd00::2]:53',
+        defaultRps: '0.5', defaultTimeoutMs: '1m30s', journalIntervalMs: '15ms',
+        upstreams: '{"[::1]:80": {rps: 7, account_queue: on}, yes: {timeout_ms: 5}}',
+      },
+    })
+    for (const text of [configYaml(loaded), configJson(loaded)]) {
+      const again = load(t, { yaml: text })
+      for (const [name] of SETTING_ENTRIES) {
+        const caFile = path.join(loaded.sources.cwd, 'relative.pem')
+        const expected = name === 'caFile' ? caFile : loaded.config[name]
+        assert.deepEqual({ ...again.config[name] as object }, { ...expected as object }, name)
+        if (typeof expected !== 'object') assert.equal(again.config[name], expected, name)
+      }
+    }
+    const plain = load(t, {})
+    const again = load(t, { yaml: configYaml(plain) }).config
+    for (const [name] of SETTING_ENTRIES) {
+      const data = path.join(plain.sources.cwd, 'sluice-data')
+      const expected = name === 'data' ? data : plain.config[name]
+      if (typeof expected !== 'object') assert.equal(again[name], expected, name)
+      else assert.equal(Object.keys(again[name]).length, 0, `${name} is empty`)
+    }
   })
 
   it('exits with 2 on wrong usage and wrong values', async (t) => {

@@ -12,6 +12,8 @@ export class OrderChecker implements Observer {
   readonly #latest = new Map<string, SimJob>()
   /** Jobs that are back in their line, and whether they must be the first to leave it. */
   readonly #returned = new Map<SimJob, boolean>()
+  /** Somebody has asked to cancel them, and may be answered at any later time. */
+  readonly #cancelling = new Set<SimJob>()
   /** Places, by shard, that could not be reached: an attempt there may fail at any later time. */
   readonly #unreached = new Set<string>()
 
@@ -26,11 +28,14 @@ export class OrderChecker implements Observer {
   returned({ isWebhook, job, number }: Attempt): void {
     if (isWebhook || number > 1) return
     const isReached = !this.#unreached.has(`${job.shard} ${job.upstream}`)
-    this.#returned.set(job, job.executeBeforeMs === 0 && isReached)
+    const isWanted = job.executeBeforeMs === 0 && !this.#cancelling.has(job)
+    this.#returned.set(job, isWanted && isReached)
   }
 
   asked(job: SimJob, question: Question): void {
-    if (question === 'cancel' && this.#returned.has(job)) this.#returned.set(job, false)
+    if (question !== 'cancel') return
+    this.#cancelling.add(job)
+    if (this.#returned.has(job)) this.#returned.set(job, false)
   }
 
   /** One of them may have failed, and comes back later. */
