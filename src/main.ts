@@ -1,24 +1,24 @@
 // The process: runs the command line and ends with its exit code.
 
+import { standardInput } from './cli/input.ts'
+import { Output } from './cli/output.ts'
 import { runProgram } from './cli/program.ts'
 
-// A reader that went away (`sluice config | head`) is no reason to crash.
-process.stdout.on('error', () => {})
+// A terminal that went away is no reason to crash.
 process.stderr.on('error', () => {})
+const output = new Output(process.stdout)
 
 const exitCode = await runProgram(process.argv.slice(2), {
   env: process.env,
   cwd: process.cwd(),
-  stdin: () => process.stdin,
-  stdout: (text) => {
-    process.stdout.write(text)
-  },
+  stdin: standardInput,
+  isStdinTerminal: process.stdin.isTTY,
+  stdout: output.write,
+  output,
   stderr: (text) => {
     process.stderr.write(text)
   },
 })
-// What a pipe has not taken yet would be lost.
-await Promise.all([process.stdout, process.stderr].map((stream) =>
-  new Promise<void>((resolve) => { stream.write('', () => resolve()) })))
+await new Promise<void>((resolve) => { process.stderr.write('', () => resolve()) })
 // Said aloud: what a stopped server leaves open must not keep the process.
 process.exit(exitCode)

@@ -1,22 +1,77 @@
 // The client's end of a socket to a server: JSON messages both ways, over Node's own WebSocket.
 
+import { ERRORS } from '../errors.ts'
 import { PROTOCOL } from '../ws/protocol.ts'
+import type { ServerAddress } from './server-address.ts'
 
 /** A message of the server. */
 export type ServerMessage = Readonly<Record<string, unknown>> & { readonly type: string }
+
+/** How a connection ended. */
+export interface Ending {
+  readonly reason: string
+  /** The server has closed it in peace: nothing that was sent is to blame. */
+  readonly isGoodbye: boolean
+}
 
 /** Who hears what the server says. */
 export interface Listener {
   onMessage(message: ServerMessage): void
   /** The connection is no more; not called after close(). */
-  onClose(reason: string): void
+  onClose(ending: Ending): void
+}
+
+/** A connection as it is used. */
+export interface Link {
+  /** Jobs that may be without an answer. */
+  readonly window: number
+  /** Bytes of one item that a frame has room for. */
+  readonly itemBytesMax: number
+  /** Sends one message for as many of the items, each a JSON value, as the server takes in one. */
+  sendList(type: ListType, items: readonly string[]): void
+  close(): void
+}
+
+/** Messages that are lists, and the names of their lists. */
+const LISTS = { enqueue: 'jobs', watch: 'job_ids' } as const
+export type ListType = keyof typeof LISTS
+
+/** Codes of a WebSocket's close: going away, restart, try again later. */
+const GOODBYES: ReadonlySet<number> = new Set([1000, 1001, 1012, 1013])
+const FRAME_BYTES_DEFAULT = 16 * 1024
+/** More than what a message has around its list. */
+const AROUND_BYTES = 64
+
+/**
+ * The texts of as few messages as carry all items.
+ * @param itemsMax in one message. @param bytesMax of one message.
+ */
+export function framesOf(
+  type: ListType, items: readonly string[], itemsMax: number, bytesMax: number,
+): string[] {
+  const frames: string[] = []
+  let part: string[] = []
+  let bytes = AROUND_BYTES
+  const end = (): void => {
+    if (part.length > 0) frames.push(`{"type":"${type}","${LISTS[type]}":[${part.join(',')}]}`)
+    part = []
+    bytes = AROUND_BYTES
+  }
+  for (const item of items) {
+    const itemBytes = Buffer.byteLength(item) + 1
+    if (part.length === itemsMax || bytes + itemBytes > bytesMax) end()
+    part.push(item)
+    bytes += itemBytes
+  }
+  end()
+  return frames
 }
 
 /** An open socket, greeted by the server. */
-export class ClientSocket {
-  /** Jobs that may be without an answer. */
+export class ClientSocket implements Link {
   readonly window: number
-  readonly jobsPerMessage: number
+  readonly #itemsMax: number
+  readonly #frameBytesMax: number
   readonly #socket: WebSocket
   readonly #listener: Listener
   #isClosed = false
@@ -24,7 +79,8 @@ export class ClientSocket {
   private constructor(socket: WebSocket, hello: ServerMessage, listener: Listener) {
     const limits = hello['limits'] as Readonly<Record<string, number>> | undefined
     this.window = Number(hello['window'])
-    this.jobsPerMessage = limits?.['jobs_per_message'] ?? 1
+    this.#itemsMax = limits?.['jobs_per_message'] ?? 1
+    this.#frameBytesMax = limits?.['frame_bytes'] ?? FRAME_BYTES_DEFAULT
     this.#socket = socket
     this.#listener = listener
     socket.addEventListener('message', ({ data }) => {
@@ -32,29 +88,38 @@ export class ClientSocket {
     })
   }
 
-  /** Connects; the reason when that cannot be done. @param server its HTTP address. */
-  static open(server: URL, listener: Listener): Promise<ClientSocket | string> {
+  /** Connects; the reason when that cannot be done. */
+  static open(server: ServerAddress, listener: Listener): Promise<ClientSocket | string> {
     const { promise, resolve } = Promise.withResolvers<ClientSocket | string>()
-    const address = new URL('/ws', server)
-    address.protocol = server.protocol === 'https:' ? 'wss:' : 'ws:'
-    const socket = new WebSocket(address, [PROTOCOL])
+    const address = server.at('ws')
+    address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:'
+    const socket = new WebSocket(address, { protocols: [PROTOCOL], headers: server.headers })
     let opened: ClientSocket | undefined
     socket.addEventListener('message', ({ data }) => {
       const hello = JSON.parse(String(data)) as ServerMessage
       opened = new ClientSocket(socket, hello, listener)
       resolve(opened)
     }, { once: true })
-    // What went wrong is not told to a WebSocket's owner; the close event follows.
-    socket.addEventListener('error', () => resolve(`cannot connect to ${server.origin}`))
-    socket.addEventListener('close', ({ reason }) => {
-      resolve(`cannot connect to ${server.origin}`)
-      if (opened !== undefined) opened.#closed(reason)
+    // What went wrong is not told to a WebSocket's owner, and not always by the close event.
+    const failed = (): void => {
+      if (opened === undefined) resolve(whyNot(server))
+    }
+    socket.addEventListener('error', failed, { once: true })
+    socket.addEventListener('close', ({ code, reason }) => {
+      failed()
+      if (opened !== undefined) opened.#closed(code, reason)
     })
     return promise
   }
 
-  send(message: object): void {
-    this.#socket.send(JSON.stringify(message))
+  get itemBytesMax(): number {
+    return this.#frameBytesMax - AROUND_BYTES - 1
+  }
+
+  sendList(type: ListType, items: readonly string[]): void {
+    for (const frame of framesOf(type, items, this.#itemsMax, this.#frameBytesMax)) {
+      this.#socket.send(frame)
+    }
   }
 
   close(): void {
@@ -62,9 +127,24 @@ export class ClientSocket {
     this.#socket.close(1000)
   }
 
-  #closed(reason: string): void {
+  #closed(code: number, reason: string): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#listener.onClose(reason === '' ? 'the connection broke' : reason)
+    this.#listener.onClose({
+      reason: reason === '' ? 'the connection broke' : reason, isGoodbye: GOODBYES.has(code),
+    })
+  }
+}
+
+/** Why no socket is opened, as far as the server says it over HTTP. */
+async function whyNot(server: ServerAddress): Promise<string> {
+  const cannot = `cannot connect to ${server.shown}`
+  try {
+    const response = await fetch(server.at('ready'), { headers: server.headers })
+    const { status } = await response.json() as { readonly status?: string }
+    return status === 'draining' ? `${cannot}: ${ERRORS.draining.meaning} (draining)`
+      : `${cannot}: it opens no WebSocket (${response.status}, ${status ?? 'no Sluice'})`
+  } catch {
+    return cannot
   }
 }

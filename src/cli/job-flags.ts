@@ -2,6 +2,9 @@
 
 import { randomUUID } from 'node:crypto'
 import { type Command, Option } from 'commander'
+import { RETRIES_MAX, RETRIES_UNLIMITED } from '../../shards/limits.ts'
+import { wholeNumber } from '../config/kinds.ts'
+import { showGiven } from '../config/problem.ts'
 
 /** What was typed, by the names that the command line's parser gives to flags. */
 export interface JobFlags {
@@ -29,7 +32,7 @@ export function addJobFlags(command: Command): void {
     .option('--body <text>', 'the body')
     .option('--webhook <url>', 'where to report the outcome (default nowhere: it is polled for)')
     .option('--max-retries <n>', 'retries after the first attempt')
-    .option('--execute-before <ms>', 'Unix milliseconds; begun by then, or failed')
+    .option('--execute-before <ms>', 'Unix time in milliseconds; begun by then, or failed')
 }
 
 const JOB_FLAGS = [
@@ -41,22 +44,48 @@ export const jobFlagIn = (flags: JobFlags): string | undefined =>
   JOB_FLAGS.find((name) => flags[name] !== undefined)
     ?.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
+type Made<T> = { readonly value: T } | { readonly problem: string }
+
 /** The job, or what is wrong with a flag; the server judges the rest. */
 export function jobOf(flags: JobFlags): { readonly job: object } | { readonly problem: string } {
-  const headers: Record<string, string> = {}
-  for (const text of flags.header ?? []) {
-    const colon = text.indexOf(':')
-    if (colon < 1) return { problem: `--header ${text.split(':')[0]} has no colon` }
-    headers[text.slice(0, colon).trim()] = text.slice(colon + 1).trim()
-  }
+  const headers = headersOf(flags.header ?? [])
+  if ('problem' in headers) return headers
+  const retries = numberOf('--max-retries', flags.maxRetries, RETRIES)
+  if ('problem' in retries) return retries
+  const before = numberOf('--execute-before', flags.executeBefore, UNIX_MS)
+  if ('problem' in before) return before
   const { body, webhook } = flags
   return { job: {
     user_id: flags.user ?? 'cli', idempotent_key: flags.key ?? randomUUID(), url: flags.url,
-    method: flags.method ?? (body === undefined ? 'GET' : 'POST'), headers,
+    method: flags.method ?? (body === undefined ? 'GET' : 'POST'), headers: headers.value,
     ...(body === undefined ? {} : { body }),
     ...(webhook === undefined ? { delivery: 'poll' } : { webhook_url: webhook }),
-    ...(flags.maxRetries === undefined ? {} : { max_retries: Number(flags.maxRetries) }),
-    ...(flags.executeBefore === undefined
-      ? {} : { execute_before: Number(flags.executeBefore) }),
+    max_retries: retries.value, execute_before: before.value,
   } }
+}
+
+const RETRIES = wholeNumber(RETRIES_UNLIMITED, RETRIES_MAX)
+const UNIX_MS = wholeNumber(1, Number.MAX_SAFE_INTEGER)
+
+function numberOf(
+  flag: string, text: string | undefined, kind: typeof RETRIES,
+): Made<number | undefined> {
+  if (text === undefined) return { value: undefined }
+  const read = kind.schema.safeParse(text)
+  return read.success ? { value: read.data }
+    : { problem: `${flag}: got ${showGiven(text)}, expected ${kind.expected}` }
+}
+
+function headersOf(texts: readonly string[]): Made<Record<string, string>> {
+  const headers = new Map<string, string>()
+  const lower = new Set<string>()
+  for (const text of texts) {
+    const colon = text.indexOf(':')
+    if (colon < 1) return { problem: `--header ${text.split(':')[0]} has no colon` }
+    const name = text.slice(0, colon).trim()
+    if (lower.has(name.toLowerCase())) return { problem: `--header ${name} is given twice` }
+    lower.add(name.toLowerCase())
+    headers.set(name, text.slice(colon + 1).trim())
+  }
+  return { value: Object.fromEntries(headers) }
 }

@@ -1,15 +1,27 @@
 // `sluice submit`, `status`, `watch` and `cancel`: the commands that talk to a running server.
 
+import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
-import { ClientSocket, type ServerMessage } from './client-socket.ts'
+import { Prng } from '../../shards/prng.ts'
+import type { Environment } from '../config/environment.ts'
+import { SERVER_ENV } from '../config/settings.ts'
+import { ClientSocket } from './client-socket.ts'
+import type { ConnectionParts } from './connection.ts'
+import { onInterrupt } from './interrupts.ts'
 import { addJobFlags, type JobFlags, jobFlagIn, jobOf } from './job-flags.ts'
-import { linesOf } from './lines.ts'
+import { type JobLine, jobLines } from './job-lines.ts'
+import { systemPauses } from './pauses.ts'
+import { SERVER_DEFAULT, type ServerAddress, serverAddress } from './server-address.ts'
 import { submitProgress } from './submit-progress.ts'
 import { SubmitRun } from './submit-run.ts'
+import { WatchRun } from './watch-run.ts'
 
 /** What the commands need of the program around them. */
 export interface JobsSurroundings {
+  readonly env: Environment
   readonly stdin: () => AsyncIterable<Uint8Array>
+  /** Whether somebody would have to type what is read. */
+  readonly isStdinTerminal: boolean
   readonly stdout: (text: string) => void
   readonly stderr: (text: string) => void
   readonly exit: (code: number) => void
@@ -17,22 +29,24 @@ export interface JobsSurroundings {
   readonly usageExitCode: number
 }
 
-const SERVER_DEFAULT = 'http://127.0.0.1:4000'
-
 /** Flags of every command. */
 interface ServerFlags {
-  readonly server: string
+  readonly server?: string
 }
 
 interface SubmitFlags extends ServerFlags, JobFlags {
   readonly wait?: boolean
 }
 
+const INTERRUPTED = 'interrupted; what was accepted goes on'
+const TYPE_LINES = 'reading jobs from this terminal, one JSON object to a line; Ctrl-D ends them ' +
+  '(--url submits one job from flags)'
+
 /** Adds the commands. */
 export function addJobCommands(program: Command, surroundings: JobsSurroundings): void {
   const command = (name: string, description: string): Command => program.command(name)
     .description(description)
-    .option('--server <url>', 'the server', SERVER_DEFAULT)
+    .option('--server <url>', `the server (env ${SERVER_ENV}; default ${SERVER_DEFAULT})`)
   const submit = command('submit',
     'submit one job from flags, or many as lines of JSON from standard input; prints ids')
     .option('--wait', 'wait for the outcomes and print these, as lines of JSON')
@@ -48,57 +62,61 @@ export function addJobCommands(program: Command, surroundings: JobsSurroundings)
 }
 
 /** The address, or undefined once the usage error has been told. */
-function serverOf({ server }: ServerFlags, around: JobsSurroundings): URL | undefined {
-  const url = URL.parse(server)
-  if (url !== null && /^https?:$/.test(url.protocol)) return url
-  around.stderr(`sluice: --server has to be an address such as ${SERVER_DEFAULT}\n`)
+function serverOf({ server }: ServerFlags, around: JobsSurroundings): ServerAddress | undefined {
+  const read = serverAddress(server, around.env)
+  if (read.ok) return read.server
+  around.stderr(`sluice: ${read.problem}\n`)
   around.exit(around.usageExitCode)
   return undefined
 }
 
+/** @param say writes a line. */
+const connectionTo = (server: ServerAddress, say: (line: string) => void): ConnectionParts => ({
+  open: (listener) => ClientSocket.open(server, listener), shown: server.shown,
+  pauses: systemPauses, prng: new Prng(randomBytes(4).readUInt32LE()),
+  say: (text) => say(`sluice: ${text}`),
+})
+
 async function runSubmit(flags: SubmitFlags, around: JobsSurroundings): Promise<void> {
   const server = serverOf(flags, around)
   if (server === undefined) return
-  let jobs: AsyncIterable<object | undefined>
-  const stray = flags.url === undefined ? jobFlagIn(flags) : undefined
-  if (stray !== undefined) {
-    around.stderr(`sluice: --${stray} is about one job, which needs --url\n`)
+  const lines = linesFrom(flags, around)
+  if ('problem' in lines) {
+    around.stderr(`sluice: ${lines.problem}\n`)
     return around.exit(around.usageExitCode)
   }
-  if (flags.url === undefined) jobs = parsed(linesOf(around.stdin()))
-  else {
-    const made = jobOf(flags)
-    if ('problem' in made) {
-      around.stderr(`sluice: ${made.problem}\n`)
-      return around.exit(around.usageExitCode)
-    }
-    jobs = one(made.job)
-  }
-  const progress = submitProgress(flags.wait === true)
+  const progress = submitProgress(flags.wait === true, systemPauses)
   const run = new SubmitRun({
-    server, wait: flags.wait === true, stdout: around.stdout, stderr: around.stderr,
+    ...connectionTo(server, (line) => progress.above(() => around.stderr(`${line}\n`))),
+    wait: flags.wait === true,
+    // Only what is printed on the same terminal gets in the way of the bar.
+    stdout: (text) => process.stdout.isTTY
+      ? progress.above(() => around.stdout(text)) : around.stdout(text),
     onProgress: (counts) => progress.update(counts),
+    nameOf: (line) => flags.url === undefined ? `line ${line}: ` : '',
   })
-  const isWell = await run.run(jobs)
+  const interrupts = onInterrupt(() => run.stop(INTERRUPTED))
+  const isWell = await run.run(lines)
+  interrupts.end()
   progress.end()
-  if (!isWell) around.exit(around.failedExitCode)
+  if (!isWell) around.exit(interrupts.exitCode ?? around.failedExitCode)
 }
 
-async function* one(job: object): AsyncIterable<object> {
-  yield job
-}
-
-/** Each line's object; undefined for what is none. */
-async function* parsed(lines: AsyncIterable<string>): AsyncIterable<object | undefined> {
-  for await (const line of lines) {
-    try {
-      const value = JSON.parse(line) as unknown
-      yield typeof value === 'object' && value !== null && !Array.isArray(value)
-        ? value : undefined
-    } catch {
-      yield undefined
-    }
+/** The jobs, or what is wrong with the flags. */
+function linesFrom(flags: SubmitFlags, around: JobsSurroundings):
+  AsyncIterable<JobLine> | { readonly problem: string } {
+  if (flags.url !== undefined) {
+    const made = jobOf(flags)
+    return 'problem' in made ? made : one(made.job)
   }
+  const stray = jobFlagIn(flags)
+  if (stray !== undefined) return { problem: `--${stray} is about one job, which needs --url` }
+  if (around.isStdinTerminal) around.stderr(`sluice: ${TYPE_LINES}\n`)
+  return jobLines(around.stdin())
+}
+
+async function* one(job: object): AsyncIterable<JobLine> {
+  yield { number: 1, text: JSON.stringify(job) }
 }
 
 /** One request about one job; what is answered is printed. */
@@ -108,12 +126,13 @@ async function ask(
   const server = serverOf(flags, around)
   if (server === undefined) return
   try {
-    const response = await fetch(new URL(`/jobs/${encodeURIComponent(id)}`, server), { method })
+    const { headers } = server
+    const response = await fetch(server.at(`jobs/${encodeURIComponent(id)}`), { method, headers })
     const value = await response.json() as { readonly error?: string }
     if (response.ok) return around.stdout(`${JSON.stringify(value, null, 2)}\n`)
     around.stderr(`sluice: ${value.error ?? `the server answered ${response.status}`}\n`)
   } catch {
-    around.stderr(`sluice: cannot talk to ${server.origin}\n`)
+    around.stderr(`sluice: cannot talk to ${server.shown}\n`)
   }
   around.exit(around.failedExitCode)
 }
@@ -123,25 +142,11 @@ async function runWatch(
 ): Promise<void> {
   const server = serverOf(flags, around)
   if (server === undefined) return
-  const open = new Set(ids)
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  let isWell = true
-  const onMessage = (message: ServerMessage): void => {
-    const { job_id: jobId, type } = message
-    const { type: event, ...rest } = message
-    if (type === 'error') around.stderr(`sluice: ${String(jobId ?? '')} ${String(rest['error'])}\n`)
-    else around.stdout(`${JSON.stringify({ event, ...rest })}\n`)
-    const isOver = ['completed', 'failed', 'cancelled', 'error'].includes(type)
-    if (isOver) isWell &&= type === 'completed'
-    if (isOver && (open.delete(String(jobId)), open.size === 0)) resolve(isWell)
-  }
-  const onClose = (reason: string): void => {
-    around.stderr(`sluice: ${reason}\n`)
-    resolve(false)
-  }
-  const socket = await ClientSocket.open(server, { onMessage, onClose })
-  if (typeof socket === 'string') onClose(socket)
-  else for (const id of open) socket.send({ type: 'watch', job_id: id })
-  if (!await promise) around.exit(around.failedExitCode)
-  if (typeof socket !== 'string') socket.close()
+  const run = new WatchRun({
+    ...connectionTo(server, (line) => around.stderr(`${line}\n`)), stdout: around.stdout,
+  })
+  const interrupts = onInterrupt(() => run.stop(INTERRUPTED))
+  const isWell = await run.run(ids)
+  interrupts.end()
+  if (!isWell) around.exit(interrupts.exitCode ?? around.failedExitCode)
 }

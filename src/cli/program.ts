@@ -13,6 +13,7 @@ import { VERSION } from '../version.ts'
 import { addBench } from './bench.ts'
 import { addControlCommands } from './control.ts'
 import { addJobCommands } from './jobs.ts'
+import { endOfOutput, type Output } from './output.ts'
 
 /** What the program reads and writes besides its arguments. */
 export interface Surroundings {
@@ -20,7 +21,11 @@ export interface Surroundings {
   readonly cwd: string
   /** What is piped in; nothing when left out. */
   readonly stdin?: () => AsyncIterable<Uint8Array>
+  /** Whether that is a terminal. */
+  readonly isStdinTerminal?: boolean
   readonly stdout: (text: string) => void
+  /** Where that goes; commands end when it can go there no more, but a server does not. */
+  readonly output?: Output
   readonly stderr: (text: string) => void
 }
 
@@ -33,21 +38,30 @@ export async function runProgram(
   args: readonly string[], surroundings: Surroundings,
 ): Promise<number> {
   let exitCode = EXIT_OK
+  let isServer = false
   const program = buildProgram(args, surroundings, (code) => {
     exitCode = code
+  }, () => {
+    isServer = true
   })
+  const { output, stderr } = surroundings
+  const parse = async (): Promise<unknown> =>
+    args.length === 0 ? program.outputHelp() : program.parseAsync(args, { from: 'user' })
   try {
-    if (args.length === 0) program.outputHelp()
-    else await program.parseAsync(args, { from: 'user' })
+    const parsing = parse()
+    await Promise.race([parsing, output?.broken.then(() => isServer ? parsing : undefined) ??
+      parsing])
   } catch (error) {
     if (!(error instanceof CommanderError)) return Promise.reject(error)
-    return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE
+    exitCode = error.exitCode === 0 ? EXIT_OK : EXIT_USAGE
   }
-  return exitCode
+  const broken = await output?.flush()
+  return broken === undefined || isServer ? exitCode : endOfOutput(broken, stderr)
 }
 
 function buildProgram(
   args: readonly string[], surroundings: Surroundings, exit: (code: number) => void,
+  onServe: () => void,
 ): Command {
   const { stdout, stderr } = surroundings
   const program = new Command('sluice')
@@ -62,6 +76,7 @@ function buildProgram(
     .description('run the server')
     .option('--take-over', 'take over from the server that runs on the same data folder and port')
     .action(async ({ takeOver }: { takeOver?: boolean }, command: Command) => {
+      onServe()
       const loaded = load(command, surroundings)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
       // Only the server needs the native parts; help and config work where they do not.
@@ -80,8 +95,9 @@ function buildProgram(
     })
 
   addJobCommands(program, {
-    stdin: surroundings.stdin ?? nothing, stdout, stderr, exit, failedExitCode: EXIT_FAILED,
-    usageExitCode: EXIT_USAGE,
+    env: surroundings.env, stdin: surroundings.stdin ?? nothing,
+    isStdinTerminal: surroundings.isStdinTerminal === true, stdout, stderr, exit,
+    failedExitCode: EXIT_FAILED, usageExitCode: EXIT_USAGE,
   })
   addControlCommands(program, {
     env: surroundings.env, cwd: surroundings.cwd, stdout, stderr, exit, withSettings,

@@ -1,176 +1,243 @@
 // One run of `sluice submit`: jobs go out within the server's window, ids or results come back.
 // When the connection breaks, what has no answer is sent again, under the same keys, so that
 // nothing runs twice, and what is waited for is watched again.
+//
+// How many jobs may be without an answer at once goes down to one when the server refuses some for
+// now, or when the connection breaks, and up by one with each that is accepted. So a full server
+// is not flooded, and a job that breaks the connection is found: it is the only one under way.
 
-import { type Clock, SystemClock } from '../../shards/clock.ts'
-import { msToUs, type Micros } from '../../shards/units.ts'
-import { ClientSocket, type Listener, type ServerMessage } from './client-socket.ts'
+import type { Ending, Link, ServerMessage } from './client-socket.ts'
+import { Connection, type ConnectionParts, type ConnectionUser } from './connection.ts'
+import { type JobLine, withFields } from './job-lines.ts'
+import { isPassing, secondsToWait, waitMs } from './refusals.ts'
+import { TERMINAL, WatchList } from './watch-list.ts'
 
 /** What a run needs of the program around it. */
-export interface RunSurroundings {
-  readonly server: URL
+export interface RunParts extends ConnectionParts {
   /** Wait for results, and print these instead of ids. */
   readonly wait: boolean
   readonly stdout: (text: string) => void
-  readonly stderr: (text: string) => void
   readonly onProgress: (counts: RunCounts) => void
+  /** How a line is named in what is said; empty where there is only one job. */
+  readonly nameOf: (line: number) => string
 }
 
 /** How far a run is. */
 export interface RunCounts {
-  /** Jobs that have an answer. */
+  /** Jobs that were accepted. */
   answered: number
   refused: number
   finished: number
 }
 
-const RECONNECTS_MAX = 8
-const RETRIES_MAX = 20
-const PAUSE_MS_MIN = 100
-const PAUSE_MS_MAX = 5000
-const BATCH_JOBS_MAX = 256
-/** A job that was refused for one of these may be taken later. */
-const PASSING = new Set([
-  'limit_reached', 'overloaded', 'shard_down', 'journal_stalled', 'journal_lost', 'window_full',
-  'draining',
-])
-const TERMINAL = new Set(['completed', 'failed', 'cancelled'])
+/** So many are gathered before they are sent within a turn of the event loop. */
+const BATCH_JOBS = 256
+/** What may be without an answer, beside one job: a shard's ring may be little larger. */
+const UNDER_WAY_BYTES_MAX = 1024 * 1024
+/** What is held of the input. */
+const SENT_BYTES_MAX = 64 * 1024 * 1024
+/** Waits in a row in which the server has not accepted a single job. */
+export const HOLDS_MAX = 20
+/** Connections that a job may break while it is the only one under way. */
+const CUTS_MAX = 2
 
 /** A job without an answer. */
 interface Sent {
-  readonly job: object
-  tries: number
+  readonly text: string
+  isUnderWay: boolean
+  cuts: number
 }
 
 /** Sends jobs and prints what becomes of them. */
-export class SubmitRun implements Listener {
-  readonly #around: RunSurroundings
-  readonly #clock: Clock = new SystemClock()
+export class SubmitRun implements ConnectionUser {
+  readonly #parts: RunParts
+  readonly #connection: Connection
   readonly counts: RunCounts = { answered: 0, refused: 0, finished: 0 }
-  #socket: ClientSocket | undefined
   /** By line; kept until they are answered. */
   readonly #sent = new Map<number, Sent>()
-  /** Lines whose jobs are to be sent with the next message. */
-  #batch: number[] = []
-  /** Ids by line, of lines that are printed after an earlier one. */
+  #sentBytes = 0
+  /** Lines whose jobs are to be sent. */
+  #waiting: number[] = []
+  #underWay = 0
+  #underWayBytes = 0
+  #burst = Infinity
+  #isPumping = false
+  /** While it lasts, nothing is sent. */
+  #hold: { readonly seconds: number; readonly cancel: () => void } | undefined
+  #holds = 0
+  #toldCode: unknown
+  /** Ids by line, empty for none, of lines that are printed after an earlier one. */
   readonly #ids = new Map<number, string>()
-  #nextId = 1
-  #lines = 0
-  /** Jobs that are waited for: id → line. */
-  readonly #awaited = new Map<string, number>()
+  /** Lines of which no id was printed yet, in their order. */
+  readonly #order: number[] = []
+  /** Jobs that are waited for, each with its lines. */
+  readonly #awaited: WatchList<number[]>
+  #lastLine = 0
+  #isReading = true
   #failure: string | undefined
-  #failed = 0
+  #stopReading: () => void = () => {}
+  #isWell = true
   #changed = Promise.withResolvers<void>()
 
-  constructor(around: RunSurroundings) {
-    this.#around = around
+  constructor(parts: RunParts) {
+    this.#parts = parts
+    this.#connection = new Connection(parts, this)
+    this.#awaited = new WatchList(parts.pauses, parts.prng, () => this.#connection.link)
   }
 
   /** Connects, sends all jobs, and waits; resolves with whether all went well. */
-  async run(jobs: AsyncIterable<object | undefined>): Promise<boolean> {
-    if (!await this.#connect()) return this.#giveUp()
-    for await (const job of jobs) {
-      if (this.#failure !== undefined) return this.#giveUp()
-      const line = ++this.#lines
-      if (job === undefined) {
-        this.#refuse(line, 'the line is not a JSON object')
-        continue
-      }
-      while (!this.#hasRoom() && this.#failure === undefined) await this.#change()
-      this.#sent.set(line, { job, tries: 0 })
-      this.#post(line)
-    }
+  async run(lines: AsyncIterable<JobLine>): Promise<boolean> {
+    await this.#connection.start()
+    await this.#read(lines)
     while (this.#failure === undefined && this.#sent.size + this.#awaited.size > 0) {
-      this.#flush()
       await this.#change()
     }
-    if (this.#failure !== undefined) return this.#giveUp()
-    this.#socket?.close()
-    return this.counts.refused === 0 && this.#failed === 0
+    this.#connection.close()
+    this.#awaited.close()
+    this.#hold?.cancel()
+    if (this.#failure !== undefined) this.#tellRest(this.#failure)
+    return this.#failure === undefined && this.#isWell && this.counts.refused === 0
+  }
+
+  /** Ends it; what was accepted is printed. */
+  stop(reason: string): void {
+    this.#fail(reason)
+  }
+
+  onOpen(link: Link): void {
+    this.#awaited.watchAll(link)
+    this.#pump()
+    this.#notify()
   }
 
   onMessage(message: ServerMessage): void {
     const { code, error, job_id: jobId, type } = message
     if (type === 'accepted') {
       for (const entry of message['jobs'] as readonly ServerMessage[]) this.#answer(entry)
+      this.#printIds()
+      this.#pump()
     } else if (TERMINAL.has(type)) this.#finished(String(jobId), message)
     else if (type === 'error' && typeof jobId === 'string') {
+      if (this.#awaited.askAgain(jobId, message)) return
       this.#finished(jobId, { job_id: jobId, status: 'unknown', code, error, type })
-    } else if (type === 'error') this.#failure = String(error)
+    } else if (type === 'error') this.#fail(String(error))
     this.#notify()
   }
 
-  onClose(reason: string): void {
-    this.#socket = undefined
-    this.#around.stderr(`sluice: ${reason}; connecting again\n`)
-    void this.#connect()
+  onLost({ isGoodbye }: Ending): void {
+    const lines = [...this.#sent].flatMap(([line, { isUnderWay }]) => isUnderWay ? [line] : [])
+    for (const line of lines) this.#back(line)
+    this.#waiting.unshift(...lines)
+    if (isGoodbye || lines.length === 0) return
+    this.#burst = 1
+    const [line = 0] = lines
+    const sent = this.#sent.get(line)
+    if (lines.length > 1 || sent === undefined || ++sent.cuts < CUTS_MAX) return
+    this.#refuse(line, 'the connection broke each time that this job was sent; it is left out')
   }
 
-  // --- the connection ---
+  onFailed(reason: string): void {
+    this.#fail(reason)
+  }
 
-  async #connect(): Promise<boolean> {
-    let reason = ''
-    for (let attempt = 0; attempt <= RECONNECTS_MAX; attempt++) {
-      const opened = await ClientSocket.open(this.#around.server, this)
-      if (typeof opened !== 'string') {
-        this.#socket = opened
-        this.#resume()
-        return true
+  // --- the input ---
+
+  async #read(lines: AsyncIterable<JobLine>): Promise<void> {
+    const iterator = lines[Symbol.asyncIterator]()
+    try {
+      while (this.#failure === undefined) {
+        const next = await this.#next(iterator)
+        if (next === undefined) return
+        if (next.done === true) break
+        this.#take(next.value)
+        while (!this.#hasRoom() && this.#failure === undefined) await this.#change()
       }
-      reason = opened
-      // A server that was never there need not be waited for.
-      if (this.#lines === 0) break
-      await this.#pause(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** attempt))
+    } catch (error) {
+      this.#isWell = false
+      this.#parts.say(`cannot read the input: ${(error as Error).message}`)
     }
-    this.#failure = reason
-    this.#notify()
-    return false
+    this.#isReading = false
   }
 
-  /** After a reconnect: what has no answer is sent again, what is awaited is watched again. */
-  #resume(): void {
-    this.#batch = [...this.#sent.keys()]
-    this.#flush()
-    const ids = [...this.#awaited.keys()]
-    const size = this.#socket?.jobsPerMessage ?? 1
-    for (let at = 0; at < ids.length; at += size) {
-      this.#socket?.send({ type: 'watch', job_ids: ids.slice(at, at + size) })
-    }
-    this.#notify()
+  /** The next line; undefined at once when the run fails, whether there will be one or not. */
+  #next(lines: AsyncIterator<JobLine>): Promise<IteratorResult<JobLine> | undefined> {
+    const { promise, reject, resolve } =
+      Promise.withResolvers<IteratorResult<JobLine> | undefined>()
+    this.#stopReading = () => resolve(undefined)
+    lines.next().then(resolve, reject)
+    return promise
   }
 
-  #giveUp(): boolean {
-    this.#around.stderr(`sluice: ${this.#failure}\n`)
-    this.#socket?.close()
-    return false
+  #take(line: JobLine): void {
+    const { number } = line
+    this.#lastLine = number
+    if (!this.#parts.wait) this.#order.push(number)
+    if ('fault' in line) return this.#refuse(number, line.fault)
+    const { text } = line
+    this.#sentBytes += text.length
+    this.#sent.set(number, { text, isUnderWay: false, cuts: 0 })
+    this.#waiting.push(number)
+    if (this.#waiting.length >= BATCH_JOBS) this.#pump()
+    else this.#pumpSoon()
+  }
+
+  #hasRoom(): boolean {
+    const { link } = this.#connection
+    if (link === undefined) return false
+    // What is waited for is bounded too: the server watches only so many jobs.
+    return this.#sent.size < link.window / 2 && this.#awaited.size < link.window &&
+      this.#sentBytes < SENT_BYTES_MAX
   }
 
   // --- sending ---
 
-  #hasRoom(): boolean {
-    if (this.#socket === undefined) return false
-    // What is waited for is bounded too: the server watches only so many jobs.
-    return this.#sent.size < this.#socket.window / 2 && this.#awaited.size < this.#socket.window
+  #pumpSoon(): void {
+    if (this.#isPumping) return
+    this.#isPumping = true
+    setImmediate(() => {
+      this.#isPumping = false
+      this.#pump()
+    })
   }
 
-  #post(line: number): void {
-    this.#batch.push(line)
-    if (this.#batch.length >= BATCH_JOBS_MAX || !this.#hasRoom()) this.#flush()
-    else if (this.#batch.length === 1) setImmediate(() => this.#flush())
-  }
-
-  #flush(): void {
-    const socket = this.#socket
-    if (socket === undefined || this.#batch.length === 0) return
-    const lines = this.#batch
-    this.#batch = []
-    const size = Math.min(BATCH_JOBS_MAX, socket.jobsPerMessage)
-    for (let at = 0; at < lines.length; at += size) {
-      const jobs = lines.slice(at, at + size).map((line) => ({
-        ...this.#sent.get(line)?.job, ref: line, ...(this.#around.wait ? { watch: true } : {}),
-      }))
-      socket.send({ type: 'enqueue', jobs })
+  #pump(): void {
+    const { link } = this.#connection
+    if (link === undefined || this.#hold !== undefined || this.#failure !== undefined) return
+    const underWayMax = Math.min(link.window / 2, this.#burst)
+    const items: string[] = []
+    while (this.#waiting.length > 0 && this.#underWay < underWayMax &&
+      this.#underWayBytes < UNDER_WAY_BYTES_MAX) {
+      const line = this.#waiting.shift() ?? 0
+      const sent = this.#sent.get(line)
+      if (sent === undefined) continue
+      const item = withFields(sent.text, `"ref":${line},"watch":${this.#parts.wait}`)
+      const bytes = Buffer.byteLength(item)
+      if (bytes > link.itemBytesMax) {
+        this.#refuse(line, `the job takes ${bytes} bytes, and on this connection the server ` +
+          `takes at most ${link.itemBytesMax}`)
+        continue
+      }
+      sent.isUnderWay = true
+      this.#underWay++
+      this.#underWayBytes += sent.text.length
+      items.push(item)
     }
+    if (items.length > 0) link.sendList('enqueue', items)
+  }
+
+  /** A job is not under way any more. */
+  #back(line: number): void {
+    const sent = this.#sent.get(line)
+    if (sent?.isUnderWay !== true) return
+    sent.isUnderWay = false
+    this.#underWay--
+    this.#underWayBytes -= sent.text.length
+  }
+
+  #forget(line: number): void {
+    this.#back(line)
+    this.#sentBytes -= this.#sent.get(line)?.text.length ?? 0
+    this.#sent.delete(line)
   }
 
   // --- answers ---
@@ -178,67 +245,115 @@ export class SubmitRun implements Listener {
   #answer(entry: ServerMessage): void {
     const { code, error, field, job_id: jobId, ref, result } = entry
     const line = Number(ref)
-    const sent = this.#sent.get(line)
-    if (sent === undefined) return
+    if (!this.#sent.has(line)) return
+    this.#connection.noteProgress()
     // A key that is known with another request names the job that holds it.
     if (error !== undefined || typeof jobId !== 'string') {
-      const isPassing = PASSING.has(String(code)) && ++sent.tries <= RETRIES_MAX
-      if (isPassing) return void this.#again(line, Number(entry['retry_after_s'] ?? 0))
-      this.#sent.delete(line)
+      if (isPassing(entry)) return this.#holdOff(line, entry)
       return this.#refuse(line, `${String(error)} (${String(code)}` +
         `${typeof field === 'string' && field !== '' ? `, ${field}` : ''})`)
     }
-    this.#sent.delete(line)
+    this.#forget(line)
     this.counts.answered++
-    if (!this.#around.wait) {
-      this.#ids.set(line, jobId)
-      this.#printIds()
-    } else {
-      this.#awaited.set(jobId, line)
-      if (result !== undefined) {
-        this.#finished(jobId, { ...result as object, job_id: jobId, type: 'completed' })
-      }
+    this.#holds = 0
+    if (this.#hold === undefined) this.#burst++
+    if (!this.#parts.wait) return void this.#ids.set(line, jobId)
+    this.#awaited.add(jobId, [...this.#awaited.get(jobId) ?? [], line])
+    if (result !== undefined) {
+      this.#finished(jobId, { ...result as object, job_id: jobId, type: 'completed' })
     }
   }
 
-  async #again(line: number, waitSeconds: number): Promise<void> {
-    await this.#pause(Math.max(PAUSE_MS_MIN, waitSeconds * 1000))
-    if (this.#sent.has(line)) this.#post(line)
+  /** The server takes no more for now: nothing is sent before it is asked again. */
+  #holdOff(line: number, refusal: ServerMessage): void {
+    this.#back(line)
+    this.#waiting.push(line)
+    const seconds = secondsToWait(refusal)
+    if (seconds <= (this.#hold?.seconds ?? -1)) return
+    const { code, error } = refusal
+    const reason = `${String(error).replace(/\.$/, '')} (${String(code)})`
+    if (this.#hold === undefined && ++this.#holds > HOLDS_MAX) {
+      return this.#fail(`the server takes no more jobs: ${reason}`)
+    }
+    this.#hold?.cancel()
+    this.#burst = 1
+    const { pauses, prng, say } = this.#parts
+    const ms = waitMs(seconds, prng.unit())
+    this.#hold = { seconds, cancel: pauses.after(ms, () => {
+      this.#hold = undefined
+      this.#pump()
+      this.#notify()
+    }) }
+    if (this.#toldCode === code) return
+    this.#toldCode = code
+    say(`the server takes no more for now: ${reason}; going on in ${Math.ceil(ms / 1000)} s`)
   }
 
   #refuse(line: number, reason: string): void {
+    this.#forget(line)
     this.counts.refused++
-    this.#around.stderr(`sluice: line ${line}: ${reason}\n`)
-    this.#ids.set(line, '')
+    this.#parts.say(`${this.#parts.nameOf(line)}${reason}`)
+    if (!this.#parts.wait) this.#ids.set(line, '')
     this.#printIds()
+    this.#notify()
   }
 
   /** Ids come out in the order of their lines, whatever the shards' order was. */
   #printIds(): void {
-    if (this.#around.wait) return
+    let count = 0
     let text = ''
-    for (; this.#ids.has(this.#nextId); this.#nextId++) {
-      const id = this.#ids.get(this.#nextId)
-      this.#ids.delete(this.#nextId)
+    for (const line of this.#order) {
+      const id = this.#ids.get(line)
+      if (id === undefined) break
+      count++
+      this.#ids.delete(line)
       if (id !== '') text += `${id}\n`
     }
-    if (text !== '') this.#around.stdout(text)
+    this.#order.splice(0, count)
+    if (text !== '') this.#parts.stdout(text)
   }
 
   #finished(jobId: string, message: ServerMessage): void {
-    const line = this.#awaited.get(jobId)
-    if (line === undefined) return
+    const lines = this.#awaited.get(jobId)
+    if (lines === undefined) return
     this.#awaited.delete(jobId)
-    this.counts.finished++
+    this.#connection.noteProgress()
     const { type, ...outcome } = message
-    if (type !== 'completed') this.#failed++
-    this.#around.stdout(`${JSON.stringify({ line, ...outcome })}\n`)
+    if (type !== 'completed') this.#isWell = false
+    for (const line of lines) {
+      this.counts.finished++
+      this.#parts.stdout(`${JSON.stringify({ line, ...outcome })}\n`)
+    }
   }
 
-  // --- waiting ---
+  // --- the end ---
+
+  #fail(reason: string): void {
+    this.#failure ??= reason
+    this.#stopReading()
+    this.#notify()
+  }
+
+  /** What is known of each job, and why that is all. */
+  #tellRest(reason: string): void {
+    const { say, stdout } = this.#parts
+    for (const line of this.#order) {
+      const id = this.#ids.get(line) ?? ''
+      if (id !== '') stdout(`${id}\n`)
+    }
+    for (const [jobId, lines] of this.#awaited.entries()) {
+      for (const line of lines) {
+        stdout(`${JSON.stringify({ line, job_id: jobId, status: 'unknown', error: reason })}\n`)
+      }
+    }
+    say(reason)
+    if (this.#lastLine === 0 || this.#parts.nameOf(1) === '') return
+    if (this.#sent.size > 0) say(`without an answer: lines ${ranges([...this.#sent.keys()])}`)
+    if (this.#isReading) say(`not read: what follows line ${this.#lastLine}`)
+  }
 
   #notify(): void {
-    this.#around.onProgress(this.counts)
+    this.#parts.onProgress(this.counts)
     this.#changed.resolve()
   }
 
@@ -246,12 +361,15 @@ export class SubmitRun implements Listener {
     await this.#changed.promise
     this.#changed = Promise.withResolvers()
   }
+}
 
-  #pause(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    // A clock has one wake, so each pause has a clock.
-    const clock = new SystemClock()
-    clock.wakeAt((this.#clock.nowUs() + msToUs(ms)) as Micros, resolve)
-    return promise
+/** Numbers that grow: [1, 2, 3, 7, 9, 10] → '1-3, 7, 9-10' */
+export function ranges(numbers: readonly number[]): string {
+  const parts: [first: number, last: number][] = []
+  for (const number of numbers) {
+    const part = parts.at(-1)
+    if (part !== undefined && part[1] === number - 1) part[1] = number
+    else parts.push([number, number])
   }
+  return parts.map(([first, last]) => first === last ? `${first}` : `${first}-${last}`).join(', ')
 }

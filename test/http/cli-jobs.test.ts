@@ -1,23 +1,26 @@
 // `sluice submit`, `status`, `watch` and `cancel` against a real server.
 
 import assert from 'node:assert/strict'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { describe, test } from 'node:test'
 import { runProgram } from '../../src/cli/program.ts'
-import { jobOf } from '../support/api-client.ts'
+import { ApiClient, jobOf } from '../support/api-client.ts'
+import { runCommand } from '../support/command.ts'
 import { Gate, Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
-import { SluiceProcess, startServer } from '../support/server.ts'
+import { freePort, SluiceProcess, startServer } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const scene = new Scene({ flags: UNPACED })
 
 /** Runs a command line in this process. */
-async function run(args: readonly string[], stdin = ''):
-  Promise<{ code: number; stdout: string; stderr: string }> {
+async function run(
+  args: readonly string[], stdin: string | AsyncIterable<Uint8Array> = '',
+  env: Readonly<Record<string, string>> = { SLUICE_SERVER: scene.server.url },
+): Promise<{ code: number; stdout: string; stderr: string }> {
   let stdout = ''
   let stderr = ''
-  const [command = '', ...rest] = args
-  const code = await runProgram([command, '--server', scene.server.url, ...rest], {
-    env: {}, cwd: '/', stdin: () => chunksOf(stdin),
+  const code = await runProgram(args, {
+    env, cwd: '/', stdin: () => typeof stdin === 'string' ? chunksOf(stdin) : stdin,
     stdout: (text) => { stdout += text }, stderr: (text) => { stderr += text },
   })
   return { code, stdout, stderr }
@@ -31,14 +34,6 @@ async function* chunksOf(text: string): AsyncIterable<Uint8Array> {
 
 const jsonLines = (text: string): Record<string, unknown>[] => text.split('\n')
   .filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>)
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => { server.close(resolve) })
-  return port
-}
 
 describe('submit', () => {
   test('one job from flags, and its id', async (t) => {
@@ -67,7 +62,7 @@ describe('submit', () => {
     const { code, stderr, stdout } = await run(['submit'], lines.join('\n'))
     assert.equal(code, 1, 'two lines were no jobs')
     assert.match(stderr, /line 4: the line is not a JSON object\n/)
-    assert.match(stderr, /line 5: .*missing_field, idempotent_key/)
+    assert.match(stderr, /line 6: .*missing_field, idempotent_key/)
     const ids = stdout.trim().split('\n')
     assert.equal(ids.length, jobs.length)
     for (const at of [0, 2, 3, 999, 5999]) {
@@ -111,31 +106,135 @@ describe('submit', () => {
     }
   })
 
-  test('says what is wrong with usage and servers', async () => {
-    const header = await run(['submit', '--url', 'http://x/', '--header', 'nonsense'])
-    assert.equal(header.code, 2)
-    assert.match(header.stderr, /--header nonsense has no colon/)
-    const stray = await run(['submit', '--max-retries', '3'])
-    assert.equal(stray.code, 2)
-    assert.match(stray.stderr, /--max-retries is about one job, which needs --url/)
-    const server = await run(['submit', '--server', 'here', '--url', 'http://x/'])
-    assert.equal(server.code, 2)
-    const nobody = await run(['submit', '--server', 'http://127.0.0.1:1', '--url', 'http://x/'])
-    assert.equal(nobody.code, 1)
-    assert.match(nobody.stderr, /cannot connect to http:\/\/127\.0\.0\.1:1\n/)
+  test('3,000 jobs of 10 KB, in frames that the server takes', async (t) => {
+    const upstream = await upstreamFor(t)
+    const body = 'x'.repeat(10_000)
+    const jobs = Array.from({ length: 3000 }, () => jobOf(upstream.origin, { body }))
+    const { code, stderr, stdout } = await run(['submit'],
+      jobs.map((job) => JSON.stringify(job)).join('\n'))
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.equal(new Set(stdout.split('\n')).size, 3001)
+    const large = JSON.stringify(jobOf(upstream.origin, { body: 'x'.repeat(2 ** 21) }))
+    const refused = await run(['submit'], `${large}\n${JSON.stringify(jobs[0])}\n`)
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /^sluice: line 1: the job takes \d+ bytes, and on this connection/)
+    assert.match(refused.stdout, /^[0-9a-f]{24}\n$/)
   })
 
-  test('a server that stops and comes back is found again', async (t) => {
+  test('two lines with one key, and an outcome for each', async (t) => {
     const upstream = await upstreamFor(t)
+    const line = JSON.stringify(jobOf(upstream.origin))
+    const { code, stdout } = await run(['submit', '--wait'], `${line}\n\n${line}\n`)
+    assert.equal(code, 0)
+    const outcomes = jsonLines(stdout)
+    assert.deepEqual(outcomes.map((outcome) => outcome['line']).toSorted(), [1, 3])
+    assert.equal(outcomes[0]?.['job_id'], outcomes[1]?.['job_id'])
+    assert.equal(upstream.requests.length, 1)
+  })
+
+  test('input that cannot be read, to its end or at all', async (t) => {
+    const upstream = await upstreamFor(t)
+    async function* broken(): AsyncIterable<Uint8Array> {
+      yield Buffer.from(`${JSON.stringify(jobOf(upstream.origin))}\n`)
+      await Promise.reject(new Error('EISDIR: illegal operation on a directory, read'))
+    }
+    const { code, stderr, stdout } = await run(['submit'], broken())
+    assert.deepEqual([code, stderr],
+      [1, 'sluice: cannot read the input: EISDIR: illegal operation on a directory, read\n'])
+    assert.match(stdout, /^[0-9a-f]{24}\n$/)
+  })
+
+  test('says what is wrong with usage and servers', async () => {
+    const url = ['--url', 'http://x/']
+    const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+      [[...url, '--header', 'nonsense'], /--header nonsense has no colon/],
+      [[...url, '--header', 'A: 1', '--header', 'a: 2'], /--header a is given twice/],
+      [['--max-retries', '3'], /--max-retries is about one job, which needs --url/],
+      [[...url, '--max-retries', 'three'],
+        /--max-retries: got "three", expected a whole number from -1 to 100/],
+      [[...url, '--max-retries', '1.5'], /--max-retries: got "1.5"/],
+      [[...url, '--max-retries', ''], /--max-retries: got ""/],
+      [[...url, '--execute-before', '2020-01-01'],
+        /--execute-before: got "2020-01-01", expected a whole number/],
+      [[...url, '--execute-before', '1.5'], /--execute-before: got "1.5"/],
+      [[...url, '--server', 'here'], /--server has to be an address such as/],
+      [[...url, '--server', 'ftp://127.0.0.1'], /--server has to be an address such as/],
+      [[...url, '--server', 'http://127.0.0.1:\n4000'], /--server has to be an address such as/],
+      [[...url, '--server', 'http://127.0.0.1/?a'], /--server has to be an address without \?/],
+    ]
+    for (const [args, expected] of wrong) {
+      const { code, stderr } = await run(['submit', ...args])
+      assert.equal(code, 2, args.join(' '))
+      assert.match(stderr, expected)
+    }
+    const variable = await run(['status', 'x'], '', { SLUICE_SERVER: 'here' })
+    assert.equal(variable.code, 2)
+    assert.match(variable.stderr, /SLUICE_SERVER has to be an address/)
+    const nobody = await run(['submit', '--server', 'http://127.0.0.1:1', ...url])
+    assert.deepEqual([nobody.code, nobody.stderr],
+      [1, 'sluice: cannot connect to http://127.0.0.1:1\n'])
+  })
+
+  test('a server behind a path and a password, which is not shown', async (t) => {
+    const upstream = await upstreamFor(t)
+    const heads: string[] = []
+    const proxy = createServer((client) => {
+      client.once('data', (head) => {
+        heads.push(head.toString())
+        const server = connect(scene.server.port, '127.0.0.1')
+        server.write(head.toString().replace(' /base/', ' /'))
+        client.pipe(server).pipe(client)
+        client.on('error', () => server.destroy())
+        server.on('error', () => client.destroy())
+      })
+    })
+    await new Promise<void>((resolve) => { proxy.listen(0, '127.0.0.1', resolve) })
+    t.after(() => proxy.close())
+    const { port } = proxy.address() as AddressInfo
+    const server = `http://ann:pass%20word@127.0.0.1:${port}/base`
+    const { code, stderr, stdout } = await run(
+      ['submit', '--server', server, '--url', upstream.origin])
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.equal((await run(['status', stdout.trim(), '--server', `${server}/`])).code, 0)
+    const login = Buffer.from('ann:pass word').toString('base64')
+    assert.equal(heads.length, 2)
+    for (const head of heads) assert.match(head, new RegExp(`authorization: Basic ${login}`, 'i'))
+    await new Promise((resolve) => { proxy.close(resolve) })
+    const gone = await run(['submit', '--server', server, '--url', upstream.origin])
+    assert.equal(gone.stderr, `sluice: cannot connect to http://127.0.0.1:${port}/base\n`)
+  })
+
+  test('a server that drains is named', async (t) => {
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end()))
+    const server = await startServer({}, t)
+    const api = new ApiClient(server.url)
+    t.after(() => api.close())
+    await api.accept(jobOf(upstream.origin))
+    const drained = runCommand(server.folder, ['drain', '--journal', 'off',
+      '--port', String(server.port)])
+    await server.waitFor('stderr', /draining: no new jobs/)
+    const { code, stderr } = await run(['submit', '--server', server.url, '--url', 'http://x/'])
+    assert.equal(code, 1)
+    assert.equal(stderr, `sluice: cannot connect to ${server.url}: ` +
+      'The server is stopping and takes no new jobs. (draining)\n')
+    gate.open()
+    assert.equal((await drained).code, 0)
+  })
+
+  test('a server that stops and comes back is found again, also by watch', async (t) => {
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end('done')))
     // A port that was asked for by its number can be listened on again at once; one that the
     // system chose cannot, as long as a connection to it lingers.
-    const flags = ['--grace', '0s', '--port', String(await freePort())]
+    const flags = ['--grace', '0s', '--port', String(await freePort()), '--journal', 'interval',
+      '--data', temporaryFolder(t)]
     const first = await startServer({ flags }, t)
     const job = JSON.stringify(jobOf(upstream.origin))
-    const gate = Promise.withResolvers<void>()
+    const input = Promise.withResolvers<void>()
     async function* lines(): AsyncIterable<Uint8Array> {
       yield Buffer.from(`${job}\n`)
-      await gate.promise
+      await input.promise
       yield Buffer.from(`${JSON.stringify(jobOf(upstream.origin))}\n`)
     }
     let stdout = ''
@@ -148,11 +247,18 @@ describe('submit', () => {
       },
     })
     await answered.promise
+    const watch = new SluiceProcess(['watch', '--server', first.url, stdout.trim()])
+    t.after(() => watch.kill())
+    assert.ok(await watch.waitFor('stdout', /"event":"watched"/))
     await first.stop('SIGTERM')
     const second = await startServer({ flags }, t)
-    gate.resolve()
+    input.resolve()
     assert.equal(await running, 0)
     assert.equal(stdout.trim().split('\n').length, 2)
+    assert.ok(await watch.waitFor('stderr', /connecting again/))
+    gate.open()
+    assert.deepEqual(await watch.ended(), { code: 0, signal: null })
+    assert.match(watch.stdout, /"event":"completed"/)
     await second.stop('SIGTERM')
   })
 })

@@ -3,7 +3,7 @@
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import type { Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
@@ -124,6 +124,11 @@ export class SluiceProcess {
     return this.#waitingFor(promise)
   }
 
+  /** Whoever reads what it prints goes away. */
+  closeStdout(): void {
+    this.#child.stdout.destroy()
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
   }
@@ -180,6 +185,15 @@ export async function startServer(options: ServerOptions = {}, t?: Cleanup): Pro
       server.stdout + server.stderr)
   }
   return Object.assign(server, { url: match[1] ?? '', port: Number(match[2]) })
+}
+
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => { server.close(resolve) })
+  return port
 }
 
 /** The environment of this process without its settings for Sluice, but for the assertions. */

@@ -1,0 +1,115 @@
+// A server as the commands of a client see it, in virtual time: connections that a test accepts,
+// answers and cuts.
+
+import { Prng } from '../../shards/prng.ts'
+import { type Micros, msToUs } from '../../shards/units.ts'
+import type {
+  Ending, Link, Listener, ListType, ServerMessage,
+} from '../../src/cli/client-socket.ts'
+import type { ConnectionParts } from '../../src/cli/connection.ts'
+import { VirtualTime } from './virtual-clock.ts'
+
+/** A job as the client sends it. */
+export interface SentJob {
+  readonly ref: number
+  readonly idempotent_key: string
+  readonly watch: boolean
+}
+
+/** One connection. */
+export class FakeLink implements Link {
+  readonly window: number
+  readonly itemBytesMax: number
+  readonly #server: FakeServer
+  readonly #listener: Listener
+  isOpen = true
+
+  constructor(server: FakeServer, listener: Listener) {
+    this.#server = server
+    this.#listener = listener
+    this.window = server.window
+    this.itemBytesMax = server.itemBytesMax
+  }
+
+  sendList(type: ListType, items: readonly string[]): void {
+    // As over a network: nothing is answered before the client has gone on.
+    queueMicrotask(() => {
+      if (!this.isOpen) return
+      const values = items.map((item) => JSON.parse(item) as unknown)
+      if (type === 'watch') this.#server.onWatch(this, values as string[])
+      else this.#server.onJobs(this, values as SentJob[])
+    })
+  }
+
+  close(): void {
+    this.isOpen = false
+  }
+
+  tell(message: ServerMessage): void {
+    if (this.isOpen) this.#listener.onMessage(message)
+  }
+
+  /** The server accepts, or refuses, jobs. */
+  answer(entries: readonly object[]): void {
+    this.tell({ type: 'accepted', jobs: entries })
+  }
+
+  cut(ending: Ending = { reason: 'the connection broke', isGoodbye: false }): void {
+    this.isOpen = false
+    this.#listener.onClose(ending)
+  }
+}
+
+/** What a test has the server do. */
+export class FakeServer {
+  readonly time = new VirtualTime()
+  window = 4096
+  itemBytesMax = 10_000
+  /** Connections in the order of their opening. */
+  readonly links: FakeLink[] = []
+  /** Milliseconds of virtual time at which each was opened. */
+  readonly openedMs: number[] = []
+  readonly said: string[] = []
+  /** Why no connection is opened, if so. */
+  closed: string | undefined
+  onJobs: (link: FakeLink, jobs: readonly SentJob[]) => void = (link, jobs) =>
+    link.answer(jobs.map(({ idempotent_key: key, ref }) => ({ ref, job_id: `id-${key}` })))
+  onWatch: (link: FakeLink, jobIds: readonly string[]) => void = () => {}
+
+  /** @param seed of what the client draws. */
+  parts(seed: number): ConnectionParts {
+    const { time } = this
+    return {
+      shown: 'the server', prng: new Prng(seed), say: (text) => this.said.push(text),
+      open: async (listener) => {
+        this.openedMs.push(time.nowUs() / 1000)
+        if (this.closed !== undefined) return this.closed
+        const link = new FakeLink(this, listener)
+        this.links.push(link)
+        return link
+      },
+      pauses: {
+        nowUs: () => time.nowUs(),
+        after: (ms, run) => {
+          const owner = {}
+          time.at((time.nowUs() + msToUs(ms)) as Micros, run, owner)
+          return () => time.cancel(owner)
+        },
+      },
+    }
+  }
+
+  /** Lets time pass whenever nothing else happens, until `promise` has come about. */
+  async until<T>(promise: Promise<T>): Promise<T> {
+    let isOver = false
+    void promise.finally(() => { isOver = true })
+    for (;;) {
+      // Two turns: one may only have gathered what the next sends.
+      for (let turn = 0; turn < 2; turn++) {
+        await new Promise<void>((resolve) => { setImmediate(resolve) })
+      }
+      if (isOver) return promise
+      this.time.step(Infinity as Micros)
+    }
+  }
+}
