@@ -1,6 +1,6 @@
 // How far a run is: bars with rate and time left on a terminal, plain lines elsewhere.
 
-import { SingleBar } from 'cli-progress'
+import { TerminalBar } from '../../src/cli/terminal-bar.ts'
 
 /** One thing that takes its time. */
 export interface Task {
@@ -21,15 +21,12 @@ const TITLE_WIDTH = 34
 export function barProgress(stream: NodeJS.WriteStream): Progress {
   return {
     begin: (title, total) => {
-      const bar = new SingleBar({
-        stream, clearOnComplete: true, hideCursor: false, noTTYOutput: false, stopOnComplete: false,
-        gracefulExit: false, barsize: 28, etaBuffer: 20,
-        format: `${title.padEnd(TITLE_WIDTH)} [{bar}] {percentage}% {rate} {eta_formatted} left`,
-      })
-      bar.start(total === 0 ? 1 : total, 0, { rate: '' })
+      const bar = new TerminalBar(stream,
+        `${title.padEnd(TITLE_WIDTH)} [{bar}] {percentage}% {rate} {eta_formatted} left`,
+        total === 0 ? 1 : total, { rate: '' })
       return {
         update: (done, rate = '') => bar.update(total === 0 ? 0 : Math.min(done, total), { rate }),
-        end: () => bar.stop(),
+        end: bar.end,
       }
     },
   }

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process'
 import path from 'node:path'
+import { BenchError } from './bench-error.ts'
 import type { Call, CommandMap, Reply, Roles } from './roles/messages.ts'
 
 type Commands<Name extends keyof Roles> = Roles[Name] & CommandMap<Roles[Name]>
@@ -19,6 +20,7 @@ export class RoleProcess<Name extends keyof Roles> {
   readonly #child: ChildProcess
   readonly #pending = new Map<number, Pending>()
   readonly #ready = Promise.withResolvers<void>()
+  readonly #ended = Promise.withResolvers<BenchError>()
   #calls = 0
 
   private constructor(name: Name, child: ChildProcess) {
@@ -27,7 +29,9 @@ export class RoleProcess<Name extends keyof Roles> {
     child.on('message', (reply: Reply) => this.#hear(reply))
     child.on('error', (error) => this.#giveUp(error))
     child.on('exit', (code, signal) => {
-      this.#giveUp(new Error(`the ${name} process ended with ${signal ?? code}`))
+      const reason = new BenchError(`the ${name} process ended with ${signal ?? code}`)
+      this.#giveUp(reason)
+      this.#ended.resolve(reason)
     })
   }
 
@@ -53,6 +57,11 @@ export class RoleProcess<Name extends keyof Roles> {
       if (error !== null) this.#settle(id)?.reject(error)
     })
     return promise
+  }
+
+  /** Resolves when the process has ended, with how. */
+  get ended(): Promise<BenchError> {
+    return this.#ended.promise
   }
 
   /** Lets go of the process, which ends it; what it was doing is of no use any more. */

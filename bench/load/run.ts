@@ -2,14 +2,14 @@
 // reports.
 
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { BenchError } from './bench-error.ts'
 import type { ScenarioResult } from './figures.ts'
 import { runFacts } from './machine.ts'
 import { RUN_ID_LENGTH } from './payloads.ts'
 import { type Progress, barProgress, lineProgress } from './progress.ts'
 import { htmlReport } from './report/page.ts'
-import { recordRun } from './report/record.ts'
+import { recordRun, RESULTS_FILE } from './report/record.ts'
 import { textReport } from './report/text.ts'
 import type { Bench } from './rig.ts'
 import { density } from './scenarios/density.ts'
@@ -51,6 +51,7 @@ export async function runBench(request: RunRequest): Promise<number> {
   const stops = new SignalStop()
   const results: ScenarioResult[] = []
   try {
+    checkOutputs(request)
     for (const { name, settings } of request.scenarios) {
       results.push(await runScenario(name, settings, request, stops))
     }
@@ -76,11 +77,25 @@ async function runScenario(
   const before = readCoreTicks()
   try {
     const result = await Promise.race([
-      RUN[name]({ settings, stage, progress, runId, nextSequence: 0 }), stops.stopped,
+      RUN[name]({ settings, stage, progress, runId, nextSequence: 0 }), stops.stopped, stage.failed,
     ])
     return withStolenTime(result, before, readCoreTicks())
   } finally {
-    stage.close()
+    await stage.close()
+  }
+}
+
+/** Throws unless everything can be written that is to be written in the end. */
+function checkOutputs({ htmlFile, jsonFile, record }: RunRequest): void {
+  for (const file of [jsonFile, htmlFile, record ? RESULTS_FILE : undefined]) {
+    if (file === undefined) continue
+    const isNew = !existsSync(file)
+    try {
+      closeSync(openSync(file, 'a'))
+    } catch (error) {
+      throw new BenchError(`cannot write ${file}: ${(error as Error).message}`)
+    }
+    if (isNew) rmSync(file)
   }
 }
 

@@ -4,6 +4,7 @@
 import { BenchError } from './bench-error.ts'
 import { type ProcessMemory, readCpuUs, readMemory } from './process-files.ts'
 import type { RoleProcess } from './role-process.ts'
+import type { ServerStart } from './roles/messages.ts'
 import type { ServerSecond } from './server-watch.ts'
 
 const ANSWER_MS_MAX = 10_000
@@ -58,9 +59,9 @@ export async function targetServer(url: URL): Promise<MeasuredServer> {
 
 /** Starts `sluice serve` on a free port; the last of several equal flags wins. */
 export async function startServer(
-  keeper: RoleProcess<'keeper'>, flags: readonly string[], watched: boolean,
+  keeper: RoleProcess<'keeper'>, start: ServerStart,
 ): Promise<MeasuredServer> {
-  const started = await keeper.call('start', { flags, watched })
+  const started = await keeper.call('start', start)
   if (!started.ok) throw new BenchError(`the server ${started.reason}`)
   const { host, port, pid } = started
   return {

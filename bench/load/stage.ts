@@ -1,32 +1,77 @@
-// Everything that a run of the bench has started, so that nothing outlives it: each of these
-// processes ends when the bench lets go of it, or is gone itself.
+// Everything that a run of the bench has started or made, so that nothing outlives it: each of
+// these processes ends when the bench lets go of it, or is gone itself, and the folder with them.
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { RoleProcess } from './role-process.ts'
 import type { Roles } from './roles/messages.ts'
 import { type MeasuredServer, startServer } from './server-process.ts'
 
+/** Attempts to remove a folder in which a server that is just ending may still write. */
+const RETRIES = 5
+
 /** Starts processes and ends them all. */
 export class Stage {
-  readonly #roles = new Set<{ stop(): void }>()
+  readonly #roles = new Set<Pick<RoleProcess<keyof Roles>, 'ended' | 'stop'>>()
+  /** Those of them that end after the files that they keep. */
+  readonly #keepers = new Set<RoleProcess<'keeper'>>()
+  readonly #failed = Promise.withResolvers<never>()
+  #folder: string | undefined
   #closed = false
+
+  constructor() {
+    // Nobody may be waiting for it.
+    this.#failed.promise.catch(() => {})
+  }
+
+  /** Rejects when one of the processes has ended by itself. */
+  get failed(): Promise<never> {
+    return this.#failed.promise
+  }
+
+  /** For what servers keep; gone when the stage is. */
+  get folder(): string {
+    this.#folder ??= mkdtempSync(path.join(os.tmpdir(), 'sluice-bench-'))
+    return this.#folder
+  }
 
   async role<Name extends keyof Roles>(name: Name): Promise<RoleProcess<Name>> {
     const role = await RoleProcess.start(name)
     // One that was still starting when the run ended is ended as well.
     if (this.#closed) role.stop()
     else this.#roles.add(role)
+    void role.ended.then((reason) => this.#failed.reject(reason))
     return role
   }
 
   /** A server with these flags. @param watched for MeasuredServer.watched(). */
   async server(flags: readonly string[], watched = false): Promise<MeasuredServer> {
-    return startServer(await this.role('keeper'), flags, watched)
+    const { folder } = this
+    const keeper = await this.role('keeper')
+    this.#keepers.add(keeper)
+    const server = await startServer(keeper, { flags, watched, folder })
+    void keeper.ended.then(() => {
+      // One that was killed has left its server behind.
+      if (!this.#closed && server.pid !== undefined) kill(server.pid)
+    })
+    return server
   }
 
-  /** Ends all processes, whatever they are doing. */
-  close(): void {
+  /** Ends all processes, whatever they are doing, and removes what servers have left. */
+  async close(): Promise<void> {
     this.#closed = true
     for (const role of this.#roles) role.stop()
-    this.#roles.clear()
+    await Promise.all([...this.#keepers].map(({ ended }) => ended))
+    if (this.#folder === undefined) return
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: RETRIES })
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended.
   }
 }

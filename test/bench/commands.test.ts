@@ -66,6 +66,27 @@ function runs(pid: number): boolean {
   }
 }
 
+const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve) })
+
+const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+
+/** A bench that is measuring, and the folder in which it makes its files. */
+async function measuring(t: Cleanup): Promise<{
+  bench: SluiceProcess; folder: string; roles: readonly number[]; servers: readonly number[]
+}> {
+  const folder = temporaryFolder(t)
+  const bench = new SluiceProcess(['bench', 'ingest', '--seconds', '600', ...SERVER,
+    '--journal', 'interval'], { env: { TMPDIR: folder, XDG_RUNTIME_DIR: folder } })
+  t.after(() => bench.kill())
+  assert.ok(await bench.waitFor('stderr', /warming up/))
+  const roles = childrenOf(bench.pid)
+  const servers = roles.flatMap(childrenOf)
+  assert.equal(roles.length, 5, 'generator, upstream, receiver, bare server, keeper')
+  assert.equal(servers.length, 1)
+  assert.ok(readdirSync(folder).length > 0)
+  return { bench, folder, roles, servers }
+}
+
 // Most of their time they wait for a held upstream's next turn, which is every two seconds.
 describe('sluice bench', { concurrency: 4 }, () => {
   it('runs all scenarios and reports in three ways', async (t) => {
@@ -135,29 +156,51 @@ describe('sluice bench', { concurrency: 4 }, () => {
     assert.equal(valueOf(ingest, 'ingest_cpu'), null)
   })
 
-  for (const [signal, expected] of [['SIGINT', 130], ['SIGKILL', null]] as const) {
-    it(`leaves no process behind after ${signal}`, async (t) => {
-      const bench = new SluiceProcess(['bench', 'ingest', '--seconds', '600', ...SERVER])
-      t.after(() => bench.kill())
-      assert.ok(await bench.waitFor('stderr', /warming up/))
-      const roles = childrenOf(bench.pid)
-      const servers = roles.flatMap(childrenOf)
-      assert.equal(roles.length, 5, 'generator, upstream, receiver, bare server, keeper')
-      assert.equal(servers.length, 1)
+  const ends = [['SIGINT', 130], ['SIGTERM', 143], ['SIGKILL', null]] as const
+  for (const [signal, expected] of ends) {
+    it(`leaves no process and no file behind after ${signal}`, async (t) => {
+      const { bench, folder, roles, servers } = await measuring(t)
       bench.signal(signal)
       assert.equal((await bench.ended()).code, expected)
       // They end by themselves; a busy machine takes a moment.
-      while ([...roles, ...servers].some(runs)) {
-        await new Promise((resolve) => { setImmediate(resolve) })
-      }
+      while ([...roles, ...servers].some(runs) || readdirSync(folder).length > 0) await turn()
     })
   }
+
+  for (const failed of ['keeper', 'server'] as const) {
+    it(`ends, and leaves nothing behind, when its ${failed} has failed`, async (t) => {
+      const { bench, folder, roles, servers } = await measuring(t)
+      const role = failed === 'server' ? servers[0] : roles.find((pid) => commandOf(pid)
+        .includes(`roles/${failed}.ts`))
+      process.kill(role ?? 0, 'SIGKILL')
+      assert.equal((await bench.ended()).code, 1)
+      assert.match(bench.stderr, failed === 'server' ? /the server ended with SIGKILL/
+        : new RegExp(`sluice bench: the ${failed} process ended with SIGKILL\n$`))
+      while ([...roles, ...servers].some(runs)) await turn()
+      assert.deepEqual(readdirSync(folder), [])
+    })
+  }
+
+  it('makes sure that its reports can be written before it measures', async (t) => {
+    const folder = temporaryFolder(t)
+    for (const [flag, file, expected] of [
+      ['--json', `${folder}/none/report.json`, /cannot write \S+: ENOENT/],
+      ['--html', folder, /cannot write \S+: EISDIR/],
+    ] as const) {
+      const { code, stderr } = await run(t,
+        ['bench', 'ingest', '--seconds', '600', '--json', `${folder}/r.json`, flag, file])
+      assert.equal(code, 1)
+      assert.match(stderr, expected)
+    }
+    assert.deepEqual(readdirSync(folder), [], 'the attempt leaves nothing behind')
+  })
 
   it('refuses what makes no sense, and says what it expected', async (t) => {
     for (const [args, expected] of [
       [['ingest', '--profile', 'huge'], /--profile.*expected one of typical, small, large, mixed/],
       [['pace', '--rates', '1,0.1'], /--rates.*expected a number from 0.5/],
       [['drain', '--target', 'ftp://x'], /--target.*expected an address/],
+      [['drain', '--target', 'http://a:b@127.0.0.1'], /--target.*expected an address/],
       [['density', '--upstreams', '2'], /unknown option '--upstreams'/],
     ] as const) {
       const { code, stderr } = await run(t, ['bench', ...args])

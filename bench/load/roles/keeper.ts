@@ -1,12 +1,14 @@
 // Starts the server that is measured and ends it when the bench is gone, even if that was killed: a
-// server that holds gigabytes must not be left behind.
+// server that holds gigabytes must not be left behind, nor its files.
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import type { ServerSecond } from '../server-watch.ts'
-import type { KeeperCommands, StartedServer } from './messages.ts'
+import type { KeeperCommands, ServerStart, StartedServer } from './messages.ts'
 import { serveRole } from './role-loop.ts'
 
 const MAIN = path.resolve(import.meta.dirname, '../../../src/main.ts')
@@ -17,11 +19,15 @@ const OUTPUT_CHARS_MAX = 65_536
 const HUGE_PAGES = 'glibc.malloc.hugetlb=1'
 
 let seconds: ServerSecond[] = []
+/** Ends the server and removes its files. */
+let end: (() => Promise<void>) | undefined
 
-function start(flags: readonly string[], watched: boolean): Promise<StartedServer> {
+function start({ flags, folder, watched }: ServerStart): Promise<StartedServer> {
   const args = [...process.execArgv, ...(watched ? ['--import', WATCH] : []), MAIN, 'serve',
     // What a disk costs is measured only where flags ask for it.
-    '--host', '127.0.0.1', '--port', '0', '--log-level', 'warn', '--journal', 'off', ...flags]
+    '--host', '127.0.0.1', '--port', '0', '--log-level', 'warn', '--journal', 'off',
+    '--data', path.join(folder, `data-${process.pid}`),
+    '--control', path.join(folder, `${process.pid}.sock`), ...flags]
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { GLIBC_TUNABLES: HUGE_PAGES, ...process.env },
@@ -31,6 +37,12 @@ function start(flags: readonly string[], watched: boolean): Promise<StartedServe
     createInterface(told).on('line', (line) => seconds.push(JSON.parse(line) as ServerSecond))
   }
   process.on('exit', () => { child.kill('SIGKILL') })
+  const ended = once(child, 'close').catch(() => {})
+  end = async () => {
+    child.kill('SIGKILL')
+    await ended
+    rmSync(folder, { recursive: true, force: true })
+  }
   return listening(child)
 }
 
@@ -39,10 +51,12 @@ function listening(child: ChildProcess): Promise<StartedServer> {
   const { promise, resolve } = Promise.withResolvers<StartedServer>()
   let output = ''
   let errors = ''
+  let hasListened = false
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     output = (output + text).slice(-OUTPUT_CHARS_MAX)
     const match = LISTENING.exec(output)
     if (match === null) return
+    hasListened = true
     resolve({ ok: true, host: match[1] ?? '', port: Number(match[2]), pid: child.pid ?? 0 })
   })
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -50,16 +64,20 @@ function listening(child: ChildProcess): Promise<StartedServer> {
   })
   child.on('error', ({ message }) => resolve({ ok: false, reason: `did not start: ${message}` }))
   child.on('close', (code, signal) => {
-    resolve({ ok: false, reason: `ended with ${signal ?? code}:\n${errors}` })
+    const reason = `ended with ${signal ?? code}:\n${errors}`
+    resolve({ ok: false, reason })
+    if (!hasListened || !process.connected) return
+    // The bench learns of it by this end.
+    process.stderr.write(`the server ${reason}`, () => process.exit(1))
   })
   return promise
 }
 
 serveRole<KeeperCommands>({
-  start: ({ flags, watched }) => start(flags, watched),
+  start,
   seconds: () => {
     const told = seconds
     seconds = []
     return { seconds: told }
   },
-})
+}, async () => end?.())

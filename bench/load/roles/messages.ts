@@ -113,6 +113,15 @@ export interface LaneEngineCommands {
   readonly run: Command<StormPlan, StormResult, number>
 }
 
+/** How a server is started. */
+export interface ServerStart {
+  readonly flags: readonly string[]
+  /** It tells of its main thread, for `seconds`. */
+  readonly watched: boolean
+  /** For its files, removed when the bench is gone. */
+  readonly folder: string
+}
+
 /** A server that listens, or why there is none. */
 export type StartedServer =
   | { readonly ok: true; readonly host: string; readonly port: number; readonly pid: number }
@@ -120,9 +129,7 @@ export type StartedServer =
 
 /** The one who starts the measured server and ends it with itself. */
 export interface KeeperCommands {
-  /** @param watched the server tells of its main thread, for `seconds`. */
-  readonly start: Command<{ readonly flags: readonly string[]; readonly watched: boolean },
-    StartedServer>
+  readonly start: Command<ServerStart, StartedServer>
   /** What a watched server has told since this was asked last. */
   readonly seconds: Command<null, { readonly seconds: readonly ServerSecond[] }>
 }

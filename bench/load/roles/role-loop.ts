@@ -11,9 +11,9 @@ export type Handlers<Commands extends CommandMap<Commands>> = {
     : never
 }
 
-/** Serves until the bench hangs up. */
+/** Serves until the bench hangs up. @param end is waited for then. */
 export function serveRole<Commands extends CommandMap<Commands>>(
-  handlers: Handlers<Commands>,
+  handlers: Handlers<Commands>, end?: () => Promise<void>,
 ): void {
   const reply = (message: Reply): void => {
     if (process.connected) process.send?.(message)
@@ -27,9 +27,13 @@ export function serveRole<Commands extends CommandMap<Commands>>(
       (value) => reply({ kind: 'result', id, value }),
       (error: unknown) => reply({ kind: 'failed', id, reason: String(error) }))
   })
-  // On Ctrl-C a terminal tells every process; this one stays until the bench has done with it.
-  process.on('SIGINT', () => {})
-  process.on('disconnect', () => process.exit(0))
+  // Signals may go to every process at once; this one stays until the bench has done with it.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
+  process.on('disconnect', () => {
+    const exit = (): never => process.exit(0)
+    if (end === undefined) exit()
+    else end().then(exit, exit)
+  })
   reply({ kind: 'ready' })
 }
 

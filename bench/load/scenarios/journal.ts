@@ -1,8 +1,6 @@
 // `journal`: what it costs that jobs survive the process. Three servers, which differ in --journal
 // alone, take turns at the same load; their folders lie side by side on one disk.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { BenchError } from '../bench-error.ts'
 import { type Figure, type ScenarioResult, medianFigure, pairedRatio } from '../figures.ts'
@@ -20,18 +18,9 @@ export async function journal(bench: Bench): Promise<ScenarioResult> {
   if (bench.settings.target !== undefined) {
     throw new BenchError('journal compares servers of its own; leave out --target')
   }
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'sluice-bench-'))
-  try {
-    return await compare(bench, folder)
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-}
-
-async function compare(bench: Bench, folder: string): Promise<ScenarioResult> {
   const { alternations, profile, seconds, upstreams } = bench.settings
   const flags = (mode: Mode): string[] =>
-    mode === 'off' ? [] : ['--journal', mode, '--data', path.join(folder, mode)]
+    mode === 'off' ? [] : ['--journal', mode, '--data', path.join(bench.stage.folder, mode)]
   const off = await Rig.open(bench, { upstreams })
   const rigs: Readonly<Record<Mode, Rig>> = {
     off, interval: await off.withServer(flags('interval')),
