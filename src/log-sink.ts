@@ -72,8 +72,8 @@ export class LogSink implements LogStatus {
   /** Lines that were dropped before the last write that succeeded. */
   #droppedBefore = 0
   #onIdle: () => void = () => {}
-  /** Of the write that is under way. */
-  #onWritten: () => void = () => {}
+  /** Where the write that is under way goes, once another file is open. */
+  #leftFd: number | undefined
 
   /** Throws the system's error when the file cannot be opened. */
   constructor({
@@ -110,8 +110,8 @@ export class LogSink implements LogStatus {
     this.#fd = openFile(this.#file)
     this.#closedUntilUs = 0
     this.#isTorn = false
-    if (!this.#isWriting) closeQuietly(old)
-    else this.#onWritten = () => closeQuietly(old)
+    if (this.#isWriting && this.#leftFd === undefined) this.#leftFd = old
+    else closeQuietly(old)
     return true
   }
 
@@ -159,8 +159,8 @@ export class LogSink implements LogStatus {
 
   #written(error: NodeJS.ErrnoException | null, count: number): void {
     this.#isWriting = false
-    this.#onWritten()
-    this.#onWritten = () => {}
+    if (this.#leftFd !== undefined) closeQuietly(this.#leftFd)
+    this.#leftFd = undefined
     const batch = this.#batch as Uint8Array
     if (error !== null) return this.#failed(error.code ?? 'EIO')
     this.trouble = null
@@ -203,7 +203,11 @@ const LINE_BREAK = 10
 
 const writeToDescriptor: WriteLog = (fd, bytes, done) => writeInBackground(fd, bytes, done)
 
-const openFile = (file: string): number => openSync(file, 'a', FILE_MODE)
+const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants
+const WITHOUT_WAITING = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY
+
+/** It may be a pipe: one that nobody reads is refused, and one that is full holds nothing up. */
+const openFile = (file: string): number => openSync(file, WITHOUT_WAITING | O_CREAT, FILE_MODE)
 
 /**
  * Standard error; a pipe or a terminal is opened anew, so that a write to it never blocks, neither
@@ -214,8 +218,7 @@ function openStandardError(): number {
   try {
     const stat = fstatSync(STDERR)
     if (!stat.isFIFO() && !stat.isCharacterDevice()) return STDERR
-    const { O_APPEND, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants
-    return openSync(`/proc/self/fd/${STDERR}`, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY)
+    return openSync(`/proc/self/fd/${STDERR}`, WITHOUT_WAITING)
   } catch {
     return STDERR // a socket, another user's pipe, or a system without /proc
   }

@@ -1,10 +1,15 @@
 // The log's lines on their way to a descriptor that fails, is full, or takes only a part.
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import {
+  closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, readdirSync, readlinkSync,
+  renameSync, rmSync,
+} from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type TestContext, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { SystemClock } from '../../shards/clock.ts'
 import { type Micros, msToUs } from '../../shards/units.ts'
 import {
@@ -126,6 +131,50 @@ it('opens a file anew that was moved away, and loses no line of it', async (t) =
   await sink.end()
   assert.equal(readFileSync(`${file}.1`, 'utf8') + readFileSync(file, 'utf8'), 'one\ntwo\nthree\n')
   assert.match(readFileSync(file, 'utf8'), /three/)
+})
+
+it('keeps no file open that was left behind, however often within one write', (t) => {
+  const file = fileFor(t)
+  const isOfIt = (fd: string): boolean => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === file
+    } catch {
+      return false // that of the folder's own reading
+    }
+  }
+  const ends: (() => void)[] = []
+  const sink = new LogSink({
+    clock: new SystemClock(), file,
+    write: (_, { length }, done) => ends.push(() => done(null, length)),
+  })
+  sink.write('one\n')
+  for (let times = 0; times < 5; times++) sink.reopen()
+  ends.shift()?.()
+  assert.equal(readdirSync('/proc/self/fd').filter(isOfIt).length, 1)
+})
+
+it('refuses a pipe that nobody reads, and does not wait for one that is full', async (t) => {
+  const file = fileFor(t)
+  execFileSync('mkfifo', [file])
+  assert.throws(() => new LogSink({ clock: new SystemClock(), file }), { code: 'ENXIO' })
+
+  const reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+  t.after(() => closeSync(reader))
+  const sink = new LogSink({ clock: new SystemClock(), file })
+  const line = `${'x'.repeat(1023)}\n`
+  for (let at = 0; at < 256; at++) sink.write(line)
+  while (sink.trouble === null) await setImmediate()
+  assert.equal(sink.trouble, 'EAGAIN')
+  const read = Buffer.alloc(line.length)
+  for (let bytes = 0; bytes < 256 * line.length;) {
+    try {
+      bytes += readSync(reader, read)
+    } catch {
+      await setImmediate() // it is empty; the rest comes
+    }
+  }
+  await sink.end()
+  assert.deepEqual([sink.dropped, sink.trouble], [0, null])
 })
 
 it('writes at once what waits when the process is about to end', (t) => {
