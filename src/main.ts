@@ -18,7 +18,7 @@ const exitCode = await runProgram(process.argv.slice(2), {
   stderr: (text) => {
     process.stderr.write(text)
   },
+  flushErrors: () => new Promise((resolve) => { process.stderr.write('', () => resolve()) }),
 })
-await new Promise<void>((resolve) => { process.stderr.write('', () => resolve()) })
 // Said aloud: what a stopped server leaves open must not keep the process.
 process.exit(exitCode)

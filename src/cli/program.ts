@@ -2,6 +2,7 @@
 // codes: 0 done, 1 failed while running, 2 wrong usage or configuration.
 
 import { Command, CommanderError, Option } from 'commander'
+import { lookEvery } from '../../shards/clock.ts'
 import { configJson, configYaml } from '../config/effective.ts'
 import { type LoadedConfig, loadConfig, loadPart, type Sources } from '../config/load.ts'
 import { readMachine } from '../config/machine.ts'
@@ -27,7 +28,12 @@ export interface Surroundings {
   /** Where that goes; commands end when it can go there no more, but a server does not. */
   readonly output?: Output
   readonly stderr: (text: string) => void
+  /** Resolves when all of that is written, or cannot be; nothing is waited for when left out. */
+  readonly flushErrors?: () => Promise<void>
 }
+
+/** How long a server that ends waits for whoever does not read what it has printed. */
+const UNREAD_MS_MAX = 1000
 
 export const EXIT_OK = 0
 export const EXIT_FAILED = 1
@@ -44,7 +50,7 @@ export async function runProgram(
   }, () => {
     isServer = true
   })
-  const { output, stderr } = surroundings
+  const { flushErrors, output, stderr } = surroundings
   const parse = async (): Promise<unknown> =>
     args.length === 0 ? program.outputHelp() : program.parseAsync(args, { from: 'user' })
   try {
@@ -55,9 +61,21 @@ export async function runProgram(
     if (!(error instanceof CommanderError)) return Promise.reject(error)
     exitCode = error.exitCode === 0 ? EXIT_OK : EXIT_USAGE
   }
-  const broken = await output?.flush()
-  return broken === undefined || isServer ? exitCode : endOfOutput(broken, stderr)
+  const flush = async (): Promise<number> => {
+    const broken = await output?.flush()
+    const code = broken === undefined || isServer ? exitCode : endOfOutput(broken, stderr)
+    await flushErrors?.()
+    return code
+  }
+  return isServer ? Promise.race([flush(), atLatest(exitCode)]) : flush()
 }
+
+const atLatest = (exitCode: number): Promise<number> => new Promise((resolve) => {
+  const stop = lookEvery(UNREAD_MS_MAX, () => {
+    stop()
+    resolve(exitCode)
+  })
+})
 
 function buildProgram(
   args: readonly string[], surroundings: Surroundings, exit: (code: number) => void,

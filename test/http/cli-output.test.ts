@@ -1,13 +1,16 @@
 // Commands whose output cannot be written, whose reader goes away, or that are interrupted.
 
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, openSync } from 'node:fs'
 import path from 'node:path'
 import { type TestContext, describe, test } from 'node:test'
 import { TerminalBar } from '../../src/cli/terminal-bar.ts'
 import { jobOf } from '../support/api-client.ts'
 import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 import { freePort, SluiceProcess } from '../support/server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const MAIN = path.resolve(import.meta.dirname, '../../src/main.ts')
 const FULL = '/dev/full'
@@ -22,6 +25,15 @@ function shell(line: string, args: readonly string[]): { code: number | null; st
 }
 
 const isReady = (url: string): Promise<boolean> => fetch(url).then(({ ok }) => ok, () => false)
+
+/** A pipe of which nobody reads; it has room for 64 KiB. */
+function unreadPipe(t: TestContext): number {
+  const file = path.join(temporaryFolder(t), 'pipe')
+  execFileSync('mkfifo', [file])
+  const fd = openSync(file, constants.O_RDWR)
+  t.after(() => closeSync(fd))
+  return fd
+}
 
 function command(t: TestContext, ...args: string[]): SluiceProcess {
   const started = new SluiceProcess(args, { env: { SLUICE_SERVER: scene.server.url } })
@@ -50,6 +62,26 @@ describe('output that cannot be written', { skip: process.platform !== 'linux' }
     server.closeStdout()
     while (!await isReady(`http://127.0.0.1:${port}/ready`)) { /* not yet */ }
     assert.equal(await server.stop('SIGTERM'), 0)
+  })
+
+  test('since nobody reads it keeps no server from its end', async (t) => {
+    const port = String(await freePort())
+    const serve = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN,
+      'serve', '--port', port, '--memory', '128MiB', '--shards', '1', '--journal', 'off']
+    // A pipe that is full, and stays so, is both outputs of what is run.
+    const full = 'head -c 65536 /dev/zero >&3; exec 1>&3 2>&3 3>&-; exec "$@"'
+    const start = (...flags: string[]): ChildProcess => {
+      const child = spawn('sh', ['-c', full, 'sh', ...serve, ...flags],
+        { cwd: temporaryFolder(t), stdio: ['ignore', 'ignore', 'ignore', unreadPipe(t)] })
+      t.after(() => child.kill('SIGKILL'))
+      return child
+    }
+    const refused = start('--log-file', '/nowhere/sluice.log')
+    assert.deepEqual(await once(refused, 'exit'), [1, null])
+    const server = start()
+    while (!await isReady(`http://127.0.0.1:${port}/ready`)) { /* not yet */ }
+    server.kill('SIGTERM')
+    assert.deepEqual(await once(server, 'exit'), [0, null])
   })
 })
 
