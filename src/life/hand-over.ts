@@ -89,6 +89,8 @@ export class HandOver {
       return promise
     }
     this.#isUnderWay = false
+    // Told to stop, it does so, and the other hears of the end: as after a crash, it goes on.
+    if (end.decided) return new Promise(() => {})
     return { ok: false, error: 'the hand-over has been given up' }
   }
 
@@ -139,10 +141,11 @@ export class HandOver {
   /** The second step and the third; false when all has gone back. */
   async #leave(): Promise<boolean> {
     const { againClock, door, end, graceMs, log, supervisor } = this.#parts
-    if (await this.#hearStep() !== 'listening' || end.decided) {
+    if (await this.#hearStep() !== 'listening') {
       log.warn({ pid: this.#pid }, 'the other process has given up; nothing has changed')
       return false
     }
+    if (end.decided) return false
     await door.passOn(againClock)
     log.info({ pid: this.#pid, connections: door.connections },
       'another process takes over: new connections go there')

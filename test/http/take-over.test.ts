@@ -319,6 +319,27 @@ describe('a take-over that fails', { concurrency: 2 }, () => {
     assert.equal((await api.finished(jobId)).status, 'completed')
   })
 
+  it('goes on when the first process is told to stop', async (t) => {
+    const stage = await begin(t)
+    const { api, first } = stage
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end()))
+    const jobId = await api.accept(jobOf(upstream.origin))
+    await upstream.waitFor(1)
+    const second = takeOver(t, stage)
+    await passing(first)
+    const waiting = postAlone(first.url, jobOf(upstream.origin))
+    first.signal('SIGTERM')
+    await first.waitFor('stderr', /stopping/)
+    gate.open()
+    assert.equal((await first.ended()).code, 0)
+    assert.equal(await waiting, 201, second.stderr)
+    await listening(second)
+    assert.equal((await api.finished(jobId)).status, 'completed')
+    await upstream.waitFor(2)
+    assert.equal(upstream.requests.length, 2)
+  })
+
   it('is refused with its reason', async (t) => {
     const stage = await begin(t)
     const { first } = stage
