@@ -184,6 +184,8 @@ export interface ShardTask {
   readonly journal: JournalSettings | null
   /** The memory has been used by another thread, which has ended: go on where it was. */
   readonly recover: boolean
+  /** It begins as after `hold`, unless it takes a shard over. */
+  readonly isHeld: boolean
   readonly settings: ShardSettings
   readonly port: import('node:worker_threads').MessagePort
   /**
@@ -259,7 +261,7 @@ export type ShardControl =
   /** Give the shard to the thread at the other end of the port, and relay what is in flight. */
   | { readonly kind: 'handOver'; readonly port: import('node:worker_threads').MessagePort }
   /** The thread before has handed over: the memory is yours. */
-  | { readonly kind: 'takeOver' }
+  | { readonly kind: 'takeOver'; readonly isHeld: boolean }
 
 /** Shard → main. */
 export type ShardReport =

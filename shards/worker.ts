@@ -115,7 +115,7 @@ class ShardLoop {
         endThread(this.#port, error)
       }
     })
-    if (task.handOver === undefined) this.#begin(undefined)
+    if (task.handOver === undefined) this.#begin(undefined, task.isHeld)
     else this.#prepare(task)
   }
 
@@ -128,7 +128,7 @@ class ShardLoop {
     this.#report({ kind: 'loaded', mark })
   }
 
-  #begin(baton: EngineBaton | undefined): void {
+  #begin(baton: EngineBaton | undefined, isHeld: boolean): void {
     const task = this.#task
     const { shared, shards } = this.#memory ?? attach(task)
     const views = shards[task.shard] as ShardViews
@@ -140,6 +140,7 @@ class ShardLoop {
       wantTurn: () => this.#wantTurn(), broken: (error) => endThread(this.#port, error),
       journal: tail,
     })
+    engine.hold(isHeld)
     const stopLooking = lookEvery(POLL_EVERY_MS, () => this.#wantTurn())
     this.#life = { engine, sleeper, tail, stopLooking }
     this.#report({ kind: 'ready', recovered: engine.recovered })
@@ -217,7 +218,7 @@ class ShardLoop {
       case 'handOver':
         return this.#handOver(message.port)
       case 'takeOver':
-        return this.#takeOver()
+        return this.#takeOver(message.isHeld)
       default:
         unreachable(message)
     }
@@ -240,13 +241,13 @@ class ShardLoop {
     })
   }
 
-  #takeOver(): void {
+  #takeOver(isHeld: boolean): void {
     const port = this.#task.handOver
     assert(port !== undefined && this.#life === undefined, 'nobody hands over')
     const first = receiveMessageOnPort(port) as { message: BatonMessage } | undefined
     assert(first !== undefined, 'the baton is not there')
     const { baton } = first.message
-    this.#begin(baton)
+    this.#begin(baton, isHeld)
     this.#transport.receiveFrom(port, baton.attempts.token,
       () => this.#report({ kind: 'relieved' }))
   }

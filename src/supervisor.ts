@@ -119,6 +119,9 @@ interface Build {
 
 /** The shard threads of one engine. */
 export class Supervisor {
+  /** Reloads that were done; those that were refused do not count. */
+  reloads = 0
+  lastReload: ShardReload | null = null
   readonly #options: SupervisorOptions
   /** Where the next thread comes from. */
   #build: Build
@@ -137,27 +140,18 @@ export class Supervisor {
   #lookedAtUs: Micros
   #graceUntilUs = 0
   #runs = 0
+  /** For threads that begin meanwhile. */
+  #isHeld = false
   #stopping = false
   #stopUntilUs = 0 as Micros
   #reloading = false
   #queued = 0
-  #reloads = 0
-  #lastReload: ShardReload | null = null
 
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.#build = { pool: this.#openPool(), settings: options.settings }
     this.#lookedAtUs = options.clock.nowUs()
     this.#stopLooking = lookEvery(SHARD_LOOK_EVERY_MS, () => this.#look())
-  }
-
-  /** Reloads that were done; those that were refused do not count. */
-  get reloads(): number {
-    return this.#reloads
-  }
-
-  get lastReload(): ShardReload | null {
-    return this.#lastReload
   }
 
   /**
@@ -200,6 +194,7 @@ export class Supervisor {
 
   /** Nothing new is sent while it is on; what is in flight goes on. */
   hold(isOn: boolean): void {
+    this.#isHeld = isOn
     this.#tellAll({ kind: 'hold', isOn })
   }
 
@@ -222,9 +217,9 @@ export class Supervisor {
       log.error({ reason }, 'new code was refused; the old goes on')
       return { ok: false, reason }
     }
-    this.#reloads++
-    this.#lastReload = { atMs: clock.wallMs(clock.nowUs()), downMs }
-    log.info({ reloads: this.#reloads, down_ms: downMs }, 'all shards run new code')
+    this.reloads++
+    this.lastReload = { atMs: clock.wallMs(clock.nowUs()), downMs }
+    log.info({ reloads: this.reloads, down_ms: downMs }, 'all shards run new code')
     return { ok: true }
   }
 
@@ -285,7 +280,7 @@ export class Supervisor {
     this.#running.set(shard, next)
     next.sinceUs = this.#options.clock.nowUs()
     if (next.end !== undefined) return this.#over(next, next.end)
-    next.tell({ kind: 'takeOver' })
+    next.tell({ kind: 'takeOver', isHeld: this.#isHeld })
     if (this.#stopping) next.tell({ kind: 'stop', untilUs: this.#stopUntilUs })
   }
 
@@ -327,7 +322,7 @@ export class Supervisor {
   ): ShardRun {
     const { clock, journal, memory, seed } = this.#options
     const task: Omit<ShardTask, 'port' | 'handOver'> = {
-      shard, settings, recover: how.recover ?? false, limits: memory.limits,
+      shard, settings, recover: how.recover ?? false, isHeld: this.#isHeld, limits: memory.limits,
       seed: seed + this.#runs++, shared: memory.shared.buffer, journal: journal?.(shard) ?? null,
       shardBuffers: memory.shards.map((views) => views.buffer),
     }

@@ -60,8 +60,11 @@ export class WaitingRoom implements Answering, Holder {
     }
   }
 
+  /** Who comes while others are let in waits as well where there is no room, and nowhere else. */
   get handlers(): RequestHandlers {
-    return this.#inside === undefined || this.#held.size > 0 ? this.#hold : this.#inside.handlers
+    const inside = this.#inside
+    const isOpen = inside !== undefined && (this.#held.size === 0 || inside.hasRoom)
+    return isOpen ? inside.handlers : this.#hold
   }
 
   /** Lets in all who wait, some at a time, and whoever comes after them. */

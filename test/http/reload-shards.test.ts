@@ -33,6 +33,25 @@ function buildIn(t: TestContext): { file: URL; build: (code: string) => void } {
 }
 
 describe('a reload', () => {
+  it('of shards that are held sends nothing', async (t) => {
+    const upstream = await upstreamFor(t)
+    const live = await LiveShards.start(t, { shards: 1, upstreams: [UNPACED] })
+    const submit = (): void => {
+      live.submit({ shard: 0, account: 0, upstream: 0, url: `${upstream.origin}/` })
+    }
+    live.supervisor.hold(true)
+    submit()
+    await live.waitForAccepted(1)
+    await reload(live)
+    submit()
+    await live.waitForAccepted(2)
+    submit() // accepted a turn later: the second would have left by then
+    await live.waitForAccepted(3)
+    assert.equal(live.stats.attempts, 0)
+    live.supervisor.hold(false)
+    await upstream.waitFor(3)
+  })
+
   it('under load sends every job once, in order, and every webhook once', async (t) => {
     const upstream = await upstreamFor(t, (_request, response, { path: url }) => {
       setTimeout(() => response.end(`done ${url}`), Number(url.split('-').at(-1)) % 7)
