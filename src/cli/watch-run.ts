@@ -61,7 +61,7 @@ export class WatchRun implements ConnectionUser {
   #refused(jobId: string, refusal: ServerMessage): void {
     if (this.#open.askAgain(jobId, refusal)) return
     if (jobId === '') return this.onFailed(String(refusal['error']))
-    this.#parts.say(`${jobId} ${String(refusal['error'])}`)
+    this.#parts.say(`${jobId}: ${String(refusal['error'])}`)
     this.#finished(jobId, false)
   }
 

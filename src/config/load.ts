@@ -171,7 +171,9 @@ function check(setting: Setting, given: Given, env: Environment): Outcome<unknow
   const problems = result.error.issues.flatMap((issue): Problem[] => {
     const issuePath = issue.path.map(String)
     const source = given.problemSource(issuePath)
-    const key = [given.problemKey, ...issuePath].join('.')
+    // What was typed as one text is shown as it was typed.
+    const isText = typeof given.value === 'string'
+    const key = isText ? given.problemKey : [given.problemKey, ...issuePath].join('.')
     if (issue.code === 'invalid_key') {
       const name = issuePath.at(-1) ?? ''
       const expected = issue.issues[0]?.message ?? issue.message
@@ -183,7 +185,8 @@ function check(setting: Setting, given: Given, env: Environment): Outcome<unknow
         expected: `unknown key; expected ${issue.message}`,
       }))
     }
-    const value = issuePath.length === 0 ? given.value : lookUp(given.value, issuePath).value
+    const isWhole = isText || issuePath.length === 0
+    const value = isWhole ? given.value : lookUp(given.value, issuePath).value
     return [{ key, source, given: showGiven(value), expected: issue.message }]
   })
   return { ok: false, problems }

@@ -7,9 +7,8 @@
 // which of several processes only one can do with the same file. Should it be another by then, the
 // socket of one who was quicker, it is put back.
 
-import { linkSync, lstatSync, mkdirSync, renameSync, unlinkSync } from 'node:fs'
+import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import { type Server, connect } from 'node:net'
-import path from 'node:path'
 import type { Clock } from '../../shards/clock.ts'
 import { CONTROL_STALE_AFTER_MS } from '../../shards/limits.ts'
 import { type Micros, msToUs } from '../../shards/units.ts'
@@ -43,7 +42,6 @@ export async function bindControl(
 function wayTo(file: string): SocketPath {
   let way: SocketPath | undefined
   try {
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
     way = openSocketPath(file)
   } catch (error) {
     return failed(file, error)

@@ -6,7 +6,7 @@
 //   <data>/control.sock           the lock
 
 import {
-  accessSync, constants, mkdirSync, readFileSync, readdirSync, rmSync, statSync,
+  accessSync, constants, readFileSync, readdirSync, rmSync, statSync,
 } from 'node:fs'
 import path from 'node:path'
 import type { Limits } from '../../shards/limits.ts'
@@ -15,6 +15,7 @@ import { makeSecret } from '../hash.ts'
 import {
   DIRECTORY_FORMAT, IDENTITY_FILE, type Identity, readIdentity, syncFolder, writeIdentity,
 } from './identity.ts'
+import { makeFolder } from './make-folder.ts'
 
 const FOLDER_MODE = 0o700
 const IMAGE = /^image-(\d+)$/
@@ -46,8 +47,9 @@ export function checkDirectory(folder: string): void {
 }
 
 function prepareFolder(folder: string): string[] {
+  const problem = makeFolder(folder, FOLDER_MODE)
+  if (problem !== undefined) return cannotUse(folder, problem)
   try {
-    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE })
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK)
     return readdirSync(folder)
   } catch (error) {

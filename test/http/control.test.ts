@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import {
-  existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync,
+  existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { type Socket, connect } from 'node:net'
 import os from 'node:os'
@@ -215,6 +216,8 @@ describe('the socket\'s place', () => {
     if (process.platform !== 'linux') return t.skip('other systems have no /proc')
     const folder = path.join(temporaryFolder(t), 'd'.repeat(100), 'e'.repeat(100))
     const file = path.join(folder, 'control.sock')
+    await assert.rejects(open(t, file), { code: 'control_failed' }, 'no folder is made for it')
+    mkdirSync(folder, { recursive: true })
     const server = await open(t, file, ECHO)
     const call = callControl(file, { command: 'echo' })
     assert.equal((await call.answer).ok, true)

@@ -97,6 +97,12 @@ describe('a start with other sizes', { concurrency: true }, () => {
 })
 
 describe('a data folder', { concurrency: true }, () => {
+  it('is refused where none can be made', { skip: process.platform !== 'linux' }, async (t) => {
+    // A parent that says that it is not there.
+    assert.match(await refusal(t, '/proc/sluice/data'),
+      /cannot use the data folder \/proc\/sluice\/data: ENOENT.*--data/)
+  })
+
   it('that is removed is noticed: nothing more is accepted, and it is said', async (t) => {
     const data = path.join(temporaryFolder(t), 'data')
     const upstream = await upstreamFor(t)

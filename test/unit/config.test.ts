@@ -174,6 +174,8 @@ describe('mistakes', () => {
     ['a level that is none', { flags: { logLevel: 'loud' } }, /one of trace, debug, info/],
     ['a switch that is none', { yaml: 'touch: maybe' }, /touch .*got "maybe", expected on or off/],
     ['a host with a blank', { flags: { host: 'a b' } }, /--host .*expected a host name/],
+    ['a name server by name', { flags: { dnsServers: 'banana' } },
+      /--dns-servers \(flag\): got "banana", expected up to 3 addresses/],
     ['a host in brackets', { flags: { host: '[::1]' } }, /--host .*without brackets, such as ::1/],
     ['a host with a port', { flags: { host: '127.0.0.1:80' } }, /--host .*without a port.*--port/],
     ['an upstream\'s bad rate', { yaml: 'upstreams:\n  a.example:\n    rps: 0.1' },
