@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
+import { DOOR_FORM } from '../../src/door-tables.ts'
 import { ApiClient, jobOf } from '../support/api-client.ts'
 import { type CommandEnd, runCommand } from '../support/command.ts'
 import { EventStream } from '../support/event-stream.ts'
@@ -157,8 +158,11 @@ describe('a reload', { concurrency: 2 }, () => {
     const noShard = copy.edit('shards/load-headers.ts', HEADER, 'there is no quote')
     await reloadBadly(stage)
     noShard()
-    const otherForm = copy.edit('src/door-tables.ts', 'DOOR_FORM = 5', 'DOOR_FORM = 6')
-    assert.match(await reloadBadly(stage), /in form 5, not 4: it needs a restart/)
+    const other = DOOR_FORM + 1
+    const otherForm =
+      copy.edit('src/door-tables.ts', `DOOR_FORM = ${DOOR_FORM}`, `DOOR_FORM = ${other}`)
+    assert.match(await reloadBadly(stage),
+      new RegExp(`in form ${other}, not ${DOOR_FORM}: it needs a restart`))
     otherForm()
     copy.edit('src/doorkeeper.ts', '    this.#parts = parts\n', '    null.parts = parts\n')
     assert.match(await reloadBadly(stage), /does not start: src\/doorkeeper\.ts:\d+: TypeError/)
