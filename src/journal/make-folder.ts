@@ -1,13 +1,15 @@
 // A folder with those above it that are missing. Not by Node's own recursive mkdir(), which tries
 // again for ever where a parent that is there answers that it is not, as /proc does.
 
-import { mkdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 
 /** The system's error when it cannot be made. @param mode of all that are made. */
 export function makeFolder(folder: string, mode: number): Error | undefined {
-  const missing: string[] = []
-  for (let at = path.resolve(folder); !isFolder(at); at = path.dirname(at)) missing.push(at)
+  const target = path.resolve(folder)
+  if (isFolder(target)) return undefined
+  const missing = [target]
+  for (let at = path.dirname(target); !existsSync(at); at = path.dirname(at)) missing.push(at)
   for (const each of missing.toReversed()) {
     const error = make(each, mode)
     if (error !== undefined) return error
