@@ -1,5 +1,5 @@
 // Shard threads that die between any two of their stores, again and again, while they recover, too:
-// over 100 seeds no promise is broken that does not speak of the attempt which died. And do the
+// over 50 seeds no promise is broken that does not speak of the attempt which died. And do the
 // checkers see it when a recovery leaves something out?
 
 import './verify-on.ts'
@@ -27,7 +27,7 @@ test('a seed with deaths gives the same run, to the byte', () => {
 })
 
 // One shard or three, not both, since every store is counted.
-testSeeds('survive the deaths of their threads', { seeds: 100, perTest: 50 }, ['deaths'])
+testSeeds('survive the deaths of their threads', { seeds: 50, perTest: 50 }, ['deaths'])
 
 test('a cancellation that was refused is not done by the next thread', () => {
   // Found among 10,000 seeds: in flight no longer after the death, the job was cancelled after all.

@@ -13,7 +13,7 @@ import { RingWriter } from '../../shards/ring.ts'
 import type { Method } from './saboteur.ts'
 import { testSeeds, testSomebodyObjects } from './seeds.ts'
 
-testSeeds('survive kills of the process', { seeds: 100, perTest: 50 }, ['kills'])
+testSeeds('survive kills of the process', { seeds: 50, perTest: 50 }, ['kills'])
 testSeeds('survive deaths of threads that keep a journal', { seeds: 50, perTest: 50 },
   ['journal', 'deaths'])
 
