@@ -50,10 +50,7 @@ export class ReadTurns {
     reading.cost += cost
     this.#left -= cost
     if (this.#left * 2 > READ_COST_MAX) return true
-    if (!this.#isEnding) {
-      this.#isEnding = true
-      this.#nextTurn(this.#begin)
-    }
+    this.#end()
     const least = reading.cost > READ_COST_SMALL ? 0 : -READ_COST_EXTRA
     if (this.#left > least) return true
     if (reading.paused.length === 0) this.#waiting.join(reading)
@@ -78,9 +75,13 @@ export class ReadTurns {
       if (reading.paused.length > 0) this.#waiting.join(reading)
       reader?.goOn()
     }
-    if (this.#waiting.length > 0 && !this.#isEnding) {
-      this.#isEnding = true
-      this.#nextTurn(this.#begin)
-    }
+    if (this.#waiting.length > 0) this.#end()
+  }
+
+  /** The next turn is to begin, as soon as it may. */
+  #end(): void {
+    if (this.#isEnding) return
+    this.#isEnding = true
+    this.#nextTurn(this.#begin)
   }
 }

@@ -33,6 +33,8 @@ export interface AdmissionTable {
   readonly counts: AdmissionCounts
   /** Bursts of refusals in a row, of each shard. */
   readonly consecutive: Uint32Array
+  /** When the wait is over that was asked for last, of each shard. */
+  readonly burstEndUs: Float64Array
 }
 
 /** Nothing counted yet. */
@@ -45,6 +47,7 @@ export const makeAdmissionTable = (shards: number): AdmissionTable => ({
     },
   },
   consecutive: new Uint32Array(shards),
+  burstEndUs: new Float64Array(shards),
 })
 
 /**
@@ -54,13 +57,12 @@ export const makeAdmissionTable = (shards: number): AdmissionTable => ({
 export class Admission {
   readonly counts: AdmissionCounts
   readonly #consecutive: Uint32Array
-  /** Of each shard: when the wait is over that was asked for last; a reload may forget it. */
   readonly #burstEndUs: Float64Array
 
-  constructor({ counts, consecutive }: AdmissionTable) {
+  constructor({ burstEndUs, consecutive, counts }: AdmissionTable) {
     this.counts = counts
     this.#consecutive = consecutive
-    this.#burstEndUs = new Float64Array(consecutive.length)
+    this.#burstEndUs = burstEndUs
   }
 
   accepted(shard: number): void {

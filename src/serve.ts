@@ -81,8 +81,7 @@ function openLog(config: Config, { cwd, stderr }: Surroundings): ProcessLog | un
   try {
     return createLog(config.logLevel, logFileOf(config, cwd))
   } catch (error) {
-    if (!(error instanceof OperatingError)) return fail('log_failed', String(error), error)
-    stderr(`sluice: ${error.message}\n`)
+    stderr(`sluice: ${(error as Error).message}\n`)
     return undefined
   }
 }

@@ -2,10 +2,9 @@
 // once more, for its reason.
 
 import { createServer } from 'node:net'
-import type { Address } from './server.ts'
 
 /** A sentence for people, with what to do where there is something. */
-export async function listenProblem({ host, port }: Address): Promise<string> {
+export async function listenProblem(host: string, port: number): Promise<string> {
   const code = await reasonOf(host, port)
   const where = `cannot listen on ${host}:${port}`
   switch (code) {

@@ -153,7 +153,7 @@ export class HttpServer {
     const socket = joins ? openSocket(app, wanted, SHARED) : openAlone(app, library, wanted)
     if (socket === undefined) {
       app.close()
-      return fail('cannot_listen', await listenProblem(wanted))
+      return fail('cannot_listen', await listenProblem(wanted.host, wanted.port))
     }
     return new HttpServer({ app, library, socket, connections },
       { host: wanted.host, port: library.us_socket_local_port(socket) })

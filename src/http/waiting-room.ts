@@ -60,7 +60,7 @@ export class WaitingRoom implements Answering, Holder {
     }
   }
 
-  /** Who comes while others are let in waits as well where there is no room, and nowhere else. */
+  /** While others are let in, whoever comes waits only where there is no room. */
   get handlers(): RequestHandlers {
     const inside = this.#inside
     const isOpen = inside !== undefined && (this.#held.size === 0 || inside.hasRoom)

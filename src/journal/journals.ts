@@ -86,9 +86,9 @@ export class Journals {
     if (chosen.shards !== image.shards) {
       return differs('shards', String(chosen.shards), String(image.shards))
     }
-    if (chosen.recordBytesMax < image.recordBytesMax) {
-      return differs('body-limit', formatBytes(chosen.bodyBytesMax),
-        formatBytes(image.bodyBytesMax))
+    for (const [flag, name] of RECORD_LIMITS) {
+      if (chosen.recordBytesMax >= image.recordBytesMax || chosen[name] >= image[name]) continue
+      return differs(flag, formatBytes(chosen[name]), formatBytes(image[name]))
     }
     return differs('memory', formatBytes(chosen.memoryBytes), formatBytes(image.memoryBytes))
   }
@@ -202,6 +202,10 @@ function chooseLimits(
     'shards and memory are as the data folder has them, where nobody has asked for others')
   return plan.limits
 }
+
+/** What the largest record follows from. */
+const RECORD_LIMITS =
+  [['body-limit', 'bodyBytesMax'], ['response-limit', 'responseBytesMax']] as const
 
 /** Whether memory of some sizes holds an image of others as it is. */
 function canHold(memory: Limits, image: Limits): boolean {

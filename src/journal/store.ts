@@ -5,12 +5,13 @@
 //   key    | table, 1 byte | key 1, 4 | key 2, 4 |    big-endian, so that they sort as numbers
 //   value  | CRC-32 of key and data, 4, little-endian | data ... |
 
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type RootDatabase, open } from 'lmdb'
 import { STORE_FILE } from '../../shards/tail-names.ts'
 import { NONE } from '../../shards/units.ts'
+import { makeFolder } from './make-folder.ts'
 import { storeFileProblem } from './store-file.ts'
 
 /** The keeper's own table. Row 0, 0: what the store holds, as JSON. */
@@ -71,7 +72,8 @@ export class JournalStore {
         if (problem !== undefined) return refuse(problem)
       } else {
         if (!mayMake) return refuse('it is missing')
-        mkdirSync(folder, { recursive: true, mode: FOLDER_MODE })
+        const problem = makeFolder(folder, FOLDER_MODE)
+        if (problem !== undefined) return refuse(problem.message)
       }
       const store = new JournalStore(file, openDatabase(folder, memoryBytes))
       return { ok: true, store }

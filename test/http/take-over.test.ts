@@ -64,6 +64,20 @@ function postAlone(url: string, job: JobFields): Promise<number> {
   })
 }
 
+/** A take-over while a job is in flight, held by the gate; one more waits at the second process. */
+async function beginMidway(t: TestContext) {
+  const stage = await begin(t)
+  const { api, first } = stage
+  const gate = new Gate()
+  const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end()))
+  const jobId = await api.accept(jobOf(upstream.origin))
+  await upstream.waitFor(1)
+  const second = takeOver(t, stage)
+  await passing(first)
+  const waiting = postAlone(first.url, jobOf(upstream.origin))
+  return { api, first, gate, jobId, second, upstream, waiting }
+}
+
 describe('a take-over', { concurrency: 2 }, () => {
   it('is noticed by no caller, and each job is executed once, in its order', async (t) => {
     // One at a time, so that requests cannot pass each other on their way.
@@ -304,15 +318,7 @@ describe('a take-over that fails', { concurrency: 2 }, () => {
   })
 
   it('is a start after a crash when the first process ends', async (t) => {
-    const stage = await begin(t)
-    const { api, first } = stage
-    const gate = new Gate()
-    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end()))
-    const jobId = await api.accept(jobOf(upstream.origin))
-    await upstream.waitFor(1)
-    const second = takeOver(t, stage)
-    await passing(first)
-    const waiting = postAlone(first.url, jobOf(upstream.origin))
+    const { api, first, gate, jobId, second, waiting } = await beginMidway(t)
     await first.kill()
     gate.open()
     assert.equal(await waiting, 201, second.stderr)
@@ -322,15 +328,7 @@ describe('a take-over that fails', { concurrency: 2 }, () => {
   })
 
   it('goes on when the first process is told to stop', async (t) => {
-    const stage = await begin(t)
-    const { api, first } = stage
-    const gate = new Gate()
-    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end()))
-    const jobId = await api.accept(jobOf(upstream.origin))
-    await upstream.waitFor(1)
-    const second = takeOver(t, stage)
-    await passing(first)
-    const waiting = postAlone(first.url, jobOf(upstream.origin))
+    const { api, first, gate, jobId, second, upstream, waiting } = await beginMidway(t)
     first.signal('SIGTERM')
     await first.waitFor('stderr', /stopping/)
     gate.open()
