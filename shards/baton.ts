@@ -18,9 +18,6 @@ import type { SettlementBaton } from './settlement.ts'
 import type { TemplatesBaton } from './templates.ts'
 import type { WatchersBaton } from './watchers.ts'
 
-/** Changes with anything that a baton says, and with what is said between the two threads. */
-export const BATON_VERSION = 6
-
 /** All that one engine hands to the next; structured-cloneable. */
 export interface EngineBaton {
   readonly jobs: JobSlotsBaton

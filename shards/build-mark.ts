@@ -2,19 +2,9 @@
 // Thread: any. Memory: none.
 // Never: decides anything; src/supervisor.ts refuses a build with another mark.
 
-import { BATON_VERSION } from './baton.ts'
-import { LAYOUT_VERSION, layoutSizes } from './layout.ts'
+import type { BuildMark } from './contract.ts'
+import { BATON_VERSION, LAYOUT_VERSION, layoutSizes } from './layout.ts'
 import type { Limits } from './limits.ts'
-
-/** A build, as far as another must be like it. */
-export interface BuildMark {
-  readonly layout: number
-  readonly baton: number
-  readonly sharedBytes: number
-  readonly shardBytes: number
-  /** A hash of the sizes of all regions. */
-  readonly regions: number
-}
 
 /** This build's, for an engine of such limits. */
 export const buildMark = (limits: Limits): BuildMark =>

@@ -3,7 +3,6 @@
 // Never: encodes or decodes text; that is codec.ts.
 // A payload starts on 8 bytes; words are little-endian 32-bit at 4 * index.
 
-import type { BuildMark } from './build-mark.ts'
 import type { Limits } from './limits.ts'
 import type { ShareRefusal } from './share.ts'
 import type { Micros, PerSecond } from './units.ts'
@@ -262,6 +261,33 @@ export type ShardControl =
   | { readonly kind: 'handOver'; readonly port: import('node:worker_threads').MessagePort }
   /** The thread before has handed over: the memory is yours. */
   | { readonly kind: 'takeOver'; readonly isHeld: boolean }
+
+/** What a journal says of an upstream, which lies in memory that all shards share. */
+export interface UpstreamFacts {
+  /** The clock's time when it was written: of two shards' words the later holds. */
+  readonly asOfUs: Micros
+  /** KIND_… */
+  readonly kind: number
+  readonly origin: string
+  readonly baseUs: Micros
+  readonly intervalNs: number
+  readonly concurrentMax: number
+  /** UPSTREAM_ACCOUNT_QUEUES of the shared record. */
+  readonly accountQueues: number
+}
+
+/** By slot. */
+export type KnownUpstreams = ReadonlyMap<number, UpstreamFacts>
+
+/** A build, as far as another must be like it. */
+export interface BuildMark {
+  readonly layout: number
+  readonly baton: number
+  readonly sharedBytes: number
+  readonly shardBytes: number
+  /** A hash of the sizes of all regions. */
+  readonly regions: number
+}
 
 /** Shard → main. */
 export type ShardReport =

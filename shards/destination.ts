@@ -15,7 +15,7 @@ import { BytesHeld } from './response-memory.ts'
 import {
   CONNECTIONS_UNUSED_LOST_MAX, CONNECTION_IDLE_MS_DEFAULT, CONNECT_STALLED_MS,
 } from './socket-limits.ts'
-import type { FailureReason } from './transport.ts'
+import type { FailureReason } from './response.ts'
 import type { AttemptPath } from './wire-attempt.ts'
 
 /** What the destinations of one transport share. */

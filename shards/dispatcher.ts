@@ -22,7 +22,8 @@ import { mayRetry, retryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { StatsWriter } from './stats.ts'
-import type { FailureReason, Transport } from './transport.ts'
+import type { Transport } from './transport.ts'
+import type { FailureReason } from './response.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, type UpstreamSlot, msToUs,
 } from './units.ts'

@@ -24,9 +24,8 @@ import type { Sender } from './pacer.ts'
 import { Progress } from './progress.ts'
 import { recoverShard } from './recovery.ts'
 import { hearHead } from './response-head.ts'
-import {
-  type FailureReason, LINE_FREE, LINE_NO_MEMORY, type ResponseHeaders, type TransportEvents,
-} from './transport.ts'
+import { LINE_FREE, LINE_NO_MEMORY, type TransportEvents } from './transport.ts'
+import type { FailureReason, ResponseHeaders } from './response.ts'
 import { verifyCounts } from './verify-counts.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from './units.ts'
 

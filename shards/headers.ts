@@ -8,7 +8,7 @@
 import {
   CONCURRENT_MAX, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, RETRY_AFTER_MS_MAX,
 } from './limits.ts'
-import type { ResponseHeaders } from './transport.ts'
+import type { ResponseHeaders } from './response.ts'
 import type { Millis, PerSecond } from './units.ts'
 
 /** A header whose value was not taken, its name in lower case, its value cut for a log line. */

@@ -4,6 +4,7 @@
 // Never: says a link, an index or a count: recovery.ts makes those, as after a thread's death.
 // Slots are journalled by pages: most of what changes together lies together.
 
+import type { UpstreamFacts } from './contract.ts'
 import {
   type BatchWriter, TABLE_CLEARED, TABLE_COUNTS, TABLE_JOBS, TABLE_LANES, TABLE_LOG,
   TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_UPSTREAMS,
@@ -106,20 +107,6 @@ export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
     ], [lanes.baseUs, lanes.lastSendUs]),
     templates: new FactPages(TEMPLATES_PER_PAGE, [templates.location, templates.hash], []),
   }
-}
-
-/** What a journal says of an upstream, which lies in memory that all shards share. */
-export interface UpstreamFacts {
-  /** The clock's time when it was written: of two shards' words the later holds. */
-  readonly asOfUs: Micros
-  /** KIND_… */
-  readonly kind: number
-  readonly origin: string
-  readonly baseUs: Micros
-  readonly intervalNs: number
-  readonly concurrentMax: number
-  /** UPSTREAM_ACCOUNT_QUEUES of the shared record. */
-  readonly accountQueues: number
 }
 
 /** The row of an upstream: its shared record and name, and the shard's own words about it. */

@@ -44,6 +44,9 @@ import { type Limits, indexEntries } from './limits.ts'
  */
 export const LAYOUT_VERSION = 4
 
+/** Changes with anything that a baton says, and with what is said between the two threads. */
+export const BATON_VERSION = 6
+
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
 

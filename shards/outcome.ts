@@ -3,7 +3,7 @@
 // Never: counts attempts or decides when the next one is; that is retry.ts and the dispatcher.
 // The codes are those of Node, OpenSSL and undici 8; a code unknown here reads as connection_error.
 
-import type { FailureReason } from './transport.ts'
+import type { FailureReason } from './response.ts'
 
 /** The upstream has answered, or the job is worth another attempt. */
 export type Verdict = 'completed' | 'retry'

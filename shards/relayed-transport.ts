@@ -6,9 +6,8 @@
 // Whoever relays may be relayed from, too: what its predecessor says passes on to its successor.
 
 import { assert, unreachable } from './assert.ts'
-import type {
-  FailureReason, Line, OutgoingRequest, ResponseHeaders, Transport, TransportEvents,
-} from './transport.ts'
+import type { Line, OutgoingRequest, Transport, TransportEvents } from './transport.ts'
+import type { FailureReason, ResponseHeaders } from './response.ts'
 
 /** One end of the channel between the two threads: a MessagePort, or what a test puts there. */
 export interface RelayPort {

@@ -7,7 +7,7 @@ import { ATTEMPT_JOB, type Attempts } from './attempts.ts'
 import { readPaceHeaders, readRetryAfterMs } from './headers.ts'
 import { BUDGET_HOLD_MS_MAX } from './limits.ts'
 import type { Pacer } from './pacer.ts'
-import type { ResponseHeaders } from './transport.ts'
+import type { ResponseHeaders } from './response.ts'
 import {
   type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
 } from './units.ts'

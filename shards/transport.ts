@@ -6,8 +6,7 @@
 // for one, keeps the request, and looks again when told. So nothing that was decided waits here,
 // to leave all at once when connections come.
 
-/** Names in lower case; a name that came more than once has its values in order. */
-export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>
+import type { FailureReason, ResponseHeaders } from './response.ts'
 
 /** One request, as it goes out. Nothing in it may change until its token has ended. */
 export interface OutgoingRequest {
@@ -22,23 +21,6 @@ export interface OutgoingRequest {
   /** Memory that is not shared with another thread: it is read after `send` has returned. */
   readonly body: Uint8Array | null
 }
-
-/** Why an attempt brought no whole response. */
-export type FailureReason =
-  /** No connection, or it broke off: refused, reset, closed before the response was whole. */
-  | 'connection_error'
-  /** The host's name has no address, or its name server does not answer. */
-  | 'dns_error'
-  /** No trusted TLS session: an unknown authority, a wrong name, a failed handshake. */
-  | 'tls_error'
-  /** What came back is not HTTP/1.1. */
-  | 'protocol_error'
-  /** The head of the response went beyond RESPONSE_HEADERS_BYTES_MAX. */
-  | 'response_headers_too_large'
-  /** The request cannot be put on the wire as it is; another attempt would end the same way. */
-  | 'request_refused'
-  /** No connection or no answer within the time that the upstream has for it. */
-  | 'timeout'
 
 /**
  * What becomes of a destination and of a token. Of a token: at most one `written`, at most one

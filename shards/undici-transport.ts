@@ -21,9 +21,10 @@ import { ResponseMemory } from './response-memory.ts'
 import { SecureConnector } from './secure-socket.ts'
 import { CONNECTS_LOOK_EVERY_MS } from './socket-limits.ts'
 import {
-  type FailureReason, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type Line,
-  type OutgoingRequest, type Transport, type TransportEvents,
+  type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type OutgoingRequest, type Transport,
+  type TransportEvents,
 } from './transport.ts'
+import type { FailureReason } from './response.ts'
 import { type InFlight, WireAttempt, surface } from './wire-attempt.ts'
 
 /** What a UndiciTransport is made with. */

@@ -13,9 +13,8 @@ import { ResponseBody } from './response-body.ts'
 import type { ReadTurns, Reading, TurnTaker } from './read-turns.ts'
 import type { BytesHeld, ResponseMemory, ResponseReader } from './response-memory.ts'
 import { INTERIM_RESPONSES_MAX } from './socket-limits.ts'
-import type {
-  FailureReason, OutgoingRequest, ResponseHeaders, TransportEvents,
-} from './transport.ts'
+import type { OutgoingRequest, TransportEvents } from './transport.ts'
+import type { FailureReason, ResponseHeaders } from './response.ts'
 
 /** undici's hand on a request in flight. */
 type Controller = Dispatcher.DispatchController

@@ -1,7 +1,8 @@
 // Whether new code can take over from the code that runs: each of its threads must have loaded it,
 // and it must speak the same memory layout.
 
-import { type BuildMark, buildMark, differenceOf } from '../shards/build-mark.ts'
+import { buildMark, differenceOf } from '../shards/build-mark.ts'
+import type { BuildMark } from '../shards/contract.ts'
 import type { Limits } from '../shards/limits.ts'
 import type { ShardRun } from './shard-run.ts'
 

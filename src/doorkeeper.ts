@@ -14,12 +14,15 @@ import { Admission } from './admission.ts'
 import { Audience } from './audience.ts'
 import { type DoorPlace, poolsOf } from './door-tables.ts'
 import { type ErrorCode, unavailable } from './errors.ts'
-import type { FrontDoorLog, FrontDoorSettings } from './front-door.ts'
-import { atBound, describeHealth, type Readiness } from './health.ts'
+import type { FrontDoorSettings } from './config/door-settings.ts'
+import { atBound, describeHealth } from './health.ts'
+import type { Readiness } from './door-state.ts'
 import { Batch, type BatchParts } from './http/batch.ts'
 import type { Exchange, ExchangeOptions } from './http/exchange.ts'
 import { BodyReceiver } from './http/receive.ts'
-import { type Door, routeHandlers, type Submission } from './http/routes.ts'
+import { type Door, routeHandlers } from './http/routes.ts'
+import type { Log } from './log.ts'
+import type { Submission } from './submission.ts'
 import type { RequestHandlers } from './http/server.ts'
 import { EventStreams, type Joining } from './http/sse.ts'
 import type { StreamedResponse } from './http/uws.ts'
@@ -37,7 +40,7 @@ export interface DoorkeeperParts {
   readonly place: DoorPlace
   /** Only read. */
   readonly clock: Clock
-  readonly log: FrontDoorLog
+  readonly log: Log
   /** Shards have been rung, and no more requests are at hand. */
   readonly onLull: () => void
   /** Where the random part of job ids comes from; the machine's randomness when left out. */

@@ -9,18 +9,9 @@ import type { Asker, Ref } from './asker.ts'
 import { type ErrorCode, unavailable } from './errors.ts'
 import { JSON_TYPE, MSGPACK_TYPE } from './http/exchange.ts'
 import { type Again, begin, localAddress } from './http/forward.ts'
-import type { Submission } from './http/routes.ts'
+import type { Elsewhere, Submission } from './submission.ts'
 import type { Address } from './http/server.ts'
 import { parseJobId } from './job-id.ts'
-
-/** Who takes jobs in place of this process's shards. */
-export interface Elsewhere {
-  /**
-   * @param body is kept until the answer.
-   * @param here takes the job after all, if the other process turns out to be gone.
-   */
-  submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission, here: () => void): void
-}
 
 /** A job on its way. */
 interface Passed {

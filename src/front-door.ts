@@ -2,11 +2,12 @@
 // as long as the process lives. Who judges and answers is its doorkeeper, and that can change.
 
 import type { Clock } from '../shards/clock.ts'
-import type { JobResult, JobStatus, JobView } from '../shards/contract.ts'
+import type { JobResult, JobStatus, JobView, KnownUpstreams } from '../shards/contract.ts'
 import type { SharedViews } from '../shards/layout.ts'
 import { LET_IN_PENDING_MAX, STREAM_KEEP_ALIVE_MS } from '../shards/limits.ts'
 import { type Micros, msToUs } from '../shards/units.ts'
 import { ClientBytes } from './client-bytes.ts'
+import type { FrontDoorSettings } from './config/door-settings.ts'
 import { type DoorTables, makeDoorTables } from './door-tables.ts'
 import { Doorkeeper, type DoorkeeperParts, type Keeper } from './doorkeeper.ts'
 import { OtherProcess } from './elsewhere.ts'
@@ -17,37 +18,10 @@ import {
   type Address, type Answering, HttpServer, type RequestHandlers, type ServerBounds,
 } from './http/server.ts'
 import type { FillRandom } from './job-id.ts'
+import type { Log } from './log.ts'
 import { OutcomePump, type OutcomeSink } from './outcomes.ts'
 import { absenceOf, type ShardLink } from './shard-link.ts'
-import type { KnownUpstreams } from './journal/known-upstreams.ts'
-import { type ResolveUpstream, Upstreams } from './upstreams.ts'
-
-/** What the user has chosen, as far as the front door needs it. */
-export interface FrontDoorSettings {
-  readonly host: string
-  /** 0 for any that is free. */
-  readonly port: number
-  readonly bodyBytesMax: number
-  /** Jobs in one POST /jobs/batch. */
-  readonly batchJobsMax: number
-  /** Without a byte, before a socket is closed. */
-  readonly socketIdleMs: number
-  /** See ClientBytes. */
-  readonly clientBytesMax: number
-  /** Sockets among them. */
-  readonly clientConnectionsMax: number
-  readonly version: string
-  readonly settingsOf: ResolveUpstream
-  /** Whether a caller may switch on the account queues of an origin. */
-  readonly mayIsolate: (origin: string) => boolean
-}
-
-/** Where warnings about upstreams go; no line carries a header or a body of a caller. */
-export interface FrontDoorLog {
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
+import { Upstreams } from './upstreams.ts'
 
 /** What a front door is made of. */
 export interface FrontDoorOptions {
@@ -57,7 +31,7 @@ export interface FrontDoorOptions {
   readonly shared: SharedViews
   /** Its own: nobody else may set its wake. */
   readonly clock: Clock
-  readonly log: FrontDoorLog
+  readonly log: Log
   /** SECRET_BYTES of it; a fresh one when left out. */
   readonly secret?: Uint8Array
   /** Where the random part of job ids comes from; the machine's randomness when left out. */

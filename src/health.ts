@@ -7,16 +7,11 @@ import { readStats } from '../shards/stats.ts'
 import { type Micros, US_PER_MS } from '../shards/units.ts'
 import type { AdmissionCounts } from './admission.ts'
 import type { ClientBytes } from './client-bytes.ts'
+import type { DoorState } from './door-state.ts'
 import type { ConnectionTable } from './http/server.ts'
 import type { KeeperStatus } from './journal/keepers.ts'
 import type { LogStatus } from './log-sink.ts'
 import { absenceOf, type ShardLink } from './shard-link.ts'
-
-/** What the process as a whole is doing. */
-export type DoorState = 'starting' | 'ready' | 'draining'
-
-/** What GET /ready says. `degraded`: a shard does not answer, and its users get 503. */
-export type Readiness = DoorState | 'degraded'
 
 /** What came of an attempt to replace the code. */
 export interface LastReload {

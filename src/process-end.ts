@@ -4,7 +4,14 @@
 
 import os from 'node:os'
 import type { ProcessLog } from './log.ts'
-import type { ShardLoss } from './supervisor.ts'
+
+/** A shard's thread that ended without having been told to. */
+export interface ShardLoss {
+  readonly shard: number
+  readonly reason: string
+  /** Threads that ended within SHARD_DEATHS_WITHIN_MS, this one included. */
+  readonly deaths: number
+}
 
 /** What the server is ended by. */
 export type EndReason =

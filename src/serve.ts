@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto'
 import { SystemClock } from '../shards/clock.ts'
 import { CONTROL_TRIES_MAX, type Limits } from '../shards/limits.ts'
-import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Surroundings } from './cli/program.ts'
+import { EXIT_FAILED, EXIT_OK, EXIT_USAGE } from './exit-codes.ts'
 import { startReport } from './cli/start-report.ts'
 import { dataFolderOf, logFileOf } from './config/derive.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -18,6 +18,7 @@ import { boundsOf, FrontDoor } from './front-door.ts'
 import type { Address } from './http/server.ts'
 import { checkDirectory } from './journal/directory.ts'
 import { Journals, type JournalsSettings } from './journal/journals.ts'
+import { moveJobs } from './journal/moving.ts'
 import { Control } from './life/control.ts'
 import { Drain } from './life/drain.ts'
 import { reportLoss, reportStop } from './life/ending.ts'
@@ -33,6 +34,14 @@ import { Supervisor } from './supervisor.ts'
 import { touchAhead } from './touch-thread.ts'
 import { VERSION } from './version.ts'
 
+/** What the server knows of the process that it runs in, and where it prints. */
+export interface ServerProcess {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  readonly stdout: (text: string) => void
+  readonly stderr: (text: string) => void
+}
+
 /**
  * Runs the server until a signal, or until it cannot go on; resolves with the exit code.
  * SIGTERM and SIGINT: no new jobs, requests in flight are finished for up to the grace period,
@@ -40,30 +49,30 @@ import { VERSION } from './version.ts'
  * @param takesOver from a server that runs on the same data folder and port.
  */
 export async function serve(
-  loaded: LoadedConfig, surroundings: Surroundings, takesOver = false,
+  loaded: LoadedConfig, io: ServerProcess, takesOver = false,
 ): Promise<number> {
-  const prepared = prepare(loaded, surroundings.cwd)
+  const prepared = prepare(loaded, io.cwd)
   if (!prepared.ok) {
-    surroundings.stderr(formatProblems(prepared.problems))
+    io.stderr(formatProblems(prepared.problems))
     return EXIT_USAGE
   }
-  const log = openLog(loaded.config, surroundings)
+  const log = openLog(loaded.config, io)
   if (log === undefined) return EXIT_FAILED
   process.on('SIGUSR1', log.reopen)
   const end = new ProcessEnd(log)
-  const { cwd, env } = surroundings
+  const { cwd, env } = io
   const control = new Control(
     { control: loaded.config.control, dataFolder: dataFolderOf(loaded.config, cwd), cwd, env },
     new SystemClock(), log)
   try {
-    const tools = { control, end, log, surroundings }
+    const tools = { control, end, log, io }
     if (!takesOver) return await run(prepared.value, tools)
     return await runAfterAnother(prepared.value, tools)
   } catch (error) {
     // What a person can mend is said plainly; anything else is a defect, with its stack.
     if (error instanceof OperatingError) {
       await log.end()
-      surroundings.stderr(`sluice: ${error.message}\n`)
+      io.stderr(`sluice: ${error.message}\n`)
     } else {
       log.error({ err: error }, 'the server could not start')
     }
@@ -77,7 +86,7 @@ export async function serve(
 }
 
 /** Undefined, with the reason said, when there is a file that cannot be opened. */
-function openLog(config: Config, { cwd, stderr }: Surroundings): ProcessLog | undefined {
+function openLog(config: Config, { cwd, stderr }: ServerProcess): ProcessLog | undefined {
   try {
     return createLog(config.logLevel, logFileOf(config, cwd))
   } catch (error) {
@@ -90,13 +99,13 @@ interface Tools {
   readonly control: Control
   readonly log: ProcessLog
   readonly end: ProcessEnd
-  readonly surroundings: Surroundings
+  readonly io: ServerProcess
 }
 
 async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promise<number> {
   const { loaded: { config, file } } = prepared
-  const { control, end, log, surroundings } = tools
-  const dataFolder = dataFolderOf(config, surroundings.cwd)
+  const { control, end, log, io } = tools
+  const dataFolder = dataFolderOf(config, io.cwd)
   warnOfMemory(prepared, log)
   if (dataFolder !== undefined) checkDirectory(dataFolder)
   await control.lock(takeOver === undefined ? 1 : CONTROL_TRIES_MAX)
@@ -116,7 +125,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
     ...(journals !== null && { journal: journals.forShard }),
   })
   const reloads = new Reloads({
-    prepared, door, supervisor, end, log, cwd: surroundings.cwd,
+    prepared, door, supervisor, end, log, cwd: io.cwd,
     clock: new SystemClock(),
   })
   const drain = new Drain({ door, links, end, log, clock: new SystemClock() })
@@ -136,7 +145,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
   try {
     const loaded = journals === null ? [] : await loadShards({
       journals, door, memory, end, clock: new SystemClock(), open,
-      stdout: surroundings.stdout,
+      stdout: io.stdout,
     })
     if (loaded !== undefined) await supervisor.start(loaded)
     if (!end.decided) {
@@ -151,7 +160,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
     return Promise.reject(error)
   }
   if (address !== undefined && !end.decided) {
-    surroundings.stdout(startReport({
+    io.stdout(startReport({
       limits: memory.limits, config, configFile: file, dataFolder, ...address,
     }))
     // Only now: its start would hold up that of the shards.
@@ -179,7 +188,7 @@ async function conclude(reason: EndReason, running: Running): Promise<number> {
 /** The same, once another server has handed over, or has ended. */
 async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number> {
   const { door, loaded: { config } } = prepared
-  const { end, log, surroundings: { cwd, stderr } } = tools
+  const { end, log, io: { cwd, stderr } } = tools
   const dataFolder = dataFolderOf(config, cwd)
   if (dataFolder === undefined) {
     stderr('sluice: --take-over needs a journal, by which jobs go from one process to the other; ' +
@@ -249,11 +258,12 @@ function reserve(limits: Limits, config: Config): EngineMemory {
 
 /** Null when jobs are held in memory only. */
 async function openJournals(
-  prepared: Prepared, folder: string | undefined, { log, surroundings: { stdout } }: Tools,
+  prepared: Prepared, folder: string | undefined, { log, io: { stdout } }: Tools,
 ): Promise<Journals | null> {
   const settings = journalsSettings(prepared, folder)
   if (settings === null) return null
-  return Journals.open(settings, prepared.limits, log, (line) => stdout(`${line}\n`))
+  return Journals.open(settings, prepared.limits, log, (line) => stdout(`${line}\n`),
+    moveJobs)
 }
 
 function journalsSettings(

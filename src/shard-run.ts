@@ -3,8 +3,9 @@
 // which of these is the supervisor's to know.
 
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
-import type { BuildMark } from '../shards/build-mark.ts'
-import type { Recovered, ShardControl, ShardReport, ShardTask } from '../shards/contract.ts'
+import type {
+  BuildMark, Recovered, ShardControl, ShardReport, ShardTask,
+} from '../shards/contract.ts'
 import type { Micros } from '../shards/units.ts'
 import type { ShardPool } from './shard-pool.ts'
 

@@ -25,6 +25,7 @@ import { US_PER_MS, type Micros, msToUs } from '../shards/units.ts'
 import { whyNotTakeOver } from './build-check.ts'
 import type { Log } from './log.ts'
 import type { EngineMemory } from './memory.ts'
+import type { ShardLoss } from './process-end.ts'
 import type { ShardRestart } from './shard-link.ts'
 import { ShardPool } from './shard-pool.ts'
 import { type RunEnd, ShardRun } from './shard-run.ts'
@@ -57,14 +58,6 @@ export interface SupervisorOptions {
   readonly workerFile?: URL
   /** What a thread's heap may grow to, in MiB; the runtime's limit unless a test says otherwise. */
   readonly heapMibMax?: number
-}
-
-/** A shard's thread that ended without having been told to. */
-export interface ShardLoss {
-  readonly shard: number
-  readonly reason: string
-  /** Threads that ended within SHARD_DEATHS_WITHIN_MS, this one included. */
-  readonly deaths: number
 }
 
 /** How the shards ended. */

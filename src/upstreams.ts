@@ -6,7 +6,7 @@
 // knows nothing of it any more.
 
 import { assert } from '../shards/assert.ts'
-import type { UpstreamSettings } from '../shards/contract.ts'
+import type { KnownUpstreams, UpstreamSettings } from '../shards/contract.ts'
 import { HeldCounts } from '../shards/held-counts.ts'
 import {
   KIND_RECEIVER, KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
@@ -22,15 +22,11 @@ import { POOLS } from '../shards/pools.ts'
 import { makeShareCounts, Share, type ShareCounts, type ShareWarning } from '../shards/share.ts'
 import { type Micros, msToUs, NONE, type PerSecond, type UpstreamSlot } from '../shards/units.ts'
 import type { LimitReason } from './admission.ts'
+import type { ResolveUpstream } from './config/door-settings.ts'
 import type { UserHash } from './hash.ts'
-import type { KnownUpstreams } from './journal/known-upstreams.ts'
 
 /** KIND_UPSTREAM or KIND_RECEIVER. */
 export type UpstreamKind = typeof KIND_UPSTREAM | typeof KIND_RECEIVER
-
-/** What an origin starts with, as a target of jobs or as a receiver of webhooks. */
-export type ResolveUpstream =
-  (origin: string, role: 'upstream' | 'receiver') => UpstreamSettings
 
 /** What the table needs of its surroundings. */
 export interface UpstreamsOptions {

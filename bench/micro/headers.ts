@@ -2,7 +2,7 @@
 // and one that says nothing.
 
 import { readPaceHeaders } from '../../shards/headers.ts'
-import type { ResponseHeaders } from '../../shards/transport.ts'
+import type { ResponseHeaders } from '../../shards/response.ts'
 import type { MicroBench } from './micro-case.ts'
 
 const PLAIN: ResponseHeaders = {

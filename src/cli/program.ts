@@ -10,6 +10,7 @@ import { type Outcome, formatProblems } from '../config/problem.ts'
 import {
   CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES, type Setting, type SettingName,
 } from '../config/settings.ts'
+import { EXIT_FAILED, EXIT_OK, EXIT_USAGE } from '../exit-codes.ts'
 import { VERSION } from '../version.ts'
 import { addBench } from './bench.ts'
 import { addControlCommands } from './control.ts'
@@ -34,10 +35,6 @@ export interface Surroundings {
 
 /** How long a server that ends waits for whoever does not read what it has printed. */
 const UNREAD_MS_MAX = 1000
-
-export const EXIT_OK = 0
-export const EXIT_FAILED = 1
-export const EXIT_USAGE = 2
 
 /** Runs one command line, without the program's own name; resolves with the exit code. */
 export async function runProgram(

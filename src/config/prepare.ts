@@ -7,7 +7,7 @@ import {
 import { type Limits, planMemory } from '../../shards/limits.ts'
 import type { ShardSettings } from '../../shards/contract.ts'
 import { MIB } from '../../shards/units.ts'
-import type { FrontDoorSettings } from '../front-door.ts'
+import type { FrontDoorSettings } from './door-settings.ts'
 import { VERSION } from '../version.ts'
 import {
   memorySettings, queueSwitchByCaller, readExtraCa, shardSettings, upstreamResolver,

@@ -15,7 +15,7 @@ import type { Questions } from '../questions.ts'
 import type { Submissions } from '../submissions.ts'
 import { BatchSplitter } from './batch-splitter.ts'
 import type { Exchange } from './exchange.ts'
-import type { Submission } from './routes.ts'
+import type { Submission } from '../submission.ts'
 import type { StreamedResponse } from './uws.ts'
 
 /** What a batch needs of the front door. */

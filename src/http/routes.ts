@@ -1,11 +1,12 @@
 // What each route does: what is read of a request before it is over, and who answers it.
 
 import type { ErrorCode } from '../errors.ts'
-import type { Readiness } from '../health.ts'
+import type { Readiness } from '../door-state.ts'
+import type { Submission } from '../submission.ts'
 import { isBatchType } from './batch-splitter.ts'
 import { Exchange, type ExchangeOptions, wantsMsgpack } from './exchange.ts'
 import { asksIsolation } from './isolation.ts'
-import { type BodyFormat, formatOf } from './parse-body.ts'
+import { formatOf } from './parse-body.ts'
 import type { BodyHandler, BodyReceiver } from './receive.ts'
 import { RequestHead, refuseFraming } from './request-head.ts'
 import type { RequestHandlers } from './server.ts'
@@ -15,15 +16,6 @@ import {
 } from './uws.ts'
 
 const LAST_EVENT_ID = asciiOf('last-event-id')
-
-/** What the headers of a submitting request say. */
-export interface Submission {
-  readonly format: BodyFormat
-  /** The Idempotency-Key header, '' for none. */
-  readonly idempotencyKey: string
-  /** The caller asks for account queues at the job's upstream. */
-  readonly isolate: boolean
-}
 
 /** What nearly all of them say. */
 const USUAL: Submission = { format: 'json', idempotencyKey: '', isolate: false }

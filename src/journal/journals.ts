@@ -2,10 +2,11 @@
 // the start, and the keepers until the end. Without --journal there are none of these.
 
 import { monotonicUs } from '../../shards/clock.ts'
-import type { JournalSettings } from '../../shards/contract.ts'
+import type { JournalSettings, KnownUpstreams } from '../../shards/contract.ts'
 import { readJournalWords } from '../../shards/journal-words.ts'
 import { laneGroups } from '../../shards/lane-limits.ts'
 import { type Limits, planMemory } from '../../shards/limits.ts'
+import type { Micros } from '../../shards/units.ts'
 import { formatBytes } from '../config/quantities.ts'
 import { fail } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -13,8 +14,7 @@ import type { EngineMemory } from '../memory.ts'
 import { DataDirectory, readBootId } from './directory.ts'
 import { readIdentity } from './identity.ts'
 import { type KeeperStatus, Keepers } from './keepers.ts'
-import { type KnownUpstreams, mergeUpstreams, settleUpstreams } from './known-upstreams.ts'
-import { moveJobs } from './moving.ts'
+import { mergeUpstreams, settleUpstreams } from './known-upstreams.ts'
 
 /** What the user has chosen. */
 export interface JournalsSettings {
@@ -25,6 +25,21 @@ export interface JournalsSettings {
   /** What somebody has asked for; the rest may be as the folder has it. */
   readonly isGiven: { readonly shards: boolean; readonly memory: boolean }
 }
+
+/** What it takes to move the jobs of a folder into an image for memory of other sizes. */
+export interface MovingParts {
+  readonly directory: DataDirectory
+  /** Of the memory of this start. */
+  readonly limits: Limits
+  readonly boot: string
+  readonly nowUs: Micros
+  readonly log: Log
+  /** Gets lines for people about how far it is. */
+  readonly tell: (line: string) => void
+}
+
+/** Moves them; rejects with a sentence for people when they cannot be moved. */
+export type MoveJobs = (parts: MovingParts) => Promise<void>
 
 /** How far loading is, all shards together. */
 export interface LoadingProgress {
@@ -56,11 +71,12 @@ export class Journals {
 
   /**
    * Opens the data folder for memory of these sizes; to be called by whoever has its lock. Jobs
-   * that such memory cannot hold as they are get moved first, which `tell` has lines about. Fails
-   * with a sentence for people when the folder cannot be used.
+   * that such memory cannot hold as they are get moved first, by `moveJobs`; `tell` gets lines
+   * about that. Fails with a sentence for people when the folder cannot be used.
    */
   static async open(
     settings: JournalsSettings, planned: Limits, log: Log, tell: (line: string) => void,
+    moveJobs: MoveJobs,
   ): Promise<Journals> {
     const directory = DataDirectory.open(settings.folder, planned, settings.version)
     const limits = chooseLimits(settings, directory.limits, planned, log)

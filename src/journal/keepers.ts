@@ -4,7 +4,7 @@
 
 import { Worker } from 'node:worker_threads'
 import { lookEvery } from '../../shards/clock.ts'
-import type { UpstreamFacts } from '../../shards/journal-image.ts'
+import type { UpstreamFacts } from '../../shards/contract.ts'
 import type { Limits } from '../../shards/limits.ts'
 import type { Log } from '../log.ts'
 import { type Dropped, reportDropped } from './dropped.ts'

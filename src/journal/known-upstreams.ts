@@ -6,13 +6,10 @@
 import {
   JOB_FREE, JOB_OWES_WEBHOOK, JOB_RETRYING,
 } from '../../shards/job-slots.ts'
-import type { UpstreamFacts } from '../../shards/journal-image.ts'
+import type { KnownUpstreams, UpstreamFacts } from '../../shards/contract.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import { JOBS_FRESH } from '../../shards/progress.ts'
 import { type Micros, NONE } from '../../shards/units.ts'
-
-/** By slot. */
-export type KnownUpstreams = ReadonlyMap<number, UpstreamFacts>
 
 const FLAGS_SHIFT = 16
 const RECEIVER_MASK = 0xffff

@@ -9,9 +9,9 @@ import {
   TABLE_LOG, TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_UPSTREAMS,
 } from '../../shards/journal-format.ts'
 import {
-  type FactPages, JournalImage, type UpstreamFacts, factsOf, resumeUpstream, shiftUpstreamRow,
-  writeCounts,
+  type FactPages, factsOf, JournalImage, resumeUpstream, shiftUpstreamRow, writeCounts,
 } from '../../shards/journal-image.ts'
+import type { UpstreamFacts } from '../../shards/contract.ts'
 import { JOURNAL_ACCEPTED } from '../../shards/journal-words.ts'
 import type { ShardViews } from '../../shards/layout.ts'
 import { JOBS_PER_PAGE } from '../../shards/limits.ts'

@@ -1,7 +1,7 @@
 // What the main thread and the keepers of the journals tell each other, and what a keeper is
 // started with.
 
-import type { UpstreamFacts } from '../../shards/journal-image.ts'
+import type { UpstreamFacts } from '../../shards/contract.ts'
 import type { Limits } from '../../shards/limits.ts'
 import type { Dropped } from './dropped.ts'
 

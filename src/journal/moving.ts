@@ -4,32 +4,21 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { allocateShard, allocateShared, attachShard, attachShared, type ShardViews } from
   '../../shards/layout.ts'
-import { type Limits, shardBytes } from '../../shards/limits.ts'
+import { shardBytes } from '../../shards/limits.ts'
 import { STORE_FOLDER } from '../../shards/tail-names.ts'
-import type { Micros, PerSecond } from '../../shards/units.ts'
+import type { PerSecond } from '../../shards/units.ts'
 import { fail } from '../errors.ts'
-import type { Log } from '../log.ts'
 import { Upstreams } from '../upstreams.ts'
 import type { DataDirectory } from './directory.ts'
 import { reportDropped } from './dropped.ts'
-import { type KnownUpstreams, mergeUpstreams } from './known-upstreams.ts'
+import type { MovingParts } from './journals.ts'
+import { mergeUpstreams } from './known-upstreams.ts'
+import type { KnownUpstreams } from '../../shards/contract.ts'
 import { loadShard } from './load.ts'
 import { Move } from './move.ts'
 import { JournalStore } from './store.ts'
 import { Tails } from './tails.ts'
 import { writeImage } from './write-image.ts'
-
-/** What moving needs. */
-export interface MovingParts {
-  readonly directory: DataDirectory
-  /** Of the memory of this start. */
-  readonly limits: Limits
-  readonly boot: string
-  readonly nowUs: Micros
-  readonly log: Log
-  /** Gets lines for people about how far it is. */
-  readonly tell: (line: string) => void
-}
 
 /** One old shard in memory. */
 interface OldShard {

@@ -5,7 +5,8 @@ import { SHARD_DEATHS_WITHIN_MS } from '../../shards/limits.ts'
 import { type StatName, type StatValues, readStats } from '../../shards/stats.ts'
 import type { Log } from '../log.ts'
 import type { EngineMemory } from '../memory.ts'
-import type { ShardLoss, StopSummary } from '../supervisor.ts'
+import type { StopSummary } from '../supervisor.ts'
+import type { ShardLoss } from '../process-end.ts'
 
 /** Warns of requests that were in flight when the waiting was over, if any were. */
 export function reportCutOff(

@@ -2,11 +2,12 @@
 
 import { decodeUntrusted } from '../../shards/codec.ts'
 import { readAccountQueue } from '../../shards/headers.ts'
-import { MESSAGE_JOBS_MAX, REF_BYTES_MAX } from '../../shards/limits.ts'
+import { MESSAGE_JOBS_MAX } from '../../shards/limits.ts'
 import type { Ref } from '../asker.ts'
 import type { Denial, ErrorCode } from '../errors.ts'
 import { isPlainObject } from '../http/job-headers.ts'
 import { parseBody } from '../http/parse-body.ts'
+import { readRef, REF_FAULT } from '../read-ref.ts'
 
 /** A message that makes sense. */
 export type ClientMessage =
@@ -41,19 +42,6 @@ export function readMessage(bytes: Buffer, isBinary: boolean): ClientMessage | M
     default: return malformed('invalid_message',
       'type is none of enqueue, watch, unwatch, cancel, ping', 'type', ref)
   }
-}
-
-const REF_FAULT =
-  `ref is neither a whole number from 0 on nor a text of 1 to ${REF_BYTES_MAX} bytes`
-
-/** What is wrong with a job's ref. */
-export const REF_DENIAL: Denial = { code: 'invalid_ref', error: REF_FAULT, more: { field: 'ref' } }
-
-/** A ref, or null for what is none. */
-export function readRef(value: unknown): Ref | null {
-  if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 0 ? value : null
-  if (typeof value !== 'string' || value === '' || value.length > REF_BYTES_MAX) return null
-  return Buffer.byteLength(value) <= REF_BYTES_MAX && value.isWellFormed() ? value : null
 }
 
 type Parsed =

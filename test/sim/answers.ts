@@ -2,7 +2,7 @@
 // when. Beside the header's text stands what it means, so that checkers need not parse.
 
 import type { Prng } from '../../shards/prng.ts'
-import type { FailureReason } from '../../shards/transport.ts'
+import type { FailureReason } from '../../shards/response.ts'
 import type { Answer, Said } from './observations.ts'
 import type { Place, Scenario, Weather } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'

@@ -7,9 +7,8 @@ import type { ConnectionRoom, RoomTaker } from '../../shards/connection-room.ts'
 import type { Prng } from '../../shards/prng.ts'
 import type { BytesHeld, ResponseMemory } from '../../shards/response-memory.ts'
 import { CONNECTIONS_MAKING_MIN } from '../../shards/socket-limits.ts'
-import {
-  type FailureReason, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type Line,
-} from '../../shards/transport.ts'
+import { type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY } from '../../shards/transport.ts'
+import type { FailureReason } from '../../shards/response.ts'
 import type { Outages } from './outages.ts'
 import type { Reach } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'

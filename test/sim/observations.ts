@@ -3,7 +3,7 @@
 
 import type { JobStatus, JobResult, JobView } from '../../shards/contract.ts'
 import type { ShardViews } from '../../shards/layout.ts'
-import type { FailureReason, ResponseHeaders } from '../../shards/transport.ts'
+import type { FailureReason, ResponseHeaders } from '../../shards/response.ts'
 
 /** A job as its caller submitted it. */
 export interface SimJob {

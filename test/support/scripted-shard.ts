@@ -2,9 +2,11 @@
 // export has the contract of shards/worker.ts.
 
 import type { MessagePort } from 'node:worker_threads'
-import { type BuildMark, buildMark } from '../../shards/build-mark.ts'
+import { buildMark } from '../../shards/build-mark.ts'
 import { monotonicUs } from '../../shards/clock.ts'
-import type { Recovered, ShardControl, ShardReport, ShardTask } from '../../shards/contract.ts'
+import type {
+  BuildMark, Recovered, ShardControl, ShardReport, ShardTask,
+} from '../../shards/contract.ts'
 import { attachShard } from '../../shards/layout.ts'
 import { StatsWriter } from '../../shards/stats.ts'
 

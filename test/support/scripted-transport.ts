@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import {
-  type FailureReason, LINE_FREE, type Line, type OutgoingRequest,
-  type ResponseHeaders, type Transport, type TransportEvents,
+  type Line, LINE_FREE, type OutgoingRequest, type Transport, type TransportEvents,
 } from '../../shards/transport.ts'
+import type { FailureReason, ResponseHeaders } from '../../shards/response.ts'
 import type { Micros } from '../../shards/units.ts'
 
 /** One request that a shard has sent. */

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import {
-  type FailureReason, LINE_FREE, type OutgoingRequest, type ResponseHeaders, type Transport,
-  type TransportEvents,
+  LINE_FREE, type OutgoingRequest, type Transport, type TransportEvents,
 } from '../../shards/transport.ts'
+import type { FailureReason, ResponseHeaders } from '../../shards/response.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 

@@ -8,7 +8,8 @@ import { SystemClock } from '../../shards/clock.ts'
 import { planMemory } from '../../shards/limits.ts'
 import { MIB } from '../../shards/units.ts'
 import { allocateMemory } from '../../src/memory.ts'
-import { type ShardDoor, type ShardLoss, Supervisor } from '../../src/supervisor.ts'
+import { type ShardDoor, Supervisor } from '../../src/supervisor.ts'
+import type { ShardLoss } from '../../src/process-end.ts'
 import { RECOVERED, type Script } from '../support/scripted-shard.ts'
 
 const SHARDS = 2

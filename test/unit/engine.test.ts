@@ -9,7 +9,7 @@ import {
 import {
   JOB_DEADLINE_MS, QUEUED_KEY_TTL_MS, RETRIES_UNLIMITED,
 } from '../../shards/limits.ts'
-import type { FailureReason } from '../../shards/transport.ts'
+import type { FailureReason } from '../../shards/response.ts'
 import { EngineBench, SETTINGS } from '../support/engine-bench.ts'
 
 const NOBODY = { idLow: 12_345 }

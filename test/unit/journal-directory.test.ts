@@ -11,6 +11,7 @@ import { DataDirectory, checkDirectory } from '../../src/journal/directory.ts'
 import { IDENTITY_FILE, type Identity, readIdentity, writeIdentity } from
   '../../src/journal/identity.ts'
 import { Journals } from '../../src/journal/journals.ts'
+import { moveJobs } from '../../src/journal/moving.ts'
 import type { Log } from '../../src/log.ts'
 import { MODEL_LIMITS } from '../support/journal-model.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -148,7 +149,7 @@ describe('memory of another size', () => {
   ): Promise<Limits> => {
     const journals = await Journals.open({
       folder, mode: 'interval', intervalMs: 100, version: '1.2.3', isGiven: { shards, memory },
-    }, limits, silent, () => {})
+    }, limits, silent, () => {}, moveJobs)
     return journals.limits
   }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { UpstreamFacts } from '../../shards/journal-image.ts'
+import type { UpstreamFacts } from '../../shards/contract.ts'
 import { LANE_OWN_BUDGET, LANE_USED } from '../../shards/lanes.ts'
 import {
   KIND_RECEIVER, KIND_UPSTREAM, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type ClientError, classify, failureReason, mayFailureRetry } from '../../shards/outcome.ts'
-import type { FailureReason } from '../../shards/transport.ts'
+import type { FailureReason } from '../../shards/response.ts'
 
 describe('classify', () => {
   it('takes 2xx, 3xx and 4xx for an answer, but for 408 and 429', () => {

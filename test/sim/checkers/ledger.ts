@@ -10,7 +10,7 @@ import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.t
 import { JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_OWES_WEBHOOK } from '../../../shards/job-slots.ts'
 import type { ShardViews } from '../../../shards/layout.ts'
 import { NONE } from '../../../shards/units.ts'
-import type { FailureReason } from '../../../shards/transport.ts'
+import type { FailureReason } from '../../../shards/response.ts'
 import type { Attempt, Doubt, Ending, Observer, SimJob, Verdict } from '../observations.ts'
 import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
