@@ -16,7 +16,7 @@ function runTool(name: string, command: string, args: readonly string[]): boolea
 // Both are started by this very Node: the one on the PATH may be too old for them.
 const typesOk = runTool('tsc', process.execPath, [bin('tsc'), '-p', root])
 const lintOk = runTool('oxlint', process.execPath, [bin('oxlint'), '--quiet', '.'])
-const findings = checkProject(root)
+const findings = await checkProject(root)
 for (const finding of findings) console.error(formatFinding(finding))
 
 const passed = typesOk && lintOk && findings.length === 0

@@ -1,12 +1,13 @@
-// What src/scan/module.ts has to be: src/scan/scan.wat, assembled, as text that can be imported.
+// What src/shapes/scan/module.ts has to be: scan.wat beside it, assembled, as text that can be
+// imported.
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import loadWabt from 'wabt'
 
-const SOURCE = path.resolve(import.meta.dirname, '../src/scan/scan.wat')
+const SOURCE = path.resolve(import.meta.dirname, '../src/shapes/scan/scan.wat')
 /** The file that is made of it. */
-export const MODULE = path.resolve(import.meta.dirname, '../src/scan/module.ts')
+export const MODULE = path.resolve(import.meta.dirname, '../src/shapes/scan/module.ts')
 const TEXT_CHARS_MAX = 92
 
 /** Assembles the module. Rejects with the line and column of what is wrong with it. */

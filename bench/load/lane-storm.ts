@@ -7,23 +7,23 @@
 // due in heaps ever after. Those of the first round are asked for two rounds of patience, those of
 // the second for one, so that both halves are spread evenly over the first round that counts.
 
-import { assert } from '../../shards/assert.ts'
-import { type Clock, monotonicUs } from '../../shards/clock.ts'
-import { encodeTemplate, jobBytes, writeJobHead } from '../../shards/codec.ts'
-import * as contract from '../../shards/contract.ts'
-import { Engine } from '../../shards/engine.ts'
+import { assert } from '../../shards/base/assert.ts'
+import { type Clock, monotonicUs } from '../../shards/base/clock.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { KIB, MIB, type Micros, type Millis, NONE, US_PER_SECOND } from '../../shards/base/units.ts'
 import {
   UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_TIMEOUT_MS,
   allocateShard, allocateShared, attachShard, attachShared,
-} from '../../shards/layout.ts'
-import type { Limits } from '../../shards/limits.ts'
-import { intervalNs } from '../../shards/pace.ts'
-import { Prng } from '../../shards/prng.ts'
-import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
+} from '../../shards/memory/layout.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
+import { intervalNs } from '../../shards/pace/pace.ts'
+import { Engine } from '../../shards/shard/engine.ts'
 import {
   LINE_FREE, type Line, type OutgoingRequest, type Transport, type TransportEvents,
-} from '../../shards/transport.ts'
-import { KIB, MIB, type Micros, type Millis, NONE, US_PER_SECOND } from '../../shards/units.ts'
+} from '../../shards/transport/transport.ts'
+import { encodeTemplate, jobBytes, writeJobHead } from '../../shards/wire/codec.ts'
+import * as contract from '../../shards/wire/contract.ts'
 import { type EncodedLatency, LatencyRecorder } from './latency.ts'
 
 /** How long a storm takes. It is measured once the jobs have come, which takes FILL_ROUNDS. */

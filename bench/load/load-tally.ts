@@ -2,7 +2,7 @@
 // load, which comes with its requests, its seconds or too many refusals, stragglers awaited.
 
 import { LatencyRecorder } from './latency.ts'
-import type { LoadPlan, LoadProgress, LoadResult } from './load-client.ts'
+import type { LoadPlan, LoadProgress, LoadResult } from './load-plan.ts'
 
 const STATUS_ACCEPTED = 201
 const STATUS_REFUSED = 429

@@ -1,8 +1,8 @@
 // What an upstream has to say about the pace at which it was sent to, from the times that it noted.
 // Pure. The promise is Sluice's own: in any window of T seconds at most floor(r * (T + 5 ms)) + 1.
 
-import { PACE_TOLERANCE_US } from '../../shards/limits.ts'
-import { US_PER_SECOND } from '../../shards/units.ts'
+import { US_PER_SECOND } from '../../shards/base/units.ts'
+import { PACE_TOLERANCE_US } from '../../shards/memory/limits.ts'
 import { type EncodedLatency, LatencyRecorder } from './latency.ts'
 
 /** Sends in the order in which they came. */

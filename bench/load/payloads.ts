@@ -1,7 +1,7 @@
 // The requests that the load generator sends: bytes made once, with places of a fixed width that
 // are overwritten for each job. Pure: no sockets, no time.
 
-import { Prng } from '../../shards/prng.ts'
+import { Prng } from '../../shards/base/prng.ts'
 
 /** The shapes of a job; `mixed` draws from the others. */
 export const PROFILES = ['typical', 'small', 'large', 'mixed'] as const

@@ -4,7 +4,7 @@
 import path from 'node:path'
 import { BenchError } from './bench-error.ts'
 import { formatValue } from './figures.ts'
-import type { LoadPlan, LoadProgress, LoadResult } from './load-client.ts'
+import type { LoadPlan, LoadProgress, LoadResult } from './load-plan.ts'
 import { MemorySampler } from './memory-sampler.ts'
 import type { Progress } from './progress.ts'
 import type { RoleProcess } from './role-process.ts'

@@ -2,7 +2,7 @@
 // that are overwritten for each job. Their mask is zero, which RFC 6455 allows: masking is work
 // that a load generator on the same machine would take from the server. Pure: no sockets, no time.
 
-import { encodeValue } from '../../shards/codec.ts'
+import { encodeValue } from '../../shards/wire/codec.ts'
 import {
   type PayloadSettings, type RequestPattern, type Shape, jobFields, patch, patternPlaces,
 } from './payloads.ts'

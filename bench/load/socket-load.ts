@@ -1,9 +1,9 @@
 // The load generator over WebSocket: batches of jobs in MessagePack, a closed loop that keeps each
 // socket's window full. A latency is that of a batch: from its frame to the last of its answers.
 
-import { decodeUntrusted } from '../../shards/codec.ts'
-import { ERRORS } from '../../src/errors.ts'
-import type { LoadPlan, LoadProgress, LoadResult } from './load-client.ts'
+import { decodeUntrusted } from '../../shards/wire/codec.ts'
+import { ERRORS } from '../../src/base/errors.ts'
+import type { LoadPlan, LoadProgress, LoadResult } from './load-plan.ts'
 import { LoadTally } from './load-tally.ts'
 import { shapeChooser } from './payloads.ts'
 import { SocketConnection, type SocketOwner } from './socket-connection.ts'

@@ -2,7 +2,7 @@
 
 import {
   decodeJob, decodeTemplate, encodeTemplate, jobBytes, writeJobHead,
-} from '../../shards/codec.ts'
+} from '../../shards/wire/codec.ts'
 import type { MicroBench } from './micro-case.ts'
 
 const BODY_BYTES = 214

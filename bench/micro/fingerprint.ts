@@ -1,8 +1,8 @@
 // What it costs to tell whether a known key comes with the same request: once for each job.
 
-import { encodeTemplate, jobBytes, writeJobHead } from '../../shards/codec.ts'
-import { fingerprintOf } from '../../shards/fingerprint.ts'
-import { KIB } from '../../shards/units.ts'
+import { KIB } from '../../shards/base/units.ts'
+import { fingerprintOf } from '../../shards/job/fingerprint.ts'
+import { encodeTemplate, jobBytes, writeJobHead } from '../../shards/wire/codec.ts'
 import type { MicroBench } from './micro-case.ts'
 
 const BODIES_BYTES = [214, 16 * KIB]

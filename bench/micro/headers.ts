@@ -1,8 +1,8 @@
 // What an upstream says about its pace, read from the headers of a response: one that says it,
 // and one that says nothing.
 
-import { readPaceHeaders } from '../../shards/headers.ts'
-import type { ResponseHeaders } from '../../shards/response.ts'
+import { readPaceHeaders } from '../../shards/signals/pace-headers.ts'
+import type { ResponseHeaders } from '../../shards/signals/response.ts'
 import type { MicroBench } from './micro-case.ts'
 
 const PLAIN: ResponseHeaders = {

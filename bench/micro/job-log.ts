@@ -1,10 +1,10 @@
 // The job log with as many jobs as it admits: one dies, one comes, and the cleaner keeps up.
 
-import { JobLog, LOG_JOB_SHARED, type LogOwners } from '../../shards/job-log.ts'
-import { allocateShard, attachShard } from '../../shards/layout.ts'
-import { CLEAN_BYTES_PER_TURN_MAX } from '../../shards/limits.ts'
-import { Prng } from '../../shards/prng.ts'
-import { KIB, type Location, NONE, powerOfTwoAtLeast } from '../../shards/units.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { KIB, type Location, NONE, powerOfTwoAtLeast } from '../../shards/base/units.ts'
+import { allocateShard, attachShard } from '../../shards/memory/layout.ts'
+import { CLEAN_BYTES_PER_TURN_MAX } from '../../shards/memory/limits.ts'
+import { JobLog, LOG_JOB_SHARED, type LogOwners } from '../../shards/store/job-log.ts'
 import { type MicroBench, microLimits } from './micro-case.ts'
 
 const PAYLOAD_BYTES = 240

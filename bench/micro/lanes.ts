@@ -1,12 +1,12 @@
 // Lanes: a job joins its account's line, and the line's head leaves; and the turns of an upstream's
 // lanes at its budget.
 
-import { JobSlots } from '../../shards/job-slots.ts'
-import { Lanes } from '../../shards/lanes.ts'
-import { allocateShard, attachShard } from '../../shards/layout.ts'
-import { Prng } from '../../shards/prng.ts'
-import { TurnLists } from '../../shards/turn-lists.ts'
-import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../../shards/units.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../../shards/base/units.ts'
+import { allocateShard, attachShard } from '../../shards/memory/layout.ts'
+import { Lanes } from '../../shards/pace/lanes.ts'
+import { TurnLists } from '../../shards/pace/turn-lists.ts'
+import { JobSlots } from '../../shards/store/job-slots.ts'
 import { type MicroBench, microLimits } from './micro-case.ts'
 
 const UPSTREAM = 0 as UpstreamSlot

@@ -1,8 +1,8 @@
 // What a micro bench is: some operations on one data structure, run as a batch, with a sum over
 // what they returned so that none of it can be left out as useless.
 
-import type { Limits } from '../../shards/limits.ts'
-import { KIB } from '../../shards/units.ts'
+import { KIB } from '../../shards/base/units.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
 
 /** How large the structures are. */
 export interface MicroSizes {

@@ -1,8 +1,8 @@
 // A record's way through a ring: claim, commit and read, without the other thread.
 
-import { allocateShard, attachShard } from '../../shards/layout.ts'
-import { RingReader, RingWriter } from '../../shards/ring.ts'
-import { KIB, powerOfTwoAtLeast } from '../../shards/units.ts'
+import { KIB, powerOfTwoAtLeast } from '../../shards/base/units.ts'
+import { allocateShard, attachShard } from '../../shards/memory/layout.ts'
+import { RingReader, RingWriter } from '../../shards/memory/ring.ts'
 import { type MicroBench, microLimits } from './micro-case.ts'
 
 const PAYLOAD_BYTES = 256

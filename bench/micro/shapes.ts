@@ -1,17 +1,17 @@
 // A typical job whose like was seen before, as the front door reads it: key and body found, the
 // body unescaped, the rest hashed and compared with what is known; and the same job parsed.
 
-import { ENQUEUE_HEADER_BYTES, WORD_TEMPLATE_BYTES } from '../../shards/contract.ts'
-import { parseBody } from '../../src/http/parse-body.ts'
-import { JobUrls } from '../../src/http/job-url.ts'
-import { validateJob } from '../../src/http/validate.ts'
-import { JobHoles } from '../../src/job-holes.ts'
-import { JobIdSource } from '../../src/job-id.ts'
-import { Outline } from '../../src/outline.ts'
-import { JobText } from '../../src/scan/job-text.ts'
-import { JsonScanner } from '../../src/scan/json-scanner.ts'
-import { makeProbes, Shapes } from '../../src/shapes.ts'
-import { wordsFor } from '../../src/spans.ts'
+import { ENQUEUE_HEADER_BYTES, WORD_TEMPLATE_BYTES } from '../../shards/wire/contract.ts'
+import { JobIdSource } from '../../src/base/job-id.ts'
+import { wordsFor } from '../../src/base/spans.ts'
+import { JobUrls } from '../../src/job/job-url.ts'
+import { parseBody } from '../../src/job/parse-body.ts'
+import { validateJob } from '../../src/job/validate.ts'
+import { JobHoles } from '../../src/shapes/job-holes.ts'
+import { Outline } from '../../src/shapes/outline.ts'
+import { JobText } from '../../src/shapes/scan/job-text.ts'
+import { JsonScanner } from '../../src/shapes/scan/json-scanner.ts'
+import { makeProbes, Shapes } from '../../src/shapes/shapes.ts'
 import { jobFields } from '../load/payloads.ts'
 import type { MicroBench } from './micro-case.ts'
 

@@ -1,8 +1,8 @@
 // The index from a job's key to its slot, four fifths full: a hit, and a departure with an arrival.
 
-import { indexEntries } from '../../shards/limits.ts'
-import { Prng } from '../../shards/prng.ts'
-import { SlotIndex } from '../../shards/slot-index.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { indexEntries } from '../../shards/memory/limits.ts'
+import { SlotIndex } from '../../shards/memory/slot-index.ts'
 import type { MicroBench } from './micro-case.ts'
 
 export const slotIndex: MicroBench = ({ operations, items }) => {

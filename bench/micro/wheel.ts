@@ -1,9 +1,9 @@
 // The timing wheel with one item for each lane: what is due fires and is scheduled again, within
 // the next second.
 
-import { Prng } from '../../shards/prng.ts'
-import type { Micros } from '../../shards/units.ts'
-import { Wheel } from '../../shards/wheel.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import type { Micros } from '../../shards/base/units.ts'
+import { Wheel } from '../../shards/memory/wheel.ts'
 import type { MicroBench } from './micro-case.ts'
 
 const SPREAD_US = 1_000_000

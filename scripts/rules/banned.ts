@@ -20,9 +20,9 @@ export function time(source: Source): Finding[] {
   if (OUTSIDE_PRODUCT.test(source.path) || TIME_HOMES.includes(source.path)) return []
   return [
     ...findAll(source, source.code, TIME_CALLS, 'time',
-      ([call]) => `${call.replace(/\s*\($/, '')}; take a Clock (shards/clock.ts)`),
+      ([call]) => `${call.replace(/\s*\($/, '')}; take a Clock (shards/base/clock.ts)`),
     ...findAll(source, source.uncommented, /\bfrom\s+['"](node:timers[^'"]*)['"]/g, 'time',
-      ([, module]) => `${module}; take a Clock (shards/clock.ts)`),
+      ([, module]) => `${module}; take a Clock (shards/base/clock.ts)`),
   ]
 }
 
@@ -30,5 +30,6 @@ export function time(source: Source): Finding[] {
 export function thrown(source: Source): Finding[] {
   if (OUTSIDE_PRODUCT.test(source.path) || THROW_HOMES.includes(source.path)) return []
   return findAll(source, source.code, /\bthrow\b|\bnew\s+\w*Error\s*\(/g, 'throw',
-    ([what]) => `${what.replace(/\s*\($/, '')}: return it, assert it, or fail() from src/errors.ts`)
+    ([what]) => `${what.replace(/\s*\($/, '')}: return it, assert it, or take fail() of ` +
+      'src/base/errors.ts')
 }

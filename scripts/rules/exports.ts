@@ -2,8 +2,8 @@
 // may be exported for the signatures of its own file, and a named number for its family's sake,
 // as long as the file itself uses it.
 
+import path from 'node:path'
 import { ENTRY_FILES } from './policy.ts'
-import { importsOf } from './imports.ts'
 import { type Finding, type Source, lineAt } from './source.ts'
 
 const DECLARED = new RegExp([
@@ -40,12 +40,36 @@ function exportsOf(source: Source): Export[] {
   return found
 }
 
+const STATIC = /(?:^|[;\n])[ \t]*(import|export)\b([^;'"`()]*?)\bfrom\s*(['"])([^'"]+)\3/g
+const DYNAMIC = /\bimport\s*\(\s*(['"])([^'"]+)\1\s*\)/g
+
+/** An import of a file of the project, or a re-export. */
+interface ImportSite {
+  /** Relative to the project. */
+  readonly target: string
+  /** What stands between `import` and `from`; undefined for a dynamic import. */
+  readonly clause: string | undefined
+}
+
+/** Those of a file, in no particular order; one for its effect alone takes no name. */
+function importsOf(source: Source): ImportSite[] {
+  const text = source.uncommented
+  const site = (specifier: string, clause?: string): ImportSite => ({
+    target: path.posix.join(path.posix.dirname(source.path), specifier), clause,
+  })
+  const isFile = ({ 0: whole }: RegExpExecArray): boolean => /['"]\./.test(whole)
+  return [
+    ...[...text.matchAll(STATIC)].filter(isFile).map((match) => site(match[4] ?? '', match[2])),
+    ...[...text.matchAll(DYNAMIC)].filter(isFile).map((match) => site(match[2] ?? '')),
+  ]
+}
+
 const WHOLE = '*'
 const NAMED_NUMBER = /^[A-Z][A-Z0-9_]*$/
 
 /** The names that a file takes from others: target file → names; `*` for the whole of it. */
 function takenBy(source: Source): ReadonlyArray<readonly [string, readonly string[]]> {
-  return importsOf(source).filter((site) => site.isFile).map(({ target, clause }) => {
+  return importsOf(source).map(({ target, clause }) => {
     if (clause === undefined) return [target, [WHOLE]] as const
     const names: string[] = []
     const space = /\*\s*as\s+(\w+)/.exec(clause)?.[1]
@@ -73,7 +97,8 @@ export function deadExports(sources: readonly Source[]): Finding[] {
       taken.set(target, set)
     }
   }
-  return sources.filter(({ path }) => /^(src|shards)\//.test(path) && !ENTRY_FILES.has(path))
+  return sources
+    .filter((source) => /^(src|shards)\//.test(source.path) && !ENTRY_FILES.has(source.path))
     .flatMap((source) => {
       const names = taken.get(source.path)
       if (names?.has(WHOLE) === true) return []

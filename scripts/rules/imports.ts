@@ -1,110 +1,81 @@
-// Who may import what: the directions between folders, the homes of packages, and the pure files.
+// Who may import what: the order of the rooms, import circles, the homes of packages, and the pure
+// files. dependency-cruiser reads the imports, those of types included, and judges them.
 
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { BENCH_DOOR, HOMES, PURE, SHARDS_FOR_JOURNAL, SHARDS_FOR_SRC } from './policy.ts'
-import { type Finding, type Source, lineAt } from './source.ts'
+import { cruise, type ICruiseResult, type IForbiddenRuleType } from 'dependency-cruiser'
+import { BENCH_FILES, HOMES, PURE } from './policy.ts'
+import { importableFrom, MAIN_FILE, SHARD_ROOMS, SRC_ROOMS } from './rooms.ts'
+import { type Finding, lineAt } from './source.ts'
 
-/** One import, re-export or dynamic import. */
-export interface ImportSite {
-  readonly specifier: string
-  /** Relative to the project for a file of it, as written for a package. */
-  readonly target: string
-  readonly isFile: boolean
-  readonly typeOnly: boolean
-  /** What stands between `import` and `from`; undefined for a dynamic or bare import. */
-  readonly clause: string | undefined
-  readonly line: number
-}
+/** `a/b.ts` as a pattern of it. */
+const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
+const isFile = (paths: readonly string[]): string => `^(${paths.map(escaped).join('|')})$`
+const isIn = (folders: readonly string[]): string => `^(${folders.map(escaped).join('|')})/`
 
-const STATIC = /(?:^|[;\n])[ \t]*(import|export)\b([^;'"`()]*?)\bfrom\s*(['"])([^'"]+)\3/g
-const BARE = /(?:^|[;\n])[ \t]*import\s*(['"])([^'"]+)\1/g
-const DYNAMIC = /\b(typeof\s+)?import\s*\(\s*(['"])([^'"]+)\2\s*\)(\s*\.\s*[A-Z])?/g
+const allowed = (room: string): string => importableFrom(room).join(', ') || 'none but its own'
 
-/** All imports of a file, in no particular order. */
-export function importsOf(source: Source): ImportSite[] {
-  const text = source.uncommented
-  const site = (
-    specifier: string, offset: number, typeOnly: boolean, clause?: string,
-  ): ImportSite => {
-    const isFile = specifier.startsWith('.')
-    const target = isFile
-      ? path.posix.join(path.posix.dirname(source.path), specifier) : specifier
-    return { specifier, target, isFile, typeOnly, clause, line: lineAt(text, offset) }
-  }
-  const sites: ImportSite[] = []
-  for (const match of text.matchAll(STATIC)) {
-    const clause = match[2] ?? ''
-    sites.push(site(match[4] ?? '', match.index + 1, isTypeOnly(clause), clause))
-  }
-  for (const match of text.matchAll(BARE)) sites.push(site(match[2] ?? '', match.index + 1, false))
-  for (const match of text.matchAll(DYNAMIC)) {
-    // `import('x').Type` in a type position is followed by a capital letter.
-    const typeOnly = match[1] !== undefined || match[4] !== undefined
-    sites.push(site(match[3] ?? '', match.index, typeOnly))
-  }
-  return sites
-}
+/** A room imports itself and those that are open to it; of the project, nothing else. */
+const roomOrder: readonly IForbiddenRuleType[] = [...SHARD_ROOMS, ...SRC_ROOMS].map((room) => ({
+  name: room.path, comment: `of the rooms, it may import ${allowed(room.path)}`,
+  from: { path: isIn([room.path]), pathNot: isFile(BENCH_FILES) },
+  to: {
+    path: isIn(['shards', 'src', 'test', 'bench', 'scripts']),
+    pathNot: isIn([room.path, ...importableFrom(room.path)]),
+  },
+}))
 
-/** `import type {…}`, or every name in the braces is a type. */
-function isTypeOnly(clause: string): boolean {
-  if (/^\s*type\b(?!\s*,)/.test(clause)) return true
-  const names = /^\s*\{([^}]*)\}\s*$/.exec(clause)?.[1]
-  if (names === undefined) return false
-  const list = names.split(',').map((name) => name.trim()).filter((name) => name !== '')
-  return list.length > 0 && list.every((name) => name.startsWith('type '))
-}
+/** `import type` and the like. */
+const TYPES: readonly ('type-only' | 'type-import')[] = ['type-only', 'type-import']
 
-/** The rule for every import of a file. */
-export function importRules(source: Source): Finding[] {
-  return importsOf(source).flatMap((site) => {
-    const message = direction(source.path, site) ?? home(source.path, site) ??
-      purity(source.path, site)
-    return message === undefined ? []
-      : [{ path: source.path, line: site.line, rule: 'import', message }]
+const rules: readonly IForbiddenRuleType[] = [
+  ...roomOrder,
+  {
+    name: 'circle', comment: 'files import each other in a circle',
+    from: {}, to: { circular: true },
+  },
+  {
+    name: 'unresolved', comment: 'there is no such file or package', from: {},
+    to: { couldNotResolve: true },
+  },
+  ...HOMES.map(([module, home, where]): IForbiddenRuleType => ({
+    name: module, comment: `it belongs in ${where}`,
+    from: { path: isIn(['shards', 'src']), pathNot: home },
+    to: { path: module, dependencyTypesNot: [...TYPES] },
+  })),
+  {
+    name: 'pure', comment: 'a pure file imports no module, and takes the time as an argument',
+    from: { path: isFile(PURE) },
+    to: { pathNot: '^shards/(?!base/clock\\.ts$)', dependencyTypesNot: [...TYPES] },
+  },
+]
+
+/** Findings about all imports in some folders of the project at `root`. */
+export async function importRules(root: string, folders: readonly string[]): Promise<Finding[]> {
+  const { output } = await cruise([...folders], {
+    baseDir: root, ruleSet: { forbidden: [...rules] }, validate: true,
+    parser: 'swc', tsPreCompilationDeps: true, doNotFollow: { path: '(^|/)node_modules/' },
+  }, { conditionNames: ['import', 'node', 'default'], exportsFields: ['exports'] })
+  const { modules, summary } = output as ICruiseResult
+  const reasons = new Map(rules.map(({ name, comment }) => [name, comment]))
+  return summary.violations.map(({ cycle, from, rule: { name }, to }) => {
+    const specifier = modules.find(({ source }) => source === from)?.dependencies
+      .find(({ resolved }) => resolved === to)?.module ?? to
+    const text = readFileSync(path.join(root, from), 'utf8')
+    const steps = cycle === undefined ? [to] : cycle.map((step) => step.name)
+    return {
+      path: from, line: lineAt(text, Math.max(0, text.indexOf(`'${specifier}'`))), rule: 'import',
+      message: `${[from, ...steps].join(' → ')}: ${reasons.get(name)}`,
+    }
   })
 }
 
-function direction(from: string, { target, isFile, specifier }: ImportSite): string | undefined {
-  if (!isFile) {
-    const isNode = specifier.startsWith('node:')
-    return !isNode && NODE_MODULES.has(specifier) ? `write node:${specifier}` : undefined
-  }
-  if (!/\.(ts|json)$/.test(target)) return `${specifier} lacks its ending .ts`
-  const folder = from.split('/')[0]
-  const targetFolder = target.split('/')[0]
-  if (folder === 'shards' && targetFolder !== 'shards') {
-    return `shards imports nothing of ${targetFolder}`
-  }
-  if (folder === 'src' && targetFolder === 'shards') {
-    const name = path.posix.basename(target, '.ts')
-    const mayBe = SHARDS_FOR_SRC.has(name) ||
-      (from.startsWith('src/journal/') && SHARDS_FOR_JOURNAL.has(name))
-    if (!mayBe) return `src may not import shards/${name}.ts`
-  }
-  if (targetFolder === 'bench' && BENCH_DOOR.test(from)) return undefined
-  if (folder === 'src' && ['test', 'bench', 'scripts'].includes(targetFolder ?? '')) {
-    return `src imports nothing of ${targetFolder}`
-  }
-  return undefined
+/** A file of shards/ or src/ lies in a room. */
+export function looseFile(file: string): Finding[] {
+  const isOfCode = /^(shards|src)\//.test(file)
+  const hasRoom = file === MAIN_FILE ||
+    [...SHARD_ROOMS, ...SRC_ROOMS].some((room) => file.startsWith(`${room.path}/`))
+  return !isOfCode || hasRoom ? [] : [{
+    path: file, line: 1, rule: 'loose-file', message: 'lies in no room of scripts/rules/rooms.ts',
+  }]
 }
-
-function home(from: string, { specifier, typeOnly }: ImportSite): string | undefined {
-  if (typeOnly || !/^(src|shards)\//.test(from)) return undefined
-  for (const [module, allowed, where] of HOMES) {
-    if (module.test(specifier) && !allowed.test(from)) return `${specifier} belongs in ${where}`
-  }
-  return undefined
-}
-
-function purity(from: string, { isFile, target, typeOnly, specifier }: ImportSite):
-  string | undefined {
-  if (!PURE.has(from) || typeOnly) return undefined
-  if (!isFile) return `a pure file imports no module: ${specifier}`
-  return target === 'shards/clock.ts' ? 'a pure file takes the time as an argument' : undefined
-}
-
-/** Those that are easily written without their prefix. */
-const NODE_MODULES: ReadonlySet<string> = new Set([
-  'assert', 'buffer', 'child_process', 'crypto', 'events', 'fs', 'http', 'https', 'net', 'os',
-  'path', 'process', 'stream', 'test', 'timers', 'tls', 'url', 'util', 'worker_threads', 'zlib',
-])

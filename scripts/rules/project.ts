@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { randomness, thrown, time } from './banned.ts'
 import { deadExports } from './exports.ts'
-import { importRules } from './imports.ts'
+import { importRules, looseFile } from './imports.ts'
 import { fileName, header, leftoverNote, lineWidth } from './shape.ts'
 import { type Finding, type Source, readSource } from './source.ts'
 import { lockFile, stalePolicy, topLevel } from './tree.ts'
@@ -13,7 +13,7 @@ import { lockFile, stalePolicy, topLevel } from './tree.ts'
 const FOLDERS = ['src', 'shards', 'test', 'bench', 'scripts'] as const
 
 const FILE_RULES: ReadonlyArray<(source: Source) => Finding[]> = [
-  lineWidth, header, fileName, leftoverNote, randomness, time, thrown, importRules,
+  lineWidth, header, fileName, leftoverNote, randomness, time, thrown,
 ]
 
 /** The findings about one file. */
@@ -21,11 +21,13 @@ export const checkSource = (source: Source): Finding[] =>
   FILE_RULES.flatMap((rule) => rule(source))
 
 /** The findings about the project in a folder, ordered by place. */
-export function checkProject(root: string): Finding[] {
+export async function checkProject(root: string): Promise<Finding[]> {
   const sources = FOLDERS.flatMap((folder) => typescriptFiles(root, folder))
     .map((file) => readSource(file, readFileSync(path.join(root, file), 'utf8')))
   const findings = [
     ...sources.flatMap(checkSource),
+    ...sources.flatMap((source) => looseFile(source.path)),
+    ...await importRules(root, FOLDERS),
     ...deadExports(sources),
     ...topLevel(readdirSync(root)),
     ...lockFile(readFileSync(path.join(root, 'package-lock.json'), 'utf8')),

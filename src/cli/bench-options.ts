@@ -3,9 +3,9 @@
 
 import { PROFILES } from '../../bench/load/payloads.ts'
 import { type BenchSettings, SCENARIOS, type ScenarioName } from '../../bench/load/settings.ts'
-import * as limits from '../../shards/limits.ts'
+import * as limits from '../../shards/memory/limits.ts'
+import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
 import { type Kind, choice, decimal, wholeNumber, word } from '../config/kinds.ts'
-import { type Outcome, type Problem, showGiven } from '../config/problem.ts'
 import { rpsKind } from '../config/upstream-table.ts'
 
 /** One flag. */

@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander'
 import { SCENARIOS, type ScenarioName } from '../../bench/load/settings.ts'
-import { formatProblems } from '../config/problem.ts'
+import { formatProblems } from '../base/problem.ts'
 import { type GivenOptions, benchSettings, optionHelps } from './bench-options.ts'
 
 const DESCRIPTIONS: Readonly<Record<ScenarioName | 'all', string>> = {

@@ -1,6 +1,6 @@
 // The client's end of a socket to a server: JSON messages both ways, over Node's own WebSocket.
 
-import { ERRORS } from '../errors.ts'
+import { ERRORS } from '../base/errors.ts'
 import { PROTOCOL } from '../ws/protocol.ts'
 import type { ServerAddress } from './server-address.ts'
 

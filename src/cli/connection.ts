@@ -1,7 +1,7 @@
 // A client's connection to a server that may go away and come back: opened again, with pauses that
 // grow, until it has failed too often in a row.
 
-import type { Prng } from '../../shards/prng.ts'
+import type { Prng } from '../../shards/base/prng.ts'
 import type { Ending, Link, Listener, ServerMessage } from './client-socket.ts'
 import type { Pauses } from './pauses.ts'
 

@@ -3,9 +3,9 @@
 
 import os from 'node:os'
 import type { Command } from 'commander'
+import { type Outcome, formatProblems } from '../base/problem.ts'
 import { dataFolderOf } from '../config/derive.ts'
 import type { LoadedPart } from '../config/load.ts'
-import { type Outcome, formatProblems } from '../config/problem.ts'
 import type { SettingName } from '../config/settings.ts'
 import { callControl } from '../control/client.ts'
 import { controlFile, dependsOnPort } from '../control/place.ts'

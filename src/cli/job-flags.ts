@@ -2,9 +2,9 @@
 
 import { randomUUID } from 'node:crypto'
 import { type Command, Option } from 'commander'
-import { RETRIES_MAX, RETRIES_UNLIMITED } from '../../shards/limits.ts'
+import { RETRIES_MAX, RETRIES_UNLIMITED } from '../../shards/memory/limits.ts'
+import { showGiven } from '../base/problem.ts'
 import { wholeNumber } from '../config/kinds.ts'
-import { showGiven } from '../config/problem.ts'
 
 /** What was typed, by the names that the command line's parser gives to flags. */
 export interface JobFlags {

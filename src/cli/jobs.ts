@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
-import { Prng } from '../../shards/prng.ts'
+import { Prng } from '../../shards/base/prng.ts'
 import type { Environment } from '../config/environment.ts'
 import { SERVER_ENV } from '../config/settings.ts'
 import { ClientSocket } from './client-socket.ts'

@@ -1,7 +1,7 @@
 // Time for the commands that talk to a server: now, and being called later.
 
-import { SystemClock } from '../../shards/clock.ts'
-import { type Micros, msToUs } from '../../shards/units.ts'
+import { SystemClock } from '../../shards/base/clock.ts'
+import { type Micros, msToUs } from '../../shards/base/units.ts'
 
 /** Time, as far as a client needs it. */
 export interface Pauses {

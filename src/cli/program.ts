@@ -2,16 +2,16 @@
 // codes: 0 done, 1 failed while running, 2 wrong usage or configuration.
 
 import { Command, CommanderError, Option } from 'commander'
-import { lookEvery } from '../../shards/clock.ts'
+import { lookEvery } from '../../shards/base/clock.ts'
+import { EXIT_FAILED, EXIT_OK, EXIT_USAGE } from '../base/exit-codes.ts'
+import { type Outcome, formatProblems } from '../base/problem.ts'
+import { VERSION } from '../base/version.ts'
 import { configJson, configYaml } from '../config/effective.ts'
 import { type LoadedConfig, loadConfig, loadPart, type Sources } from '../config/load.ts'
 import { readMachine } from '../config/machine.ts'
-import { type Outcome, formatProblems } from '../config/problem.ts'
 import {
   CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES, type Setting, type SettingName,
 } from '../config/settings.ts'
-import { EXIT_FAILED, EXIT_OK, EXIT_USAGE } from '../exit-codes.ts'
-import { VERSION } from '../version.ts'
 import { addBench } from './bench.ts'
 import { addControlCommands } from './control.ts'
 import { addJobCommands } from './jobs.ts'
@@ -95,7 +95,7 @@ function buildProgram(
       const loaded = load(command, surroundings)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
       // Only the server needs the native parts; help and config work where they do not.
-      const { serve } = await import('../serve.ts')
+      const { serve } = await import('../start/serve.ts')
       return exit(await serve(loaded.value, surroundings, takeOver === true))
     })
 

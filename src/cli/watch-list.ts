@@ -1,6 +1,6 @@
 // The jobs that a command waits for, watched over a connection that may be another one later.
 
-import type { Prng } from '../../shards/prng.ts'
+import type { Prng } from '../../shards/base/prng.ts'
 import type { Link, ServerMessage } from './client-socket.ts'
 import type { Pauses } from './pauses.ts'
 import { isPassing, secondsToWait, waitMs } from './refusals.ts'

@@ -3,9 +3,9 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
+import { closest, type Outcome, type Problem, showGiven } from '../base/problem.ts'
 import { type Environment, readVariable } from './environment.ts'
 import { expandHome, isUnexpanded, UNEXPANDED } from './paths.ts'
-import { closest, type Outcome, type Problem, showGiven } from './problem.ts'
 import { CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES } from './settings.ts'
 import { type YamlSource, parseYaml } from './yaml-source.ts'
 

@@ -3,10 +3,10 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { ShardSettings, UpstreamSettings } from '../../shards/contract.ts'
-import type { MemorySettings } from '../../shards/limits.ts'
-import { USER_AGENT } from '../version.ts'
-import { type Outcome, showGiven } from './problem.ts'
+import type { MemorySettings } from '../../shards/memory/limits.ts'
+import type { ShardSettings, UpstreamSettings } from '../../shards/wire/contract.ts'
+import { type Outcome, showGiven } from '../base/problem.ts'
+import { USER_AGENT } from '../base/version.ts'
 import { type Config, SETTINGS } from './settings.ts'
 import { type UpstreamDefaults, callersSwitchQueues, settingsOf } from './upstream-table.ts'
 

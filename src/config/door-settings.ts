@@ -1,6 +1,6 @@
 // What the user has chosen, as far as the front door needs it.
 
-import type { UpstreamSettings } from '../../shards/contract.ts'
+import type { UpstreamSettings } from '../../shards/wire/contract.ts'
 
 /** What an origin starts with, as a target of jobs or as a receiver of webhooks. */
 export type ResolveUpstream =

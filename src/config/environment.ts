@@ -1,7 +1,7 @@
 // Which variables of the environment are settings: those that are none of ours are told, but for
 // the ones that Kubernetes invents for a Service that is named sluice.
 
-import { type Problem, unknownText } from './problem.ts'
+import { type Problem, unknownText } from '../base/problem.ts'
 import { CONFIG_FILE_ENV, SERVER_ENV, SETTING_ENTRIES } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

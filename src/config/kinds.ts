@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import { z } from 'zod'
 import {
   formatBytes, formatDurationMs, formatSize, parseBytes, parseDecimal, parseDurationMs, parseSwitch,
-} from './quantities.ts'
+} from '../base/quantities.ts'
 
 /** How the values of a setting are read, explained and shown. */
 export interface Kind<T> {

@@ -1,8 +1,8 @@
 // Which settings can change while the server runs, and what is said about a change of the others.
 
 import { isDeepStrictEqual } from 'node:util'
+import type { Problem } from '../base/problem.ts'
 import type { LoadedConfig } from './load.ts'
-import type { Problem } from './problem.ts'
 import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
 
 /**

@@ -2,12 +2,12 @@
 // Flags win over the environment, which wins over the file, which wins over the default; a value
 // that is overruled must be valid all the same, because a mistake is a mistake.
 
+import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
 import { type ConfigFile, type FilePlace, lookUp, readConfigFile, unknownKeys } from
   './config-file.ts'
 import { type Environment, readVariable, unknownVariables } from './environment.ts'
 import type { Machine } from './machine.ts'
 import { besideFile, expandHome, isUnexpanded, UNEXPANDED } from './paths.ts'
-import { type Outcome, type Problem, showGiven } from './problem.ts'
 import {
   type Config, SETTINGS, SETTING_ENTRIES, type Setting, type SettingName,
 } from './settings.ts'

@@ -1,20 +1,20 @@
 // What follows from a configuration before anything is opened: the plan of the memory, and what
 // shards and front door are told. Here it turns out whether valid settings go together.
 
+import { MIB } from '../../shards/base/units.ts'
 import {
   CLIENT_CONNECTIONS_MIN, DESCRIPTORS_PROCESS_MIN, DESCRIPTORS_SHARD_MIN,
-} from '../../shards/client-limits.ts'
-import { type Limits, planMemory } from '../../shards/limits.ts'
-import type { ShardSettings } from '../../shards/contract.ts'
-import { MIB } from '../../shards/units.ts'
-import type { FrontDoorSettings } from './door-settings.ts'
-import { VERSION } from '../version.ts'
+} from '../../shards/memory/client-limits.ts'
+import { type Limits, planMemory } from '../../shards/memory/limits.ts'
+import type { ShardSettings } from '../../shards/wire/contract.ts'
+import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
+import { formatBytes } from '../base/quantities.ts'
+import { VERSION } from '../base/version.ts'
 import {
   memorySettings, queueSwitchByCaller, readExtraCa, shardSettings, upstreamResolver,
 } from './derive.ts'
+import type { FrontDoorSettings } from './door-settings.ts'
 import type { LoadedConfig } from './load.ts'
-import { type Outcome, type Problem, showGiven } from './problem.ts'
-import { formatBytes } from './quantities.ts'
 import { SETTINGS } from './settings.ts'
 
 /** All that a configuration comes to. */

@@ -2,9 +2,9 @@
 // and the type Config all come from it; a new setting is a new entry here.
 
 import type { z } from 'zod'
-import * as clients from '../../shards/client-limits.ts'
-import * as limits from '../../shards/limits.ts'
-import { KIB, MIB } from '../../shards/units.ts'
+import { KIB, MIB } from '../../shards/base/units.ts'
+import * as clients from '../../shards/memory/client-limits.ts'
+import * as limits from '../../shards/memory/limits.ts'
 import { hostKind } from './host-kind.ts'
 import {
   type Kind, choice, duration, folder, path, servers, size, toggle, wholeNumber,

@@ -2,10 +2,10 @@
 // the lookup that the front door uses when it meets an origin for the first time.
 
 import { z } from 'zod'
-import type { UpstreamSettings } from '../../shards/contract.ts'
-import * as limits from '../../shards/limits.ts'
-import type { PerSecond } from '../../shards/units.ts'
-import { hostIdentity } from '../host-name.ts'
+import type { PerSecond } from '../../shards/base/units.ts'
+import * as limits from '../../shards/memory/limits.ts'
+import type { UpstreamSettings } from '../../shards/wire/contract.ts'
+import { hostIdentity } from '../base/host-name.ts'
 import { type Kind, decimal, milliseconds, toggle, wholeNumber } from './kinds.ts'
 
 /** Entries of one table; more than upstreams can be known at once would be a mistake. */

@@ -2,12 +2,12 @@
 // one after the other. Who may connect is the business of the file's mode.
 
 import { type Server, type Socket, createServer } from 'node:net'
-import type { Clock } from '../../shards/clock.ts'
+import type { Clock } from '../../shards/base/clock.ts'
 import {
   CONTROL_BACKLOG_BYTES_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX,
   CONTROL_REQUESTS_WAITING_MAX,
-} from '../../shards/limits.ts'
-import type { Log } from '../log.ts'
+} from '../../shards/memory/limits.ts'
+import type { Log } from '../base/log.ts'
 import { bindControl } from './bind.ts'
 import {
   type Asking, type ControlAnswer, type ControlCommands, type ControlRequest, readRequest,

@@ -1,7 +1,7 @@
 // The body of a batch, cut into jobs as it arrives: one on each line, or the elements of one array.
 // What is inside of a job is not judged here, only where it ends.
 
-import { type ClientBytes, GrowingBytes } from '../client-bytes.ts'
+import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
 
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d

@@ -4,18 +4,18 @@
 // thousand times as long as its line: one for which there is no room now is let go, and asked for
 // again when its turn has come and all before it has been read.
 
-import type { JobResult, JobStatus } from '../../shards/contract.ts'
-import { formatJobId } from '../../shards/job-id.ts'
-import { BATCH_BYTES, BATCH_WINDOW_JOBS_MIN } from '../../shards/client-limits.ts'
-import { BATCH_BACKLOG_BYTES, BATCH_WINDOW_JOBS } from '../../shards/limits.ts'
-import type { Asker, Ref, Ticket } from '../asker.ts'
-import type { ClientBytes } from '../client-bytes.ts'
-import { type Denial, denialValue, unavailable } from '../errors.ts'
-import type { Questions } from '../questions.ts'
-import type { Submissions } from '../submissions.ts'
+import { BATCH_BYTES, BATCH_WINDOW_JOBS_MIN } from '../../shards/memory/client-limits.ts'
+import { BATCH_BACKLOG_BYTES, BATCH_WINDOW_JOBS } from '../../shards/memory/limits.ts'
+import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
+import { formatJobId } from '../../shards/wire/job-id.ts'
+import type { Asker, Ref, Ticket } from '../base/asker.ts'
+import type { ClientBytes } from '../base/client-bytes.ts'
+import { type Denial, denialValue, unavailable } from '../base/errors.ts'
+import type { Questions } from '../engine/questions.ts'
+import type { Submission } from '../submit/submission.ts'
+import type { Submissions } from '../submit/submissions.ts'
 import { BatchSplitter } from './batch-splitter.ts'
 import type { Exchange } from './exchange.ts'
-import type { Submission } from '../submission.ts'
 import type { StreamedResponse } from './uws.ts'
 
 /** What a batch needs of the front door. */

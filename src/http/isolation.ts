@@ -1,6 +1,6 @@
 // Whether a request asks for account queues at the upstreams of its jobs.
 
-import { ACCOUNT_QUEUE_HEADERS, readAccountQueue } from '../../shards/headers.ts'
+import { ACCOUNT_QUEUE_HEADERS, readAccountQueue } from '../../shards/signals/pace-headers.ts'
 import { asciiOf, type HttpRequest } from './uws.ts'
 
 const NAMES = ACCOUNT_QUEUE_HEADERS.map(asciiOf)

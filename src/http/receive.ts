@@ -1,6 +1,6 @@
 // Request bodies as they arrive: bounded one by one and all together, and freed when a client goes.
 
-import { type ClientBytes, GrowingBytes } from '../client-bytes.ts'
+import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
 

@@ -2,7 +2,7 @@
 // the request ends. A proxy in front may have read the same bytes as another number of
 // requests (RFC 9112, 11.2). What the library hides is in docs/REVERSE-PROXY.md.
 
-import { ACCOUNT_QUEUE_HEADERS } from '../../shards/headers.ts'
+import { ACCOUNT_QUEUE_HEADERS } from '../../shards/signals/pace-headers.ts'
 import { Exchange } from './exchange.ts'
 import type { HttpRequest, HttpResponse } from './uws.ts'
 

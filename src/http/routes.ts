@@ -1,12 +1,12 @@
 // What each route does: what is read of a request before it is over, and who answers it.
 
-import type { ErrorCode } from '../errors.ts'
-import type { Readiness } from '../door-state.ts'
-import type { Submission } from '../submission.ts'
+import type { Readiness } from '../base/door-state.ts'
+import type { ErrorCode } from '../base/errors.ts'
+import { formatOf } from '../job/parse-body.ts'
+import type { Submission } from '../submit/submission.ts'
 import { isBatchType } from './batch-splitter.ts'
 import { Exchange, type ExchangeOptions, wantsMsgpack } from './exchange.ts'
 import { asksIsolation } from './isolation.ts'
-import { formatOf } from './parse-body.ts'
 import type { BodyHandler, BodyReceiver } from './receive.ts'
 import { RequestHead, refuseFraming } from './request-head.ts'
 import type { RequestHandlers } from './server.ts'

@@ -2,10 +2,10 @@
 // Nothing of what happens behind a route is here: each hands over to whoever answers at that
 // moment, since a reload replaces the code that does.
 
-import { monotonicUs } from '../../shards/clock.ts'
-import { CONNECTIONS_KEPT_PER_MILLE } from '../../shards/client-limits.ts'
-import { fail } from '../errors.ts'
-import { frameTiers, payloadBytesMax } from '../ws/frame-tiers.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import { CONNECTIONS_KEPT_PER_MILLE } from '../../shards/memory/client-limits.ts'
+import { fail } from '../base/errors.ts'
+import { frameTiers, payloadBytesMax } from './frame-tiers.ts'
 import { listenProblem } from './listen-problem.ts'
 import {
   type HttpApp, type HttpLibrary, type HttpRequest, type ListenSocket, type RouteHandler,

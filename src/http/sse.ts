@@ -2,19 +2,19 @@
 // from the job as it stands; whoever joins again says by Last-Event-ID what they have, and is told
 // none of it twice. Browsers do so by themselves, until they are answered 204.
 
+import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/memory/client-limits.ts'
+import { STREAM_BACKLOG_BYTES_MAX, STREAMS_MAX } from '../../shards/memory/limits.ts'
+import { POOLS } from '../../shards/memory/pools.ts'
 import {
   EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobView,
-} from '../../shards/contract.ts'
-import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/client-limits.ts'
-import { STREAM_BACKLOG_BYTES_MAX, STREAMS_MAX } from '../../shards/limits.ts'
-import { POOLS } from '../../shards/pools.ts'
+} from '../../shards/wire/contract.ts'
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
-} from '../account-share.ts'
-import type { Audience, Follower } from '../audience.ts'
-import type { ClientBytes } from '../client-bytes.ts'
-import { routeOf } from '../job-id.ts'
-import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENTS } from '../job-event.ts'
+} from '../base/account-share.ts'
+import type { ClientBytes } from '../base/client-bytes.ts'
+import { routeOf } from '../base/job-id.ts'
+import type { Audience, Follower } from '../submit/audience.ts'
+import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENTS } from '../submit/job-event.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
 

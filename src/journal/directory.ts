@@ -5,13 +5,11 @@
 //   <data>/image-1/shard-0/store  lmdb, and beside it the shard's tails
 //   <data>/control.sock           the lock
 
-import {
-  accessSync, constants, readFileSync, readdirSync, rmSync, statSync,
-} from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
-import type { Limits } from '../../shards/limits.ts'
-import { fail } from '../errors.ts'
-import { makeSecret } from '../hash.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import { fail } from '../base/errors.ts'
+import { makeSecret } from '../base/hash.ts'
 import {
   DIRECTORY_FORMAT, IDENTITY_FILE, type Identity, readIdentity, syncFolder, writeIdentity,
 } from './identity.ts'

@@ -1,6 +1,6 @@
 // What a start leaves out because the end of a journal is missing, and the words for it in the log.
 
-import type { Log } from '../log.ts'
+import type { Log } from '../base/log.ts'
 
 /** What was not taken, behind the last batch that is whole. */
 export interface Dropped {

@@ -2,14 +2,12 @@
 // in it can be read. Replaced as a whole by renaming, so it is always one or the other. It ends
 // with a checksum: another secret would make every known key a new one, and nothing would tell.
 
-import {
-  closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync,
-} from 'node:fs'
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { crc32 } from 'node:zlib'
-import type { Limits } from '../../shards/limits.ts'
-import { fail } from '../errors.ts'
-import { SECRET_BYTES } from '../hash.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import { fail } from '../base/errors.ts'
+import { SECRET_BYTES } from '../base/hash.ts'
 
 /**
  * Counted up with every change of what lies in a data folder. 1: no checksum here, and no

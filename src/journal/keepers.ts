@@ -3,10 +3,10 @@
 // long as its shard is loaded: nothing waits for it but the disk.
 
 import { Worker } from 'node:worker_threads'
-import { lookEvery } from '../../shards/clock.ts'
-import type { UpstreamFacts } from '../../shards/contract.ts'
-import type { Limits } from '../../shards/limits.ts'
-import type { Log } from '../log.ts'
+import { lookEvery } from '../../shards/base/clock.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import type { UpstreamFacts } from '../../shards/wire/contract.ts'
+import type { Log } from '../base/log.ts'
 import { type Dropped, reportDropped } from './dropped.ts'
 import type { KeeperControl, KeeperReport, KeeperTask, Sizes } from './messages.ts'
 

@@ -3,13 +3,11 @@
 // moment, and name a slot that has been given to another origin since: then a slot is disputed, and
 // the shards' jobs decide.
 
-import {
-  JOB_FREE, JOB_OWES_WEBHOOK, JOB_RETRYING,
-} from '../../shards/job-slots.ts'
-import type { KnownUpstreams, UpstreamFacts } from '../../shards/contract.ts'
-import type { ShardViews } from '../../shards/layout.ts'
-import { JOBS_FRESH } from '../../shards/progress.ts'
-import { type Micros, NONE } from '../../shards/units.ts'
+import { type Micros, NONE } from '../../shards/base/units.ts'
+import { JOBS_FRESH } from '../../shards/memory/crash-notes.ts'
+import type { ShardViews } from '../../shards/memory/layout.ts'
+import { JOB_FREE, JOB_OWES_WEBHOOK, JOB_RETRYING } from '../../shards/store/job-slots.ts'
+import type { KnownUpstreams, UpstreamFacts } from '../../shards/wire/contract.ts'
 
 const FLAGS_SHIFT = 16
 const RECEIVER_MASK = 0xffff

@@ -4,18 +4,18 @@
 // how long the machine was off, since it may have been set, or be wrong until it is: from the last
 // batch to the start no time has passed. Keys and waits last longer by that, and never end early.
 
+import type { Micros } from '../../shards/base/units.ts'
 import {
   BatchWriter, FRAME_HEADER_BYTES, ROW_HEADER_BYTES, TABLE_COUNTS, TABLE_JOBS, TABLE_LANES,
   TABLE_LOG, TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_UPSTREAMS,
-} from '../../shards/journal-format.ts'
+} from '../../shards/journal/journal-format.ts'
 import {
   type FactPages, factsOf, JournalImage, resumeUpstream, shiftUpstreamRow, writeCounts,
-} from '../../shards/journal-image.ts'
-import type { UpstreamFacts } from '../../shards/contract.ts'
-import { JOURNAL_ACCEPTED } from '../../shards/journal-words.ts'
-import type { ShardViews } from '../../shards/layout.ts'
-import { JOBS_PER_PAGE } from '../../shards/limits.ts'
-import type { Micros } from '../../shards/units.ts'
+} from '../../shards/journal/journal-image.ts'
+import { JOURNAL_ACCEPTED } from '../../shards/memory/journal-words.ts'
+import type { ShardViews } from '../../shards/memory/layout.ts'
+import { JOBS_PER_PAGE } from '../../shards/memory/limits.ts'
+import type { UpstreamFacts } from '../../shards/wire/contract.ts'
 import type { JournalStore, StoreState } from './store.ts'
 
 /** What is loaded, and where to. */

@@ -1,8 +1,8 @@
 // What the main thread and the keepers of the journals tell each other, and what a keeper is
 // started with.
 
-import type { UpstreamFacts } from '../../shards/contract.ts'
-import type { Limits } from '../../shards/limits.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import type { UpstreamFacts } from '../../shards/wire/contract.ts'
 import type { Dropped } from './dropped.ts'
 
 /** What a keeper is started with. */

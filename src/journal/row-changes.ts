@@ -3,8 +3,8 @@
 
 import {
   type Frame, TABLE_CLEARED, TABLE_LOG, TABLE_SEGMENTS, forEachRow,
-} from '../../shards/journal-format.ts'
-import { SEGMENT_FREE } from '../../shards/segments.ts'
+} from '../../shards/journal/journal-format.ts'
+import { SEGMENT_FREE } from '../../shards/store/segments.ts'
 import type { JournalStore } from './store.ts'
 
 /** A row of a log fills so many pages of lmdb, but for their one header. */

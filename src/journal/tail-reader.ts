@@ -3,9 +3,9 @@
 // was never promised to anybody. What may not be is something whole behind something broken.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { KIB, MIB } from '../../shards/base/units.ts'
 import { type Frame, type FrameHeader, readFrame, readHeader } from
-  '../../shards/journal-format.ts'
-import { KIB, MIB } from '../../shards/units.ts'
+  '../../shards/journal/journal-format.ts'
 
 /** What a piece aims to hold; a larger batch is a piece by itself. */
 const PIECE_BYTES = 16 * MIB

@@ -10,9 +10,9 @@ import {
   unlinkSync,
 } from 'node:fs'
 import path from 'node:path'
-import { type Extent, readExtent, writeExtent } from '../../shards/extent-file.ts'
-import { readFrame } from '../../shards/journal-format.ts'
-import { EXTENT_FILE, tailName, tailNumber } from '../../shards/tail-names.ts'
+import { type Extent, readExtent, writeExtent } from '../../shards/journal/extent-file.ts'
+import { readFrame } from '../../shards/journal/journal-format.ts'
+import { EXTENT_FILE, tailName, tailNumber } from '../../shards/journal/tail-names.ts'
 import type { Dropped } from './dropped.ts'
 import { RowChanges } from './row-changes.ts'
 import type { JournalStore, StoreState } from './store.ts'

@@ -1,13 +1,13 @@
 // What clients say over a socket: one frame becomes one message, or an error that names its fault.
 
-import { decodeUntrusted } from '../../shards/codec.ts'
-import { readAccountQueue } from '../../shards/headers.ts'
-import { MESSAGE_JOBS_MAX } from '../../shards/limits.ts'
-import type { Ref } from '../asker.ts'
-import type { Denial, ErrorCode } from '../errors.ts'
-import { isPlainObject } from '../http/job-headers.ts'
-import { parseBody } from '../http/parse-body.ts'
-import { readRef, REF_FAULT } from '../read-ref.ts'
+import { MESSAGE_JOBS_MAX } from '../../shards/memory/limits.ts'
+import { readAccountQueue } from '../../shards/signals/pace-headers.ts'
+import { decodeUntrusted } from '../../shards/wire/codec.ts'
+import type { Ref } from '../base/asker.ts'
+import type { Denial, ErrorCode } from '../base/errors.ts'
+import { isPlainObject } from '../job/job-headers.ts'
+import { parseBody } from '../job/parse-body.ts'
+import { readRef, REF_FAULT } from '../job/read-ref.ts'
 
 /** A message that makes sense. */
 export type ClientMessage =

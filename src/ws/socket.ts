@@ -1,25 +1,25 @@
 // One socket: hands a client's messages on, and tells it what has become of its jobs.
 
+import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/memory/client-limits.ts'
+import {
+  SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS,
+} from '../../shards/memory/limits.ts'
+import { encodeValue } from '../../shards/wire/codec.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, type JobResult, type JobStatus,
   type JobView,
-} from '../../shards/contract.ts'
-import { encodeValue } from '../../shards/codec.ts'
-import { formatJobId } from '../../shards/job-id.ts'
-import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/client-limits.ts'
-import {
-  SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS,
-} from '../../shards/limits.ts'
-import type { Ref, Ticket } from '../asker.ts'
-import type { Audience, Follower } from '../audience.ts'
+} from '../../shards/wire/contract.ts'
+import { formatJobId } from '../../shards/wire/job-id.ts'
+import type { Ref, Ticket } from '../base/asker.ts'
 import {
   type Denial, denialValue, type ErrorCode, TOO_MANY_WATCHED, unavailable,
-} from '../errors.ts'
+} from '../base/errors.ts'
+import type { Question, Questions } from '../engine/questions.ts'
 import type { SocketData } from '../http/server.ts'
 import type { WebSocketHandle } from '../http/uws.ts'
-import { JobEvent, TERMINAL_EVENTS } from '../job-event.ts'
-import type { Question, Questions } from '../questions.ts'
-import type { MessageAsker, Submissions } from '../submissions.ts'
+import type { Audience, Follower } from '../submit/audience.ts'
+import { JobEvent, TERMINAL_EVENTS } from '../submit/job-event.ts'
+import type { MessageAsker, Submissions } from '../submit/submissions.ts'
 import { Answers, loneAnswer } from './answers.ts'
 import { readMessage } from './message.ts'
 

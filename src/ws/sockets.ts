@@ -3,25 +3,25 @@
 import {
   MESSAGE_JOBS_MAX, REF_BYTES_MAX, SOCKET_BACKLOG_BYTES_MAX, SOCKET_WATCHED_MAX,
   SOCKET_WINDOW_JOBS, SOCKETS_MAX,
-} from '../../shards/limits.ts'
-import { POOLS } from '../../shards/pools.ts'
+} from '../../shards/memory/limits.ts'
+import { POOLS } from '../../shards/memory/pools.ts'
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
-} from '../account-share.ts'
-import type { Audience } from '../audience.ts'
-import type { ClientBytes } from '../client-bytes.ts'
-import type { ErrorCode } from '../errors.ts'
-import { JobHasher } from '../hash.ts'
+} from '../base/account-share.ts'
+import type { ClientBytes } from '../base/client-bytes.ts'
+import type { ErrorCode } from '../base/errors.ts'
+import { JobHasher } from '../base/hash.ts'
+import type { Questions } from '../engine/questions.ts'
 import { addressKey } from '../http/client-address.ts'
 import { Exchange } from '../http/exchange.ts'
+import { frameTiers, heldByFrame } from '../http/frame-tiers.ts'
 import { asksIsolation } from '../http/isolation.ts'
 import type { SocketData, SocketOwner } from '../http/server.ts'
 import type {
   HttpRequest, UpgradableResponse, UpgradeContext, WebSocketHandle,
 } from '../http/uws.ts'
-import type { Questions } from '../questions.ts'
-import type { Submissions } from '../submissions.ts'
-import { frameTiers, heldByFrame } from './frame-tiers.ts'
+import type { Audience } from '../submit/audience.ts'
+import type { Submissions } from '../submit/submissions.ts'
 import { PROTOCOL } from './protocol.ts'
 import { JobSocket, type OpenSocket, type SocketHost, type SocketState } from './socket.ts'
 

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { summarizeLatency } from '../../bench/load/latency.ts'
-import { LoadClient, type LoadPlan, type LoadResult } from '../../bench/load/load-client.ts'
+import { LoadClient } from '../../bench/load/load-client.ts'
+import type { LoadPlan, LoadResult } from '../../bench/load/load-plan.ts'
 import { RawUpstream } from '../support/upstream.ts'
 
 const ACCEPTED = 'HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok'

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import type { PROFILES} from '../../bench/load/payloads.ts';
 import {
-  LARGE_BODY_BYTES, type PayloadSettings, PROFILES, type RequestPattern, TYPICAL_BODY_BYTES,
+  LARGE_BODY_BYTES, type PayloadSettings, type RequestPattern, TYPICAL_BODY_BYTES,
   TYPICAL_JSON_BYTES, accountOf, apiKeyOf, patch, requestPattern, shapeChooser, shapesOf,
 } from '../../bench/load/payloads.ts'
-import { JobUrls } from '../../src/http/job-url.ts'
-import { validateJob } from '../../src/http/validate.ts'
+import { JobUrls } from '../../src/job/job-url.ts'
+import { validateJob } from '../../src/job/validate.ts'
 
 const SETTINGS: PayloadSettings = {
   runId: 'abcdef01', upstreams: ['http://127.0.0.1:40000', 'http://127.0.0.1:8080'],

@@ -2,15 +2,15 @@
 // and the frames that it patches are what a server reads.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { summarizeLatency } from '../../bench/load/latency.ts'
-import type { LoadPlan } from '../../bench/load/load-client.ts'
+import type { LoadPlan } from '../../bench/load/load-plan.ts'
 import { enqueueFrame, patchJob, readAllAccepted } from '../../bench/load/socket-frames.ts'
 import { SocketLoad } from '../../bench/load/socket-load.ts'
-import { decodeUntrusted, encodeValue } from '../../shards/codec.ts'
+import { decodeUntrusted, encodeValue } from '../../shards/wire/codec.ts'
 import { SluiceProcess, startServer } from '../support/server.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { readFileSync } from 'node:fs'
 
 const PAYLOAD = {
   runId: 'abcdef01', upstreams: ['http://127.0.0.1:1'], receiver: undefined, host: '127.0.0.1',

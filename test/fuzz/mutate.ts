@@ -1,7 +1,7 @@
 // Inputs for the fuzzer: messages and batches that make sense, then damaged, by bytes or by values.
 
 import { pack } from 'msgpackr'
-import type { Prng } from '../../shards/prng.ts'
+import type { Prng } from '../../shards/base/prng.ts'
 
 const JOB = {
   user_id: 'ann', idempotent_key: 'key', url: 'http://api.example/v1', method: 'POST',

@@ -8,11 +8,11 @@ import { runInNewContext } from 'node:vm'
 import { unpack } from 'msgpackr'
 import { Pool } from 'undici'
 import { WebSocket } from 'ws'
+import { Prng } from '../../shards/base/prng.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, EVENT_COMPLETED, INGRESS_CANCEL, INGRESS_ENQUEUE,
   INGRESS_GET, INGRESS_RELEASE_UPSTREAM, INGRESS_WATCH, REFUSED_JOBS, WORD_REQUEST,
-} from '../../shards/contract.ts'
-import { Prng } from '../../shards/prng.ts'
+} from '../../shards/wire/contract.ts'
 import { call, idOf, openScene, type Scene, VIEW } from '../support/door-scene.ts'
 import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'
 import { PROTOCOL, socketUrl } from '../support/socket-client.ts'

@@ -4,8 +4,8 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { MIB } from '../../shards/units.ts'
-import { residentBytesAtMost } from '../../src/client-bytes.ts'
+import { MIB } from '../../shards/base/units.ts'
+import { residentBytesAtMost } from '../../src/base/client-bytes.ts'
 import { jobOf } from '../support/api-client.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'

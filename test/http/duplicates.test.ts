@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { encodeValue } from '../../shards/codec.ts'
+import { encodeValue } from '../../shards/wire/codec.ts'
 import { jobOf } from '../support/api-client.ts'
 import { flood } from '../support/flood.ts'
 import { Gate, Scene, UNPACED, upstreamFor } from '../support/scene.ts'

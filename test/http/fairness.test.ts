@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, it } from 'node:test'
-import { monotonicUs } from '../../shards/clock.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
 import { jobOf } from '../support/api-client.ts'
 import { flood } from '../support/flood.ts'
 import { Scene, upstreamFor } from '../support/scene.ts'

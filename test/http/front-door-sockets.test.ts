@@ -5,7 +5,7 @@ import { type TestContext, describe, test } from 'node:test'
 import {
   CODE_OK, CODE_TOO_MANY_WATCHED, EVENT_COMPLETED, EVENT_POSITION, FLAG_WATCH, INGRESS_ENQUEUE,
   INGRESS_UNWATCH, INGRESS_WATCH, REFUSED_MEMORY, WORD_FLAGS, WORD_REQUEST,
-} from '../../shards/contract.ts'
+} from '../../shards/wire/contract.ts'
 import { call, ID, ID_WORDS, idOf, idText, JOB, openScene, type Scene, VIEW, wordsOf }
   from '../support/door-scene.ts'
 import type { FakeRequest } from '../support/fake-shard.ts'

@@ -4,19 +4,19 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { SystemClock } from '../../shards/clock.ts'
-import { decodeValue, encodeValue } from '../../shards/codec.ts'
+import { SystemClock } from '../../shards/base/clock.ts'
+import { KIB, type Micros, NONE } from '../../shards/base/units.ts'
+import { UPSTREAM_SLOTS_ALPHA } from '../../shards/memory/limits.ts'
+import { decodeValue, encodeValue } from '../../shards/wire/codec.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, FLAG_ISOLATE, FLAG_RETRIES_SHIFT,
   INGRESS_CANCEL, INGRESS_ENQUEUE, INGRESS_GET, type JobView, REFUSED_JOBS, REFUSED_MEMORY,
   WORD_FLAGS, WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW, WORD_RECEIVER,
   WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
-} from '../../shards/contract.ts'
-import { UPSTREAM_SLOTS_ALPHA } from '../../shards/limits.ts'
-import { KIB, type Micros, NONE } from '../../shards/units.ts'
-import { OperatingError } from '../../src/errors.ts'
-import { shardOf } from '../../src/hash.ts'
-import type { ShardLink } from '../../src/shard-link.ts'
+} from '../../shards/wire/contract.ts'
+import { OperatingError } from '../../src/base/errors.ts'
+import { shardOf } from '../../src/base/hash.ts'
+import type { ShardLink } from '../../src/engine/shard-link.ts'
 import {
   BODY_BYTES_MAX, call, ID, ID_WORDS, idText, ISOLATING, JOB, openScene, post, type Scene, SHARDS,
   VIEW, wordsOf,

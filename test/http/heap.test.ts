@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { MIB } from '../../shards/units.ts'
+import { MIB } from '../../shards/base/units.ts'
 import { Scene, rawUpstreamFor } from '../support/scene.ts'
 
 const JOBS = Number(process.env['SLUICE_HEAP_JOBS'] ?? 1_000_000)

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, it } from 'node:test'
-import { Prng } from '../../shards/prng.ts'
+import { Prng } from '../../shards/base/prng.ts'
 import { jobOf } from '../support/api-client.ts'
 import { RawClient, postJobText } from '../support/raw-client.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from '../../shards/socket-limits.ts'
+import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from '../../shards/memory/socket-limits.ts'
 import { startTransport } from '../support/started-transport.ts'
 import { outgoing } from '../support/transport-recorder.ts'
 import { RawUpstream } from '../support/upstream.ts'

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { decodeUntrusted, encodeValue } from '../../shards/codec.ts'
+import { decodeUntrusted, encodeValue } from '../../shards/wire/codec.ts'
 import { jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { JOURNAL_LOST, JOURNAL_STALLED_US } from '../../shards/journal-words.ts'
+import { JOURNAL_LOST, JOURNAL_STALLED_US } from '../../shards/memory/journal-words.ts'
 import { call, openScene } from '../support/door-scene.ts'
 
 test('a journal in trouble is said by /ready and /health until it is over', async (t) => {

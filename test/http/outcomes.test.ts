@@ -5,7 +5,8 @@ import assert from 'node:assert/strict'
 import { type TestContext, describe, it } from 'node:test'
 import { jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, refusingOriginFor, upstreamFor } from '../support/scene.ts'
-import { type RecordedRequest, TestUpstream } from '../support/upstream.ts'
+import type { TestUpstream } from '../support/upstream.ts';
+import { type RecordedRequest } from '../support/upstream.ts'
 
 const scene = new Scene({ flags: [...UNPACED, '--shards', '2', '--default-timeout', '2s'] })
 

@@ -6,19 +6,19 @@ import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import type { PerSecond } from '../../shards/base/units.ts'
+import { MIB } from '../../shards/base/units.ts'
+import { BATCH_WINDOW_JOBS_MIN } from '../../shards/memory/client-limits.ts'
 import {
   CODE_OK, EVENT_COMPLETED, INGRESS_ENQUEUE, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH,
   WORD_REQUEST,
-} from '../../shards/contract.ts'
-import type { PerSecond } from '../../shards/units.ts'
-import { Doorkeeper } from '../../src/doorkeeper.ts'
-import { BATCH_WINDOW_JOBS_MIN } from '../../shards/client-limits.ts'
-import { MIB } from '../../shards/units.ts'
+} from '../../shards/wire/contract.ts'
+import { Doorkeeper } from '../../src/door/doorkeeper.ts'
 import {
   BODY_BYTES_MAX, call, ID, ID_WORDS, idOf, JOB, openScene, post, type Scene, VIEW, wordsOf,
 } from '../support/door-scene.ts'
-import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'
 import { EventStream } from '../support/event-stream.ts'
+import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'
 import { SocketClient } from '../support/socket-client.ts'
 
 /** Another doorkeeper, with a version of its own. */

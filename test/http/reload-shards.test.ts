@@ -19,7 +19,7 @@ const RELOADS = 4
 const UNPACED = { pacePerSecond: 100_000, concurrentMax: 10_000, timeoutMs: 20_000 }
 /** One account, one request at a time: what arrives out of order was sent out of order. */
 const ONE_BY_ONE = { ...UNPACED, concurrentMax: 1, accountQueues: true }
-const WORKER = new URL('../../shards/worker.ts', import.meta.url).href
+const WORKER = new URL('../../shards/shard/worker.ts', import.meta.url).href
 
 const reload = async (live: LiveShards): Promise<void> =>
   assert.deepEqual(await live.supervisor.reload(), { ok: true })

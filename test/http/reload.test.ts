@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { Agent, request } from 'node:http'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
-import { DOOR_FORM } from '../../src/door-tables.ts'
+import { DOOR_FORM } from '../../src/door/door-tables.ts'
 import { ApiClient, jobOf } from '../support/api-client.ts'
 import { type CommandEnd, runCommand } from '../support/command.ts'
 import { EventStream } from '../support/event-stream.ts'
@@ -83,7 +83,7 @@ class KeepAliveLoad {
       headers: { 'content-type': 'application/json' },
     })
     call.end(JSON.stringify(jobOf(url, { user_id: user })))
-    const [response] = await once(call, 'response') as [import('node:http').IncomingMessage]
+    const [response] = await once(call, 'response') as [IncomingMessage]
     if (!call.reusedSocket) this.connections++
     for await (const chunk of response) void chunk
     const status = Number(response.statusCode)
@@ -118,7 +118,8 @@ describe('a reload', { concurrency: 2 }, () => {
       for (const entry of await socket.enqueue(jobs)) assert.ok(entry.job_id, JSON.stringify(entry))
     }
     copy.edit('src/http/routes.ts', SENTENCE, '\'there is still no such path\'')
-    copy.edit('shards/load-headers.ts', HEADER, `'X-Sluice-Attempt', \`new-\${load.attempt}\`,`)
+    copy.edit('shards/signals/queue-headers.ts', HEADER,
+      `'X-Sluice-Attempt', \`new-\${load.attempt}\`,`)
     copy.edit('package.json', '"version": "0.1.0"', '"version": "9.9.9"')
     for (let round = 1; round <= 3; round++) {
       await Promise.all([reloadWell(stage), socketLoad()])
@@ -155,16 +156,16 @@ describe('a reload', { concurrency: 2 }, () => {
     assert.match(await reloadBadly(stage), /code does not load: src\/http\/routes\.ts:\d+: /)
     assert.equal((await api.send('GET', '/nowhere')).body.error, 'there is no such path')
     undo()
-    const noShard = copy.edit('shards/load-headers.ts', HEADER, 'there is no quote')
+    const noShard = copy.edit('shards/signals/queue-headers.ts', HEADER, 'there is no quote')
     await reloadBadly(stage)
     noShard()
     const other = DOOR_FORM + 1
     const otherForm =
-      copy.edit('src/door-tables.ts', `DOOR_FORM = ${DOOR_FORM}`, `DOOR_FORM = ${other}`)
+      copy.edit('src/door/door-tables.ts', `DOOR_FORM = ${DOOR_FORM}`, `DOOR_FORM = ${other}`)
     assert.match(await reloadBadly(stage),
       new RegExp(`in form ${other}, not ${DOOR_FORM}: it needs a restart`))
     otherForm()
-    copy.edit('src/doorkeeper.ts', '    this.#parts = parts\n', '    null.parts = parts\n')
+    copy.edit('src/door/doorkeeper.ts', '    this.#parts = parts\n', '    null.parts = parts\n')
     assert.match(await reloadBadly(stage), /does not start: src\/doorkeeper\.ts:\d+: TypeError/)
     assert.equal((await api.health()).reloads, 0)
     assert.equal(await stage.server.stop(), 0, stage.server.stderr)

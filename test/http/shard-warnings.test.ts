@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ShardWarning, WORD_UPSTREAM } from '../../shards/contract.ts'
+import { type ShardWarning, WORD_UPSTREAM } from '../../shards/wire/contract.ts'
 import { openScene, post, type Scene } from '../support/door-scene.ts'
 
 /** Every shard warns of the upstream of a job that has been posted. */

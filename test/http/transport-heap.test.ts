@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import path from 'node:path'
 import { it } from 'node:test'
-import { KIB } from '../../shards/units.ts'
+import { KIB } from '../../shards/base/units.ts'
 import { growthOfRound } from '../support/heap-rounds.ts'
 
 const PROGRAM = path.resolve(import.meta.dirname, '../support/transport-heap.ts')

@@ -6,8 +6,8 @@ import type { Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
-import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/socket-limits.ts'
-import { LINE_FREE, LINE_NO_CONNECTION } from '../../shards/transport.ts'
+import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/memory/socket-limits.ts'
+import { LINE_FREE, LINE_NO_CONNECTION } from '../../shards/transport/transport.ts'
 import { startUpstream } from '../support/scene.ts'
 import { startTransport } from '../support/started-transport.ts'
 import { LOCAL_CERTIFICATE } from '../support/tls.ts'
@@ -458,8 +458,9 @@ describe('an error of the listener', () => {
         JSON.stringify(new URL(`../../shards/${name}.ts`, import.meta.url).href)
       const origin = JSON.stringify(upstream.origin)
       const worker = new Worker(`
-        Promise.all([import(${module('undici-transport')}), import(${module('clock')})])
-          .then(([{ UndiciTransport }, { SystemClock }]) => {
+        Promise.all([
+          import(${module('transport/undici-transport')}), import(${module('base/clock')}),
+        ]).then(([{ UndiciTransport }, { SystemClock }]) => {
             const transport = new UndiciTransport({
               clock: new SystemClock(), connectionsMax: 9, connectionsPerOriginMax: 1,
               connectTimeoutMs: 9000, responseBytesMax: 10, extraCaPem: '',

@@ -6,7 +6,8 @@ import { describe, it } from 'node:test'
 import { type JobFields, type WebhookBody, jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, rawUpstreamFor, refusingOriginFor, upstreamFor } from '../support/scene.ts'
 import { LagProbe, assertWithinPace } from '../support/send-times.ts'
-import { type RecordedRequest, TestUpstream } from '../support/upstream.ts'
+import type { TestUpstream } from '../support/upstream.ts';
+import { type RecordedRequest } from '../support/upstream.ts'
 
 const WEBHOOK_TIMEOUT_MS = 700
 const scene = new Scene({

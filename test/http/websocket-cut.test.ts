@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Prng } from '../../shards/prng.ts'
+import { Prng } from '../../shards/base/prng.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 import { SocketClient } from '../support/socket-client.ts'
 import { SEED } from '../support/swarm.ts'

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MIB } from '../../shards/units.ts'
+import { MIB } from '../../shards/base/units.ts'
 import { jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 import { SocketClient } from '../support/socket-client.ts'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, test } from 'node:test'
-import { encodeValue } from '../../shards/codec.ts'
+import { encodeValue } from '../../shards/wire/codec.ts'
 import { jobOf } from '../support/api-client.ts'
 import { Gate, Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
 import {

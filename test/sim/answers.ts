@@ -1,8 +1,8 @@
 // What an upstream does with one request, drawn from its weather: status, headers, body, and
 // when. Beside the header's text stands what it means, so that checkers need not parse.
 
-import type { Prng } from '../../shards/prng.ts'
-import type { FailureReason } from '../../shards/response.ts'
+import type { Prng } from '../../shards/base/prng.ts'
+import type { FailureReason } from '../../shards/signals/response.ts'
 import type { Answer, Said } from './observations.ts'
 import type { Place, Scenario, Weather } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'

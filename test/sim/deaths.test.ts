@@ -2,21 +2,21 @@
 // over 50 seeds no promise is broken that does not speak of the attempt which died. And do the
 // checkers see it when a recovery leaves something out?
 
-import './verify-on.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Intake } from '../../shards/intake.ts'
-import { JobSlots } from '../../shards/job-slots.ts'
-import { Lanes } from '../../shards/lanes.ts'
-import { OutcomeWriter } from '../../shards/outcome-writer.ts'
-import { Pacer } from '../../shards/pacer.ts'
-import { Progress } from '../../shards/progress.ts'
-import { Settlement } from '../../shards/settlement.ts'
-import { SharedBudgets } from '../../shards/shared-budget.ts'
+import { OutcomeWriter } from '../../shards/job/answers.ts'
+import { Intake } from '../../shards/job/intake.ts'
+import { Settlement } from '../../shards/job/settlement.ts'
+import { Progress } from '../../shards/memory/crash-notes.ts'
+import { Lanes } from '../../shards/pace/lanes.ts'
+import { Pacer } from '../../shards/pace/pacer.ts'
+import { SharedBudgets } from '../../shards/pace/shared-budget.ts'
+import { JobSlots } from '../../shards/store/job-slots.ts'
 import { SEED } from '../support/swarm.ts'
 import { runSeed } from './run-seed.ts'
 import { type Method, firstObjection, testDamaged } from './saboteur.ts'
 import { shardsOf, testSeeds } from './seeds.ts'
+import './verify-on.ts'
 
 const SABOTAGED_SEEDS_MAX = 60
 

@@ -3,9 +3,9 @@
 // the others' load. Measured are Jain's index of their sends, (Σx)² / (n Σx²), which is 1 when
 // all are equal; and the rate, when nothing but the pace bounds it.
 
-import { KIND_UPSTREAM } from '../../shards/layout.ts'
-import type { Limits } from '../../shards/limits.ts'
-import { KIB, MIB } from '../../shards/units.ts'
+import { KIB, MIB } from '../../shards/base/units.ts'
+import { KIND_UPSTREAM } from '../../shards/memory/layout.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
 import type { Account, Attempt, Observer } from './observations.ts'
 import { CALM, IDLE_HABITS, NEAR, PROMPT, type Scenario, SOCKET_BOUNDS } from './scenario.ts'
 import { Simulation } from './simulation.ts'

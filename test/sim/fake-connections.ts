@@ -3,12 +3,14 @@
 // many there may be, of those of all places, is the project's own decision.
 
 import { AssertionError } from 'node:assert'
-import type { ConnectionRoom, RoomTaker } from '../../shards/connection-room.ts'
-import type { Prng } from '../../shards/prng.ts'
-import type { BytesHeld, ResponseMemory } from '../../shards/response-memory.ts'
-import { CONNECTIONS_MAKING_MIN } from '../../shards/socket-limits.ts'
-import { type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY } from '../../shards/transport.ts'
-import type { FailureReason } from '../../shards/response.ts'
+import type { Prng } from '../../shards/base/prng.ts'
+import { CONNECTIONS_MAKING_MIN } from '../../shards/memory/socket-limits.ts'
+import type { FailureReason } from '../../shards/signals/response.ts'
+import type { ConnectionRoom, RoomTaker } from '../../shards/transport/connection-room.ts'
+import type { BytesHeld, ResponseMemory } from '../../shards/transport/response-memory.ts'
+import {
+  type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY,
+} from '../../shards/transport/transport.ts'
 import type { Outages } from './outages.ts'
 import type { Reach } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'

@@ -4,21 +4,23 @@
 // classes decide.
 
 import { AssertionError } from 'node:assert'
-import { ConnectionRoom } from '../../shards/connection-room.ts'
-import { KIND_RECEIVER } from '../../shards/layout.ts'
-import { BytesHeld, ResponseMemory, type ResponseReader } from '../../shards/response-memory.ts'
-import { CONNECTS_LOOK_EVERY_MS } from '../../shards/socket-limits.ts'
+import type { Prng } from '../../shards/base/prng.ts'
+import { KIND_RECEIVER } from '../../shards/memory/layout.ts'
+import { CONNECTS_LOOK_EVERY_MS } from '../../shards/memory/socket-limits.ts'
+import { ConnectionRoom } from '../../shards/transport/connection-room.ts'
+import {
+  BytesHeld, ResponseMemory, type ResponseReader,
+} from '../../shards/transport/response-memory.ts'
 import {
   LINE_NO_CONNECTION, type Line, type OutgoingRequest, type Transport,
   type TransportEvents,
-} from '../../shards/transport.ts'
+} from '../../shards/transport/transport.ts'
 import { drawAnswer } from './answers.ts'
 import type { EventLog } from './event-log.ts'
 import { FakeConnections } from './fake-connections.ts'
 import type { Attempt, Doubt, Ending, Observer, SimJob } from './observations.ts'
 import { Outages } from './outages.ts'
 import type { Place, Scenario } from './scenario.ts'
-import type { Prng } from '../../shards/prng.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 /** How long it takes at most until a request is written, and how often it is so at once. */

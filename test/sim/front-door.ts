@@ -2,12 +2,12 @@
 // does, reads the outcome rings, and tells the checkers what was asked and answered.
 
 import { AssertionError } from 'node:assert'
-import { decodeValue, encodeTemplate } from '../../shards/codec.ts'
-import * as contract from '../../shards/contract.ts'
-import { givenBackBy, isBefore, seeGivenBack } from '../../shards/give-back.ts'
-import type { ShardViews } from '../../shards/layout.ts'
-import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
-import { NONE } from '../../shards/units.ts'
+import { NONE } from '../../shards/base/units.ts'
+import { givenBackBy, isBefore, seeGivenBack } from '../../shards/memory/give-back.ts'
+import type { ShardViews } from '../../shards/memory/layout.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
+import { decodeValue, encodeTemplate } from '../../shards/wire/codec.ts'
+import * as contract from '../../shards/wire/contract.ts'
 import { encodeJob } from '../support/encode-job.ts'
 import type { ShardMemory } from '../support/shard-memory.ts'
 import type { EventLog } from './event-log.ts'

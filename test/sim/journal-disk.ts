@@ -2,12 +2,12 @@
 // and whoever is killed leaves the one that is under way whole, in part, or not at all.
 
 import assert from 'node:assert/strict'
-import { forEachRow, readFrame } from '../../shards/journal-format.ts'
-import { JournalImage } from '../../shards/journal-image.ts'
-import type { JournalSink } from '../../shards/journal.ts'
-import { type ShardViews, allocateShard, attachShard } from '../../shards/layout.ts'
-import type { Prng } from '../../shards/prng.ts'
-import type { Micros } from '../../shards/units.ts'
+import type { Prng } from '../../shards/base/prng.ts'
+import type { Micros } from '../../shards/base/units.ts'
+import { forEachRow, readFrame } from '../../shards/journal/journal-format.ts'
+import { JournalImage } from '../../shards/journal/journal-image.ts'
+import type { JournalSink } from '../../shards/journal/journal.ts'
+import { type ShardViews, allocateShard, attachShard } from '../../shards/memory/layout.ts'
 import { compareFacts } from '../support/compare-facts.ts'
 import type { VirtualTime } from './virtual-time.ts'
 

@@ -3,15 +3,15 @@
 // over is done again, and what the journal holds is what the memory holds. And do the checkers see
 // it when something is left out?
 
-import './verify-on.ts'
-import { Arrivals } from '../../shards/arrivals.ts'
-import { JobSlots } from '../../shards/job-slots.ts'
-import { Lanes } from '../../shards/lanes.ts'
-import { Marks } from '../../shards/marks.ts'
-import { OutcomeWriter } from '../../shards/outcome-writer.ts'
-import { RingWriter } from '../../shards/ring.ts'
+import { OutcomeWriter } from '../../shards/job/answers.ts'
+import { Arrivals } from '../../shards/job/arrivals.ts'
+import { Marks } from '../../shards/memory/dirty-pages.ts'
+import { RingWriter } from '../../shards/memory/ring.ts'
+import { Lanes } from '../../shards/pace/lanes.ts'
+import { JobSlots } from '../../shards/store/job-slots.ts'
 import type { Method } from './saboteur.ts'
 import { testSeeds, testSomebodyObjects } from './seeds.ts'
+import './verify-on.ts'
 
 testSeeds('survive kills of the process', { seeds: 50, perTest: 50 }, ['kills'])
 testSeeds('survive deaths of threads that keep a journal', { seeds: 50, perTest: 50 },

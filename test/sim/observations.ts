@@ -1,9 +1,9 @@
 // What a run shows to its checkers: the jobs as their callers know them, the requests as the
 // upstreams see them, and the moments between. Nothing here looks into the engine.
 
-import type { JobStatus, JobResult, JobView } from '../../shards/contract.ts'
-import type { ShardViews } from '../../shards/layout.ts'
-import type { FailureReason, ResponseHeaders } from '../../shards/response.ts'
+import type { ShardViews } from '../../shards/memory/layout.ts'
+import type { FailureReason, ResponseHeaders } from '../../shards/signals/response.ts'
+import type { JobStatus, JobResult, JobView } from '../../shards/wire/contract.ts'
 
 /** A job as its caller submitted it. */
 export interface SimJob {

@@ -1,7 +1,7 @@
 // Times in which no connection to a place can be made, by anyone: those that idle are lost, and
 // each that is asked for is refused, or hangs until the place is back, all at once, or gives up.
 
-import type { Prng } from '../../shards/prng.ts'
+import type { Prng } from '../../shards/base/prng.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 /** An outage lasts 10^low … 10^high microseconds. */

@@ -2,24 +2,24 @@
 // of the old thread: over 60 seeds no promise is broken, nothing is sent twice or lost; over 40,
 // threads die as well. And does somebody object when a part hands over less than it should?
 
-import './verify-on.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Attempts } from '../../shards/attempts.ts'
-import { Finished } from '../../shards/finished.ts'
-import { JobSlots } from '../../shards/job-slots.ts'
-import { Lanes } from '../../shards/lanes.ts'
-import { Pacer } from '../../shards/pacer.ts'
-import { RelayedTransport } from '../../shards/relayed-transport.ts'
-import { Segments } from '../../shards/segments.ts'
-import { Settlement } from '../../shards/settlement.ts'
-import { Templates } from '../../shards/templates.ts'
-import { TurnLists } from '../../shards/turn-lists.ts'
-import { Watchers } from '../../shards/watchers.ts'
-import { Wheel } from '../../shards/wheel.ts'
+import { Attempts } from '../../shards/job/attempts.ts'
+import { Finished } from '../../shards/job/finished.ts'
+import { Settlement } from '../../shards/job/settlement.ts'
+import { Watchers } from '../../shards/job/watchers.ts'
+import { Wheel } from '../../shards/memory/wheel.ts'
+import { Lanes } from '../../shards/pace/lanes.ts'
+import { Pacer } from '../../shards/pace/pacer.ts'
+import { TurnLists } from '../../shards/pace/turn-lists.ts'
+import { JobSlots } from '../../shards/store/job-slots.ts'
+import { Segments } from '../../shards/store/segments.ts'
+import { Templates } from '../../shards/store/templates.ts'
+import { RelayedTransport } from '../../shards/transport/relayed-transport.ts'
 import { SEED } from '../support/swarm.ts'
 import { runSeed } from './run-seed.ts'
 import { testSeeds, testSomebodyObjects } from './seeds.ts'
+import './verify-on.ts'
 
 test('a seed with reloads gives the same run, to the byte', () => {
   const first = runSeed(SEED, 3, undefined, ['reloads'])

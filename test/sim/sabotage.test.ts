@@ -1,24 +1,24 @@
 // Do the checkers bite? Each case damages one part of the engine as a bug might, and names the
 // checker that has to object within a few seeds. A checker that nobody can wake is no checker.
 
-import './verify-on.ts'
 import assert from 'node:assert/strict'
-import { Engine } from '../../shards/engine.ts'
-import { Finished } from '../../shards/finished.ts'
-import { JobLog } from '../../shards/job-log.ts'
-import { JobRecords } from '../../shards/job-records.ts'
-import { JOB_FAILED, JobSlots } from '../../shards/job-slots.ts'
-import { Lanes } from '../../shards/lanes.ts'
-import { Overdue } from '../../shards/overdue.ts'
-import { Pacer } from '../../shards/pacer.ts'
-import { Settlement } from '../../shards/settlement.ts'
-import { SharedBudgets } from '../../shards/shared-budget.ts'
-import { type JobSlot, NONE } from '../../shards/units.ts'
-import { Watchers } from '../../shards/watchers.ts'
+import { type JobSlot, NONE } from '../../shards/base/units.ts'
+import { Finished } from '../../shards/job/finished.ts'
+import { Overdue } from '../../shards/job/overdue.ts'
+import { Settlement } from '../../shards/job/settlement.ts'
+import { Watchers } from '../../shards/job/watchers.ts'
+import { Lanes } from '../../shards/pace/lanes.ts'
+import { Pacer } from '../../shards/pace/pacer.ts'
+import { SharedBudgets } from '../../shards/pace/shared-budget.ts'
+import { Engine } from '../../shards/shard/engine.ts'
+import { JobLog } from '../../shards/store/job-log.ts'
+import { JobRecords } from '../../shards/store/job-records.ts'
+import { JOB_FAILED, JobSlots } from '../../shards/store/job-slots.ts'
 import { SEED } from '../support/swarm.ts'
 import { CONTESTS, runContest } from './fairness.ts'
 import { runSeed } from './run-seed.ts'
 import { type Method, firstObjection, testDamaged } from './saboteur.ts'
+import './verify-on.ts'
 
 const SEEDS_MAX = 60
 

@@ -2,12 +2,14 @@
 // behave, how late threads wake. Every feature is switched on or off and weighed by the seed
 // (swarm testing), so that rare mixtures come up and no feature hides another.
 
-import type { Limits } from '../../shards/limits.ts'
-import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/layout.ts'
-import type { ShardSettings } from '../../shards/contract.ts'
-import { Prng } from '../../shards/prng.ts'
-import { CONNECTIONS_PER_SHARD_MAX, RESPONSE_BUFFER_BYTES_MAX } from '../../shards/socket-limits.ts'
-import { KIB, alignUp, powerOfTwoAtLeast } from '../../shards/units.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { KIB, alignUp, powerOfTwoAtLeast } from '../../shards/base/units.ts'
+import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import {
+  CONNECTIONS_PER_SHARD_MAX, RESPONSE_BUFFER_BYTES_MAX,
+} from '../../shards/memory/socket-limits.ts'
+import type { ShardSettings } from '../../shards/wire/contract.ts'
 import type { UpstreamStart } from '../support/shard-memory.ts'
 
 /** How a response comes about; weights by kind. */

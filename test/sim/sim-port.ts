@@ -1,7 +1,7 @@
 // The two ends of a channel between an old thread of a shard and its new one, in one thread: what
 // is posted is there at once, as a copy. That messages cross is for the tests with real threads.
 
-import type { RelayPort } from '../../shards/relayed-transport.ts'
+import type { RelayPort } from '../../shards/transport/relayed-transport.ts'
 
 type Listener = (message: object) => void
 

@@ -1,16 +1,16 @@
-// One shard in virtual time: what shards/worker.ts is to a thread. The engine is turned when it
-// asked to be, or when its bell would have rung, each a little late, as real timers and threads
+// One shard in virtual time: what shards/shard/worker.ts is to a thread. The engine is turned when
+// it asked to be, or when its bell would have rung, each a little late, as real timers and threads
 // are. There is no slow poll here that would hide a ring that was forgotten. Where the scenario
 // has deaths, the thread ends between any two of its stores, and another takes over its memory.
 
-import type { EngineBaton } from '../../shards/baton.ts'
-import { Engine } from '../../shards/engine.ts'
-import { Prng } from '../../shards/prng.ts'
-import { RelayedTransport } from '../../shards/relayed-transport.ts'
-import type { StatValues } from '../../shards/stats.ts'
-import { readStats } from '../../shards/stats.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import type { ShardViews } from '../../shards/memory/layout.ts'
+import type { StatValues } from '../../shards/memory/stats.ts'
+import { readStats } from '../../shards/memory/stats.ts'
+import type { EngineBaton } from '../../shards/shard/baton.ts'
+import { Engine } from '../../shards/shard/engine.ts'
+import { RelayedTransport } from '../../shards/transport/relayed-transport.ts'
 import type { ShardMemory } from '../support/shard-memory.ts'
-import type { ShardViews } from '../../shards/layout.ts'
 import { FakeTransport, type FakeNetwork } from './fake-network.ts'
 import { DECISIVE, Death, Fuse, burn, countStores } from './fuse.ts'
 import type { JournalDisk } from './journal-disk.ts'

@@ -2,13 +2,13 @@
 // the shards while everything misbehaves, lets the faults stop, drains to empty, and does so
 // again; at last it waits until all is forgotten and asks the upstreams' slots back.
 
+import { Prng } from '../../shards/base/prng.ts'
+import type { Micros } from '../../shards/base/units.ts'
+import type { ShardViews } from '../../shards/memory/layout.ts'
+import { IDLE_KEEP_MS_MIN } from '../../shards/memory/limits.ts'
 import {
   nameUpstream, shardMemory, writeUpstream, type ShardMemory,
 } from '../support/shard-memory.ts'
-import type { ShardViews } from '../../shards/layout.ts'
-import { IDLE_KEEP_MS_MIN } from '../../shards/limits.ts'
-import { Prng } from '../../shards/prng.ts'
-import type { Micros } from '../../shards/units.ts'
 import { AnswerChecker } from './checkers/answer-checker.ts'
 import { BudgetOracle } from './checkers/budget-oracle.ts'
 import { DrainChecker } from './checkers/drain-checker.ts'

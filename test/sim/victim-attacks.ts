@@ -1,7 +1,7 @@
 // Who fills which pool of a shard, and how it is seen that it is full.
 
-import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/layout.ts'
-import { KIB } from '../../shards/units.ts'
+import { KIB } from '../../shards/base/units.ts'
+import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
 import { CALM, NEAR, type Reach, SOCKET_BOUNDS, type Weather } from './scenario.ts'
 import { type PlaceFacts, type PoolName, type SimAttack, VICTIM_PLACE } from './victim.ts'
 
@@ -9,8 +9,9 @@ import { type PlaceFacts, type PoolName, type SimAttack, VICTIM_PLACE } from './
 export const UNSIMULATED: Partial<Record<PoolName, string>> = {
   clientConnections: 'they are counted by the library that has the sockets: test/victim',
   descriptors: 'there are none; the connections of sends are their part of them',
-  journalQueue: 'only a disk that cannot be written fills it: test/unit/journal-stall.test.ts',
-  keptNames: 'what is given up is asked for again: test/unit/resolver.test.ts',
+  journalQueue: 'only a disk that cannot be written fills it: ' +
+    'test/unit/shards/journal/journal-stall.test.ts',
+  keptNames: 'what is given up is asked for again: test/unit/shards/dns/resolver.test.ts',
 }
 
 const HUGE = 1_000_000

@@ -1,15 +1,15 @@
 // A victim that is due 50 sends a second has them, whatever an attacker does with a pool: all
 // pools, in virtual time. Where shares are taken away the victim objects, or it would be no test.
 
-import './verify-on.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Finished } from '../../shards/finished.ts'
-import { LogShares } from '../../shards/log-shares.ts'
-import { POOLS } from '../../shards/pools.ts'
-import { Share } from '../../shards/share.ts'
+import { Finished } from '../../shards/job/finished.ts'
+import { POOLS } from '../../shards/memory/pools.ts'
+import { Share } from '../../shards/memory/share.ts'
+import { LogShares } from '../../shards/store/log-shares.ts'
 import { SEED } from '../support/swarm.ts'
 import { type Damage, type Method, testDamaged } from './saboteur.ts'
+import './verify-on.ts'
 import { SIM_ATTACKS, UNSIMULATED } from './victim-attacks.ts'
 import { DOOR_ATTACKS, runDoorAttack } from './victim-door.ts'
 import { type PoolName, runSimAttack } from './victim.ts'

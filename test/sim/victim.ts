@@ -3,13 +3,13 @@
 // webhooks of its jobs, and whole results. How long anything may take is judged here, as it cannot
 // be over real sockets (test/victim).
 
-import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/layout.ts'
-import type { JobView } from '../../shards/contract.ts'
-import type { Limits } from '../../shards/limits.ts'
-import type { POOLS } from '../../shards/pools.ts'
-import { Prng } from '../../shards/prng.ts'
-import type { StatValues } from '../../shards/stats.ts'
-import { KIB, MIB } from '../../shards/units.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { KIB, MIB } from '../../shards/base/units.ts'
+import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import type { POOLS } from '../../shards/memory/pools.ts'
+import type { StatValues } from '../../shards/memory/stats.ts'
+import type { JobView } from '../../shards/wire/contract.ts'
 import type { FakeTransport } from './fake-network.ts'
 import type { Account, Attempt, Ending, Observer, Question, SimJob, Verdict }
   from './observations.ts'

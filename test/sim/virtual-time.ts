@@ -2,8 +2,8 @@
 // and, at the same time, in the order in which it was asked for. (The clock in test/support looks
 // through all of its wakes at each step, which is too slow for thousands of them.)
 
-import type { Clock } from '../../shards/clock.ts'
-import type { Micros, Millis } from '../../shards/units.ts'
+import type { Clock } from '../../shards/base/clock.ts'
+import type { Micros, Millis } from '../../shards/base/units.ts'
 
 const START_US = 1_000_000
 const WALL_OFFSET_MS = 1_700_000_000_000

@@ -1,9 +1,9 @@
 // The callers of a run: who they are, when they submit, and what else they do: repeat keys, ask,
 // cancel, watch. All of it drawn from the seed.
 
-import { shardOf } from '../../src/hash.ts'
-import type { Prng } from '../../shards/prng.ts'
-import { NONE } from '../../shards/units.ts'
+import type { Prng } from '../../shards/base/prng.ts'
+import { NONE } from '../../shards/base/units.ts'
+import { shardOf } from '../../src/base/hash.ts'
 import { drawBody } from './answers.ts'
 import { type FrontDoor, idText } from './front-door.ts'
 import type { Account, SimJob, SimKey } from './observations.ts'

@@ -1,8 +1,8 @@
 // A server as the commands of a client see it, in virtual time: connections that a test accepts,
 // answers and cuts.
 
-import { Prng } from '../../shards/prng.ts'
-import { type Micros, msToUs } from '../../shards/units.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { type Micros, msToUs } from '../../shards/base/units.ts'
 import type {
   Ending, Link, Listener, ListType, ServerMessage,
 } from '../../src/cli/client-socket.ts'

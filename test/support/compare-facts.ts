@@ -2,13 +2,13 @@
 // it makes anew.
 
 import assert from 'node:assert/strict'
-import { JOB_FREE, JOB_UNWRITTEN } from '../../shards/job-slots.ts'
-import { LANE_OWN_BUDGET, LANE_USED } from '../../shards/lanes.ts'
-import type { SegmentViews, ShardViews } from '../../shards/layout.ts'
-import { RECORD_DEAD, RECORD_KIND, RECORD_LENGTH } from '../../shards/log-record.ts'
-import { JOBS_FRESH, LANES_FRESH } from '../../shards/progress.ts'
-import { SEGMENT_FREE } from '../../shards/segments.ts'
-import { NONE, alignUp } from '../../shards/units.ts'
+import { NONE, alignUp } from '../../shards/base/units.ts'
+import { JOBS_FRESH, LANES_FRESH } from '../../shards/memory/crash-notes.ts'
+import type { SegmentViews, ShardViews } from '../../shards/memory/layout.ts'
+import { LANE_OWN_BUDGET, LANE_USED } from '../../shards/pace/lanes.ts'
+import { JOB_FREE, JOB_UNWRITTEN } from '../../shards/store/job-slots.ts'
+import { RECORD_DEAD, RECORD_KIND, RECORD_LENGTH } from '../../shards/store/log-record.ts'
+import { SEGMENT_FREE } from '../../shards/store/segments.ts'
 
 const JOB_FACTS = [
   'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'fingerprint', 'location', 'lane', 'order',

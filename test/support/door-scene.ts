@@ -1,18 +1,20 @@
 // A front door in front of fake shards, for tests that look at both of its sides.
 
 import assert from 'node:assert/strict'
-import { type Clock, SystemClock } from '../../shards/clock.ts'
+import { type Clock, SystemClock } from '../../shards/base/clock.ts'
+import { KIB, MIB, type PerSecond } from '../../shards/base/units.ts'
+import {
+  allocateShard, allocateShared, attachShard, attachShared,
+} from '../../shards/memory/layout.ts'
+import { planMemory } from '../../shards/memory/limits.ts'
+import { RingReader } from '../../shards/memory/ring.ts'
 import {
   INGRESS_ENQUEUE, type JobView, WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE,
-} from '../../shards/contract.ts'
-import { formatJobId } from '../../shards/job-id.ts'
-import { allocateShard, allocateShared, attachShard, attachShared } from '../../shards/layout.ts'
-import { planMemory } from '../../shards/limits.ts'
-import { RingReader } from '../../shards/ring.ts'
-import { KIB, MIB, type PerSecond } from '../../shards/units.ts'
-import { FrontDoor } from '../../src/front-door.ts'
-import { SECRET_BYTES } from '../../src/hash.ts'
-import { openShardLink, type ShardLink } from '../../src/shard-link.ts'
+} from '../../shards/wire/contract.ts'
+import { formatJobId } from '../../shards/wire/job-id.ts'
+import { SECRET_BYTES } from '../../src/base/hash.ts'
+import { FrontDoor } from '../../src/door/front-door.ts'
+import { openShardLink, type ShardLink } from '../../src/engine/shard-link.ts'
 import { type FakeRequest, FakeShard } from './fake-shard.ts'
 
 export const BODY_BYTES_MAX = 64 * KIB

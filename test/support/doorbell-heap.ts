@@ -1,7 +1,7 @@
 // A program that sleeps and is rung in rounds and says what each has left behind.
 
-import { Bell, Sleeper } from '../../shards/doorbell.ts'
-import { BELL_BYTES } from '../../shards/layout.ts'
+import { Bell, Sleeper } from '../../shards/memory/doorbell.ts'
+import { BELL_BYTES } from '../../shards/memory/layout.ts'
 import { tellGrowths } from './heap-rounds.ts'
 
 /** Until the code is compiled and the young generation has its size. */

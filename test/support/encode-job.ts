@@ -1,6 +1,6 @@
 // A job's bytes as the front door writes them into a ring.
 
-import { type JobPayload, jobBytes, NO_BODY, writeJobHead } from '../../shards/codec.ts'
+import { type JobPayload, jobBytes, NO_BODY, writeJobHead } from '../../shards/wire/codec.ts'
 
 /** Encodes a job into a buffer of its own. */
 export function encodeJob({ createdAtMs, executeBeforeMs, body }: JobPayload): Buffer {

@@ -2,17 +2,18 @@
 // Turns are taken as a shard's thread takes them: when something came, and when the last one said.
 
 import assert from 'node:assert/strict'
-import { encodeTemplate } from '../../shards/codec.ts'
-import * as contract from '../../shards/contract.ts'
-import { Engine } from '../../shards/engine.ts'
-import type { JournalSink } from '../../shards/journal.ts'
-import { KIND_RECEIVER, type ShardViews } from '../../shards/layout.ts'
-import type { Limits } from '../../shards/limits.ts'
-import { Prng } from '../../shards/prng.ts'
-import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
-import { type StatValues, readStats } from '../../shards/stats.ts'
-import type { FailureReason } from '../../shards/response.ts'
-import { type Micros, NONE, msToUs } from '../../shards/units.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { type Micros, NONE, msToUs } from '../../shards/base/units.ts'
+import type { JournalSink } from '../../shards/journal/journal.ts'
+import { KIND_RECEIVER, type ShardViews } from '../../shards/memory/layout.ts'
+import type { Limits } from '../../shards/memory/limits.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
+import { type StatValues, readStats } from '../../shards/memory/stats.ts'
+import { Engine } from '../../shards/shard/engine.ts'
+import type { FailureReason } from '../../shards/signals/response.ts'
+import { encodeTemplate } from '../../shards/wire/codec.ts'
+import * as contract from '../../shards/wire/contract.ts'
+import { encodeJob } from './encode-job.ts'
 import { type AnyOutcome, readOutcome } from './outcome-record.ts'
 import { type Answer, ScriptedTransport, type Sent } from './scripted-transport.ts'
 import {
@@ -20,7 +21,6 @@ import {
 } from './shard-memory.ts'
 import { SEED } from './swarm.ts'
 import { VirtualTime } from './virtual-clock.ts'
-import { encodeJob } from './encode-job.ts'
 
 /** The upstream that jobs go to unless they say otherwise, and the receiver of webhooks. */
 export const UPSTREAM = 0

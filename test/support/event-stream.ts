@@ -5,8 +5,8 @@ import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import { type IncomingMessage, get } from 'node:http'
 import { createParser } from 'eventsource-parser'
-import { monotonicUs } from '../../shards/clock.ts'
-import type { Micros } from '../../shards/units.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import type { Micros } from '../../shards/base/units.ts'
 
 /** One event, decoded. */
 export interface JobEvent {

@@ -1,20 +1,20 @@
 // A shard that keeps no jobs: it reads the ingress ring on the test's own thread, shows the test
 // each request, and writes whatever outcome the test wants.
 
+import { NONE } from '../../shards/base/units.ts'
+import { Bell, Sleeper } from '../../shards/memory/doorbell.ts'
+import { GiveBack } from '../../shards/memory/give-back.ts'
+import type { ShardViews, SharedViews } from '../../shards/memory/layout.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
 import { decodeJob, decodeTemplate, encodeValue, type JobPayload, type Template }
-  from '../../shards/codec.ts'
+  from '../../shards/wire/codec.ts'
 import {
   ACCEPTED_BYTES, DUPLICATE_HEADER_BYTES, ENQUEUE_HEADER_BYTES, EVENT_HEADER_BYTES,
   INGRESS_ENQUEUE, JOB_HEADER_BYTES, type JobResult, type JobView, OUTCOME_ACCEPTED,
   OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED, OUTCOME_RELEASED,
   OUTCOME_WARNING, REFUSED_BYTES, RELEASED_BYTES, WARNING_HEADER_BYTES, WORD_RECEIVER,
   WORD_TEMPLATE_BYTES, WORD_UPSTREAM,
-} from '../../shards/contract.ts'
-import { Bell, Sleeper } from '../../shards/doorbell.ts'
-import { GiveBack } from '../../shards/give-back.ts'
-import type { ShardViews, SharedViews } from '../../shards/layout.ts'
-import { RING_FULL, RingReader, RingWriter } from '../../shards/ring.ts'
-import { NONE } from '../../shards/units.ts'
+} from '../../shards/wire/contract.ts'
 
 /** An ingress record, copied out of the ring. */
 export interface FakeRequest {

@@ -1,7 +1,7 @@
 // A disk that takes each batch of a journal when the test says so.
 
 import assert from 'node:assert/strict'
-import type { JournalSink } from '../../shards/journal.ts'
+import type { JournalSink } from '../../shards/journal/journal.ts'
 import type { EngineBench } from './engine-bench.ts'
 
 /** Where a shard's batches wait for the test. */

@@ -1,22 +1,24 @@
 // A shard as far as its journal is concerned: memory whose facts change at random, and batches of
-// what has changed since the last that was written, as shards/journal.ts makes them.
+// what has changed since the last that was written, as shards/journal/journal.ts makes them.
 
 import assert from 'node:assert/strict'
+import type { Prng } from '../../shards/base/prng.ts'
+import { type Micros, NONE } from '../../shards/base/units.ts'
 import { BatchWriter, TABLE_CLEARED, TABLE_JOBS, TABLE_LANES, TABLE_LOG, TABLE_SEGMENTS,
-  TABLE_TEMPLATES } from '../../shards/journal-format.ts'
-import { type FactPages, factsOf, writeCounts, writeUpstream } from '../../shards/journal-image.ts'
-import { JOB_UNWRITTEN, JOB_WATCHED } from '../../shards/job-slots.ts'
+  TABLE_TEMPLATES } from '../../shards/journal/journal-format.ts'
+import {
+  type FactPages, factsOf, writeCounts, writeUpstream,
+} from '../../shards/journal/journal-image.ts'
+import { JOBS_FRESH } from '../../shards/memory/crash-notes.ts'
 import {
   type SegmentViews, type SharedViews, type ShardViews, allocateShard, allocateShared, attachShard,
   attachShared,
-} from '../../shards/layout.ts'
+} from '../../shards/memory/layout.ts'
 import {
   JOBS_PER_PAGE, LANES_PER_PAGE, type Limits, TEMPLATES_PER_PAGE, UPSTREAM_NAME_BYTES,
-} from '../../shards/limits.ts'
-import type { Prng } from '../../shards/prng.ts'
-import { JOBS_FRESH } from '../../shards/progress.ts'
-import { SEGMENT_FREE, SEGMENT_OPEN } from '../../shards/segments.ts'
-import { type Micros, NONE } from '../../shards/units.ts'
+} from '../../shards/memory/limits.ts'
+import { JOB_UNWRITTEN, JOB_WATCHED } from '../../shards/store/job-slots.ts'
+import { SEGMENT_FREE, SEGMENT_OPEN } from '../../shards/store/segments.ts'
 
 /** Small enough that pages are changed again and again. */
 export const MODEL_LIMITS: Limits = {

@@ -1,9 +1,9 @@
 // What a shard says through its outcome ring, as plain values for a test to compare.
 
 import assert from 'node:assert/strict'
-import { decodeValue } from '../../shards/codec.ts'
-import * as contract from '../../shards/contract.ts'
-import type { RingReader } from '../../shards/ring.ts'
+import type { RingReader } from '../../shards/memory/ring.ts'
+import { decodeValue } from '../../shards/wire/codec.ts'
+import * as contract from '../../shards/wire/contract.ts'
 
 /** One record of the outcome ring. */
 export type AnyOutcome =

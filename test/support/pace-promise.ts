@@ -1,8 +1,8 @@
 // The promise to an upstream, checked on exact send times: nothing is allowed for a network.
 
 import assert from 'node:assert/strict'
-import { PACE_TOLERANCE_US } from '../../shards/limits.ts'
-import { US_PER_SECOND } from '../../shards/units.ts'
+import { US_PER_SECOND } from '../../shards/base/units.ts'
+import { PACE_TOLERANCE_US } from '../../shards/memory/limits.ts'
 
 /** Microseconds are floats near 10^9 here; their last bits must not decide about a whole send. */
 const ROUNDING = 1e-6

@@ -1,6 +1,6 @@
 // The table of pools as docs/ARCHITECTURE.md has it.
 
-import { type Pool, POOLS } from '../../shards/pools.ts'
+import { type Pool, POOLS } from '../../shards/memory/pools.ts'
 
 const HEAD = [
   '| pool | bound | share | at the bound |',

@@ -1,6 +1,6 @@
-// A ring's or a bell's memory by itself, laid out as in shards/layout.ts, at any size.
+// A ring's or a bell's memory by itself, laid out as in shards/memory/layout.ts, at any size.
 
-import { BELL_BYTES, RING_CONTROL_BYTES, type RingViews } from '../../shards/layout.ts'
+import { BELL_BYTES, RING_CONTROL_BYTES, type RingViews } from '../../shards/memory/layout.ts'
 
 const TAIL_WORD = 0
 const HEAD_WORD = RING_CONTROL_BYTES / 2 / 4

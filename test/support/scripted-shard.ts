@@ -1,14 +1,14 @@
 // A stand-in for a shard's thread that does as it is told, for the supervisor's tests. Its default
-// export has the contract of shards/worker.ts.
+// export has the contract of shards/shard/worker.ts.
 
 import type { MessagePort } from 'node:worker_threads'
-import { buildMark } from '../../shards/build-mark.ts'
-import { monotonicUs } from '../../shards/clock.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import { attachShard } from '../../shards/memory/layout.ts'
+import { StatsWriter } from '../../shards/memory/stats.ts'
+import { buildMark } from '../../shards/shard/build-mark.ts'
 import type {
   BuildMark, Recovered, ShardControl, ShardReport, ShardTask,
-} from '../../shards/contract.ts'
-import { attachShard } from '../../shards/layout.ts'
-import { StatsWriter } from '../../shards/stats.ts'
+} from '../../shards/wire/contract.ts'
 
 const BEAT_EVERY_MS = 100
 

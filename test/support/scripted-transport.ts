@@ -1,11 +1,11 @@
 // A transport without a network: it keeps what is sent, and answers when and as the test says.
 
 import assert from 'node:assert/strict'
+import type { Micros } from '../../shards/base/units.ts'
+import type { FailureReason, ResponseHeaders } from '../../shards/signals/response.ts'
 import {
   type Line, LINE_FREE, type OutgoingRequest, type Transport, type TransportEvents,
-} from '../../shards/transport.ts'
-import type { FailureReason, ResponseHeaders } from '../../shards/response.ts'
-import type { Micros } from '../../shards/units.ts'
+} from '../../shards/transport/transport.ts'
 
 /** One request that a shard has sent. */
 export interface Sent {

@@ -2,8 +2,8 @@
 // own clock, which sees each send only after the network and its own event loop let it.
 
 import assert from 'node:assert/strict'
-import { monotonicUs } from '../../shards/clock.ts'
-import { PACE_TOLERANCE_US } from '../../shards/limits.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import { PACE_TOLERANCE_US } from '../../shards/memory/limits.ts'
 import { ApiClient } from './api-client.ts'
 import type { RecordedRequest } from './upstream.ts'
 

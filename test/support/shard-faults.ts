@@ -6,8 +6,8 @@
 //   when: once (at the first attempt), always     how: throw, exit, hang
 
 import { isMainThread } from 'node:worker_threads'
-import { JobRecords } from '../../shards/job-records.ts'
-import { UndiciTransport } from '../../shards/undici-transport.ts'
+import { JobRecords } from '../../shards/store/job-records.ts'
+import { UndiciTransport } from '../../shards/transport/undici-transport.ts'
 
 const ENDINGS: Readonly<Record<string, () => void>> = {
   throw: () => { throw new Error('a scripted fault') },

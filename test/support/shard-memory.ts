@@ -1,14 +1,14 @@
 // The memory of a few small shards, and upstream records written as the front door writes them.
 
+import { KIB } from '../../shards/base/units.ts'
 import {
   allocateShard, allocateShared, attachShard, attachShared, KIND_UPSTREAM, type SharedViews,
   type ShardViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64, UPSTREAM_CONCURRENT_MAX,
   UPSTREAM_INTERVAL_NS, UPSTREAM_IN_FLIGHT, UPSTREAM_KIND, UPSTREAM_RECORD_WORDS,
   UPSTREAM_TIMEOUT_MS,
-} from '../../shards/layout.ts'
-import { type Limits, UPSTREAM_NAME_BYTES } from '../../shards/limits.ts'
-import { intervalNs } from '../../shards/pace.ts'
-import { KIB } from '../../shards/units.ts'
+} from '../../shards/memory/layout.ts'
+import { type Limits, UPSTREAM_NAME_BYTES } from '../../shards/memory/limits.ts'
+import { intervalNs } from '../../shards/pace/pace.ts'
 
 /** Limits of a very small shard, each of which a test may set. */
 export function smallLimits(parts: Partial<Limits> = {}): Limits {

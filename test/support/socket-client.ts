@@ -2,6 +2,7 @@
 // one by one, by what they should be.
 
 import assert from 'node:assert/strict'
+import type { IncomingMessage } from 'node:http'
 import { pack, unpack } from 'msgpackr'
 import { type ClientOptions, WebSocket } from 'ws'
 
@@ -154,7 +155,7 @@ export async function refusedUpgrade(
 ): Promise<{ readonly status: number; readonly body: Readonly<Record<string, unknown>> }> {
   const ws = new WebSocket(socketUrl(origin), [...protocols], options)
   ws.on('error', () => {})
-  const response = await new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
     ws.on('open', () => reject(new Error('the server has upgraded')))
     ws.on('unexpected-response', (_request, answer) => resolve(answer))
   })

@@ -1,8 +1,10 @@
 // A transport over real sockets, with somebody who listens to it, for the time of one test.
 
 import type { TestContext } from 'node:test'
-import { SystemClock } from '../../shards/clock.ts'
-import { type UndiciTransportOptions, UndiciTransport } from '../../shards/undici-transport.ts'
+import { SystemClock } from '../../shards/base/clock.ts'
+import {
+  UndiciTransport, type UndiciTransportOptions,
+} from '../../shards/transport/undici-transport.ts'
 import { TransportRecorder } from './transport-recorder.ts'
 
 /** A transport, and who sends over it and listens to it. */

@@ -2,7 +2,7 @@
 // operation weights drawn from it, some operations off (swarm testing).
 
 import assert from 'node:assert/strict'
-import { Prng } from '../../shards/prng.ts'
+import { Prng } from '../../shards/base/prng.ts'
 
 /** The first seed: SLUICE_SEED, else the same each time. */
 export const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261_122)

@@ -1,6 +1,6 @@
 // Bytes as a ring has them: by words, too.
 
-import type { TemplateSource } from '../../shards/templates.ts'
+import type { TemplateSource } from '../../shards/store/templates.ts'
 
 export function templateSource(text: string | Uint8Array): TemplateSource {
   const given = Buffer.from(text)

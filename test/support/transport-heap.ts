@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
-import { SystemClock } from '../../shards/clock.ts'
-import { LINE_FREE, type TransportEvents } from '../../shards/transport.ts'
-import { UndiciTransport } from '../../shards/undici-transport.ts'
+import { SystemClock } from '../../shards/base/clock.ts'
+import { LINE_FREE, type TransportEvents } from '../../shards/transport/transport.ts'
+import { UndiciTransport } from '../../shards/transport/undici-transport.ts'
 import { tellGrowths } from './heap-rounds.ts'
 import { outgoing } from './transport-recorder.ts'
 

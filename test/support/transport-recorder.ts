@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
+import type { FailureReason, ResponseHeaders } from '../../shards/signals/response.ts'
 import {
   LINE_FREE, type OutgoingRequest, type Transport, type TransportEvents,
-} from '../../shards/transport.ts'
-import type { FailureReason, ResponseHeaders } from '../../shards/response.ts'
+} from '../../shards/transport/transport.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 

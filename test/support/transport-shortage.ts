@@ -3,9 +3,9 @@
 
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SystemClock } from '../../shards/clock.ts'
-import { CONNECTS_LOOK_EVERY_MS } from '../../shards/socket-limits.ts'
-import { UndiciTransport } from '../../shards/undici-transport.ts'
+import { SystemClock } from '../../shards/base/clock.ts'
+import { CONNECTS_LOOK_EVERY_MS } from '../../shards/memory/socket-limits.ts'
+import { UndiciTransport } from '../../shards/transport/undici-transport.ts'
 import { TransportRecorder, outgoing } from './transport-recorder.ts'
 
 const DESCRIPTORS_MAX = 10_000

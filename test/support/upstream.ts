@@ -10,8 +10,8 @@ import {
   type AddressInfo, type Server, type Socket, connect, createServer as createRawServer,
 } from 'node:net'
 import { type TLSSocket, type TlsOptions, createServer as createRawTlsServer } from 'node:tls'
-import { monotonicUs } from '../../shards/clock.ts'
-import type { Micros } from '../../shards/units.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import type { Micros } from '../../shards/base/units.ts'
 import type { TestCertificate } from './tls.ts'
 
 /** One request, as it arrived whole. */

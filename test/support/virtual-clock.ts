@@ -1,7 +1,7 @@
 // A clock that stands still until a test moves it; every due wake runs in the order of its time.
 
-import type { Clock } from '../../shards/clock.ts'
-import type { Micros, Millis } from '../../shards/units.ts'
+import type { Clock } from '../../shards/base/clock.ts'
+import type { Micros, Millis } from '../../shards/base/units.ts'
 
 /** Shared virtual time: each party takes a clock of its own from it, since a clock has one wake. */
 export class VirtualTime {

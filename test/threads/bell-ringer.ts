@@ -1,8 +1,8 @@
 // Worker of doorbell.test.ts: publishes a round, rings, and waits until the sleeper has seen it.
 
 import { workerData } from 'node:worker_threads'
-import { Bell } from '../../shards/doorbell.ts'
-import { Prng } from '../../shards/prng.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { Bell } from '../../shards/memory/doorbell.ts'
 import { bellWords } from '../support/ring-memory.ts'
 import { type StormTask, publishedWord, seenWord } from './bell-storm.ts'
 

@@ -1,10 +1,10 @@
 // Worker of shared-budget.test.ts: one shard's hand on a budget that other threads spend as well.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { attachShard, attachShared } from '../../shards/layout.ts'
-import { Prng } from '../../shards/prng.ts'
-import { SharedBudgets } from '../../shards/shared-budget.ts'
-import type { Micros, UpstreamSlot } from '../../shards/units.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import type { Micros, UpstreamSlot } from '../../shards/base/units.ts'
+import { attachShard, attachShared } from '../../shards/memory/layout.ts'
+import { SharedBudgets } from '../../shards/pace/shared-budget.ts'
 import { STATE_WORD } from '../support/ring-memory.ts'
 import type { SpenderReport, SpenderTask, TakerReport, TakerTask } from './budget-task.ts'
 

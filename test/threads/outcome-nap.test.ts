@@ -3,13 +3,13 @@
 
 import assert from 'node:assert/strict'
 import { type mock, test, type TestContext } from 'node:test'
-import { SystemClock } from '../../shards/clock.ts'
-import { ACCEPTED_BYTES, OUTCOME_ACCEPTED } from '../../shards/contract.ts'
-import { Bell } from '../../shards/doorbell.ts'
-import { OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX } from '../../shards/limits.ts'
-import { RingWriter } from '../../shards/ring.ts'
-import { OutcomePump, type OutcomeSink } from '../../src/outcomes.ts'
-import { openShardLink } from '../../src/shard-link.ts'
+import { SystemClock } from '../../shards/base/clock.ts'
+import { Bell } from '../../shards/memory/doorbell.ts'
+import { OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX } from '../../shards/memory/limits.ts'
+import { RingWriter } from '../../shards/memory/ring.ts'
+import { ACCEPTED_BYTES, OUTCOME_ACCEPTED } from '../../shards/wire/contract.ts'
+import { OutcomePump, type OutcomeSink } from '../../src/engine/outcomes.ts'
+import { openShardLink } from '../../src/engine/shard-link.ts'
 import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 
 /** A pump, the far end of its ring, and what was accepted. */

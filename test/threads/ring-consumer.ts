@@ -1,9 +1,9 @@
 // Worker of ring.test.ts: checks every record, refuses some at first, and sleeps whenever it can.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { Bell, Sleeper } from '../../shards/doorbell.ts'
-import { Prng } from '../../shards/prng.ts'
-import { RingReader, ringPayloadBytesMax } from '../../shards/ring.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { Bell, Sleeper } from '../../shards/memory/doorbell.ts'
+import { RingReader, ringPayloadBytesMax } from '../../shards/memory/ring.ts'
 import { bellWords, ringViews } from '../support/ring-memory.ts'
 import {
   type ConsumerReport, type RingTask, isPayload, kindOf, payloadBytesOf,

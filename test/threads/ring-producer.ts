@@ -2,9 +2,9 @@
 // full.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import { Bell, Sleeper } from '../../shards/doorbell.ts'
-import { Prng } from '../../shards/prng.ts'
-import { RING_FULL, RingWriter } from '../../shards/ring.ts'
+import { Prng } from '../../shards/base/prng.ts'
+import { Bell, Sleeper } from '../../shards/memory/doorbell.ts'
+import { RING_FULL, RingWriter } from '../../shards/memory/ring.ts'
 import { STATE_WORD, bellWords, ringViews } from '../support/ring-memory.ts'
 import {
   type ProducerReport, type RingTask, kindOf, payloadBytesOf, writePayload,

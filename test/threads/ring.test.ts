@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { ringPayloadBytesMax } from '../../shards/ring.ts'
+import { ringPayloadBytesMax } from '../../shards/memory/ring.ts'
 import { allocateBell, allocateRing, ringViews, startRingAt } from '../support/ring-memory.ts'
 import {
   type ConsumerReport, type ProducerReport, type RingTask, payloadBytesOf,

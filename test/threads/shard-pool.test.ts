@@ -6,8 +6,8 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import type { ShardTask } from '../../shards/contract.ts'
-import { ShardPool } from '../../src/shard-pool.ts'
+import type { ShardTask } from '../../shards/wire/contract.ts'
+import { ShardPool } from '../../src/engine/shard-pool.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 /** Says 1 when it was required. */

@@ -3,13 +3,13 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, it } from 'node:test'
-import type { ShardSettings } from '../../shards/contract.ts'
-import { SystemClock } from '../../shards/clock.ts'
-import { planMemory } from '../../shards/limits.ts'
-import { MIB } from '../../shards/units.ts'
-import { allocateMemory } from '../../src/memory.ts'
-import { type ShardDoor, Supervisor } from '../../src/supervisor.ts'
-import type { ShardLoss } from '../../src/process-end.ts'
+import { SystemClock } from '../../shards/base/clock.ts'
+import { MIB } from '../../shards/base/units.ts'
+import { planMemory } from '../../shards/memory/limits.ts'
+import type { ShardSettings } from '../../shards/wire/contract.ts'
+import type { ShardLoss } from '../../src/base/process-end.ts'
+import { allocateMemory } from '../../src/engine/memory.ts'
+import { type ShardDoor, Supervisor } from '../../src/engine/supervisor.ts'
 import { RECOVERED, type Script } from '../support/scripted-shard.ts'
 
 const SHARDS = 2

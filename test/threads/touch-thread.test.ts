@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { SEGMENT_OPEN } from '../../shards/segments.ts'
-import { MIB } from '../../shards/units.ts'
-import { allocateMemory } from '../../src/memory.ts'
-import { touchAhead } from '../../src/touch-thread.ts'
+import { MIB } from '../../shards/base/units.ts'
+import { SEGMENT_OPEN } from '../../shards/store/segments.ts'
+import { allocateMemory } from '../../src/engine/memory.ts'
+import { touchAhead } from '../../src/engine/touch-thread.ts'
 import { smallLimits } from '../support/shard-memory.ts'
 
 const SEGMENTS = 256

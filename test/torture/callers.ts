@@ -4,8 +4,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'undici'
-import { monotonicUs } from '../../shards/clock.ts'
-import { Prng } from '../../shards/prng.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import { Prng } from '../../shards/base/prng.ts'
 import { type Addresses, type Job, drawJob, isDoomed, postOf } from './jobs.ts'
 import { type Ledger, name } from './ledger.ts'
 

@@ -4,8 +4,8 @@
 import { once } from 'node:events'
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { monotonicUs } from '../../shards/clock.ts'
-import type { Micros } from '../../shards/units.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import type { Micros } from '../../shards/base/units.ts'
 import { CONCURRENT, PACES, TARGETS, type Target } from './jobs.ts'
 import type { Ledger } from './ledger.ts'
 

@@ -1,8 +1,8 @@
 // The jobs of a torture run: what each is to go through, drawn from a seed, and how it is written
 // into a request. What became of it is noted in the same object.
 
-import type { Prng } from '../../shards/prng.ts'
-import type { Micros } from '../../shards/units.ts'
+import type { Prng } from '../../shards/base/prng.ts'
+import type { Micros } from '../../shards/base/units.ts'
 
 /**
  * The upstreams. `fast` takes all that it can get; `steady` and `glacier` ask for a pace, `glacier`

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Micros } from '../../shards/units.ts'
+import type { Micros } from '../../shards/base/units.ts'
 import { type Execution, type Job, type Target, primerJob } from './jobs.ts'
 import { type Figures, type JudgeOptions, judge } from './judge.ts'
 import { Ledger } from './ledger.ts'

@@ -1,8 +1,8 @@
 // What is known of a run from outside: every job with its answers and executions, every webhook,
 // when the server was gone, and what surprised whoever saw it.
 
-import { monotonicUs } from '../../shards/clock.ts'
-import type { Micros } from '../../shards/units.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
+import type { Micros } from '../../shards/base/units.ts'
 import { type Execution, type Job, bodyOf } from './jobs.ts'
 
 /** A time in which a process or a thread ended and another took over. */

@@ -5,7 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'undici'
-import { monotonicUs } from '../../shards/clock.ts'
+import { monotonicUs } from '../../shards/base/clock.ts'
 
 const ASK_EVERY_MS = 25
 const ANSWER_MS_MAX = 20_000

@@ -1,17 +1,18 @@
 // The rules of scripts/check: each is shown to fail on a few lines that break it and to pass on
-// their neighbours; then all of them run over the project itself.
+// their neighbours. scripts/test runs them over the project itself before any test.
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { describe, it } from 'node:test'
+import { describe, it, type TestContext } from 'node:test'
 import { deadExports } from '../../scripts/rules/exports.ts'
-import { importsOf } from '../../scripts/rules/imports.ts'
-import { checkProject, checkSource, formatFinding } from '../../scripts/rules/project.ts'
+import { importRules, looseFile } from '../../scripts/rules/imports.ts'
+import { checkSource } from '../../scripts/rules/project.ts'
 import { readSource } from '../../scripts/rules/source.ts'
 import { lockFile, stalePolicy, topLevel } from '../../scripts/rules/tree.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
 const SHARD_HEADER = '// What.\n// Thread: any. Memory: none.\n'
@@ -84,7 +85,7 @@ describe('rules about one file', () => {
       'setTimeout(f, 1)', 'setInterval(f, 1)', 'AbortSignal.timeout(1)']
     for (const call of calls) {
       assert.deepEqual(broken('src/a.ts', `const a = ${call}`), ['2 time'], call)
-      assert.deepEqual(broken('shards/clock.ts', `const a = ${call}`), [], call)
+      assert.deepEqual(broken('shards/base/clock.ts', `const a = ${call}`), [], call)
       assert.deepEqual(broken('test/unit/a.test.ts', `const a = ${call}`), [], call)
     }
     assert.deepEqual(broken('src/a.ts', "import { setTimeout } from 'node:timers/promises'"),
@@ -95,66 +96,118 @@ describe('rules about one file', () => {
   it('keeps errors in their table', () => {
     assert.deepEqual(broken('src/a.ts', 'throw error'), ['2 throw'])
     assert.deepEqual(broken('shards/a.ts', "const a = new RangeError('x')"), ['3 throw'])
-    assert.deepEqual(broken('src/errors.ts', "throw new Error('x')"), [])
+    assert.deepEqual(broken('src/base/errors.ts', "throw new Error('x')"), [])
     assert.deepEqual(broken('test/a.ts', "throw new Error('x')"), [])
   })
 })
 
 describe('rules about imports', () => {
-  const breaks = (file: string, line: string): boolean =>
-    broken(file, line).some((finding) => finding.endsWith(' import'))
+  /** Files of a project; each that is imported is there, so that every import is found. */
+  const OTHERS = [
+    'shards/base/clock.ts', 'shards/base/units.ts', 'shards/memory/ring.ts', 'shards/pace/lanes.ts',
+    'shards/shard/engine.ts', 'shards/store/segments.ts', 'src/base/log.ts', 'src/door/door.ts',
+    'bench/load.ts', 'test/a.ts',
+  ]
 
-  it('reads every kind of import', () => {
-    const source = readSource('src/a/b.ts', [
-      "import type { A } from './a.ts'", "import { type B, type C } from '../b.ts'",
-      "import d, { type E, f as g } from 'pkg'", "import * as h from 'node:fs'", "import './i.ts'",
-      'import {', '  j,', "} from './j.ts'", "export { k } from './k.ts'",
-      "const l = await import('./l.ts')", "type M = import('m').M", "// import 'n'",
-      "const o = \"import p from 'p'\"",
-    ].join('\n'))
-    const seen = importsOf(source).map(({ target, typeOnly, line }) =>
-      `${line} ${target}${typeOnly ? ' type' : ''}`)
-    assert.deepEqual(seen.sort(), [
-      '1 src/a/a.ts type', '10 src/a/l.ts', '11 m type', '2 src/b.ts type', '3 pkg', '4 node:fs',
-      '5 src/a/i.ts', '6 src/a/j.ts', '9 src/a/k.ts',
+  /** What is found in a project of OTHERS and these files, by rule's text without its reason. */
+  async function found(t: TestContext, files: Record<string, string>): Promise<string[]> {
+    const folder = temporaryFolder(t)
+    for (const top of ['src', 'shards', 'test', 'bench', 'scripts']) {
+      mkdirSync(path.join(folder, top))
+    }
+    symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'))
+    const all = { ...Object.fromEntries(OTHERS.map((name) => [name, 'export const a = 1\n'])),
+      ...files }
+    for (const [name, text] of Object.entries(all)) {
+      mkdirSync(path.join(folder, path.dirname(name)), { recursive: true })
+      writeFileSync(path.join(folder, name), text)
+    }
+    const findings = await importRules(folder, ['src', 'shards', 'test', 'bench', 'scripts'])
+    return findings.map((finding) =>
+      `${finding.path}:${finding.line} ${finding.message.split(':')[0]}`)
+  }
+
+  it('lets a room import itself and rooms before it, and names the edge', async (t) => {
+    const up = (from: string, to: string): string => `${from}:2 ${from} → ${to}`
+    const imports = (to: string, type = ''): string =>
+      `// A file.\nimport ${type}{ a } from '${to}'\n`
+    assert.deepEqual(await found(t, {
+      'shards/memory/a.ts': imports('../pace/lanes.ts'),
+      'shards/memory/b.ts': imports('../pace/lanes.ts', 'type '),
+      'shards/memory/c.ts': "// A file.\nexport const d = await import('../pace/lanes.ts')\n",
+      'shards/memory/d.ts': "// A file.\nexport { a } from '../pace/lanes.ts'\n",
+      'shards/memory/fine.ts': imports('../base/units.ts') + imports('./ring.ts'),
+      'shards/base/a.ts': imports('../../src/base/log.ts'),
+      'src/config/a.ts': imports('../../shards/pace/lanes.ts'),
+      'src/config/b.ts': imports('../door/door.ts'),
+      'src/config/c.ts': imports('../../test/a.ts'),
+      'src/config/fine.ts': imports('../base/log.ts') + imports('../../shards/memory/ring.ts'),
+      'src/engine/fine.ts': imports('../../shards/shard/engine.ts'),
+      'src/journal/fine.ts': imports('../../shards/store/segments.ts'),
+      'src/cli/a.ts': imports('../../bench/load.ts'),
+      'src/cli/bench.ts': imports('../../bench/load.ts'),
+      'test/fine.ts': imports('../shards/pace/lanes.ts'),
+    }).then((findings) => findings.sort()), [
+      ...['a', 'b', 'c', 'd'].map((name) =>
+        up(`shards/memory/${name}.ts`, 'shards/pace/lanes.ts')),
+      up('shards/base/a.ts', 'src/base/log.ts'), up('src/cli/a.ts', 'bench/load.ts'),
+      up('src/config/a.ts', 'shards/pace/lanes.ts'), up('src/config/b.ts', 'src/door/door.ts'),
+      up('src/config/c.ts', 'test/a.ts'),
     ].sort())
   })
 
-  it('keeps the directions between folders', () => {
-    assert.ok(breaks('shards/a.ts', "import { a } from '../src/a.ts'"))
-    assert.ok(breaks('shards/a.ts', "import type { A } from '../src/a.ts'"))
-    assert.ok(breaks('src/a.ts', "import { a } from '../shards/lanes.ts'"))
-    assert.ok(breaks('src/http/a.ts', "import { a } from '../../shards/pacer.ts'"))
-    assert.ok(breaks('src/a.ts', "import { a } from '../test/a.ts'"))
-    assert.ok(!breaks('src/a.ts', "import { a } from '../shards/ring.ts'"))
-    assert.ok(!breaks('test/a.ts', "import { a } from '../shards/lanes.ts'"))
+  it('finds circles, those of types too', async (t) => {
+    assert.deepEqual(await found(t, {
+      'src/http/a.ts': "import type { B } from './b.ts'\nexport type A = B\n",
+      'src/http/b.ts': "import type { A } from './a.ts'\nexport type B = A\n",
+    }), ['src/http/a.ts:1 src/http/a.ts → src/http/b.ts → src/http/a.ts'])
   })
 
-  it('gives packages one home', () => {
-    const homes: readonly (readonly [module: string, home: string])[] = [
-      ['uWebSockets.js', 'src/http/a.ts'], ['undici', 'shards/undici-transport.ts'],
-      ['msgpackr', 'shards/codec.ts'], ['piscina', 'src/shard-pool.ts'],
-      ['node:worker_threads', 'shards/worker.ts'], ['pino', 'src/log.ts'],
-      ['commander', 'src/cli/a.ts'], ['zod', 'src/config/a.ts'],
+  it('finds what is not there', async (t) => {
+    assert.deepEqual(await found(t, { 'src/http/a.ts': "import './gone.ts'\n" }),
+      ['src/http/a.ts:1 src/http/a.ts → ./gone.ts'])
+  })
+
+  it('gives packages one home', async (t) => {
+    const homes: readonly (readonly [module: string, home: string, elsewhere: string])[] = [
+      ['uWebSockets.js', 'src/http/a', 'src/ws/a'],
+      ['undici', 'shards/transport/undici-transport', 'shards/transport/a'],
+      ['msgpackr', 'shards/wire/codec', 'shards/wire/a'],
+      ['piscina', 'src/engine/shard-pool', 'src/engine/a'],
+      ['node:worker_threads', 'shards/shard/worker', 'shards/shard/a'],
+      ['lmdb', 'src/journal/store', 'src/journal/a'], ['pino', 'src/base/log', 'src/base/a'],
+      ['commander', 'src/cli/a', 'src/start/a'], ['zod', 'src/config/a', 'src/job/a'],
     ]
-    for (const [module, home] of homes) {
-      assert.ok(!breaks(home, `import { a } from '${module}'`), `${home} ${module}`)
-      assert.ok(breaks('src/a.ts', `import { a } from '${module}'`), module)
-      assert.ok(breaks('shards/a.ts', `const a = await import('${module}')`), module)
-      assert.ok(!breaks('shards/a.ts', `import type { A } from '${module}'`), module)
+    const files = homes.flatMap(([module, home, elsewhere]) => [
+      [`${home}.ts`, `import a from '${module}'\n`],
+      [`${elsewhere}.ts`, `const a = await import('${module}')\n`],
+      [`${elsewhere}-types.ts`, `import type { A } from '${module}'\n`],
+    ])
+    const findings = await found(t, Object.fromEntries(files) as Record<string, string>)
+    assert.deepEqual(findings.map((line) => line.split(':')[0]).sort(),
+      homes.map(([, , elsewhere]) => `${elsewhere}.ts`).sort())
+  })
+
+  it('keeps pure files pure', async (t) => {
+    const findings = await found(t, {
+      'shards/pace/pace.ts': "import { a } from 'node:fs'\n",
+      'shards/memory/wheel.ts': "import { a } from '../base/clock.ts'\n",
+      'shards/memory/share.ts': "import type { a } from '../base/clock.ts'\n",
+      'shards/pace/gates.ts': "import { a } from '../base/units.ts'\n",
+    })
+    assert.deepEqual(findings.sort(), [
+      'shards/memory/wheel.ts:1 shards/memory/wheel.ts → shards/base/clock.ts',
+      'shards/pace/pace.ts:1 shards/pace/pace.ts → fs',
+    ])
+  })
+
+  it('wants every file in a room', () => {
+    for (const file of ['src/a.ts', 'shards/a.ts', 'src/odd/a.ts']) {
+      assert.deepEqual(looseFile(file).map(({ rule }) => rule), ['loose-file'], file)
     }
-  })
-
-  it('keeps pure files pure', () => {
-    assert.ok(breaks('shards/pace.ts', "import { a } from 'node:fs'"))
-    assert.ok(breaks('shards/wheel.ts', "import { monotonicUs } from './clock.ts'"))
-    assert.ok(!breaks('shards/wheel.ts', "import type { Clock } from './clock.ts'"))
-    assert.ok(!breaks('shards/pace.ts', "import { a } from './units.ts'"))
-  })
-
-  it('wants full names', () => {
-    assert.ok(breaks('src/a.ts', "import { a } from './b'"))
-    assert.ok(breaks('src/a.ts', "import fs from 'fs'"))
+    for (const file of ['src/main.ts', 'src/http/a.ts', 'shards/pace/a.ts', 'test/a.ts']) {
+      assert.deepEqual(looseFile(file), [], file)
+    }
   })
 })
 
@@ -203,8 +256,8 @@ describe('the linter', () => {
       'non-null.ts': 'export const a = (b: string | null): string => b!\n',
       'long.ts': 'export const a = 1\n'.padEnd(19 + 500, '\n'),
       'long-function.ts': `export function a(): void {\n${'  a()\n'.repeat(70)}}\n`,
-      'cycle-a.ts': "import { b } from './cycle-b.ts'\nexport const a = (): number => b()\n",
-      'cycle-b.ts': "import { a } from './cycle-a.ts'\nexport const b = (): number => a()\n",
+      'type-of-import.ts': "export type A = import('./any.ts').A\n",
+      'protocol.ts': "import fs from 'fs'\nexport const a = fs\n",
       'unused.ts': 'const a = 1\nexport const b = 2\n',
     }
     for (const [name, text] of Object.entries(files)) {
@@ -216,15 +269,10 @@ describe('the linter', () => {
     ], { cwd: folder, encoding: 'utf8' })
     const expected = [
       'any.ts .*no-explicit-any', 'non-null.ts .*no-non-null-assertion', 'long.ts .*max-lines',
-      'long-function.ts .*max-lines-per-function', 'cycle-a.ts .*no-cycle',
+      'long-function.ts .*max-lines-per-function',
+      'type-of-import.ts .*consistent-type-imports', 'protocol.ts .*prefer-node-protocol',
       'unused.ts .*no-unused-vars',
     ]
     for (const pattern of expected) assert.match(stdout, new RegExp(pattern.replace(' ', ':')))
-  })
-})
-
-describe('the project', () => {
-  it('keeps its own rules', () => {
-    assert.deepEqual(checkProject(ROOT).map(formatFinding), [])
   })
 })

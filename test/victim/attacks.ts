@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
-import { POOLS } from '../../shards/pools.ts'
-import { KIB } from '../../shards/units.ts'
+import { KIB } from '../../shards/base/units.ts'
+import { POOLS } from '../../shards/memory/pools.ts'
 import type { Stage, StageOptions } from './stage.ts'
 
 /** A pool of POOLS. */
@@ -27,14 +27,15 @@ export interface Attack extends StageOptions {
 /** Pools that nobody attacks here, and why. */
 export const UNATTACKED: Partial<Record<PoolName, string>> = {
   requests: 'a shard answers within a turn, so that callers on one machine cannot fill it; ' +
-    'test/unit/account-share.test.ts does',
+    'test/unit/src/base/account-share.test.ts does',
   lanesByUpstream: 'it takes users without number: test/sim/victim.test.ts has them',
   sharedLanes: 'likewise',
   owedResults: 'it takes a receiver that hangs for long: test/sim/victim.test.ts has one',
   finishedJobs: 'it takes all slots of a shard: test/sim/victim.test.ts has few',
   ringSpace: 'a shard empties it in every turn; test/http/front-door.test.ts fills it',
-  journalQueue: 'only a disk that cannot be written fills it: test/unit/journal-stall.test.ts',
-  keptNames: 'what is given up is asked for again: test/unit/resolver.test.ts',
+  journalQueue: 'only a disk that cannot be written fills it: ' +
+    'test/unit/shards/journal/journal-stall.test.ts',
+  keptNames: 'what is given up is asked for again: test/unit/shards/dns/resolver.test.ts',
   descriptors: 'the client connections and the connections of sends are the two ways to them',
 }
 

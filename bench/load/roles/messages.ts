@@ -2,11 +2,11 @@
 // with what each is given and what it answers.
 
 import type { StormPlan, StormResult } from '../lane-storm.ts'
-import type { LoadPlan, LoadProgress, LoadResult } from '../load-client.ts'
-import type { Place } from './native-server.ts'
+import type { LoadPlan, LoadProgress, LoadResult } from '../load-plan.ts'
 import type { PaceFindings, PaceQuestion } from '../pace-check.ts'
 import type { ServerSecond } from '../server-watch.ts'
 import type { CountPoint } from '../timeline.ts'
+import type { Place } from './native-server.ts'
 
 /** One command: its argument, its result, and what it tells meanwhile. */
 export interface Command<Argument, Result, Progress = never> {

@@ -1,6 +1,6 @@
 // The receiver of webhooks: counts them, and those that tell of a failure.
 
-import { monotonicUs } from '../../../shards/clock.ts'
+import { monotonicUs } from '../../../shards/base/clock.ts'
 import type { HttpResponse } from '../../../src/http/uws.ts'
 import { CountTimeline } from '../timeline.ts'
 import type { ReceiverCommands } from './messages.ts'

@@ -2,7 +2,7 @@
 // for, and note when each send came if they were told to.
 
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
-import { monotonicUs } from '../../../shards/clock.ts'
+import { monotonicUs } from '../../../shards/base/clock.ts'
 import type { HttpResponse } from '../../../src/http/uws.ts'
 import { checkPace } from '../pace-check.ts'
 import { accountOf } from '../payloads.ts'

@@ -2,7 +2,7 @@
 // then a part of them is sent, and all are counted, to prove that they are there.
 
 import type { Figure, ScenarioResult } from '../figures.ts'
-import type { LoadResult } from '../load-client.ts'
+import type { LoadResult } from '../load-plan.ts'
 import { type Bench, type Load, Rig, describeLoad } from '../rig.ts'
 import type { Health, MeasuredServer } from '../server-process.ts'
 import { steadyRate } from '../timeline.ts'

@@ -1,7 +1,7 @@
 // `fairness`: one account floods an upstream, the others have a few jobs each. Do they get the same
 // share of its pace, and how long does each wait for its first turn?
 
-import { monotonicUs } from '../../../shards/clock.ts'
+import { monotonicUs } from '../../../shards/base/clock.ts'
 import { type ScenarioResult, jainIndex } from '../figures.ts'
 import { type Bench, Rig, loadNotes } from '../rig.ts'
 

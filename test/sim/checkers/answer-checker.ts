@@ -5,11 +5,11 @@
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, EVENT_CANCELLED, EVENT_COMPLETED, EVENT_FAILED,
   EVENT_NAMES, type JobResult, type JobView,
-} from '../../../shards/contract.ts'
+} from '../../../shards/wire/contract.ts'
 import type { Attempt, Observer, Question, SimJob, Verdict } from '../observations.ts'
 import type { Scenario } from '../scenario.ts'
-import type { VirtualTime } from '../virtual-time.ts'
 import { Violation, promise } from '../violation.ts'
+import type { VirtualTime } from '../virtual-time.ts'
 import type { Facts, Ledger } from './ledger.ts'
 import type { MemoryChecker } from './memory-checker.ts'
 import { checkResult } from './results.ts'

@@ -5,7 +5,7 @@
 
 import {
   KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_RECORD_WORDS,
-} from '../../../shards/layout.ts'
+} from '../../../shards/memory/layout.ts'
 import type { Account, Attempt, Doubt, Ending, Observer, Said, SimJob } from '../observations.ts'
 import type { Place, Scenario } from '../scenario.ts'
 import { promise } from '../violation.ts'

@@ -2,10 +2,10 @@
 // nothing in flight. The sums that the shards publish agree with the books; and once the finished
 // jobs have had their time, nothing is left at all.
 
-import type { ShardViews, SharedViews } from '../../../shards/layout.ts'
-import { UPSTREAM_IN_FLIGHT, UPSTREAM_RECORD_WORDS } from '../../../shards/layout.ts'
-import { readStats } from '../../../shards/stats.ts'
-import { NONE } from '../../../shards/units.ts'
+import { NONE } from '../../../shards/base/units.ts'
+import type { ShardViews, SharedViews } from '../../../shards/memory/layout.ts'
+import { UPSTREAM_IN_FLIGHT, UPSTREAM_RECORD_WORDS } from '../../../shards/memory/layout.ts'
+import { readStats } from '../../../shards/memory/stats.ts'
 import type { Observer } from '../observations.ts'
 import type { Scenario } from '../scenario.ts'
 import { promise } from '../violation.ts'

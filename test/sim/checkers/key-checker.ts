@@ -1,12 +1,12 @@
 // A key of a user is never executed a second time while its job waits, runs, or is remembered as
 // completed; the key of a failed or cancelled job is free again at once.
 
-import { readStats } from '../../../shards/stats.ts'
-import type { ShardViews } from '../../../shards/layout.ts'
+import type { ShardViews } from '../../../shards/memory/layout.ts'
+import { readStats } from '../../../shards/memory/stats.ts'
 import type { Observer, SimJob, Verdict } from '../observations.ts'
 import type { Scenario } from '../scenario.ts'
-import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
+import type { VirtualTime } from '../virtual-time.ts'
 import type { Facts, Ledger } from './ledger.ts'
 import type { MemoryChecker } from './memory-checker.ts'
 import { checkResult } from './results.ts'

@@ -4,16 +4,18 @@
 // doubt: what the thread had been told last may be stored or not, and is then done over. Where a
 // place could not be reached, attempts may have failed that no upstream has seen.
 
-import type { JobResult } from '../../../shards/contract.ts'
-import { mayFailureRetry, classify } from '../../../shards/outcome.ts'
-import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.ts'
-import { JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_OWES_WEBHOOK } from '../../../shards/job-slots.ts'
-import type { ShardViews } from '../../../shards/layout.ts'
-import { NONE } from '../../../shards/units.ts'
-import type { FailureReason } from '../../../shards/response.ts'
+import { NONE } from '../../../shards/base/units.ts'
+import type { ShardViews } from '../../../shards/memory/layout.ts'
+import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/memory/limits.ts'
+import type { FailureReason } from '../../../shards/signals/response.ts'
+import { mayFailureRetry, classify } from '../../../shards/signals/verdict.ts'
+import {
+  JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_OWES_WEBHOOK,
+} from '../../../shards/store/job-slots.ts'
+import type { JobResult } from '../../../shards/wire/contract.ts'
 import type { Attempt, Doubt, Ending, Observer, SimJob, Verdict } from '../observations.ts'
-import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
+import type { VirtualTime } from '../virtual-time.ts'
 import { Unreached } from './unreached.ts'
 
 const CHECKER = 'ledger'

@@ -1,11 +1,11 @@
 // Memory within the sum, and refusals only when it is full. What is used is read from the
 // statistics that every shard publishes; what must be in use is known from the ledger.
 
-import { REFUSED_JOBS, REFUSED_MEMORY_SHARE } from '../../../shards/contract.ts'
-import type { ShardViews } from '../../../shards/layout.ts'
-import { LOG_RECORD_HEADER_BYTES } from '../../../shards/limits.ts'
-import { USER_BITS } from '../../../shards/log-shares.ts'
-import { STATS } from '../../../shards/stats.ts'
+import type { ShardViews } from '../../../shards/memory/layout.ts'
+import { LOG_RECORD_HEADER_BYTES } from '../../../shards/memory/limits.ts'
+import { STATS } from '../../../shards/memory/stats.ts'
+import { USER_BITS } from '../../../shards/store/log-shares.ts'
+import { REFUSED_JOBS, REFUSED_MEMORY_SHARE } from '../../../shards/wire/contract.ts'
 import type { Observer, SimJob, Verdict } from '../observations.ts'
 import { promise } from '../violation.ts'
 import type { Ledger } from './ledger.ts'

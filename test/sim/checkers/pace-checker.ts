@@ -7,10 +7,10 @@
 // for each write. A pace that changes holds from the next request that is decided to be sent; what
 // was decided before may be written at the interval that held then.
 
-import { PACE_TOLERANCE_US } from '../../../shards/limits.ts'
+import { PACE_TOLERANCE_US } from '../../../shards/memory/limits.ts'
 import type { Attempt, Doubt, Observer } from '../observations.ts'
-import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
+import type { VirtualTime } from '../virtual-time.ts'
 import type { Budget, BudgetOracle } from './budget-oracle.ts'
 
 const CHECKER = 'pace'

@@ -1,7 +1,7 @@
 // Compares an outcome, as the engine shows it in a webhook, an event, a poll or the answer to a
 // known key, with what the upstream answered last.
 
-import type { JobResult } from '../../../shards/contract.ts'
+import type { JobResult } from '../../../shards/wire/contract.ts'
 import { promise } from '../violation.ts'
 import type { Facts } from './ledger.ts'
 

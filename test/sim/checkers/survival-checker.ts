@@ -6,16 +6,16 @@
 // whose end lies behind it may be, unless its webhook had been sent: then it is told, and over. In
 // between, callers are cut off: what they had asked is open.
 
-import { classify, mayFailureRetry } from '../../../shards/outcome.ts'
-import { JOB_FREE, JOB_IN_FLIGHT } from '../../../shards/job-slots.ts'
-import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/limits.ts'
-import type { ShardViews } from '../../../shards/layout.ts'
-import { readStats } from '../../../shards/stats.ts'
-import type { FailureReason } from '../../../shards/response.ts'
-import { NONE } from '../../../shards/units.ts'
+import { NONE } from '../../../shards/base/units.ts'
+import type { ShardViews } from '../../../shards/memory/layout.ts'
+import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/memory/limits.ts'
+import { readStats } from '../../../shards/memory/stats.ts'
+import type { FailureReason } from '../../../shards/signals/response.ts'
+import { classify, mayFailureRetry } from '../../../shards/signals/verdict.ts'
+import { JOB_FREE, JOB_IN_FLIGHT } from '../../../shards/store/job-slots.ts'
 import type { Attempt, Ending, Observer, Question, SimJob, Verdict } from '../observations.ts'
-import type { VirtualTime } from '../virtual-time.ts'
 import { promise } from '../violation.ts'
+import type { VirtualTime } from '../virtual-time.ts'
 import { Unreached } from './unreached.ts'
 
 const CHECKER = 'survival'

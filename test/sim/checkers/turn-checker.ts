@@ -1,11 +1,11 @@
 // Turns in a lane that accounts share: while a user has a job near the front of its line, no other
 // user is sent twice. Who shares a lane is looked up in the engine's memory, as are those who wait.
 
-import { JOB_FREE } from '../../../shards/job-slots.ts'
-import { SHARED_LANE_LOOKS_MAX } from '../../../shards/lane-limits.ts'
-import { LANE_SHARED } from '../../../shards/lanes.ts'
-import type { ShardViews } from '../../../shards/layout.ts'
-import { NONE } from '../../../shards/units.ts'
+import { NONE } from '../../../shards/base/units.ts'
+import { SHARED_LANE_LOOKS_MAX } from '../../../shards/memory/lane-limits.ts'
+import type { ShardViews } from '../../../shards/memory/layout.ts'
+import { LANE_SHARED } from '../../../shards/pace/lanes.ts'
+import { JOB_FREE } from '../../../shards/store/job-slots.ts'
 import type { Attempt, Observer, SimJob } from '../observations.ts'
 import { promise } from '../violation.ts'
 

@@ -1,7 +1,7 @@
 // What a shard was told of places that it cannot reach. Each time may cost one attempt, of whoever
 // waits there: it is counted, and nobody sees a request. Each costs one attempt at most.
 
-import type { FailureReason } from '../../../shards/response.ts'
+import type { FailureReason } from '../../../shards/signals/response.ts'
 import { promise } from '../violation.ts'
 
 const CHECKER = 'ledger'

@@ -1,0 +1,230 @@
+// The shard's word to the front door: acknowledgements, answers and events, into the outcome ring.
+// Thread: shard. Memory: writes the outcome ring; main's bell, once a turn.
+// Never: waits for room: a full ring is an answer (false), and the caller keeps its request.
+
+import type { JobSlot, UpstreamSlot } from '../base/units.ts'
+import type { Progress } from '../memory/crash-notes.ts'
+import type { Bell } from '../memory/doorbell.ts'
+import { isBefore } from '../memory/give-back.ts'
+import type { RingViews } from '../memory/layout.ts'
+import { RING_FULL, RingWriter } from '../memory/ring.ts'
+import type { JobSlots } from '../store/job-slots.ts'
+import { encodeValue } from '../wire/codec.ts'
+import {
+  OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
+  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_REUSED, OUTCOME_WARNING, type JobResult, type JobView,
+  type ShardWarning,
+} from '../wire/contract.ts'
+
+const WORD_BYTES = 4
+/** Any answer without an encoded part fits in this. */
+const PLAIN_ANSWER_BYTES = 24
+const NO_BYTES = new Uint8Array(0)
+
+/** Writes one shard's outcome records. */
+export class OutcomeWriter {
+  readonly #ring: RingWriter
+  readonly #bell: Bell
+  readonly #jobs: JobSlots
+  readonly #progress: Progress
+  /** At the start, too: whoever died before this writer may have owed a ring. */
+  #written = true
+  /** The position of the request that is being answered. */
+  #answeredAt = 0
+  #isMuted = false
+  /** Until this position there are answers that must be published. */
+  #owedUntil: number
+
+  /** @param isHeld whether the front door sees what is written only after publish(). */
+  constructor(
+    views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress, isHeld: boolean,
+  ) {
+    this.#ring = new RingWriter(views, isHeld)
+    this.#owedUntil = this.#ring.published
+    this.#bell = bell
+    this.#jobs = jobs
+    this.#progress = progress
+  }
+
+  /** Answers from now on are to the request at this position of the ingress ring. */
+  answers(position: number, isMuted: boolean): void {
+    this.#answeredAt = position
+    this.#isMuted = isMuted
+  }
+
+  /** After another thread's death, before anything is written: was its last answer committed? */
+  recover(): void {
+    this.#progress.checkAnswer(this.#ring.tailNext)
+  }
+
+  /** Whether a request has been answered by a thread that died before it had taken it. */
+  hasAnswered(position: number): boolean {
+    return this.#progress.hasAnswered(position)
+  }
+
+  /** And whether that answer said what it may not have done. */
+  hasPromised(position: number): boolean {
+    return this.#progress.hasPromised(position)
+  }
+
+  /** Whether an acceptance or a refusal would find room now. */
+  hasRoom(): boolean {
+    return this.#ring.fits(PLAIN_ANSWER_BYTES)
+  }
+
+  accepted(request: number): boolean {
+    const at = this.#claim(OUTCOME_ACCEPTED, 1, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    return this.#commitAnswer()
+  }
+
+  /**
+   * The same of a job that a thread before has stored, so that it stands in its line already: it
+   * may be sent before this is published, and its request cannot be given back.
+   */
+  acceptedBefore(request: number): boolean {
+    if (!this.accepted(request)) return false
+    this.#owedUntil = this.#ring.tailNext
+    return true
+  }
+
+  /** Whether nothing that is held back says what has to be said. */
+  get mayGiveBack(): boolean {
+    return !isBefore(this.#ring.published, this.#owedUntil)
+  }
+
+  /** The request cannot be handled: it ends the thread that tries. */
+  dropped(request: number): boolean {
+    const at = this.#claim(OUTCOME_DROPPED, 1, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    return this.#commitAnswer()
+  }
+
+  /** A known key; `result` is there when the job that holds it is finished. */
+  duplicate(request: number, slot: JobSlot, result: JobResult | undefined): boolean {
+    const encoded = encodeValue(result ?? null)
+    const at = this.#claim(OUTCOME_DUPLICATE, 5, encoded)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#putId(at + 1, slot)
+    this.#ring.u32[at + 4] = this.#jobs.state(slot)
+    return this.#commitAnswer()
+  }
+
+  /** A known key that came with another request than its job's. */
+  reused(request: number, slot: JobSlot): boolean {
+    const at = this.#claim(OUTCOME_REUSED, 4, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#putId(at + 1, slot)
+    return this.#commitAnswer()
+  }
+
+  /** @param reason REFUSED_… with the limit that was reached and how much is in use. */
+  refused(request: number, reason: number, limit: number, current: number): boolean {
+    const at = this.#claim(OUTCOME_REFUSED, 6, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#ring.u32[at + 1] = reason
+    this.#ring.f64[at / 2 + 1] = limit
+    this.#ring.f64[at / 2 + 2] = current
+    return this.#commitAnswer()
+  }
+
+  /**
+   * Answers GET, CANCEL and WATCH. @param isPromise the answer says what is done after it: a thread
+   * that takes over from this one does that, and nothing of any other request that was answered.
+   */
+  job(request: number, code: number, view: JobView | null, isPromise = false): boolean {
+    if (this.#isMuted) return true
+    const at = this.#claim(OUTCOME_JOB, 2, encodeValue(view))
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#ring.u32[at + 1] = code
+    return this.#commitAnswer(isPromise)
+  }
+
+  event(slot: JobSlot, event: number, data: object): boolean {
+    const at = this.#claim(OUTCOME_EVENT, 4, encodeValue(data))
+    if (at < 0) return false
+    this.#ring.u32[at] = event
+    this.#putId(at + 1, slot)
+    return this.#commit()
+  }
+
+  released(request: number, done: boolean): boolean {
+    if (this.#isMuted) return true
+    const at = this.#claim(OUTCOME_RELEASED, 2, NO_BYTES)
+    if (at < 0) return false
+    this.#ring.u32[at] = request
+    this.#ring.u32[at + 1] = done ? 1 : 0
+    return this.#commitAnswer(done)
+  }
+
+  /** For the log, so it is dropped when the ring is full. */
+  warning(upstream: UpstreamSlot, warning: ShardWarning): void {
+    const at = this.#claim(OUTCOME_WARNING, 2, encodeValue(warning))
+    if (at < 0) return
+    this.#ring.u32[at] = upstream
+    this.#commit()
+  }
+
+  /** Where the ring's writer is; all before it can be published. */
+  get position(): number {
+    return this.#ring.tailNext
+  }
+
+  /** Where main's view of the ring ends. */
+  get published(): number {
+    return this.#ring.published
+  }
+
+  /** Wakes the front door for something that stands elsewhere. */
+  ring(): void {
+    this.#bell.ring()
+  }
+
+  /** Shows what was held back, up to a position of before, and rings for it. */
+  publish(position: number): void {
+    const isMore = this.#ring.publish(position)
+    if (!isMore && !this.#written) return
+    this.#written = false
+    this.#bell.ring()
+  }
+
+  /** Rings for what was written since the last call. */
+  flush(): void {
+    if (!this.#written) return
+    this.#written = false
+    this.#bell.ring()
+  }
+
+  /** @returns the payload's place in 32-bit words, or a negative number when the ring is full. */
+  #claim(kind: number, words: number, encoded: Uint8Array): number {
+    const offset = this.#ring.claim(kind, words * WORD_BYTES + encoded.length)
+    if (offset === RING_FULL) return -1
+    if (encoded.length > 0) this.#ring.bytes.set(encoded, offset + words * WORD_BYTES)
+    return offset / WORD_BYTES
+  }
+
+  /** A request is answered once, even if the thread dies before it has taken the request. */
+  #commitAnswer(isPromise = false): boolean {
+    this.#progress.answering(this.#answeredAt, this.#ring.tailNext, isPromise)
+    return this.#commit()
+  }
+
+  #commit(): boolean {
+    this.#ring.commit()
+    this.#written = true
+    return true
+  }
+
+  #putId(at: number, slot: JobSlot): void {
+    const { route, idHigh, idLow } = this.#jobs.at
+    this.#ring.u32[at] = route[slot] as number
+    this.#ring.u32[at + 1] = idHigh[slot] as number
+    this.#ring.u32[at + 2] = idLow[slot] as number
+  }
+}

@@ -1,0 +1,395 @@
+// What comes through the ingress ring: new jobs, questions, cancellations.
+// Thread: shard. Memory: reads the ingress ring; makes slots, records and lanes of new jobs.
+// Never: accepts what it has not stored: the word "accepted" goes out after the slot's state is
+// written, and a refused job leaves no trace. A request whose answer finds no room in the
+// outcome ring stays in the ingress ring, untouched. One that a dead thread was handling is
+// handled to its end, and answered once; one that ends its thread again and again is dropped.
+
+import { assert } from '../base/assert.ts'
+import {
+  type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot, msToUs,
+} from '../base/units.ts'
+import type { Progress } from '../memory/crash-notes.ts'
+import type { ShardViews } from '../memory/layout.ts'
+import {
+  IDLE_KEEP_MS_MIN, QUESTIONS_PER_TURN_MAX, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX,
+} from '../memory/limits.ts'
+import type { RingReader } from '../memory/ring.ts'
+import type { StatsWriter } from '../memory/stats.ts'
+import type { Lanes } from '../pace/lanes.ts'
+import type { Pacer } from '../pace/pacer.ts'
+import type { SharedBudgets } from '../pace/shared-budget.ts'
+import type { JobLog } from '../store/job-log.ts'
+import type { JobRecords } from '../store/job-records.ts'
+import {
+  JOB_CANCELLED, JOB_COMPLETED, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_UNWRITTEN,
+  type JobSlots,
+} from '../store/job-slots.ts'
+import type { LogShares } from '../store/log-shares.ts'
+import type { Transport } from '../transport/transport.ts'
+import * as contract from '../wire/contract.ts'
+import type { OutcomeWriter } from './answers.ts'
+import type { Arrivals } from './arrivals.ts'
+import { fingerprintOf } from './fingerprint.ts'
+import type { Finished } from './finished.ts'
+import type { JobViews } from './job-view.ts'
+import type { ResultRoom } from './result-room.ts'
+import type { Settlement } from './settlement.ts'
+import type { Watchers } from './watchers.ts'
+
+/** The parts that a request passes through. */
+export interface IntakeParts {
+  readonly ring: RingReader
+  readonly outcomes: OutcomeWriter
+  readonly jobs: JobSlots
+  readonly lanes: Lanes
+  readonly log: JobLog
+  readonly logShares: LogShares
+  readonly records: JobRecords
+  readonly views: JobViews
+  readonly pacer: Pacer
+  readonly budgets: SharedBudgets
+  readonly settlement: Settlement
+  readonly finished: Finished
+  readonly room: ResultRoom
+  readonly watchers: Watchers
+  readonly arrivals: Arrivals
+  readonly progress: Progress
+  readonly stats: StatsWriter
+  readonly transport: Transport
+  /** Whether a known key must come with the same request. */
+  readonly refusesReuse: boolean
+}
+
+/** Takes requests from the ring, one by one. */
+export class Intake {
+  readonly #parts: IntakeParts
+  readonly #references: Uint32Array
+  readonly #lastSendUs: Float64Array
+  /** Threads that have died of the next request, while it is the first of this one; else -1. */
+  #deathsOfNext = -1
+  /** Questions that this turn may still answer. */
+  #questionsLeft = 0
+
+  constructor(views: ShardViews, parts: IntakeParts) {
+    this.#parts = parts
+    this.#references = views.upstreams.references
+    this.#lastSendUs = views.upstreams.lastSendUs
+  }
+
+  /**
+   * After another thread's death: it may have been handling the next request.
+   * @param deaths how many threads have died of it.
+   */
+  recover(deaths: number): void {
+    this.#deathsOfNext = deaths
+  }
+
+  /** What a successor begins with: how many threads have died of the next request, or -1. */
+  handOver(): number {
+    return this.#deathsOfNext
+  }
+
+  takeOver(deathsOfNext: number): void {
+    this.#deathsOfNext = deathsOfNext
+  }
+
+  /**
+   * Handles up to `recordsMax` requests; fewer when the outcome ring is full, or when so many of
+   * them are questions and cancellations, which cost many times what a new job does, that sends
+   * would have to wait for them.
+   */
+  read(recordsMax: number, nowUs: Micros): number {
+    this.#questionsLeft = QUESTIONS_PER_TURN_MAX
+    return this.#parts.ring.read(
+      (kind, offset, length) => this.#serve(kind, offset, length, nowUs), recordsMax)
+  }
+
+  /** True when the request is done with; false leaves it in the ring. */
+  #serve(kind: number, offset: number, length: number, nowUs: Micros): boolean {
+    const { progress, outcomes, ring } = this.#parts
+    if (isQuestion(kind) && this.#questionsLeft-- === 0) return false
+    progress.serveRequest()
+    outcomes.answers(ring.position, false)
+    const isDone = this.#deathsOfNext < 0
+      ? this.#handle(kind, offset, length, nowUs)
+      : this.#handleAgain(kind, offset, length, nowUs)
+    if (isDone) this.#deathsOfNext = -1
+    progress.serveNobody()
+    return isDone
+  }
+
+  /** A request that may have been handled before, to any point. */
+  #handleAgain(kind: number, offset: number, length: number, nowUs: Micros): boolean {
+    const { outcomes, ring } = this.#parts
+    const at = offset / 4
+    const isEnqueue = kind === contract.INGRESS_ENQUEUE
+    if (outcomes.hasAnswered(ring.position)) {
+      // What was asked may have another answer by now, so only what was promised is done.
+      if (!outcomes.hasPromised(ring.position)) return true
+      outcomes.answers(ring.position, true)
+      return this.#handle(kind, offset, length, nowUs)
+    }
+    if (isEnqueue && this.#find(at) !== NONE) {
+      return outcomes.acceptedBefore(this.#word(at, contract.WORD_REQUEST))
+    }
+    if (this.#deathsOfNext < SUSPECT_DEATHS_MAX) return this.#handle(kind, offset, length, nowUs)
+    if (kind === contract.INGRESS_UNWATCH) return true
+    const request = this.#word(at, contract.WORD_REQUEST)
+    return kind === contract.INGRESS_RELEASE_UPSTREAM
+      ? outcomes.released(request, false)
+      : outcomes.dropped(request)
+  }
+
+  #handle(kind: number, offset: number, length: number, nowUs: Micros): boolean {
+    const at = offset / 4
+    switch (kind) {
+      case contract.INGRESS_ENQUEUE: return this.#enqueue(offset, length, nowUs)
+      case contract.INGRESS_GET: return this.#get(at)
+      case contract.INGRESS_CANCEL: return this.#cancel(at, nowUs)
+      case contract.INGRESS_WATCH: return this.#watch(at, nowUs)
+      case contract.INGRESS_UNWATCH: return this.#unwatch(at)
+      case contract.INGRESS_RELEASE_UPSTREAM: return this.#releaseUpstream(at, nowUs)
+      default: assert(false, `an ingress record of kind ${kind}`)
+    }
+  }
+
+  // --- new jobs ---
+
+  #enqueue(offset: number, length: number, nowUs: Micros): boolean {
+    const { outcomes, jobs, logShares } = this.#parts
+    if (!outcomes.hasRoom()) return false
+    const at = offset / 4
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const user = this.#word(at, contract.WORD_ROUTE)
+    const holder = jobs.findByKey(user,
+      this.#word(at, contract.WORD_KEY_HIGH), this.#word(at, contract.WORD_KEY_LOW))
+    const start = offset + contract.ENQUEUE_HEADER_BYTES
+    const fingerprint = fingerprintOf(this.#parts.ring, start,
+      start + this.#word(at, contract.WORD_TEMPLATE_BYTES), offset + length)
+    if (holder !== NONE && !this.#keyIsFree(holder as JobSlot, nowUs)) {
+      return this.#known(request, holder as JobSlot, fingerprint)
+    }
+    // Before anybody's results give way to it.
+    if (logShares.hasShare(user)) return this.#refuseMore(at, user, nowUs)
+    const bytes = length - contract.ENQUEUE_HEADER_BYTES
+    if (!this.#makeRoom(bytes, nowUs)) return this.#refuse(request)
+    const slot = this.#store(offset, length)
+    if (slot === NONE) return this.#refuse(request)
+    jobs.at.fingerprint[slot] = fingerprint
+    this.#line(at, slot as JobSlot, nowUs)
+    if (!outcomes.accepted(request)) return false
+    this.#warn(at)
+    return true
+  }
+
+  /** Only once the job has its answer, whose room a warning must not take. */
+  #warn(at: number): void {
+    const { lanes, logShares, outcomes } = this.#parts
+    const warning = lanes.takeWarning() ?? logShares.takeWarning()
+    if (warning === undefined) return
+    outcomes.warning(this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot, warning)
+  }
+
+  /** A key may be used anew once its time is over; a waiting job keeps its place without it. */
+  #keyIsFree(holder: JobSlot, nowUs: Micros): boolean {
+    const { jobs, finished } = this.#parts
+    const state = jobs.state(holder)
+    if (state === JOB_QUEUED) {
+      if (jobs.ageMs(holder, nowUs) < QUEUED_KEY_TTL_MS) return false
+      jobs.freeKey(holder)
+      return true
+    }
+    // While the webhook is owed, the slot's time is not yet the one at which to forget the job.
+    if (state !== JOB_COMPLETED || jobs.hasFlag(holder, JOB_OWES_WEBHOOK)) return false
+    if (!finished.isExpired(holder, nowUs)) return false
+    jobs.freeKey(holder)
+    return true
+  }
+
+  /** A key that is held: by a job that asks for the same, or for something else. */
+  #known(request: number, holder: JobSlot, fingerprint: number): boolean {
+    const { jobs, outcomes, refusesReuse, stats, views } = this.#parts
+    if (refusesReuse && jobs.at.fingerprint[holder] !== fingerprint) {
+      if (!outcomes.reused(request, holder)) return false
+      stats.add('reusedKeys')
+      return true
+    }
+    if (!outcomes.duplicate(request, holder, views.result(holder))) return false
+    stats.add('duplicates')
+    return true
+  }
+
+  /** Makes sure of a slot and of room in the log, at the price of those who have most of either. */
+  #makeRoom(bytes: number, nowUs: Micros): boolean {
+    const { jobs, finished, room } = this.#parts
+    return (!jobs.isFull || finished.giveUpOldest(nowUs)) && room.admitJob(bytes, nowUs)
+  }
+
+  #refuse(request: number): boolean {
+    const { outcomes, jobs, log, stats } = this.#parts
+    if (jobs.isFull) {
+      stats.add('refusedJobs')
+      return outcomes.refused(request, contract.REFUSED_JOBS, jobs.slotsMax, jobs.used)
+    }
+    stats.add('refusedMemory')
+    return outcomes.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.heldBytes)
+  }
+
+  /** The user has its share; where no slot is left for anybody, that is what is said. */
+  #refuseMore(at: number, user: number, nowUs: Micros): boolean {
+    const { finished, jobs, logShares, outcomes, stats } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    if (jobs.isFull && finished.count === 0) return this.#refuse(request)
+    const { current, limit } = logShares.facts(user)
+    if (!outcomes.refused(request, contract.REFUSED_MEMORY_SHARE, limit, current)) return false
+    stats.add('refusedMemoryShare')
+    logShares.refuse(nowUs)
+    this.#warn(at)
+    return true
+  }
+
+  /** Slot and record of a new job; NONE when the log has no room after all. */
+  #store(offset: number, length: number): JobSlot | typeof NONE {
+    const { ring, jobs, records } = this.#parts
+    const at = offset / 4
+    const slot = jobs.take({
+      route: this.#word(at, contract.WORD_ROUTE),
+      idHigh: this.#word(at, contract.WORD_ID_HIGH), idLow: this.#word(at, contract.WORD_ID_LOW),
+      keyHigh: this.#word(at, contract.WORD_KEY_HIGH),
+      keyLow: this.#word(at, contract.WORD_KEY_LOW),
+    })
+    const start = offset + contract.ENQUEUE_HEADER_BYTES
+    const bodyStart = start + this.#word(at, contract.WORD_TEMPLATE_BYTES)
+    const hash = this.#word(at, contract.WORD_TEMPLATE_HASH)
+    if (records.storeJob(slot, ring, start, bodyStart, offset + length, hash)) return slot
+    jobs.abandon(slot)
+    return NONE
+  }
+
+  /**
+   * Gives a stored job its place in its lane's line. It is a job once its state is written; all
+   * that cannot be derived is written before that, all links and counts after it.
+   */
+  #line(at: number, slot: JobSlot, nowUs: Micros): void {
+    const { arrivals, jobs, lanes, logShares, pacer, records, watchers, stats } = this.#parts
+    const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
+    const receiver = this.#word(at, contract.WORD_RECEIVER)
+    const flags = this.#word(at, contract.WORD_FLAGS)
+    const lane = lanes.find(this.#word(at, contract.WORD_LANE_HIGH),
+      this.#word(at, contract.WORD_LANE_LOW), upstream, this.#word(at, contract.WORD_ROUTE), nowUs)
+    if (lanes.isShared(lane)) stats.add('overflowJobs')
+    jobs.at.lane[slot] = lane
+    jobs.setAccepted(slot, nowUs)
+    jobs.setRetriesMax(slot, flags >> contract.FLAG_RETRIES_SHIFT)
+    jobs.setReceiver(slot, receiver as UpstreamSlot)
+    if ((flags & contract.FLAG_BEGIN_BY) !== 0) {
+      jobs.at.timeUs[slot] = msToUs(records.readJob(slot).executeBeforeMs)
+    }
+    if ((flags & contract.FLAG_WATCH) !== 0) watchers.watch(slot, nowUs)
+    if ((flags & contract.FLAG_ISOLATE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)
+    lanes.place(lane, slot, false)
+    jobs.beginState(slot, JOB_QUEUED)
+    logShares.add(slot, logShares.unitsOf(slot))
+    lanes.addReference(lane)
+    this.#addReference(upstream)
+    if (receiver !== NONE) this.#addReference(receiver as UpstreamSlot)
+    arrivals.add(slot, nowUs)
+  }
+
+  // --- questions ---
+
+  #get(at: number): boolean {
+    const { outcomes, views } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const slot = this.#find(at)
+    if (slot === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    return outcomes.job(request, contract.CODE_OK, views.show(slot as JobSlot))
+  }
+
+  #cancel(at: number, nowUs: Micros): boolean {
+    const { outcomes, views, jobs } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const found = this.#find(at)
+    if (found === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    const slot = found as JobSlot
+    // Nobody has been told of the job yet: who has guessed its id waits until somebody has.
+    if (jobs.hasFlag(slot, JOB_UNWRITTEN)) return false
+    const state = jobs.state(slot)
+    const waiting = state === JOB_QUEUED || state === JOB_RETRYING
+    const code = waiting || state === JOB_CANCELLED
+      ? contract.CODE_OK : contract.CODE_NOT_CANCELLABLE
+    const view = views.show(slot)
+    if (waiting) {
+      delete view.position
+      delete view.retry_at
+      view.status = 'cancelled'
+    }
+    if (!outcomes.job(request, code, view, waiting)) return false
+    if (waiting) this.#cancelWaiting(slot, state, nowUs)
+    return true
+  }
+
+  #cancelWaiting(slot: JobSlot, state: number, nowUs: Micros): void {
+    const { jobs, pacer, settlement } = this.#parts
+    if (state === JOB_RETRYING) settlement.withdraw(slot)
+    else pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
+    settlement.finishWaiting(slot, 'cancelled', null, nowUs)
+  }
+
+  #watch(at: number, nowUs: Micros): boolean {
+    const { outcomes, views, watchers } = this.#parts
+    const request = this.#word(at, contract.WORD_REQUEST)
+    const found = this.#find(at)
+    if (found === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    const slot = found as JobSlot
+    const view = views.show(slot)
+    const over = view.result !== undefined
+    if (!over && !watchers.watch(slot, nowUs)) {
+      return outcomes.job(request, contract.CODE_TOO_MANY_WATCHED, null)
+    }
+    return outcomes.job(request, contract.CODE_OK, view)
+  }
+
+  #unwatch(at: number): boolean {
+    const slot = this.#find(at)
+    if (slot !== NONE) this.#parts.watchers.unwatch(slot as JobSlot)
+    return true
+  }
+
+  /** What an upstream has said holds as long after its last send as it does for a lane. */
+  #releaseUpstream(at: number, nowUs: Micros): boolean {
+    const { outcomes, lanes, transport } = this.#parts
+    const upstream = this.#word(at, contract.WORD_ROUTE) as UpstreamSlot
+    const lastSendUs = this.#lastSendUs[upstream] as number
+    const idle = lastSendUs === 0 || nowUs - lastSendUs >= msToUs(IDLE_KEEP_MS_MIN)
+    const free = idle && this.#references[upstream] === 0
+    if (!outcomes.released(this.#word(at, contract.WORD_REQUEST), free)) return false
+    if (!free) return true
+    lanes.releaseAllOf(upstream)
+    transport.forget(upstream) // the slot may stand for another origin next
+    this.#parts.budgets.touch(upstream)
+    this.#lastSendUs[upstream] = 0
+    return true
+  }
+
+  #find(at: number): JobSlot | typeof NONE {
+    return this.#parts.jobs.findById(this.#word(at, contract.WORD_ROUTE),
+      this.#word(at, contract.WORD_ID_HIGH), this.#word(at, contract.WORD_ID_LOW))
+  }
+
+  #word(at: number, word: number): number {
+    return this.#parts.ring.u32[at + word] as number
+  }
+
+  #addReference(upstream: UpstreamSlot): void {
+    const references = this.#references[upstream] as number
+    // The journal must know which origin the slot stands for before it has a job that names it.
+    if (references === 0) this.#parts.budgets.touch(upstream)
+    this.#references[upstream] = references + 1
+  }
+}
+
+/** Whether a request costs many times what a new job does. The end of a watch does not. */
+const isQuestion = (kind: number): boolean =>
+  kind !== contract.INGRESS_ENQUEUE && kind !== contract.INGRESS_UNWATCH

@@ -1,0 +1,52 @@
+// The head of a response: what it says of pace, limit and waiting holds from the next send on.
+// Thread: shard. Memory: status and Retry-After of the attempt; budgets, through the pacer.
+// Never: waits for the body, nor judges the outcome. Upstreams and webhook receivers are heard
+// alike; a receiver has no accounts to tell apart, and the pacer knows that.
+
+import {
+  type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
+} from '../base/units.ts'
+import { BUDGET_HOLD_MS_MAX } from '../memory/limits.ts'
+import type { Pacer } from '../pace/pacer.ts'
+import { readPaceHeaders, readRetryAfterMs } from '../signals/pace-headers.ts'
+import type { ResponseHeaders } from '../signals/response.ts'
+import { ATTEMPT_JOB, type Attempts } from './attempts.ts'
+import type { Warnings } from './warnings.ts'
+
+const STATUS_TOO_MANY_REQUESTS = 429
+
+/** The parts that a head concerns. */
+export interface HeadParts {
+  readonly attempts: Attempts
+  readonly pacer: Pacer
+  readonly warnings: Warnings
+  readonly wallMs: (atUs: Micros) => Millis
+  /** The longest that a receiver may put off its webhooks. */
+  readonly webhookRetryAfterMsMax: number
+}
+
+/**
+ * Takes in a response's status and headers. A 429 with Retry-After holds the whole budget, for at
+ * most BUDGET_HOLD_MS_MAX: who says "too many requests" means more than this one.
+ */
+export function hearHead(
+  parts: HeadParts, token: number, status: number, headers: ResponseHeaders, nowUs: Micros,
+): void {
+  const { attempts, pacer, warnings, wallMs } = parts
+  const lane = attempts.lane[token] as LaneSlot
+  const upstream = attempts.upstream[token] as UpstreamSlot
+  attempts.status[token] = status
+  const update = readPaceHeaders(headers)
+  if (update !== undefined) {
+    warnings.ignored(upstream, update.ignored, nowUs)
+    pacer.applyUpdate(lane, upstream, update, nowUs)
+  }
+  const asked = headers['retry-after']
+  const askedMs = asked === undefined ? 0 : readRetryAfterMs(asked, wallMs(nowUs)) ?? 0
+  const waitMs = attempts.kind[token] === ATTEMPT_JOB ? askedMs
+    : Math.min(askedMs, parts.webhookRetryAfterMsMax)
+  attempts.retryAfterMs[token] = waitMs
+  if (status !== STATUS_TOO_MANY_REQUESTS || waitMs === 0) return
+  const holdMs = Math.min(waitMs, BUDGET_HOLD_MS_MAX)
+  pacer.holdUntil(lane, upstream, (nowUs + msToUs(holdMs)) as Micros, nowUs)
+}

@@ -1,0 +1,300 @@
+// What the rows of a journal say, and the way there and back: facts of a shard's memory to rows,
+// rows to the memory of a shard that has not begun.
+// Thread: shard writes rows, the keeper of its journal reads them at the start. Memory: the facts.
+// Never: says a link, an index or a count: recovery.ts makes those, as after a thread's death.
+// Slots are journalled by pages: most of what changes together lies together.
+
+import { type Micros, NONE, US_PER_SECOND } from '../base/units.ts'
+import { JOBS_FRESH, LANES_FRESH, markUsed } from '../memory/crash-notes.ts'
+import { JOURNAL_SEQUENCE } from '../memory/journal-words.ts'
+import {
+  type JobArrays, type SegmentViews, type SharedViews, type ShardViews, UPSTREAM_ACCOUNT_QUEUES,
+  UPSTREAM_BASE_F64, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND,
+  UPSTREAM_RECORD_WORDS,
+} from '../memory/layout.ts'
+import {
+  JOBS_PER_PAGE, LANES_PER_PAGE, TEMPLATES_PER_PAGE, UPSTREAM_NAME_BYTES,
+} from '../memory/limits.ts'
+import { JOB_QUEUED, JOB_UNWRITTEN, JOB_WATCHED } from '../store/job-slots.ts'
+import type { UpstreamFacts } from '../wire/contract.ts'
+import {
+  type BatchWriter, TABLE_CLEARED, TABLE_COUNTS, TABLE_JOBS, TABLE_LANES, TABLE_LOG,
+  TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_UPSTREAMS,
+} from './journal-format.ts'
+
+const COUNTS_BYTES = 24
+/** Of an upstream's row, before its origin. */
+const UPSTREAM_HEADER_BYTES = 48
+const SEGMENT_BYTES = 4
+
+/** What a job's outcome word says of this process alone. */
+const NOT_KEPT_FLAGS = (JOB_WATCHED | JOB_UNWRITTEN) << 16
+
+/** Pages of one table of slots: all its facts, a field to an array. */
+export class FactPages {
+  readonly pages: number
+  readonly bytesPerPage: number
+  readonly #slotsPerPage: number
+  readonly #words: readonly Uint32Array[]
+  readonly #doubles: readonly Float64Array[]
+  readonly #u32: Uint32Array
+  readonly #f64: Float64Array
+  readonly #scratch: Buffer
+
+  constructor(
+    slotsPerPage: number, words: readonly Uint32Array[], doubles: readonly Float64Array[],
+  ) {
+    this.#slotsPerPage = slotsPerPage
+    this.#words = words
+    this.#doubles = doubles
+    this.pages = Math.ceil((words[0] as Uint32Array).length / slotsPerPage)
+    this.bytesPerPage = slotsPerPage * (words.length * 4 + doubles.length * 8)
+    this.#scratch = Buffer.allocUnsafeSlow(this.bytesPerPage)
+    this.#u32 = new Uint32Array(this.#scratch.buffer)
+    this.#f64 = new Float64Array(this.#scratch.buffer)
+  }
+
+  /** Copies a page to `at` (a multiple of 8) of a buffer that is given as words. */
+  copyOut(page: number, u32: Uint32Array, f64: Float64Array, at: number): void {
+    const first = page * this.#slotsPerPage
+    const last = first + this.#slotsPerPage
+    let to = at / 8
+    for (const doubles of this.#doubles) {
+      for (let slot = first; slot < last; slot++) f64[to++] = doubles[slot] ?? 0
+    }
+    to *= 2
+    for (const words of this.#words) {
+      for (let slot = first; slot < last; slot++) u32[to++] = words[slot] ?? 0
+    }
+  }
+
+  /** The way back; says what is wrong with a page that cannot be of this table. */
+  copyIn(page: number, bytes: Buffer, start: number, end: number): string | undefined {
+    if (end - start !== this.bytesPerPage) return `a page of ${end - start} bytes`
+    if (page >= this.pages) return `page ${page} of ${this.pages}`
+    bytes.copy(this.#scratch, 0, start, end)
+    const first = page * this.#slotsPerPage
+    const last = first + this.#slotsPerPage
+    let from = 0
+    for (const doubles of this.#doubles) {
+      for (let slot = first; slot < last; slot++) doubles[slot] = this.#f64[from++] as number
+    }
+    from *= 2
+    for (const words of this.#words) {
+      for (let slot = first; slot < last; slot++) words[slot] = this.#u32[from++] as number
+    }
+    return undefined
+  }
+}
+
+/** The facts of job slots, of lanes and of templates. */
+export interface Facts {
+  readonly jobs: FactPages
+  readonly lanes: FactPages
+  readonly templates: FactPages
+}
+
+/** The pages of a shard's memory. */
+export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
+  return {
+    jobs: new FactPages(JOBS_PER_PAGE, [
+      jobs.route, jobs.idHigh, jobs.idLow, jobs.keyHigh, jobs.keyLow, jobs.fingerprint,
+      jobs.location, jobs.lane, jobs.order, jobs.state, jobs.outcome, jobs.acceptedS,
+    ], [jobs.timeUs]),
+    lanes: new FactPages(LANES_PER_PAGE, [
+      lanes.keyHigh, lanes.keyLow, lanes.upstream, lanes.intervalNs, lanes.concurrentMax,
+      lanes.flags, lanes.nextOrder, lanes.user,
+    ], [lanes.baseUs, lanes.lastSendUs]),
+    templates: new FactPages(TEMPLATES_PER_PAGE, [templates.location, templates.hash], []),
+  }
+}
+
+/** The row of an upstream: its shared record and name, and the shard's own words about it. */
+export function writeUpstream(
+  batch: BatchWriter, views: ShardViews, shared: SharedViews, upstream: number, nowUs: Micros,
+): void {
+  const { upstreamNames: names, upstreamTimesF64: times, upstreams: words } = shared
+  const name = upstream * UPSTREAM_NAME_BYTES
+  const length = names.readUInt16LE(name)
+  const at = batch.row(TABLE_UPSTREAMS, upstream, 0, UPSTREAM_HEADER_BYTES + length)
+  const record = upstream * UPSTREAM_RECORD_WORDS
+  const { f64, u32 } = batch
+  f64[at / 8] = nowUs
+  f64[at / 8 + 1] = times[record / 2 + UPSTREAM_BASE_F64] as number
+  f64[at / 8 + 2] = views.upstreams.lastSendUs[upstream] as number
+  u32[at / 4 + 6] = Atomics.load(words, record + UPSTREAM_INTERVAL_NS)
+  u32[at / 4 + 7] = Atomics.load(words, record + UPSTREAM_CONCURRENT_MAX)
+  u32[at / 4 + 8] = Atomics.load(words, record + UPSTREAM_ACCOUNT_QUEUES)
+  u32[at / 4 + 9] = views.upstreams.switches[upstream] as number
+  u32[at / 4 + 10] = Atomics.load(words, record + UPSTREAM_KIND)
+  u32[at / 4 + 11] = length
+  names.copy(batch.bytes, at + UPSTREAM_HEADER_BYTES, name + 2, name + 2 + length)
+}
+
+/** What holds of an upstream at a start; parameters as finish() below takes them. */
+export const resumeUpstream = (
+  facts: UpstreamFacts, shiftUs: number, nowUs: Micros,
+): UpstreamFacts => ({
+  ...facts, asOfUs: (facts.asOfUs + shiftUs) as Micros,
+  baseUs: Math.max(facts.baseUs === 0 ? 0 : facts.baseUs + shiftUs, nowUs) as Micros,
+})
+
+/** The row of an upstream that begins at `start`, by another clock: its three times are shifted. */
+export function shiftUpstreamRow(bytes: Buffer, start: number, shiftUs: number): void {
+  for (let at = start; at < start + 24; at += 8) {
+    const timeUs = bytes.readDoubleLE(at)
+    if (timeUs !== 0) bytes.writeDoubleLE(timeUs + shiftUs, at)
+  }
+}
+
+export function writeCounts(
+  batch: BatchWriter, views: ShardViews, nowUs: Micros, sequence: number,
+): void {
+  const at = batch.row(TABLE_COUNTS, 0, 0, COUNTS_BYTES)
+  batch.f64[at / 8] = sequence
+  batch.f64[at / 8 + 1] = nowUs
+  batch.u32[at / 4 + 4] = views.progress[JOBS_FRESH] as number
+  batch.u32[at / 4 + 5] = views.progress[LANES_FRESH] as number
+}
+
+/** A shard's memory on its way back from a journal; nobody else uses it meanwhile. */
+export class JournalImage {
+  /** By upstream slot: what this shard has last said. */
+  readonly upstreams = new Map<number, UpstreamFacts>()
+  /** The last batch that the image holds; 0 for none. */
+  sequence = 0
+  /** The clock's time at the last batch. */
+  asOfUs = 0 as Micros
+  readonly #views: ShardViews
+  readonly #facts: Facts
+
+  /** @param views fresh memory, all zeros. */
+  constructor(views: ShardViews) {
+    this.#views = views
+    this.#facts = factsOf(views)
+    views.templates.location.fill(NONE)
+  }
+
+  /** Takes a row in; says what is wrong with one that this memory cannot hold. */
+  apply(
+    table: number, key1: number, key2: number, bytes: Buffer, start: number, end: number,
+  ): string | undefined {
+    switch (table) {
+      case TABLE_COUNTS: return this.#applyCounts(bytes, start, end)
+      case TABLE_JOBS: return this.#facts.jobs.copyIn(key1, bytes, start, end)
+      case TABLE_LANES: return this.#facts.lanes.copyIn(key1, bytes, start, end)
+      case TABLE_TEMPLATES: return this.#facts.templates.copyIn(key1, bytes, start, end)
+      case TABLE_SEGMENTS:
+      case TABLE_CLEARED:
+      case TABLE_LOG: return this.#applySegment(table, key1, key2, bytes, start, end)
+      case TABLE_UPSTREAMS: return this.#applyUpstream(key1, bytes, start, end)
+      default: return `a row of table ${table}`
+    }
+  }
+
+  /**
+   * When all rows have been taken in: says so to the thread that will begin on the memory.
+   * @param shiftUs how much later the present clock's times are than the journal's.
+   * @param nowUs the present time. What was sent last the journal may not have been told, so every
+   *   budget goes on as if it had been spent just now.
+   */
+  finish(shiftUs: number, nowUs: Micros): void {
+    const { jobs, journal, lanes, progress, segmentJournalledBytes, segments, upstreams } =
+      this.#views
+    journal[JOURNAL_SEQUENCE] = this.sequence
+    if (this.sequence > 0) markUsed(progress)
+    // The journal has all of them; where their records end is for the recovery to say.
+    for (const [at, { bytes }] of segments.entries()) segmentJournalledBytes[at] = bytes.length
+    const jobsFresh = progress[JOBS_FRESH] as number
+    for (let slot = 0; slot < jobsFresh; slot++) {
+      jobs.outcome[slot] = ((jobs.outcome[slot] as number) & ~NOT_KEPT_FLAGS) >>> 0
+    }
+    if (shiftUs !== 0) {
+      shiftJobs(jobs, jobsFresh, shiftUs)
+      shift(lanes.lastSendUs, lanes.lastSendUs.length, shiftUs)
+      shift(upstreams.lastSendUs, upstreams.lastSendUs.length, shiftUs)
+    }
+    for (let lane = 0; lane < lanes.baseUs.length; lane++) {
+      if (lanes.baseUs[lane] !== 0) lanes.baseUs[lane] = nowUs
+    }
+    for (const [upstream, facts] of this.upstreams) {
+      this.upstreams.set(upstream, resumeUpstream(facts, shiftUs, nowUs))
+    }
+  }
+
+  #applyCounts(bytes: Buffer, start: number, end: number): string | undefined {
+    if (end - start !== COUNTS_BYTES) return `counts of ${end - start} bytes`
+    const { jobs, lanes, progress, upstreams } = this.#views
+    const jobsFresh = bytes.readUInt32LE(start + 16)
+    const lanesFresh = bytes.readUInt32LE(start + 20)
+    if (jobsFresh > jobs.state.length) return `${jobsFresh} jobs`
+    if (lanesFresh > lanes.flags.length - upstreams.references.length) return `${lanesFresh} lanes`
+    this.sequence = bytes.readDoubleLE(start)
+    this.asOfUs = bytes.readDoubleLE(start + 8) as Micros
+    progress[JOBS_FRESH] = jobsFresh
+    progress[LANES_FRESH] = lanesFresh
+    return undefined
+  }
+
+  #applySegment(
+    table: number, segment: number, offset: number, bytes: Buffer, start: number, end: number,
+  ): string | undefined {
+    const views = this.#views.segments[segment]
+    if (views === undefined) return `segment ${segment} of ${this.#views.segments.length}`
+    if (table === TABLE_LOG) return copyLog(views, offset, bytes, start, end)
+    if (table === TABLE_CLEARED) {
+      views.u32[0] = 0
+      return undefined
+    }
+    if (end - start !== SEGMENT_BYTES) return `a segment's state of ${end - start} bytes`
+    this.#views.segmentState[segment] = bytes.readUInt32LE(start)
+    return undefined
+  }
+
+  #applyUpstream(upstream: number, bytes: Buffer, start: number, end: number): string | undefined {
+    const { upstreams } = this.#views
+    const originStart = start + UPSTREAM_HEADER_BYTES
+    if (originStart > end || bytes.readUInt32LE(start + 44) !== end - originStart) {
+      return `an upstream of ${end - start} bytes`
+    }
+    if (upstream >= upstreams.references.length) return `upstream ${upstream}`
+    upstreams.lastSendUs[upstream] = bytes.readDoubleLE(start + 16)
+    upstreams.switches[upstream] = bytes.readInt32LE(start + 36)
+    this.upstreams.set(upstream, {
+      asOfUs: bytes.readDoubleLE(start) as Micros,
+      baseUs: bytes.readDoubleLE(start + 8) as Micros,
+      intervalNs: bytes.readUInt32LE(start + 24),
+      concurrentMax: bytes.readUInt32LE(start + 28),
+      accountQueues: bytes.readUInt32LE(start + 32),
+      kind: bytes.readUInt32LE(start + 40),
+      origin: bytes.toString('utf8', originStart, end),
+    })
+    return undefined
+  }
+}
+
+function copyLog(
+  views: SegmentViews, offset: number, bytes: Buffer, start: number, end: number,
+): string | undefined {
+  if (offset + end - start > views.bytes.length) return `a log of ${offset + end - start} bytes`
+  bytes.copy(views.bytes, offset, start, end)
+  return undefined
+}
+
+/** A time to begin at the latest is one of the wall clock, and stays what it is. */
+function shiftJobs(jobs: JobArrays, count: number, shiftUs: number): void {
+  const shiftS = Math.ceil(shiftUs / US_PER_SECOND)
+  for (let slot = 0; slot < count; slot++) {
+    const isQueued = ((jobs.state[slot] as number) & 0xff) === JOB_QUEUED
+    if (!isQueued) jobs.timeUs[slot] = (jobs.timeUs[slot] as number) + shiftUs
+    jobs.acceptedS[slot] = (jobs.acceptedS[slot] as number) + shiftS
+  }
+}
+
+/** Zero means never. */
+function shift(timesUs: Float64Array, count: number, shiftUs: number): void {
+  for (let at = 0; at < count; at++) {
+    const timeUs = timesUs[at] as number
+    if (timeUs !== 0) timesUs[at] = timeUs + shiftUs
+  }
+}

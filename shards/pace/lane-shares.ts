@@ -1,0 +1,147 @@
+// Whether an upstream and a user may have another lane: a shard's lanes are a pool with shares.
+// Thread: shard. Memory: its own counts, derived from the lanes' facts.
+// Never: finds, makes or frees a lane. Imports no Node module.
+// A lane of its own counts against the account's upstream and against its user, who may have many
+// API keys. One that accounts share counts against the upstream alone. Both come out of the same
+// lanes, of which some are kept for the shared ones: they are what an upstream's accounts have when
+// it has its share.
+
+import type { Micros, UpstreamSlot } from '../base/units.ts'
+import { HeldCounts } from '../memory/held-counts.ts'
+import { LANE_USERS_COUNTED, lanesForAccounts, lanesKeptForShared } from '../memory/lane-limits.ts'
+import type { Limits } from '../memory/limits.ts'
+import { POOLS, type SharedPool } from '../memory/pools.ts'
+import { makeShareCounts, Share, type ShareCounts, type ShareWarning } from '../memory/share.ts'
+import type { PoolWarning } from '../wire/contract.ts'
+
+/** What of a user's hash is the second word by which it is counted: the first are lower bits. */
+const USER_BITS = 11
+
+/** All counts. */
+export interface LaneSharesBaton {
+  readonly pool: ShareCounts
+  readonly own: Uint32Array
+  readonly shared: Uint32Array
+  readonly users: Uint32Array
+}
+
+/** What of a shard's lanes is whose. */
+export class LaneShares {
+  readonly #pool = makeShareCounts()
+  readonly #byUpstream: Share
+  readonly #byUser: Share
+  readonly #shared: Share
+  /** By upstream. */
+  readonly #ownLanes: Uint32Array
+  readonly #sharedLanes: Uint32Array
+  readonly #userCounts = HeldCounts.make(LANE_USERS_COUNTED)
+  readonly #users = new HeldCounts(this.#userCounts)
+  #warning: PoolWarning | undefined
+
+  constructor(limits: Limits) {
+    const bound = lanesForAccounts(limits)
+    const reserve = lanesKeptForShared(limits)
+    const warn: ShareWarning = ({ name, used }, refusal) => {
+      this.#warning = { pool: name, refusal, bound, used }
+    }
+    const shareOf = ({ alpha, name }: SharedPool, kept: number): Share =>
+      new Share({ name, bound, alpha, reserve: kept }, warn, this.#pool)
+    this.#byUpstream = shareOf(POOLS.lanesByUpstream, reserve)
+    this.#byUser = shareOf(POOLS.lanesByUser, reserve)
+    this.#shared = shareOf(POOLS.sharedLanes, 0)
+    this.#ownLanes = new Uint32Array(limits.upstreamsMax)
+    this.#sharedLanes = new Uint32Array(limits.upstreamsMax)
+  }
+
+  /** Before the lanes that a dead thread has left are adopted. */
+  recover(): void {
+    this.#pool.used = 0
+    this.#ownLanes.fill(0)
+    this.#sharedLanes.fill(0)
+    this.#users.clear()
+  }
+
+  /** What a successor begins with. */
+  handOver(): LaneSharesBaton {
+    return {
+      pool: this.#pool, own: this.#ownLanes, shared: this.#sharedLanes, users: this.#userCounts,
+    }
+  }
+
+  takeOver({ own, pool, shared, users }: LaneSharesBaton): void {
+    Object.assign(this.#pool, pool)
+    this.#ownLanes.set(own)
+    this.#sharedLanes.set(shared)
+    this.#userCounts.set(users)
+  }
+
+  get counts(): Readonly<ShareCounts> {
+    return this.#pool
+  }
+
+  /** What is to be warned of since the last call. */
+  takeWarning(): PoolWarning | undefined {
+    const warning = this.#warning
+    this.#warning = undefined
+    return warning
+  }
+
+  /** Whether the upstream has lanes that accounts share. */
+  hasShared(upstream: UpstreamSlot): boolean {
+    return (this.#sharedLanes[upstream] as number) > 0
+  }
+
+  /** Whether takeOwn() would succeed. */
+  mayOwn(upstream: UpstreamSlot, user: number): boolean {
+    return this.#byUpstream.mayTake(this.#ownLanes[upstream] as number, 1) &&
+      this.#byUser.mayTake(this.#users.of(user >>> USER_BITS, user), 1)
+  }
+
+  /** Another lane for one of the user's accounts; false counts the refusal. */
+  takeOwn(upstream: UpstreamSlot, user: number, nowUs: Micros): boolean {
+    const ofUser = this.#users.of(user >>> USER_BITS, user)
+    const refusal = this.#byUser.refusal(ofUser, 1)
+    if (refusal !== undefined) {
+      this.#byUser.refuse(refusal, nowUs)
+      return false
+    }
+    if (!this.#byUpstream.take(this.#ownLanes[upstream] as number, 1, nowUs)) return false
+    this.#countOwn(upstream, user)
+    return true
+  }
+
+  /** Another lane that accounts share; likewise. */
+  takeShared(upstream: UpstreamSlot, nowUs: Micros): boolean {
+    const held = this.#sharedLanes[upstream] as number
+    if (!this.#shared.take(held, 1, nowUs)) return false
+    this.#sharedLanes[upstream] = held + 1
+    return true
+  }
+
+  /** The lane is there, whether it may be or not. */
+  adoptOwn(upstream: UpstreamSlot, user: number): void {
+    this.#byUpstream.adopt(1)
+    this.#countOwn(upstream, user)
+  }
+
+  adoptShared(upstream: UpstreamSlot): void {
+    this.#shared.adopt(1)
+    this.#sharedLanes[upstream] = (this.#sharedLanes[upstream] as number) + 1
+  }
+
+  giveOwn(upstream: UpstreamSlot, user: number): void {
+    this.#byUpstream.give(1)
+    this.#ownLanes[upstream] = (this.#ownLanes[upstream] as number) - 1
+    this.#users.drop(user >>> USER_BITS, user, 1)
+  }
+
+  giveShared(upstream: UpstreamSlot): void {
+    this.#shared.give(1)
+    this.#sharedLanes[upstream] = (this.#sharedLanes[upstream] as number) - 1
+  }
+
+  #countOwn(upstream: UpstreamSlot, user: number): void {
+    this.#ownLanes[upstream] = (this.#ownLanes[upstream] as number) + 1
+    this.#users.add(user >>> USER_BITS, user, 1)
+  }
+}

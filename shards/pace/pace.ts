@@ -1,0 +1,96 @@
+// When may the next send of a budget leave? One time and one interval answer it.
+// Thread: shard. Memory: none; pure functions of numbers.
+// Never: reads a clock, sets a timer, knows what a job or an upstream is.
+// Source: GCRA (ITU-T I.371), kept as the *base*, the place of the last send on the budget's grid,
+// instead of the theoretical arrival time: base + interval is that time less the tolerance, so a
+// new pace holds from the very next send without touching the base. Intuition: sends sit on a grid
+// one interval apart, and none leaves before its place. A send that is late by up to the tolerance
+// takes its place all the same; a later one moves the grid so far that it is late by just that.
+// A budget that was idle starts a new grid at its send: to use up the tolerance there would leave
+// none for what the way to the upstream delays.
+
+import type { Micros } from '../base/units.ts'
+import {
+  PACE_IDLE_US, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_TOLERANCE_US, PACE_WRITE_LATE_US,
+} from '../memory/limits.ts'
+
+const NS_PER_SECOND = 1_000_000_000
+const NS_PER_US = 1000
+
+/**
+ * Requests per second as whole nanoseconds between sends, rounded up so that rounding never
+ * sends early: 2 → 500,000,000; 3 → 333,333,334; 0.5 → 2,000,000,000 (the largest, within 31
+ * bits). @param pacePerSecond in [PACE_PER_SECOND_MIN, PACE_PER_SECOND_MAX], else clamped.
+ */
+export function intervalNs(pacePerSecond: number): number {
+  const pace = Math.min(PACE_PER_SECOND_MAX, Math.max(PACE_PER_SECOND_MIN, pacePerSecond))
+  return Math.ceil(NS_PER_SECOND / pace)
+}
+
+/** The pace of an interval: 500,000,000 ns → 2 per second. */
+export const pacePerSecondOf = (interval: number): number => NS_PER_SECOND / interval
+
+/** The earliest time of the next send: base 1,000,000 us at 2 per second → 1,500,000 us. */
+export const eligibleAtUs = (baseUs: number, interval: number): Micros =>
+  (baseUs + interval / NS_PER_US) as Micros
+
+/**
+ * The base after a send at `nowUs`, which must not be before eligibleAtUs. At 2 per second from
+ * base 1,000,000: sent at 1,500,000 or at 1,504,000 → 1,500,000 (its place on the grid); sent at
+ * 1,510,000 → 1,505,000 (late by the tolerance); sent at 1,700,000 → 1,700,000 (a new grid).
+ */
+export function baseAfterSend(baseUs: number, interval: number, nowUs: number): Micros {
+  const placeUs = baseUs + interval / NS_PER_US
+  const lateUs = nowUs - placeUs
+  if (lateUs <= PACE_TOLERANCE_US) return placeUs as Micros
+  return (lateUs < PACE_IDLE_US ? nowUs - PACE_TOLERANCE_US : nowUs) as Micros
+}
+
+/**
+ * The base that keeps the next send from leaving before `untilUs`: until 9,000,000 us at 2 per
+ * second → 8,500,000, unless the base is later already.
+ */
+export const baseHeldUntil = (baseUs: number, interval: number, untilUs: number): Micros =>
+  Math.max(baseUs, untilUs - interval / NS_PER_US) as Micros
+
+/**
+ * The base when the send that had moved it to `spentUs` was not written after all: its place is
+ * free again, unless another has been taken since. At 2 per second, spent to 1,500,000: 1,500,000
+ * → 1,000,000; 2,000,000 → 2,000,000.
+ */
+export const baseAfterReturn = (baseUs: number, spentUs: number, interval: number): Micros =>
+  (baseUs === spentUs ? baseUs - interval / NS_PER_US : baseUs) as Micros
+
+// --- what is written ---
+//
+// The base knows decisions. A request that is decided in time may be written late, all the more
+// when it waits for a connection, and the upstream counts what is written. The promise says of
+// writes at w_i, w_j with interval I: w_j - w_i ≥ (j - i) * I - tolerance. A budget's *trail* keeps
+// the greatest w_i + (j - i) * I, and the base never falls further behind it than the promise
+// allows. That is GCRA once more, over the writes: the base takes care of the rate, the trail of
+// the promise. The interval of a write is the one at which it was decided: when a pace falls, what
+// was promised before is owed as before, and the new pace holds from the next decision on.
+
+/**
+ * The trail after a write at `nowUs`. At 2 per second from 1,000,000: written at 1,500,000 or
+ * before → 1,500,000; written at 1,510,000 → 1,510,000.
+ */
+export const trailAfterWrite = (trailUs: number, interval: number, nowUs: number): Micros =>
+  Math.max(trailUs + interval / NS_PER_US, nowUs) as Micros
+
+/**
+ * The base that follows the trail, when sends whose intervals make up `unwrittenNs` were decided
+ * and have still to be written. With base 1,000,000: trail 1,004,500 → 1,000,000; trail 1,014,500
+ * → 1,010,000, and with one more to be written at 2 per second → 1,510,000.
+ */
+export const baseAfterWrite = (baseUs: number, trailUs: number, unwrittenNs: number): Micros =>
+  Math.max(baseUs, trailUs - PACE_WRITE_LATE_US + unwrittenNs / NS_PER_US) as Micros
+
+/**
+ * Whether a send at an interval may follow while others, whose intervals make up `unwrittenNs`,
+ * have still to be written. They may all come to be written at the same moment, so the places of
+ * the first and of this one must not lie further apart than the tolerance: at 1,000 per second
+ * beyond 4 sends at most, at 100 per second beyond none, though it was decided at a faster pace.
+ */
+export const mayFollow = (unwrittenNs: number, interval: number): boolean =>
+  unwrittenNs === 0 || unwrittenNs + interval <= PACE_TOLERANCE_US * NS_PER_US

@@ -1,0 +1,497 @@
+// Who may send next, and when: lanes with jobs wait here for their budget's time.
+// Thread: shard. Memory: turn lists and counts in views.lanes and views.upstreams; the lane wheel.
+// Never: reads a clock, touches a socket, looks into a job's record.
+// With account queues off, an upstream is in the wheel and its lanes take turns at the shared
+// budget (deficit round robin, Shreedhar and Varghese 1995; every send costs one, so a deficit
+// never carries over). With account queues on, each lane is in the wheel with its own budget.
+
+import { assert } from '../base/assert.ts'
+import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
+import {
+  type ShardViews, KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
+} from '../memory/layout.ts'
+import { SENDS_PER_TURN_MAX } from '../memory/limits.ts'
+import { CONNECT_AHEAD_US } from '../memory/socket-limits.ts'
+import { MemberWheel, type MemberWheelBaton } from '../memory/wheel.ts'
+import type { PaceUpdate } from '../signals/pace-headers.ts'
+import {
+  GATES, GATE_OPEN, GATE_PACE, GATE_PERMIT, GATE_TURN, GATE_WRITE, type Gate,
+} from './gates.ts'
+import { type Budget, type Charge, LaneBudgets } from './lane-budgets.ts'
+import { LANE_ACTIVE, LANE_BLOCKED, LANE_OWN_BUDGET, type Lanes } from './lanes.ts'
+import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs, mayFollow } from './pace.ts'
+import { Parking, parkingLists } from './parking.ts'
+import type { SharedBudgets } from './shared-budget.ts'
+import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
+import type { Writes } from './unwritten.ts'
+
+/** How soon an upstream looks again that lets another shard's lanes go first. */
+const TURN_LOOK_US = 1000
+
+/** What the pacer asks of those who send. */
+export interface Sender {
+  /** What keeps anything from being sent to the upstream now, budget and line aside. */
+  gateOf(upstream: UpstreamSlot): Gate
+  /**
+   * Whether the upstream's line is free. If not, so many connections are of use to the lane and
+   * others, and lineFree() or lineFailed() follows.
+   */
+  lineGateOf(upstream: UpstreamSlot, lane: LaneSlot, connections: number): Gate
+  /** Ends the lane's first job if it is too late for it to begin; true when it did. */
+  dropOverdue(lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean
+  /** Starts an attempt; its budget is charged and the job has left its lane. */
+  send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void
+  /** The same where no connection could be made: the attempt fails without a request. */
+  failUnsent(slot: JobSlot, upstream: UpstreamSlot, nowUs: Micros): void
+}
+
+/** Who is due when, and whose turn it is. */
+export interface PacerBaton {
+  readonly wheel: MemberWheelBaton
+  readonly turns: TurnListsBaton
+}
+
+/**
+ * Connections worth having for sends at an interval, `countMax` of which there will be at most:
+ * one now, and those of CONNECT_AHEAD_US. At 2 per second 1; at 25 per second 3; at 1,000, 101.
+ */
+const connectionsAhead = (interval: number, countMax: number): number =>
+  Math.max(1, Math.min(countMax, 1 + Math.floor((CONNECT_AHEAD_US * 1000) / interval)))
+
+/** The pacer of one shard. */
+export class Pacer {
+  readonly #views: ShardViews
+  readonly #lanes: Lanes
+  readonly #budgets: SharedBudgets
+  readonly #writes: Writes
+  readonly #wheel: MemberWheel
+  readonly #turns: TurnLists
+  readonly #sender: Sender
+  readonly #spends: LaneBudgets
+  readonly #parking: Parking
+  /** How often something was looked at and was stopped by each gate; GATE_OPEN: by none. */
+  readonly stops = new Float64Array(GATES)
+  /**
+   * The switches of account queues followed so far: odd while lanes spend budgets of their own. A
+   * fact, written when the lanes have forgotten the budgets of an earlier switch.
+   */
+  readonly #switches: Int32Array
+
+  constructor(
+    views: ShardViews, lanes: Lanes, budgets: SharedBudgets, writes: Writes, sender: Sender,
+    nowUs: Micros,
+  ) {
+    this.#views = views
+    this.#lanes = lanes
+    this.#budgets = budgets
+    this.#writes = writes
+    this.#sender = sender
+    const { upstreamsMax } = views.limits
+    this.#wheel = new MemberWheel(views.wheel, nowUs, parkingLists(upstreamsMax))
+    this.#parking = new Parking(this.#wheel, upstreamsMax)
+    this.#spends = new LaneBudgets(lanes, budgets, writes)
+    this.#turns = new TurnLists(views)
+    this.#switches = views.upstreams.switches
+  }
+
+  /** After another thread's death, once the lines are linked: their lanes take turns again. */
+  recover(nowUs: Micros): void {
+    this.#lanes.forEachWaiting((lane) => {
+      const upstream = this.#upstreamOf(lane)
+      this.#syncMode(upstream, nowUs)
+      this.#addQueued(upstream, this.#lanes.count(lane))
+      this.#activate(lane, upstream)
+    })
+  }
+
+  /** What a successor on the same memory begins with. The pacer must not be used after it. */
+  handOver(): PacerBaton {
+    // The gates are this thread's: the next one finds out for itself what keeps them waiting.
+    this.#parking.unparkAll()
+    return { wheel: this.#wheel.handOver(), turns: this.#turns.handOver() }
+  }
+
+  takeOver(baton: PacerBaton): void {
+    this.#wheel.takeOver(baton.wheel)
+    this.#turns.takeOver(baton.turns)
+  }
+
+  /** Lanes with jobs waiting. */
+  get activeLanes(): number {
+    return this.#turns.lanesActive
+  }
+
+  /** How often a lane or an upstream was looked at to see whether it may send. */
+  get looks(): number {
+    return this.stops.reduce((sum, count) => sum + count)
+  }
+
+  /** When the next lane or upstream is due. */
+  nextUs(): Micros {
+    return this.#wheel.nextUs()
+  }
+
+  /** Adds a job, which has its place, to its lane's line: at the end or (a retry) at the front. */
+  enqueue(lane: LaneSlot, slot: JobSlot, atFront: boolean, nowUs: Micros): void {
+    const upstream = this.#upstreamOf(lane)
+    this.#syncMode(upstream, nowUs)
+    this.#lanes.link(lane, slot, atFront)
+    this.#addQueued(upstream, 1)
+    if (!this.#has(lane, LANE_ACTIVE)) this.#activate(lane, upstream)
+  }
+
+  /** Takes a waiting job out of its lane's line. */
+  withdraw(lane: LaneSlot, slot: JobSlot): void {
+    this.#lanes.remove(lane, slot)
+    const upstream = this.#upstreamOf(lane)
+    this.#addQueued(upstream, -1)
+    if (this.#lanes.count(lane) === 0) this.#deactivate(lane, upstream)
+  }
+
+  /** Sends what is due. @returns whether something was due. */
+  advance(nowUs: Micros): boolean {
+    const { lanesMax } = this.#views.limits
+    return this.#wheel.advance(nowUs, (item) => {
+      const gate = item < lanesMax ? this.#serveOwn(item as LaneSlot, nowUs)
+        : this.#serveShared((item - lanesMax) as UpstreamSlot, nowUs)
+      this.stops[gate] = (this.stops[gate] as number) + 1
+    }, SENDS_PER_TURN_MAX) > 0
+  }
+
+  /** An attempt ended: its token goes back, and whoever waited for one looks again. */
+  attemptEnded(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const inFlight = this.#lanes.at.inFlight
+    assert((inFlight[lane] as number) > 0, 'a lane had fewer in flight than have ended')
+    inFlight[lane] = (inFlight[lane] as number) - 1
+    this.#budgets.giveBack(upstream)
+    this.#parking.permitFree(upstream)
+    if (!this.#has(lane, LANE_BLOCKED)) return
+    this.#spends.flag(lane, LANE_BLOCKED, false)
+    if (this.#has(lane, LANE_ACTIVE)) this.#wheel.reschedule(lane, nowUs)
+  }
+
+  /** The upstream's line is free, or more may be asked of it: whoever waits first looks again. */
+  lineFree(upstream: UpstreamSlot): void {
+    this.#parking.lineFree(upstream)
+  }
+
+  /** No connection could be made: the attempt of whoever waits first has failed. */
+  lineFailed(upstream: UpstreamSlot): void {
+    this.#parking.lineFailed(upstream)
+  }
+
+  /** What held the whole shard has changed: those who wait for it look again. */
+  gateChanged(): void {
+    this.#parking.holdChanged()
+  }
+
+  /** Looks again at the upstreams that other shards have changed or freed a token of. */
+  takeNotices(nowUs: Micros): void {
+    if (!this.#budgets.takeNotices()) return
+    this.#turns.forEachUpstream((upstream) => {
+      if (this.#budgets.takeNotice(upstream)) this.#lookAgain(upstream, nowUs)
+    })
+  }
+
+  /** What a response said of pace, limit and account queues; holds from the next send on. */
+  applyUpdate(
+    lane: LaneSlot, upstream: UpstreamSlot, update: PaceUpdate, nowUs: Micros,
+  ): void {
+    if (update.accountQueues !== undefined) {
+      this.setAccountQueues(upstream, update.accountQueues, nowUs)
+    }
+    const own = this.#spendsOwn(lane, upstream, nowUs)
+    if (update.pacePerSecond !== undefined) {
+      const interval = intervalNs(update.pacePerSecond)
+      if (own) this.#spends.change(lane).intervalNs[lane] = interval
+      else this.#budgets.setWord(upstream, UPSTREAM_INTERVAL_NS, interval)
+    }
+    if (update.concurrentMax !== undefined) {
+      if (own) this.#spends.change(lane).concurrentMax[lane] = update.concurrentMax
+      else this.#budgets.setWord(upstream, UPSTREAM_CONCURRENT_MAX, update.concurrentMax)
+    }
+    if (!own) return this.#lookAgain(upstream, nowUs)
+    this.#spends.flag(lane, LANE_BLOCKED, false)
+    if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
+    this.#parking.passOn(upstream) // it may have been the one that was to use a free line
+  }
+
+  /** Switches account queues for all shards; only a webhook receiver has none to switch. */
+  setAccountQueues(upstream: UpstreamSlot, on: boolean, nowUs: Micros): void {
+    if (this.#budgets.kind(upstream) !== KIND_UPSTREAM) return
+    if (this.#budgets.switchAccountQueues(upstream, on) && !on) {
+      this.#budgets.restartAt(upstream, nowUs)
+    }
+    this.#syncMode(upstream, nowUs)
+  }
+
+  /** Keeps the lane's budget from sending before `untilUs`, as a 429's Retry-After asks. */
+  holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros, nowUs: Micros): void {
+    if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.holdUntil(upstream, untilUs)
+    const { baseUs, intervalNs: intervals } = this.#spends.change(lane)
+    baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
+  }
+
+  /** A send leaves only now; see LaneBudgets. */
+  written(
+    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, countedNs: number,
+    nowUs: Micros,
+  ): void {
+    this.#spends.written(lane, upstream, own, interval, countedNs, nowUs)
+  }
+
+  /** And one was not written after all; what it had spent is there for the next. */
+  returned(lane: LaneSlot, upstream: UpstreamSlot, charge: Charge, nowUs: Micros): void {
+    this.#spends.returned(lane, upstream, charge)
+    if (!this.#isSplit(upstream)) this.#lookAgain(upstream, nowUs)
+    else if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
+  }
+
+  /** The budget that the lane spends. */
+  budgetOf(lane: LaneSlot, upstream: UpstreamSlot): Budget {
+    return this.#spends.of(lane, upstream)
+  }
+
+  // --- serving ---
+
+  /** The upstream's budget is due: its lanes take turns until a gate stops them. */
+  #serveShared(upstream: UpstreamSlot, nowUs: Micros): Gate {
+    const item = this.#item(upstream)
+    for (let sends = 0; sends < SENDS_PER_TURN_MAX; sends++) {
+      const lane = this.#turns.first(upstream)
+      if (lane === NONE) return GATE_OPEN
+      const shut = this.#sender.gateOf(upstream)
+      if (this.#parking.parkAt(shut, item, upstream)) return shut
+      if (this.#dropOverdue(lane, nowUs)) continue
+      const atUs = this.#budgets.eligibleAtUs(upstream)
+      if (atUs > nowUs) return this.#waitUntil(atUs, item, upstream, GATE_PACE)
+      const interval = this.#budgets.intervalNs(upstream)
+      if (!mayFollow(this.#writes.everywhere(upstream), interval)) {
+        return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_WRITE)
+      }
+      if (!this.#budgets.mayGo(upstream, nowUs)) {
+        return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_TURN)
+      }
+      const mustFail = this.#parking.takeFailing(upstream)
+      const line = mustFail ? GATE_OPEN
+        : this.#sender.lineGateOf(upstream, lane, this.#connectionsForAll(upstream))
+      if (this.#parking.parkAt(line, item, upstream)) return line
+      // A notice comes with the next free token.
+      if (!this.#budgets.tryTake(upstream)) return GATE_PERMIT
+      if (!this.#budgets.trySpend(upstream, nowUs)) {
+        this.#budgets.giveBack(upstream)
+        if (mustFail) this.#parking.addFailing(upstream)
+        continue
+      }
+      this.#budgets.countTurn(upstream)
+      this.#turns.rotate(upstream)
+      this.#spends.change(lane).baseUs[lane] = nowUs
+      if (mustFail) {
+        this.#budgets.giveBack(upstream)
+        this.#failFrom(lane, upstream, nowUs)
+      } else this.#sendFrom(lane, upstream, nowUs)
+      this.#parking.passOn(upstream)
+    }
+    return this.#waitUntil(nowUs, item, upstream, GATE_OPEN)
+  }
+
+  /** The lane's own budget is due: it sends until a gate stops it. */
+  #serveOwn(lane: LaneSlot, nowUs: Micros): Gate {
+    const { at } = this.#lanes
+    const upstream = this.#upstreamOf(lane)
+    while (this.#has(lane, LANE_ACTIVE)) {
+      const shut = this.#sender.gateOf(upstream)
+      if (this.#parking.parkAt(shut, lane, upstream)) return shut
+      if (this.#dropOverdue(lane, nowUs)) continue
+      const interval = at.intervalNs[lane] as number
+      const base = at.baseUs[lane] as number
+      const atUs = eligibleAtUs(base, interval)
+      if (atUs > nowUs) return this.#waitUntil(atUs, lane, upstream, GATE_PACE)
+      if (!mayFollow(this.#writes.ofLane(lane), interval)) {
+        return this.#waitUntil(nowUs + TURN_LOOK_US, lane, upstream, GATE_WRITE)
+      }
+      const room = (at.concurrentMax[lane] as number) - (at.inFlight[lane] as number)
+      if (room <= 0) {
+        this.#spends.flag(lane, LANE_BLOCKED, true)
+        this.#parking.passOn(upstream)
+        return GATE_PERMIT
+      }
+      // Its own, and those of the lanes that are due and wait for one already.
+      const connections = this.#parking.atLine(upstream) +
+        connectionsAhead(interval, Math.min(room, this.#lanes.count(lane)))
+      const mustFail = this.#parking.takeFailing(upstream)
+      const line = mustFail ? GATE_OPEN : this.#sender.lineGateOf(upstream, lane, connections)
+      if (this.#parking.parkAt(line, lane, upstream)) return line
+      this.#spends.change(lane).baseUs[lane] = baseAfterSend(base, interval, nowUs)
+      if (mustFail) this.#failFrom(lane, upstream, nowUs)
+      else {
+        this.#budgets.countInFlight(upstream)
+        this.#sendFrom(lane, upstream, nowUs)
+      }
+      this.#parking.passOn(upstream)
+    }
+    this.#parking.passOn(upstream)
+    return GATE_OPEN
+  }
+
+  /** What it was let go for, if anything, others may need meanwhile. */
+  #waitUntil(atUs: number, item: number, upstream: UpstreamSlot, gate: Gate): Gate {
+    this.#wheel.reschedule(item, atUs as Micros)
+    this.#parking.passOn(upstream)
+    return gate
+  }
+
+  /** Connections that the upstream's budget can use soon. */
+  #connectionsForAll(upstream: UpstreamSlot): number {
+    const room = this.#budgets.concurrentMax(upstream) - this.#budgets.inFlight(upstream)
+    const queued = this.#views.upstreams.queued[upstream] as number
+    return connectionsAhead(this.#budgets.intervalNs(upstream), Math.min(room, queued))
+  }
+
+  #failFrom(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const slot = this.#lanes.next(lane)
+    assert(slot !== NONE, 'an active lane has no job')
+    this.#lanes.countTurn(lane, slot as JobSlot)
+    this.withdraw(lane, slot as JobSlot)
+    this.#sender.failUnsent(slot as JobSlot, upstream, nowUs)
+  }
+
+  #sendFrom(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const { at } = this.#lanes
+    const slot = this.#lanes.next(lane)
+    assert(slot !== NONE, 'an active lane has no job')
+    this.#lanes.countTurn(lane, slot as JobSlot)
+    at.inFlight[lane] = (at.inFlight[lane] as number) + 1
+    this.#lanes.touch(lane)
+    at.lastSendUs[lane] = nowUs
+    this.#budgets.touch(upstream)
+    this.#views.upstreams.lastSendUs[upstream] = nowUs
+    this.withdraw(lane, slot as JobSlot)
+    this.#sender.send(slot as JobSlot, lane, upstream, nowUs)
+  }
+
+  #dropOverdue(lane: LaneSlot, nowUs: Micros): boolean {
+    const slot = this.#lanes.next(lane)
+    return slot !== NONE && this.#sender.dropOverdue(lane, slot as JobSlot, nowUs)
+  }
+
+  // --- becoming active, idle, due ---
+
+  #activate(lane: LaneSlot, upstream: UpstreamSlot): void {
+    this.#spends.flag(lane, LANE_ACTIVE, true)
+    this.#turns.add(upstream, lane)
+    if (this.#isSplit(upstream)) {
+      this.#spends.beginOwn(lane, upstream)
+      return this.#scheduleOwn(lane)
+    }
+    this.#budgets.setWaiting(upstream, this.#turns.count(upstream))
+    if (!this.#wheel.has(this.#item(upstream))) {
+      this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
+    }
+  }
+
+  #deactivate(lane: LaneSlot, upstream: UpstreamSlot): void {
+    this.#spends.flag(lane, LANE_ACTIVE | LANE_BLOCKED, false)
+    this.#turns.remove(upstream, lane)
+    if (this.#turns.count(upstream) === 0) this.#parking.forget(upstream)
+    if (this.#isSplit(upstream)) {
+      if (!this.#wheel.has(lane)) return
+      this.#wheel.cancel(lane)
+      return this.#parking.passOn(upstream)
+    }
+    const count = this.#turns.count(upstream)
+    this.#budgets.setWaiting(upstream, count)
+    if (count === 0 && this.#wheel.has(this.#item(upstream))) {
+      this.#wheel.cancel(this.#item(upstream))
+    }
+  }
+
+  /** Pace, limit or a token changed: ask the budget anew, now. */
+  #lookAgain(upstream: UpstreamSlot, nowUs: Micros): void {
+    this.#syncMode(upstream, nowUs)
+    if (this.#isSplit(upstream) || this.#turns.count(upstream) === 0) return
+    this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
+  }
+
+  #wake(upstream: UpstreamSlot, atUs: number): void {
+    this.#wheel.reschedule(this.#item(upstream), atUs as Micros)
+  }
+
+  #scheduleOwn(lane: LaneSlot): void {
+    const { baseUs, intervalNs: intervals } = this.#lanes.at
+    this.#wheel.reschedule(lane, eligibleAtUs(baseUs[lane] as number, intervals[lane] as number))
+  }
+
+  // --- account queues on and off ---
+
+  /**
+   * Follows the upstream's record: jobs stay in their lanes, only the budget asked changes. When
+   * account queues went off and on again unseen, what the lanes had been told before is over, too.
+   */
+  #syncMode(upstream: UpstreamSlot, nowUs: Micros): void {
+    const switches = this.#budgets.accountQueueSwitches(upstream)
+    if (this.#switches[upstream] === switches) return
+    const wasSplit = this.#isSplit(upstream)
+    if (wasSplit) this.#dropOwnBudgets(upstream)
+    this.#budgets.touch(upstream)
+    this.#switches[upstream] = switches
+    if (this.#isSplit(upstream)) this.#splitBudget(upstream)
+    else if (wasSplit) this.#joinBudgets(upstream, nowUs)
+  }
+
+  /** Whether this shard's lanes of the upstream spend budgets of their own. */
+  #isSplit(upstream: UpstreamSlot): boolean {
+    return ((this.#switches[upstream] as number) & 1) === 1
+  }
+
+  #splitBudget(upstream: UpstreamSlot): void {
+    this.#budgets.setWaiting(upstream, 0)
+    if (this.#wheel.has(this.#item(upstream))) this.#wheel.cancel(this.#item(upstream))
+    this.#turns.forEachLane(upstream, (lane) => {
+      this.#spends.beginOwn(lane, upstream)
+      this.#scheduleOwn(lane)
+    })
+  }
+
+  #dropOwnBudgets(upstream: UpstreamSlot): void {
+    this.#lanes.forEachOf(upstream, (lane) => {
+      this.#spends.flag(lane, LANE_OWN_BUDGET | LANE_BLOCKED, false)
+      if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
+    })
+  }
+
+  #joinBudgets(upstream: UpstreamSlot, nowUs: Micros): void {
+    const count = this.#turns.count(upstream)
+    this.#budgets.setWaiting(upstream, count)
+    if (count > 0) this.#lookAgain(upstream, nowUs)
+  }
+
+  /**
+   * Whether a response is about the lane's own budget. A lane with nothing waiting gets its budget
+   * here, or what one account is told would hold for all that come after it.
+   */
+  #spendsOwn(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): boolean {
+    this.#syncMode(upstream, nowUs)
+    if (this.#isSplit(upstream)) this.#spends.beginOwn(lane, upstream)
+    return this.#has(lane, LANE_OWN_BUDGET)
+  }
+
+  // --- small things ---
+
+  #item(upstream: UpstreamSlot): number {
+    return this.#views.limits.lanesMax + upstream
+  }
+
+  #upstreamOf(lane: LaneSlot): UpstreamSlot {
+    return this.#lanes.at.upstream[lane] as UpstreamSlot
+  }
+
+  #has(lane: LaneSlot, flag: number): boolean {
+    return this.#spends.has(lane, flag)
+  }
+
+  #addQueued(upstream: UpstreamSlot, amount: number): void {
+    const { queued } = this.#views.upstreams
+    queued[upstream] = (queued[upstream] as number) + amount
+  }
+}

@@ -1,0 +1,138 @@
+// Who takes turns: for each upstream the lanes with jobs, in a ring; and the upstreams with such
+// lanes, so that a notice need not look at all of them.
+// Thread: shard. Memory: turn links in views.lanes, list heads in views.upstreams, own counts.
+// Never: decides anything. Derived state: rebuilt from the lanes' lines.
+
+import { type LaneSlot, NONE, type UpstreamSlot } from '../base/units.ts'
+import type { LaneArrays, ShardViews, UpstreamArrays } from '../memory/layout.ts'
+
+/** Counts and the head of a list; links and the other heads stay where they are. */
+export interface TurnListsBaton {
+  readonly counts: Uint32Array
+  readonly activeHead: number
+  readonly lanesActive: number
+}
+
+/** A list's head and links mean something only while its count is above zero. */
+export class TurnLists {
+  readonly #lanes: LaneArrays
+  readonly #upstreams: UpstreamArrays
+  readonly #counts: Uint32Array
+  #activeHead = NONE
+  #lanesActive = 0
+
+  constructor(views: ShardViews) {
+    this.#lanes = views.lanes
+    this.#upstreams = views.upstreams
+    this.#counts = new Uint32Array(views.limits.upstreamsMax)
+  }
+
+  /** What a successor on the same memory begins with. */
+  handOver(): TurnListsBaton {
+    return {
+      counts: this.#counts, activeHead: this.#activeHead, lanesActive: this.#lanesActive,
+    }
+  }
+
+  takeOver(baton: TurnListsBaton): void {
+    this.#counts.set(baton.counts)
+    this.#activeHead = baton.activeHead
+    this.#lanesActive = baton.lanesActive
+  }
+
+  /** Lanes in all lists together. */
+  get lanesActive(): number {
+    return this.#lanesActive
+  }
+
+  count(upstream: UpstreamSlot): number {
+    return this.#counts[upstream] as number
+  }
+
+  /** The lane whose turn it is, or NONE. */
+  first(upstream: UpstreamSlot): LaneSlot | typeof NONE {
+    return this.count(upstream) === 0 ? NONE : this.#upstreams.turnHead[upstream] as LaneSlot
+  }
+
+  /** Adds a lane behind the others. */
+  add(upstream: UpstreamSlot, lane: LaneSlot): void {
+    const { turnHead, turnTail } = this.#upstreams
+    const { turnNext, turnPrev } = this.#lanes
+    const empty = this.count(upstream) === 0
+    const tail = empty ? NONE : turnTail[upstream] as number
+    turnPrev[lane] = tail
+    turnNext[lane] = NONE
+    if (empty) turnHead[upstream] = lane
+    else turnNext[tail] = lane
+    turnTail[upstream] = lane
+    this.#counts[upstream] = this.count(upstream) + 1
+    this.#lanesActive++
+    if (empty) this.#enterActive(upstream)
+  }
+
+  remove(upstream: UpstreamSlot, lane: LaneSlot): void {
+    this.#unlink(upstream, lane)
+    this.#counts[upstream] = this.count(upstream) - 1
+    this.#lanesActive--
+    if (this.count(upstream) === 0) this.#leaveActive(upstream)
+  }
+
+  /** The first lane has had its turn and goes behind the others. */
+  rotate(upstream: UpstreamSlot): void {
+    if (this.count(upstream) < 2) return
+    const lane = this.#upstreams.turnHead[upstream] as LaneSlot
+    this.#unlink(upstream, lane)
+    const tail = this.#upstreams.turnTail[upstream] as number
+    this.#lanes.turnPrev[lane] = tail
+    this.#lanes.turnNext[lane] = NONE
+    this.#lanes.turnNext[tail] = lane
+    this.#upstreams.turnTail[upstream] = lane
+  }
+
+  /** Visits the lanes in turn order; `visit` must not add or remove any. */
+  forEachLane(upstream: UpstreamSlot, visit: (lane: LaneSlot) => void): void {
+    let lane = this.first(upstream) as number
+    while (lane !== NONE) {
+      visit(lane as LaneSlot)
+      lane = this.#lanes.turnNext[lane] as number
+    }
+  }
+
+  /** Visits the upstreams that have lanes in their lists; `visit` must not add or remove any. */
+  forEachUpstream(visit: (upstream: UpstreamSlot) => void): void {
+    let upstream = this.#activeHead
+    while (upstream !== NONE) {
+      const next = this.#upstreams.activeNext[upstream] as number
+      visit(upstream as UpstreamSlot)
+      upstream = next
+    }
+  }
+
+  #unlink(upstream: UpstreamSlot, lane: LaneSlot): void {
+    const { turnHead, turnTail } = this.#upstreams
+    const { turnNext, turnPrev } = this.#lanes
+    const next = turnNext[lane] as number
+    const prev = turnPrev[lane] as number
+    if (prev === NONE) turnHead[upstream] = next
+    else turnNext[prev] = next
+    if (next === NONE) turnTail[upstream] = prev
+    else turnPrev[next] = prev
+  }
+
+  #enterActive(upstream: UpstreamSlot): void {
+    const { activeNext, activePrev } = this.#upstreams
+    activeNext[upstream] = this.#activeHead
+    activePrev[upstream] = NONE
+    if (this.#activeHead !== NONE) activePrev[this.#activeHead] = upstream
+    this.#activeHead = upstream
+  }
+
+  #leaveActive(upstream: UpstreamSlot): void {
+    const { activeNext, activePrev } = this.#upstreams
+    const next = activeNext[upstream] as number
+    const prev = activePrev[upstream] as number
+    if (prev === NONE) this.#activeHead = next
+    else activeNext[prev] = next
+    if (next !== NONE) activePrev[next] = prev
+  }
+}

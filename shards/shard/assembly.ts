@@ -1,0 +1,160 @@
+// How a shard is put together: which part is given which.
+// Thread: shard. Memory: hands each part the views that it owns.
+// Never: does anything afterwards; engine.ts moves the parts.
+// The one circle, a pacer that sends and a sender that hears from it, is closed by the engine.
+
+import type { Clock } from '../base/clock.ts'
+import type { Prng } from '../base/prng.ts'
+import type { Micros } from '../base/units.ts'
+import { OutcomeWriter } from '../job/answers.ts'
+import { Arrivals } from '../job/arrivals.ts'
+import { Attempts } from '../job/attempts.ts'
+import { Dispatcher } from '../job/dispatcher.ts'
+import { Finished } from '../job/finished.ts'
+import { Intake } from '../job/intake.ts'
+import { JobViews } from '../job/job-view.ts'
+import { Overdue } from '../job/overdue.ts'
+import type { HeadParts } from '../job/response-head.ts'
+import { ResultRoom } from '../job/result-room.ts'
+import { Settlement } from '../job/settlement.ts'
+import { Warnings } from '../job/warnings.ts'
+import { Watchers } from '../job/watchers.ts'
+import { Delivery } from '../job/webhook.ts'
+import { Journal, type JournalSink } from '../journal/journal.ts'
+import { Progress } from '../memory/crash-notes.ts'
+import { Marks } from '../memory/dirty-pages.ts'
+import { Bell } from '../memory/doorbell.ts'
+import { GiveBack } from '../memory/give-back.ts'
+import type { SharedViews, ShardViews } from '../memory/layout.ts'
+import { RESULTS_PER_MILLE_MAX } from '../memory/result-limits.ts'
+import { RingReader } from '../memory/ring.ts'
+import { StatsWriter } from '../memory/stats.ts'
+import { Lanes } from '../pace/lanes.ts'
+import { Pacer, type Sender } from '../pace/pacer.ts'
+import { SharedBudgets } from '../pace/shared-budget.ts'
+import { Writes } from '../pace/unwritten.ts'
+import { JobLog } from '../store/job-log.ts'
+import { JobRecords } from '../store/job-records.ts'
+import { JobSlots } from '../store/job-slots.ts'
+import { LogShares } from '../store/log-shares.ts'
+import { OwedResults } from '../store/owed-results.ts'
+import { Templates } from '../store/templates.ts'
+import type { Transport } from '../transport/transport.ts'
+import type { ShardSettings } from '../wire/contract.ts'
+import type { EngineBaton } from './baton.ts'
+
+/** What a shard is given. */
+export interface EngineParts {
+  readonly shard: number
+  readonly shared: SharedViews
+  /** All shards' views; this one's are at index `shard`. */
+  readonly shards: readonly ShardViews[]
+  readonly settings: ShardSettings
+  readonly clock: Clock
+  readonly prng: Prng
+  readonly transport: Transport
+  /** Where batches of the journal go; null without one. */
+  readonly journal: JournalSink | null
+  /** The memory is that of a thread which has ended; recovery.ts makes the parts whole again. */
+  readonly recover: boolean
+  /** A living thread has handed the memory over with this; it comes before `recover`. */
+  readonly baton?: EngineBaton | undefined
+  /** Something ended outside a turn: one is wanted soon. */
+  readonly wantTurn: () => void
+  /** An event of the transport broke an assertion: the shard cannot go on. */
+  readonly broken: (error: unknown) => void
+}
+
+/** What a shard is made of, as far as its turn speaks to it. */
+export interface ShardParts extends HeadParts {
+  readonly stats: StatsWriter
+  readonly progress: Progress
+  readonly budgets: SharedBudgets
+  readonly jobs: JobSlots
+  readonly log: JobLog
+  readonly templates: Templates
+  readonly records: JobRecords
+  readonly logShares: LogShares
+  readonly lanes: Lanes
+  readonly ingress: RingReader
+  readonly outcomes: OutcomeWriter
+  readonly watchers: Watchers
+  readonly finished: Finished
+  readonly owed: OwedResults
+  readonly settlement: Settlement
+  readonly overdue: Overdue
+  readonly dispatcher: Dispatcher
+  readonly delivery: Delivery
+  readonly intake: Intake
+  readonly arrivals: Arrivals
+  readonly giveBack: GiveBack
+  readonly marks: Marks
+  readonly writes: Writes
+  /** Null when nothing is journalled. */
+  readonly journal: Journal | null
+}
+
+/**
+ * Puts a shard together, on fresh memory unless told otherwise; `sender` is asked and told by its
+ * pacer.
+ */
+export function assemble(given: EngineParts, sender: Sender): ShardParts {
+  const { clock, prng, settings, shard, shared, transport } = given
+  const takesOver = given.baton !== undefined
+  const recover = given.recover || takesOver
+  const views = given.shards[shard] as ShardViews
+  const nowUs = clock.nowUs()
+  const wallMs = (atUs: Micros) => clock.wallMs(atUs)
+  const stats = new StatsWriter(views.stats)
+  const progress = new Progress(views)
+  const marks = new Marks(views, given.journal !== null)
+  marks.recover()
+  const budgets = new SharedBudgets(shared, shard, given.shards, marks)
+  const jobs = new JobSlots(views, marks)
+  const log = new JobLog(views, { recover }, marks)
+  const templates = new Templates(views, log, { recover, takesOver }, marks)
+  const records = new JobRecords(log, jobs, templates)
+  const logShares = new LogShares(log, jobs, records, templates)
+  const lanes = new Lanes(views, jobs, marks)
+  const ingress = new RingReader(views.ingress, true)
+  const outcomes = new OutcomeWriter(
+    views.outcomes, new Bell(shared.mainBell), jobs, progress, marks.isOn)
+  const jobViews = new JobViews(jobs, records, lanes, wallMs)
+  const watchers = new Watchers(jobs, jobViews, outcomes)
+  const finished = new Finished(jobs, records, stats, {
+    completedTtlMs: settings.completedTtlMs,
+    failedTtlMs: settings.failedTtlMs,
+    resultBytesMax: Math.floor((log.usableBytes * RESULTS_PER_MILLE_MAX) / 1000),
+    unwatch: (slot) => watchers.unwatch(slot),
+  })
+  const owed = new OwedResults(jobs, records, stats, views.limits.upstreamsMax)
+  const room = new ResultRoom(records, finished, owed, stats)
+  const writes = new Writes(shard, given.shards)
+  const pacer = new Pacer(views, lanes, budgets, writes, sender, nowUs)
+  const settlement = new Settlement(
+    views, { jobs, lanes, logShares, records, finished, owed, room, watchers, stats, pacer },
+    marks.isOn, nowUs)
+  const attempts = new Attempts(nowUs, writes)
+  const overdue = new Overdue(jobs, wallMs)
+  const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
+  const shares = {
+    jobs, lanes, logShares, records, pacer, budgets, attempts, transport, settlement, watchers,
+    warnings, stats, progress, prng, wallMs, finished, owed, room, log, outcomes, overdue,
+  }
+  const arrivals = new Arrivals(views, shares)
+  const giveBack = new GiveBack(views)
+  return {
+    ...shares, ingress, templates, marks, writes, arrivals, giveBack,
+    webhookRetryAfterMsMax: settings.webhookRetryAfterMsMax,
+    journal: given.journal === null ? null : new Journal({
+      views, shared, marks, ingress, outcomes, arrivals, giveBack, settlement, clock,
+      sink: given.journal, wantTurn: given.wantTurn,
+    }),
+    dispatcher: new Dispatcher(shares),
+    delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),
+    intake: new Intake(views, {
+      ...shares, arrivals, ring: ingress, views: jobViews,
+      refusesReuse: settings.keyMismatch === 'reject',
+    }),
+  }
+}

@@ -1,0 +1,356 @@
+// One shard, whole: the turn that moves all of its parts on.
+// Thread: shard. Memory: attaches to the views it is given; its parts own what they own.
+// Never: waits, sleeps or sets a timer: the shell calls turn() when something came or is due.
+// The order of a turn: what changed elsewhere, what came in, what is due, then sends, then
+// housekeeping. Everything in it is bounded, so that a turn cannot starve the sockets.
+
+import { VERIFY } from '../base/assert.ts'
+import type { Clock } from '../base/clock.ts'
+import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../base/units.ts'
+import { ATTEMPT_JOB } from '../job/attempts.ts'
+import { hearHead } from '../job/response-head.ts'
+import { Progress } from '../memory/crash-notes.ts'
+import { KIND_RECEIVER, type ShardViews } from '../memory/layout.ts'
+import {
+  CLEAN_BYTES_PER_TURN_MAX, INGRESS_RECORDS_PER_TURN_MAX, ORIGIN_BYTES_MAX, UPSTREAM_NAME_BYTES,
+} from '../memory/limits.ts'
+import {
+  GATE_CONNECTION, GATE_HOLD, GATE_MEMORY, GATE_OPEN, GATE_SHARD_PERMIT, type Gate,
+} from '../pace/gates.ts'
+import type { Sender } from '../pace/pacer.ts'
+import type { FailureReason, ResponseHeaders } from '../signals/response.ts'
+import { JOB_OWES_WEBHOOK } from '../store/job-slots.ts'
+import { LINE_FREE, LINE_NO_MEMORY, type TransportEvents } from '../transport/transport.ts'
+import type { Recovered } from '../wire/contract.ts'
+import { type EngineParts, type ShardParts, assemble } from './assembly.ts'
+import type { EngineBaton } from './baton.ts'
+import { handOver, takeOver } from './hand-over.ts'
+import { mayDeliverBy } from './last-deliveries.ts'
+import { recoverShard } from './recovery.ts'
+import { verifyCounts } from './verify-counts.ts'
+
+/** One shard. */
+export class Engine implements TransportEvents, Sender {
+  readonly #clock: Clock
+  readonly #given: EngineParts
+  readonly #parts: ShardParts
+  /** What it took over from its predecessor; null when it began on fresh memory. */
+  readonly recovered: Recovered | null
+  #stopping = false
+  /** While it stops: until when it delivers webhooks that would be lost with the process. */
+  #deliverUntilUs = -Infinity as Micros
+  #isHeld = false
+  /** What held the shard when that was last looked at, a bit for each reason. */
+  #hold = 0
+  /** Of each upstream, why a connection could not be made when it last could not. */
+  readonly #unreachableFor: (FailureReason | undefined)[] = []
+  /** Requests of the last turn. */
+  #handled = 0
+
+  constructor(given: EngineParts) {
+    this.#given = given
+    this.#clock = given.clock
+    const views = given.shards[given.shard] as ShardViews
+    // Memory that nobody has begun to use may be half formatted.
+    const { baton } = given
+    const recover = baton === undefined && given.recover && new Progress(views).run > 0
+    this.#parts = assemble({ ...given, recover }, this)
+    given.transport.start(this)
+    const nowUs = given.clock.nowUs()
+    if (baton !== undefined) takeOver(this.#parts, baton)
+    else if (!recover) this.#parts.progress.begin()
+    this.recovered = recover ? recoverShard(this.#parts, views, nowUs, given.clock) : null
+    this.#parts.stats.set('heartbeatUs', given.clock.nowUs())
+    if (VERIFY && baton !== undefined) this.#verifyWhole()
+  }
+
+  /**
+   * Between two turns: what another engine on the same memory goes on from. This one is over: it
+   * must not be turned, asked or told anything after it. Requests in flight stay so.
+   */
+  handOver(): EngineBaton {
+    this.#parts.journal?.stop(this.#clock.nowUs())
+    if (VERIFY) this.#verifyWhole()
+    return handOver(this.#parts)
+  }
+
+  /** Moves everything on that can move now. @returns when the next turn is due at the latest. */
+  turn(): Micros {
+    const parts = this.#parts
+    const nowUs = this.#clock.nowUs()
+    parts.pacer.takeNotices(nowUs)
+    const handled = parts.journal?.isBehind === true ? 0
+      : parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
+    this.#handled = handled
+    let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
+    parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
+    busy = parts.settlement.advance(nowUs) || busy
+    this.#lookAtHold()
+    parts.overdue.advance(nowUs, (slot) => this.#dropSwept(slot, nowUs))
+    busy = parts.pacer.advance(nowUs) || busy
+    parts.finished.expire(nowUs)
+    parts.watchers.advance(nowUs)
+    if (parts.log.needsCleaning()) {
+      busy = parts.log.clean(CLEAN_BYTES_PER_TURN_MAX, parts.records) > 0 || busy
+    }
+    if (parts.journal === null) parts.outcomes.flush()
+    else parts.journal.turnEnded(nowUs)
+    this.#count(nowUs)
+    return busy ? nowUs : this.#nextUs()
+  }
+
+  /** Whether a turn would find something in the rings or notices, though nothing is due. */
+  hasWork(): boolean {
+    const { budgets, ingress, journal } = this.#parts
+    return budgets.hasNotices() || (journal?.isBehind !== true && !ingress.isEmpty())
+  }
+
+  /**
+   * Whether more requests are likely and nothing else can come, so that the thread may block for a
+   * moment: nothing is in flight, nothing is being written, and the last turn had requests.
+   */
+  get mayNap(): boolean {
+    const { attempts, journal } = this.#parts
+    return this.#handled > 0 && attempts.inFlight === 0 && journal?.isIdle !== false
+  }
+
+  /** Lets those look again who wait for what holds the shard, when that has changed. */
+  #lookAtHold(): void {
+    const { journal, settlement } = this.#parts
+    const hold = (this.#isHeld ? 1 : 0) | (this.#stopping ? 2 : 0) |
+      (settlement.isBlocked ? 4 : 0) | (journal?.hasPredecessors === false ? 8 : 0)
+    if (hold === this.#hold) return
+    this.#hold = hold
+    this.#parts.pacer.gateChanged()
+  }
+
+  /** How often it has been looked whether something may be sent. */
+  get looks(): number {
+    return this.#parts.pacer.looks
+  }
+
+  /**
+   * Begins nothing new: what waits is for the next start. Only webhooks that no journal keeps are
+   * still delivered, as far as their turn comes before `untilUs`. What is in flight goes on.
+   */
+  stop(untilUs: Micros): void {
+    this.#stopping = true
+    if (this.#parts.journal === null) this.#deliverUntilUs = untilUs
+    else this.#isHeld = true
+  }
+
+  /** While it is on nothing new is sent at all: what is owed is for whoever goes on later. */
+  hold(isOn: boolean): void {
+    this.#isHeld = isOn
+  }
+
+  /** Whether nothing is in flight and no webhook is owed that this engine is to deliver. */
+  get isIdle(): boolean {
+    const { attempts, settlement } = this.#parts
+    if (attempts.inFlight > 0 || settlement.isBlocked) return false
+    if (this.#isHeld || settlement.webhooksOwed === 0) return true
+    return this.#stopping && !mayDeliverBy(this.#parts, this.#deliverUntilUs)
+  }
+
+  /** Calls back when the journal has all that has happened, or cannot have it now. */
+  settleJournal(onSettled: () => void): void {
+    if (this.#parts.journal === null) onSettled()
+    else this.#parts.journal.settle(onSettled)
+  }
+
+  /** Jobs that were accepted and have no outcome yet. */
+  get unfinished(): number {
+    const { jobs, finished, settlement } = this.#parts
+    return jobs.used - finished.count - settlement.webhooksOwed
+  }
+
+  /** Under VERIFY: walks what can be walked and asserts that the counts agree. */
+  verify(): void {
+    this.#parts.log.verify(this.#parts.records)
+  }
+
+  /** The same, with all that a baton holds. */
+  #verifyWhole(): void {
+    this.verify()
+    verifyCounts(this.#parts, this.#given.shards[this.#given.shard] as ShardViews)
+  }
+
+  // --- what the pacer asks ---
+
+  gateOf(upstream: UpstreamSlot): Gate {
+    const { attempts, budgets, journal, settlement } = this.#parts
+    if (this.#isHeld) return GATE_HOLD
+    if (journal?.hasPredecessors === false) return GATE_HOLD
+    const held = budgets.inFlightHere(upstream)
+    if (budgets.kind(upstream) === KIND_RECEIVER) {
+      return attempts.mayDeliver(held) ? GATE_OPEN : GATE_SHARD_PERMIT
+    }
+    if (this.#stopping || settlement.isBlocked) return GATE_HOLD
+    return attempts.mayTake(held) ? GATE_OPEN : GATE_SHARD_PERMIT
+  }
+
+  lineGateOf(upstream: UpstreamSlot, lane: LaneSlot, connections: number): Gate {
+    const { transport } = this.#given
+    const { budgets, lanes } = this.#parts
+    const line = transport.lineTo(upstream)
+    if (line === LINE_FREE) return GATE_OPEN
+    if (line === LINE_NO_MEMORY) return GATE_MEMORY
+    transport.connect(upstream, this.#originOf(upstream), connections, budgets.timeoutMs(upstream),
+      lanes.at.user[lane] as number)
+    // It may have been told that one is free before it is parked for that.
+    return transport.lineTo(upstream) === LINE_FREE ? GATE_OPEN : GATE_CONNECTION
+  }
+
+  dropOverdue(_lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean {
+    if (!this.#parts.overdue.isOverdue(slot, nowUs)) return false
+    this.#failOverdue(slot, nowUs)
+    return true
+  }
+
+  send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const { delivery, dispatcher, jobs, progress } = this.#parts
+    progress.serve(slot)
+    if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) delivery.send(slot, lane, upstream, nowUs)
+    else dispatcher.send(slot, lane, upstream, nowUs)
+    progress.serveNobody()
+  }
+
+  failUnsent(slot: JobSlot, upstream: UpstreamSlot, nowUs: Micros): void {
+    const { delivery, dispatcher, jobs, progress } = this.#parts
+    const reason = this.#unreachableFor[upstream] ?? 'connection_error'
+    progress.serve(slot)
+    if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) delivery.failUnsent(slot, nowUs)
+    else dispatcher.failUnsent(slot, reason, nowUs)
+    progress.serveNobody()
+  }
+
+  /** Read anew each time: a connection is seldom asked for, and a slot's origin may change. */
+  #originOf(upstream: UpstreamSlot): string {
+    const { upstreamNames } = this.#given.shared
+    const at = upstream * UPSTREAM_NAME_BYTES
+    const begin = at + UPSTREAM_NAME_BYTES - ORIGIN_BYTES_MAX
+    return upstreamNames.toString('latin1', begin, begin + upstreamNames.readUInt16LE(at))
+  }
+
+  // --- what the transport tells ---
+
+  // Some come often, and may in the midst of a turn: they need none of their own, and what is wrong
+  // ends that one.
+
+  free(to: number): void {
+    this.#parts.pacer.lineFree(to as UpstreamSlot)
+    this.#given.wantTurn()
+  }
+
+  unreachable(to: number, reason: FailureReason): void {
+    this.#unreachableFor[to] = reason
+    this.#parts.pacer.lineFailed(to as UpstreamSlot)
+    this.#given.wantTurn()
+  }
+
+  written(token: number): void {
+    const { attempts, pacer } = this.#parts
+    pacer.written(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
+      attempts.ownBudget[token] === 1, attempts.intervalNs[token] as number,
+      attempts.unwrittenNs(token), this.#clock.nowUs())
+    attempts.settleWrite(token)
+  }
+
+  head(token: number, status: number, headers: ResponseHeaders): void {
+    this.#hear(token,
+      () => hearHead(this.#parts, token, status, headers, this.#clock.nowUs()))
+  }
+
+  end(token: number, body: Uint8Array, truncated: boolean): void {
+    this.#hear(token, () => {
+      const { attempts, delivery, dispatcher } = this.#parts
+      const nowUs = this.#clock.nowUs()
+      if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.end(token, body, truncated, nowUs)
+      else delivery.ended(token, nowUs)
+    })
+  }
+
+  returned(token: number): void {
+    this.#hear(token, () => {
+      const { attempts, delivery, dispatcher, pacer } = this.#parts
+      const nowUs = this.#clock.nowUs()
+      pacer.returned(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
+        attempts.chargeOf(token), nowUs)
+      if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.returned(token, nowUs)
+      else delivery.returned(token, nowUs)
+    })
+  }
+
+  failed(token: number, reason: FailureReason): void {
+    this.#hear(token, () => this.#settleFailure(token, reason, this.#clock.nowUs()))
+  }
+
+  /** A network library must not swallow what is wrong with the shard, so it never sees it. */
+  #hear(token: number, settle: () => void): void {
+    const { attempts, progress } = this.#parts
+    try {
+      progress.serve(attempts.slot[token] as JobSlot)
+      settle()
+      progress.serveNobody()
+      this.#given.wantTurn()
+    } catch (error) {
+      this.#given.broken(error)
+    }
+  }
+
+  #timedOut(token: number, nowUs: Micros): void {
+    const { attempts, progress } = this.#parts
+    progress.serve(attempts.slot[token] as JobSlot)
+    this.#given.transport.abort(token)
+    this.#settleFailure(token, 'timeout', nowUs)
+    progress.serveNobody()
+  }
+
+  #settleFailure(token: number, reason: FailureReason, nowUs: Micros): void {
+    const { attempts, delivery, dispatcher } = this.#parts
+    if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.failed(token, reason, nowUs)
+    else delivery.failed(token, nowUs)
+  }
+
+  /** While outcomes wait for room in the log, overdue jobs wait in their lines. */
+  #dropSwept(slot: JobSlot, nowUs: Micros): boolean {
+    if (this.#parts.settlement.isBlocked) return false
+    this.#failOverdue(slot, nowUs)
+    return true
+  }
+
+  #failOverdue(slot: JobSlot, nowUs: Micros): void {
+    const { jobs, pacer, progress, settlement } = this.#parts
+    progress.serve(slot)
+    pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
+    settlement.finishWaiting(slot, 'failed', 'execution_deadline_exceeded', nowUs)
+    progress.serveNobody()
+  }
+
+  #nextUs(): Micros {
+    const { attempts, finished, journal, overdue, pacer, settlement, watchers } = this.#parts
+    return Math.min(journal?.nextUs() ?? Infinity, pacer.nextUs(), settlement.nextUs(),
+      attempts.nextUs(), overdue.nextUs(), watchers.nextUs(), finished.nextUs()) as Micros
+  }
+
+  #count(nowUs: Micros): void {
+    const { stats, jobs, settlement, attempts, finished, lanes, pacer, log, watchers } = this.#parts
+    stats.set('heartbeatUs', nowUs)
+    stats.add('turns')
+    stats.set('retrying', settlement.retrying)
+    stats.set('inFlight', attempts.jobsInFlight)
+    stats.set('webhooksWaiting', settlement.webhooksOwed)
+    stats.set('webhooksInFlight', attempts.inFlight - attempts.jobsInFlight)
+    stats.set('finished', finished.count)
+    stats.set('queued', this.unfinished - attempts.jobsInFlight)
+    stats.set('jobSlotsUsed', jobs.used)
+    stats.set('lanesUsed', lanes.used)
+    stats.set('lanesRefusedByShare', lanes.counts.refusedByShare)
+    stats.set('lanesRefusedByBound', lanes.counts.refusedByBound)
+    stats.set('lanesActive', pacer.activeLanes)
+    stats.set('logLiveBytes', log.liveBytes)
+    stats.set('logCapacityBytes', log.usableBytes)
+    stats.set('resultBytes', finished.resultBytes)
+    stats.set('watched', watchers.count)
+  }
+}

@@ -1,0 +1,279 @@
+// After a shard's thread has ended: another one makes lists, wheels, indexes and counts anew from
+// the facts that the dead one left, and finishes what it had half done.
+// Thread: shard, before its first turn. Memory: what the parts own; in passing, 24 bytes a job.
+// Never: decodes a job's record or allocates for a job, but for the few that were half finished,
+// are watched, or are to blame. May itself be ended at any store: the next one begins anew.
+// The table in docs/ARCHITECTURE.md says which store decides each change; this is its last column.
+
+import type { Clock } from '../base/clock.ts'
+import { radixSort, sortByTime } from '../base/radix-sort.ts'
+import {
+  type JobSlot, type LaneSlot, type Location, type Micros, NONE, US_PER_MS, type UpstreamSlot,
+} from '../base/units.ts'
+import { finishGivingBack } from '../job/arrivals.ts'
+import type { Blame } from '../memory/crash-notes.ts'
+import type { ShardViews } from '../memory/layout.ts'
+import { SUSPECT_DEATHS_MAX } from '../memory/limits.ts'
+import { LOG_TEMPLATE } from '../store/job-log.ts'
+import {
+  JOB_CANCELLED, JOB_FAILED, JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED,
+  JOB_RETRYING, JOB_UNWRITTEN, JOB_WATCHED,
+} from '../store/job-slots.ts'
+import type { Recovered } from '../wire/contract.ts'
+import { jobIdText } from '../wire/job-id.ts'
+import type { ShardParts } from './assembly.ts'
+
+/** Orders wrap; half of their range behind a lane's next one is where all jobs in it are. */
+const ORDER_MIDDLE = 2 ** 31
+
+/** Makes the parts whole; they have been assembled on the memory, and done nothing yet. */
+export function recoverShard(
+  parts: ShardParts, views: ShardViews, nowUs: Micros, clock: Clock,
+): Recovered {
+  const { ingress, outcomes, progress } = parts
+  const blame = progress.blame(ingress.position)
+  progress.begin()
+  outcomes.recover()
+  finishGivingBack(views, parts.jobs, parts.giveBack)
+  if (blame.kind === 'job') setAsideUnread(parts, blame)
+  const recovery = new Recovery(parts, views, nowUs)
+  recovery.run()
+  const setAside = recovery.setAside(blame)
+  return { ...recovery.counts, setAside, ms: (clock.nowUs() - nowUs) / US_PER_MS }
+}
+
+/** A job whose very record ends whoever reads it: its slot alone says that it has failed. */
+function setAsideUnread({ jobs }: ShardParts, { slot, deaths }: Blame & { kind: 'job' }): void {
+  const state = jobs.state(slot)
+  if (deaths <= SUSPECT_DEATHS_MAX || state === JOB_FREE) return
+  jobs.touch(slot)
+  jobs.at.location[slot] = NONE
+  jobs.at.timeUs[slot] = Infinity
+  if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) jobs.setWebhookDone(slot, 0)
+  if (state > JOB_RETRYING) return
+  jobs.setResponseStatus(slot, 0)
+  jobs.setReason(slot, 'shard_crash')
+  jobs.setState(slot, JOB_FAILED)
+}
+
+class Recovery {
+  readonly counts = { jobs: 0, inFlight: 0, webhooks: 0, finished: 0 }
+  readonly #parts: ShardParts
+  readonly #references: Uint32Array
+  readonly #nowUs: Micros
+  /** Slots that wait in a line, from the end down, with their places; finished ones in front. */
+  readonly #slots: Uint32Array
+  readonly #places: Uint32Array
+  #linesFrom: number
+  #doneCount = 0
+  /** In flight, or between a retry's wait and its line. */
+  readonly #recalled: JobSlot[] = []
+  /** Have their result, or were cancelled without one, but their state does not say so yet. */
+  readonly #concluded = new Set<JobSlot>()
+  /** Finished, but not yet told when to be forgotten. */
+  readonly #untimed: JobSlot[] = []
+  readonly #watched: JobSlot[] = []
+  readonly #watchedInFlight = new Set<JobSlot>()
+
+  constructor(parts: ShardParts, views: ShardViews, nowUs: Micros) {
+    this.#parts = parts
+    this.#references = views.upstreams.references
+    this.#nowUs = nowUs
+    parts.jobs.recover()
+    this.#linesFrom = parts.jobs.highWater
+    this.#slots = new Uint32Array(this.#linesFrom)
+    this.#places = new Uint32Array(this.#linesFrom)
+  }
+
+  run(): void {
+    const { budgets, finished, jobs, lanes, logShares, pacer, templates, watchers, writes } =
+      this.#parts
+    this.#recoverLog()
+    templates.finishRecovery()
+    budgets.recover()
+    writes.clear()
+    lanes.recover()
+    logShares.recover()
+    this.#references.fill(0)
+    for (let slot = jobs.highWater - 1; slot >= 0; slot--) this.#recoverJob(slot as JobSlot)
+    jobs.index()
+    this.#linkLines()
+    this.#keepFinished()
+    lanes.settleIdle()
+    pacer.recover(this.#nowUs)
+    for (const slot of this.#watched) {
+      watchers.adopt(slot, this.#watchedInFlight.has(slot), this.#nowUs)
+    }
+    for (const slot of this.#concluded) this.#conclude(slot)
+    for (const slot of this.#untimed) finished.add(slot, this.#nowUs)
+  }
+
+  /**
+   * Fails a job that has ended its shard too often, or gives its webhook up, and has a request
+   * that did so dropped. @returns the job's id, or 'request'; null for none.
+   */
+  setAside(blame: Blame): string | null {
+    const { intake, jobs, pacer, progress, settlement, stats } = this.#parts
+    intake.recover(blame.kind === 'request' ? blame.deaths : 0)
+    if (blame.kind === 'nobody' || blame.deaths < SUSPECT_DEATHS_MAX) return null
+    if (blame.kind === 'request') return blame.kind
+    const { slot } = blame
+    const state = jobs.state(slot)
+    const owes = jobs.hasFlag(slot, JOB_OWES_WEBHOOK)
+    if (state === JOB_FREE || this.#concluded.has(slot)) return null
+    if (state > JOB_RETRYING && !owes) return null
+    progress.serve(slot)
+    const isInWheel = state !== JOB_QUEUED && jobs.at.timeUs[slot] !== Infinity
+    if (isInWheel) settlement.withdraw(slot)
+    else pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
+    if (owes) {
+      stats.add('webhooksFailed')
+      settlement.webhookDone(slot, 0, this.#nowUs)
+    } else {
+      settlement.finishWaiting(slot, 'failed', 'shard_crash', this.#nowUs)
+    }
+    progress.serveNobody()
+    return jobIdText(jobs.at, slot)
+  }
+
+  /** Which records live is the owners' to say; on the way, who holds which template. */
+  #recoverLog(): void {
+    const { jobs, log, records } = this.#parts
+    log.recover({
+      isLive: (kind: number, owner: number, at: Location): boolean => {
+        if (!records.isLive(kind, owner, at)) return false
+        if (kind === LOG_TEMPLATE) return true
+        const slot = owner as JobSlot
+        records.recoverReference(slot)
+        if (jobs.state(slot) <= JOB_RETRYING && records.hasResult(slot)) this.#concluded.add(slot)
+        return true
+      },
+      moved: () => {},
+    })
+  }
+
+  #recoverJob(slot: JobSlot): void {
+    const { jobs } = this.#parts
+    const state = jobs.state(slot)
+    if (state === JOB_FREE) return jobs.adoptFree(slot)
+    if (jobs.hasFlag(slot, JOB_UNWRITTEN)) this.#adoptArrival(slot)
+    if (state === JOB_FAILED || state === JOB_CANCELLED) jobs.setFlag(slot, JOB_HOLDS_KEY, false)
+    if (jobs.hasFlag(slot, JOB_WATCHED)) this.#watched.push(slot)
+    if (state > JOB_RETRYING) return this.#recoverFinished(slot)
+    if (jobs.at.location[slot] === NONE) this.#concluded.add(slot)
+    const isConcluded = this.#concluded.size > 0 && this.#concluded.has(slot)
+    if (!isConcluded) this.#recoverUnfinished(slot, state)
+  }
+
+  /** Nothing is sent before all that is there is written, so it may stand in line. */
+  #adoptArrival(slot: JobSlot): void {
+    const { jobs, stats } = this.#parts
+    jobs.noteWritten(slot)
+    stats.add('accepted')
+  }
+
+  #recoverUnfinished(slot: JobSlot, state: number): void {
+    const { jobs, logShares, overdue, settlement } = this.#parts
+    const timeUs = jobs.at.timeUs[slot] as Micros
+    this.#nameLane(jobs.at.lane[slot] as LaneSlot)
+    const receiver = jobs.receiver(slot)
+    if (receiver !== NONE) this.#name(receiver as UpstreamSlot)
+    logShares.add(slot, logShares.unitsOf(slot))
+    this.counts.jobs++
+    if (state === JOB_QUEUED) {
+      this.#addToLine(slot)
+      if (timeUs !== Infinity) overdue.expect(this.#nowUs)
+    } else if (state === JOB_RETRYING && timeUs !== Infinity) {
+      settlement.adoptWait(slot)
+    } else {
+      this.#recalled.push(slot)
+      if (state !== JOB_IN_FLIGHT) return
+      this.counts.inFlight++
+      if (jobs.hasFlag(slot, JOB_WATCHED)) this.#watchedInFlight.add(slot)
+    }
+  }
+
+  #recoverFinished(slot: JobSlot): void {
+    const { jobs, settlement } = this.#parts
+    const hasTime = jobs.at.timeUs[slot] !== Infinity
+    if (!jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) {
+      this.counts.finished++
+      if (hasTime) this.#slots[this.#doneCount++] = slot
+      else this.#untimed.push(slot)
+      return
+    }
+    this.counts.webhooks++
+    this.#nameLane(jobs.at.lane[slot] as LaneSlot)
+    settlement.adoptOwed(slot)
+    // In flight or waiting for its turn is all one: its place is the same.
+    if (hasTime) settlement.adoptWait(slot)
+    else this.#addToLine(slot)
+  }
+
+  #addToLine(slot: JobSlot): void {
+    this.#slots[--this.#linesFrom] = slot
+    this.#places[this.#linesFrom] = this.#placeOf(slot)
+  }
+
+  /** A job's order, so that those of one lane can be compared though they wrap. */
+  #placeOf(slot: JobSlot): number {
+    const { jobs, lanes } = this.#parts
+    const nextOrder = lanes.at.nextOrder[jobs.at.lane[slot] as number] as number
+    return ((jobs.at.order[slot] as number) - nextOrder + ORDER_MIDDLE) >>> 0
+  }
+
+  #linkLines(): void {
+    const { jobs, lanes } = this.#parts
+    const items = this.#slots.subarray(this.#linesFrom)
+    const keys = this.#places.subarray(this.#linesFrom)
+    const sorted = radixSort({ items, keys }, items.length).items
+    for (const slot of sorted) {
+      lanes.link(jobs.at.lane[slot] as LaneSlot, slot as JobSlot, false)
+    }
+    // The last first, each before the one that follows it.
+    const recalled = this.#recalled.map((slot) => ({ slot, place: this.#placeOf(slot) }))
+    recalled.sort((one, other) => other.place - one.place)
+    for (const { slot } of recalled) this.#recall(slot)
+  }
+
+  /** Back to the front of its line. A job that has begun need not begin in time any more. */
+  #recall(slot: JobSlot): void {
+    const { jobs, lanes, overdue } = this.#parts
+    const lane = jobs.at.lane[slot] as LaneSlot
+    jobs.touch(slot)
+    if (jobs.attempts(slot) > 0) jobs.at.timeUs[slot] = Infinity
+    if (jobs.at.timeUs[slot] !== Infinity) overdue.expect(this.#nowUs)
+    lanes.place(lane, slot, true)
+    jobs.setState(slot, JOB_QUEUED)
+    lanes.link(lane, slot, true)
+  }
+
+  #keepFinished(): void {
+    const { jobs, finished } = this.#parts
+    const slots = this.#slots.subarray(0, this.#doneCount)
+    const timesUs = Float64Array.from(slots, (slot) => jobs.at.timeUs[slot] as number)
+    for (const slot of sortByTime(slots, timesUs, slots.length)) finished.adopt(slot as JobSlot)
+  }
+
+  #conclude(slot: JobSlot): void {
+    const { jobs, progress, records, settlement } = this.#parts
+    progress.serve(slot)
+    if (jobs.at.location[slot] === NONE) {
+      settlement.conclude(slot, { status: 'cancelled', responseStatus: 0, reason: null }, NONE,
+        this.#nowUs)
+    } else {
+      const { receiver } = records.readTemplate(slot)
+      settlement.conclude(slot, records.readResult(slot), receiver, this.#nowUs)
+    }
+    progress.serveNobody()
+  }
+
+  #nameLane(lane: LaneSlot): void {
+    this.#parts.lanes.adoptReference(lane)
+    this.#name(this.#parts.lanes.at.upstream[lane] as UpstreamSlot)
+  }
+
+  #name(upstream: UpstreamSlot): void {
+    this.#references[upstream] = (this.#references[upstream] as number) + 1
+  }
+}

@@ -1,0 +1,174 @@
+// What an upstream says about its pace, read from the headers of a response.
+// Thread: any. Memory: none.
+// Never: applies what it reads, keeps a count, or trusts a value beyond the limits.
+// Of three names with one meaning the first that is present wins, even when its value is no good:
+// a wrong value is reported and ignored, and a lower name does not stand in for it. A value that is
+// given several times counts when all say the same.
+
+import type { Millis, PerSecond } from '../base/units.ts'
+import {
+  CONCURRENT_MAX, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, RETRY_AFTER_MS_MAX,
+} from '../memory/limits.ts'
+import type { ResponseHeaders } from './response.ts'
+
+/** A header whose value was not taken, its name in lower case, its value cut for a log line. */
+export interface IgnoredHeader {
+  readonly name: string
+  readonly value: string
+}
+
+/** What one response says; a field that is absent was not said, or not in a way to be taken. */
+export interface PaceUpdate {
+  /** Requests per second, PACE_PER_SECOND_MIN to PACE_PER_SECOND_MAX. */
+  readonly pacePerSecond?: PerSecond
+  /** Requests in flight, 1 to CONCURRENT_MAX. */
+  readonly concurrentMax?: number
+  readonly accountQueues?: boolean
+  readonly ignored: readonly IgnoredHeader[]
+}
+
+/** Names of the pace, in order of precedence. */
+export const PACE_HEADERS = ['x-aqueduct-rps', 'x-ezthrottle-rps', 'x-aquifer-rps'] as const
+
+/** Names of the limit on requests in flight, in order of precedence. */
+export const CONCURRENT_HEADERS = [
+  'x-aqueduct-max-concurrent', 'x-ezthrottle-max-concurrent', 'x-aquifer-max-concurrent',
+] as const
+
+/** Names of the switch for account queues, in order of precedence; callers use them too. */
+export const ACCOUNT_QUEUE_HEADERS = [
+  'x-aqueduct-account-queue', 'x-ezthrottle-account-queue', 'x-aquifer-account-queue',
+] as const
+
+/** Characters of an ignored value that are kept for the warning. */
+export const IGNORED_VALUE_LENGTH_MAX = 64
+
+const DECIMAL = /^[ \t]*\d+(?:\.\d+)?[ \t]*$/
+const INTEGER = /^[ \t]*\d+[ \t]*$/
+
+/** What the response says about pace, or undefined when none of the nine names is present. */
+export function readPaceHeaders(headers: ResponseHeaders): PaceUpdate | undefined {
+  const pace = firstPresent(headers, PACE_HEADERS)
+  const concurrent = firstPresent(headers, CONCURRENT_HEADERS)
+  const accountQueue = firstPresent(headers, ACCOUNT_QUEUE_HEADERS)
+  if (pace === undefined && concurrent === undefined && accountQueue === undefined) {
+    return undefined
+  }
+  const ignored: IgnoredHeader[] = []
+  const pacePerSecond = take(headers, pace, readPace, ignored)
+  const concurrentMax = take(headers, concurrent, readConcurrent, ignored)
+  const accountQueues = take(headers, accountQueue, readAccountQueue, ignored)
+  return {
+    ...(pacePerSecond !== undefined && { pacePerSecond }),
+    ...(concurrentMax !== undefined && { concurrentMax }),
+    ...(accountQueues !== undefined && { accountQueues }),
+    ignored,
+  }
+}
+
+/** `enabled` → true, `disabled` → false, in any case and with spaces around; else undefined. */
+export function readAccountQueue(value: string): boolean | undefined {
+  const word = value.trim().toLowerCase()
+  if (word === 'enabled') return true
+  return word === 'disabled' ? false : undefined
+}
+
+/**
+ * How long a Retry-After asks to wait, in ms from `nowMs` (Unix): '2' → 2000, '0.5' → 500, a date
+ * three seconds ahead → 3000, a date gone by → 0, '-1' or 'soon' → undefined. At most
+ * RETRY_AFTER_MS_MAX. Of several values the first counts.
+ */
+export function readRetryAfterMs(
+  value: string | string[] | undefined, nowMs: number,
+): Millis | undefined {
+  const text = typeof value === 'string' ? value : value?.[0]
+  if (text === undefined) return undefined
+  const delayMs = DECIMAL.test(text) ? Number(text) * 1000 : readHttpDateMs(text, nowMs) - nowMs
+  if (Number.isNaN(delayMs)) return undefined
+  return Math.min(RETRY_AFTER_MS_MAX, Math.max(0, delayMs)) as Millis
+}
+
+function firstPresent(headers: ResponseHeaders, names: readonly string[]): string | undefined {
+  for (const name of names) {
+    if (headers[name] !== undefined) return name
+  }
+  return undefined
+}
+
+/** Reads one header; a value that cannot be taken, or another beside it, goes to `ignored`. */
+function take<T>(
+  headers: ResponseHeaders, name: string | undefined, read: (value: string) => T | undefined,
+  ignored: IgnoredHeader[],
+): T | undefined {
+  if (name === undefined) return undefined
+  const value = headers[name]
+  const taken = typeof value === 'string' && !value.includes(',') ? read(value)
+    : readAlike(String(value).split(','), read)
+  if (taken === undefined) {
+    ignored.push({ name, value: String(value).slice(0, IGNORED_VALUE_LENGTH_MAX) })
+  }
+  return taken
+}
+
+/** ['5', ' 5.0'] → 5; undefined when one is no good, or says something else than another. */
+function readAlike<T>(values: readonly string[], read: (value: string) => T | undefined):
+  T | undefined {
+  const [first, ...others] = values.map(read)
+  return others.every((other) => other === first) ? first : undefined
+}
+
+/** '2.5' → 2.5; undefined for what is not a plain decimal within the limits. */
+function readPace(value: string): PerSecond | undefined {
+  if (!DECIMAL.test(value)) return undefined
+  const pace = Number(value)
+  return pace >= PACE_PER_SECOND_MIN && pace <= PACE_PER_SECOND_MAX
+    ? pace as PerSecond
+    : undefined
+}
+
+/** '100' → 100; undefined for what is not a positive integer within the limit. */
+function readConcurrent(value: string): number | undefined {
+  if (!INTEGER.test(value)) return undefined
+  const concurrent = Number(value)
+  return concurrent >= 1 && concurrent <= CONCURRENT_MAX ? concurrent : undefined
+}
+
+// RFC 9110, 5.6.7: the fixed format, and the two obsolete ones that must still be understood.
+//   Sun, 06 Nov 1994 08:49:37 GMT · Sunday, 06-Nov-94 08:49:37 GMT · Sun Nov  6 08:49:37 1994
+const DATE = /^\w+, (\d\d)[ -](\w{3})[ -](\d{4}|\d\d) (\d\d):(\d\d):(\d\d) GMT$/
+const ASCTIME_DATE = /^\w{3} (\w{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/
+const MONTHS = 'JanFebMarAprMayJunJulAugSepOctNovDec'
+const MS_PER_YEAR = 365.25 * 24 * 3600 * 1000
+
+/** Unix ms of an HTTP-date; NaN when it is none. Date.parse would take '5 apples' for a date. */
+function readHttpDateMs(value: string, nowMs: number): number {
+  const text = value.trim()
+  const match = DATE.exec(text)
+  if (match !== null) {
+    const [, day = '', month = '', year = '', hour, minute, second] = match
+    if (year.length === 4) return unixMs(Number(year), month, day, hour, minute, second)
+    // A two-digit year that looks more than 50 years ahead is one of the past (RFC 9110).
+    const thisCentury = unixMs(2000 + Number(year), month, day, hour, minute, second)
+    return thisCentury - nowMs <= 50 * MS_PER_YEAR
+      ? thisCentury
+      : unixMs(1900 + Number(year), month, day, hour, minute, second)
+  }
+  const old = ASCTIME_DATE.exec(text)
+  if (old === null) return NaN
+  const [, month = '', day = '', hour, minute, second, year] = old
+  return unixMs(Number(year), month, day, hour, minute, second)
+}
+
+function unixMs(
+  year: number, monthName: string, dayText: string, hourText: string | undefined,
+  minuteText: string | undefined, secondText: string | undefined,
+): number {
+  const at = MONTHS.indexOf(monthName)
+  const day = Number(dayText)
+  const hour = Number(hourText)
+  const minute = Number(minuteText)
+  const second = Number(secondText)
+  const valid = at >= 0 && at % 3 === 0 && day >= 1 && day <= 31 &&
+    hour <= 23 && minute <= 59 && second <= 60
+  return valid ? Date.UTC(year, at / 3, day, hour, minute, second) : NaN
+}

@@ -1,0 +1,93 @@
+// The payload of a finished job's record: all that its template does not say of it.
+// Thread: shard. Memory: reads and writes payloads where it is told to.
+// Never: lends what it reads: the log may move a record, so a body is copied out.
+//
+//   0             8                10       11      12             16
+//   | createdAtMs | responseStatus | status | flags | reason bytes | reason ... | body ...
+//     float64       uint16           uint8    uint8   uint32         UTF-8
+//
+// By hand rather than as MessagePack: every job passes here twice, on its way in and to its
+// webhook. Numbers are little-endian and need not be aligned.
+
+import { assert } from '../base/assert.ts'
+import type { Reason } from '../wire/reasons.ts'
+
+/** How a job ended, with what polls and webhooks show of it. */
+export interface StoredResult {
+  /** Unix ms. */
+  readonly createdAtMs: number
+  readonly status: 'completed' | 'failed' | 'cancelled'
+  /** HTTP status, or 0 for none. */
+  readonly responseStatus: number
+  readonly reason: Reason | null
+  readonly body: Uint8Array | null
+  readonly truncated: boolean
+}
+
+const RESPONSE_STATUS = 8
+const STATUS = 10
+const FLAGS = 11
+const REASON_BYTES = 12
+const HEAD_BYTES = 16
+
+const FLAG_REASON = 1
+const FLAG_BODY = 2
+const FLAG_TRUNCATED = 4
+
+/** A stored status is its place here; changing the order makes old memory lie. */
+const STATUSES = ['completed', 'failed', 'cancelled'] as const
+
+/** The bytes that writeResult() will write. */
+export const resultBytes = ({ reason, body }: StoredResult): number =>
+  HEAD_BYTES + (reason === null ? 0 : Buffer.byteLength(reason)) + (body?.length ?? 0)
+
+/** Writes a result from `start` on; there must be room for resultBytes(). */
+export function writeResult(bytes: Buffer, start: number, result: StoredResult): void {
+  const { createdAtMs, responseStatus, status, reason, body, truncated } = result
+  const reasonAt = start + HEAD_BYTES
+  const reasonBytes = reason === null ? 0 : bytes.write(reason, reasonAt)
+  bytes.writeDoubleLE(createdAtMs, start)
+  bytes.writeUInt16LE(responseStatus, start + RESPONSE_STATUS)
+  bytes[start + STATUS] = STATUSES.indexOf(status)
+  bytes[start + FLAGS] = (reason === null ? 0 : FLAG_REASON) | (body === null ? 0 : FLAG_BODY) |
+    (truncated ? FLAG_TRUNCATED : 0)
+  bytes.writeUInt32LE(reasonBytes, start + REASON_BYTES)
+  if (body !== null) bytes.set(body, reasonAt + reasonBytes)
+}
+
+/** Reads what writeResult() wrote, up to `end`. The body is a copy of its own. */
+export function readResult(bytes: Buffer, start: number, end: number): StoredResult {
+  const result = readOutcome(bytes, start)
+  if (((bytes[start + FLAGS] as number) & FLAG_BODY) === 0) return result
+  const length = readBodyBytes(bytes, start, end)
+  const body = Buffer.allocUnsafe(length)
+  bytes.copy(body, 0, end - length, end)
+  return { ...result, body }
+}
+
+/** The same without the body. */
+export function readOutcome(bytes: Buffer, start: number): StoredResult {
+  const status = STATUSES[bytes[start + STATUS] as number]
+  assert(status !== undefined, 'a stored status out of range')
+  const flags = bytes[start + FLAGS] as number
+  const reasonAt = start + HEAD_BYTES
+  const bodyAt = reasonAt + bytes.readUInt32LE(start + REASON_BYTES)
+  return {
+    createdAtMs: readCreatedAt(bytes, start),
+    responseStatus: bytes.readUInt16LE(start + RESPONSE_STATUS),
+    status, body: null,
+    reason: (flags & FLAG_REASON) === 0 ? null
+      : bytes.toString('utf8', reasonAt, bodyAt) as Reason,
+    truncated: (flags & FLAG_TRUNCATED) !== 0,
+  }
+}
+
+/** How long the body is that readResult() would give; 0 for none. */
+export function readBodyBytes(bytes: Buffer, start: number, end: number): number {
+  const length = end - start - HEAD_BYTES - bytes.readUInt32LE(start + REASON_BYTES)
+  assert(length >= 0 && end <= bytes.length, 'a stored result outside its record')
+  return length
+}
+
+/** When the job came, in Unix ms; the cheap part of readResult(). */
+export const readCreatedAt = (bytes: Buffer, start: number): number => bytes.readDoubleLE(start)

@@ -1,0 +1,197 @@
+// Sends over real sockets: HTTP/1.1 on keep-alive connections, parsed by undici.
+// Thread: shard. Memory: none shared; what is in flight, and response bodies while they arrive.
+// Never: keeps an attempt's deadline, follows a redirect, decompresses, or repeats what was
+// written.
+//
+// One undici Client per connection rather than its Pool: an aborted attempt must take down its
+// connection, and requests must not wait in a library for connections to come.
+
+import { assert } from '../base/assert.ts'
+import { type Clock, lookEvery } from '../base/clock.ts'
+import type { Names } from '../dns/names.ts'
+import { CONNECTS_LOOK_EVERY_MS } from '../memory/socket-limits.ts'
+import { ACCOUNT_QUEUE_HEADERS, CONCURRENT_HEADERS, PACE_HEADERS } from '../signals/pace-headers.ts'
+import { loadHeaderNames } from '../signals/queue-headers.ts'
+import type { FailureReason } from '../signals/response.ts'
+import { ConnectionRoom } from './connection-room.ts'
+import { Destination, type DestinationsShared } from './destination.ts'
+import { type Connect, connectByName } from './name-connector.ts'
+import { connectPlain } from './plain-socket.ts'
+import { ReadTurns } from './read-turns.ts'
+import { ResponseMemory } from './response-memory.ts'
+import { SecureConnector } from './secure-socket.ts'
+import {
+  type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type OutgoingRequest, type Transport,
+  type TransportEvents,
+} from './transport.ts'
+import { knowHeardHeaders, knowSentHeaders } from './undici-header-tables.ts'
+import { type InFlight, WireAttempt, surface } from './wire-attempt.ts'
+
+/** What a UndiciTransport is made with. */
+export interface UndiciTransportOptions {
+  readonly clock: Clock
+  /** Connections to all origins at once; each has a share of what is free. */
+  readonly connectionsMax: number
+  /** Connections to one origin at once, 1 or more. */
+  readonly connectionsPerOriginMax: number
+  /** How long one may take to be made; who asks for it may allow less. */
+  readonly connectTimeoutMs: number
+  /** Bytes of a response's body that are kept; at the first byte beyond, the attempt ends. */
+  readonly responseBytesMax: number
+  /** PEM of authorities to trust besides Node's own and NODE_EXTRA_CA_CERTS, or ''. */
+  readonly extraCaPem: string
+  /** Finds hosts; left out, sockets ask the system. */
+  readonly names?: Names
+  /** Sent when the caller gives no User-Agent; without it, or when it is empty, none is sent. */
+  readonly userAgent?: string
+}
+
+knowSentHeaders(loadHeaderNames())
+knowHeardHeaders([...PACE_HEADERS, ...CONCURRENT_HEADERS, ...ACCOUNT_QUEUE_HEADERS])
+
+/** The transport of a shard. */
+export class UndiciTransport implements Transport {
+  readonly #options: UndiciTransportOptions
+  readonly #memory: ResponseMemory
+  readonly #shared: DestinationsShared
+  readonly #destinations: (Destination | undefined)[] = []
+  readonly #attempts: (WireAttempt | undefined)[] = []
+  #inFlight: InFlight | undefined
+  readonly #stopLooking: () => void
+
+  /** Throws what node:tls throws when `extraCaPem` is not empty and not PEM. */
+  constructor(options: UndiciTransportOptions) {
+    assert(options.connectionsPerOriginMax >= 1, 'no connection is allowed')
+    assert(options.responseBytesMax >= 0, 'a negative limit on response bytes')
+    this.#options = options
+    this.#memory = new ResponseMemory(options.responseBytesMax,
+      (to) => this.#tellFree(to))
+    this.#shared = {
+      clock: options.clock,
+      connect: connectorOf(options),
+      room: new ConnectionRoom(options.connectionsMax, queueMicrotask, setImmediate),
+      connectionsPerOriginMax: options.connectionsPerOriginMax,
+      connectTimeoutMs: options.connectTimeoutMs,
+      open: new Set(),
+      free: (to) => this.#tellFree(to),
+      unreachable: (to, reason, detail) => this.#tellUnreachable(to, reason, detail),
+    }
+    this.#stopLooking = lookEvery(CONNECTS_LOOK_EVERY_MS, () => this.#look())
+  }
+
+  /** Bytes set aside for response bodies that are still arriving. */
+  get bufferedBytes(): number {
+    return this.#memory.usedBytes
+  }
+
+  start(events: TransportEvents): void {
+    assert(this.#inFlight === undefined, 'the transport was started before')
+    this.#inFlight = {
+      attempts: this.#attempts, memory: this.#memory, turns: new ReadTurns(setImmediate), events,
+    }
+  }
+
+  lineTo(to: number): Line {
+    const destination = this.#destinations[to]
+    if (destination === undefined || destination.pool.freeCount === 0) return LINE_NO_CONNECTION
+    if (!this.#memory.isOver(destination.held)) return LINE_FREE
+    this.#memory.await(destination.held)
+    return LINE_NO_MEMORY
+  }
+
+  connect(to: number, origin: string, count: number, timeoutMs: number, account: number): void {
+    const known = this.#destinations[to]
+    assert(known === undefined || known.origin === origin, 'a destination stands for two origins')
+    if (known === undefined && !isOrigin(origin)) {
+      return queueMicrotask(() => this.#tellUnreachable(to, 'request_refused', 'no such origin'))
+    }
+    const destination = known ?? new Destination(to, origin, this.#shared)
+    this.#destinations[to] = destination
+    destination.want(count, timeoutMs, account)
+  }
+
+  send(token: number, to: number, request: OutgoingRequest): void {
+    const destination = this.#destinations[to]
+    assert(destination !== undefined, 'a destination without a connection')
+    assert(this.#attempts[token] === undefined, 'the token is still in flight')
+    assert(!(request.body?.buffer instanceof SharedArrayBuffer), 'a body in shared memory')
+    const attempt = new WireAttempt(token, this.#dressed(request), destination, this.#listener)
+    assert(this.#attempts[token] === attempt, 'an attempt that nobody knows')
+  }
+
+  abort(token: number): void {
+    this.#attempts[token]?.abort()
+  }
+
+  forget(to: number): void {
+    this.#destinations[to]?.forget()
+    this.#destinations[to] = undefined
+  }
+
+  async close(): Promise<void> {
+    this.#stopLooking()
+    for (const attempt of this.#attempts) attempt?.settle()
+    const closed = [...this.#shared.open].map(({ pool }) => pool.close())
+    this.#shared.open.clear()
+    await Promise.all(closed)
+  }
+
+  get #listener(): InFlight {
+    assert(this.#inFlight !== undefined, 'nobody listens to the transport')
+    return this.#inFlight
+  }
+
+  #tellFree(to: number): void {
+    try {
+      this.#listener.events.free(to)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  #tellUnreachable(to: number, reason: FailureReason, detail: string): void {
+    try {
+      this.#listener.events.unreachable(to, reason, detail)
+    } catch (error) {
+      surface(error)
+    }
+  }
+
+  #look(): void {
+    this.#memory.look()
+    this.#shared.room.look()
+    const nowMs = this.#options.clock.nowUs() / 1000
+    for (const destination of this.#shared.open) destination.look(nowMs)
+  }
+
+  /** The request, with the default User-Agent if there is one and the caller gave none. */
+  #dressed(request: OutgoingRequest): OutgoingRequest {
+    const { userAgent } = this.#options
+    if (userAgent === undefined || userAgent === '' || hasUserAgent(request.headers)) {
+      return request
+    }
+    return { ...request, headers: [...request.headers, 'User-Agent', userAgent] }
+  }
+}
+
+function connectorOf(options: UndiciTransportOptions): Connect {
+  const { names } = options
+  const lookup = names === undefined ? {} : { lookup: names.resolver.lookup }
+  const secure = new SecureConnector(options.extraCaPem, lookup)
+  return connectByName(names, (target, callback) => target.protocol === 'https:'
+    ? secure.connect(target, callback) : connectPlain(target, callback, lookup))
+}
+
+/** As `URL.origin` spells it, and of a scheme that is spoken here. */
+function isOrigin(origin: string): boolean {
+  const url = URL.parse(origin)
+  return url?.origin === origin && (url.protocol === 'http:' || url.protocol === 'https:')
+}
+
+function hasUserAgent(headers: readonly string[]): boolean {
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string
+    if (name.length === 10 && name.toLowerCase() === 'user-agent') return true
+  }
+  return false
+}

@@ -1,0 +1,306 @@
+// What crosses between the front door and a shard: record kinds, their words, and their values.
+// Thread: main and shards. Memory: describes ring payloads, owns none.
+// Never: encodes or decodes text; that is codec.ts.
+// A payload starts on 8 bytes; words are little-endian 32-bit at 4 * index.
+
+import type { MessagePort } from 'node:worker_threads'
+import type { Micros, PerSecond } from '../base/units.ts'
+import type { Limits } from '../memory/limits.ts'
+import type { ShareRefusal } from '../memory/share.ts'
+
+// --- front door → shard ---
+
+export const INGRESS_ENQUEUE = 1
+export const INGRESS_GET = 2
+export const INGRESS_CANCEL = 3
+export const INGRESS_WATCH = 4
+export const INGRESS_UNWATCH = 5
+/** The front door wants an upstream's record back; answered RELEASED or BUSY. */
+export const INGRESS_RELEASE_UPSTREAM = 6
+
+// Words that every request begins with.
+/** Chosen by the front door, echoed in the answer. */
+export const WORD_REQUEST = 0
+export const WORD_ROUTE = 1
+export const WORD_ID_HIGH = 2
+export const WORD_ID_LOW = 3
+export const REQUEST_WORDS = 4
+
+// INGRESS_ENQUEUE goes on with these, then the encoded template, then the encoded job.
+export const WORD_KEY_HIGH = 4
+export const WORD_KEY_LOW = 5
+/** Keyed hash of account and upstream. */
+export const WORD_LANE_HIGH = 6
+export const WORD_LANE_LOW = 7
+export const WORD_UPSTREAM = 8
+/** The webhook receiver's upstream slot, or NONE. */
+export const WORD_RECEIVER = 9
+/** FLAG_… bits; max_retries as a signed byte in the top eight. */
+export const WORD_FLAGS = 10
+export const WORD_TEMPLATE_BYTES = 11
+export const WORD_TEMPLATE_HASH = 12
+export const ENQUEUE_HEADER_BYTES = 56
+
+/** The submitting request asked for account queues at this upstream. */
+export const FLAG_ISOLATE = 1
+/** Send events about this job from the start. */
+export const FLAG_WATCH = 2
+/** The job has an execute_before; its value is in the encoded job. */
+export const FLAG_BEGIN_BY = 4
+export const FLAG_RETRIES_SHIFT = 24
+
+// INGRESS_RELEASE_UPSTREAM uses WORD_ROUTE for the upstream slot.
+
+// --- shard → front door ---
+
+/** Words: request. */
+export const OUTCOME_ACCEPTED = 1
+/** Words: request, the id's three, job state; then the encoded result or nil. */
+export const OUTCOME_DUPLICATE = 2
+/** Words: request, REFUSED_… reason; float64 limit and current at float64 index 1 and 2. */
+export const OUTCOME_REFUSED = 3
+/** Answers GET, CANCEL and WATCH. Words: request, CODE_…; then the encoded JobView or nil. */
+export const OUTCOME_JOB = 4
+/** Words: EVENT_…, the id's three; then the encoded event data. */
+export const OUTCOME_EVENT = 5
+/** Words: request, 1 released or 0 busy. */
+export const OUTCOME_RELEASED = 6
+/** Words: upstream slot, 0; then an encoded ShardWarning about it. */
+export const OUTCOME_WARNING = 7
+/** The request ended its shard's thread more than once and was given up. Words: request. */
+export const OUTCOME_DROPPED = 8
+
+/** A known key that came with another request. Words: request, the id's three of its job. */
+export const OUTCOME_REUSED = 9
+
+// Bytes of an outcome's words; in those that carry an encoded value it begins there.
+export const ACCEPTED_BYTES = 4
+export const DUPLICATE_HEADER_BYTES = 20
+export const REFUSED_BYTES = 24
+export const JOB_HEADER_BYTES = 8
+export const EVENT_HEADER_BYTES = 16
+export const RELEASED_BYTES = 8
+export const WARNING_HEADER_BYTES = 8
+
+export const REFUSED_MEMORY = 1
+export const REFUSED_JOBS = 2
+/** The user has its share of either. */
+export const REFUSED_MEMORY_SHARE = 3
+
+export const CODE_OK = 0
+export const CODE_NOT_FOUND = 1
+/** CANCEL of a job that has been sent or is finished. */
+export const CODE_NOT_CANCELLABLE = 2
+/** WATCH beyond WATCHED_JOBS_MAX. */
+export const CODE_TOO_MANY_WATCHED = 3
+
+export const EVENT_QUEUED = 1
+export const EVENT_POSITION = 2
+export const EVENT_DISPATCHING = 3
+export const EVENT_RETRYING = 4
+export const EVENT_COMPLETED = 5
+export const EVENT_FAILED = 6
+export const EVENT_CANCELLED = 7
+
+/** Names of the events as clients see them, by EVENT_… number. */
+export const EVENT_NAMES = [
+  '', 'queued', 'position', 'dispatching', 'retrying', 'completed', 'failed', 'cancelled',
+] as const
+
+export type JobStatus = 'queued' | 'in_flight' | 'completed' | 'failed' | 'cancelled'
+
+/** The states as callers see them, by OUTCOME_DUPLICATE's state word (JOB_… in job-slots.ts). */
+export const STATUS_OF_STATE: readonly JobStatus[] = [
+  'queued', 'queued', 'in_flight', 'queued', 'completed', 'failed', 'cancelled',
+]
+
+/** A pace header that made no sense. */
+export interface HeaderWarning {
+  readonly name: string
+  readonly value: string
+}
+
+/** A pool of the shard refuses those who ask for more of it. */
+export interface PoolWarning {
+  readonly pool: string
+  readonly refusal: ShareRefusal
+  readonly bound: number
+  readonly used: number
+}
+
+/** What a shard has for the log about an upstream. */
+export type ShardWarning = HeaderWarning | PoolWarning
+
+/** A finished job's outcome, as webhooks, streams and polls show it. */
+export interface JobResult {
+  status: 'completed' | 'failed' | 'cancelled'
+  response_status?: number
+  /** Why a job failed: `upstream_error`, `timeout`, `connection_error`, `shard_crash`, … */
+  reason?: string
+  body?: string
+  /** Instead of `body` when the bytes are not UTF-8. */
+  body_base64?: string
+  /** The response went on beyond the kept limit, or its bytes had to be given up. */
+  truncated?: boolean
+}
+
+/** How the webhook of a finished job stands. */
+export interface WebhookView {
+  state: 'owed' | 'delivered' | 'given_up'
+  /** Deliveries begun. */
+  attempts: number
+  /** What the receiver answered at last, once no more is sent; absent when there was no answer. */
+  last_status?: number
+}
+
+/** What GET /jobs/:id shows, but for the id itself. */
+export interface JobView {
+  status: JobStatus
+  /** With `method` and `created_at`, absent once a finished job's record was given up. */
+  url?: string
+  method?: string
+  /** Unix ms. */
+  created_at?: number
+  attempts: number
+  position?: number
+  /** Unix ms of the next attempt, while a retry waits. */
+  retry_at?: number
+  result?: JobResult
+  /** Of a finished job whose outcome has been, or is to be, sent to a webhook. */
+  webhook?: WebhookView
+}
+
+// --- control plane: messages that start and steer a shard's thread ---
+
+/** What a shard's task is given by the supervisor; SharedArrayBuffers are shared, not copied. */
+export interface ShardTask {
+  readonly shard: number
+  readonly limits: Limits
+  readonly shared: SharedArrayBuffer
+  /** Every shard's memory: a shard rings the others' bells and reads their upstream words. */
+  readonly shardBuffers: readonly SharedArrayBuffer[]
+  readonly seed: number
+  /** Where the shard's journal is written; null when nothing is journalled. */
+  readonly journal: JournalSettings | null
+  /** The memory has been used by another thread, which has ended: go on where it was. */
+  readonly recover: boolean
+  /** It begins as after `hold`, unless it takes a shard over. */
+  readonly isHeld: boolean
+  readonly settings: ShardSettings
+  readonly port: MessagePort
+  /**
+   * Another thread is at work on the memory: its baton is to come through this port, and then what
+   * it hears of its requests. Until told to take over, the thread touches nothing.
+   */
+  readonly handOver?: MessagePort
+}
+
+/** How a shard writes its journal. */
+export interface JournalSettings {
+  /** Of this shard alone; made if it is not there. */
+  readonly directory: string
+  /** Whether an answer waits until what it says is on the disk, or only with the system. */
+  readonly mode: 'interval' | 'always'
+  /** With `interval`: how long what the system has may take to be on the disk. */
+  readonly intervalMs: number
+}
+
+/** What a shard must know of the configuration. */
+export interface ShardSettings {
+  readonly completedTtlMs: number
+  readonly failedTtlMs: number
+  readonly responseBytesMax: number
+  /** What a known key is that comes with another method, URL or body: refused, or known. */
+  readonly keyMismatch: 'reject' | 'duplicate'
+  readonly connectionsPerOriginMax: number
+  /** How long one may take to be made, whatever an attempt may; the default if absent. */
+  readonly connectTimeoutMs?: number
+  /** The longest that a webhook's receiver may put its delivery off. */
+  readonly webhookRetryAfterMsMax: number
+  /** PEM of certificate authorities to trust besides the built-in ones, or empty. */
+  readonly extraCaPem: string
+  readonly userAgent: string
+  /** Who is asked for the addresses of names: name servers, or the system; the first if absent. */
+  readonly dns?: 'direct' | 'system'
+  /** Name servers to ask instead of the machine's, as `address` or `address:port`. */
+  readonly dnsServers?: readonly string[]
+}
+
+/** What an upstream starts with; the front door writes it into the shared record. */
+export interface UpstreamSettings {
+  readonly pacePerSecond: PerSecond
+  readonly concurrentMax: number
+  readonly accountQueues: boolean
+  readonly timeoutMs: number
+}
+
+/** What a shard found in the memory of its predecessor. */
+export interface Recovered {
+  /** Jobs without an outcome: waiting, in flight, or between two attempts. */
+  readonly jobs: number
+  /** Of these, in flight when the thread ended: they are sent again. */
+  readonly inFlight: number
+  readonly webhooks: number
+  readonly finished: number
+  readonly ms: number
+  /** What was set aside because it has ended its shard more than once: a job's id, or a request. */
+  readonly setAside: string | null
+}
+
+/** Main → shard. */
+export type ShardControl =
+  /** Send nothing new until told that it may; all else goes on. */
+  | { readonly kind: 'hold'; readonly isOn: boolean }
+  /**
+   * Begin nothing new; finish what is in flight, then end the task. Without a journal webhooks are
+   * delivered for as long as that.
+   */
+  | { readonly kind: 'stop'; readonly untilUs: Micros }
+  /** End the task now. */
+  | { readonly kind: 'abort' }
+  /** Give the shard to the thread at the other end of the port, and relay what is in flight. */
+  | { readonly kind: 'handOver'; readonly port: MessagePort }
+  /** The thread before has handed over: the memory is yours. */
+  | { readonly kind: 'takeOver'; readonly isHeld: boolean }
+
+/** What a journal says of an upstream, which lies in memory that all shards share. */
+export interface UpstreamFacts {
+  /** The clock's time when it was written: of two shards' words the later holds. */
+  readonly asOfUs: Micros
+  /** KIND_… */
+  readonly kind: number
+  readonly origin: string
+  readonly baseUs: Micros
+  readonly intervalNs: number
+  readonly concurrentMax: number
+  /** UPSTREAM_ACCOUNT_QUEUES of the shared record. */
+  readonly accountQueues: number
+}
+
+/** By slot. */
+export type KnownUpstreams = ReadonlyMap<number, UpstreamFacts>
+
+/** A build, as far as another must be like it. */
+export interface BuildMark {
+  readonly layout: number
+  readonly baton: number
+  readonly sharedBytes: number
+  readonly shardBytes: number
+  /** A hash of the sizes of all regions. */
+  readonly regions: number
+}
+
+/** Shard → main. */
+export type ShardReport =
+  | { readonly kind: 'ready'; readonly recovered: Recovered | null }
+  /** All modules are there; waits to be told to take over. */
+  | { readonly kind: 'loaded'; readonly mark: BuildMark }
+  /** The baton is in the port, and the memory is not touched from here any more. */
+  | { readonly kind: 'handedOver' }
+  /** No request of the thread before is left. */
+  | { readonly kind: 'relieved' }
+  /** What ended the thread, from itself; nothing is reported after it. */
+  | { readonly kind: 'broken'; readonly error: string }
+  | { readonly kind: 'stopped'; readonly queued: number }
+  | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string
+      readonly fields: Readonly<Record<string, string | number | boolean>> }

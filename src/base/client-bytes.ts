@@ -1,0 +1,201 @@
+// The memory that clients can make the main thread hold: what has come of bodies, batches and
+// frames, and answers that are not read. One pool for all of it, of which each connection has a
+// share, and a buffer that grows within it.
+
+import type { Clock } from '../../shards/base/clock.ts'
+import {
+  CLIENT_BYTES_FREE_OF_SHARES, CLIENT_BYTES_RESERVED_PER_MILLE, CLIENT_CONNECTION_BYTES,
+  PROCESS_BYTES, THREAD_BYTES,
+} from '../../shards/memory/client-limits.ts'
+import { POOLS } from '../../shards/memory/pools.ts'
+import { Share, type ShareCounts } from '../../shards/memory/share.ts'
+import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/memory/socket-limits.ts'
+
+/** The settings that resident memory follows from. */
+export interface ResidentSettings {
+  readonly shards: number
+  readonly memoryBytes: number
+  readonly clientBytesMax: number
+  readonly clientConnectionsMax: number
+}
+
+/**
+ * What clients can make the process hold at the most: the pool, as much again in buffers that are
+ * garbage or are growing, and what each connection takes besides.
+ */
+export const clientBytesAtMost = (
+  { clientBytesMax, clientConnectionsMax }: Omit<ResidentSettings, 'shards' | 'memoryBytes'>,
+): number => 2 * clientBytesMax + clientConnectionsMax * CLIENT_CONNECTION_BYTES
+
+/** Resident memory at the most, whatever callers do. */
+export const residentBytesAtMost = (settings: ResidentSettings): number =>
+  PROCESS_BYTES + settings.shards * (THREAD_BYTES + RESPONSE_BUFFER_BYTES_MAX) +
+  settings.memoryBytes + clientBytesAtMost(settings)
+
+/** Where a warning goes. */
+export interface ClientBytesLog {
+  warn(fields: object, message: string): void
+}
+
+/** All bytes that are held for clients; what is counted is buffers, not what is in them. */
+export class ClientBytes {
+  readonly #share: Share
+  readonly #clock: Clock
+
+  /** @param clock only read. */
+  constructor(bytesMax: number, clock: Clock, log: ClientBytesLog) {
+    this.#clock = clock
+    this.#share = new Share({
+      name: POOLS.clientMemory.name, bound: bytesMax, alpha: POOLS.clientMemory.alpha,
+      minimum: CLIENT_BYTES_FREE_OF_SHARES,
+      reserve: Math.floor(bytesMax * CLIENT_BYTES_RESERVED_PER_MILLE / 1000),
+    }, ({ bound, used }, refusal) => log.warn({ used_bytes: used, bound_bytes: bound },
+      refusal === 'share' ? 'a connection has its share of the client memory'
+        : 'the client memory is used up: --client-memory'))
+  }
+
+  get bytesMax(): number {
+    return this.#share.bound
+  }
+
+  get used(): number {
+    return this.#share.used
+  }
+
+  get counts(): ShareCounts {
+    return this.#share.counts
+  }
+
+  /** Whether only those who hold little get more. */
+  get isFull(): boolean {
+    return this.#share.threshold <= 0
+  }
+
+  /** Makes room for more bytes of one that holds `held`; false when it may not have them. */
+  take(held: number, bytes: number): boolean {
+    const refusal = this.#share.refusal(held, bytes)
+    if (refusal === undefined) this.#share.adopt(bytes)
+    else this.#share.refuse(refusal, this.#clock.nowUs())
+    return refusal === undefined
+  }
+
+  /** Whether take() would do. Counts nothing. */
+  mayTake(held: number, bytes: number): boolean {
+    return this.#share.mayTake(held, bytes)
+  }
+
+  /** Counts what is in memory anyway, or what mayTake() has allowed. */
+  adopt(bytes: number): void {
+    this.#share.adopt(bytes)
+  }
+
+  give(bytes: number): void {
+    this.#share.give(bytes)
+  }
+}
+
+const NOTHING = Buffer.alloc(0)
+const GROWING_BYTES_MIN = 1024
+const GROWING_BYTES_KEPT = 16 * 1024
+
+/**
+ * Bytes that come in pieces, in one buffer. It doubles as it grows, so that any number of pieces is
+ * linear work; taken bytes leave at its beginning.
+ */
+export class GrowingBytes {
+  readonly #pool: ClientBytes
+  #buffer: Buffer = NOTHING
+  #from = 0
+  #to = 0
+
+  constructor(pool: ClientBytes) {
+    this.#pool = pool
+  }
+
+  /** What it takes of the pool. */
+  get heldBytes(): number {
+    return this.#buffer.length
+  }
+
+  get length(): number {
+    return this.#to - this.#from
+  }
+
+  /** What is in it; valid until it is changed. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(this.#from, this.#to)
+  }
+
+  /** Adds a piece; false when there is no room for it, and nothing has changed. */
+  append(piece: Uint8Array): boolean {
+    const needed = this.length + piece.length
+    const size = this.#sizeFor(needed)
+    if (size > 0) {
+      // Old and new are there at once.
+      if (!this.#pool.take(this.heldBytes, size)) return false
+      this.#move(size)
+    }
+    this.#put(piece)
+    return true
+  }
+
+  /** Adds a piece that is in memory anyway, whether there is room for it or not. */
+  appendAnyway(piece: Uint8Array): void {
+    const size = this.#sizeFor(this.length + piece.length)
+    if (size > 0) {
+      this.#pool.adopt(size)
+      this.#move(size)
+    }
+    this.#put(piece)
+  }
+
+  /** So many bytes at the beginning are not needed any more. */
+  drop(bytes: number): void {
+    this.#from += bytes
+    if (this.#from === this.#to) this.#from = this.#to = 0
+  }
+
+  /** Takes a small buffer in place of a large one with little in it. */
+  shrink(): void {
+    if (this.length === 0) return this.release()
+    if (this.heldBytes <= GROWING_BYTES_KEPT || this.length > this.heldBytes / 8) return
+    this.#pool.adopt(this.length)
+    this.#move(this.length)
+  }
+
+  /** Gives everything back. */
+  release(): void {
+    this.#pool.give(this.#buffer.length)
+    this.#buffer = NOTHING
+    this.#from = this.#to = 0
+  }
+
+  /** The size of the buffer that is needed for so many bytes; 0: that which is there will do. */
+  #sizeFor(bytes: number): number {
+    const { heldBytes, length } = this
+    if (this.#from + bytes <= heldBytes) return 0
+    // Half empty at least: moving what is left costs no more than what has been dropped did.
+    if (bytes > heldBytes || length > heldBytes / 2) {
+      return Math.max(bytes, 2 * heldBytes, GROWING_BYTES_MIN)
+    }
+    this.#buffer.copyWithin(0, this.#from, this.#to)
+    this.#from = 0
+    this.#to = length
+    return 0
+  }
+
+  /** Into a buffer of another size, which the pool has counted. */
+  #move(size: number): void {
+    const after = Buffer.allocUnsafeSlow(size)
+    const length = this.#buffer.copy(after, 0, this.#from, this.#to)
+    this.#pool.give(this.heldBytes)
+    this.#buffer = after
+    this.#from = 0
+    this.#to = length
+  }
+
+  #put(piece: Uint8Array): void {
+    this.#buffer.set(piece, this.#to)
+    this.#to += piece.length
+  }
+}

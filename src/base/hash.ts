@@ -1,0 +1,216 @@
+// Keyed hashes: which shard a user belongs to, and what tells keys, lanes and templates apart.
+// A caller who does not know the secret cannot choose texts that collide.
+// Source: HalfSipHash (Aumasson and Bernstein, github.com/veorq/SipHash): SipHash on 32-bit words.
+
+import { randomBytes } from 'node:crypto'
+import { assert } from '../../shards/base/assert.ts'
+import {
+  IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX, USER_ID_BYTES_MAX,
+} from '../../shards/memory/limits.ts'
+import { copySpan } from './spans.ts'
+
+/** Four 64-bit keys: route, idempotent key, lane, template. */
+export const SECRET_BYTES = 32
+
+/** A fresh secret from the machine's randomness. */
+export const makeSecret = (): Uint8Array => randomBytes(SECRET_BYTES)
+
+/** Where a hash is left; one object is reused, since the hot path allocates nothing. */
+export interface Hash64 {
+  high: number
+  low: number
+}
+
+const INITIAL_2 = 0x6c796765
+const INITIAL_3 = 0x74656462
+const WIDE = 0xee
+const WIDE_AGAIN = 0xdd
+const NARROW = 0xff
+
+/** The four words between the steps of one hash; the steps work on copies of them. */
+const state = new Int32Array(4)
+
+/**
+ * HalfSipHash-2-4 with 64 bits of output over `length` bytes from `start`, a multiple of 4.
+ * `words` and `bytes` are two views of the same memory. The reference's output bytes 0 … 3 are
+ * `low` (little-endian), 4 … 7 are `high`.
+ */
+export function halfSipHash64(
+  key0: number, key1: number, words: Uint32Array, bytes: Uint8Array, start: number,
+  length: number, out: Hash64,
+): void {
+  state[0] = key0
+  state[1] = key1 ^ WIDE
+  state[2] = INITIAL_2 ^ key0
+  state[3] = INITIAL_3 ^ key1
+  absorb(words, bytes, start, length, 2)
+  state[2] = (state[2] as number) ^ WIDE
+  rounds(4)
+  out.low = ((state[1] as number) ^ (state[3] as number)) >>> 0
+  state[1] = (state[1] as number) ^ WIDE_AGAIN
+  rounds(4)
+  out.high = ((state[1] as number) ^ (state[3] as number)) >>> 0
+}
+
+/**
+ * HalfSipHash-1-3 with 32 bits of output: half the rounds, for hash tables whose entries are
+ * compared byte by byte after a hit. Parameters as above.
+ */
+export function halfSipHash32Fast(
+  key0: number, key1: number, words: Uint32Array, bytes: Uint8Array, start: number, length: number,
+): number {
+  state[0] = key0
+  state[1] = key1
+  state[2] = INITIAL_2 ^ key0
+  state[3] = INITIAL_3 ^ key1
+  absorb(words, bytes, start, length, 1)
+  state[2] = (state[2] as number) ^ NARROW
+  rounds(3)
+  return ((state[1] as number) ^ (state[3] as number)) >>> 0
+}
+
+/** Takes in all bytes, `count` rounds a word; the last word carries the length in its top byte. */
+function absorb(
+  words: Uint32Array, bytes: Uint8Array, start: number, length: number, count: number,
+): void {
+  let last = length << 24
+  const whole = start + (length & ~3)
+  for (let at = whole, shift = 0; at < start + length; at++, shift += 8) {
+    last |= (bytes[at] as number) << shift
+  }
+  let a = state[0] as number
+  let b = state[1] as number
+  let c = state[2] as number
+  let d = state[3] as number
+  for (let at = start; at <= whole; at += 4) {
+    const word = at === whole ? last : (words[at >>> 2] as number) | 0
+    d ^= word
+    for (let round = 0; round < count; round++) {
+      a = (a + b) | 0
+      b = ((b << 5) | (b >>> 27)) ^ a
+      a = (a << 16) | (a >>> 16)
+      c = (c + d) | 0
+      d = ((d << 8) | (d >>> 24)) ^ c
+      a = (a + d) | 0
+      d = ((d << 7) | (d >>> 25)) ^ a
+      c = (c + b) | 0
+      b = ((b << 13) | (b >>> 19)) ^ c
+      c = (c << 16) | (c >>> 16)
+    }
+    a ^= word
+  }
+  state[0] = a
+  state[1] = b
+  state[2] = c
+  state[3] = d
+}
+
+/** The same rounds with nothing to take in. */
+function rounds(count: number): void {
+  let a = state[0] as number
+  let b = state[1] as number
+  let c = state[2] as number
+  let d = state[3] as number
+  for (let round = 0; round < count; round++) {
+    a = (a + b) | 0
+    b = ((b << 5) | (b >>> 27)) ^ a
+    a = (a << 16) | (a >>> 16)
+    c = (c + d) | 0
+    d = ((d << 8) | (d >>> 24)) ^ c
+    a = (a + d) | 0
+    d = ((d << 7) | (d >>> 25)) ^ a
+    c = (c + b) | 0
+    b = ((b << 13) | (b >>> 19)) ^ c
+    c = (c << 16) | (c >>> 16)
+  }
+  state[0] = a
+  state[1] = b
+  state[2] = c
+  state[3] = d
+}
+
+/** Multiply-shift: (0, 4) → 0, (2^31, 4) → 2, (2^32 - 1, 4) → 3. */
+export const shardOf = (route: number, shards: number): number =>
+  Math.floor((route / 2 ** 32) * shards)
+
+/** Framing, and the longest text behind it: three bytes a character are the most. */
+const SCRATCH_BYTES = 16 + 3 * Math.max(
+  USER_ID_BYTES_MAX, IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX)
+assert(SCRATCH_BYTES % 4 === 0, 'the scratch is not made of words')
+
+/** The 64 bits that stand for a user: the route and 32 more. */
+export interface UserHash {
+  /** The first word of all ids of the user's jobs; it chooses the shard. */
+  readonly route: number
+  readonly high: number
+}
+
+/**
+ * The hashes of jobs. A user's 64 bits stand in front of keys and accounts, and what else there is
+ * has a fixed width, so no two pairs run into each other.
+ */
+export class JobHasher {
+  /** What key(), keyBytes() or lane() has found last. */
+  readonly hash: Hash64 = { high: 0, low: 0 }
+  readonly #keys: Uint32Array
+  readonly #bytes = Buffer.alloc(SCRATCH_BYTES)
+  readonly #words = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, SCRATCH_BYTES / 4)
+
+  /** @param secret SECRET_BYTES of it, from makeSecret() or a test. */
+  constructor(secret: Uint8Array) {
+    assert(secret.length === SECRET_BYTES, 'the hash secret has another length')
+    const copy = Uint8Array.from(secret)
+    this.#keys = new Uint32Array(copy.buffer)
+  }
+
+  user(userId: string): UserHash {
+    this.#hash(0, this.#write(userId, 0))
+    return { route: this.hash.low, high: this.hash.high }
+  }
+
+  /** `hash`: 64 bits of the user and the key. */
+  key(user: UserHash, idempotentKey: string): void {
+    this.#begin(user)
+    this.#hash(2, this.#write(idempotentKey, 8))
+  }
+
+  /** The same for a key that is bytes of UTF-8 already. */
+  keyBytes(user: UserHash, view: DataView, start: number, end: number): void {
+    assert(end - start + 8 <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
+    this.#begin(user)
+    copySpan(view, start, end, this.#words, 2)
+    this.#hash(2, 8 + end - start)
+  }
+
+  /** `hash`: 64 bits of the user, the API key or its absence, and the upstream's slot. */
+  lane(user: UserHash, apiKey: string | null, upstream: number): void {
+    this.#begin(user)
+    this.#words[2] = upstream
+    this.#words[3] = apiKey === null ? 0 : 1
+    this.#hash(4, apiKey === null ? 16 : this.#write(apiKey, 16))
+  }
+
+  /** 32 bits of the template that lies at `start` (a multiple of 4) in a ring. */
+  template(words: Uint32Array, bytes: Uint8Array, start: number, length: number): number {
+    const key0 = this.#keys[6] as number
+    const key1 = this.#keys[7] as number
+    return halfSipHash32Fast(key0, key1, words, bytes, start, length)
+  }
+
+  #begin(user: UserHash): void {
+    this.#words[0] = user.route
+    this.#words[1] = user.high
+  }
+
+  /** @returns where the text ends. */
+  #write(text: string, start: number): number {
+    assert(start + 3 * text.length <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
+    return start + this.#bytes.write(text, start)
+  }
+
+  #hash(pair: number, length: number): void {
+    const key0 = this.#keys[pair] as number
+    const key1 = this.#keys[pair + 1] as number
+    halfSipHash64(key0, key1, this.#words, this.#bytes, 0, length, this.hash)
+  }
+}

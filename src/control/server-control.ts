@@ -1,0 +1,84 @@
+// The control socket in the life of a server: bound as soon as its place is known, which in a data
+// folder is before anything else there is touched; answering once the server is up; removed at the
+// end.
+
+import type { Clock } from '../../shards/base/clock.ts'
+import { type Micros, msToUs } from '../../shards/base/units.ts'
+import { CONTROL_STALE_AFTER_MS } from '../../shards/memory/limits.ts'
+import { OperatingError } from '../base/errors.ts'
+import type { ProcessLog } from '../base/log.ts'
+import type { ControlCommands } from './commands.ts'
+import { type PlaceFacts, controlFile, dependsOnPort, lockFile } from './place.ts'
+import { ControlServer } from './server.ts'
+
+/** The control socket of one server. */
+export class Control {
+  readonly #facts: Omit<PlaceFacts, 'port'>
+  readonly #clock: Clock
+  readonly #log: ProcessLog
+  readonly #servers: ControlServer[] = []
+
+  /** @param clock its own: nobody else may set its wake. */
+  constructor(facts: Omit<PlaceFacts, 'port'>, clock: Clock, log: ProcessLog) {
+    this.#facts = facts
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /**
+   * Binds the socket if its place does not depend on the port. There is always one in the data
+   * folder, besides one that is named elsewhere, so that no other server uses the folder. Throws as
+   * bindControl() does. @param triesMax how often a socket that answers is asked again: that of a
+   * process which was killed may do so until the system has closed the last of its files.
+   */
+  async lock(triesMax: number): Promise<void> {
+    const { dataFolder } = this.#facts
+    const files = new Set(dataFolder === undefined ? [] : [lockFile(dataFolder)])
+    if (!dependsOnPort(this.#facts)) files.add(controlFile({ ...this.#facts, port: 0 }))
+    for (const file of files) {
+      this.#servers.push(await this.#lockFile(file, triesMax))
+    }
+  }
+
+  /** The server listens: answers from now on. Throws as bindControl() does. */
+  async open(port: number, commands: ControlCommands): Promise<void> {
+    if (dependsOnPort(this.#facts)) await this.#openByPort(port)
+    for (const server of this.#servers) server.commands(commands)
+  }
+
+  /** Another may bind the sockets; who is connected stays so. */
+  release(): void {
+    for (const server of this.#servers) server.release()
+  }
+
+  close(): void {
+    for (const server of this.#servers) server.close()
+  }
+
+  async #lockFile(file: string, triesLeft: number): Promise<ControlServer> {
+    try {
+      return await ControlServer.open(file, this.#clock, this.#log)
+    } catch (error) {
+      const isTaken = error instanceof OperatingError && error.code === 'control_taken'
+      if (!isTaken || triesLeft <= 1) return Promise.reject(error)
+    }
+    await new Promise<void>((resolve) => {
+      this.#clock.wakeAt((this.#clock.nowUs() + msToUs(CONTROL_STALE_AFTER_MS)) as Micros, resolve)
+    })
+    return this.#lockFile(file, triesLeft - 1)
+  }
+
+  /** A place that nobody has chosen need not be one where a file can be made. */
+  async #openByPort(port: number): Promise<void> {
+    const file = controlFile({ ...this.#facts, port })
+    try {
+      this.#servers.push(await ControlServer.open(file, this.#clock, this.#log))
+    } catch (error) {
+      if (!(error instanceof OperatingError) || error.code !== 'control_failed') {
+        return Promise.reject(error)
+      }
+      this.#log.warn({ reason: error.message }, 'there is no control socket')
+      return undefined
+    }
+  }
+}

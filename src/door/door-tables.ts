@@ -1,0 +1,119 @@
+// All that the front door knows and must not forget at a reload, as plain data: the doorkeepers,
+// old and new, work on the same tables.
+//
+// Why that is sound. Everything here belongs to the main thread, and every call from outside (a
+// request, a shard's answer, a tick) runs to its end in one doorkeeper's code, so none ever finds a
+// table half changed by another. An entry that waits for an answer is an object with methods (an
+// Asker, a Question, a Follower, a stream, a socket), made by the code that took the request; it
+// answers in that code, whoever finds it in the table. So there is nothing to divide between old
+// and new: numbers, slots and counts are drawn from the same places. An old doorkeeper is garbage
+// as soon as none of its entries is left. What must not differ between two builds is the form of
+// the tables and of those objects, and DOOR_FORM stands for it.
+
+import type { Micros } from '../../shards/base/units.ts'
+import type { SharedViews } from '../../shards/memory/layout.ts'
+import {
+  QUESTIONS_PENDING_MAX, REQUESTS_PENDING_MAX, SOCKETS_MAX, STREAMS_MAX, WATCHED_JOBS_MAX,
+} from '../../shards/memory/limits.ts'
+import { POOLS } from '../../shards/memory/pools.ts'
+import type { ClientBytes } from '../base/client-bytes.ts'
+import type { DoorState } from '../base/door-state.ts'
+import type { LogStatus } from '../base/log-sink.ts'
+import { makeQuestionTable, type QuestionTable } from '../engine/questions.ts'
+import type { ShardLink } from '../engine/shard-link.ts'
+import { type ConnectionTable, makeConnectionTable } from '../http/server.ts'
+import { makeStreamTable, type StreamTable } from '../http/sse.ts'
+import { type AdmissionTable, makeAdmissionTable } from '../submit/admission.ts'
+import { type AudienceTable, makeAudienceTable } from '../submit/audience.ts'
+import { makePendingTable, type PendingTable } from '../submit/pending-jobs.ts'
+import type { Elsewhere } from '../submit/submission.ts'
+import { makeUpstreamTable, type UpstreamTable } from '../submit/upstream-slots.ts'
+import { makeSocketTable, type SocketTable } from '../ws/sockets.ts'
+import type { LastReload, ShownJournals, ShownPool, TakenOver } from './health.ts'
+
+/**
+ * To be counted up with every change that makes old and new code misunderstand each other: of
+ * these tables, of the interfaces of what is in them, of ShardLink, of RequestHandlers, of Keeper
+ * and DoorkeeperParts, or of what src/door/replaceable.ts exports. A build of another form needs a
+ * restart.
+ */
+export const DOOR_FORM = 5
+
+/** One with answers to be sent at the end of a turn. */
+export interface Flushable {
+  flush(): void
+}
+
+/** The tables. */
+export interface DoorTables {
+  /** See JobHasher. */
+  readonly secret: Uint8Array
+  readonly startedUs: Micros
+  phase: DoorState
+  /** Null without a journal. */
+  journals: ShownJournals | null
+  /** What has become of the log's lines. */
+  logStatus: LogStatus | null
+  readonly admission: AdmissionTable
+  readonly upstreams: UpstreamTable
+  readonly jobs: PendingTable
+  readonly questions: QuestionTable
+  readonly audience: AudienceTable
+  readonly streams: StreamTable
+  readonly sockets: SocketTable
+  /** What is held for clients; it lives as long as the process. */
+  readonly clientBytes: ClientBytes
+  connections: ConnectionTable
+  /** Batches with answers that have not been sent. */
+  batchesToFlush: Flushable[]
+  /** By slot: when an upstream may be warned about again. */
+  readonly silentUntilUs: Float64Array
+  /** When streams are sent their next comment. */
+  keepAliveUs: number
+  /** How often the code was replaced, and what came of the last attempt to. */
+  reloads: number
+  lastReload: LastReload | null
+  /** Who takes jobs while another process takes over from this one. */
+  elsewhere: Elsewhere | null
+  /** The process from which this one has taken over. */
+  takenOver: TakenOver | null
+}
+
+/** The tables of a front door that begins. */
+export function makeDoorTables(
+  links: readonly ShardLink[], secret: Uint8Array, startedUs: Micros,
+  clientBytes: ClientBytes,
+): DoorTables {
+  const slotsMax = links[0]?.views.limits.upstreamsMax ?? 0
+  return {
+    secret, startedUs, phase: 'starting', journals: null, logStatus: null,
+    admission: makeAdmissionTable(links.length),
+    upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
+    questions: makeQuestionTable(links.length), audience: makeAudienceTable(),
+    streams: makeStreamTable(), sockets: makeSocketTable(), clientBytes,
+    connections: makeConnectionTable(Infinity), batchesToFlush: [],
+    silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
+    reloads: 0, lastReload: null, elsewhere: null, takenOver: null,
+  }
+}
+
+/** The pools with shares that are among the tables. */
+export const poolsOf = (
+  { audience, clientBytes, jobs, questions, sockets, streams, upstreams }: DoorTables,
+): readonly ShownPool[] => [
+  { pool: POOLS.clientMemory, bound: clientBytes.bytesMax, counts: clientBytes.counts },
+  { pool: POOLS.sockets, bound: SOCKETS_MAX, counts: sockets.held.counts },
+  { pool: POOLS.requests, bound: REQUESTS_PENDING_MAX, counts: jobs.held.counts },
+  { pool: POOLS.upstreamSlots, bound: upstreams.entries.length, counts: upstreams.pool },
+  { pool: POOLS.questions, bound: QUESTIONS_PENDING_MAX, counts: questions.held.counts },
+  { pool: POOLS.streams, bound: STREAMS_MAX, counts: streams.held.counts },
+  { pool: POOLS.followedJobs, bound: WATCHED_JOBS_MAX, counts: audience.held.counts },
+]
+
+/** What stays while doorkeepers come and go. */
+export interface DoorPlace {
+  readonly tables: DoorTables
+  /** One for each shard, in order. */
+  readonly links: readonly ShardLink[]
+  readonly shared: SharedViews
+}

@@ -1,0 +1,384 @@
+// The doorkeeper: everything on the main thread between a client's request and a shard's rings. It
+// holds no job: it checks, hands over, and answers when the shard has answered. A reload puts
+// another in its place, of newer code, on the same tables (door-tables.ts).
+
+import type { Clock } from '../../shards/base/clock.ts'
+import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../../shards/base/units.ts'
+import { STREAM_KEEP_ALIVE_MS, WARNING_PAUSE_MS } from '../../shards/memory/limits.ts'
+import {
+  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
+  type JobResult, type JobStatus, type JobView, type PoolWarning, REQUEST_WORDS,
+} from '../../shards/wire/contract.ts'
+import type { PoolSurroundings } from '../base/account-share.ts'
+import type { Readiness } from '../base/door-state.ts'
+import { type ErrorCode, unavailable } from '../base/errors.ts'
+import { type FillRandom, JobIdSource } from '../base/job-id.ts'
+import type { Log } from '../base/log.ts'
+import type { FrontDoorSettings } from '../config/door-settings.ts'
+import type { OutcomeSink } from '../engine/outcomes.ts'
+import { Questions } from '../engine/questions.ts'
+import {
+  absenceOf, BatchBells, noteStall, sendRequest, type ShardLink,
+} from '../engine/shard-link.ts'
+import { Batch, type BatchParts } from '../http/batch.ts'
+import type { Exchange, ExchangeOptions } from '../http/exchange.ts'
+import { BodyReceiver } from '../http/receive.ts'
+import { type Door, routeHandlers } from '../http/routes.ts'
+import type { RequestHandlers } from '../http/server.ts'
+import { EventStreams, type Joining } from '../http/sse.ts'
+import type { StreamedResponse } from '../http/uws.ts'
+import { Admission } from '../submit/admission.ts'
+import { Audience } from '../submit/audience.ts'
+import type { Submission } from '../submit/submission.ts'
+import { Submissions } from '../submit/submissions.ts'
+import { Upstreams } from '../submit/upstream-slots.ts'
+import { Sockets } from '../ws/sockets.ts'
+import { type DoorPlace, poolsOf } from './door-tables.ts'
+import { atBound, describeHealth } from './health.ts'
+
+/** What a doorkeeper needs. */
+export interface DoorkeeperParts {
+  readonly config: FrontDoorSettings
+  readonly place: DoorPlace
+  /** Only read. */
+  readonly clock: Clock
+  readonly log: Log
+  /** Shards have been rung, and no more requests are at hand. */
+  readonly onLull: () => void
+  /** Where the random part of job ids comes from; the machine's randomness when left out. */
+  readonly fillRandom?: FillRandom
+}
+
+/** A doorkeeper, as the front door sees it. */
+export interface Keeper extends OutcomeSink {
+  readonly handlers: RequestHandlers
+  /** Takes over the sockets of its predecessor. */
+  takeOver(): void
+  /** Says to the client of every socket that it is to come again. */
+  restartSockets(): void
+  /** Answers whoever still waits, and ends all streams and sockets. */
+  stop(): void
+}
+
+const POOL_WARNING = 'a pool refuses those who ask for more of it'
+
+/** What a question to a shard takes in its ring. */
+const REQUEST_BYTES = REQUEST_WORDS * 4
+
+/** What the routes and the shards talk to. */
+export class Doorkeeper implements Keeper, Door {
+  readonly handlers: RequestHandlers
+  readonly #parts: DoorkeeperParts
+  readonly #place: DoorPlace
+  readonly #admission: Admission
+  readonly #submissions: Submissions
+  readonly #questions: Questions
+  readonly #upstreams: Upstreams
+  readonly #audience: Audience
+  readonly #streams: EventStreams
+  readonly #sockets: Sockets
+  readonly #bells: BatchBells
+  readonly #batchParts: BatchParts
+  readonly #usual: ExchangeOptions
+  readonly #crowded: ExchangeOptions
+
+  /** Touches nothing of the place until it is asked something. */
+  constructor(parts: DoorkeeperParts) {
+    const { clock, config, place } = parts
+    const { links, shared, tables } = place
+    const { batchJobsMax, bodyBytesMax, mayIsolate, settingsOf } = config
+    this.#parts = parts
+    this.#place = place
+    const surroundings: PoolSurroundings = { clock, warn: ({ bound, counts, name }, refusal) =>
+      parts.log.warn({ pool: name, bound, ...counts, refusal },
+        'a pool refuses those who ask for more of it') }
+    const admission = new Admission(tables.admission)
+    const bells = new BatchBells(links, parts.onLull)
+    const questions = new Questions(links, bells, tables.questions, surroundings)
+    const audience =
+      new Audience(tables.audience, surroundings, (jobId) => questions.unwatch(jobId))
+    const upstreams = new Upstreams({
+      shared, slotsMax: tables.upstreams.entries.length, shards: links.length, settingsOf,
+      release: (request, slot) => this.#releaseEverywhere(request, slot),
+      isUnused: (slot) => links.every(({ views: { upstreams: { references, lastSendUs } } }) =>
+        references[slot] === 0 && lastSendUs[slot] === 0),
+      warn: surroundings.warn,
+    }, tables.upstreams)
+    // While the shards are being loaded, what comes waits for them.
+    const isOpen = (): boolean => place.tables.phase !== 'draining'
+    const countInvalid = (): void => admission.invalid()
+    const submissions = new Submissions({
+      links, clock, admission, upstreams, audience, bells, bodyBytesMax, mayIsolate, isOpen,
+      pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
+      elsewhere: () => tables.elsewhere, surroundings,
+    })
+    const pool = tables.clientBytes
+    const receiver = new BodyReceiver(bodyBytesMax, this, pool)
+    const sockets = new Sockets({
+      submissions, questions, audience, pool, bodyBytesMax, isOpen, countInvalid, surroundings,
+      secret: tables.secret, version: config.version, idleMs: config.socketIdleMs,
+      unavailable: (exchange, code) => this.unavailable(exchange, code),
+    }, tables.sockets)
+    this.#usual = { isHead: false, isLast: false, pool }
+    this.#crowded = { ...this.#usual, isLast: true }
+    this.#admission = admission
+    this.#bells = bells
+    this.#questions = questions
+    this.#audience = audience
+    this.#upstreams = upstreams
+    this.#submissions = submissions
+    this.#streams = new EventStreams(audience, tables.streams, pool, surroundings)
+    this.#sockets = sockets
+    this.#batchParts = {
+      submissions, questions, pool, bodyBytesMax, countInvalid, jobsMax: batchJobsMax,
+      flushSoon: (batch) => { tables.batchesToFlush.push(batch) },
+    }
+    this.handlers = {
+      ...routeHandlers(this, receiver),
+      upgrade: (response, request, context, tier) =>
+        sockets.upgrade(response, request, context, tier),
+    }
+  }
+
+  takeOver(): void {
+    this.#sockets.takeOver()
+  }
+
+  restartSockets(): void {
+    this.#sockets.restartAll()
+  }
+
+  stop(): void {
+    for (const link of this.#place.links) {
+      this.#giveUp(link, 'draining')
+      this.#submissions.abandon(link.shard)
+      this.#questions.abandon(link.shard)
+    }
+    this.turnEnded()
+    this.#streams.closeAll()
+    this.#sockets.closeAll()
+  }
+
+  // --- what the routes ask ---
+
+  get exchangeOptions(): ExchangeOptions {
+    const { keptMax, open } = this.#place.tables.connections
+    return open > keptMax ? this.#crowded : this.#usual
+  }
+
+  get readiness(): Readiness {
+    const { links, tables: { phase } } = this.#place
+    if (phase !== 'ready') return phase
+    return links.some((link) => absenceOf(link) !== undefined) ? 'degraded' : phase
+  }
+
+  get atBound(): readonly string[] {
+    const { clientBytes, connections } = this.#place.tables
+    return atBound(clientBytes, connections)
+  }
+
+  refusal(): ErrorCode | undefined {
+    return this.#submissions.refusal(SINGLE)
+  }
+
+  countInvalid(): void {
+    this.#admission.invalid()
+  }
+
+  countUnavailable(): void {
+    this.#admission.unavailable()
+  }
+
+  submit(exchange: Exchange, body: Uint8Array, submission: Submission): void {
+    this.#submissions.submit(exchange, 0, body, submission)
+  }
+
+  submitBatch(exchange: Exchange, response: StreamedResponse, isolate: boolean): void {
+    Batch.begin(this.#batchParts, exchange, response, isolate)
+  }
+
+  show(exchange: Exchange, jobId: string): void {
+    this.#questions.ask('get', jobId, {
+      isBulk: false,
+      answered: (_code, view) => this.#show(exchange, jobId, view),
+      unavailable: (code) => this.unavailable(exchange, code),
+    })
+  }
+
+  cancel(exchange: Exchange, jobId: string): void {
+    this.#questions.ask('cancel', jobId, {
+      isBulk: false,
+      answered: (code, view) => {
+        if (code !== CODE_NOT_CANCELLABLE || view === null) {
+          return this.#show(exchange, jobId, view)
+        }
+        exchange.sendError('not_cancellable', `the job is ${view.status}`,
+          { job_id: jobId, status: view.status })
+      },
+      unavailable: (code) => this.unavailable(exchange, code),
+    })
+  }
+
+  follow(joining: Joining): void {
+    const { exchange, jobId } = joining
+    if (!this.#streams.mayBegin(jobId)) return this.unavailable(exchange, 'overloaded')
+    this.#streams.expect(jobId)
+    this.#questions.ask('watch', jobId, {
+      isBulk: false,
+      answered: (code, view) => {
+        if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && view !== null) {
+          return this.#streams.join(joining, view, this.#wallMs())
+        }
+        this.#streams.giveUp(jobId)
+        if (code === CODE_TOO_MANY_WATCHED) this.unavailable(exchange, 'overloaded')
+        else this.#show(exchange, jobId, null)
+      },
+      unavailable: (code) => {
+        this.#streams.giveUp(jobId)
+        this.unavailable(exchange, code)
+      },
+    })
+  }
+
+  health(): object {
+    const { links, tables } = this.#place
+    const nowUs = this.#parts.clock.nowUs()
+    const upUs = nowUs - tables.startedUs
+    return describeHealth({
+      state: tables.phase, nowUs, journals: tables.journals, log: tables.logStatus,
+      version: this.#parts.config.version,
+      uptimeSeconds: Math.floor(upUs / US_PER_SECOND), reloads: tables.reloads,
+      lastReload: tables.lastReload, takenOver: tables.takenOver, links,
+      counts: this.#admission.counts,
+      upstreams: this.#upstreams.size, pending: this.#submissions.pending + this.#questions.size,
+      streams: this.#streams.count, sockets: this.#sockets.count,
+      socketsUnreadBytes: this.#sockets.unreadBytes, watched: this.#audience.jobs,
+      clientBytes: tables.clientBytes, connections: tables.connections,
+      pools: poolsOf(tables),
+    })
+  }
+
+  unavailable(exchange: Exchange, code: ErrorCode): void {
+    if (code !== 'request_crashed') this.#admission.unavailable()
+    exchange.denied(0, unavailable(code))
+  }
+
+  // --- what the shards say ---
+
+  accepted(request: number): void {
+    this.#submissions.accepted(request)
+  }
+
+  duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void {
+    this.#submissions.duplicate(request, jobId, status, result)
+  }
+
+  reused(request: number, jobId: string): void {
+    this.#submissions.reused(request, jobId)
+  }
+
+  refused(request: number, reason: number, limit: number, current: number): void {
+    this.#submissions.refused(request, reason, limit, current)
+  }
+
+  job(request: number, code: number, view: JobView | null): void {
+    this.#questions.answered(request, code, view)
+  }
+
+  dropped(request: number): void {
+    // A number is in one of the two tables at most.
+    this.#submissions.dropped(request)
+    this.#questions.dropped(request)
+  }
+
+  event(jobId: string, event: number, data: object): void {
+    this.#audience.event(jobId, event, data)
+  }
+
+  givenBack(shard: number, position: number): void {
+    const link = this.#place.links[shard] as ShardLink
+    noteStall(link, this.#parts.clock.nowUs())
+    this.#submissions.givenBack(shard, position, absenceOf(link) ?? 'journal_stalled')
+    this.#questions.givenBack(shard, position)
+  }
+
+  released(request: number, done: boolean): void {
+    this.#upstreams.released(request, done)
+  }
+
+  warning(upstream: number, value: unknown): void {
+    if (isPoolWarning(value)) {
+      this.#parts.log.warn({ upstream: this.#upstreams.originOf(upstream), ...value }, POOL_WARNING)
+      return
+    }
+    const { silentUntilUs } = this.#place.tables
+    const nowUs = this.#parts.clock.nowUs()
+    if (nowUs < (silentUntilUs[upstream] ?? Infinity)) return
+    silentUntilUs[upstream] = nowUs + msToUs(WARNING_PAUSE_MS)
+    this.#parts.log.warn({ upstream: this.#upstreams.originOf(upstream), ignored: value },
+      'an upstream sent a pace header that makes no sense')
+  }
+
+  turnEnded(): void {
+    const { tables } = this.#place
+    this.#sockets.flush()
+    if (tables.batchesToFlush.length === 0) return
+    const batches = tables.batchesToFlush
+    tables.batchesToFlush = []
+    for (const batch of batches) batch.flush()
+  }
+
+  tick(nowUs: Micros): void {
+    const { links, tables } = this.#place
+    this.#questions.tick()
+    this.#audience.retryUnwatch()
+    this.#upstreams.tick(nowUs)
+    if (nowUs >= tables.keepAliveUs) {
+      tables.keepAliveUs = nowUs + msToUs(STREAM_KEEP_ALIVE_MS)
+      this.#streams.keepAlive()
+    }
+    for (const link of links) {
+      noteStall(link, nowUs)
+      const absence = absenceOf(link)
+      if (absence !== undefined) this.#giveUp(link, absence)
+    }
+    this.turnEnded()
+  }
+
+  // --- inside ---
+
+  #wallMs(): number {
+    const { clock } = this.#parts
+    return clock.wallMs(clock.nowUs())
+  }
+
+  #show(exchange: Exchange, jobId: string, view: JobView | null): void {
+    if (view === null) exchange.sendError('job_not_found', 'there is no such job')
+    else exchange.send(200, { job_id: jobId, ...view })
+  }
+
+  /** All shards or none: a slot that only some were asked about would never come back. */
+  #releaseEverywhere(request: number, slot: UpstreamSlot): boolean {
+    const { links } = this.#place
+    for (const link of links) {
+      if (link.down || !link.ingress.fits(REQUEST_BYTES)) return false
+    }
+    for (const link of links) {
+      sendRequest(link, INGRESS_RELEASE_UPSTREAM, request, slot, 0, 0)
+      this.#bells.ringSoon(link.shard)
+    }
+    return true
+  }
+
+  /** Answers all who wait for a shard that has not taken their requests, and will not now. */
+  #giveUp(link: ShardLink, code: ErrorCode): void {
+    this.#submissions.giveUp(link, code)
+    this.#questions.giveUp(link, code)
+  }
+}
+
+const isPoolWarning = (value: unknown): value is PoolWarning =>
+  typeof value === 'object' && value !== null && 'pool' in value
+
+/** Who submits one job at a time. */
+const SINGLE = { isBulk: false } as const

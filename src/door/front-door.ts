@@ -1,0 +1,274 @@
+// The front door: the listening socket, the reading end of the outcome rings, and the tables, for
+// as long as the process lives. Who judges and answers is its doorkeeper, and that can change.
+
+import type { Clock } from '../../shards/base/clock.ts'
+import { type Micros, msToUs } from '../../shards/base/units.ts'
+import type { SharedViews } from '../../shards/memory/layout.ts'
+import { LET_IN_PENDING_MAX, STREAM_KEEP_ALIVE_MS } from '../../shards/memory/limits.ts'
+import type { JobResult, JobStatus, JobView, KnownUpstreams } from '../../shards/wire/contract.ts'
+import { ClientBytes } from '../base/client-bytes.ts'
+import { makeSecret } from '../base/hash.ts'
+import type { FillRandom } from '../base/job-id.ts'
+import type { Log } from '../base/log.ts'
+import type { FrontDoorSettings } from '../config/door-settings.ts'
+import { OutcomePump, type OutcomeSink } from '../engine/outcomes.ts'
+import { absenceOf, type ShardLink } from '../engine/shard-link.ts'
+import {
+  type Address, type Answering, HttpServer, type RequestHandlers, type ServerBounds,
+} from '../http/server.ts'
+import { OtherProcess } from '../peer/other-process.ts'
+import { PassOn } from '../peer/pass-on.ts'
+import { Again } from '../peer/peer-request.ts'
+import { Upstreams } from '../submit/upstream-slots.ts'
+import { type DoorTables, makeDoorTables } from './door-tables.ts'
+import { Doorkeeper, type DoorkeeperParts, type Keeper } from './doorkeeper.ts'
+
+/** What a front door is made of. */
+export interface FrontDoorOptions {
+  readonly config: FrontDoorSettings
+  /** One for each shard, in order. */
+  readonly links: readonly ShardLink[]
+  readonly shared: SharedViews
+  /** Its own: nobody else may set its wake. */
+  readonly clock: Clock
+  readonly log: Log
+  /** SECRET_BYTES of it; a fresh one when left out. */
+  readonly secret?: Uint8Array
+  /** Where the random part of job ids comes from; the machine's randomness when left out. */
+  readonly fillRandom?: FillRandom
+}
+
+/** The HTTP API in front of the shards. */
+export class FrontDoor implements Answering {
+  readonly tables: DoorTables
+  readonly #options: FrontDoorOptions
+  readonly #post: Post
+  readonly #pump: OutcomePump
+  #server: HttpServer | undefined
+  #giveBack: () => void = () => {}
+
+  constructor(options: FrontDoorOptions) {
+    const { clock, config, links, shared } = options
+    this.#options = options
+    this.tables = makeDoorTables(links, options.secret ?? makeSecret(), clock.nowUs(),
+      new ClientBytes(config.clientBytesMax, clock, options.log))
+    this.#post = new Post(new Doorkeeper(this.partsFor(config)))
+    this.#post.keeper.takeOver()
+    this.#pump = new OutcomePump(links, shared.mainBell, clock, this.#post)
+  }
+
+  /** Before anything else: the upstreams that a journal knows. */
+  adopt(known: KnownUpstreams): void {
+    const { clock, config, links, shared } = this.#options
+    const table = this.tables.upstreams
+    new Upstreams({
+      shared, slotsMax: table.entries.length, shards: links.length, settingsOf: config.settingsOf,
+      release: () => false, isUnused: () => false,
+    }, table).adopt(known, clock.nowUs())
+  }
+
+  /**
+   * Begins to listen; throws OperatingError as HttpServer.listen() does.
+   * @param isReady whether the shards are there; else jobs wait in the rings, until ready().
+   * @param listening a server that listens already, and asks `handlers` of this door.
+   */
+  async listen(isReady = true, listening?: HttpServer): Promise<Address> {
+    const { clock, config } = this.#options
+    this.#server = listening ?? await HttpServer.listen(config, this.#post, boundsOf(config))
+    this.tables.connections = this.#server.table
+    if (isReady) this.ready()
+    this.tables.keepAliveUs = clock.nowUs() + msToUs(STREAM_KEEP_ALIVE_MS)
+    this.#pump.start()
+    return this.#server.address
+  }
+
+  /** The shards are there. Whoever has asked for a drain before does not mean that it is over. */
+  ready(): void {
+    if (this.tables.phase === 'starting') this.tables.phase = 'ready'
+  }
+
+  /** What a doorkeeper for this door needs. */
+  partsFor(config: FrontDoorSettings): DoorkeeperParts {
+    const { clock, fillRandom, links, log, shared } = this.#options
+    return {
+      config, place: { tables: this.tables, links, shared }, clock, log,
+      onLull: () => this.#pump.nap(),
+      ...(fillRandom !== undefined && { fillRandom }),
+    }
+  }
+
+  /** From now on another doorkeeper answers, made with partsFor(). */
+  relieve(keeper: Keeper): void {
+    this.#post.keeper = keeper
+    keeper.takeOver()
+  }
+
+  get handlers(): RequestHandlers {
+    return this.#post.handlers
+  }
+
+  /** Where it listens; undefined before that. */
+  get address(): Address | undefined {
+    return this.#server?.address
+  }
+
+  /** Connections that are not sockets. */
+  get connections(): number {
+    return this.#server?.connections ?? 0
+  }
+
+  /** Whether every job and every question that was handed to a shard has its answer. */
+  get isAnswered(): boolean {
+    const { jobs, questions } = this.tables
+    return [jobs.waiting, questions.waiting].every(
+      ({ entries, freeCount }) => freeCount === entries.length)
+  }
+
+  /** Whether one more request that has waited would find room: in the rings, and for its answer. */
+  get hasRoom(): boolean {
+    const { entries, freeCount } = this.tables.jobs.waiting
+    return entries.length - freeCount < LET_IN_PENDING_MAX && this.#options.links.every(
+      (link) => absenceOf(link) !== undefined ||
+        2 * link.ingress.fillBytes() < link.views.limits.ringBytes)
+  }
+
+  /**
+   * Another process listens at the same address: no connection is taken any more, and what comes
+   * over those that are there is passed on. Resolves when that has begun.
+   * @param clock nobody else may set its wake.
+   */
+  async passOn(clock: Clock): Promise<void> {
+    const server = this.#server
+    if (server === undefined) return
+    await new Promise<void>((resolve) => { server.stopListening(resolve) })
+    const again = new Again(clock)
+    const post = this.#post
+    const { bodyBytesMax } = this.#options.config
+    const other = new OtherProcess(server.address, again)
+    const passOn = new PassOn({
+      address: server.address, before: post.inside, bodyBytesMax, again,
+      pool: this.tables.clientBytes })
+    post.passOn = passOn
+    this.tables.elsewhere = other
+    this.tables.sockets.isLeaving = true
+    this.#giveBack = () => {
+      other.giveBack()
+      passOn.giveBack()
+    }
+  }
+
+  /** The other process is gone: all as before. False when the port cannot be had at present. */
+  takeBack(): boolean {
+    if (this.#server?.listenAgain() === false) return false
+    this.tables.elsewhere = null
+    this.tables.sockets.isLeaving = false
+    this.#post.passOn = undefined
+    this.#giveBack()
+    this.#giveBack = () => {}
+    return true
+  }
+
+  /** Says to the clients of sockets that they are to come again. */
+  restartSockets(): void {
+    this.#post.keeper.restartSockets()
+  }
+
+  /** The shards have ended: ends streams and sockets. What is passed on goes on. */
+  retire(): void {
+    this.#post.keeper.stop()
+  }
+
+  /** No new jobs from now on: 503, and /ready says so. Everything else goes on. */
+  drain(): void {
+    this.tables.phase = 'draining'
+  }
+
+  /** New jobs are taken again. */
+  reopen(): void {
+    this.tables.phase = 'ready'
+  }
+
+  /** Answers whoever still waits, ends all streams, and closes every connection. */
+  close(): void {
+    this.drain()
+    this.#pump.stop()
+    this.#pump.readRest()
+    this.#post.keeper.stop()
+    this.#post.passOn?.close()
+    this.#server?.close()
+    this.#server = undefined
+  }
+}
+
+/** What the server is told once. */
+export const boundsOf = (config: FrontDoorSettings): ServerBounds => ({
+  bodyBytesMax: config.bodyBytesMax, idleMs: config.socketIdleMs,
+  clientBytesMax: config.clientBytesMax, connectionsMax: config.clientConnectionsMax,
+})
+
+/** Where the doorkeeper of the moment stands: what comes goes to that one. */
+class Post implements Answering, OutcomeSink {
+  keeper: Keeper
+  /** While another process takes over, what comes goes there. */
+  passOn: PassOn | undefined
+  /** The doorkeeper of the moment, for those who must not be passed on. */
+  readonly inside: Answering
+
+  constructor(keeper: Keeper) {
+    this.keeper = keeper
+    const handlers = (): RequestHandlers => this.keeper.handlers
+    this.inside = { get handlers() { return handlers() } }
+  }
+
+  get handlers(): RequestHandlers {
+    return (this.passOn ?? this.keeper).handlers
+  }
+
+  accepted(request: number): void {
+    this.keeper.accepted(request)
+  }
+
+  duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void {
+    this.keeper.duplicate(request, jobId, status, result)
+  }
+
+  reused(request: number, jobId: string): void {
+    this.keeper.reused(request, jobId)
+  }
+
+  refused(request: number, reason: number, limit: number, current: number): void {
+    this.keeper.refused(request, reason, limit, current)
+  }
+
+  job(request: number, code: number, view: JobView | null): void {
+    this.keeper.job(request, code, view)
+  }
+
+  event(jobId: string, event: number, data: object): void {
+    this.keeper.event(jobId, event, data)
+  }
+
+  dropped(request: number): void {
+    this.keeper.dropped(request)
+  }
+
+  givenBack(shard: number, position: number): void {
+    this.keeper.givenBack(shard, position)
+  }
+
+  released(request: number, done: boolean): void {
+    this.keeper.released(request, done)
+  }
+
+  warning(upstream: number, value: unknown): void {
+    this.keeper.warning(upstream, value)
+  }
+
+  turnEnded(): void {
+    this.keeper.turnEnded()
+  }
+
+  tick(nowUs: Micros): void {
+    this.keeper.tick(nowUs)
+  }
+}

@@ -1,0 +1,28 @@
+// Whether new code can take over from the code that runs: each of its threads must have loaded it,
+// and it must speak the same memory layout.
+
+import type { Limits } from '../../shards/memory/limits.ts'
+import { buildMark, differenceOf } from '../../shards/shard/build-mark.ts'
+import type { BuildMark } from '../../shards/wire/contract.ts'
+import type { ShardRun } from './shard-run.ts'
+
+/** Resolves when all have loaded and can take over, or with the first reason why one cannot. */
+export function whyNotTakeOver(
+  runs: readonly ShardRun[], limits: Limits,
+): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>()
+  const present = buildMark(limits)
+  const looks = runs.map(async (run) => {
+    const problem = problemOf(run, present, await run.loaded)
+    if (problem !== undefined) resolve(problem)
+  })
+  void Promise.all(looks).then(() => resolve(undefined))
+  return promise
+}
+
+function problemOf(
+  run: ShardRun, present: BuildMark, mark: BuildMark | undefined,
+): string | undefined {
+  if (mark === undefined) return `the new code does not start: ${run.end?.reason}`
+  return differenceOf(present, mark)
+}

@@ -1,0 +1,209 @@
+// What the shards say, read from their outcome rings. Sleeps on the main thread's bell, after a nap
+// where answers are due at once; a slow tick looks all the same, in case a ring of the bell went
+// missing with the thread that owed it.
+
+import { assert } from '../../shards/base/assert.ts'
+import type { Clock } from '../../shards/base/clock.ts'
+import { type Micros, msToUs } from '../../shards/base/units.ts'
+import { Sleeper } from '../../shards/memory/doorbell.ts'
+import { givenBackBy, isBefore, seeGivenBack } from '../../shards/memory/give-back.ts'
+import {
+  OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX, OUTCOMES_PER_TURN_MAX, POLL_EVERY_MS,
+} from '../../shards/memory/limits.ts'
+import { decodeValue } from '../../shards/wire/codec.ts'
+import {
+  DUPLICATE_HEADER_BYTES, EVENT_HEADER_BYTES, JOB_HEADER_BYTES, type JobResult, type JobStatus,
+  type JobView, OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
+  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_REUSED, OUTCOME_WARNING, STATUS_OF_STATE,
+  WARNING_HEADER_BYTES,
+} from '../../shards/wire/contract.ts'
+import { formatJobId } from '../../shards/wire/job-id.ts'
+import type { ShardLink } from './shard-link.ts'
+
+/** Who is told. `request` is the number that the request was sent with. */
+export interface OutcomeSink {
+  accepted(request: number): void
+  /** `result` is null while the job that holds the key is not finished. */
+  duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void
+  /** The key is known, with another request: that of this job. */
+  reused(request: number, jobId: string): void
+  /** @param reason REFUSED_…; limit and current are in its unit. */
+  refused(request: number, reason: number, limit: number, current: number): void
+  /** @param code CODE_… */
+  job(request: number, code: number, view: JobView | null): void
+  /** @param event EVENT_… */
+  event(jobId: string, event: number, data: object): void
+  /** The request has ended its shard's thread more than once. */
+  dropped(request: number): void
+  /** Requests before this position of the ingress ring that have no answer will have none. */
+  givenBack(shard: number, position: number): void
+  released(request: number, done: boolean): void
+  warning(upstream: number, value: unknown): void
+  /** No more is there to read for now. */
+  turnEnded(): void
+  /** Every POLL_EVERY_MS or so. */
+  tick(nowUs: Micros): void
+}
+
+const POLL_US = msToUs(POLL_EVERY_MS)
+
+/** Whether the next outcome was published before its shard gave back what it does not answer. */
+function mayTell({ outcomes, views }: ShardLink): boolean {
+  const givenBack = givenBackBy(views)
+  return givenBack === undefined || isBefore(outcomes.position, givenBack.outcomes)
+}
+
+/** Reads all outcome rings, and sleeps while they are empty. */
+export class OutcomePump {
+  readonly #links: readonly ShardLink[]
+  readonly #handlers: readonly ((kind: number, offset: number, length: number) => boolean)[]
+  readonly #sleeper: Sleeper
+  readonly #clock: Clock
+  readonly #sink: OutcomeSink
+  #running = false
+  #goingOn = false
+  /** How many naps are left out after one that brings nothing, and how many still are. */
+  #missedNext = 1
+  #missed = 0
+
+  /** @param clock is the pump's own, since a clock has one wake. */
+  constructor(
+    links: readonly ShardLink[], mainBell: Int32Array, clock: Clock, sink: OutcomeSink,
+  ) {
+    this.#links = links
+    this.#handlers = links.map((link) => (kind, offset, length) => {
+      if (!mayTell(link)) return false
+      this.#handle(link, kind, offset, length)
+      return true
+    })
+    this.#sleeper = new Sleeper(mainBell)
+    this.#clock = clock
+    this.#sink = sink
+  }
+
+  start(): void {
+    this.#running = true
+    this.#tick()
+    this.#drain()
+  }
+
+  /** After stop(), and once the shards have ended: all that they have said. */
+  readRest(): void {
+    for (let at = 0; at < this.#links.length; at++) this.#read(at)
+    if (this.#hasOutcomes()) this.readRest()
+  }
+
+  /** Nothing is read any more. */
+  stop(): void {
+    this.#running = false
+    this.#sleeper.awake()
+    this.#clock.wakeAt(Infinity as Micros, this.#tick)
+  }
+
+  /**
+   * To be called when shards have been rung and nothing else is at hand: waits on the spot for what
+   * they say, some tens of microseconds where nothing holds them up. Where something does, a
+   * journal for instance, the thread had better go on, and does so more and more often.
+   */
+  nap(): void {
+    if (!this.#running || this.#goingOn) return
+    if (this.#missed > 0) {
+      this.#missed--
+      return
+    }
+    this.#sleeper.awake()
+    if (this.#sleeper.nap(this.#hasOutcomes, OUTCOME_NAP_MS)) {
+      this.#missedNext = 1
+    } else {
+      this.#missed = this.#missedNext
+      this.#missedNext = Math.min(OUTCOME_NAPS_MISSED_MAX, 2 * this.#missedNext)
+    }
+    this.#drain()
+  }
+
+  readonly #tick = (): void => {
+    if (!this.#running) return
+    const nowUs = this.#clock.nowUs()
+    this.#clock.wakeAt((nowUs + POLL_US) as Micros, this.#tick)
+    this.#sink.tick(nowUs)
+    if (this.#goingOn || !this.#hasOutcomes()) return
+    this.#sleeper.awake()
+    this.#drain()
+  }
+
+  /** Reads until all rings are empty, or goes on in the next turn of the event loop. */
+  readonly #drain = (): void => {
+    this.#goingOn = false
+    if (!this.#running) return
+    for (let at = 0; at < this.#links.length; at++) {
+      this.#read(at)
+      if (!this.#running) return
+    }
+    this.#sink.turnEnded()
+    if (this.#sleeper.sleep(this.#hasOutcomes, this.#drain)) return
+    this.#goingOn = true
+    setImmediate(this.#drain)
+  }
+
+  #read(at: number): void {
+    const handler = this.#handlers[at]
+    const link = this.#links[at]
+    assert(handler !== undefined && link !== undefined, 'a link without a handler')
+    link.outcomes.read(handler, OUTCOMES_PER_TURN_MAX)
+    const givenBack = givenBackBy(link.views)
+    if (givenBack === undefined || isBefore(link.outcomes.position, givenBack.outcomes)) return
+    this.#sink.givenBack(link.shard, givenBack.requests)
+    seeGivenBack(link.views)
+  }
+
+  readonly #hasOutcomes = (): boolean => {
+    for (const { outcomes, views } of this.#links) {
+      if (!outcomes.isEmpty() || givenBackBy(views) !== undefined) return true
+    }
+    return false
+  }
+
+  #handle(link: ShardLink, kind: number, offset: number, length: number): void {
+    const { bytes, u32, f64 } = link.outcomes
+    const at = offset >>> 2
+    const end = offset + length
+    const first = u32[at] as number
+    const second = u32[at + 1] as number
+    switch (kind) {
+      case OUTCOME_ACCEPTED:
+        return this.#sink.accepted(first)
+      case OUTCOME_DUPLICATE: {
+        const status = STATUS_OF_STATE[u32[at + 4] as number]
+        assert(status !== undefined, 'an unknown job state in an outcome')
+        const jobId = formatJobId(second, u32[at + 2] as number, u32[at + 3] as number)
+        const result = decodeValue(bytes, offset + DUPLICATE_HEADER_BYTES, end)
+        return this.#sink.duplicate(first, jobId, status, result as JobResult | null)
+      }
+      case OUTCOME_REUSED:
+        return this.#sink.reused(
+          first, formatJobId(second, u32[at + 2] as number, u32[at + 3] as number))
+      case OUTCOME_REFUSED: {
+        const word = offset >>> 3
+        const limit = f64[word + 1] as number
+        return this.#sink.refused(first, second, limit, f64[word + 2] as number)
+      }
+      case OUTCOME_JOB: {
+        const view = decodeValue(bytes, offset + JOB_HEADER_BYTES, end)
+        return this.#sink.job(first, second, view as JobView | null)
+      }
+      case OUTCOME_EVENT: {
+        const jobId = formatJobId(second, u32[at + 2] as number, u32[at + 3] as number)
+        const data = decodeValue(bytes, offset + EVENT_HEADER_BYTES, end)
+        return this.#sink.event(jobId, first, data as object)
+      }
+      case OUTCOME_DROPPED:
+        return this.#sink.dropped(first)
+      case OUTCOME_RELEASED:
+        return this.#sink.released(first, second === 1)
+      case OUTCOME_WARNING:
+        return this.#sink.warning(first, decodeValue(bytes, offset + WARNING_HEADER_BYTES, end))
+      default:
+        assert(false, `an unknown outcome kind: ${kind}`)
+    }
+  }
+}

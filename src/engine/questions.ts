@@ -1,0 +1,229 @@
+// Questions about single jobs on their way to a shard and back: show, cancel, watch; and the words
+// to a shard that need no answer.
+
+import { assert } from '../../shards/base/assert.ts'
+import { NONE } from '../../shards/base/units.ts'
+import {
+  QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX,
+} from '../../shards/memory/client-limits.ts'
+import { isBefore } from '../../shards/memory/give-back.ts'
+import { QUESTIONS_PENDING_MAX } from '../../shards/memory/limits.ts'
+import { POOLS } from '../../shards/memory/pools.ts'
+import { RING_FULL } from '../../shards/memory/ring.ts'
+import {
+  CODE_NOT_FOUND, INGRESS_CANCEL, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
+} from '../../shards/wire/contract.ts'
+import {
+  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
+} from '../base/account-share.ts'
+import type { ErrorCode } from '../base/errors.ts'
+import { shardOf } from '../base/hash.ts'
+import { type JobIdWords, parseJobId } from '../base/job-id.ts'
+import { makeTurnTable, QuestionTurns, type TurnTable } from './question-turns.ts'
+import { absenceOf, type BatchBells, sendRequest, type ShardLink } from './shard-link.ts'
+import { makeWaitingTable, slotOf, Waiting, type WaitingTable } from './waiting.ts'
+
+/** What can be asked. */
+export type QuestionKind = 'get' | 'cancel' | 'watch'
+
+const RECORD_KINDS = { get: INGRESS_GET, cancel: INGRESS_CANCEL, watch: INGRESS_WATCH } as const
+
+/** Who asks about a job; exactly one of its calls comes, at once or later. */
+export interface Question {
+  /** Whether it comes from one who may have many under way. */
+  readonly isBulk: boolean
+  /** @param code CODE_…; the view is null where there is none. */
+  answered(code: number, view: JobView | null): void
+  /** Nobody can be asked. */
+  unavailable(code: ErrorCode): void
+}
+
+/** All questions under way, as plain data. The columns are by slot. */
+export interface QuestionTable {
+  readonly waiting: WaitingTable<Question>
+  readonly held: HeldTable
+  readonly kind: Uint8Array
+  readonly route: Uint32Array
+  readonly idHigh: Uint32Array
+  readonly idLow: Uint32Array
+  /** 1: it lies in its shard's ring, or has been taken from there. */
+  readonly sent: Uint8Array
+  /** See QuestionTurns. */
+  readonly next: Uint32Array
+  /** By shard. */
+  readonly turns: readonly TurnTable[]
+  /** How many are sent, by shard. */
+  readonly sentCount: Uint32Array
+}
+
+/** Nothing has been asked. Its numbers are none of those of jobs that are under way. */
+export const makeQuestionTable = (shards: number): QuestionTable => ({
+  waiting: makeWaitingTable(QUESTIONS_PENDING_MAX, true),
+  held: makeHeldTable(QUESTIONS_PENDING_MAX),
+  kind: new Uint8Array(QUESTIONS_PENDING_MAX),
+  route: new Uint32Array(QUESTIONS_PENDING_MAX),
+  idHigh: new Uint32Array(QUESTIONS_PENDING_MAX),
+  idLow: new Uint32Array(QUESTIONS_PENDING_MAX),
+  sent: new Uint8Array(QUESTIONS_PENDING_MAX),
+  next: new Uint32Array(QUESTIONS_PENDING_MAX),
+  turns: Array.from({ length: shards }, makeTurnTable),
+  sentCount: new Uint32Array(shards),
+})
+
+/** All questions under way. */
+export class Questions {
+  readonly #links: readonly ShardLink[]
+  readonly #bells: BatchBells
+  readonly #table: QuestionTable
+  readonly #waiting: Waiting<Question>
+  readonly #turns: readonly QuestionTurns[]
+  readonly #single: AccountShare
+  /** For those who ask many at once: the same pool without what is kept for the others. */
+  readonly #bulk: AccountShare
+
+  constructor(
+    links: readonly ShardLink[], bells: BatchBells, table: QuestionTable,
+    surroundings: PoolSurroundings,
+  ) {
+    this.#links = links
+    this.#bells = bells
+    this.#table = table
+    this.#waiting = new Waiting(table.waiting)
+    this.#turns = table.turns.map((turns) => new QuestionTurns(turns, table.next))
+    this.#single = new AccountShare(
+      POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings)
+    this.#bulk = new AccountShare(
+      POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings,
+      QUESTIONS_PENDING_MAX - QUESTIONS_PENDING_BULK_MAX)
+  }
+
+  get size(): number {
+    return this.#waiting.size
+  }
+
+  /** Asks the shard of a job; what is no id at all is the id of no job. */
+  ask(kind: QuestionKind, jobId: string, question: Question): void {
+    const id = parseJobId(jobId)
+    if (id === undefined) return question.answered(CODE_NOT_FOUND, null)
+    const link = this.#linkOf(id)
+    const absence = absenceOf(link)
+    if (absence !== undefined) return question.unavailable(absence)
+    const share = question.isBulk ? this.#bulk : this.#single
+    if (share.refusal(id.route) !== undefined) return question.unavailable('overloaded')
+    share.take(id.route)
+    const request = this.#waiting.add(question, link.shard)
+    assert(request !== NONE, 'the questions under way were miscounted')
+    const slot = slotOf(request)
+    this.#table.kind[slot] = RECORD_KINDS[kind]
+    this.#table.route[slot] = id.route
+    this.#table.idHigh[slot] = id.idHigh
+    this.#table.idLow[slot] = id.idLow
+    this.#table.sent[slot] = 0
+    this.#turnsOf(link.shard).add(slot, id.route)
+    this.#sendSome(link.shard)
+  }
+
+  /** A shard's answer. */
+  answered(request: number, code: number, view: JobView | null): void {
+    this.#take(request)?.answered(code, view)
+  }
+
+  /** The question has ended its shard's thread more than once. */
+  dropped(request: number): void {
+    this.#take(request)?.unavailable('request_crashed')
+  }
+
+  /** What found no room in a ring before may find some now. */
+  tick(): void {
+    for (const { shard } of this.#links) this.#sendSome(shard)
+  }
+
+  /** Nobody follows a job any more; false when its shard's ring is full. */
+  unwatch(jobId: string): boolean {
+    const id = parseJobId(jobId)
+    return id === undefined ||
+      this.#send(this.#linkOf(id), INGRESS_UNWATCH, NONE, id) !== RING_FULL
+  }
+
+  /** A shard does not answer for now: what it has not taken is withdrawn. */
+  giveUp({ ingress, shard }: ShardLink, code: ErrorCode): void {
+    this.#turnsOf(shard).clear()
+    for (const request of this.#waiting.requestsOf(shard)) {
+      const isInRing = this.#isSent(request)
+      if (isInRing && !ingress.withdraw(this.#waiting.positionOf(request))) continue
+      this.#take(request)?.unavailable(code)
+    }
+  }
+
+  /** A shard cannot answer what it has taken before this position, and may have done it. */
+  givenBack(shard: number, position: number): void {
+    for (const request of this.#waiting.requestsOf(shard)) {
+      if (!this.#isSent(request)) continue
+      if (!isBefore(this.#waiting.positionOf(request), position)) continue
+      this.#take(request)?.unavailable('answer_unknown')
+    }
+  }
+
+  /** Nothing more is said by a shard. */
+  abandon(shard: number): void {
+    this.#turnsOf(shard).clear()
+    for (const request of this.#waiting.requestsOf(shard)) {
+      this.#take(request)?.unavailable('answer_unknown')
+    }
+  }
+
+  // --- inside ---
+
+  /** Takes out who asks, and sends what waits for that; undefined when nobody does any more. */
+  #take(request: number): Question | undefined {
+    const question = this.#waiting.take(request)
+    if (question === undefined) return undefined
+    const { route, sent, sentCount } = this.#table
+    const slot = slotOf(request)
+    const shard = this.#waiting.shardAt(slot)
+    this.#single.give(route[slot] as number)
+    if (sent[slot] === 1) {
+      sentCount[shard] = (sentCount[shard] as number) - 1
+      this.#sendSome(shard)
+    }
+    return question
+  }
+
+  /** Sends those whose turn it is, as many as may lie in the ring. */
+  #sendSome(shard: number): void {
+    const link = this.#links[shard] as ShardLink
+    const turns = this.#turnsOf(shard)
+    const { idHigh, idLow, kind, route, sent, sentCount } = this.#table
+    while (!turns.isEmpty && (sentCount[shard] as number) < QUESTIONS_IN_RING_MAX) {
+      const slot = turns.first
+      const request = this.#waiting.requestAt(slot)
+      const position = this.#send(link, kind[slot] as number, request, {
+        route: route[slot] as number, idHigh: idHigh[slot] as number, idLow: idLow[slot] as number,
+      })
+      if (position === RING_FULL) return
+      turns.shift()
+      this.#waiting.sentAt(request, position)
+      sent[slot] = 1
+      sentCount[shard] = (sentCount[shard] as number) + 1
+    }
+  }
+
+  #isSent(request: number): boolean {
+    return this.#table.sent[slotOf(request)] === 1
+  }
+
+  #turnsOf(shard: number): QuestionTurns {
+    return this.#turns[shard] as QuestionTurns
+  }
+
+  #linkOf(id: JobIdWords): ShardLink {
+    return this.#links[shardOf(id.route, this.#links.length)] as ShardLink
+  }
+
+  /** @returns where it is in the ring, or RING_FULL. */
+  #send(link: ShardLink, kind: number, request: number, id: JobIdWords): number {
+    const position = sendRequest(link, kind, request, id.route, id.idHigh, id.idLow)
+    if (position !== RING_FULL) this.#bells.ringSoon(link.shard)
+    return position
+  }
+}

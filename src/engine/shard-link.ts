@@ -1,0 +1,149 @@
+// What the main thread holds of one shard: the writing end of its ingress ring, the reading end of
+// its outcome ring, and its bell. Bells are rung once per batch of records.
+
+import { type Micros, msToUs } from '../../shards/base/units.ts'
+import { Bell } from '../../shards/memory/doorbell.ts'
+import { readJournalWords } from '../../shards/memory/journal-words.ts'
+import type { ShardViews } from '../../shards/memory/layout.ts'
+import {
+  JOURNAL_STALLED_MS, RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX,
+} from '../../shards/memory/limits.ts'
+import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
+import { WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE, REQUEST_WORDS }
+  from '../../shards/wire/contract.ts'
+import type { ErrorCode } from '../base/errors.ts'
+
+/** A shard's thread was replaced. */
+export interface ShardRestart {
+  /** Unix ms. */
+  readonly atMs: number
+  /** What ended the thread before. */
+  readonly reason: string
+  /** Between the end of the one and the beginning of the other. */
+  readonly downMs: number
+}
+
+/** One shard, as the main thread sees it. */
+export interface ShardLink {
+  readonly shard: number
+  readonly views: ShardViews
+  readonly ingress: RingWriter
+  readonly bell: Bell
+  readonly outcomes: RingReader
+  /** Set by the supervisor while the shard's thread is not running, and will not be soon. */
+  down: boolean
+  /** While true, the shard's journal cannot be written, so it does not answer. */
+  stalled: boolean
+  /** While true, the files of its journal are gone, and nothing is accepted. */
+  lost: boolean
+  /** How often the shard's thread was replaced by another on the same memory. */
+  restarts: number
+  lastRestart: ShardRestart | null
+}
+
+/** The link to a shard; there must be one only, since the rings have one writer and one reader. */
+export function openShardLink(shard: number, views: ShardViews): ShardLink {
+  return {
+    shard,
+    views,
+    ingress: new RingWriter(views.ingress),
+    bell: new Bell(views.bell),
+    outcomes: new RingReader(views.outcomes),
+    down: false,
+    stalled: false,
+    lost: false,
+    restarts: 0,
+    lastRestart: null,
+  }
+}
+
+/** Why a shard does not answer for now; undefined when it does. */
+export const absenceOf = ({ down, lost, stalled }: ShardLink): ErrorCode | undefined =>
+  down ? 'shard_down' : lost ? 'journal_lost' : stalled ? 'journal_stalled' : undefined
+
+/** Looks whether a shard's journal is gone, or has not been written for too long. */
+export function noteStall(link: ShardLink, nowUs: Micros): void {
+  const { isLost, stalledUs } = readJournalWords(link.views)
+  link.lost = isLost
+  link.stalled = stalledUs !== 0 && nowUs - stalledUs > msToUs(JOURNAL_STALLED_MS)
+}
+
+/**
+ * Rings the shards that got records. Waking a thread costs more than handing it a job, so the
+ * bells wait while more keeps coming: until a turn of the event loop brings nothing, or
+ * RECORDS_PER_RING_MAX records or TURNS_PER_RING_MAX turns have passed. A lone record costs one
+ * more look at the sockets, a few microseconds.
+ */
+export class BatchBells {
+  readonly #links: readonly ShardLink[]
+  readonly #onLull: () => void
+  readonly #due: Uint8Array
+  /** Committed since the bells were rung, and how many of them a turn ago. */
+  #records = 0
+  #recordsBefore = 0
+  #turns = 0
+  #scheduled = false
+  /** Of all turns in which bells waited; changes when one of these turns ends. */
+  turn = 0
+
+  /** @param onLull called after bells that were rung because no more records came. */
+  constructor(links: readonly ShardLink[], onLull: () => void) {
+    this.#links = links
+    this.#onLull = onLull
+    this.#due = new Uint8Array(links.length)
+  }
+
+  /** Whether a bell waits, so that `turn` will change at the end of this turn. */
+  get isWaiting(): boolean {
+    return this.#scheduled
+  }
+
+  /** Something was committed to the shard's ingress ring. */
+  ringSoon(shard: number): void {
+    this.#due[shard] = 1
+    this.#records++
+    if (!this.#scheduled) this.#schedule()
+  }
+
+  #schedule(): void {
+    this.#scheduled = true
+    setImmediate(this.#look)
+  }
+
+  readonly #look = (): void => {
+    this.turn++
+    this.#turns++
+    if (this.#records > this.#recordsBefore && this.#records < RECORDS_PER_RING_MAX &&
+      this.#turns < TURNS_PER_RING_MAX) {
+      this.#recordsBefore = this.#records
+      return this.#schedule()
+    }
+    const isLull = this.#records < RECORDS_PER_RING_MAX
+    this.#scheduled = false
+    this.#records = this.#recordsBefore = this.#turns = 0
+    for (const link of this.#links) {
+      if (this.#due[link.shard] === 0) continue
+      this.#due[link.shard] = 0
+      link.bell.ring()
+    }
+    if (isLull) this.#onLull()
+  }
+}
+
+/**
+ * Sends a record of REQUEST_WORDS words: every kind but an enqueue. Returns its position in the
+ * ring, or RING_FULL. The bell is the caller's to ring.
+ */
+export function sendRequest(
+  link: ShardLink, kind: number, request: number, route: number, idHigh: number, idLow: number,
+): number {
+  const { ingress } = link
+  const at = ingress.claim(kind, REQUEST_WORDS * 4)
+  if (at === RING_FULL) return RING_FULL
+  const word = at >>> 2
+  ingress.u32[word + WORD_REQUEST] = request
+  ingress.u32[word + WORD_ROUTE] = route
+  ingress.u32[word + WORD_ID_HIGH] = idHigh
+  ingress.u32[word + WORD_ID_LOW] = idLow
+  return ingress.commit()
+}

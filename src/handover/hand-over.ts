@@ -1,0 +1,231 @@
+// The end of a server from which another process takes over, in five steps:
+//
+//   1. the other asks, over the control socket; it may, or it is told why not
+//   2. the other says that it listens: this one takes no more connections and passes on what still
+//      comes over those that it has; what it has taken already it answers
+//   3. nothing new is sent, webhooks neither, and requests in flight are finished
+//   4. the shards end, the journal is closed, the control socket is given up, and the other is told
+//   5. the other loads the journal, and says that it has; this one ends with its last connection
+//
+// Until step 4 begins all can go back; afterwards the other, or a new start, goes on from the
+// journal. If this process ends in between, the other hears of it and does the same.
+
+import { type Clock, lookEvery } from '../../shards/base/clock.ts'
+import { US_PER_MS, msToUs } from '../../shards/base/units.ts'
+import {
+  HAND_OVER_ANSWERS_MS_MAX, HAND_OVER_DELIVERIES_MS_MAX, PASS_ON_LOOK_EVERY_MS, PASS_ON_MS_MAX,
+} from '../../shards/memory/limits.ts'
+import { readStats } from '../../shards/memory/stats.ts'
+import type { Log } from '../base/log.ts'
+import type { ProcessEnd } from '../base/process-end.ts'
+import type { Asking, ControlAnswer, ControlRequest } from '../control/commands.ts'
+import type { Control } from '../control/server-control.ts'
+import type { FrontDoor } from '../door/front-door.ts'
+import type { ShardLink } from '../engine/shard-link.ts'
+import { reportCutOff } from '../engine/stop-report.ts'
+import type { StopSummary, Supervisor } from '../engine/supervisor.ts'
+import { CAN_SHARE } from '../http/server.ts'
+import type { Journals } from '../journal/journals.ts'
+
+/** Counted up with every change of what the two processes say to each other. */
+export const TAKE_OVER_FORM = 1
+
+/** For shards to end that have nothing in flight; what others have is cut off then. */
+const END_MS_MAX = 1000
+
+/** What a hand-over works on. */
+export interface HandOverParts {
+  readonly door: FrontDoor
+  readonly links: readonly ShardLink[]
+  readonly supervisor: Pick<Supervisor, 'hold' | 'stop'>
+  readonly journals: Journals | null
+  readonly control: Pick<Control, 'release'>
+  readonly end: Pick<ProcessEnd, 'decided' | 'handOver'>
+  /** How long requests in flight are waited for. */
+  readonly graceMs: () => number
+  readonly log: Log
+  /** Only read. */
+  readonly clock: Clock
+  /** Its own: nobody else may set its wake. */
+  readonly againClock: Clock
+}
+
+/** What the other process says, and that it says nothing more. */
+type Step = 'listening' | 'loaded' | 'gone'
+
+/** A hand-over, from when it is asked for. */
+export class HandOver {
+  readonly #parts: HandOverParts
+  #isUnderWay = false
+  #asking: Asking | undefined
+  #pid = 0
+  #said: Step | undefined
+  #heard: Step | undefined
+  #wake: () => void = () => {}
+  #answer: (answer: ControlAnswer) => void = () => {}
+
+  constructor(parts: HandOverParts) {
+    this.#parts = parts
+  }
+
+  /** The command `take-over`: answered when the other process has loaded all, or when it failed. */
+  readonly command = async (request: ControlRequest, asking: Asking): Promise<ControlAnswer> => {
+    const obstacle = this.#obstacle(request)
+    if (obstacle !== undefined) return { ok: false, error: obstacle }
+    const { end, log } = this.#parts
+    this.#isUnderWay = true
+    this.#asking = asking
+    this.#said = this.#heard = undefined
+    this.#pid = Number(request['pid'])
+    asking.hear((said) => this.#hear(said))
+    log.info({ pid: this.#pid, version: String(request['version']) },
+      'another process is about to take over')
+    asking.progress({ state: 'ready', pid: process.pid })
+    const isLeft = await this.#leave()
+    if (isLeft) {
+      const { promise, resolve } = Promise.withResolvers<ControlAnswer>()
+      this.#answer = resolve
+      end.handOver()
+      return promise
+    }
+    this.#isUnderWay = false
+    // Told to stop, it does so, and the other hears of the end: as after a crash, it goes on.
+    if (end.decided) return new Promise(() => {})
+    return { ok: false, error: 'the hand-over has been given up' }
+  }
+
+  /** Everything from the fourth step on; resolves with whether the other process goes on. */
+  async finish(): Promise<boolean> {
+    const { clock, control, door, journals, links, log, supervisor } = this.#parts
+    const fromUs = clock.nowUs()
+    const summary = await supervisor.stop(END_MS_MAX)
+    await this.#until(() => links.every(({ outcomes }) => outcomes.isEmpty()), Infinity)
+    door.retire()
+    const isWritten = journals?.isWritten === true
+    await journals?.close()
+    control.release()
+    this.#asking?.progress({ state: 'handed_over', queued: summary.queued })
+    this.#report(summary, isWritten, (clock.nowUs() - fromUs) / US_PER_MS)
+    const hasLoaded = await this.#hearStep() === 'loaded'
+    if (hasLoaded) await this.#passOn()
+    else {
+      log.error({ pid: this.#pid }, 'the process that took over is gone before it had loaded the ' +
+        'journal; this one cannot go on: a start on the data folder brings all jobs back')
+    }
+    door.close()
+    this.#answer({ ok: true })
+    return hasLoaded
+  }
+
+  // --- inside ---
+
+  #obstacle(request: ControlRequest): string | undefined {
+    const { door: { address, tables }, end, journals } = this.#parts
+    if (tables.phase === 'starting') return 'the server is still starting'
+    if (end.decided) return 'the server is stopping'
+    if (this.#isUnderWay) return 'another process is taking over already'
+    if (tables.phase === 'draining') {
+      return 'the server is draining; sluice drain --cancel ends that'
+    }
+    if (journals === null) return 'the server has no journal, so nothing could be handed over'
+    if (!CAN_SHARE) return 'this system does not let two processes listen at one port'
+    if (request['form'] !== TAKE_OVER_FORM) {
+      return 'the two versions of Sluice do not understand each other: stop the one, then start ' +
+        'the other'
+    }
+    if (address?.host === request['host'] && address?.port === request['port']) return undefined
+    return `the server listens on ${address?.host}:${address?.port}, and whoever takes over must ` +
+      'do so as well: give the same --host and --port'
+  }
+
+  /** The second step and the third; false when all has gone back. */
+  async #leave(): Promise<boolean> {
+    const { againClock, door, end, graceMs, log, supervisor } = this.#parts
+    if (await this.#hearStep() !== 'listening') {
+      log.warn({ pid: this.#pid }, 'the other process has given up; nothing has changed')
+      return false
+    }
+    if (end.decided) return false
+    await door.passOn(againClock)
+    log.info({ pid: this.#pid, connections: door.connections },
+      'another process takes over: new connections go there')
+    const isOff = (): boolean => this.#said === 'gone' || end.decided
+    await this.#until(() => isOff() || door.isAnswered, HAND_OVER_ANSWERS_MS_MAX)
+    if (!isOff()) {
+      door.restartSockets()
+      supervisor.hold(true)
+      await this.#until(this.#landed(isOff), graceMs())
+    }
+    if (!isOff()) return true
+    if (end.decided) return false
+    log.warn({ pid: this.#pid }, 'the process that was to take over is gone: this one goes on')
+    supervisor.hold(false)
+    await this.#until(() => end.decided || door.takeBack(), Infinity)
+    return false
+  }
+
+  /**
+   * Whether nothing is in flight any more, by what the shards count after a turn. Deliveries to
+   * receivers that hang are not waited for: the other process sends those webhooks again.
+   */
+  #landed(isOff: () => boolean): () => boolean {
+    const { clock, links } = this.#parts
+    const leftBehindUs = clock.nowUs() + msToUs(HAND_OVER_DELIVERIES_MS_MAX)
+    const statsOf = (): ReturnType<typeof readStats>[] =>
+      links.map(({ views }) => readStats(views.stats))
+    const turns = statsOf().map((stats) => stats.turns)
+    return () => isOff() || statsOf().every((stats, shard) =>
+      stats.turns > (turns[shard] ?? 0) + 1 && stats.inFlight === 0 &&
+      (stats.webhooksInFlight === 0 || clock.nowUs() >= leftBehindUs))
+  }
+
+  /** The last step. */
+  async #passOn(): Promise<void> {
+    const { clock, door, log } = this.#parts
+    const fromUs = clock.nowUs()
+    log.info({ pid: this.#pid, connections: door.connections }, 'the other process has taken over')
+    await this.#until(() => door.connections === 0, PASS_ON_MS_MAX)
+    log.info({
+      ms: Math.round((clock.nowUs() - fromUs) / US_PER_MS), connections: door.connections,
+    }, 'ended: all connections have gone over')
+  }
+
+  #report({ cutOff, queued }: StopSummary, isWritten: boolean, ms: number): void {
+    const { links, log } = this.#parts
+    reportCutOff(cutOff, links.map(({ views }) => views), log)
+    if (!isWritten) log.error({}, 'the end of the journal could not be written')
+    log.info({ pid: this.#pid, queued, ms: Math.round(ms) }, 'handed over')
+  }
+
+  #hear(said: ControlRequest | undefined): void {
+    const step = said === undefined ? 'gone' : said['command']
+    if (step !== 'listening' && step !== 'loaded' && step !== 'gone') return
+    // It may go once it has said that it has loaded.
+    if (this.#said === 'loaded') return
+    this.#said = step
+    this.#wake()
+  }
+
+  /** The last thing that the other process has said, once it is a new one. */
+  async #hearStep(): Promise<Step> {
+    while (this.#said === undefined || (this.#said === this.#heard && this.#said !== 'gone')) {
+      await new Promise<void>((resolve) => { this.#wake = resolve })
+    }
+    this.#heard = this.#said
+    return this.#said
+  }
+
+  /** Looks until something is so, or the time is over. */
+  #until(isSo: () => boolean, msMax: number): Promise<void> {
+    const { clock } = this.#parts
+    const lateUs = clock.nowUs() + msToUs(msMax)
+    if (isSo()) return Promise.resolve()
+    return new Promise((resolve) => {
+      const stop = lookEvery(PASS_ON_LOOK_EVERY_MS, () => {
+        if (!isSo() && clock.nowUs() < lateUs) return
+        stop()
+        resolve()
+      })
+    })
+  }
+}

@@ -1,0 +1,155 @@
+// Replaces the code of a running server by what is on disk, and its configuration by what its
+// sources say now: first everything is loaded and checked, then the shards change over, and last,
+// in one step that cannot fail, the doorkeeper. Whatever is refused before that leaves no trace.
+
+import type { Clock } from '../../shards/base/clock.ts'
+import { US_PER_MS } from '../../shards/base/units.ts'
+import type { ProcessLog } from '../base/log.ts'
+import { type Problem, formatProblems } from '../base/problem.ts'
+import type { ProcessEnd } from '../base/process-end.ts'
+import { changesThatNeedRestart } from '../config/live.ts'
+import type { Prepared } from '../config/prepare.ts'
+import type { ControlAnswer } from '../control/commands.ts'
+import { DOOR_FORM } from '../door/door-tables.ts'
+import type { Keeper } from '../door/doorkeeper.ts'
+import type { FrontDoor } from '../door/front-door.ts'
+import type { Supervisor } from '../engine/supervisor.ts'
+import { describeFault, loadNewCode } from './new-code.ts'
+
+/** What came of a reload; the reason is for people, and may have several lines. */
+type ReloadResult =
+  | { readonly ok: true, readonly ms: number }
+  | { readonly ok: false, readonly reason: string }
+
+/** What a reload works on. */
+export interface ReloadParts {
+  readonly prepared: Prepared
+  readonly door: FrontDoor
+  readonly supervisor: Pick<Supervisor, 'reload'>
+  readonly end: Pick<ProcessEnd, 'decided'>
+  readonly log: ProcessLog
+  /** Where relative paths in settings begin. */
+  readonly cwd: string
+  /** Its own: nobody else may set its wake. */
+  readonly clock: Clock
+}
+
+/** What the new build and the sources of settings come to. */
+interface Relief {
+  readonly prepared: Prepared
+  readonly keeper: Keeper
+}
+
+type Refused = ReloadResult & { readonly ok: false }
+type Checked = { readonly ok: true, readonly relief: Relief } | Refused
+
+/** All reloads of one server, one at a time. */
+export class Reloads {
+  readonly #parts: ReloadParts
+  #prepared: Prepared
+  #isUnderWay = false
+
+  constructor(parts: ReloadParts) {
+    this.#parts = parts
+    this.#prepared = parts.prepared
+  }
+
+  /** What is in effect now. */
+  get prepared(): Prepared {
+    return this.#prepared
+  }
+
+  /** Reloads on SIGHUP from now on. */
+  listen(): void {
+    process.on('SIGHUP', () => { void this.#reload() })
+  }
+
+  /** The command `reload`. */
+  readonly command = async (): Promise<ControlAnswer> => {
+    const result = await this.#reload()
+    return result.ok ? { ok: true, fields: { ms: result.ms } }
+      : { ok: false, error: result.reason }
+  }
+
+  /** Replaces code and configuration, or says why not; never rejects. */
+  async #reload(): Promise<ReloadResult> {
+    const { clock, door: { tables }, end } = this.#parts
+    if (this.#isUnderWay) return this.#refuse('another reload is under way')
+    if (tables.phase === 'starting') return this.#refuse('the server is still starting')
+    if (end.decided) return this.#refuse('the server is stopping')
+    this.#isUnderWay = true
+    const startedUs = clock.nowUs()
+    const result = await this.#try().catch((error: unknown) => {
+      this.#parts.log.error({ err: error }, 'a defect in a reload')
+      return refused(`it failed while it changed over: ${describeFault(error)}`)
+    })
+    this.#isUnderWay = false
+    if (!result.ok) return this.#refuse(result.reason)
+    return this.#note((clock.nowUs() - startedUs) / US_PER_MS)
+  }
+
+  async #try(): Promise<{ readonly ok: true } | Refused> {
+    const { door, end, log, supervisor } = this.#parts
+    const checked = await this.#check()
+    if (!checked.ok) return checked
+    const { keeper, prepared } = checked.relief
+    const shards = await supervisor.reload(prepared.shard)
+    if (!shards.ok) return shards
+    // The end closes the door by way of whoever stands there then.
+    if (end.decided) return refused('the server is stopping')
+    door.relieve(keeper)
+    log.setLevel(prepared.loaded.config.logLevel)
+    this.#prepared = prepared
+    return { ok: true }
+  }
+
+  /** Loads and checks everything; changes nothing. */
+  async #check(): Promise<Checked> {
+    const { clock, cwd, door } = this.#parts
+    const loaded = await loadNewCode(clock)
+    if (!loaded.ok) return refused(`the new code does not load: ${loaded.reason}`)
+    const { code } = loaded
+    if (code.DOOR_FORM !== DOOR_FORM) {
+      return refused(`the new code keeps the front door's tables in form ${code.DOOR_FORM}, not ` +
+        `${DOOR_FORM}: it needs a restart`)
+    }
+    try {
+      const { config, sources } = this.#prepared.loaded
+      const read = code.loadConfig(sources)
+      if (!read.ok) return misconfigured(read.problems)
+      const stuck = changesThatNeedRestart(config, read.value)
+      if (stuck.length > 0) return misconfigured(stuck)
+      const prepared = code.prepare(read.value, cwd)
+      if (!prepared.ok) return misconfigured(prepared.problems)
+      const keeper = new code.Doorkeeper(door.partsFor(prepared.value.door))
+      return { ok: true, relief: { prepared: prepared.value, keeper } }
+    } catch (error) {
+      return refused(`the new code does not start: ${describeFault(error)}`)
+    }
+  }
+
+  #note(ms: number): ReloadResult {
+    const { door: { tables }, log } = this.#parts
+    tables.reloads++
+    tables.lastReload = { atMs: this.#wallMs(), ok: true, reason: null }
+    log.info({ ms: Math.round(ms), reloads: tables.reloads }, 'reloaded code and configuration')
+    return { ok: true, ms: Math.round(ms) }
+  }
+
+  #refuse(reason: string): ReloadResult {
+    const { door: { tables }, log } = this.#parts
+    tables.lastReload = { atMs: this.#wallMs(), ok: false, reason }
+    log.warn({ reason }, 'the reload is refused; everything goes on as it was')
+    return refused(reason)
+  }
+
+  #wallMs(): number {
+    const { clock } = this.#parts
+    return clock.wallMs(clock.nowUs())
+  }
+}
+
+const refused = (reason: string): Refused => ({ ok: false, reason })
+
+const misconfigured = (problems: readonly Problem[]): Refused =>
+  refused(formatProblems(problems).replace(/^sluice: /, '').trimEnd())

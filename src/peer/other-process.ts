@@ -1,0 +1,119 @@
+// Jobs that have begun to arrive at a process from which another takes over: bodies that come
+// slowly, and batches. Each job is handed to the other one, and whoever waits hears what that says.
+
+import type { IncomingMessage } from 'node:http'
+import { PASS_ON_TRIES_MAX } from '../../shards/memory/limits.ts'
+import { ACCOUNT_QUEUE_HEADERS } from '../../shards/signals/pace-headers.ts'
+import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
+import type { Asker, Ref } from '../base/asker.ts'
+import { type ErrorCode, unavailable } from '../base/errors.ts'
+import { parseJobId } from '../base/job-id.ts'
+import { JSON_TYPE, MSGPACK_TYPE } from '../http/exchange.ts'
+import type { Address } from '../http/server.ts'
+import type { Elsewhere, Submission } from '../submit/submission.ts'
+import { type Again, begin, localAddress } from './peer-request.ts'
+
+/** A job on its way. */
+interface Passed {
+  readonly asker: Asker
+  readonly ref: Ref
+  readonly body: Buffer
+  readonly headers: ReadonlyMap<string, string>
+  readonly here: () => void
+}
+
+/** What POST /jobs answers. */
+interface JobAnswer {
+  readonly job_id?: string
+  readonly status?: JobStatus
+  readonly result?: JobResult
+  readonly error?: string
+  readonly code?: ErrorCode
+}
+
+/** Hands jobs to another process, those of each asker one after the other. */
+export class OtherProcess implements Elsewhere {
+  readonly #address: Address
+  readonly #again: Again
+  readonly #last = new WeakMap<Asker, Promise<void>>()
+  #isBack = false
+
+  constructor(address: Address, again: Again) {
+    this.#address = localAddress(address)
+    this.#again = again
+  }
+
+  submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission, here: () => void): void {
+    const job = { asker, ref, body, headers: headersOf(submission), here }
+    const before = this.#last.get(asker) ?? Promise.resolve()
+    this.#last.set(asker, before.then(() => this.#pass(job)))
+  }
+
+  /** The other is gone, and this process goes on. */
+  giveBack(): void {
+    this.#isBack = true
+  }
+
+  async #pass(job: Passed): Promise<void> {
+    for (let tries = 0; tries < PASS_ON_TRIES_MAX; tries++) {
+      if (this.#isBack) return job.here()
+      const answer = await this.#ask(job)
+      if (answer !== undefined) return tell(job, answer)
+      await new Promise<void>((resolve) => { this.#again.later(resolve) })
+    }
+    job.asker.denied(job.ref, unavailable('answer_unknown'))
+  }
+
+  #ask({ body, headers }: Passed): Promise<Answered | undefined> {
+    return new Promise((resolve) => {
+      begin(this.#address, { method: 'POST', target: '/jobs', headers }, {
+        answered: (answer) => {
+          const parts: Buffer[] = []
+          answer.on('data', (chunk: Buffer) => { parts.push(chunk) })
+          answer.on('error', () => resolve(undefined))
+          answer.on('end', () => resolve(readAnswer(answer, Buffer.concat(parts).toString())))
+        },
+        failed: () => resolve(undefined),
+      }).end(body)
+    })
+  }
+}
+
+interface Answered {
+  readonly status: number
+  readonly retryAfterSeconds: number
+  readonly value: JobAnswer
+}
+
+function headersOf({ format, idempotencyKey, isolate }: Submission): ReadonlyMap<string, string> {
+  const headers = new Map([['content-type', format === 'json' ? JSON_TYPE : MSGPACK_TYPE]])
+  if (idempotencyKey !== '') headers.set('idempotency-key', idempotencyKey)
+  if (isolate) headers.set(ACCOUNT_QUEUE_HEADERS[0] ?? '', 'enabled')
+  return headers
+}
+
+function readAnswer({ headers, statusCode }: IncomingMessage, text: string): Answered | undefined {
+  try {
+    return {
+      status: statusCode ?? 0, retryAfterSeconds: Number(headers['retry-after'] ?? NaN),
+      value: JSON.parse(text) as JobAnswer,
+    }
+  } catch {
+    return undefined
+  }
+}
+
+function tell({ asker, ref }: Passed, { retryAfterSeconds, status, value }: Answered): void {
+  const { code, error, job_id: jobId, result, status: state, ...more } = value
+  const id = parseJobId(jobId ?? '')
+  if (id === undefined || (status !== 201 && status !== 200)) {
+    return asker.denied(ref, {
+      code: code ?? 'overloaded', error: error ?? 'the job was not taken',
+      more: jobId === undefined ? more : { job_id: jobId, ...more },
+      ...(Number.isNaN(retryAfterSeconds) ? {} : { retryAfterSeconds }),
+    })
+  }
+  const ticket = { ref, shard: 0, isWatched: false, ...id }
+  if (status === 201) asker.accepted(ticket)
+  else asker.duplicate(ticket, jobId ?? '', state ?? 'queued', result ?? null)
+}

@@ -1,0 +1,213 @@
+// A drain: no new jobs are taken until nothing is left, and then the server ends; or until someone
+// says that it shall take jobs again.
+
+import { lookEvery, type Clock } from '../../shards/base/clock.ts'
+import { type Micros, US_PER_MS, msToUs } from '../../shards/base/units.ts'
+import {
+  DRAIN_LOG_EVERY_MS, DRAIN_LOOK_EVERY_MS, DRAIN_SLOTS_PER_LOOK_MAX,
+} from '../../shards/memory/limits.ts'
+import { readStats } from '../../shards/memory/stats.ts'
+import {
+  type Unended, type UnendedByKind, UnendedSweep, joinUnended, makeUnended,
+} from '../../shards/store/unended.ts'
+import type { Log } from '../base/log.ts'
+import type { ProcessEnd } from '../base/process-end.ts'
+import type { Asking, ControlAnswer, ControlRequest } from '../control/commands.ts'
+import type { FrontDoor } from '../door/front-door.ts'
+import type { ShardLink } from '../engine/shard-link.ts'
+
+/** What a drain works on. */
+export interface DrainParts {
+  readonly door: FrontDoor
+  readonly links: readonly ShardLink[]
+  readonly end: Pick<ProcessEnd, 'decided' | 'drained'>
+  readonly log: Log
+  /** Only read. */
+  readonly clock: Clock
+}
+
+/** What is left to do. */
+interface Left {
+  /** Waiting jobs, those included that wait for a retry. */
+  readonly queued: number
+  readonly inFlight: number
+  readonly webhooks: number
+  /** Requests whose jobs may yet be accepted. */
+  readonly arriving: number
+}
+
+/** One who wants to know how it goes. */
+interface Watcher {
+  readonly asking: Asking
+  readonly answer: (answer: ControlAnswer) => void
+}
+
+/**
+ * Looks in a row that have to find nothing left, each after another turn of every shard: what a
+ * shard accepts it tells before it counts it, but counts it in the same turn.
+ */
+const EMPTY_LOOKS = 2
+
+/** Every drain of one server. */
+export class Drain {
+  readonly #parts: DrainParts
+  readonly #watchers = new Set<Watcher>()
+  /** The turns of each shard at the last look. */
+  #turns: readonly number[] = []
+  #emptyLooks = 0
+  #sinceUs = 0 as Micros
+  #nextLogUs = 0
+  /** By shard. */
+  #sweeps: readonly UnendedSweep[] = []
+  #stopLooking: (() => void) | undefined
+
+  constructor(parts: DrainParts) {
+    this.#parts = parts
+  }
+
+  /** The command `drain`: begins one, or joins the one that is under way; or ends it. */
+  readonly command = (request: ControlRequest, asking: Asking): Promise<ControlAnswer> => {
+    if (request['cancel'] === true) return Promise.resolve(this.#cancel())
+    const obstacle = this.#begin()
+    if (obstacle !== undefined) return Promise.resolve({ ok: false, error: obstacle })
+    return new Promise((answer) => {
+      const watcher = { asking, answer }
+      this.#watchers.add(watcher)
+      void asking.gone.then(() => {
+        this.#watchers.delete(watcher)
+        answer({ ok: false, error: 'the client has gone' })
+      })
+      asking.progress(this.#progressOf(this.#left()))
+    })
+  }
+
+  /** The server ends, whatever is left. */
+  stop(): void {
+    if (this.#stopLooking === undefined) return
+    this.#halt()
+    this.#answerAll({ ok: false, error: 'the server was stopped before it was empty' })
+  }
+
+  /** Why no drain can begin, if so. */
+  #begin(): string | undefined {
+    const { clock, door, end, links, log } = this.#parts
+    if (door.tables.phase === 'starting') return 'the server is still starting'
+    if (end.decided) return 'the server is stopping'
+    if (this.#stopLooking !== undefined) return undefined
+    door.drain()
+    this.#sinceUs = clock.nowUs()
+    this.#nextLogUs = this.#sinceUs + msToUs(DRAIN_LOG_EVERY_MS)
+    this.#sweeps = links.map(({ views }) => new UnendedSweep(views))
+    this.#sweep()
+    this.#stopLooking = lookEvery(DRAIN_LOOK_EVERY_MS, () => this.#look())
+    log.info(this.#show(this.#left()), 'draining: no new jobs are taken, and the end is at zero')
+    return undefined
+  }
+
+  #cancel(): ControlAnswer {
+    const { door, end, log } = this.#parts
+    if (this.#stopLooking === undefined) return { ok: false, error: 'no drain is under way' }
+    if (end.decided) return { ok: false, error: 'the server is stopping' }
+    this.#halt()
+    door.reopen()
+    const left = counted(this.#left())
+    log.info(left, 'the drain is cancelled: new jobs are taken again')
+    this.#answerAll({ ok: false, error: 'the drain was cancelled; new jobs are taken again' })
+    return { ok: true, fields: left }
+  }
+
+  #look(): void {
+    const { clock, end, links, log } = this.#parts
+    const left = this.#left()
+    this.#sweep()
+    this.#logAgain(left)
+    const progress = this.#progressOf(left)
+    for (const { asking } of this.#watchers) asking.progress(progress)
+    const turns = links.map(({ views }) => readStats(views.stats).turns)
+    const haveTurned = links.every(({ down, ingress }, shard) =>
+      !down && ingress.fillBytes() === 0 && turns[shard] !== this.#turns[shard])
+    this.#turns = turns
+    if (sum(left) > 0) this.#emptyLooks = 0
+    else if (haveTurned) this.#emptyLooks++
+    if (this.#emptyLooks < EMPTY_LOOKS || end.decided) return
+    this.#halt()
+    log.info({ ms: Math.round((clock.nowUs() - this.#sinceUs) / US_PER_MS) }, 'drained')
+    this.#answerAll({ ok: true })
+    end.drained()
+  }
+
+  #halt(): void {
+    this.#stopLooking?.()
+    this.#stopLooking = undefined
+    this.#emptyLooks = 0
+  }
+
+  #answerAll(answer: ControlAnswer): void {
+    for (const watcher of this.#watchers) watcher.answer(answer)
+    this.#watchers.clear()
+  }
+
+  #left(): Left {
+    const { door: { tables }, links } = this.#parts
+    let queued = 0
+    let inFlight = 0
+    let webhooks = 0
+    for (const { views } of links) {
+      const stats = readStats(views.stats)
+      queued += stats.queued
+      inFlight += stats.inFlight
+      webhooks += stats.webhooksWaiting
+    }
+    const { entries, freeCount } = tables.jobs.waiting
+    return { queued, inFlight, webhooks, arriving: entries.length - freeCount }
+  }
+
+  /** Somebody who reads the log shall see what a drain still waits for. */
+  #logAgain(left: Left): void {
+    const { clock, log } = this.#parts
+    if (clock.nowUs() < this.#nextLogUs || sum(left) === 0) return
+    this.#nextLogUs = clock.nowUs() + msToUs(DRAIN_LOG_EVERY_MS)
+    log.info(this.#progressOf(left), 'still draining')
+  }
+
+  #sweep(): void {
+    const nowUs = this.#parts.clock.nowUs()
+    for (const sweep of this.#sweeps) sweep.advance(DRAIN_SLOTS_PER_LOOK_MAX, nowUs)
+  }
+
+  /** What is left, and what of it has waited longest and is due next. */
+  #show(left: Left): Record<string, unknown> {
+    const nowUs = this.#parts.clock.nowUs()
+    const all = makeUnended()
+    for (const { found } of this.#sweeps) joinUnended(all, found)
+    return { ...counted(left), waits_for: showAll(all, left, nowUs) }
+  }
+
+  #progressOf(left: Left): Readonly<Record<string, unknown>> {
+    const elapsedUs = this.#parts.clock.nowUs() - this.#sinceUs
+    return { left: sum(left), ...this.#show(left), elapsed_ms: Math.round(elapsedUs / US_PER_MS) }
+  }
+}
+
+const sum = ({ arriving, inFlight, queued, webhooks }: Left): number =>
+  arriving + inFlight + queued + webhooks
+
+const counted = ({ arriving, inFlight, queued, webhooks }: Left): Record<string, number> =>
+  ({ queued, in_flight: inFlight, webhooks, arriving })
+
+/** Of each kind that is left; a sweep may have found what has ended since. */
+const showAll = (
+  { inFlight, queued, webhooks }: UnendedByKind, left: Left, nowUs: Micros,
+): object => ({
+  ...(left.queued > 0 && { queued: show(queued, nowUs) }),
+  ...(left.inFlight > 0 && { in_flight: show(inFlight, nowUs) }),
+  ...(left.webhooks > 0 && { webhooks: show(webhooks, nowUs) }),
+})
+
+function show({ nextUs, oldest }: Unended, nowUs: Micros): object {
+  const dueMs = Math.max(0, Math.round((nextUs - nowUs) / US_PER_MS))
+  return {
+    ...(oldest !== undefined && { oldest_s: oldest.ageS, oldest_job_id: oldest.jobId }),
+    ...(nextUs !== Infinity && { next_due_ms: dueMs }),
+  }
+}

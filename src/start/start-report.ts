@@ -1,0 +1,61 @@
+// What the server says on standard output once it listens: for people, but for the line
+// `listening on http://HOST:PORT`, which scripts may wait for.
+
+import {
+  type Limits, UPSTREAM_SHARED_BYTES, plannedBytes, shardParts,
+} from '../../shards/memory/limits.ts'
+import { clientBytesAtMost, residentBytesAtMost } from '../base/client-bytes.ts'
+import { formatBytes } from '../base/quantities.ts'
+import { VERSION } from '../base/version.ts'
+import type { Config } from '../config/settings.ts'
+
+/** What the report tells. */
+export interface StartFacts {
+  readonly limits: Limits
+  readonly config: Config
+  readonly configFile: string | undefined
+  /** Where jobs are kept; undefined when they are held in memory only. */
+  readonly dataFolder: string | undefined
+  readonly host: string
+  readonly port: number
+}
+
+const LABEL_WIDTH = 12
+const SIZE_WIDTH = 11
+
+/** The address as a URL; an IPv6 host gets its brackets. */
+function listenUrl(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/** The whole report, with a line break at its end. */
+export function startReport(facts: StartFacts): string {
+  const { config, limits } = facts
+  const lines = [
+    `sluice ${VERSION}`,
+    row('config', facts.configFile ?? 'no file'),
+    row('journal', facts.dataFolder ?? 'off: jobs end with the process'),
+    row('shards', String(limits.shards)),
+    row('jobs', `at most ${(limits.jobsMax * limits.shards).toLocaleString('en-US')}`),
+    row('memory', `${formatBytes(plannedBytes(limits))} of ${formatBytes(limits.memoryBytes)}` +
+      (config.touch ? ', all of it touched' : ', taken as it fills')),
+    ...memorySum(limits),
+    row('clients', `at most ${formatBytes(clientBytesAtMost(config))}, with ` +
+      `${config.clientConnectionsMax.toLocaleString('en-US')} connections`),
+    row('resident', `at most ${formatBytes(residentBytesAtMost(config))}`),
+    `listening on ${listenUrl(facts.host, facts.port)}`,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** The parts that add up to the planned bytes, each for all shards together. */
+function memorySum(limits: Limits): readonly string[] {
+  const ofShards = shardParts(limits).map(([name, bytes]) => [name, bytes * limits.shards] as const)
+  const table = ['upstream table', limits.upstreamsMax * UPSTREAM_SHARED_BYTES] as const
+  const parts = [...ofShards, table]
+  const width = Math.max(...parts.map(([name]) => name.length))
+  return parts.map(([name, bytes]) =>
+    row('', `${name.padEnd(width)}${formatBytes(bytes).padStart(SIZE_WIDTH)}`))
+}
+
+const row = (label: string, text: string): string => `${label.padEnd(LABEL_WIDTH)}${text}`

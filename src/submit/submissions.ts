@@ -1,0 +1,446 @@
+// Jobs on their way in: judged, given a place in their shard's ring, and noted until the shard has
+// answered. The same for a request, a batch and a socket; whoever asked is told through Asker.
+
+import { assert } from '../../shards/base/assert.ts'
+import type { Clock } from '../../shards/base/clock.ts'
+import { type Micros, NONE, type UpstreamSlot } from '../../shards/base/units.ts'
+import { isBefore } from '../../shards/memory/give-back.ts'
+import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
+import { decodeUntrusted } from '../../shards/wire/codec.ts'
+import {
+  FLAG_ISOLATE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_JOBS, REFUSED_MEMORY,
+  REFUSED_MEMORY_SHARE,
+} from '../../shards/wire/contract.ts'
+import { formatJobId } from '../../shards/wire/job-id.ts'
+import type { PoolSurroundings } from '../base/account-share.ts'
+import type { Asker, Ref, Ticket } from '../base/asker.ts'
+import {
+  type Denial, denialOf, type ErrorCode, ERRORS, type Refusal, refuse, TOO_MANY_WATCHED,
+  unavailable,
+} from '../base/errors.ts'
+import { shardOf, type UserHash } from '../base/hash.ts'
+import type { JobIdSource } from '../base/job-id.ts'
+import { absenceOf, type BatchBells, type ShardLink } from '../engine/shard-link.ts'
+import { isPlainObject } from '../job/job-headers.ts'
+import { JobUrls } from '../job/job-url.ts'
+import { parseBody } from '../job/parse-body.ts'
+import { readRef, REF_DENIAL } from '../job/read-ref.ts'
+import { validateJob, type ValidJob } from '../job/validate.ts'
+import { JobHoles } from '../shapes/job-holes.ts'
+import type { Outline } from '../shapes/outline.ts'
+import { PackedFrame } from '../shapes/packed-frame.ts'
+import { PackedShapes } from '../shapes/packed-shapes.ts'
+import { JobText } from '../shapes/scan/job-text.ts'
+import { JsonScanner } from '../shapes/scan/json-scanner.ts'
+import { makeProbes, Shapes } from '../shapes/shapes.ts'
+import type { Admission, LimitReason } from './admission.ts'
+import type { Audience } from './audience.ts'
+import { type Placement, Submitter } from './enqueue.ts'
+import { PendingJobs, type PendingTable } from './pending-jobs.ts'
+import type { Elsewhere, Submission } from './submission.ts'
+import type { Upstreams } from './upstream-slots.ts'
+
+/** What a job passes through. */
+export interface SubmissionParts {
+  readonly links: readonly ShardLink[]
+  readonly clock: Clock
+  readonly admission: Admission
+  readonly upstreams: Upstreams
+  readonly audience: Audience
+  readonly bells: BatchBells
+  readonly ids: JobIdSource
+  readonly secret: Uint8Array
+  readonly bodyBytesMax: number
+  /** Whether a caller may switch on the account queues of an origin. */
+  readonly mayIsolate: (origin: string) => boolean
+  /** The jobs under way. */
+  readonly pending: PendingTable
+  readonly surroundings: PoolSurroundings
+  /** Whether the front door takes jobs at all. */
+  readonly isOpen: () => boolean
+  /** Who takes jobs in place of the shards, if so. */
+  readonly elsewhere: () => Elsewhere | null
+}
+
+/** One who sends many jobs in a message. */
+export interface MessageAsker extends Asker {
+  /** One more job is on its way; false when there are too many, and then it has been answered. */
+  begin(ref: Ref): boolean
+  /** Whether one more job may be watched; false when that has been answered. */
+  mayWatch(ref: Ref): boolean
+  /** A job without a ref that could be read. */
+  deniedAt(index: number, denial: Denial): void
+}
+
+/** All jobs that come in. */
+export class Submissions {
+  readonly #parts: SubmissionParts
+  readonly #pending: PendingJobs
+  readonly #urls = new JobUrls()
+  readonly #submitter: Submitter
+  readonly #shapes: Shapes
+  readonly #text: JobText
+  readonly #holes = new JobHoles()
+  readonly #frame: PackedFrame
+  readonly #packedShapes = new PackedShapes()
+  readonly #scanner: JsonScanner
+  readonly #placement: Placement
+  #nowUs: Micros
+  /** Of the bells, when the time was read. */
+  #turn = -1
+
+  constructor(parts: SubmissionParts) {
+    this.#parts = parts
+    const { ids, links } = parts
+    const link = links[0]
+    assert(link !== undefined, 'a front door without shards')
+    this.#pending = new PendingJobs(parts.pending, parts.surroundings)
+    this.#submitter = new Submitter(parts.secret, ids)
+    this.#text = new JobText(parts.bodyBytesMax)
+    this.#shapes = new Shapes(this.#text, makeProbes(ids))
+    this.#scanner = new JsonScanner(this.#text, ids.nextWord())
+    this.#frame = new PackedFrame(ids.nextWord())
+    this.#placement = { link, request: NONE, flags: 0, createdAtMs: 0 }
+    this.#nowUs = parts.clock.nowUs()
+  }
+
+  /** Jobs that wait for a shard's answer. */
+  get pending(): number {
+    return this.#pending.size
+  }
+
+  /** Why no job can be taken from this asker now; undefined when one can. */
+  refusal(asker: { readonly isBulk: boolean }): ErrorCode | undefined {
+    if (!this.#parts.isOpen()) return 'draining'
+    return this.#pending.isFullFor(asker) ? 'overloaded' : undefined
+  }
+
+  // --- what comes in ---
+
+  /** A job in a text or in MessagePack. */
+  submit(asker: Asker, ref: Ref, body: Uint8Array, submission: Submission): void {
+    const elsewhere = this.#parts.elsewhere()
+    if (elsewhere !== null) {
+      const copy = Buffer.from(body)
+      return elsewhere.submit(asker, ref, copy, submission,
+        () => this.submit(asker, ref, copy, submission))
+    }
+    this.#readTime()
+    const flags = submission.isolate ? FLAG_ISOLATE : 0
+    const text = this.#text
+    text.take(body)
+    const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
+      this.#scanner.scan(this.#holes)
+    const known = isScanned ? this.#shapes.match(this.#holes) : undefined
+    if (known !== undefined) {
+      this.#scanner.expectTheSame()
+      if (this.#isCurrent(known)) {
+        return this.#sendKnown(asker, ref, known, text.view, this.#holes, flags)
+      }
+      this.#shapes.forget(this.#holes)
+    }
+    const parsed = parseBody(text.whole(), submission.format)
+    const job = parsed.ok
+      ? validateJob(parsed.value, submission.idempotencyKey, this.#urls) : parsed
+    if (!job.ok) return this.#invalid(asker, ref, job)
+    const outline = this.#send(asker, ref, job, flags)
+    if (outline === undefined || !isScanned) return
+    if (this.#shapes.isWorthLearning(job, this.#holes)) {
+      this.#shapes.learn(this.#holes, outline)
+    }
+  }
+
+  /** The jobs of a decoded message. */
+  submitAll(asker: MessageAsker, jobs: readonly unknown[], isolate: boolean): void {
+    this.#readTime()
+    const flags = isolate ? FLAG_ISOLATE : 0
+    for (const [index, value] of jobs.entries()) this.#submitValue(asker, value, index, flags)
+  }
+
+  /** The jobs of a binary frame; false when it is not one that can be read undecoded. */
+  submitPacked(asker: MessageAsker, bytes: Buffer, isolate: boolean): boolean {
+    const frame = this.#frame
+    if (!frame.scan(bytes)) return false
+    const flags = isolate ? FLAG_ISOLATE : 0
+    this.#readTime()
+    for (let job = 0; job < frame.count; job++) {
+      const isUsual = frame.open(job)
+      const ref = isUsual ? frame.ref() : undefined
+      const known = ref === undefined ? undefined : this.#packedShapes.match(frame)
+      if (ref !== undefined && known !== undefined && this.#isCurrent(known)) {
+        const isWatched = (known.flags & FLAG_WATCH) !== 0
+        if (!asker.begin(ref) || (isWatched && !asker.mayWatch(ref))) continue
+        this.#sendKnown(asker, ref, known, frame.view, frame.holes, flags)
+      } else {
+        if (known !== undefined) this.#packedShapes.forget(frame)
+        this.#submitUnknown(asker, job, isUsual, flags)
+      }
+    }
+    return true
+  }
+
+  // --- what the shards say ---
+
+  accepted(request: number): void {
+    const asker = this.#pending.take(request)
+    if (asker === undefined) return
+    const { ticket } = this.#pending
+    this.#parts.admission.accepted(ticket.shard)
+    asker.accepted(ticket)
+  }
+
+  duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void {
+    const asker = this.#take(request)
+    if (asker === undefined) return
+    this.#parts.admission.duplicate()
+    asker.duplicate(this.#pending.ticket, jobId, status, result)
+  }
+
+  /** @param jobId of the job that holds the key. */
+  reused(request: number, jobId: string): void {
+    const asker = this.#take(request)
+    if (asker === undefined) return
+    this.#parts.admission.reused()
+    asker.denied(this.#pending.ticket.ref, {
+      code: 'idempotent_key_reused', error: ERRORS.idempotent_key_reused.meaning,
+      more: { job_id: jobId },
+    })
+  }
+
+  /** @param reason REFUSED_… */
+  refused(request: number, reason: number, limit: number, current: number): void {
+    const asker = this.#take(request)
+    if (asker === undefined) return
+    const { ref, shard } = this.#pending.ticket
+    this.#full(asker, ref, shard, REASONS[reason] as LimitReason, limit, current)
+  }
+
+  dropped(request: number): void {
+    const asker = this.#take(request)
+    asker?.denied(this.#pending.ticket.ref, unavailable('request_crashed'))
+  }
+
+  /** A shard does not answer for now: what it has not taken is withdrawn, and so refused. */
+  giveUp({ ingress, shard }: ShardLink, code: ErrorCode): void {
+    for (const request of this.#pending.requestsOf(shard)) {
+      if (ingress.withdraw(this.#pending.positionOf(request))) this.#refuse(request, code)
+    }
+  }
+
+  /** A shard has taken what was before this position, and given it back. */
+  givenBack(shard: number, position: number, code: ErrorCode): void {
+    for (const request of this.#pending.requestsOf(shard)) {
+      if (!isBefore(this.#pending.positionOf(request), position)) continue
+      this.#refuse(request, code)
+    }
+  }
+
+  /** Nothing more is said by a shard, and what it has taken it may have accepted. */
+  abandon(shard: number): void {
+    for (const request of this.#pending.requestsOf(shard)) this.#refuse(request, 'answer_unknown')
+  }
+
+  // --- inside ---
+
+  #refuse(request: number, code: ErrorCode): void {
+    const asker = this.#take(request)
+    if (asker !== undefined) this.#unavailable(asker, this.#pending.ticket.ref, code)
+  }
+
+  /** Who waits for a job that will have no events under its own id. */
+  #take(request: number): Asker | undefined {
+    const asker = this.#pending.take(request)
+    const { ticket } = this.#pending
+    if (asker !== undefined && ticket.isWatched) this.#parts.audience.giveUp(idOf(ticket), false)
+    return asker
+  }
+
+  /** Once for a message, and once for a turn of the event loop that brings many requests. */
+  #readTime(): void {
+    const { bells, clock } = this.#parts
+    if (bells.isWaiting && bells.turn === this.#turn) return
+    this.#turn = bells.turn
+    this.#nowUs = clock.nowUs()
+    this.#placement.createdAtMs = clock.wallMs(this.#nowUs)
+  }
+
+  #submitUnknown(asker: MessageAsker, job: number, isUsual: boolean, flags: number): void {
+    const frame = this.#frame
+    const { end, start } = frame.holes
+    const decoded = decodeUntrusted(frame.bytes.subarray(start, end))
+    if (!decoded.ok) {
+      this.#parts.admission.invalid()
+      return asker.deniedAt(job, NOT_MSGPACK)
+    }
+    const sent = this.#submitValue(asker, decoded.value, job, flags)
+    if (sent !== undefined && isUsual) this.#packedShapes.learn(frame, sent.job, sent.outline)
+  }
+
+  #submitValue(asker: MessageAsker, value: unknown, index: number, flags: number):
+    { readonly job: ValidJob; readonly outline: Outline } | undefined {
+    const ref = isPlainObject(value) ? readRef(value['ref']) : null
+    if (ref === null) {
+      this.#parts.admission.invalid()
+      asker.deniedAt(index, isPlainObject(value) ? REF_DENIAL : NOT_A_JOB)
+      return undefined
+    }
+    if (!asker.begin(ref)) return undefined
+    const job = validateJob(value, '', this.#urls)
+    const isWatched = (value as Record<string, unknown>)['watch'] ?? false
+    if (!job.ok || typeof isWatched !== 'boolean') {
+      this.#invalid(asker, ref, job.ok ? NOT_A_BOOLEAN : job)
+      return undefined
+    }
+    if (isWatched && !asker.mayWatch(ref)) return undefined
+    const outline = this.#send(asker, ref, job, flags | (isWatched ? FLAG_WATCH : 0))
+    return outline === undefined ? undefined : { job, outline }
+  }
+
+  /** A job that is like one before. */
+  #sendKnown(
+    asker: Asker, ref: Ref, outline: Outline, view: DataView, holes: JobHoles, flags: number,
+  ): void {
+    if (holes.hasBody && holes.bodyBytes > this.#parts.bodyBytesMax) {
+      return this.#tooLarge(asker, ref)
+    }
+    if (!this.#maySubmit(asker, ref, outline, outline.flags)) return
+    this.#place(asker, ref, outline, flags)
+    this.#placed(asker, ref, outline,
+      this.#submitter.sendRaw(outline, view, holes, this.#placement))
+  }
+
+  /** A job that was judged in full; its outline, once it is in the ring. */
+  #send(asker: Asker, ref: Ref, job: ValidJob, flags: number): Outline | undefined {
+    if (job.body !== null && job.body.length > this.#parts.bodyBytesMax) {
+      this.#tooLarge(asker, ref)
+      return undefined
+    }
+    const user = this.#submitter.user(job)
+    if (!this.#maySubmit(asker, ref, user, flags)) return undefined
+    const outline = this.#outline(asker, ref, job, user, flags)
+    if (outline === undefined) return undefined
+    this.#place(asker, ref, outline, flags)
+    const isSent = this.#submitter.send(outline, job, this.#placement)
+    return this.#placed(asker, ref, outline, isSent) ? outline : undefined
+  }
+
+  #linkOf(route: number): ShardLink {
+    const { links } = this.#parts
+    return links[shardOf(route, links.length)] as ShardLink
+  }
+
+  /** Whether a shape's upstreams still have the slots that they had. */
+  #isCurrent(outline: Outline): boolean {
+    const { upstreams } = this.#parts
+    const { receiverOrigin, upstreamOrigin } = outline
+    const nowUs = this.#nowUs
+    return upstreams.claim(upstreamOrigin, KIND_UPSTREAM, outline, nowUs) === outline.upstream &&
+      (receiverOrigin === null ||
+        upstreams.claim(receiverOrigin, KIND_RECEIVER, outline, nowUs) === outline.receiver)
+  }
+
+  /** Whether the user's shard can be asked, and for more; else the answer has been given. */
+  #maySubmit(asker: Asker, ref: Ref, { route }: UserHash, flags: number): boolean {
+    const { shard } = this.#linkOf(route)
+    // Asked again: the state may have changed while the body arrived.
+    const refusal = this.refusal(asker) ?? absenceOf(this.#linkOf(route))
+    if (refusal !== undefined) this.#unavailable(asker, ref, refusal)
+    else if (this.#pending.refusal(asker, route) !== undefined) {
+      const { current, limit } = this.#pending.share(asker, route)
+      this.#full(asker, ref, shard, 'requests_share', limit, current)
+    } else if ((flags & FLAG_WATCH) !== 0 && !this.#parts.audience.mayFollowNew(route)) {
+      asker.denied(ref, TOO_MANY_WATCHED)
+    } else return true
+    return false
+  }
+
+  /** The job's outline, its upstreams given their slots; undefined: answered with 429. */
+  #outline(
+    asker: Asker, ref: Ref, job: ValidJob, user: UserHash, flags: number,
+  ): Outline | undefined {
+    const { upstreams } = this.#parts
+    const upstream = upstreams.claim(job.url.origin, KIND_UPSTREAM, user, this.#nowUs)
+    const receiver = job.webhook === null
+      ? NONE as UpstreamSlot
+      : upstreams.claim(job.webhook.origin, KIND_RECEIVER, user, this.#nowUs)
+    if (upstream !== NONE && (job.webhook === null || receiver !== NONE)) {
+      return this.#submitter.outline(job, user, upstream, receiver, flags & FLAG_WATCH)
+    }
+    const { current, limit, reason } = upstreams.shortage(user)
+    this.#full(asker, ref, this.#linkOf(user.route).shard, reason, limit, current)
+    return undefined
+  }
+
+  /** Notes who waits for the job that is about to be sent. */
+  #place(asker: Asker, ref: Ref, outline: Outline, flags: number): void {
+    const link = this.#linkOf(outline.route)
+    const isWatched = (outline.flags & FLAG_WATCH) !== 0
+    const placement = this.#placement
+    placement.link = link
+    placement.request = this.#pending.add(
+      asker, ref, link.shard, outline.route, isWatched)
+    const isRefused = (flags & FLAG_ISOLATE) !== 0 &&
+      !this.#parts.mayIsolate(outline.upstreamOrigin)
+    placement.flags = isRefused ? flags & ~FLAG_ISOLATE : flags
+  }
+
+  /** The job is in the ring and has its id, or the ring was full, which is answered. */
+  #placed(asker: Asker, ref: Ref, outline: Outline, isSent: boolean): boolean {
+    const { link, request } = this.#placement
+    if (!isSent) {
+      this.#pending.take(request)
+      this.#full(asker, ref, link.shard, 'ingress', link.views.limits.ringBytes,
+        link.ingress.fillBytes())
+      return false
+    }
+    const { idHigh, idLow, position } = this.#submitter
+    const { route } = outline
+    this.#pending.sent(request, idHigh, idLow, position)
+    if ((outline.flags & FLAG_WATCH) !== 0) {
+      this.#parts.audience.expect(formatJobId(route, idHigh, idLow))
+    }
+    this.#parts.bells.ringSoon(link.shard)
+    return true
+  }
+
+  #invalid(asker: Asker, ref: Ref, refusal: Refusal): void {
+    this.#parts.admission.invalid()
+    asker.denied(ref, denialOf(refusal))
+  }
+
+  #tooLarge(asker: Asker, ref: Ref): void {
+    const limit = this.#parts.bodyBytesMax
+    this.#parts.admission.invalid()
+    asker.denied(ref, {
+      code: 'body_too_large', error: `the body has more than ${limit} bytes`, more: { limit },
+    })
+  }
+
+  #unavailable(asker: Asker, ref: Ref, code: ErrorCode): void {
+    this.#parts.admission.unavailable()
+    asker.denied(ref, unavailable(code))
+  }
+
+  #full(
+    asker: Asker, ref: Ref, shard: number, reason: LimitReason, limit: number, current: number,
+  ): void {
+    asker.denied(ref, {
+      code: 'limit_reached', error: `the limit of ${reason} is reached`,
+      more: { limit_reason: reason, limit, current },
+      retryAfterSeconds: this.#parts.admission.refused(shard, reason, this.#parts.clock.nowUs()),
+    })
+  }
+}
+
+/** By the shards' REFUSED_… */
+const REASONS: Readonly<Record<number, LimitReason>> = {
+  [REFUSED_MEMORY]: 'memory', [REFUSED_JOBS]: 'jobs', [REFUSED_MEMORY_SHARE]: 'memory_share',
+}
+
+const idOf = ({ route, idHigh, idLow }: Ticket): string => formatJobId(route, idHigh, idLow)
+
+const NOT_A_JOB = denialOf(refuse('not_an_object', '', 'the job is not an object'))
+// The frame's walk has found all else of it plain.
+const NOT_MSGPACK =
+  denialOf(refuse('invalid_msgpack', '', 'the job has a text that is not UTF-8'))
+const NOT_A_BOOLEAN = refuse('wrong_type', 'watch', 'watch is not a boolean')

@@ -1,0 +1,89 @@
+// Shares of accounts in the front door's pools, by the tables that use them.
+
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX, WATCHED_JOBS_MAX }
+  from '../../../../shards/memory/limits.ts'
+import { POOLS } from '../../../../shards/memory/pools.ts'
+import { formatJobId } from '../../../../shards/wire/job-id.ts'
+import {
+  AccountShare, makeHeldTable, type PoolSurroundings,
+} from '../../../../src/base/account-share.ts'
+import type { Asker } from '../../../../src/base/asker.ts'
+import { addressKey } from '../../../../src/http/client-address.ts'
+import { Audience, makeAudienceTable } from '../../../../src/submit/audience.ts'
+import { makePendingTable, PendingJobs } from '../../../../src/submit/pending-jobs.ts'
+import { VirtualTime } from '../../../support/virtual-clock.ts'
+
+const SURROUNDINGS: PoolSurroundings = { clock: new VirtualTime().clock(), warn: () => {} }
+
+const askerOf = (isBulk: boolean): Asker =>
+  ({ isBulk, accepted: () => {}, duplicate: () => {}, denied: () => {} })
+
+describe('shares of accounts', () => {
+  it('are of what is free, and say what they are', () => {
+    const table = makeHeldTable(100)
+    const share = new AccountShare(POOLS.streams, 100, table, SURROUNDINGS)
+    while (share.refusal(7) === undefined) share.take(7)
+    assert.deepEqual(share.facts(7), { limit: 66, current: 67 })
+    assert.equal(share.refusal(7), 'share')
+    assert.equal(share.refusal(8), undefined)
+    for (let at = 0; at < 67; at++) share.give(7)
+    assert.equal(table.counts.used, 0)
+    assert.ok(table.held.every((count) => count === 0))
+  })
+
+  it('of jobs under way leave some to others, and of those of sockets a part to posts', () => {
+    const pending = new PendingJobs(makePendingTable(), SURROUNDINGS)
+    const [bulk, single] = [askerOf(true), askerOf(false)]
+    const requests: number[] = []
+    while (pending.refusal(bulk, 1) === undefined) requests.push(pending.add(bulk, 0, 0, 1, false))
+    assert.equal(pending.size, Math.ceil(REQUESTS_PENDING_BULK_MAX * 4 / 5))
+    for (let route = 2; pending.refusal(bulk, route) === undefined; route++) {
+      while (pending.refusal(bulk, route) === undefined) pending.add(bulk, 0, 0, route, false)
+    }
+    assert.equal(pending.size, REQUESTS_PENDING_BULK_MAX)
+    assert.ok(pending.isFullFor(bulk))
+    assert.equal(pending.refusal(single, 1000), undefined)
+    for (const request of requests) assert.equal(pending.take(request), bulk)
+    assert.equal(pending.refusal(bulk, 1), undefined)
+    assert.ok(REQUESTS_PENDING_MAX > REQUESTS_PENDING_BULK_MAX)
+  })
+
+  it('of followed jobs count each job once, also while its shard is still to be told', () => {
+    const table = makeAudienceTable()
+    let hasRoom = false
+    const audience = new Audience(table, SURROUNDINGS, () => hasRoom)
+    const follower = { told: () => {} }
+    let at = 0
+    const next = (route: number): string => formatJobId(route, 0, at++)
+    const first = next(5)
+    for (let jobId = first; audience.mayFollow(jobId); jobId = next(5)) {
+      audience.expect(jobId)
+      audience.join(jobId, follower)
+    }
+    assert.equal(audience.jobs, Math.ceil(WATCHED_JOBS_MAX * 2 / 3))
+    assert.ok(audience.mayFollow(first), 'followed already')
+    assert.ok(!audience.mayFollowNew(5))
+    assert.ok(audience.mayFollow(next(6)))
+    audience.leave(first, follower)
+    assert.equal(table.held.counts.used, audience.jobs)
+    assert.ok(!audience.mayFollowNew(5), 'its shard still watches it')
+    audience.expect(first)
+    audience.giveUp(first, true)
+    hasRoom = true
+    audience.retryUnwatch()
+    assert.equal(table.held.counts.used, audience.jobs)
+    assert.ok(audience.mayFollowNew(5))
+  })
+
+  it('of addresses are one for a network of IPv6', () => {
+    const key = (...bytes: number[]): string => addressKey(Uint8Array.from(bytes).buffer)
+    const mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 0, 0, 1]
+    assert.equal(key(10, 0, 0, 1), '0a000001')
+    assert.equal(key(...mapped), key(10, 0, 0, 1))
+    const home = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 1]
+    assert.equal(key(...home, 0, 0, 0, 0, 0, 0, 0, 1), key(...home, 9, 9, 9, 9, 9, 9, 9, 9))
+    assert.equal(key(), '')
+  })
+})

@@ -1,0 +1,120 @@
+// The keyed hashes against the reference's vectors, and the framing of what they are fed.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Prng } from '../../../../shards/base/prng.ts'
+import {
+  halfSipHash32Fast, halfSipHash64, JobHasher, makeSecret, SECRET_BYTES, shardOf,
+} from '../../../../src/base/hash.ts'
+import { JobText } from '../../../../src/shapes/scan/job-text.ts'
+
+/** vectors_hsip64 of github.com/veorq/SipHash: key 00 01 … 07, message 00 01 … of length n. */
+const VECTORS = [
+  '218d1f59b9b83cc8', 'be552412f8387315', '064f39ef7c50eb57', 'ce0f1a45f7060679',
+  'd5e78a175be52ea1', 'cb9d7c3f2f3db580', 'ce3e91358aa2bc25', 'ff202728b07bc684',
+  'edfee820bce4858c', '5b51cccc13888307', '95b0469f06a6f2ee', 'ae26333994ddcd48',
+  '7bc71f9faef5c799', '5a2352d75a0c3744', '3bb1a870eae8e658', '217d0bcb4e81c902',
+  '7336aad25f7bf3b5', '37adc0641c4c4f6a', 'c9b2db2b9a3e42f9', 'f910e48020ab363c',
+]
+
+const KEY_0 = 0x03020100
+const KEY_1 = 0x07060504
+
+/** Every byte its place, `start` bytes into a buffer. */
+function message(start: number): { words: Uint32Array, bytes: Uint8Array } {
+  const bytes = new Uint8Array(128)
+  for (let at = 0; at < 64; at++) bytes[start + at] = at
+  return { words: new Uint32Array(bytes.buffer), bytes }
+}
+
+test('HalfSipHash-2-4 gives the reference output for every length, wherever it lies', () => {
+  for (const start of [0, 4, 56]) {
+    const { words, bytes } = message(start)
+    for (const [length, expected] of VECTORS.entries()) {
+      const hash = { high: 0, low: 0 }
+      halfSipHash64(KEY_0, KEY_1, words, bytes, start, length, hash)
+      const out = Buffer.alloc(8)
+      out.writeUInt32LE(hash.low, 0)
+      out.writeUInt32LE(hash.high, 4)
+      assert.equal(out.toString('hex'), expected, `length ${length} at ${start}`)
+    }
+  }
+})
+
+test('the fast hash depends on every byte, on the length and on the key', () => {
+  const { words, bytes } = message(0)
+  const seen = new Set<number>()
+  for (let length = 0; length <= 64; length++) {
+    seen.add(halfSipHash32Fast(KEY_0, KEY_1, words, bytes, 0, length))
+  }
+  for (let at = 0; at < 64; at++) {
+    bytes[at] = 255
+    seen.add(halfSipHash32Fast(KEY_0, KEY_1, words, bytes, 0, 64))
+    bytes[at] = at
+  }
+  seen.add(halfSipHash32Fast(KEY_0 + 1, KEY_1, words, bytes, 0, 64))
+  assert.equal(seen.size, 65 + 64 + 1)
+})
+
+test('shardOf gives its worked values and spreads users evenly', () => {
+  assert.equal(shardOf(0, 4), 0)
+  assert.equal(shardOf(2 ** 31, 4), 2)
+  assert.equal(shardOf(2 ** 32 - 1, 4), 3)
+  const hasher = new JobHasher(new Uint8Array(SECRET_BYTES).fill(7))
+  const counts = [0, 0, 0, 0, 0]
+  for (let user = 0; user < 10_000; user++) {
+    const shard = shardOf(hasher.user(`user-${user}`).route, counts.length)
+    counts[shard] = (counts[shard] as number) + 1
+  }
+  for (const count of counts) assert.ok(count > 1800 && count < 2200, `shares: ${counts}`)
+})
+
+/** The three hashes of a job, as text. */
+function hashesOf(
+  hasher: JobHasher, user: string, key: string, apiKey: string | null, upstream: number,
+): { route: number, key: string, lane: string } {
+  const known = hasher.user(user)
+  hasher.key(known, key)
+  const keyText = `${hasher.hash.high} ${hasher.hash.low}`
+  const text = new JobText(64 * 1024)
+  text.take(Buffer.from(`before ${key} behind`))
+  hasher.keyBytes(known, text.view, 7, text.length - 7)
+  assert.equal(`${hasher.hash.high} ${hasher.hash.low}`, keyText, 'bytes hash as their text does')
+  hasher.lane(known, apiKey, upstream)
+  return { route: known.route, key: keyText, lane: `${hasher.hash.high} ${hasher.hash.low}` }
+}
+
+test('the same texts hash the same, whatever was hashed between', () => {
+  const hasher = new JobHasher(makeSecret())
+  const first = hashesOf(hasher, 'ann', 'k1', 'secret', 3)
+  hashesOf(hasher, 'a much longer user than ann', 'k'.repeat(512), 'x'.repeat(32_000), 9)
+  assert.deepEqual(hashesOf(hasher, 'ann', 'k1', 'secret', 3), first)
+})
+
+test('texts that run into each other hash differently', () => {
+  const hasher = new JobHasher(makeSecret())
+  const keys = new Set<string>()
+  const lanes = new Set<string>()
+  const pairs = [['ab', 'c'], ['a', 'bc'], ['', 'abc'], ['abc', ''], ['ab\0', 'c'], ['ab', '\0c']]
+  for (const [user = '', key = ''] of pairs) {
+    keys.add(hashesOf(hasher, user, key, null, 0).key)
+    lanes.add(hashesOf(hasher, user, '', key, 0).lane)
+    lanes.add(hashesOf(hasher, user, '', null, 0).lane)
+    lanes.add(hashesOf(hasher, user, '', key, 0x01000000).lane)
+  }
+  assert.equal(keys.size, pairs.length)
+  // Three lanes a pair, but the two pairs of user 'ab' share the one without an API key.
+  assert.equal(lanes.size, 3 * pairs.length - 1)
+})
+
+test('another secret gives other hashes', () => {
+  const secret = new Uint8Array(SECRET_BYTES)
+  const all = new Set<string>()
+  const prng = new Prng(1)
+  for (let round = 0; round < 50; round++) {
+    for (let at = 0; at < SECRET_BYTES; at++) secret[at] = prng.below(256)
+    const { route, key, lane } = hashesOf(new JobHasher(secret), 'ann', 'k1', null, 0)
+    all.add(String(route)).add(key).add(lane)
+  }
+  assert.equal(all.size, 150)
+})
