@@ -15,7 +15,7 @@ import {
   UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_TIMEOUT_MS,
   allocateShard, allocateShared, attachShard, attachShared,
 } from '../../shards/memory/layout.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
 import { intervalNs } from '../../shards/pace/pace.ts'
 import { Engine } from '../../shards/shard/engine.ts'

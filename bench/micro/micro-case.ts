@@ -2,7 +2,7 @@
 // what they returned so that none of it can be left out as useless.
 
 import { KIB } from '../../shards/base/units.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 
 /** How large the structures are. */
 export interface MicroSizes {

@@ -1,7 +1,7 @@
 // The index from a job's key to its slot, four fifths full: a hit, and a departure with an arrival.
 
 import { Prng } from '../../shards/base/prng.ts'
-import { indexEntries } from '../../shards/memory/limits.ts'
+import { indexEntries } from '../../shards/memory/plan.ts'
 import { SlotIndex } from '../../shards/memory/slot-index.ts'
 import type { MicroBench } from './micro-case.ts'
 

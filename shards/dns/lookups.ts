@@ -12,7 +12,7 @@
 import type { Clock } from '../base/clock.ts'
 import { type Micros, msToUs } from '../base/units.ts'
 import { LOOKUPS_MAX, LOOKUP_MS_MAX, LOOKUP_WAITERS_MAX } from '../memory/name-limits.ts'
-import { POOLS } from '../memory/pools.ts'
+import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share } from '../memory/share.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 
@@ -49,7 +49,7 @@ export class Lookups {
   readonly #accounts = new Map<number, number>()
   readonly #zones = new Map<string, number>()
   readonly #share = new Share(
-    { name: POOLS.lookups.name, bound: LOOKUPS_MAX, alpha: POOLS.lookups.alpha })
+    { name: SHARD_POOLS.lookups.name, bound: LOOKUPS_MAX, alpha: SHARD_POOLS.lookups.alpha })
 
   constructor(options: LookupsOptions) {
     this.#options = options

@@ -9,7 +9,7 @@ import {
   EXPIRED_PER_TURN_MAX, IN_FLIGHT_MINIMUM, IN_FLIGHT_PER_SHARD_MAX, IN_FLIGHT_RESERVE,
   WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX,
 } from '../memory/limits.ts'
-import { POOLS } from '../memory/pools.ts'
+import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share, type ShareRules } from '../memory/share.ts'
 import { Wheel } from '../memory/wheel.ts'
 import type { Charge } from '../pace/lane-budgets.ts'
@@ -93,7 +93,7 @@ export class Attempts {
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
     this.#webhooks = new Share({
-      name: POOLS.webhooksInFlight.name, alpha: POOLS.webhooksInFlight.alpha,
+      name: SHARD_POOLS.webhooksInFlight.name, alpha: SHARD_POOLS.webhooksInFlight.alpha,
       bound: Math.ceil((count * WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX) / 1000),
     })
     this.#deadlineUs = new Float64Array(count)
@@ -270,6 +270,7 @@ export class Attempts {
 
 /** Of a few, all are anybody's. */
 const permitRules = (count: number): ShareRules => ({
-  name: POOLS.inFlight.name, bound: count, alpha: POOLS.inFlight.alpha, minimum: IN_FLIGHT_MINIMUM,
+  name: SHARD_POOLS.inFlight.name, bound: count, alpha: SHARD_POOLS.inFlight.alpha,
+  minimum: IN_FLIGHT_MINIMUM,
   reserve: count === IN_FLIGHT_PER_SHARD_MAX ? IN_FLIGHT_RESERVE : 0,
 })

@@ -1,9 +1,9 @@
 // The bounds of the lanes of a shard: what one upstream or user may have of them, and how many
-// there are that accounts share; all others are in limits.ts.
+// there are that accounts share.
 // Thread: any. Memory: none. Never: knows a lane, reads a setting.
 
 import { powerOfTwoAtLeast } from '../base/units.ts'
-import type { Limits } from './limits.ts'
+import type { Limits } from './plan.ts'
 
 /** One upstream alone may have two thirds of the accounts' own lanes, and one user half. */
 export const LANES_UPSTREAM_ALPHA = 2

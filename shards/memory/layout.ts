@@ -36,7 +36,7 @@
 
 import { assert } from '../base/assert.ts'
 import * as limits from './limits.ts'
-import { type Limits, indexEntries } from './limits.ts'
+import { indexEntries, type Limits } from './plan.ts'
 
 /**
  * Changes with any meaning of a word in shared memory, the rings' records (contract.ts) and the

@@ -1,18 +1,14 @@
 // The pools that many use at once: what each is called, its bound, who has a share of it, and what
 // happens to those who ask for more.
 // Thread: any. Memory: none. Never: counts anything; a Share does, made with these facts.
-// The one list of them: docs/ARCHITECTURE.md has it as a table, which a test compares with this.
+// The list of the engine's; those of the front door are in src/base/pools.ts.
 
-import {
-  CLIENT_BYTES_ALPHA, FOLLOWED_JOBS_ALPHA, QUESTIONS_ALPHA, REQUESTS_ALPHA, SOCKETS_ALPHA,
-  STREAMS_ALPHA,
-} from './client-limits.ts'
 import {
   LANES_PER_SHARED, LANES_SHARED_ALPHA, LANES_UPSTREAM_ALPHA, LANES_USER_ALPHA,
 } from './lane-limits.ts'
 import {
   IN_FLIGHT_MINIMUM, IN_FLIGHT_RESERVE, IN_FLIGHT_SHARE_ALPHA, LOG_SPACE_ALPHA,
-  UPSTREAM_SLOTS_ALPHA, WEBHOOKS_IN_FLIGHT_ALPHA,
+  WEBHOOKS_IN_FLIGHT_ALPHA,
 } from './limits.ts'
 import { LOOKUPS_ALPHA } from './name-limits.ts'
 import {
@@ -49,49 +45,8 @@ export interface UnsharedPool extends PoolFacts {
 
 export type Pool = SharedPool | PushedOutPool | UnsharedPool
 
-/** By what the code calls them, in the order in which a job meets them. */
-export const POOLS = {
-  clientConnections: {
-    name: 'client connections', bound: '--client-connections',
-    noShares: 'a connection has no account, and behind a proxy all have one address',
-    atBound: 'closed at once; above three quarters with the next answer',
-  },
-  clientMemory: {
-    name: 'client memory', bound: '--client-memory', holder: 'connection',
-    alpha: CLIENT_BYTES_ALPHA, kept: '16 KiB for each, an eighth for those with less',
-    atBound: 'not read on, 503 `overloaded`, or cut',
-  },
-  sockets: {
-    name: 'sockets', bound: 'SOCKETS_MAX', holder: 'client address', alpha: SOCKETS_ALPHA,
-    atBound: '503 `overloaded`',
-  },
-  requests: {
-    name: 'jobs without an answer', bound: 'REQUESTS_PENDING_MAX', holder: 'account',
-    alpha: REQUESTS_ALPHA, kept: 'a quarter for single posts',
-    atBound: '429 `requests_share`, 503 `overloaded`',
-  },
-  ringSpace: {
-    name: 'ring space', bound: 'ringBytes',
-    noShares: 'a shard empties its ring in every turn',
-    atBound: '429 `ingress`',
-  },
-  upstreamSlots: {
-    name: 'upstream slots', bound: 'upstreamsMax', holder: 'account', alpha: UPSTREAM_SLOTS_ALPHA,
-    atBound: '429 `upstreams_share`, `upstreams`; unused ones are asked back',
-  },
-  questions: {
-    name: 'questions without an answer', bound: 'QUESTIONS_PENDING_MAX', holder: 'account',
-    alpha: QUESTIONS_ALPHA, kept: 'a quarter for requests',
-    atBound: '503 `overloaded`; QUESTIONS_IN_RING_MAX at once go to a shard, accounts in turn',
-  },
-  streams: {
-    name: 'event streams', bound: 'STREAMS_MAX', holder: 'account', alpha: STREAMS_ALPHA,
-    atBound: '503 `overloaded`',
-  },
-  followedJobs: {
-    name: 'followed jobs', bound: 'WATCHED_JOBS_MAX', holder: 'account', alpha: FOLLOWED_JOBS_ALPHA,
-    atBound: '429 `too_many_watched`, for streams 503 `overloaded`',
-  },
+/** The engine's, by what the code calls them, in the order in which a job meets them. */
+export const SHARD_POOLS = {
   logSpace: {
     name: 'log space', bound: 'LOG_FILL_PER_MILLE_MAX', holder: 'account', alpha: LOG_SPACE_ALPHA,
     atBound: '429 `memory_share`; finished jobs give way, then 429 `memory` or `jobs`',
@@ -157,10 +112,5 @@ export const POOLS = {
     name: 'kept names', bound: 'NAMES_KEPT_MAX',
     noShares: 'a name that is given up costs one look-up',
     atBound: 'the least recently used is given up',
-  },
-  descriptors: {
-    name: 'descriptors', bound: 'ulimit -n',
-    noShares: 'clients, sends and the journal have parts of their own',
-    atBound: 'a send waits in its lane',
   },
 } as const satisfies Record<string, Pool>

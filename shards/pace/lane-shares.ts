@@ -9,8 +9,8 @@
 import type { Micros, UpstreamSlot } from '../base/units.ts'
 import { HeldCounts } from '../memory/held-counts.ts'
 import { LANE_USERS_COUNTED, lanesForAccounts, lanesKeptForShared } from '../memory/lane-limits.ts'
-import type { Limits } from '../memory/limits.ts'
-import { POOLS, type SharedPool } from '../memory/pools.ts'
+import type { Limits } from '../memory/plan.ts'
+import { SHARD_POOLS, type SharedPool } from '../memory/pools.ts'
 import { makeShareCounts, Share, type ShareCounts, type ShareWarning } from '../memory/share.ts'
 import type { PoolWarning } from '../wire/contract.ts'
 
@@ -46,9 +46,9 @@ export class LaneShares {
     }
     const shareOf = ({ alpha, name }: SharedPool, kept: number): Share =>
       new Share({ name, bound, alpha, reserve: kept }, warn, this.#pool)
-    this.#byUpstream = shareOf(POOLS.lanesByUpstream, reserve)
-    this.#byUser = shareOf(POOLS.lanesByUser, reserve)
-    this.#shared = shareOf(POOLS.sharedLanes, 0)
+    this.#byUpstream = shareOf(SHARD_POOLS.lanesByUpstream, reserve)
+    this.#byUser = shareOf(SHARD_POOLS.lanesByUser, reserve)
+    this.#shared = shareOf(SHARD_POOLS.sharedLanes, 0)
     this.#ownLanes = new Uint32Array(limits.upstreamsMax)
     this.#sharedLanes = new Uint32Array(limits.upstreamsMax)
   }

@@ -3,7 +3,7 @@
 // Never: decides anything; src/engine/supervisor.ts refuses a build with another mark.
 
 import { BATON_VERSION, LAYOUT_VERSION, layoutSizes } from '../memory/layout.ts'
-import type { Limits } from '../memory/limits.ts'
+import type { Limits } from '../memory/plan.ts'
 import type { BuildMark } from '../wire/contract.ts'
 
 /** This build's, for an engine of such limits. */

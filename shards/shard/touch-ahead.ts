@@ -9,8 +9,9 @@
 import { JOBS_FRESH } from '../memory/crash-notes.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import {
-  type Limits, TOUCH_AHEAD_BYTES_MAX, TOUCH_AHEAD_BYTES_MIN, TOUCH_AHEAD_LOOKS,
+  TOUCH_AHEAD_BYTES_MAX, TOUCH_AHEAD_BYTES_MIN, TOUCH_AHEAD_LOOKS,
 } from '../memory/limits.ts'
+import type { Limits } from '../memory/plan.ts'
 import { SEGMENT_FREE } from '../store/segments.ts'
 
 /** Smaller than any page that a system uses, so that every page is touched. */

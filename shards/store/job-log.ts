@@ -19,8 +19,9 @@ import { Marks } from '../memory/dirty-pages.ts'
 import type { SegmentViews, ShardViews } from '../memory/layout.ts'
 import {
   LOG_BODIES_PER_MILLE_MAX, LOG_FILL_PER_MILLE_MAX, LOG_RECORD_HEADER_BYTES, SEGMENTS_FOR_CLEANER,
-  SEGMENTS_MAX, SEGMENTS_OVERHEAD, SEGMENTS_RESERVED, SEGMENT_BYTES_MAX,
+  SEGMENTS_MAX, SEGMENTS_OVERHEAD, SEGMENTS_RESERVED,
 } from '../memory/limits.ts'
+import { SEGMENT_BYTES_MAX } from '../memory/plan.ts'
 import { Cleaner, type CleanerBaton, type LogOwners } from './cleaner.ts'
 import {
   RECORD_DEAD, RECORD_KIND, RECORD_LENGTH, RECORD_OWNER, RECORD_WORD, offsetAt, recordBytes,

@@ -10,7 +10,7 @@
 import type { Bytes, JobSlot, Micros } from '../base/units.ts'
 import { HeldCounts } from '../memory/held-counts.ts'
 import { LOG_ALIGN_BYTES, LOG_USERS_COUNTED } from '../memory/limits.ts'
-import { POOLS } from '../memory/pools.ts'
+import { SHARD_POOLS } from '../memory/pools.ts'
 import { makeShareCounts, Share, type ShareCounts } from '../memory/share.ts'
 import type { PoolWarning } from '../wire/contract.ts'
 import type { JobLog } from './job-log.ts'
@@ -48,7 +48,7 @@ export class LogShares {
     this.#jobs = jobs
     this.#records = records
     this.#templates = templates
-    const { alpha, name } = POOLS.logSpace
+    const { alpha, name } = SHARD_POOLS.logSpace
     const bound = Math.floor(log.usableBytes / LOG_ALIGN_BYTES)
     this.#unitsMin = Math.floor(bound / jobs.slotsMax)
     this.#share = new Share({ name, bound, alpha }, ({ used }, refusal) => {

@@ -3,7 +3,7 @@
 // Never: opens or closes a connection; it says who may, and whose idle one has to go.
 
 import type { Micros } from '../base/units.ts'
-import { POOLS } from '../memory/pools.ts'
+import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share, type ShareCounts } from '../memory/share.ts'
 import {
   CONNECTIONS_MINIMUM, CONNECTS_PER_TURN_MAX, IDLE_ORIGINS_LOOKED_AT_MAX,
@@ -39,8 +39,8 @@ export class ConnectionRoom {
     connectionsMax: number, soon: (run: () => void) => void, nextTurn: (run: () => void) => void,
   ) {
     this.#share = new Share({
-      name: POOLS.connections.name, bound: connectionsMax, alpha: POOLS.connections.alpha,
-      minimum: CONNECTIONS_MINIMUM,
+      name: SHARD_POOLS.connections.name, bound: connectionsMax,
+      alpha: SHARD_POOLS.connections.alpha, minimum: CONNECTIONS_MINIMUM,
     })
     this.#soon = soon
     this.#nextTurn = nextTurn

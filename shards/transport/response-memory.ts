@@ -6,7 +6,7 @@
 // other; should even that come to the bound of all, a response is cut there, as at its own limit.
 
 import { WaitingLine } from '../base/fifo.ts'
-import { POOLS } from '../memory/pools.ts'
+import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share } from '../memory/share.ts'
 import { RESPONSE_BUFFER_BYTES_MAX } from '../memory/socket-limits.ts'
 
@@ -52,7 +52,8 @@ export class ResponseMemory {
     this.#responseBytesMax = responseBytesMax
     this.#onRoom = onRoom
     this.#share = new Share({
-      name: POOLS.responseBytes.name, bound: boundBytes, alpha: POOLS.responseBytes.alpha,
+      name: SHARD_POOLS.responseBytes.name, bound: boundBytes,
+      alpha: SHARD_POOLS.responseBytes.alpha,
     })
   }
 

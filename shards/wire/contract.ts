@@ -5,7 +5,7 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { Micros, PerSecond } from '../base/units.ts'
-import type { Limits } from '../memory/limits.ts'
+import type { Limits } from '../memory/plan.ts'
 import type { ShareRefusal } from '../memory/share.ts'
 
 // --- front door → shard ---

@@ -3,13 +3,13 @@
 // share, and a buffer that grows within it.
 
 import type { Clock } from '../../shards/base/clock.ts'
+import { Share, type ShareCounts } from '../../shards/memory/share.ts'
+import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/memory/socket-limits.ts'
 import {
   CLIENT_BYTES_FREE_OF_SHARES, CLIENT_BYTES_RESERVED_PER_MILLE, CLIENT_CONNECTION_BYTES,
   PROCESS_BYTES, THREAD_BYTES,
-} from '../../shards/memory/client-limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
-import { Share, type ShareCounts } from '../../shards/memory/share.ts'
-import { RESPONSE_BUFFER_BYTES_MAX } from '../../shards/memory/socket-limits.ts'
+} from './client-limits.ts'
+import { DOOR_POOLS } from './pools.ts'
 
 /** The settings that resident memory follows from. */
 export interface ResidentSettings {
@@ -46,7 +46,7 @@ export class ClientBytes {
   constructor(bytesMax: number, clock: Clock, log: ClientBytesLog) {
     this.#clock = clock
     this.#share = new Share({
-      name: POOLS.clientMemory.name, bound: bytesMax, alpha: POOLS.clientMemory.alpha,
+      name: DOOR_POOLS.clientMemory.name, bound: bytesMax, alpha: DOOR_POOLS.clientMemory.alpha,
       minimum: CLIENT_BYTES_FREE_OF_SHARES,
       reserve: Math.floor(bytesMax * CLIENT_BYTES_RESERVED_PER_MILLE / 1000),
     }, ({ bound, used }, refusal) => log.warn({ used_bytes: used, bound_bytes: bound },

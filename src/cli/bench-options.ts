@@ -3,7 +3,8 @@
 
 import { PROFILES } from '../../bench/load/payloads.ts'
 import { type BenchSettings, SCENARIOS, type ScenarioName } from '../../bench/load/settings.ts'
-import * as limits from '../../shards/memory/limits.ts'
+import * as engine from '../../shards/memory/limits.ts'
+import * as limits from '../base/limits.ts'
 import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
 import { type Kind, choice, decimal, wholeNumber, word } from '../config/kinds.ts'
 import { rpsKind } from '../config/upstream-table.ts'
@@ -82,7 +83,7 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
     description: 'requests at once to the upstream, and webhooks at once to the receiver',
   },
   rate: {
-    flag: 'rate', kind: decimal(limits.PACE_PER_SECOND_MIN, LOAD_PER_SECOND_MAX),
+    flag: 'rate', kind: decimal(engine.PACE_PER_SECOND_MIN, LOAD_PER_SECOND_MAX),
     defaults: { ingest: undefined, pace: undefined, fairness: 200, soak: undefined },
     description: 'per second: jobs of the open loop (ingest, soak), sends of each budget (pace), ' +
       'sends of the upstream (fairness)',

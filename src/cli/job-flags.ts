@@ -2,7 +2,8 @@
 
 import { randomUUID } from 'node:crypto'
 import { type Command, Option } from 'commander'
-import { RETRIES_MAX, RETRIES_UNLIMITED } from '../../shards/memory/limits.ts'
+import { RETRIES_UNLIMITED } from '../../shards/memory/limits.ts'
+import { RETRIES_MAX } from '../base/limits.ts'
 import { showGiven } from '../base/problem.ts'
 import { wholeNumber } from '../config/kinds.ts'
 

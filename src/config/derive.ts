@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { MemorySettings } from '../../shards/memory/limits.ts'
+import type { MemorySettings } from '../../shards/memory/plan.ts'
 import type { ShardSettings, UpstreamSettings } from '../../shards/wire/contract.ts'
 import { type Outcome, showGiven } from '../base/problem.ts'
 import { USER_AGENT } from '../base/version.ts'

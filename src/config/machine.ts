@@ -4,7 +4,7 @@
 
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
-import { DESCRIPTORS_ASSUMED } from '../../shards/memory/client-limits.ts'
+import { DESCRIPTORS_ASSUMED } from '../base/client-limits.ts'
 
 /** What defaults are derived from. */
 export interface Machine {

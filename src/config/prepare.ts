@@ -2,11 +2,11 @@
 // shards and front door are told. Here it turns out whether valid settings go together.
 
 import { MIB } from '../../shards/base/units.ts'
+import { type Limits, planMemory } from '../../shards/memory/plan.ts'
+import type { ShardSettings } from '../../shards/wire/contract.ts'
 import {
   CLIENT_CONNECTIONS_MIN, DESCRIPTORS_PROCESS_MIN, DESCRIPTORS_SHARD_MIN,
-} from '../../shards/memory/client-limits.ts'
-import { type Limits, planMemory } from '../../shards/memory/limits.ts'
-import type { ShardSettings } from '../../shards/wire/contract.ts'
+} from '../base/client-limits.ts'
 import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
 import { formatBytes } from '../base/quantities.ts'
 import { VERSION } from '../base/version.ts'

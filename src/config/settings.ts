@@ -3,8 +3,9 @@
 
 import type { z } from 'zod'
 import { KIB, MIB } from '../../shards/base/units.ts'
-import * as clients from '../../shards/memory/client-limits.ts'
-import * as limits from '../../shards/memory/limits.ts'
+import * as engine from '../../shards/memory/limits.ts'
+import * as clients from '../base/client-limits.ts'
+import * as limits from '../base/limits.ts'
 import { hostKind } from './host-kind.ts'
 import {
   type Kind, choice, duration, folder, path, servers, size, toggle, wholeNumber,
@@ -55,7 +56,7 @@ function setting<T>(
   }
 }
 
-const kept = size(KIB, limits.BODY_LIMIT_BYTES_MAX)
+const kept = size(KIB, engine.BODY_LIMIT_BYTES_MAX)
 const ttl = duration(1000, 7 * DAY_MS)
 
 export const SETTINGS = {
@@ -112,12 +113,12 @@ export const SETTINGS = {
   keyMismatch: setting('key-mismatch', choice(KEY_MISMATCHES, '<answer>'), 'reject',
     'what a known key gets with another method, URL or body: reject: 422; duplicate: as with the ' +
     'same'),
-  connectionsPerOriginMax: setting('connections', wholeNumber(1, limits.IN_FLIGHT_PER_SHARD_MAX),
+  connectionsPerOriginMax: setting('connections', wholeNumber(1, engine.IN_FLIGHT_PER_SHARD_MAX),
     limits.CONNECTIONS_PER_ORIGIN_MAX_DEFAULT,
     'connections to one origin, per shard'),
   connectTimeoutMs: setting('connect-timeout',
     duration(limits.CONNECT_TIMEOUT_MS_MIN, limits.CONNECT_TIMEOUT_MS_MAX),
-    limits.CONNECT_TIMEOUT_MS_DEFAULT,
+    engine.CONNECT_TIMEOUT_MS_DEFAULT,
     'how long a connection may take, look-up and TLS included, within the time for one attempt'),
   control: setting('control', path('the path of a socket file'), '',
     'the socket that `sluice reload` and `sluice drain` talk to',

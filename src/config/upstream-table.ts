@@ -3,17 +3,18 @@
 
 import { z } from 'zod'
 import type { PerSecond } from '../../shards/base/units.ts'
-import * as limits from '../../shards/memory/limits.ts'
+import * as engine from '../../shards/memory/limits.ts'
+import { UPSTREAMS_MAX } from '../../shards/memory/plan.ts'
 import type { UpstreamSettings } from '../../shards/wire/contract.ts'
 import { hostIdentity } from '../base/host-name.ts'
 import { type Kind, decimal, milliseconds, toggle, wholeNumber } from './kinds.ts'
 
 /** Entries of one table; more than upstreams can be known at once would be a mistake. */
-const TABLE_ENTRIES_MAX = limits.UPSTREAMS_MAX
+const TABLE_ENTRIES_MAX = UPSTREAMS_MAX
 
-export const rpsKind = decimal(limits.PACE_PER_SECOND_MIN, limits.PACE_PER_SECOND_MAX)
-export const concurrentKind = wholeNumber(1, limits.CONCURRENT_MAX)
-export const timeoutKind = milliseconds(1, limits.JOB_DEADLINE_MS)
+export const rpsKind = decimal(engine.PACE_PER_SECOND_MIN, engine.PACE_PER_SECOND_MAX)
+export const concurrentKind = wholeNumber(1, engine.CONCURRENT_MAX)
+export const timeoutKind = milliseconds(1, engine.JOB_DEADLINE_MS)
 export const accountQueueKind = toggle(false)
 
 const entrySchema = z.strictObject({

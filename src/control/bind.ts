@@ -11,8 +11,8 @@ import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import { type Server, connect } from 'node:net'
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
-import { CONTROL_STALE_AFTER_MS } from '../../shards/memory/limits.ts'
 import { fail } from '../base/errors.ts'
+import { CONTROL_STALE_AFTER_MS } from '../base/limits.ts'
 import { SOCKET_PATH_BYTES_MAX, type SocketPath, openSocketPath } from './socket-path.ts'
 
 /** Whoever replaces the same file at the same time is done after a few. */

@@ -1,7 +1,7 @@
 // The other end of the control socket: one request, its progress, its answer.
 
 import { type Socket, connect } from 'node:net'
-import { CONTROL_ANSWER_BYTES_MAX } from '../../shards/memory/limits.ts'
+import { CONTROL_ANSWER_BYTES_MAX } from '../base/limits.ts'
 import type { ControlAnswer, ControlRequest } from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
 import { withSocketPath } from './socket-path.ts'

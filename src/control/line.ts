@@ -2,7 +2,7 @@
 // heard are lines of JSON, in no fixed turns.
 
 import { type Socket, connect } from 'node:net'
-import { CONTROL_ANSWER_BYTES_MAX } from '../../shards/memory/limits.ts'
+import { CONTROL_ANSWER_BYTES_MAX } from '../base/limits.ts'
 import type { ControlRequest } from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
 import { withSocketPath } from './socket-path.ts'

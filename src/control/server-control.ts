@@ -4,8 +4,8 @@
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
-import { CONTROL_STALE_AFTER_MS } from '../../shards/memory/limits.ts'
 import { OperatingError } from '../base/errors.ts'
+import { CONTROL_STALE_AFTER_MS } from '../base/limits.ts'
 import type { ProcessLog } from '../base/log.ts'
 import type { ControlCommands } from './commands.ts'
 import { type PlaceFacts, controlFile, dependsOnPort, lockFile } from './place.ts'

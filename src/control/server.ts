@@ -6,7 +6,7 @@ import type { Clock } from '../../shards/base/clock.ts'
 import {
   CONTROL_BACKLOG_BYTES_MAX, CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX,
   CONTROL_REQUESTS_WAITING_MAX,
-} from '../../shards/memory/limits.ts'
+} from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import { bindControl } from './bind.ts'
 import {

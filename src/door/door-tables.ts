@@ -12,13 +12,14 @@
 
 import type { Micros } from '../../shards/base/units.ts'
 import type { SharedViews } from '../../shards/memory/layout.ts'
-import {
-  QUESTIONS_PENDING_MAX, REQUESTS_PENDING_MAX, SOCKETS_MAX, STREAMS_MAX, WATCHED_JOBS_MAX,
-} from '../../shards/memory/limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
+import { WATCHED_JOBS_MAX } from '../../shards/memory/limits.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import type { DoorState } from '../base/door-state.ts'
+import {
+  QUESTIONS_PENDING_MAX, REQUESTS_PENDING_MAX, SOCKETS_MAX, STREAMS_MAX,
+} from '../base/limits.ts'
 import type { LogStatus } from '../base/log-sink.ts'
+import { DOOR_POOLS } from '../base/pools.ts'
 import { makeQuestionTable, type QuestionTable } from '../engine/questions.ts'
 import type { ShardLink } from '../engine/shard-link.ts'
 import { type ConnectionTable, makeConnectionTable } from '../http/server.ts'
@@ -101,13 +102,13 @@ export function makeDoorTables(
 export const poolsOf = (
   { audience, clientBytes, jobs, questions, sockets, streams, upstreams }: DoorTables,
 ): readonly ShownPool[] => [
-  { pool: POOLS.clientMemory, bound: clientBytes.bytesMax, counts: clientBytes.counts },
-  { pool: POOLS.sockets, bound: SOCKETS_MAX, counts: sockets.held.counts },
-  { pool: POOLS.requests, bound: REQUESTS_PENDING_MAX, counts: jobs.held.counts },
-  { pool: POOLS.upstreamSlots, bound: upstreams.entries.length, counts: upstreams.pool },
-  { pool: POOLS.questions, bound: QUESTIONS_PENDING_MAX, counts: questions.held.counts },
-  { pool: POOLS.streams, bound: STREAMS_MAX, counts: streams.held.counts },
-  { pool: POOLS.followedJobs, bound: WATCHED_JOBS_MAX, counts: audience.held.counts },
+  { pool: DOOR_POOLS.clientMemory, bound: clientBytes.bytesMax, counts: clientBytes.counts },
+  { pool: DOOR_POOLS.sockets, bound: SOCKETS_MAX, counts: sockets.held.counts },
+  { pool: DOOR_POOLS.requests, bound: REQUESTS_PENDING_MAX, counts: jobs.held.counts },
+  { pool: DOOR_POOLS.upstreamSlots, bound: upstreams.entries.length, counts: upstreams.pool },
+  { pool: DOOR_POOLS.questions, bound: QUESTIONS_PENDING_MAX, counts: questions.held.counts },
+  { pool: DOOR_POOLS.streams, bound: STREAMS_MAX, counts: streams.held.counts },
+  { pool: DOOR_POOLS.followedJobs, bound: WATCHED_JOBS_MAX, counts: audience.held.counts },
 ]
 
 /** What stays while doorkeepers come and go. */

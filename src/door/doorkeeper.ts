@@ -4,7 +4,7 @@
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../../shards/base/units.ts'
-import { STREAM_KEEP_ALIVE_MS, WARNING_PAUSE_MS } from '../../shards/memory/limits.ts'
+import { WARNING_PAUSE_MS } from '../../shards/memory/limits.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
   type JobResult, type JobStatus, type JobView, type PoolWarning, REQUEST_WORDS,
@@ -13,6 +13,7 @@ import type { PoolSurroundings } from '../base/account-share.ts'
 import type { Readiness } from '../base/door-state.ts'
 import { type ErrorCode, unavailable } from '../base/errors.ts'
 import { type FillRandom, JobIdSource } from '../base/job-id.ts'
+import { STREAM_KEEP_ALIVE_MS } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { FrontDoorSettings } from '../config/door-settings.ts'
 import type { OutcomeSink } from '../engine/outcomes.ts'

@@ -1,7 +1,7 @@
 // Whether new code can take over from the code that runs: each of its threads must have loaded it,
 // and it must speak the same memory layout.
 
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { buildMark, differenceOf } from '../../shards/shard/build-mark.ts'
 import type { BuildMark } from '../../shards/wire/contract.ts'
 import type { ShardRun } from './shard-run.ts'

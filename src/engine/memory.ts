@@ -4,7 +4,7 @@
 import {
   type ShardViews, type SharedViews, allocateShard, allocateShared, attachShard, attachShared,
 } from '../../shards/memory/layout.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { touchPages } from '../../shards/shard/touch-ahead.ts'
 
 /** The memory of a running engine, as the main thread sees it. */

@@ -7,9 +7,7 @@ import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { Sleeper } from '../../shards/memory/doorbell.ts'
 import { givenBackBy, isBefore, seeGivenBack } from '../../shards/memory/give-back.ts'
-import {
-  OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX, OUTCOMES_PER_TURN_MAX, POLL_EVERY_MS,
-} from '../../shards/memory/limits.ts'
+import { POLL_EVERY_MS } from '../../shards/memory/limits.ts'
 import { decodeValue } from '../../shards/wire/codec.ts'
 import {
   DUPLICATE_HEADER_BYTES, EVENT_HEADER_BYTES, JOB_HEADER_BYTES, type JobResult, type JobStatus,
@@ -18,6 +16,7 @@ import {
   WARNING_HEADER_BYTES,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
+import { OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX, OUTCOMES_PER_TURN_MAX } from '../base/limits.ts'
 import type { ShardLink } from './shard-link.ts'
 
 /** Who is told. `request` is the number that the request was sent with. */

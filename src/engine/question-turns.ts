@@ -5,7 +5,7 @@
 // question of each in turn.
 
 import { NONE } from '../../shards/base/units.ts'
-import { QUESTION_LINES } from '../../shards/memory/client-limits.ts'
+import { QUESTION_LINES } from '../base/client-limits.ts'
 
 /** The lines of one shard, as plain data. Those with somebody in them form a ring. */
 export interface TurnTable {

@@ -3,12 +3,7 @@
 
 import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
-import {
-  QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX,
-} from '../../shards/memory/client-limits.ts'
 import { isBefore } from '../../shards/memory/give-back.ts'
-import { QUESTIONS_PENDING_MAX } from '../../shards/memory/limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
 import { RING_FULL } from '../../shards/memory/ring.ts'
 import {
   CODE_NOT_FOUND, INGRESS_CANCEL, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
@@ -16,9 +11,12 @@ import {
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
 } from '../base/account-share.ts'
+import { QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX } from '../base/client-limits.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import { shardOf } from '../base/hash.ts'
 import { type JobIdWords, parseJobId } from '../base/job-id.ts'
+import { QUESTIONS_PENDING_MAX } from '../base/limits.ts'
+import { DOOR_POOLS } from '../base/pools.ts'
 import { makeTurnTable, QuestionTurns, type TurnTable } from './question-turns.ts'
 import { absenceOf, type BatchBells, sendRequest, type ShardLink } from './shard-link.ts'
 import { makeWaitingTable, slotOf, Waiting, type WaitingTable } from './waiting.ts'
@@ -91,9 +89,9 @@ export class Questions {
     this.#waiting = new Waiting(table.waiting)
     this.#turns = table.turns.map((turns) => new QuestionTurns(turns, table.next))
     this.#single = new AccountShare(
-      POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings)
+      DOOR_POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings)
     this.#bulk = new AccountShare(
-      POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings,
+      DOOR_POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings,
       QUESTIONS_PENDING_MAX - QUESTIONS_PENDING_BULK_MAX)
   }
 

@@ -5,13 +5,12 @@ import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { Bell } from '../../shards/memory/doorbell.ts'
 import { readJournalWords } from '../../shards/memory/journal-words.ts'
 import type { ShardViews } from '../../shards/memory/layout.ts'
-import {
-  JOURNAL_STALLED_MS, RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX,
-} from '../../shards/memory/limits.ts'
+import { JOURNAL_STALLED_MS } from '../../shards/memory/limits.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
 import { WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE, REQUEST_WORDS }
   from '../../shards/wire/contract.ts'
 import type { ErrorCode } from '../base/errors.ts'
+import { RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX } from '../base/limits.ts'
 
 /** A shard's thread was replaced. */
 export interface ShardRestart {

@@ -1,8 +1,8 @@
 // The last words of a server that ends, and its exit code.
 
 import type { ShardViews } from '../../shards/memory/layout.ts'
-import { SHARD_DEATHS_WITHIN_MS } from '../../shards/memory/limits.ts'
 import { type StatName, type StatValues, readStats } from '../../shards/memory/stats.ts'
+import { SHARD_DEATHS_WITHIN_MS } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { ShardLoss } from '../base/process-end.ts'
 import type { EngineMemory } from './memory.ts'

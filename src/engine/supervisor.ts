@@ -14,14 +14,14 @@
 import { unreachable } from '../../shards/base/assert.ts'
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { US_PER_MS, type Micros, msToUs } from '../../shards/base/units.ts'
-import {
-  RELAY_END_MS_MAX, RELOAD_LOAD_MS_MAX, SHARD_AWAITED_MS, SHARD_DEATHS_MAX,
-  SHARD_DEATHS_WITHIN_MS, SHARD_LOOK_EVERY_MS, SHARD_SILENCE_MS_MAX, SHARD_START_MS_MAX,
-} from '../../shards/memory/limits.ts'
 import { readStats } from '../../shards/memory/stats.ts'
 import type {
   JournalSettings, Recovered, ShardControl, ShardReport, ShardSettings, ShardTask,
 } from '../../shards/wire/contract.ts'
+import {
+  RELAY_END_MS_MAX, RELOAD_LOAD_MS_MAX, SHARD_AWAITED_MS, SHARD_DEATHS_MAX, SHARD_DEATHS_WITHIN_MS,
+  SHARD_LOOK_EVERY_MS, SHARD_SILENCE_MS_MAX, SHARD_START_MS_MAX,
+} from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { ShardLoss } from '../base/process-end.ts'
 import { whyNotTakeOver } from './build-check.ts'

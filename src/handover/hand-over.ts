@@ -12,10 +12,10 @@
 
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { US_PER_MS, msToUs } from '../../shards/base/units.ts'
+import { readStats } from '../../shards/memory/stats.ts'
 import {
   HAND_OVER_ANSWERS_MS_MAX, HAND_OVER_DELIVERIES_MS_MAX, PASS_ON_LOOK_EVERY_MS, PASS_ON_MS_MAX,
-} from '../../shards/memory/limits.ts'
-import { readStats } from '../../shards/memory/stats.ts'
+} from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { ProcessEnd } from '../base/process-end.ts'
 import type { Asking, ControlAnswer, ControlRequest } from '../control/commands.ts'

@@ -10,7 +10,7 @@ import { registerHooks } from 'node:module'
 import path from 'node:path'
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
-import { CODE_LOAD_MS_MAX } from '../../shards/memory/limits.ts'
+import { CODE_LOAD_MS_MAX } from '../base/limits.ts'
 import type * as Replaceable from '../door/replaceable.ts'
 
 /** What is replaced. */

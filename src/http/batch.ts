@@ -4,13 +4,13 @@
 // thousand times as long as its line: one for which there is no room now is let go, and asked for
 // again when its turn has come and all before it has been read.
 
-import { BATCH_BYTES, BATCH_WINDOW_JOBS_MIN } from '../../shards/memory/client-limits.ts'
-import { BATCH_BACKLOG_BYTES, BATCH_WINDOW_JOBS } from '../../shards/memory/limits.ts'
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import type { Asker, Ref, Ticket } from '../base/asker.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
+import { BATCH_BYTES, BATCH_WINDOW_JOBS_MIN } from '../base/client-limits.ts'
 import { type Denial, denialValue, unavailable } from '../base/errors.ts'
+import { BATCH_BACKLOG_BYTES, BATCH_WINDOW_JOBS } from '../base/limits.ts'
 import type { Questions } from '../engine/questions.ts'
 import type { Submission } from '../submit/submission.ts'
 import type { Submissions } from '../submit/submissions.ts'

@@ -1,12 +1,12 @@
 // One request and its answer, from the route's handler until the answer is written or the client
 // has gone. Holds the response, because a shard's answer comes in a later turn of the event loop.
 
-import { ANSWER_BYTES_UNCOUNTED_MAX } from '../../shards/memory/client-limits.ts'
 import { encodeValue } from '../../shards/wire/codec.ts'
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import { formatJobId, JOB_ID_DIGITS, writeJobId } from '../../shards/wire/job-id.ts'
 import type { Asker, Ref, Ticket } from '../base/asker.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
+import { ANSWER_BYTES_UNCOUNTED_MAX } from '../base/client-limits.ts'
 import { type Denial, type ErrorCode, ERRORS, unavailable } from '../base/errors.ts'
 import { asciiOf, type HttpResponse } from './uws.ts'
 

@@ -4,10 +4,8 @@
 // opened when much is taken gets a smaller one; its hello says which.
 
 import { MIB } from '../../shards/base/units.ts'
-import {
-  CLIENT_BYTES_FREE_OF_SHARES, FRAME_BYTES_MIDDLE,
-} from '../../shards/memory/client-limits.ts'
-import { FRAME_OVERHEAD_BYTES } from '../../shards/memory/limits.ts'
+import { CLIENT_BYTES_FREE_OF_SHARES, FRAME_BYTES_MIDDLE } from '../base/client-limits.ts'
+import { FRAME_OVERHEAD_BYTES } from '../base/limits.ts'
 
 /** A frame is let through so far beyond its limit, so that its sender can be told goodbye. */
 const GOODBYE_BYTES = 4096

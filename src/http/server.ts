@@ -3,7 +3,7 @@
 // moment, since a reload replaces the code that does.
 
 import { monotonicUs } from '../../shards/base/clock.ts'
-import { CONNECTIONS_KEPT_PER_MILLE } from '../../shards/memory/client-limits.ts'
+import { CONNECTIONS_KEPT_PER_MILLE } from '../base/client-limits.ts'
 import { fail } from '../base/errors.ts'
 import { frameTiers, payloadBytesMax } from './frame-tiers.ts'
 import { listenProblem } from './listen-problem.ts'

@@ -2,9 +2,6 @@
 // from the job as it stands; whoever joins again says by Last-Event-ID what they have, and is told
 // none of it twice. Browsers do so by themselves, until they are answered 204.
 
-import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/memory/client-limits.ts'
-import { STREAM_BACKLOG_BYTES_MAX, STREAMS_MAX } from '../../shards/memory/limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
 import {
   EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobView,
 } from '../../shards/wire/contract.ts'
@@ -12,7 +9,10 @@ import {
   AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
 } from '../base/account-share.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
+import { CLIENT_BYTES_FREE_OF_SHARES } from '../base/client-limits.ts'
 import { routeOf } from '../base/job-id.ts'
+import { STREAM_BACKLOG_BYTES_MAX, STREAMS_MAX } from '../base/limits.ts'
+import { DOOR_POOLS } from '../base/pools.ts'
 import type { Audience, Follower } from '../submit/audience.ts'
 import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENTS } from '../submit/job-event.ts'
 import type { Exchange } from './exchange.ts'
@@ -104,7 +104,7 @@ export class EventStreams {
     this.#audience = audience
     this.#table = table
     this.#pool = pool
-    this.#share = new AccountShare(POOLS.streams, STREAMS_MAX, table.held, surroundings)
+    this.#share = new AccountShare(DOOR_POOLS.streams, STREAMS_MAX, table.held, surroundings)
   }
 
   /** Streams, those included that are about to begin. */

@@ -1,8 +1,8 @@
 // The native HTTP server, loaded when it is first needed, and the few of its types that are used.
 // Its own declarations say `any` about responses and leave out an overload of listen().
 
-import { REQUEST_HEADERS_BYTES_MAX } from '../../shards/memory/limits.ts'
 import { fail } from '../base/errors.ts'
+import { REQUEST_HEADERS_BYTES_MAX } from '../base/limits.ts'
 
 /**
  * A text as bytes, which the library takes at half of what a string costs it: for what each request

@@ -1,11 +1,10 @@
 // URLs that callers send: checked, normalised, and remembered, since the same few come again.
 // Why not zod here and in its neighbours: this is the hot path, once per job.
 
-import {
-  ORIGIN_BYTES_MAX, URL_BYTES_MAX, URL_CACHED_LENGTH_MAX, URLS_CACHED_MAX,
-} from '../../shards/memory/limits.ts'
+import { ORIGIN_BYTES_MAX, URL_BYTES_MAX } from '../../shards/memory/limits.ts'
 import { type Refusal, refuse } from '../base/errors.ts'
 import { hostIdentity, plainHost } from '../base/host-name.ts'
+import { URL_CACHED_LENGTH_MAX, URLS_CACHED_MAX } from '../base/limits.ts'
 
 /** A URL that can be sent to. */
 export interface JobUrl {

@@ -1,8 +1,8 @@
 // The name that a caller gives a job or a message, to tell the answers apart.
 
-import { REF_BYTES_MAX } from '../../shards/memory/limits.ts'
 import type { Ref } from '../base/asker.ts'
 import type { Denial } from '../base/errors.ts'
+import { REF_BYTES_MAX } from '../base/limits.ts'
 
 /** What is wrong with a ref that is none. */
 export const REF_FAULT =

@@ -2,9 +2,10 @@
 // because it is the hot path: once per job, before anything else is known about the caller.
 
 import {
-  IDEMPOTENT_KEY_BYTES_MAX, RETRIES_DEFAULT, RETRIES_MAX, RETRIES_UNLIMITED, USER_ID_BYTES_MAX,
+  IDEMPOTENT_KEY_BYTES_MAX, RETRIES_UNLIMITED, USER_ID_BYTES_MAX,
 } from '../../shards/memory/limits.ts'
 import { type Refusal, refuse } from '../base/errors.ts'
+import { RETRIES_DEFAULT, RETRIES_MAX } from '../base/limits.ts'
 import { isPlainObject, type JobHeaders, readJobHeaders, wrongLength } from './job-headers.ts'
 import type { JobUrl, JobUrls } from './job-url.ts'
 

@@ -7,7 +7,7 @@
 
 import { accessSync, constants, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { fail } from '../base/errors.ts'
 import { makeSecret } from '../base/hash.ts'
 import {

@@ -4,7 +4,7 @@
 
 import { Worker } from 'node:worker_threads'
 import { lookEvery } from '../../shards/base/clock.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import type { UpstreamFacts } from '../../shards/wire/contract.ts'
 import type { Log } from '../base/log.ts'
 import { type Dropped, reportDropped } from './dropped.ts'

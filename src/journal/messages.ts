@@ -1,7 +1,7 @@
 // What the main thread and the keepers of the journals tell each other, and what a keeper is
 // started with.
 
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import type { UpstreamFacts } from '../../shards/wire/contract.ts'
 import type { Dropped } from './dropped.ts'
 

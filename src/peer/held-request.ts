@@ -1,9 +1,9 @@
 // A request of which it is decided later who answers it: the library's own request is gone with the
 // call in which it came, so what it says is kept, and what comes of its body.
 
-import { HELD_BODY_BYTES_MAX } from '../../shards/memory/limits.ts'
 import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
 import { unavailable } from '../base/errors.ts'
+import { HELD_BODY_BYTES_MAX } from '../base/limits.ts'
 import { Exchange } from '../http/exchange.ts'
 import type { RequestHandlers } from '../http/server.ts'
 import type {

@@ -2,12 +2,12 @@
 // slowly, and batches. Each job is handed to the other one, and whoever waits hears what that says.
 
 import type { IncomingMessage } from 'node:http'
-import { PASS_ON_TRIES_MAX } from '../../shards/memory/limits.ts'
 import { ACCOUNT_QUEUE_HEADERS } from '../../shards/signals/pace-headers.ts'
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import type { Asker, Ref } from '../base/asker.ts'
 import { type ErrorCode, unavailable } from '../base/errors.ts'
 import { parseJobId } from '../base/job-id.ts'
+import { PASS_ON_TRIES_MAX } from '../base/limits.ts'
 import { JSON_TYPE, MSGPACK_TYPE } from '../http/exchange.ts'
 import type { Address } from '../http/server.ts'
 import type { Elsewhere, Submission } from '../submit/submission.ts'

@@ -3,9 +3,9 @@
 // go on after all, they are given back to those who have answered before.
 
 import type { ClientRequest } from 'node:http'
-import { PASS_ON_TRIES_MAX } from '../../shards/memory/limits.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import { unavailable } from '../base/errors.ts'
+import { PASS_ON_TRIES_MAX } from '../base/limits.ts'
 import { Exchange } from '../http/exchange.ts'
 import { RequestHead, refuseFraming } from '../http/request-head.ts'
 import type { Address, Answering, RequestHandlers } from '../http/server.ts'

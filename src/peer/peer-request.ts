@@ -4,8 +4,8 @@
 import { type ClientRequest, type IncomingMessage, request as open } from 'node:http'
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
-import { ANSWER_BYTES_UNCOUNTED_MAX } from '../../shards/memory/client-limits.ts'
-import { PASS_ON_AGAIN_MS } from '../../shards/memory/limits.ts'
+import { ANSWER_BYTES_UNCOUNTED_MAX } from '../base/client-limits.ts'
+import { PASS_ON_AGAIN_MS } from '../base/limits.ts'
 import type { Address } from '../http/server.ts'
 import type { StreamedResponse } from '../http/uws.ts'
 

@@ -4,12 +4,12 @@
 
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { msToUs } from '../../shards/base/units.ts'
+import type { ClientBytes } from '../base/client-bytes.ts'
+import { unavailable } from '../base/errors.ts'
 import {
   LET_IN_ARRIVING_MAX, LET_IN_ARRIVING_MS_MAX, LET_IN_AT_ONCE, LET_IN_EVERY_MS,
   REQUESTS_PENDING_MAX,
-} from '../../shards/memory/limits.ts'
-import type { ClientBytes } from '../base/client-bytes.ts'
-import { unavailable } from '../base/errors.ts'
+} from '../base/limits.ts'
 import { Exchange, wantsMsgpack } from '../http/exchange.ts'
 import { RequestHead, refuseFraming } from '../http/request-head.ts'
 import type { Answering, RequestHandlers } from '../http/server.ts'

@@ -6,7 +6,7 @@
 import { type Location, NONE } from '../../shards/base/units.ts'
 import { JOBS_FRESH } from '../../shards/memory/crash-notes.ts'
 import type { ShardViews } from '../../shards/memory/layout.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { LANE_OWN_BUDGET, LANE_SHARED } from '../../shards/pace/lanes.ts'
 import {
   LOG_JOB_INLINE, LOG_JOB_SHARED, LOG_RESULT_INLINE, LOG_RESULT_SHARED, LOG_TEMPLATE,

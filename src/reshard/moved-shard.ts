@@ -7,7 +7,8 @@ import { laneGroupOf, laneGroups, lanesKeptForShared } from '../../shards/memory
 import {
   type SegmentViews, type ShardViews, allocateShard, attachShard,
 } from '../../shards/memory/layout.ts'
-import { LOG_RECORD_HEADER_BYTES, type Limits } from '../../shards/memory/limits.ts'
+import { LOG_RECORD_HEADER_BYTES } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { groupKeyOf, LANE_FACTS } from '../../shards/pace/lanes.ts'
 import { JobLog } from '../../shards/store/job-log.ts'
 import {

@@ -6,7 +6,7 @@ import type { PerSecond } from '../../shards/base/units.ts'
 import { STORE_FOLDER } from '../../shards/journal/tail-names.ts'
 import { allocateShard, allocateShared, attachShard, attachShared, type ShardViews } from
   '../../shards/memory/layout.ts'
-import { shardBytes } from '../../shards/memory/limits.ts'
+import { shardBytes } from '../../shards/memory/plan.ts'
 import type { KnownUpstreams } from '../../shards/wire/contract.ts'
 import { fail } from '../base/errors.ts'
 import type { DataDirectory } from '../journal/directory.ts'

@@ -5,9 +5,10 @@
 // UTF-8: those of a job that is not decoded equal a decoded one's, but for the three, which are
 // judged.
 
-import { MESSAGE_JOBS_MAX, MSGPACK_DEPTH_MAX, REF_BYTES_MAX } from '../../shards/memory/limits.ts'
+import { MSGPACK_DEPTH_MAX } from '../../shards/memory/limits.ts'
 import { REFUSED, skipPlain } from '../../shards/wire/msgpack-check.ts'
 import type { Ref } from '../base/asker.ts'
+import { MESSAGE_JOBS_MAX, REF_BYTES_MAX } from '../base/limits.ts'
 import { hashSpan, isAsciiSpan } from '../base/spans.ts'
 import { JobHoles } from './job-holes.ts'
 

@@ -7,7 +7,8 @@
 // for the three.
 
 import { isUtf8 } from 'node:buffer'
-import { IDEMPOTENT_KEY_BYTES_MAX, SHAPE_BYTES_MAX } from '../../shards/memory/limits.ts'
+import { IDEMPOTENT_KEY_BYTES_MAX } from '../../shards/memory/limits.ts'
+import { SHAPE_BYTES_MAX } from '../base/limits.ts'
 import { copySpan, isAsciiSpan, isSameSpan, wordsFor } from '../base/spans.ts'
 import type { ValidJob } from '../job/validate.ts'
 import type { Outline } from './outline.ts'

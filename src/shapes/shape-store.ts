@@ -1,7 +1,7 @@
 // A bounded store of shapes by the hash of what makes them, and the rule by which one is worth a
 // place in it.
 
-import { SHAPES_LEARNT_ONE_IN, SHAPES_MAX, SHAPES_SEEN_COUNT } from '../../shards/memory/limits.ts'
+import { SHAPES_LEARNT_ONE_IN, SHAPES_MAX, SHAPES_SEEN_COUNT } from '../base/limits.ts'
 
 /** Shapes that keep coming; the oldest goes first. */
 export class ShapeStore<Shape> {

@@ -9,8 +9,9 @@
 // the same job but for the two.
 
 import { isUtf8 } from 'node:buffer'
-import { IDEMPOTENT_KEY_BYTES_MAX, SHAPE_BYTES_MAX } from '../../shards/memory/limits.ts'
+import { IDEMPOTENT_KEY_BYTES_MAX } from '../../shards/memory/limits.ts'
 import type { JobIdSource } from '../base/job-id.ts'
+import { SHAPE_BYTES_MAX } from '../base/limits.ts'
 import { isPlainObject } from '../job/job-headers.ts'
 import { parseBody } from '../job/parse-body.ts'
 import type { ValidJob } from '../job/validate.ts'

@@ -3,13 +3,13 @@
 
 import { lookEvery, type Clock } from '../../shards/base/clock.ts'
 import { type Micros, US_PER_MS, msToUs } from '../../shards/base/units.ts'
-import {
-  DRAIN_LOG_EVERY_MS, DRAIN_LOOK_EVERY_MS, DRAIN_SLOTS_PER_LOOK_MAX,
-} from '../../shards/memory/limits.ts'
 import { readStats } from '../../shards/memory/stats.ts'
 import {
   type Unended, type UnendedByKind, UnendedSweep, joinUnended, makeUnended,
 } from '../../shards/store/unended.ts'
+import {
+  DRAIN_LOG_EVERY_MS, DRAIN_LOOK_EVERY_MS, DRAIN_SLOTS_PER_LOOK_MAX,
+} from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { ProcessEnd } from '../base/process-end.ts'
 import type { Asking, ControlAnswer, ControlRequest } from '../control/commands.ts'

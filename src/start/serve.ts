@@ -4,9 +4,10 @@
 
 import { randomInt } from 'node:crypto'
 import { SystemClock } from '../../shards/base/clock.ts'
-import { CONTROL_TRIES_MAX, type Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { OperatingError, fail } from '../base/errors.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE } from '../base/exit-codes.ts'
+import { CONTROL_TRIES_MAX } from '../base/limits.ts'
 import { type Log, type ProcessLog, createLog } from '../base/log.ts'
 import { formatProblems } from '../base/problem.ts'
 import { type EndReason, ProcessEnd } from '../base/process-end.ts'

@@ -2,8 +2,8 @@
 // `listening on http://HOST:PORT`, which scripts may wait for.
 
 import {
-  type Limits, UPSTREAM_SHARED_BYTES, plannedBytes, shardParts,
-} from '../../shards/memory/limits.ts'
+  type Limits, plannedBytes, shardParts, UPSTREAM_SHARED_BYTES,
+} from '../../shards/memory/plan.ts'
 import { clientBytesAtMost, residentBytesAtMost } from '../base/client-bytes.ts'
 import { formatBytes } from '../base/quantities.ts'
 import { VERSION } from '../base/version.ts'

@@ -1,7 +1,7 @@
 // What was let in and what was not, and how long a refused caller is asked to wait.
 
 import { type Micros, msToUs } from '../../shards/base/units.ts'
-import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../../shards/memory/limits.ts'
+import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../base/limits.ts'
 
 /** What a 429 names as `limit_reason`. */
 export type LimitReason =

@@ -2,11 +2,11 @@
 // however many follow it here, and is told when nobody does any more.
 
 import { WATCHED_JOBS_MAX } from '../../shards/memory/limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
 } from '../base/account-share.ts'
 import { routeOf } from '../base/job-id.ts'
+import { DOOR_POOLS } from '../base/pools.ts'
 import { JobEvent } from './job-event.ts'
 
 /** One who follows jobs. */
@@ -50,7 +50,7 @@ export class Audience {
   ) {
     this.#followed = followed
     this.#unwatchDue = unwatchDue
-    this.#share = new AccountShare(POOLS.followedJobs, WATCHED_JOBS_MAX, held, surroundings)
+    this.#share = new AccountShare(DOOR_POOLS.followedJobs, WATCHED_JOBS_MAX, held, surroundings)
     this.#unwatch = unwatch
   }
 

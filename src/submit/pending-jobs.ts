@@ -3,13 +3,13 @@
 
 import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
-import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../../shards/memory/limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
 import type { ShareRefusal } from '../../shards/memory/share.ts'
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings, type ShareFacts,
 } from '../base/account-share.ts'
 import type { Asker, Ref, Ticket } from '../base/asker.ts'
+import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../base/limits.ts'
+import { DOOR_POOLS } from '../base/pools.ts'
 import { makeWaitingTable, slotOf, Waiting, type WaitingTable } from '../engine/waiting.ts'
 
 /** The columns, as plain data. */
@@ -55,8 +55,8 @@ export class PendingJobs {
   ) {
     this.ticket = this.#ticket
     this.#waiting = new Waiting(waiting)
-    this.#single = new AccountShare(POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings)
-    this.#bulk = new AccountShare(POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings,
+    this.#single = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings)
+    this.#bulk = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings,
       REQUESTS_PENDING_MAX - REQUESTS_PENDING_BULK_MAX)
     this.#refs = refs
     this.#watched = watched

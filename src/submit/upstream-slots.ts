@@ -16,16 +16,18 @@ import {
   UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS, UPSTREAM_TRAIL_F64,
 } from '../../shards/memory/layout.ts'
 import {
-  IDLE_KEEP_MS_MIN, ORIGIN_BYTES_MAX, UPSTREAM_LOOKS_PER_TICK_MAX, UPSTREAM_NAME_BYTES,
-  UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_RELEASES_PER_TICK_MAX,
-  UPSTREAM_UNUSED_MS_MIN,
+  IDLE_KEEP_MS_MIN, ORIGIN_BYTES_MAX, UPSTREAM_NAME_BYTES,
 } from '../../shards/memory/limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
 import {
   makeShareCounts, Share, type ShareCounts, type ShareWarning,
 } from '../../shards/memory/share.ts'
 import type { KnownUpstreams, UpstreamSettings } from '../../shards/wire/contract.ts'
 import type { UserHash } from '../base/hash.ts'
+import {
+  UPSTREAM_LOOKS_PER_TICK_MAX, UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_RELEASES_PER_TICK_MAX,
+  UPSTREAM_UNUSED_MS_MIN,
+} from '../base/limits.ts'
+import { DOOR_POOLS } from '../base/pools.ts'
 import type { ResolveUpstream } from '../config/door-settings.ts'
 import type { LimitReason } from './admission.ts'
 
@@ -115,9 +117,8 @@ export class Upstreams {
     assert(options.slotsMax <= 2 ** SLOT_BITS, 'an upstream slot has more than 16 bits')
     this.#options = options
     this.#free = table.free
-    this.#pool = new Share(
-      { name: POOLS.upstreamSlots.name, alpha: POOLS.upstreamSlots.alpha, bound: options.slotsMax },
-      options.warn, table.pool)
+    const { alpha, name } = DOOR_POOLS.upstreamSlots
+    this.#pool = new Share({ alpha, name, bound: options.slotsMax }, options.warn, table.pool)
     this.#held = new HeldCounts(table.held)
     this.#entries = table.entries
     this.#byOrigin = table.byOrigin

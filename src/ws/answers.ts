@@ -2,10 +2,10 @@
 // since there is one for each job. An entry for a job that was taken is {ref, job_id}; whatever
 // else there is to say comes as an object.
 
-import { ANSWERS_BYTES_MAX } from '../../shards/memory/limits.ts'
 import { encodeValue } from '../../shards/wire/codec.ts'
 import { JOB_ID_DIGITS, writeJobId } from '../../shards/wire/job-id.ts'
 import type { Ref, Ticket } from '../base/asker.ts'
+import { ANSWERS_BYTES_MAX } from '../base/limits.ts'
 
 // {"type":"accepted","jobs":[ … ]}
 const JSON_HEAD = Buffer.from('{"type":"accepted","jobs":[')

@@ -1,9 +1,5 @@
 // One socket: hands a client's messages on, and tells it what has become of its jobs.
 
-import { CLIENT_BYTES_FREE_OF_SHARES } from '../../shards/memory/client-limits.ts'
-import {
-  SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS,
-} from '../../shards/memory/limits.ts'
 import { encodeValue } from '../../shards/wire/codec.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, type JobResult, type JobStatus,
@@ -11,9 +7,11 @@ import {
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import type { Ref, Ticket } from '../base/asker.ts'
+import { CLIENT_BYTES_FREE_OF_SHARES } from '../base/client-limits.ts'
 import {
   type Denial, denialValue, type ErrorCode, TOO_MANY_WATCHED, unavailable,
 } from '../base/errors.ts'
+import { SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS } from '../base/limits.ts'
 import type { Question, Questions } from '../engine/questions.ts'
 import type { SocketData } from '../http/server.ts'
 import type { WebSocketHandle } from '../http/uws.ts'

@@ -1,16 +1,16 @@
 // All sockets: who may open one, what they leave unread together, and the end of each.
 
 import {
-  MESSAGE_JOBS_MAX, REF_BYTES_MAX, SOCKET_BACKLOG_BYTES_MAX, SOCKET_WATCHED_MAX,
-  SOCKET_WINDOW_JOBS, SOCKETS_MAX,
-} from '../../shards/memory/limits.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
-import {
   AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
 } from '../base/account-share.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import { JobHasher } from '../base/hash.ts'
+import {
+  MESSAGE_JOBS_MAX, REF_BYTES_MAX, SOCKET_BACKLOG_BYTES_MAX, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS,
+  SOCKETS_MAX,
+} from '../base/limits.ts'
+import { DOOR_POOLS } from '../base/pools.ts'
 import type { Questions } from '../engine/questions.ts'
 import { addressKey } from '../http/client-address.ts'
 import { Exchange } from '../http/exchange.ts'
@@ -97,7 +97,7 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.audience = parts.audience
     this.countInvalid = parts.countInvalid
     this.#tiers = frameTiers(parts.bodyBytesMax)
-    this.#share = new AccountShare(POOLS.sockets, SOCKETS_MAX, table.held, parts.surroundings)
+    this.#share = new AccountShare(DOOR_POOLS.sockets, SOCKETS_MAX, table.held, parts.surroundings)
     this.#hasher = new JobHasher(parts.secret)
   }
 

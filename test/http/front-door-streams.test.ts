@@ -4,11 +4,11 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import { KIB, type Micros, msToUs } from '../../shards/base/units.ts'
-import { STREAM_KEEP_ALIVE_MS } from '../../shards/memory/limits.ts'
 import {
   CODE_NOT_FOUND, CODE_OK, CODE_TOO_MANY_WATCHED, EVENT_COMPLETED, EVENT_POSITION, INGRESS_GET,
   INGRESS_UNWATCH, INGRESS_WATCH, type JobView, WORD_REQUEST,
 } from '../../shards/wire/contract.ts'
+import { STREAM_KEEP_ALIVE_MS } from '../../src/base/limits.ts'
 import { call, ID, ID_WORDS, idOf, openScene, post, type Scene, VIEW }
   from '../support/door-scene.ts'
 import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'

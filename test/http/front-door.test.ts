@@ -6,7 +6,6 @@ import { connect } from 'node:net'
 import { test } from 'node:test'
 import { SystemClock } from '../../shards/base/clock.ts'
 import { KIB, type Micros, NONE } from '../../shards/base/units.ts'
-import { UPSTREAM_SLOTS_ALPHA } from '../../shards/memory/limits.ts'
 import { decodeValue, encodeValue } from '../../shards/wire/codec.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, FLAG_ISOLATE, FLAG_RETRIES_SHIFT,
@@ -16,6 +15,7 @@ import {
 } from '../../shards/wire/contract.ts'
 import { OperatingError } from '../../src/base/errors.ts'
 import { shardOf } from '../../src/base/hash.ts'
+import { UPSTREAM_SLOTS_ALPHA } from '../../src/base/limits.ts'
 import type { ShardLink } from '../../src/engine/shard-link.ts'
 import {
   BODY_BYTES_MAX, call, ID, ID_WORDS, idText, ISOLATING, JOB, openScene, post, type Scene, SHARDS,

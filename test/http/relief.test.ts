@@ -8,11 +8,11 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { PerSecond } from '../../shards/base/units.ts'
 import { MIB } from '../../shards/base/units.ts'
-import { BATCH_WINDOW_JOBS_MIN } from '../../shards/memory/client-limits.ts'
 import {
   CODE_OK, EVENT_COMPLETED, INGRESS_ENQUEUE, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH,
   WORD_REQUEST,
 } from '../../shards/wire/contract.ts'
+import { BATCH_WINDOW_JOBS_MIN } from '../../src/base/client-limits.ts'
 import { Doorkeeper } from '../../src/door/doorkeeper.ts'
 import {
   BODY_BYTES_MAX, call, ID, ID_WORDS, idOf, JOB, openScene, post, type Scene, VIEW, wordsOf,

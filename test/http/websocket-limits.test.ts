@@ -5,9 +5,7 @@ import assert from 'node:assert/strict'
 import { type Socket, connect } from 'node:net'
 import { type TestContext, describe, test } from 'node:test'
 import { pack } from 'msgpackr'
-import {
-  MESSAGE_JOBS_MAX, SOCKET_WARN_BYTES, SOCKET_WINDOW_JOBS,
-} from '../../shards/memory/limits.ts'
+import { MESSAGE_JOBS_MAX, SOCKET_WARN_BYTES, SOCKET_WINDOW_JOBS } from '../../src/base/limits.ts'
 import { ApiClient, jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 import { startServer } from '../support/server.ts'

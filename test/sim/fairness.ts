@@ -5,7 +5,7 @@
 
 import { KIB, MIB } from '../../shards/base/units.ts'
 import { KIND_UPSTREAM } from '../../shards/memory/layout.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import type { Account, Attempt, Observer } from './observations.ts'
 import { CALM, IDLE_HABITS, NEAR, PROMPT, type Scenario, SOCKET_BOUNDS } from './scenario.ts'
 import { Simulation } from './simulation.ts'

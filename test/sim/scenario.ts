@@ -5,7 +5,7 @@
 import { Prng } from '../../shards/base/prng.ts'
 import { KIB, alignUp, powerOfTwoAtLeast } from '../../shards/base/units.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import {
   CONNECTIONS_PER_SHARD_MAX, RESPONSE_BUFFER_BYTES_MAX,
 } from '../../shards/memory/socket-limits.ts'

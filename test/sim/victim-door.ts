@@ -5,17 +5,19 @@
 import { KIB, type Micros, msToUs, NONE, type PerSecond } from '../../shards/base/units.ts'
 import { Lookups } from '../../shards/dns/lookups.ts'
 import type { NameAnswer } from '../../shards/dns/name-source.ts'
-import { CLIENT_BYTES_MIN } from '../../shards/memory/client-limits.ts'
 import { KIND_UPSTREAM } from '../../shards/memory/layout.ts'
-import { QUESTIONS_PER_TURN_MAX, SOCKETS_MAX, STREAMS_MAX } from '../../shards/memory/limits.ts'
+import { QUESTIONS_PER_TURN_MAX } from '../../shards/memory/limits.ts'
 import { LOOKUPS_MAX } from '../../shards/memory/name-limits.ts'
-import { POOLS, type SharedPool } from '../../shards/memory/pools.ts'
+import type { SharedPool } from '../../shards/memory/pools.ts'
 import { RingReader } from '../../shards/memory/ring.ts'
 import { CODE_NOT_FOUND, WORD_REQUEST } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import { AccountShare, makeHeldTable, type PoolSurroundings } from '../../src/base/account-share.ts'
 import type { Asker } from '../../src/base/asker.ts'
 import { ClientBytes } from '../../src/base/client-bytes.ts'
+import { CLIENT_BYTES_MIN } from '../../src/base/client-limits.ts'
+import { SOCKETS_MAX, STREAMS_MAX } from '../../src/base/limits.ts'
+import { DOOR_POOLS } from '../../src/base/pools.ts'
 import { makeQuestionTable, Questions } from '../../src/engine/questions.ts'
 import { BatchBells, openShardLink } from '../../src/engine/shard-link.ts'
 import { Audience, makeAudienceTable } from '../../src/submit/audience.ts'
@@ -230,14 +232,14 @@ export const DOOR_ATTACKS: readonly DoorAttack[] = [
   { pool: 'clientMemory', what: 'connections that hold all they may', open: openClientBytes },
   {
     pool: 'sockets', what: 'addresses that open all they may',
-    open: (time) => shareScene(time, POOLS.sockets, SOCKETS_MAX),
+    open: (time) => shareScene(time, DOOR_POOLS.sockets, SOCKETS_MAX),
   },
   { pool: 'requests', what: 'accounts that post all they may', open: openRequests },
   { pool: 'upstreamSlots', what: 'accounts with an upstream for each job', open: openUpstreams },
   { pool: 'questions', what: 'a storm of cancellations', open: openQuestions },
   {
     pool: 'streams', what: 'accounts that open all they may',
-    open: (time) => shareScene(time, POOLS.streams, STREAMS_MAX),
+    open: (time) => shareScene(time, DOOR_POOLS.streams, STREAMS_MAX),
   },
   { pool: 'followedJobs', what: 'accounts that follow all they may', open: openAudience },
   { pool: 'lookups', what: 'hosts whose name servers are silent', open: openLookups },

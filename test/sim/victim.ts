@@ -6,10 +6,10 @@
 import { Prng } from '../../shards/base/prng.ts'
 import { KIB, MIB } from '../../shards/base/units.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
-import type { POOLS } from '../../shards/memory/pools.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import type { StatValues } from '../../shards/memory/stats.ts'
 import type { JobView } from '../../shards/wire/contract.ts'
+import type { POOLS } from '../../src/base/pools.ts'
 import type { FakeTransport } from './fake-network.ts'
 import type { Account, Attempt, Ending, Observer, Question, SimJob, Verdict }
   from './observations.ts'

@@ -6,7 +6,7 @@ import { KIB, MIB, type PerSecond } from '../../shards/base/units.ts'
 import {
   allocateShard, allocateShared, attachShard, attachShared,
 } from '../../shards/memory/layout.ts'
-import { planMemory } from '../../shards/memory/limits.ts'
+import { planMemory } from '../../shards/memory/plan.ts'
 import { RingReader } from '../../shards/memory/ring.ts'
 import {
   INGRESS_ENQUEUE, type JobView, WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE,

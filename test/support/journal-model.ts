@@ -15,8 +15,9 @@ import {
   attachShared,
 } from '../../shards/memory/layout.ts'
 import {
-  JOBS_PER_PAGE, LANES_PER_PAGE, type Limits, TEMPLATES_PER_PAGE, UPSTREAM_NAME_BYTES,
+  JOBS_PER_PAGE, LANES_PER_PAGE, TEMPLATES_PER_PAGE, UPSTREAM_NAME_BYTES,
 } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { JOB_UNWRITTEN, JOB_WATCHED } from '../../shards/store/job-slots.ts'
 import { SEGMENT_FREE, SEGMENT_OPEN } from '../../shards/store/segments.ts'
 

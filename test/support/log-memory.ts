@@ -1,7 +1,7 @@
 // A shard's memory with a small job log and next to nothing else.
 
 import { allocateShard, attachShard, type ShardViews } from '../../shards/memory/layout.ts'
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 
 /** The memory of a log of so many segments; attach() gives fresh views of it, as a new thread's. */
 export function logMemory(segmentBytes: number, segmentsMax: number, templatesMax = 1):

@@ -1,6 +1,7 @@
 // The table of pools as docs/ARCHITECTURE.md has it.
 
-import { type Pool, POOLS } from '../../shards/memory/pools.ts'
+import type { Pool } from '../../shards/memory/pools.ts'
+import { POOLS } from '../../src/base/pools.ts'
 
 const HEAD = [
   '| pool | bound | share | at the bound |',

@@ -7,7 +7,8 @@ import {
   UPSTREAM_INTERVAL_NS, UPSTREAM_IN_FLIGHT, UPSTREAM_KIND, UPSTREAM_RECORD_WORDS,
   UPSTREAM_TIMEOUT_MS,
 } from '../../shards/memory/layout.ts'
-import { type Limits, UPSTREAM_NAME_BYTES } from '../../shards/memory/limits.ts'
+import { UPSTREAM_NAME_BYTES } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 import { intervalNs } from '../../shards/pace/pace.ts'
 
 /** Limits of a very small shard, each of which a test may set. */

@@ -1,6 +1,6 @@
 // What the spenders and the takers of shared-budget.test.ts are given, and what they report.
 
-import type { Limits } from '../../shards/memory/limits.ts'
+import type { Limits } from '../../shards/memory/plan.ts'
 
 /** The memory of all shards, for one thread that plays shard `shard`. */
 interface BudgetTask {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { KIB } from '../../shards/base/units.ts'
-import { POOLS } from '../../shards/memory/pools.ts'
+import { POOLS } from '../../src/base/pools.ts'
 import type { Stage, StageOptions } from './stage.ts'
 
 /** A pool of POOLS. */

@@ -2,7 +2,7 @@
 // due 50 sends a second. Exit code 1 when the victim or a newcomer is not served, or when a gap
 // between two sends is longer than MS and than twice the longest without an attacker.
 
-import { POOLS } from '../../shards/memory/pools.ts'
+import { POOLS } from '../../src/base/pools.ts'
 import { Tool } from '../support/tool-options.ts'
 import { ATTACKS } from './attacks.ts'
 import { lineOf, runAttack } from './run.ts'

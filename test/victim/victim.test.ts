@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { POOLS } from '../../shards/memory/pools.ts'
+import { POOLS } from '../../src/base/pools.ts'
 import { ATTACKS, UNATTACKED } from './attacks.ts'
 import { lineOf, runAttack } from './run.ts'
 

@@ -4,7 +4,7 @@
 
 import { assert } from '../../../shards/base/assert.ts'
 import { alignUp } from '../../../shards/base/units.ts'
-import { SHAPES_BYTES } from '../../../shards/memory/limits.ts'
+import { SHAPES_BYTES } from '../../base/limits.ts'
 import { MODULE_BASE64 } from './module.ts'
 import { Instance, Memory, Module, WASM_PAGE_BYTES } from './wasm.ts'
 

@@ -1,7 +1,7 @@
 // What is around the holes of the texts whose shapes are known, piece behind piece, in the memory
 // that WebAssembly works on. A log that goes round: what is new overwrites what is oldest.
 
-import { SHAPES_BYTES } from '../../../shards/memory/limits.ts'
+import { SHAPES_BYTES } from '../../base/limits.ts'
 import type { JobHoles } from '../job-holes.ts'
 import type { JobText } from './job-text.ts'
 

@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SHARD_DEATHS_MAX, SHARD_DEATHS_WITHIN_MS } from '../../../shards/memory/limits.ts'
+import { SHARD_DEATHS_MAX, SHARD_DEATHS_WITHIN_MS } from '../../../src/base/limits.ts'
 import type { DeathOrder } from '../../support/random-deaths.ts'
 import { type Rig, makeFolder, until } from '../rig.ts'
 import { type Outcome, type Settings, runRig, together, withRig } from '../scenario.ts'

@@ -7,13 +7,14 @@ import { test } from 'node:test'
 import type { Prng } from '../../../../shards/base/prng.ts'
 import { type JobSlot, NONE } from '../../../../shards/base/units.ts'
 import type { ShardViews } from '../../../../shards/memory/layout.ts'
-import { RETRIES_MAX, RETRIES_UNLIMITED } from '../../../../shards/memory/limits.ts'
+import { RETRIES_UNLIMITED } from '../../../../shards/memory/limits.ts'
 import {
   JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_HOLDS_KEY,
   JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED, type JobIdentity,
   JobSlots,
 } from '../../../../shards/store/job-slots.ts'
 import { STATUS_OF_STATE } from '../../../../shards/wire/contract.ts'
+import { RETRIES_MAX } from '../../../../src/base/limits.ts'
 import { oneShard } from '../../../support/shard-memory.ts'
 import { Swarm, forEachSeed } from '../../../support/swarm.ts'
 

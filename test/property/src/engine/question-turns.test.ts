@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { Prng } from '../../../../shards/base/prng.ts'
-import { QUESTION_LINES } from '../../../../shards/memory/client-limits.ts'
+import { QUESTION_LINES } from '../../../../src/base/client-limits.ts'
 import { makeTurnTable, QuestionTurns } from '../../../../src/engine/question-turns.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_262)

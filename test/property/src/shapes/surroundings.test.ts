@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Prng } from '../../../../shards/base/prng.ts'
-import { SHAPE_BYTES_MAX, SHAPES_BYTES } from '../../../../shards/memory/limits.ts'
+import { SHAPE_BYTES_MAX, SHAPES_BYTES } from '../../../../src/base/limits.ts'
 import { JobHoles } from '../../../../src/shapes/job-holes.ts'
 import { JobText } from '../../../../src/shapes/scan/job-text.ts'
 import { Surroundings } from '../../../../src/shapes/scan/surroundings.ts'

@@ -7,10 +7,8 @@ import {
   BELL_BYTES, LINE_BYTES, RING_CONTROL_BYTES, UPSTREAM_RECORD_WORDS, allocateShard, allocateShared,
   attachShard, attachShared, shardBufferBytes,
 } from '../../../../shards/memory/layout.ts'
-import * as limits from '../../../../shards/memory/limits.ts'
-import {
-  type Limits, planMemory, shardBytes, shardParts,
-} from '../../../../shards/memory/limits.ts'
+import * as sizes from '../../../../shards/memory/plan.ts'
+import { type Limits, planMemory, shardBytes, shardParts } from '../../../../shards/memory/plan.ts'
 
 type View = Int32Array | Uint32Array | Float64Array | BigInt64Array | Buffer
 
@@ -95,7 +93,7 @@ test('every array is as long as its table', () => {
   assert.deepEqual(lengthsOf(SHARD.upstreams), new Set([LIMITS.upstreamsMax]))
   const { index, ...templates } = SHARD.templates
   assert.deepEqual(lengthsOf(templates), new Set([LIMITS.templatesMax]))
-  assert.equal(index.length, limits.indexEntries(LIMITS.templatesMax))
+  assert.equal(index.length, sizes.indexEntries(LIMITS.templatesMax))
   assert.equal(SHARD.segments.length, LIMITS.segmentsMax)
   assert.equal(SHARD.segments[0]?.bytes.length, LIMITS.segmentBytes)
   assert.equal(SHARD.ingress.bytes.length, LIMITS.ringBytes)
@@ -127,7 +125,7 @@ test('the parts that --memory pays for are the parts that are laid out', () => {
   const parts = Object.fromEntries(shardParts(LIMITS)) as Record<string, number>
   // The wheel's entries of lanes and of upstreams lie together, and are paid for apart.
   const { lanes, upstreams, 'bell, statistics, alignment': slack, ...others } = parts
-  assert.equal(slack, limits.LAYOUT_SLACK_BYTES)
+  assert.equal(slack, sizes.LAYOUT_SLACK_BYTES)
   assert.deepEqual(laid, { ...others, 'lanes and upstreams': Number(lanes) + Number(upstreams) })
 })
 
@@ -135,7 +133,7 @@ test('a buffer is never larger than what is paid for it', () => {
   for (const memoryBytes of [16 * MIB, 64 * MIB, 1024 * MIB, 65_536 * MIB, 262_144 * MIB]) {
     const plan = planned(memoryBytes)
     const unused = shardBytes(plan) - shardBufferBytes(plan)
-    assert.ok(unused >= 0 && unused <= limits.LAYOUT_SLACK_BYTES, `${unused} bytes unused`)
+    assert.ok(unused >= 0 && unused <= sizes.LAYOUT_SLACK_BYTES, `${unused} bytes unused`)
   }
 })
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { KIB } from '../../../../shards/base/units.ts'
 import { LOG_RECORD_HEADER_BYTES } from '../../../../shards/memory/limits.ts'
-import { POOLS } from '../../../../shards/memory/pools.ts'
+import { SHARD_POOLS } from '../../../../shards/memory/pools.ts'
 import { REFUSED_JOBS, REFUSED_MEMORY_SHARE } from '../../../../shards/wire/contract.ts'
 import { EngineBench, type JobParts, type Submitted } from '../../../support/engine-bench.ts'
 
@@ -46,7 +46,7 @@ describe('a user that fills the slots', () => {
       outcome.kind === 'warning' ? [outcome.warning] : [])
     assert.equal(warnings.length, 1, 'within a minute')
     assert.ok('pool' in (warnings[0] as object))
-    assert.equal((warnings[0] as { pool: string }).pool, POOLS.logSpace.name)
+    assert.equal((warnings[0] as { pool: string }).pool, SHARD_POOLS.logSpace.name)
   })
 
   it('is told that there are no more jobs when there are none for anybody', () => {

@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX, WATCHED_JOBS_MAX }
-  from '../../../../shards/memory/limits.ts'
-import { POOLS } from '../../../../shards/memory/pools.ts'
+import { WATCHED_JOBS_MAX } from '../../../../shards/memory/limits.ts'
 import { formatJobId } from '../../../../shards/wire/job-id.ts'
 import {
   AccountShare, makeHeldTable, type PoolSurroundings,
 } from '../../../../src/base/account-share.ts'
 import type { Asker } from '../../../../src/base/asker.ts'
+import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../../../../src/base/limits.ts'
+import { DOOR_POOLS } from '../../../../src/base/pools.ts'
 import { addressKey } from '../../../../src/http/client-address.ts'
 import { Audience, makeAudienceTable } from '../../../../src/submit/audience.ts'
 import { makePendingTable, PendingJobs } from '../../../../src/submit/pending-jobs.ts'
@@ -23,7 +23,7 @@ const askerOf = (isBulk: boolean): Asker =>
 describe('shares of accounts', () => {
   it('are of what is free, and say what they are', () => {
     const table = makeHeldTable(100)
-    const share = new AccountShare(POOLS.streams, 100, table, SURROUNDINGS)
+    const share = new AccountShare(DOOR_POOLS.streams, 100, table, SURROUNDINGS)
     while (share.refusal(7) === undefined) share.take(7)
     assert.deepEqual(share.facts(7), { limit: 66, current: 67 })
     assert.equal(share.refusal(7), 'share')

@@ -7,9 +7,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { MIB } from '../../../../shards/base/units.ts'
-import {
-  BODY_LIMIT_BYTES_MAX, planMemory, SEGMENT_BYTES_MAX,
-} from '../../../../shards/memory/limits.ts'
+import { BODY_LIMIT_BYTES_MAX } from '../../../../shards/memory/limits.ts'
+import { planMemory, SEGMENT_BYTES_MAX } from '../../../../shards/memory/plan.ts'
 import { redact } from '../../../../src/base/log.ts'
 import { type Problem, closest, formatProblems } from '../../../../src/base/problem.ts'
 import { runProgram } from '../../../../src/cli/program.ts'

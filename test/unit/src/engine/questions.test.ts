@@ -3,15 +3,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MIB } from '../../../../shards/base/units.ts'
-import {
-  QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX,
-} from '../../../../shards/memory/client-limits.ts'
 import { allocateShard, attachShard } from '../../../../shards/memory/layout.ts'
-import { planMemory, QUESTIONS_PENDING_MAX } from '../../../../shards/memory/limits.ts'
+import { planMemory } from '../../../../shards/memory/plan.ts'
 import { RingReader } from '../../../../shards/memory/ring.ts'
 import type { ShareRefusal } from '../../../../shards/memory/share.ts'
 import { CODE_NOT_FOUND, WORD_REQUEST, WORD_ROUTE } from '../../../../shards/wire/contract.ts'
 import { formatJobId } from '../../../../shards/wire/job-id.ts'
+import {
+  QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX,
+} from '../../../../src/base/client-limits.ts'
+import { QUESTIONS_PENDING_MAX } from '../../../../src/base/limits.ts'
 import {
   makeQuestionTable, Questions, type QuestionTable,
 } from '../../../../src/engine/questions.ts'

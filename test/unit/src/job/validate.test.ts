@@ -5,10 +5,11 @@ import { test } from 'node:test'
 import { Prng } from '../../../../shards/base/prng.ts'
 import {
   IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX, JOB_HEADERS_COUNT_MAX, URL_BYTES_MAX,
-  URLS_CACHED_MAX, USER_ID_BYTES_MAX,
+  USER_ID_BYTES_MAX,
 } from '../../../../shards/memory/limits.ts'
 import { encodeValue } from '../../../../shards/wire/codec.ts'
 import { type ErrorCode, ERRORS, type Refusal } from '../../../../src/base/errors.ts'
+import { URLS_CACHED_MAX } from '../../../../src/base/limits.ts'
 import { JobUrls } from '../../../../src/job/job-url.ts'
 import { formatOf, parseBody } from '../../../../src/job/parse-body.ts'
 import { validateJob, type ValidJob } from '../../../../src/job/validate.ts'

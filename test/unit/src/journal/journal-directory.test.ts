@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSy
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { MIB } from '../../../../shards/base/units.ts'
-import { type Limits, planMemory } from '../../../../shards/memory/limits.ts'
+import { type Limits, planMemory } from '../../../../shards/memory/plan.ts'
 import { OperatingError } from '../../../../src/base/errors.ts'
 import type { Log } from '../../../../src/base/log.ts'
 import { DataDirectory, checkDirectory } from '../../../../src/journal/directory.ts'

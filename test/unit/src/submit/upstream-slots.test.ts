@@ -9,11 +9,12 @@ import {
   UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64, UPSTREAM_CONCURRENT_MAX, UPSTREAM_IN_FLIGHT,
   UPSTREAM_INTERVAL_NS, UPSTREAM_KIND, UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
 } from '../../../../shards/memory/layout.ts'
-import {
-  IDLE_KEEP_MS_MIN, type Limits, planMemory, UPSTREAM_RELEASES_PER_REFUSAL_MAX,
-  UPSTREAM_UNUSED_MS_MIN,
-} from '../../../../shards/memory/limits.ts'
+import { IDLE_KEEP_MS_MIN } from '../../../../shards/memory/limits.ts'
+import { type Limits, planMemory } from '../../../../shards/memory/plan.ts'
 import type { UserHash } from '../../../../src/base/hash.ts'
+import {
+  UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_UNUSED_MS_MIN,
+} from '../../../../src/base/limits.ts'
 import {
   intervalNsOf, type UpstreamKind, Upstreams,
 } from '../../../../src/submit/upstream-slots.ts'

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { type Pool, POOLS } from '../../../../shards/memory/pools.ts'
+import type { Pool } from '../../../../shards/memory/pools.ts'
+import { POOLS } from '../../../../src/base/pools.ts'
 import { SETTINGS } from '../../../../src/config/settings.ts'
 import { poolsTable } from '../../../support/pools-table.ts'
 
@@ -15,10 +16,11 @@ const OTHER_BOUNDS =
 
 /** The names of all limits. */
 async function limitNames(): Promise<string[]> {
-  const folder = path.join(ROOT, 'shards/memory')
-  const files = readdirSync(folder).filter((name) => /(^|-)limits\.ts$/.test(name))
+  const files = ['shards/memory', 'src/base'].flatMap((folder) =>
+    readdirSync(path.join(ROOT, folder)).filter((name) => /(^|-)limits\.ts$/.test(name))
+      .map((name) => path.join(ROOT, folder, name)))
   const modules = await Promise.all(files.map(
-    (name) => import(path.join(folder, name)) as Promise<Record<string, unknown>>))
+    (file) => import(file) as Promise<Record<string, unknown>>))
   return modules.flatMap((names) => Object.keys(names))
 }
 

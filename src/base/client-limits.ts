@@ -1,9 +1,9 @@
 // The bounds of what clients can make the front door hold, and the terms of the sum that resident
-// memory stays below; all others are in limits.ts.
-// Thread: any. Memory: none. Never: reads a setting itself; src/config passes what the user chose.
+// memory stays below.
 
-import { KIB, MIB } from '../base/units.ts'
-import { QUESTIONS_PER_TURN_MAX, REQUEST_HEADERS_BYTES_MAX } from './limits.ts'
+import { KIB, MIB } from '../../shards/base/units.ts'
+import { QUESTIONS_PER_TURN_MAX } from '../../shards/memory/limits.ts'
+import { REQUEST_HEADERS_BYTES_MAX } from './limits.ts'
 
 /** Bytes that are held for clients, over all connections: the setting's bounds, and its default. */
 export const CLIENT_BYTES_MIN = 32 * MIB
