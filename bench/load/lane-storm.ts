@@ -11,13 +11,13 @@ import { assert } from '../../shards/base/assert.ts'
 import { type Clock, monotonicUs } from '../../shards/base/clock.ts'
 import { Prng } from '../../shards/base/prng.ts'
 import { KIB, MIB, type Micros, type Millis, NONE, US_PER_SECOND } from '../../shards/base/units.ts'
+import { intervalNs } from '../../shards/memory/interval.ts'
 import {
   UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_TIMEOUT_MS,
   allocateShard, allocateShared, attachShard, attachShared,
 } from '../../shards/memory/layout.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
-import { intervalNs } from '../../shards/pace/pace.ts'
 import { Engine } from '../../shards/shard/engine.ts'
 import {
   LINE_FREE, type Line, type OutgoingRequest, type Transport, type TransportEvents,

@@ -1,11 +1,11 @@
 // An upstream's shared budget: the place of a send in time, and a token of its requests in flight.
 
 import type { Micros, UpstreamSlot } from '../../shards/base/units.ts'
+import { intervalNs } from '../../shards/memory/interval.ts'
 import {
   KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND, allocateShard,
   allocateShared, attachShard, attachShared,
 } from '../../shards/memory/layout.ts'
-import { intervalNs } from '../../shards/pace/pace.ts'
 import { SharedBudgets } from '../../shards/pace/shared-budget.ts'
 import { type MicroBench, microLimits } from './micro-case.ts'
 

@@ -28,7 +28,7 @@ export const HOMES: ReadonlyArray<readonly [module: string, home: string, where:
 export const PURE: readonly string[] = [
   'base/units', 'base/prng', 'memory/limits', 'memory/socket-limits', 'memory/lane-limits',
   'memory/stats', 'memory/wheel', 'memory/slot-index', 'memory/job-list', 'memory/share',
-  'memory/held-counts', 'memory/pools', 'wire/contract', 'signals/pace-headers', 'signals/verdict',
+  'memory/held-counts', 'memory/pools', 'memory/interval', 'wire/contract', 'signals/pace-headers', 'signals/verdict',
   'transport/transport', 'pace/pace', 'pace/lanes', 'pace/gates', 'pace/turn-lists',
   'pace/lane-shares', 'pace/lane-turn', 'job/retry',
 ].map((name) => `shards/${name}.ts`)

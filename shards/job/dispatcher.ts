@@ -8,11 +8,11 @@ import type { Prng } from '../base/prng.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, type UpstreamSlot, msToUs,
 } from '../base/units.ts'
+import { pacePerSecondOf } from '../memory/interval.ts'
 import { JOB_DEADLINE_MS, RETRIES_UNLIMITED } from '../memory/limits.ts'
 import type { StatsWriter } from '../memory/stats.ts'
 import type { Budget } from '../pace/lane-budgets.ts'
 import type { Lanes } from '../pace/lanes.ts'
-import { pacePerSecondOf } from '../pace/pace.ts'
 import type { Pacer } from '../pace/pacer.ts'
 import type { SharedBudgets } from '../pace/shared-budget.ts'
 import { addLoadHeaders } from '../signals/queue-headers.ts'

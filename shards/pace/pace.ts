@@ -10,25 +10,9 @@
 // none for what the way to the upstream delays.
 
 import type { Micros } from '../base/units.ts'
-import {
-  PACE_IDLE_US, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_TOLERANCE_US, PACE_WRITE_LATE_US,
-} from '../memory/limits.ts'
+import { PACE_IDLE_US, PACE_TOLERANCE_US, PACE_WRITE_LATE_US } from '../memory/limits.ts'
 
-const NS_PER_SECOND = 1_000_000_000
 const NS_PER_US = 1000
-
-/**
- * Requests per second as whole nanoseconds between sends, rounded up so that rounding never
- * sends early: 2 → 500,000,000; 3 → 333,333,334; 0.5 → 2,000,000,000 (the largest, within 31
- * bits). @param pacePerSecond in [PACE_PER_SECOND_MIN, PACE_PER_SECOND_MAX], else clamped.
- */
-export function intervalNs(pacePerSecond: number): number {
-  const pace = Math.min(PACE_PER_SECOND_MAX, Math.max(PACE_PER_SECOND_MIN, pacePerSecond))
-  return Math.ceil(NS_PER_SECOND / pace)
-}
-
-/** The pace of an interval: 500,000,000 ns → 2 per second. */
-export const pacePerSecondOf = (interval: number): number => NS_PER_SECOND / interval
 
 /** The earliest time of the next send: base 1,000,000 us at 2 per second → 1,500,000 us. */
 export const eligibleAtUs = (baseUs: number, interval: number): Micros =>

@@ -7,6 +7,7 @@
 
 import { assert } from '../base/assert.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
+import { intervalNs } from '../memory/interval.ts'
 import {
   type ShardViews, KIND_UPSTREAM, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from '../memory/layout.ts'
@@ -19,7 +20,7 @@ import {
 } from './gates.ts'
 import { type Budget, type Charge, LaneBudgets } from './lane-budgets.ts'
 import { LANE_ACTIVE, LANE_BLOCKED, LANE_OWN_BUDGET, type Lanes } from './lanes.ts'
-import { baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs, mayFollow } from './pace.ts'
+import { baseAfterSend, baseHeldUntil, eligibleAtUs, mayFollow } from './pace.ts'
 import { Parking, parkingLists } from './parking.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import { TurnLists, type TurnListsBaton } from './turn-lists.ts'

@@ -6,10 +6,9 @@
 // knows nothing of it any more.
 
 import { assert } from '../../shards/base/assert.ts'
-import {
-  type Micros, msToUs, NONE, type PerSecond, type UpstreamSlot,
-} from '../../shards/base/units.ts'
+import { type Micros, msToUs, NONE, type UpstreamSlot } from '../../shards/base/units.ts'
 import { HeldCounts } from '../../shards/memory/held-counts.ts'
+import { intervalNs } from '../../shards/memory/interval.ts'
 import {
   KIND_RECEIVER, KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64,
   UPSTREAM_CONCURRENT_MAX, UPSTREAM_IN_FLIGHT, UPSTREAM_INTERVAL_NS, UPSTREAM_KIND,
@@ -92,12 +91,8 @@ export const makeUpstreamTable = (slotsMax: number): UpstreamTable => ({
 
 const SLOT_BITS = 16
 const NAME_LENGTH_BYTES = UPSTREAM_NAME_BYTES - ORIGIN_BYTES_MAX
-const NS_PER_SECOND = 1e9
 const IDLE_KEEP_US = msToUs(IDLE_KEEP_MS_MIN)
 const UNUSED_US_MIN = msToUs(UPSTREAM_UNUSED_MS_MIN)
-
-/** Nanoseconds between sends, rounded up: 2/s → 500,000,000; 3/s → 333,333,334; 1e6/s → 1000. */
-export const intervalNsOf = (pace: PerSecond): number => Math.ceil(NS_PER_SECOND / pace)
 
 /** The table of origins, and the main thread's hand on the shared records. */
 export class Upstreams {
@@ -297,7 +292,7 @@ export class Upstreams {
     const at = slot * UPSTREAM_RECORD_WORDS
     times[at / 2 + UPSTREAM_BASE_F64] = 0
     times[at / 2 + UPSTREAM_TRAIL_F64] = 0
-    words[at + UPSTREAM_INTERVAL_NS] = intervalNsOf(settings.pacePerSecond)
+    words[at + UPSTREAM_INTERVAL_NS] = intervalNs(settings.pacePerSecond)
     words[at + UPSTREAM_CONCURRENT_MAX] = settings.concurrentMax
     words[at + UPSTREAM_IN_FLIGHT] = 0
     words[at + UPSTREAM_ACCOUNT_QUEUES] = settings.accountQueues ? 1 : 0

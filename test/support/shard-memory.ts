@@ -1,6 +1,7 @@
 // The memory of a few small shards, and upstream records written as the front door writes them.
 
 import { KIB } from '../../shards/base/units.ts'
+import { intervalNs } from '../../shards/memory/interval.ts'
 import {
   allocateShard, allocateShared, attachShard, attachShared, KIND_UPSTREAM, type SharedViews,
   type ShardViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_BASE_F64, UPSTREAM_CONCURRENT_MAX,
@@ -9,7 +10,6 @@ import {
 } from '../../shards/memory/layout.ts'
 import { UPSTREAM_NAME_BYTES } from '../../shards/memory/limits.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
-import { intervalNs } from '../../shards/pace/pace.ts'
 
 /** Limits of a very small shard, each of which a test may set. */
 export function smallLimits(parts: Partial<Limits> = {}): Limits {

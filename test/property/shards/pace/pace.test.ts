@@ -7,12 +7,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Prng } from '../../../../shards/base/prng.ts'
 import { US_PER_SECOND } from '../../../../shards/base/units.ts'
+import { intervalNs } from '../../../../shards/memory/interval.ts'
 import {
   PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_TOLERANCE_US,
 } from '../../../../shards/memory/limits.ts'
-import {
-  baseAfterSend, baseHeldUntil, eligibleAtUs, intervalNs,
-} from '../../../../shards/pace/pace.ts'
+import { baseAfterSend, baseHeldUntil, eligibleAtUs } from '../../../../shards/pace/pace.ts'
 import {
   assertPromise, assertPromiseAcrossPaces, type PacedSend,
 } from '../../../support/pace-promise.ts'

@@ -6,11 +6,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Prng } from '../../../../shards/base/prng.ts'
 import { type Micros, US_PER_SECOND, type UpstreamSlot } from '../../../../shards/base/units.ts'
+import { intervalNs } from '../../../../shards/memory/interval.ts'
 import {
   KIND_RECEIVER, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from '../../../../shards/memory/layout.ts'
 import { PACE_TOLERANCE_US, TURN_GRACE_US } from '../../../../shards/memory/limits.ts'
-import { intervalNs } from '../../../../shards/pace/pace.ts'
 import { SharedBudgets } from '../../../../shards/pace/shared-budget.ts'
 import {
   type PacedSend, assertPromise, assertPromiseAcrossPaces,

@@ -3,12 +3,13 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { intervalNs, pacePerSecondOf } from '../../../../shards/memory/interval.ts'
 import {
   PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, PACE_WRITE_LATE_US,
 } from '../../../../shards/memory/limits.ts'
 import {
-  baseAfterReturn, baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, intervalNs,
-  mayFollow, pacePerSecondOf, trailAfterWrite,
+  baseAfterReturn, baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, mayFollow,
+  trailAfterWrite,
 } from '../../../../shards/pace/pace.ts'
 import { assertPromise, assertPromiseAcrossPaces, sendsMax } from '../../../support/pace-promise.ts'
 

@@ -15,9 +15,7 @@ import type { UserHash } from '../../../../src/base/hash.ts'
 import {
   UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_UNUSED_MS_MIN,
 } from '../../../../src/base/limits.ts'
-import {
-  intervalNsOf, type UpstreamKind, Upstreams,
-} from '../../../../src/submit/upstream-slots.ts'
+import { type UpstreamKind, Upstreams } from '../../../../src/submit/upstream-slots.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_262)
 const IDLE_US = msToUs(IDLE_KEEP_MS_MIN)
@@ -63,11 +61,6 @@ function makeTable(slotsMax: number, shards: number): Table {
 const origin = (at: number): string => `http://h${at}.example`
 const user = (at: number): UserHash => ({ route: at * 0x9e3779b1 >>> 0, high: at })
 const us = (value: number): Micros => value as Micros
-
-test('the interval is rounded up, so that the pace is never exceeded', () => {
-  const paces = [[2, 500_000_000], [3, 333_333_334], [1e6, 1000], [0.5, 2_000_000_000]] as const
-  for (const [pace, interval] of paces) assert.equal(intervalNsOf(pace as PerSecond), interval)
-})
 
 test('a new origin gets a slot and a record; a target and a receiver are two', () => {
   const { upstreams, shared } = makeTable(8, 2)
