@@ -74,7 +74,7 @@ export interface StormResult {
 
 /** The transport: answers wait until deliver() is called. */
 class PatientUpstream implements Transport {
-  readonly #tokens: number[] = []
+  readonly #attemptIds: number[] = []
   readonly #sent: (account: number) => void
   #events: TransportEvents | undefined
   /** What the next answers ask for. */
@@ -95,19 +95,19 @@ class PatientUpstream implements Transport {
 
   connect(): void {}
 
-  send(token: number, _to: number, { body }: OutgoingRequest): void {
-    this.#tokens.push(token)
-    this.#events?.written(token)
+  send(attemptId: number, _to: number, { body }: OutgoingRequest): void {
+    this.#attemptIds.push(attemptId)
+    this.#events?.written(attemptId)
     if (body !== null) this.#sent(new DataView(body.buffer, body.byteOffset).getUint32(0))
   }
 
   deliver(): void {
     const retryAfter = String(this.patienceSeconds)
-    for (const token of this.#tokens) {
-      this.#events?.head(token, 429, { 'retry-after': retryAfter })
-      this.#events?.end(token, new Uint8Array(0), false)
+    for (const attemptId of this.#attemptIds) {
+      this.#events?.head(attemptId, 429, { 'retry-after': retryAfter })
+      this.#events?.end(attemptId, new Uint8Array(0), false)
     }
-    this.#tokens.length = 0
+    this.#attemptIds.length = 0
   }
 
   abort(): void {}
@@ -136,7 +136,7 @@ export class LaneStorm {
   readonly #engine: Engine
   readonly #upstream: PatientUpstream
   readonly #ingress: RingWriter
-  readonly #outcomes: RingReader
+  readonly #answers: RingReader
   readonly #nap = new Int32Array(new SharedArrayBuffer(4))
   #queued = 0
   #sends = 0
@@ -158,7 +158,7 @@ export class LaneStorm {
     shared.upstreams[UPSTREAM_TIMEOUT_MS] = 30_000
     const views = attachShard(allocateShard(limits), limits)
     this.#ingress = new RingWriter(views.ingress)
-    this.#outcomes = new RingReader(views.outcomes)
+    this.#answers = new RingReader(views.answers)
     this.#upstream = new PatientUpstream(FILL_ROUNDS * roundSeconds,
       (account) => this.#sentFor(account))
     const clock: Clock = {
@@ -211,7 +211,7 @@ export class LaneStorm {
     this.#turnWanted = false
     const nextUs = this.#engine.turn()
     this.#upstream.deliver()
-    this.#outcomes.read(() => true, Infinity)
+    this.#answers.read(() => true, Infinity)
     if (this.#turnWanted || this.#queued < this.#accounts * JOBS_PER_ACCOUNT) return
     const sleepMs = (nextUs - monotonicUs()) / 1000
     if (sleepMs > 0) Atomics.wait(this.#nap, 0, 0, Math.min(sleepMs, SLEEP_MS_MAX))

@@ -59,15 +59,15 @@ export async function targetServer(url: URL): Promise<MeasuredServer> {
 
 /** Starts `sluice serve` on a free port; the last of several equal flags wins. */
 export async function startServer(
-  keeper: RoleProcess<'keeper'>, start: ServerStart,
+  runner: RoleProcess<'runner'>, start: ServerStart,
 ): Promise<MeasuredServer> {
-  const started = await keeper.call('start', start)
+  const started = await runner.call('start', start)
   if (!started.ok) throw new BenchError(`the server ${started.reason}`)
   const { host, port, pid } = started
   return {
     address: { host, port }, pid, health: () => askHealth(host, port),
     memory: () => readMemory(pid), cpuUs: () => readCpuUs(pid),
-    watched: async () => (await keeper.call('seconds', null)).seconds,
+    watched: async () => (await runner.call('seconds', null)).seconds,
   }
 }
 

@@ -15,7 +15,7 @@ const RETRIES = 5
 export class Stage {
   readonly #roles = new Set<Pick<RoleProcess<keyof Roles>, 'ended' | 'stop'>>()
   /** Those of them that end after the files that they keep. */
-  readonly #keepers = new Set<RoleProcess<'keeper'>>()
+  readonly #runners = new Set<RoleProcess<'runner'>>()
   readonly #failed = Promise.withResolvers<never>()
   #folder: string | undefined
   #closed = false
@@ -48,10 +48,10 @@ export class Stage {
   /** A server with these flags. @param watched for MeasuredServer.watched(). */
   async server(flags: readonly string[], watched = false): Promise<MeasuredServer> {
     const { folder } = this
-    const keeper = await this.role('keeper')
-    this.#keepers.add(keeper)
-    const server = await startServer(keeper, { flags, watched, folder })
-    void keeper.ended.then(() => {
+    const runner = await this.role('runner')
+    this.#runners.add(runner)
+    const server = await startServer(runner, { flags, watched, folder })
+    void runner.ended.then(() => {
       // One that was killed has left its server behind.
       if (!this.#closed && server.pid !== undefined) kill(server.pid)
     })
@@ -62,7 +62,7 @@ export class Stage {
   async close(): Promise<void> {
     this.#closed = true
     for (const role of this.#roles) role.stop()
-    await Promise.all([...this.#keepers].map(({ ended }) => ended))
+    await Promise.all([...this.#runners].map(({ ended }) => ended))
     if (this.#folder === undefined) return
     rmSync(this.#folder, { recursive: true, force: true, maxRetries: RETRIES })
   }

@@ -5,7 +5,7 @@ import { Prng } from '../../shards/base/prng.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../../shards/base/units.ts'
 import { allocateShard, attachShard } from '../../shards/memory/layout.ts'
 import { Lanes } from '../../shards/pace/lanes.ts'
-import { TurnLists } from '../../shards/pace/turn-lists.ts'
+import { RoundRobin } from '../../shards/pace/round-robin.ts'
 import { JobSlots } from '../../shards/store/job-slots.ts'
 import { type MicroBench, microLimits } from './micro-case.ts'
 
@@ -16,7 +16,7 @@ export const lanes: MicroBench = ({ operations, items }) => {
   const views = attachShard(allocateShard(limits), limits)
   const jobs = new JobSlots(views)
   const lines = new Lanes(views, jobs)
-  const turns = new TurnLists(views)
+  const turns = new RoundRobin(views)
   const prng = new Prng(3)
   const hashOf = (account: number): number => Math.imul(account, 0x9e3779b1) >>> 0
   const laneOf = (account: number): LaneSlot =>

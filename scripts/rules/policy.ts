@@ -14,10 +14,10 @@ export const HOMES: ReadonlyArray<readonly [module: string, home: string, where:
   ['/msgpackr/', '^shards/wire/codec\\.ts$', 'shards/wire/codec.ts'],
   ['/piscina/', '^src/engine/shard-pool\\.ts$', 'src/engine/shard-pool.ts'],
   ['^worker_threads$',
-    '^(src/(engine/(shard-(pool|run)|touch-thread)|journal/keepers?)|' +
+    '^(src/(engine/(shard-(pool|run)|touch-thread)|journal/compactors?)|' +
       'shards/shard/(worker|toucher|thread))\\.c?ts$',
-    'src/engine: shard-pool.ts, shard-run.ts, touch-thread.ts; src/journal: keeper.ts, ' +
-      'keepers.ts; shards/shard: worker.ts, toucher.ts, thread.cts'],
+    'src/engine: shard-pool.ts, shard-run.ts, touch-thread.ts; src/journal: compactor.ts, ' +
+      'compactors.ts; shards/shard: worker.ts, toucher.ts, thread.cts'],
   ['/lmdb/', '^src/journal/store\\.ts$', 'src/journal/store.ts'],
   ['/pino/', '^src/base/log\\.ts$', 'src/base/log.ts'],
   ['/commander/', '^src/cli/', 'src/cli'],
@@ -28,9 +28,10 @@ export const HOMES: ReadonlyArray<readonly [module: string, home: string, where:
 export const PURE: readonly string[] = [
   'base/units', 'base/prng', 'memory/limits', 'memory/socket-limits', 'memory/lane-limits',
   'memory/stats', 'memory/wheel', 'memory/slot-index', 'memory/job-list', 'memory/share',
-  'memory/held-counts', 'memory/pools', 'memory/interval', 'wire/contract', 'signals/pace-headers', 'signals/verdict',
-  'transport/transport', 'pace/pace', 'pace/lanes', 'pace/gates', 'pace/turn-lists',
-  'pace/lane-shares', 'pace/lane-turn', 'job/retry',
+  'memory/held-counts', 'memory/pools', 'memory/interval', 'wire/contract', 'signals/pace-headers',
+  'signals/verdict',
+  'transport/transport', 'pace/pace', 'pace/lanes', 'pace/gates', 'pace/round-robin',
+  'pace/lane-shares', 'pace/shared-lane-order', 'job/retry',
 ].map((name) => `shards/${name}.ts`)
 
 /** Where the time may be read and timers set. */
@@ -64,7 +65,7 @@ export const TOP_LEVEL_IGNORED: ReadonlySet<string> =
 
 /** Files that are started or loaded by name, so that nothing imports their exports. */
 export const ENTRY_FILES: ReadonlySet<string> = new Set([
-  'src/main.ts', 'src/door/replaceable.ts', 'src/journal/keeper.ts', 'shards/shard/worker.ts',
+  'src/main.ts', 'src/door/replaceable.ts', 'src/journal/compactor.ts', 'shards/shard/worker.ts',
 ])
 
 export const LINE_CHARS_MAX = 100

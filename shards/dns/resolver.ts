@@ -95,7 +95,7 @@ export class Resolver {
       return soon(() => hear(kept.addresses))
     }
     if (isFailed) return soon(() => hear(kept.error ?? NOT_KEPT))
-    const waiter = (): void => hear(this.#outcomeOf(name))
+    const waiter = (): void => hear(this.#resultOf(name))
     if (!this.#lookups.join(name, waiter, account)) return soon(() => hear(CROWDED))
     return () => this.#lookups.leave(name, waiter)
   }
@@ -116,7 +116,7 @@ export class Resolver {
     this.#lookups.close()
   }
 
-  #outcomeOf(name: string): readonly string[] | NameError {
+  #resultOf(name: string): readonly string[] | NameError {
     const kept = this.#kept.get(name)
     if (kept === undefined) return NOT_KEPT
     const isUsable = this.#options.clock.nowUs() < kept.usableUntilUs

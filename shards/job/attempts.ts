@@ -1,7 +1,7 @@
-// The requests in flight: a token for each, with what its end will need, and its deadline.
+// The requests in flight: an attempt for each, with what its end will need, and its deadline.
 // Thread: shard. Memory: arrays of its own, IN_FLIGHT_PER_SHARD_MAX long.
 // Never: sends, aborts or judges; transport and dispatcher do.
-// A token is given out again once released, so nothing may be heard of it after that.
+// An attempt is given out again once released, so nothing may be heard of it after that.
 
 import { assert } from '../base/assert.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
@@ -13,10 +13,10 @@ import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share, type ShareRules } from '../memory/share.ts'
 import { Wheel } from '../memory/wheel.ts'
 import type { Charge } from '../pace/lane-budgets.ts'
-import type { Writes } from '../pace/unwritten.ts'
+import type { UnwrittenSends } from '../pace/unwritten.ts'
 import type { DecodedTemplate } from '../store/decoded-templates.ts'
 
-/** What a token stands for: an attempt at a job, or at the delivery of its webhook. */
+/** What an attempt stands for: an attempt at a job, or at the delivery of its webhook. */
 export const ATTEMPT_JOB = 0
 export const ATTEMPT_WEBHOOK = 1
 
@@ -24,9 +24,9 @@ export const ATTEMPT_WEBHOOK = 1
 export const UNCOUNTED = 0
 const ABOUT = 1
 
-/** The requests in flight, a field to an array: the token in each place, and what it has. */
+/** The requests in flight, a field to an array: the attempt in each place, and what it has. */
 export interface AttemptsBaton {
-  readonly token: Uint32Array
+  readonly attemptId: Uint32Array
   readonly kind: Uint8Array
   readonly slot: Uint32Array
   readonly lane: Uint32Array
@@ -36,11 +36,11 @@ export interface AttemptsBaton {
   readonly createdAtMs: Float64Array
   readonly deadlineUs: Float64Array
   readonly intervalNs: Uint32Array
-  readonly ownBudget: Uint8Array
+  readonly accountQueue: Uint8Array
   readonly writing: Uint8Array
 }
 
-/** Tokens of one shard's requests in flight. */
+/** Attempts of one shard's requests in flight. */
 export class Attempts {
   readonly slot: Uint32Array
   readonly lane: Uint32Array
@@ -56,26 +56,26 @@ export class Attempts {
   readonly intervalNs: Uint32Array
   /** What the base of its budget has become by it; NaN where another thread has begun it. */
   readonly spentUs: Float64Array
-  /** 1 where that budget is its lane's own. */
-  readonly ownBudget: Uint8Array
+  /** 1 where that budget is an account queue. */
+  readonly accountQueue: Uint8Array
   /** Whether the request is about to be written, and counted so: UNCOUNTED or ABOUT. */
   readonly writing: Uint8Array
   /** Of an attempt at a job: its template. */
   readonly #templates: (DecodedTemplate | undefined)[]
-  /** Whether the token's deadline is in the wheel. */
+  /** Whether the attempt's deadline is in the wheel. */
   readonly #armed: Uint8Array
-  readonly #writes: Writes
+  readonly #unwritten: UnwrittenSends
   readonly #permits: Share
   readonly #free: Uint32Array
   #freeCount: number
   #jobsInFlight = 0
-  /** Of webhooks: a part of the tokens, of which each receiver has a share. */
+  /** Of webhooks: a part of the attempts, of which each receiver has a share. */
   readonly #webhooks: Share
   readonly #deadlineUs: Float64Array
   readonly #deadlines: Wheel
 
-  constructor(nowUs: Micros, writes: Writes, count: number = IN_FLIGHT_PER_SHARD_MAX) {
-    this.#writes = writes
+  constructor(nowUs: Micros, unwritten: UnwrittenSends, count: number = IN_FLIGHT_PER_SHARD_MAX) {
+    this.#unwritten = unwritten
     this.#permits = new Share(permitRules(count))
     this.slot = new Uint32Array(count).fill(NONE)
     this.lane = new Uint32Array(count)
@@ -88,7 +88,7 @@ export class Attempts {
     this.#armed = new Uint8Array(count)
     this.intervalNs = new Uint32Array(count)
     this.spentUs = new Float64Array(count)
-    this.ownBudget = new Uint8Array(count)
+    this.accountQueue = new Uint8Array(count)
     this.writing = new Uint8Array(count)
     this.#free = Uint32Array.from({ length: count }, (_, index) => count - 1 - index)
     this.#freeCount = count
@@ -104,42 +104,46 @@ export class Attempts {
 
   /** What a successor begins with. Templates are left out: it finds them with the jobs. */
   handOver(): AttemptsBaton {
-    const token = Uint32Array.from(this.slot.keys()).filter((other) => this.slot[other] !== NONE)
-    const of = (values: { readonly [token: number]: number }) =>
-      (_: number, at: number): number => values[token[at] as number] as number
-    const { length } = token
+    const attemptId = Uint32Array.from(this.slot.keys())
+      .filter((other) => this.slot[other] !== NONE)
+    const of = (values: { readonly [attemptId: number]: number }) =>
+      (_: number, at: number): number => values[attemptId[at] as number] as number
+    const { length } = attemptId
     return {
-      token, kind: new Uint8Array(length).map(of(this.kind)), slot: token.map(of(this.slot)),
-      lane: token.map(of(this.lane)), upstream: token.map(of(this.upstream)),
+      attemptId, kind: new Uint8Array(length).map(of(this.kind)),
+      slot: attemptId.map(of(this.slot)),
+      lane: attemptId.map(of(this.lane)), upstream: attemptId.map(of(this.upstream)),
       status: new Uint16Array(length).map(of(this.status)),
       retryAfterMs: new Float64Array(length).map(of(this.retryAfterMs)),
       createdAtMs: new Float64Array(length).map(of(this.createdAtMs)),
       deadlineUs: new Float64Array(length).map(of(this.#deadlineUs)),
-      intervalNs: token.map(of(this.intervalNs)),
-      ownBudget: new Uint8Array(length).map(of(this.ownBudget)),
+      intervalNs: attemptId.map(of(this.intervalNs)),
+      accountQueue: new Uint8Array(length).map(of(this.accountQueue)),
       writing: new Uint8Array(length).map(of(this.writing)),
     }
   }
 
-  /** Requests in flight keep their tokens, so no other gets one of those before they have ended. */
+  /**
+   * Requests in flight keep their attempts, so no other gets one of those before they have ended.
+   */
   takeOver(baton: AttemptsBaton): void {
     assert(this.inFlight === 0, 'attempts in use take over from others')
-    const kept = new Set(baton.token)
-    const free = this.#free.filter((token) => !kept.has(token))
+    const kept = new Set(baton.attemptId)
+    const free = this.#free.filter((attemptId) => !kept.has(attemptId))
     this.#free.set(free)
     this.#freeCount = free.length
-    this.#writes.clear()
-    for (const [at, token] of baton.token.entries()) {
-      this.#occupy(token, baton.kind[at] as number, baton.slot[at] as JobSlot,
+    this.#unwritten.clear()
+    for (const [at, attemptId] of baton.attemptId.entries()) {
+      this.#occupy(attemptId, baton.kind[at] as number, baton.slot[at] as JobSlot,
         baton.lane[at] as LaneSlot, baton.upstream[at] as UpstreamSlot,
         baton.deadlineUs[at] as Micros)
-      this.status[token] = baton.status[at] as number
-      this.retryAfterMs[token] = baton.retryAfterMs[at] as number
-      this.createdAtMs[token] = baton.createdAtMs[at] as number
-      this.intervalNs[token] = baton.intervalNs[at] as number
-      this.spentUs[token] = NaN
-      this.ownBudget[token] = baton.ownBudget[at] as number
-      if (baton.writing[at] === ABOUT) this.#expectWrite(token)
+      this.status[attemptId] = baton.status[at] as number
+      this.retryAfterMs[attemptId] = baton.retryAfterMs[at] as number
+      this.createdAtMs[attemptId] = baton.createdAtMs[at] as number
+      this.intervalNs[attemptId] = baton.intervalNs[at] as number
+      this.spentUs[attemptId] = NaN
+      this.accountQueue[attemptId] = baton.accountQueue[at] as number
+      if (baton.writing[at] === ABOUT) this.#expectWrite(attemptId)
     }
   }
 
@@ -163,103 +167,100 @@ export class Attempts {
   }
 
   /**
-   * A token for an attempt that is charged so, and must end by `deadlineUs`; asserts that one is
+   * An attempt for an attempt that is charged so, and must end by `deadlineUs`; asserts that one is
    * free.
    */
   take(
     kind: number, slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, deadlineUs: Micros,
     charge: Charge,
   ): number {
-    assert(this.#freeCount > 0, 'more attempts in flight than tokens')
-    const token = this.#free[--this.#freeCount] as number
-    this.#occupy(token, kind, slot, lane, upstream, deadlineUs)
-    this.intervalNs[token] = charge.intervalNs
-    this.spentUs[token] = charge.spentUs
-    this.ownBudget[token] = charge.own ? 1 : 0
-    this.#expectWrite(token)
-    return token
+    assert(this.#freeCount > 0, 'more attempts in flight than attemptIds')
+    const attemptId = this.#free[--this.#freeCount] as number
+    this.#occupy(attemptId, kind, slot, lane, upstream, deadlineUs)
+    this.intervalNs[attemptId] = charge.intervalNs
+    this.spentUs[attemptId] = charge.spentUs
+    this.accountQueue[attemptId] = charge.accountQueue ? 1 : 0
+    this.#expectWrite(attemptId)
+    return attemptId
   }
 
   #occupy(
-    token: number, kind: number, slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot,
+    attemptId: number, kind: number, slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot,
     deadlineUs: Micros,
   ): void {
     this.#permits.adopt(1)
-    this.kind[token] = kind
+    this.kind[attemptId] = kind
     if (kind === ATTEMPT_JOB) this.#jobsInFlight++
     else this.#webhooks.adopt(1)
-    this.slot[token] = slot
-    this.lane[token] = lane
-    this.upstream[token] = upstream
-    this.status[token] = 0
-    this.retryAfterMs[token] = 0
-    this.#deadlines.schedule(token, deadlineUs)
-    this.#armed[token] = 1
+    this.slot[attemptId] = slot
+    this.lane[attemptId] = lane
+    this.upstream[attemptId] = upstream
+    this.status[attemptId] = 0
+    this.retryAfterMs[attemptId] = 0
+    this.#deadlines.schedule(attemptId, deadlineUs)
+    this.#armed[attemptId] = 1
   }
 
   /** Keeps what the job's result will say, so that the end need not read its record again. */
-  remember(token: number, template: DecodedTemplate, createdAtMs: number): void {
-    this.#templates[token] = template
-    this.createdAtMs[token] = createdAtMs
+  remember(attemptId: number, template: DecodedTemplate, createdAtMs: number): void {
+    this.#templates[attemptId] = template
+    this.createdAtMs[attemptId] = createdAtMs
   }
 
   /** What remember() was given; undefined where another thread has begun the attempt. */
-  templateOf(token: number): DecodedTemplate | undefined {
-    return this.#templates[token]
+  templateOf(attemptId: number): DecodedTemplate | undefined {
+    return this.#templates[attemptId]
   }
 
   /** What the attempt has spent. */
-  chargeOf(token: number): Charge {
+  chargeOf(attemptId: number): Charge {
     return {
-      own: this.ownBudget[token] === 1, intervalNs: this.intervalNs[token] as number,
-      spentUs: this.spentUs[token] as number,
+      accountQueue: this.accountQueue[attemptId] === 1,
+      intervalNs: this.intervalNs[attemptId] as number, spentUs: this.spentUs[attemptId] as number,
     }
   }
 
   /** What of that counts as about to be written, in ns. */
-  unwrittenNs(token: number): number {
-    return this.writing[token] === UNCOUNTED ? 0 : this.intervalNs[token] as number
+  unwrittenNs(attemptId: number): number {
+    return this.writing[attemptId] === UNCOUNTED ? 0 : this.intervalNs[attemptId] as number
   }
 
   /** The request is on the wire, or will not be. */
-  settleWrite(token: number): void {
-    if (this.writing[token] === UNCOUNTED) return
-    this.writing[token] = UNCOUNTED
-    this.#countWrite(token, -(this.intervalNs[token] as number))
+  settleWrite(attemptId: number): void {
+    if (this.writing[attemptId] === UNCOUNTED) return
+    this.writing[attemptId] = UNCOUNTED
+    this.#countWrite(attemptId, -(this.intervalNs[attemptId] as number))
   }
 
-  #expectWrite(token: number): void {
-    this.writing[token] = ABOUT
-    this.#countWrite(token, this.intervalNs[token] as number)
+  #expectWrite(attemptId: number): void {
+    this.writing[attemptId] = ABOUT
+    this.#countWrite(attemptId, this.intervalNs[attemptId] as number)
   }
 
-  #countWrite(token: number, intervalNs: number): void {
-    if (this.ownBudget[token] === 1) {
-      this.#writes.addToLane(this.lane[token] as LaneSlot, intervalNs)
-    } else {
-      this.#writes.addToUpstream(this.upstream[token] as UpstreamSlot, intervalNs)
-    }
+  #countWrite(attemptId: number, intervalNs: number): void {
+    this.#unwritten.add(this.lane[attemptId] as LaneSlot, this.upstream[attemptId] as UpstreamSlot,
+      this.accountQueue[attemptId] === 1, intervalNs)
   }
 
-  /** Gives a token back and disarms its deadline, unless that is what ended it. */
-  release(token: number): void {
-    assert(this.slot[token] !== NONE, 'a token was released twice')
-    if (this.#armed[token] === 1) this.#deadlines.cancel(token)
-    this.#armed[token] = 0
-    this.settleWrite(token)
+  /** Gives an attempt back and disarms its deadline, unless that is what ended it. */
+  release(attemptId: number): void {
+    assert(this.slot[attemptId] !== NONE, 'an attempt was released twice')
+    if (this.#armed[attemptId] === 1) this.#deadlines.cancel(attemptId)
+    this.#armed[attemptId] = 0
+    this.settleWrite(attemptId)
     this.#permits.give(1)
-    if (this.kind[token] === ATTEMPT_JOB) this.#jobsInFlight--
+    if (this.kind[attemptId] === ATTEMPT_JOB) this.#jobsInFlight--
     else this.#webhooks.give(1)
-    this.slot[token] = NONE
-    this.#templates[token] = undefined
-    this.#free[this.#freeCount++] = token
+    this.slot[attemptId] = NONE
+    this.#templates[attemptId] = undefined
+    this.#free[this.#freeCount++] = attemptId
   }
 
-  /** Hands over the tokens whose deadline has passed; the listener must release each. */
-  advance(nowUs: Micros, expired: (token: number) => void): boolean {
-    return this.#deadlines.advance(nowUs, (token) => {
-      this.#armed[token] = 0
-      expired(token)
+  /** Hands over the attempts whose deadline has passed; the listener must release each. */
+  advance(nowUs: Micros, expired: (attemptId: number) => void): boolean {
+    return this.#deadlines.advance(nowUs, (attemptId) => {
+      this.#armed[attemptId] = 0
+      expired(attemptId)
     }, EXPIRED_PER_TURN_MAX) > 0
   }
 

@@ -1,4 +1,4 @@
-// Attempts at jobs: a job leaves its lane, goes out, and comes back with an outcome or a retry.
+// Attempts at jobs: a job leaves its lane, goes out, and comes back with a result or a retry.
 // Thread: shard. Memory: job state and attempts, through the parts that own them.
 // Never: touches a socket (the transport does), nor decides when to send (the pacer does).
 // An attempt is a straight line: read the record, send, hear the head (response-head.ts), hear the
@@ -45,7 +45,7 @@ export interface DispatcherParts {
   readonly prng: Prng
 }
 
-/** Why an attempt brought no outcome, and what the response said if there was one. */
+/** Why an attempt brought no result, and what the response said if there was one. */
 interface Failure {
   readonly reason: Reason
   readonly status: number
@@ -70,29 +70,30 @@ export class Dispatcher {
     const { createdAtMs, body } = records.readJob(slot)
     const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(upstream))) as Micros
     const budget = pacer.budgetOf(lane, upstream)
-    const token = attempts.take(ATTEMPT_JOB, slot, lane, upstream, deadlineUs, budget)
-    attempts.remember(token, template, createdAtMs)
+    const attemptId = attempts.take(ATTEMPT_JOB, slot, lane, upstream, deadlineUs, budget)
+    attempts.remember(attemptId, template, createdAtMs)
     const { origin, path, method } = template
     const headers = template.headers.slice()
     this.#addLoad(headers, slot, lane, upstream, budget)
     stats.add('attempts')
     watchers.dispatching(slot)
-    transport.send(token, upstream, { origin, path, method, headers, body })
+    transport.send(attemptId, upstream, { origin, path, method, headers, body })
   }
 
   /** The response is whole, or cut at the limit. */
-  end(token: number, body: Uint8Array, truncated: boolean, nowUs: Micros): void {
+  end(attemptId: number, body: Uint8Array, truncated: boolean, nowUs: Micros): void {
     const { attempts } = this.#parts
-    const status = attempts.status[token] as number
+    const status = attempts.status[attemptId] as number
     if (classify(status) === 'completed') {
-      return this.#complete(token, status, body, truncated, nowUs)
+      return this.#complete(attemptId, status, body, truncated, nowUs)
     }
-    this.#fail(token, { reason: 'upstream_error', status, body, truncated, mayRetry: true }, nowUs)
+    const failure = { reason: 'upstream_error', status, body, truncated, mayRetry: true } as const
+    this.#fail(attemptId, failure, nowUs)
   }
 
   /** No whole response came. */
-  failed(token: number, reason: FailureReason, nowUs: Micros): void {
-    this.#fail(token, {
+  failed(attemptId: number, reason: FailureReason, nowUs: Micros): void {
+    this.#fail(attemptId, {
       reason, status: 0, body: null, truncated: false, mayRetry: mayFailureRetry(reason),
     }, nowUs)
   }
@@ -107,36 +108,36 @@ export class Dispatcher {
   }
 
   /** Nothing of the request was written: the job is where it was before, and first in its line. */
-  returned(token: number, nowUs: Micros): void {
+  returned(attemptId: number, nowUs: Micros): void {
     const { attempts, jobs, lanes, pacer } = this.#parts
-    const slot = attempts.slot[token] as JobSlot
-    const lane = attempts.lane[token] as LaneSlot
-    this.#release(token, nowUs)
+    const slot = attempts.slot[attemptId] as JobSlot
+    const lane = attempts.lane[attemptId] as LaneSlot
+    this.#release(attemptId, nowUs)
     lanes.place(lane, slot, true)
     jobs.setState(slot, JOB_QUEUED, jobs.attempts(slot) - 1)
     pacer.enqueue(lane, slot, true, nowUs)
   }
 
   #complete(
-    token: number, status: number, body: Uint8Array, truncated: boolean, nowUs: Micros,
+    attemptId: number, status: number, body: Uint8Array, truncated: boolean, nowUs: Micros,
   ): void {
     const { attempts, settlement } = this.#parts
-    const slot = attempts.slot[token] as JobSlot
-    const template = this.#templateOf(token)
-    const createdAtMs = attempts.createdAtMs[token] as number
-    this.#release(token, nowUs)
+    const slot = attempts.slot[attemptId] as JobSlot
+    const template = this.#templateOf(attemptId)
+    const createdAtMs = attempts.createdAtMs[attemptId] as number
+    this.#release(attemptId, nowUs)
     settlement.finish(slot, template, {
       createdAtMs, status: 'completed', responseStatus: status, reason: null, body, truncated,
     }, nowUs)
   }
 
-  #fail(token: number, failure: Failure, nowUs: Micros): void {
+  #fail(attemptId: number, failure: Failure, nowUs: Micros): void {
     const { attempts } = this.#parts
-    const slot = attempts.slot[token] as JobSlot
-    const retryAfterMs = attempts.retryAfterMs[token] as number
-    const template = this.#templateOf(token)
-    const createdAtMs = attempts.createdAtMs[token] as number
-    this.#release(token, nowUs)
+    const slot = attempts.slot[attemptId] as JobSlot
+    const retryAfterMs = attempts.retryAfterMs[attemptId] as number
+    const template = this.#templateOf(attemptId)
+    const createdAtMs = attempts.createdAtMs[attemptId] as number
+    this.#release(attemptId, nowUs)
     this.#settleFailure(slot, template, createdAtMs, retryAfterMs, failure, nowUs)
   }
 
@@ -162,16 +163,17 @@ export class Dispatcher {
     }, nowUs)
   }
 
-  #templateOf(token: number): DecodedTemplate {
+  #templateOf(attemptId: number): DecodedTemplate {
     const { attempts, records } = this.#parts
-    return attempts.templateOf(token) ?? records.readTemplate(attempts.slot[token] as JobSlot)
+    return attempts.templateOf(attemptId) ??
+      records.readTemplate(attempts.slot[attemptId] as JobSlot)
   }
 
-  #release(token: number, nowUs: Micros): void {
+  #release(attemptId: number, nowUs: Micros): void {
     const { attempts, pacer } = this.#parts
-    const lane = attempts.lane[token] as LaneSlot
-    const upstream = attempts.upstream[token] as UpstreamSlot
-    attempts.release(token)
+    const lane = attempts.lane[attemptId] as LaneSlot
+    const upstream = attempts.upstream[attemptId] as UpstreamSlot
+    attempts.release(attemptId)
     pacer.attemptEnded(lane, upstream, nowUs)
   }
 
@@ -190,10 +192,10 @@ export class Dispatcher {
       jobId: jobIdText(jobs.at, slot),
       attempt: jobs.attempts(slot),
       totalJobs: queued + budgets.inFlight(upstream),
-      queueDepth: budget.own ? lanes.count(lane) : queued,
+      queueDepth: budget.accountQueue ? lanes.count(lane) : queued,
       flowRate: pacePerSecondOf(budget.intervalNs),
       concurrentMax: budget.concurrentMax,
-      accountQueue: budget.own,
+      accountQueue: budget.accountQueue,
     })
   }
 }

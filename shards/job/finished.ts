@@ -98,7 +98,7 @@ export class Finished {
     return this.#results.bytesMost
   }
 
-  /** Keeps a job whose outcome is stored and, if it had one, whose webhook is done with. */
+  /** Keeps a job whose result is stored and, if it had one, whose webhook is done with. */
   add(slot: JobSlot, nowUs: Micros): void {
     this.#jobs.touch(slot)
     this.#jobs.at.timeUs[slot] = nowUs + msToUs(this.#ttlMsOf(this.#listOf(slot)))

@@ -2,7 +2,7 @@
 // Thread: shard. Memory: reads the ingress ring; makes slots, records and lanes of new jobs.
 // Never: accepts what it has not stored: the word "accepted" goes out after the slot's state is
 // written, and a refused job leaves no trace. A request whose answer finds no room in the
-// outcome ring stays in the ingress ring, untouched. One that a dead thread was handling is
+// answer ring stays in the ingress ring, untouched. One that a dead thread was handling is
 // handled to its end, and answered once; one that ends its thread again and again is dropped.
 
 import { assert } from '../base/assert.ts'
@@ -22,17 +22,17 @@ import type { SharedBudgets } from '../pace/shared-budget.ts'
 import type { JobLog } from '../store/job-log.ts'
 import type { JobRecords } from '../store/job-records.ts'
 import {
-  JOB_CANCELLED, JOB_COMPLETED, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_UNWRITTEN,
+  JOB_CANCELLED, JOB_COMPLETED, JOB_WEBHOOK_PENDING, JOB_QUEUED, JOB_RETRYING, JOB_UNWRITTEN,
   type JobSlots,
 } from '../store/job-slots.ts'
 import type { LogShares } from '../store/log-shares.ts'
 import type { Transport } from '../transport/transport.ts'
 import * as contract from '../wire/contract.ts'
-import type { OutcomeWriter } from './answers.ts'
+import type { AnswerWriter } from './answer-writer.ts'
 import type { Arrivals } from './arrivals.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import type { Finished } from './finished.ts'
-import type { JobViews } from './job-view.ts'
+import type { JobViews } from './job-snapshot.ts'
 import type { ResultRoom } from './result-room.ts'
 import type { Settlement } from './settlement.ts'
 import type { Watchers } from './watchers.ts'
@@ -40,7 +40,7 @@ import type { Watchers } from './watchers.ts'
 /** The parts that a request passes through. */
 export interface IntakeParts {
   readonly ring: RingReader
-  readonly outcomes: OutcomeWriter
+  readonly answers: AnswerWriter
   readonly jobs: JobSlots
   readonly lanes: Lanes
   readonly log: JobLog
@@ -95,7 +95,7 @@ export class Intake {
   }
 
   /**
-   * Handles up to `recordsMax` requests; fewer when the outcome ring is full, or when so many of
+   * Handles up to `recordsMax` requests; fewer when the answer ring is full, or when so many of
    * them are questions and cancellations, which cost many times what a new job does, that sends
    * would have to wait for them.
    */
@@ -107,10 +107,10 @@ export class Intake {
 
   /** True when the request is done with; false leaves it in the ring. */
   #serve(kind: number, offset: number, length: number, nowUs: Micros): boolean {
-    const { progress, outcomes, ring } = this.#parts
+    const { progress, answers, ring } = this.#parts
     if (isQuestion(kind) && this.#questionsLeft-- === 0) return false
     progress.serveRequest()
-    outcomes.answers(ring.position, false)
+    answers.beginRequest(ring.position, false)
     const isDone = this.#deathsOfNext < 0
       ? this.#handle(kind, offset, length, nowUs)
       : this.#handleAgain(kind, offset, length, nowUs)
@@ -121,24 +121,24 @@ export class Intake {
 
   /** A request that may have been handled before, to any point. */
   #handleAgain(kind: number, offset: number, length: number, nowUs: Micros): boolean {
-    const { outcomes, ring } = this.#parts
+    const { answers, ring } = this.#parts
     const at = offset / 4
     const isEnqueue = kind === contract.INGRESS_ENQUEUE
-    if (outcomes.hasAnswered(ring.position)) {
+    if (answers.hasAnswered(ring.position)) {
       // What was asked may have another answer by now, so only what was promised is done.
-      if (!outcomes.hasPromised(ring.position)) return true
-      outcomes.answers(ring.position, true)
+      if (!answers.hasPromised(ring.position)) return true
+      answers.beginRequest(ring.position, true)
       return this.#handle(kind, offset, length, nowUs)
     }
     if (isEnqueue && this.#find(at) !== NONE) {
-      return outcomes.acceptedBefore(this.#word(at, contract.WORD_REQUEST))
+      return answers.acceptedBefore(this.#word(at, contract.WORD_REQUEST))
     }
     if (this.#deathsOfNext < SUSPECT_DEATHS_MAX) return this.#handle(kind, offset, length, nowUs)
     if (kind === contract.INGRESS_UNWATCH) return true
     const request = this.#word(at, contract.WORD_REQUEST)
     return kind === contract.INGRESS_RELEASE_UPSTREAM
-      ? outcomes.released(request, false)
-      : outcomes.dropped(request)
+      ? answers.released(request, false)
+      : answers.dropped(request)
   }
 
   #handle(kind: number, offset: number, length: number, nowUs: Micros): boolean {
@@ -157,8 +157,8 @@ export class Intake {
   // --- new jobs ---
 
   #enqueue(offset: number, length: number, nowUs: Micros): boolean {
-    const { outcomes, jobs, logShares } = this.#parts
-    if (!outcomes.hasRoom()) return false
+    const { answers, jobs, logShares } = this.#parts
+    if (!answers.hasRoom()) return false
     const at = offset / 4
     const request = this.#word(at, contract.WORD_REQUEST)
     const user = this.#word(at, contract.WORD_ROUTE)
@@ -178,17 +178,17 @@ export class Intake {
     if (slot === NONE) return this.#refuse(request)
     jobs.at.fingerprint[slot] = fingerprint
     this.#line(at, slot as JobSlot, nowUs)
-    if (!outcomes.accepted(request)) return false
+    if (!answers.accepted(request)) return false
     this.#warn(at)
     return true
   }
 
   /** Only once the job has its answer, whose room a warning must not take. */
   #warn(at: number): void {
-    const { lanes, logShares, outcomes } = this.#parts
+    const { lanes, logShares, answers } = this.#parts
     const warning = lanes.takeWarning() ?? logShares.takeWarning()
     if (warning === undefined) return
-    outcomes.warning(this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot, warning)
+    answers.warning(this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot, warning)
   }
 
   /** A key may be used anew once its time is over; a waiting job keeps its place without it. */
@@ -201,7 +201,7 @@ export class Intake {
       return true
     }
     // While the webhook is owed, the slot's time is not yet the one at which to forget the job.
-    if (state !== JOB_COMPLETED || jobs.hasFlag(holder, JOB_OWES_WEBHOOK)) return false
+    if (state !== JOB_COMPLETED || jobs.hasFlag(holder, JOB_WEBHOOK_PENDING)) return false
     if (!finished.isExpired(holder, nowUs)) return false
     jobs.freeKey(holder)
     return true
@@ -209,13 +209,13 @@ export class Intake {
 
   /** A key that is held: by a job that asks for the same, or for something else. */
   #known(request: number, holder: JobSlot, fingerprint: number): boolean {
-    const { jobs, outcomes, refusesReuse, stats, views } = this.#parts
+    const { jobs, answers, refusesReuse, stats, views } = this.#parts
     if (refusesReuse && jobs.at.fingerprint[holder] !== fingerprint) {
-      if (!outcomes.reused(request, holder)) return false
+      if (!answers.reused(request, holder)) return false
       stats.add('reusedKeys')
       return true
     }
-    if (!outcomes.duplicate(request, holder, views.result(holder))) return false
+    if (!answers.duplicate(request, holder, views.result(holder))) return false
     stats.add('duplicates')
     return true
   }
@@ -227,22 +227,22 @@ export class Intake {
   }
 
   #refuse(request: number): boolean {
-    const { outcomes, jobs, log, stats } = this.#parts
+    const { answers, jobs, log, stats } = this.#parts
     if (jobs.isFull) {
       stats.add('refusedJobs')
-      return outcomes.refused(request, contract.REFUSED_JOBS, jobs.slotsMax, jobs.used)
+      return answers.refused(request, contract.REFUSED_JOBS, jobs.slotsMax, jobs.used)
     }
     stats.add('refusedMemory')
-    return outcomes.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.heldBytes)
+    return answers.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.heldBytes)
   }
 
   /** The user has its share; where no slot is left for anybody, that is what is said. */
   #refuseMore(at: number, user: number, nowUs: Micros): boolean {
-    const { finished, jobs, logShares, outcomes, stats } = this.#parts
+    const { finished, jobs, logShares, answers, stats } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
     if (jobs.isFull && finished.count === 0) return this.#refuse(request)
     const { current, limit } = logShares.facts(user)
-    if (!outcomes.refused(request, contract.REFUSED_MEMORY_SHARE, limit, current)) return false
+    if (!answers.refused(request, contract.REFUSED_MEMORY_SHARE, limit, current)) return false
     stats.add('refusedMemoryShare')
     logShares.refuse(nowUs)
     this.#warn(at)
@@ -287,7 +287,7 @@ export class Intake {
       jobs.at.timeUs[slot] = msToUs(records.readJob(slot).executeBeforeMs)
     }
     if ((flags & contract.FLAG_WATCH) !== 0) watchers.watch(slot, nowUs)
-    if ((flags & contract.FLAG_ISOLATE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)
+    if ((flags & contract.FLAG_ACCOUNT_QUEUE) !== 0) pacer.setAccountQueues(upstream, true, nowUs)
     lanes.place(lane, slot, false)
     jobs.beginState(slot, JOB_QUEUED)
     logShares.add(slot, logShares.unitsOf(slot))
@@ -300,18 +300,18 @@ export class Intake {
   // --- questions ---
 
   #get(at: number): boolean {
-    const { outcomes, views } = this.#parts
+    const { answers, views } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
     const slot = this.#find(at)
-    if (slot === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
-    return outcomes.job(request, contract.CODE_OK, views.show(slot as JobSlot))
+    if (slot === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
+    return answers.job(request, contract.CODE_OK, views.show(slot as JobSlot))
   }
 
   #cancel(at: number, nowUs: Micros): boolean {
-    const { outcomes, views, jobs } = this.#parts
+    const { answers, views, jobs } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
     const found = this.#find(at)
-    if (found === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    if (found === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
     const slot = found as JobSlot
     // Nobody has been told of the job yet: who has guessed its id waits until somebody has.
     if (jobs.hasFlag(slot, JOB_UNWRITTEN)) return false
@@ -325,7 +325,7 @@ export class Intake {
       delete view.retry_at
       view.status = 'cancelled'
     }
-    if (!outcomes.job(request, code, view, waiting)) return false
+    if (!answers.job(request, code, view, waiting)) return false
     if (waiting) this.#cancelWaiting(slot, state, nowUs)
     return true
   }
@@ -338,17 +338,17 @@ export class Intake {
   }
 
   #watch(at: number, nowUs: Micros): boolean {
-    const { outcomes, views, watchers } = this.#parts
+    const { answers, views, watchers } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
     const found = this.#find(at)
-    if (found === NONE) return outcomes.job(request, contract.CODE_NOT_FOUND, null)
+    if (found === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
     const slot = found as JobSlot
     const view = views.show(slot)
     const over = view.result !== undefined
     if (!over && !watchers.watch(slot, nowUs)) {
-      return outcomes.job(request, contract.CODE_TOO_MANY_WATCHED, null)
+      return answers.job(request, contract.CODE_TOO_MANY_WATCHED, null)
     }
-    return outcomes.job(request, contract.CODE_OK, view)
+    return answers.job(request, contract.CODE_OK, view)
   }
 
   #unwatch(at: number): boolean {
@@ -359,12 +359,12 @@ export class Intake {
 
   /** What an upstream has said holds as long after its last send as it does for a lane. */
   #releaseUpstream(at: number, nowUs: Micros): boolean {
-    const { outcomes, lanes, transport } = this.#parts
+    const { answers, lanes, transport } = this.#parts
     const upstream = this.#word(at, contract.WORD_ROUTE) as UpstreamSlot
     const lastSendUs = this.#lastSendUs[upstream] as number
     const idle = lastSendUs === 0 || nowUs - lastSendUs >= msToUs(IDLE_KEEP_MS_MIN)
     const free = idle && this.#references[upstream] === 0
-    if (!outcomes.released(this.#word(at, contract.WORD_REQUEST), free)) return false
+    if (!answers.released(this.#word(at, contract.WORD_REQUEST), free)) return false
     if (!free) return true
     lanes.releaseAllOf(upstream)
     transport.forget(upstream) // the slot may stand for another origin next

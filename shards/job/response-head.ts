@@ -1,6 +1,6 @@
 // The head of a response: what it says of pace, limit and waiting holds from the next send on.
 // Thread: shard. Memory: status and Retry-After of the attempt; budgets, through the pacer.
-// Never: waits for the body, nor judges the outcome. Upstreams and webhook receivers are heard
+// Never: waits for the body, nor judges the result. Upstreams and webhook receivers are heard
 // alike; a receiver has no accounts to tell apart, and the pacer knows that.
 
 import {
@@ -30,12 +30,12 @@ export interface HeadParts {
  * most BUDGET_HOLD_MS_MAX: who says "too many requests" means more than this one.
  */
 export function hearHead(
-  parts: HeadParts, token: number, status: number, headers: ResponseHeaders, nowUs: Micros,
+  parts: HeadParts, attemptId: number, status: number, headers: ResponseHeaders, nowUs: Micros,
 ): void {
   const { attempts, pacer, warnings, wallMs } = parts
-  const lane = attempts.lane[token] as LaneSlot
-  const upstream = attempts.upstream[token] as UpstreamSlot
-  attempts.status[token] = status
+  const lane = attempts.lane[attemptId] as LaneSlot
+  const upstream = attempts.upstream[attemptId] as UpstreamSlot
+  attempts.status[attemptId] = status
   const update = readPaceHeaders(headers)
   if (update !== undefined) {
     warnings.ignored(upstream, update.ignored, nowUs)
@@ -43,9 +43,9 @@ export function hearHead(
   }
   const asked = headers['retry-after']
   const askedMs = asked === undefined ? 0 : readRetryAfterMs(asked, wallMs(nowUs)) ?? 0
-  const waitMs = attempts.kind[token] === ATTEMPT_JOB ? askedMs
+  const waitMs = attempts.kind[attemptId] === ATTEMPT_JOB ? askedMs
     : Math.min(askedMs, parts.webhookRetryAfterMsMax)
-  attempts.retryAfterMs[token] = waitMs
+  attempts.retryAfterMs[attemptId] = waitMs
   if (status !== STATUS_TOO_MANY_REQUESTS || waitMs === 0) return
   const holdMs = Math.min(waitMs, BUDGET_HOLD_MS_MAX)
   pacer.holdUntil(lane, upstream, (nowUs + msToUs(holdMs)) as Micros, nowUs)

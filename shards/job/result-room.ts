@@ -1,6 +1,7 @@
 // Room in the log, at the price of results that are there already: for a new job, and for the body
 // of a response.
-// Thread: shard. Memory: none; owed-results.ts and kept-results.ts know whose result gives way.
+// Thread: shard. Memory: none; undelivered-results.ts and kept-results.ts know whose result gives
+// way.
 // Never: takes more from anybody than they hold in excess: who holds most gives way, the oldest
 // first. A body that would make its holder that one costs that holder's own oldest, or is left out.
 
@@ -11,23 +12,23 @@ import {
 import type { StatsWriter } from '../memory/stats.ts'
 import type { DecodedTemplate } from '../store/decoded-templates.ts'
 import type { JobRecords } from '../store/job-records.ts'
-import type { OwedResults } from '../store/owed-results.ts'
 import { type StoredResult, resultBytes } from '../store/stored-result.ts'
+import type { UndeliveredResults } from '../store/undelivered-results.ts'
 import type { Finished } from './finished.ts'
 
 /** Makes room for one shard's jobs and results. */
 export class ResultRoom {
   readonly #records: JobRecords
   readonly #finished: Finished
-  readonly #owed: OwedResults
+  readonly #undelivered: UndeliveredResults
   readonly #stats: StatsWriter
 
   constructor(
-    records: JobRecords, finished: Finished, owed: OwedResults, stats: StatsWriter,
+    records: JobRecords, finished: Finished, undelivered: UndeliveredResults, stats: StatsWriter,
   ) {
     this.#records = records
     this.#finished = finished
-    this.#owed = owed
+    this.#undelivered = undelivered
     this.#stats = stats
   }
 
@@ -55,13 +56,13 @@ export class ResultRoom {
 
   #admitBody(slot: JobSlot, receiver: number, result: StoredResult, nowUs: Micros): boolean {
     const bytes = resultBytes(result)
-    const isOwed = receiver !== NONE && result.status !== 'cancelled'
+    const isUndelivered = receiver !== NONE && result.status !== 'cancelled'
     for (let left = RESULTS_GIVEN_UP_PER_STORE_MAX; left > 0; left--) {
       if (this.#records.admitsBody(slot, bytes)) return true
-      const weight = bytes + (isOwed ? this.#owed.bytesOf(receiver as UpstreamSlot)
+      const weight = bytes + (isUndelivered ? this.#undelivered.bytesOf(receiver as UpstreamSlot)
         : this.#finished.resultBytesOfUser(slot))
       const isRoomMade = this.#giveUp(weight, nowUs) ||
-        (isOwed && this.#giveUpOwn(receiver as UpstreamSlot, bytes))
+        (isUndelivered && this.#giveUpOwn(receiver as UpstreamSlot, bytes))
       if (!isRoomMade) return false
     }
     return false
@@ -69,14 +70,15 @@ export class ResultRoom {
 
   /** The oldest body of a receiver that holds enough to make room for so many bytes. */
   #giveUpOwn(receiver: UpstreamSlot, bytes: number): boolean {
-    return this.#owed.bytesOf(receiver) >= bytes && this.#owed.giveUpBodyOf(receiver)
+    return this.#undelivered.bytesOf(receiver) >= bytes && this.#undelivered.giveUpBodyOf(receiver)
   }
 
   /** One result, or its body, of whoever holds most, if that weighs more than this. */
   #giveUp(weight: number, nowUs: Micros): boolean {
     const kept = KEPT_RESULT_WEIGHT * this.#finished.resultBytesMost
-    const owed = this.#owed.bytesMost
-    if (Math.max(kept, owed) <= weight) return false
-    return (owed > kept && this.#owed.giveUpBody()) || this.#finished.giveUpResult(nowUs)
+    const undelivered = this.#undelivered.bytesMost
+    if (Math.max(kept, undelivered) <= weight) return false
+    return (undelivered > kept && this.#undelivered.giveUpBody()) ||
+      this.#finished.giveUpResult(nowUs)
   }
 }

@@ -1,6 +1,6 @@
-// What becomes of a job after an attempt: a retry that waits, or an outcome stored and reported.
+// What becomes of a job after an attempt: a retry that waits, or a result stored and reported.
 // Thread: shard. Memory: the retry wheel (through the slots' own links); job state.
-// Never: loses an outcome: one that the full log cannot take waits here, and while any does
+// Never: loses a result: one that the full log cannot take waits here, and while any does
 // nothing new is sent or found overdue, so that what is in flight is all that can ever wait. Nor
 // tells a receiver what the journal has not heard: a killed process would execute the job again.
 
@@ -14,25 +14,25 @@ import type { Pacer } from '../pace/pacer.ts'
 import type { DecodedTemplate } from '../store/decoded-templates.ts'
 import type { JobRecords } from '../store/job-records.ts'
 import {
-  JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED,
+  JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_IN_FLIGHT, JOB_WEBHOOK_PENDING, JOB_QUEUED,
   JOB_RETRYING, type JobSlots,
 } from '../store/job-slots.ts'
 import type { LogShares } from '../store/log-shares.ts'
-import type { OwedResults } from '../store/owed-results.ts'
 import type { StoredResult } from '../store/stored-result.ts'
+import type { UndeliveredResults } from '../store/undelivered-results.ts'
 import type { Reason } from '../wire/reasons.ts'
 import type { Finished } from './finished.ts'
 import type { ResultRoom } from './result-room.ts'
 import type { Watchers } from './watchers.ts'
 
-/** The parts that an outcome passes through. */
+/** The parts that a result passes through. */
 export interface SettlementParts {
   readonly jobs: JobSlots
   readonly lanes: Lanes
   readonly logShares: LogShares
   readonly records: JobRecords
   readonly finished: Finished
-  readonly owed: OwedResults
+  readonly undelivered: UndeliveredResults
   readonly room: ResultRoom
   readonly watchers: Watchers
   readonly stats: StatsWriter
@@ -43,33 +43,33 @@ const STATE_OF = {
   completed: JOB_COMPLETED, failed: JOB_FAILED, cancelled: JOB_CANCELLED,
 } as const
 
-/** An outcome that waits for room. */
+/** A result that waits for room. */
 interface Unstored {
   readonly template: DecodedTemplate
   readonly result: StoredResult
 }
 
-/** Who waits for a retry, and the outcomes that found no room. */
+/** Who waits for a retry, and the results that found no room. */
 export interface SettlementBaton {
   readonly retries: WheelBaton
   readonly retrying: number
-  readonly webhooksOwed: number
+  readonly webhooksPending: number
   readonly unstored: ReadonlyMap<JobSlot, Unstored>
 }
 
-/** Retries and outcomes of one shard. */
+/** Retries and results of one shard. */
 export class Settlement {
   readonly #parts: SettlementParts
   readonly #references: Uint32Array
   readonly #retries: Wheel
   readonly #unstored = new Map<JobSlot, Unstored>()
   readonly #isJournalled: boolean
-  /** Owe a webhook, and the journal does not have their outcome yet: in no line until it has. */
-  readonly #untold: JobSlot[] = []
+  /** Owe a webhook, and the journal does not have their result yet: in no line until it has. */
+  readonly #unjournalled: JobSlot[] = []
   #retrying = 0
-  #webhooksOwed = 0
+  #webhooksPending = 0
 
-  /** @param isJournalled whether webhooks wait until tellOwed() says that they may go. */
+  /** @param isJournalled whether webhooks wait until releaseWebhooks() says that they may go. */
   constructor(
     views: ShardViews, parts: SettlementParts, isJournalled: boolean, nowUs: Micros,
   ) {
@@ -90,15 +90,15 @@ export class Settlement {
     }
     return {
       retries: this.#retries.handOver(), retrying: this.#retrying,
-      webhooksOwed: this.#webhooksOwed, unstored,
+      webhooksPending: this.#webhooksPending, unstored,
     }
   }
 
   takeOver(baton: SettlementBaton): void {
     this.#retries.takeOver(baton.retries)
     this.#retrying = baton.retrying
-    this.#webhooksOwed = baton.webhooksOwed
-    for (const [slot, outcome] of baton.unstored) this.#unstored.set(slot, outcome)
+    this.#webhooksPending = baton.webhooksPending
+    for (const [slot, result] of baton.unstored) this.#unstored.set(slot, result)
   }
 
   /** Jobs and webhooks that wait for their next attempt's time. */
@@ -107,24 +107,24 @@ export class Settlement {
   }
 
   /** Finished jobs whose webhook is not done with. */
-  get webhooksOwed(): number {
-    return this.#webhooksOwed
+  get webhooksPending(): number {
+    return this.#webhooksPending
   }
 
-  /** Of those, they whose outcome the journal had not been given when last asked. */
-  get untold(): number {
-    return this.#untold.length
+  /** Of those, they whose result the journal had not been given when last asked. */
+  get unjournalled(): number {
+    return this.#unjournalled.length
   }
 
-  /** The journal has the outcomes of the first so many: their webhooks stand in line from now. */
-  tellOwed(count: number, nowUs: Micros): void {
+  /** The journal has the results of the first so many: their webhooks stand in line from now. */
+  releaseWebhooks(count: number, nowUs: Micros): void {
     const { jobs, pacer } = this.#parts
-    for (const slot of this.#untold.splice(0, count)) {
+    for (const slot of this.#unjournalled.splice(0, count)) {
       pacer.enqueue(jobs.at.lane[slot] as LaneSlot, slot, false, nowUs)
     }
   }
 
-  /** Whether an outcome waits for room; nothing new may be sent until none does. */
+  /** Whether a result waits for room; nothing new may be sent until none does. */
   get isBlocked(): boolean {
     return this.#unstored.size > 0
   }
@@ -135,12 +135,12 @@ export class Settlement {
   }
 
   /** And a finished job owes its webhook. */
-  adoptOwed(slot: JobSlot): void {
-    const { jobs, lanes, logShares, owed } = this.#parts
-    this.#webhooksOwed++
-    logShares.add(slot, logShares.unitsOwed)
+  adoptPending(slot: JobSlot): void {
+    const { jobs, lanes, logShares, undelivered } = this.#parts
+    this.#webhooksPending++
+    logShares.add(slot, logShares.unitsPending)
     const lane = jobs.at.lane[slot] as LaneSlot
-    owed.add(slot, lanes.at.upstream[lane] as UpstreamSlot)
+    undelivered.add(slot, lanes.at.upstream[lane] as UpstreamSlot)
   }
 
   /** The job waits until `dueUs`, then goes to the front of its lane and waits for its turn. */
@@ -184,7 +184,7 @@ export class Settlement {
     return this.#retries.nextUs()
   }
 
-  /** The outcome of a job that was waiting, and waits no more; see finish(). */
+  /** The result of a job that was waiting, and waits no more; see finish(). */
   finishWaiting(
     slot: JobSlot, status: 'failed' | 'cancelled', reason: Reason | null, nowUs: Micros,
   ): void {
@@ -196,7 +196,7 @@ export class Settlement {
   }
 
   /**
-   * The job's outcome: stored, told to who follows, and sent to its webhook. The job must be in
+   * The job's result: stored, told to who watches, and sent to its webhook. The job must be in
    * no lane and no wheel. A job that was cancelled has nobody to report to but who asks.
    * @param template the job's, as JobRecords.readTemplate() gives it.
    */
@@ -218,7 +218,7 @@ export class Settlement {
   }
 
   /**
-   * What follows once the outcome is stored: also for a thread that has taken over from one which
+   * What follows once the result is stored: also for a thread that has taken over from one which
    * had come so far. The job names no lane and no upstream yet. All that its state will say is
    * written before the state.
    */
@@ -226,7 +226,7 @@ export class Settlement {
     slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus' | 'reason'>,
     receiver: number, nowUs: Micros,
   ): void {
-    const { jobs, lanes, finished, logShares, owed, watchers, stats, pacer } = this.#parts
+    const { jobs, lanes, finished, logShares, undelivered, watchers, stats, pacer } = this.#parts
     const owes = receiver !== NONE && result.status !== 'cancelled'
     const lane = owes ? lanes.ofReceiver(receiver as UpstreamSlot) : NONE as LaneSlot
     jobs.touch(slot)
@@ -234,7 +234,7 @@ export class Settlement {
     jobs.setResponseStatus(slot, result.responseStatus)
     if (result.reason !== null) jobs.setReason(slot, result.reason)
     if (owes) {
-      jobs.setFlag(slot, JOB_OWES_WEBHOOK, true)
+      jobs.setFlag(slot, JOB_WEBHOOK_PENDING, true)
       jobs.at.lane[slot] = lane
       lanes.place(lane, slot, false)
     }
@@ -245,10 +245,10 @@ export class Settlement {
     if (!owes) return finished.add(slot, nowUs)
     lanes.addReference(lane)
     this.#addReference(receiver as UpstreamSlot, 1)
-    this.#webhooksOwed++
-    logShares.add(slot, logShares.unitsOwed)
-    owed.add(slot, receiver as UpstreamSlot)
-    if (this.#isJournalled) this.#untold.push(slot)
+    this.#webhooksPending++
+    logShares.add(slot, logShares.unitsPending)
+    undelivered.add(slot, receiver as UpstreamSlot)
+    if (this.#isJournalled) this.#unjournalled.push(slot)
     else pacer.enqueue(lane, slot, false, nowUs)
   }
 
@@ -257,22 +257,22 @@ export class Settlement {
    * @param status of the receiver's last answer, 0 for none.
    */
   webhookDone(slot: JobSlot, status: number, nowUs: Micros): void {
-    const { jobs, lanes, finished, logShares, owed } = this.#parts
+    const { jobs, lanes, finished, logShares, undelivered } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
     const receiver = lanes.at.upstream[lane] as UpstreamSlot
     jobs.setWebhookDone(slot, status)
-    this.#webhooksOwed--
-    logShares.drop(slot, logShares.unitsOwed)
-    owed.remove(slot, receiver)
+    this.#webhooksPending--
+    logShares.drop(slot, logShares.unitsPending)
+    undelivered.remove(slot, receiver)
     this.#addReference(receiver, -1)
     lanes.dropReference(lane)
     finished.add(slot, nowUs)
   }
 
   /** In no line and no wheel any more, the job must not look as if it could be taken out of one. */
-  #keepUnstored(slot: JobSlot, outcome: Unstored): void {
+  #keepUnstored(slot: JobSlot, result: Unstored): void {
     this.#parts.jobs.setState(slot, JOB_IN_FLIGHT)
-    this.#unstored.set(slot, outcome)
+    this.#unstored.set(slot, result)
   }
 
   #schedule(slot: JobSlot, dueUs: Micros): void {

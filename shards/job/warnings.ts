@@ -5,19 +5,19 @@
 import { type Micros, type UpstreamSlot, msToUs } from '../base/units.ts'
 import type { StatsWriter } from '../memory/stats.ts'
 import type { IgnoredHeader } from '../signals/pace-headers.ts'
-import type { OutcomeWriter } from './answers.ts'
+import type { AnswerWriter } from './answer-writer.ts'
 
 const WARN_EVERY_MS = 60_000
 
 /** The warnings of one shard. */
 export class Warnings {
-  readonly #outcomes: OutcomeWriter
+  readonly #answers: AnswerWriter
   readonly #stats: StatsWriter
   /** When to be silent until, per upstream. */
   readonly #silentUntilUs: Float64Array
 
-  constructor(upstreamsMax: number, outcomes: OutcomeWriter, stats: StatsWriter) {
-    this.#outcomes = outcomes
+  constructor(upstreamsMax: number, answers: AnswerWriter, stats: StatsWriter) {
+    this.#answers = answers
     this.#stats = stats
     this.#silentUntilUs = new Float64Array(upstreamsMax)
   }
@@ -38,6 +38,6 @@ export class Warnings {
     this.#stats.add('headersIgnored', headers.length)
     if (nowUs < (this.#silentUntilUs[upstream] as number)) return
     this.#silentUntilUs[upstream] = nowUs + msToUs(WARN_EVERY_MS)
-    this.#outcomes.warning(upstream, { name: first.name, value: first.value })
+    this.#answers.warning(upstream, { name: first.name, value: first.value })
   }
 }

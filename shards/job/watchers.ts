@@ -1,7 +1,7 @@
-// Jobs that event streams follow: what happens to them is told to the front door.
-// Thread: shard. Memory: writes events into the outcome ring; a set of watched slots, bounded.
+// Jobs that streams and sockets watch: what happens to them is told to the front door.
+// Thread: shard. Memory: writes events into the answer ring; a set of watched slots, bounded.
 // Never: slows a job down: when the ring is full, events wait here, the latest word of each job
-// only, since whoever follows wants to know how it stands.
+// only, since whoever watches wants to know how it stands.
 
 import { type JobSlot, type Micros, msToUs } from '../base/units.ts'
 import { POSITION_EVERY_MS, POSITIONS_PER_TURN_MAX, WATCHED_JOBS_MAX } from '../memory/limits.ts'
@@ -12,13 +12,13 @@ import {
   EVENT_CANCELLED, EVENT_COMPLETED, EVENT_DISPATCHING, EVENT_FAILED, EVENT_POSITION,
   EVENT_RETRYING,
 } from '../wire/contract.ts'
-import type { OutcomeWriter } from './answers.ts'
-import type { JobViews } from './job-view.ts'
+import type { AnswerWriter } from './answer-writer.ts'
+import type { JobViews } from './job-snapshot.ts'
 
-/** Who is followed, and what could not be told yet. */
+/** What is watched, and what could not be told yet. */
 export interface WatchersBaton {
   readonly watched: readonly JobSlot[]
-  readonly untold: ReadonlyMap<JobSlot, { event: number; data: object }>
+  readonly unreported: ReadonlyMap<JobSlot, { event: number; data: object }>
   readonly nextPositionsUs: number
 }
 
@@ -26,29 +26,30 @@ export interface WatchersBaton {
 export class Watchers {
   readonly #jobs: JobSlots
   readonly #views: JobViews
-  readonly #outcomes: OutcomeWriter
+  readonly #answers: AnswerWriter
   readonly #watched = new Set<JobSlot>()
-  readonly #untold = new Map<JobSlot, { event: number; data: object }>()
+  readonly #unreported = new Map<JobSlot, { event: number; data: object }>()
   #nextPositionsUs = Infinity
   /** Who is still to be told a position in the round that is under way; null between rounds. */
   #round: Iterator<JobSlot> | null = null
 
-  constructor(jobs: JobSlots, views: JobViews, outcomes: OutcomeWriter) {
+  constructor(jobs: JobSlots, views: JobViews, answers: AnswerWriter) {
     this.#jobs = jobs
     this.#views = views
-    this.#outcomes = outcomes
+    this.#answers = answers
   }
 
   /** What a successor on the same memory begins with. */
   handOver(): WatchersBaton {
     return {
-      watched: [...this.#watched], untold: this.#untold, nextPositionsUs: this.#nextPositionsUs,
+      watched: [...this.#watched], unreported: this.#unreported,
+      nextPositionsUs: this.#nextPositionsUs,
     }
   }
 
   takeOver(baton: WatchersBaton): void {
     for (const slot of baton.watched) this.#watched.add(slot)
-    for (const [slot, word] of baton.untold) this.#untold.set(slot, word)
+    for (const [slot, word] of baton.unreported) this.#unreported.set(slot, word)
     this.#nextPositionsUs = baton.nextPositionsUs
   }
 
@@ -56,7 +57,7 @@ export class Watchers {
     return this.#watched.size
   }
 
-  /** Follows a job from now on; false when WATCHED_JOBS_MAX are followed already. */
+  /** Watches a job from now on; false when WATCHED_JOBS_MAX are watched already. */
   watch(slot: JobSlot, nowUs: Micros): boolean {
     if (this.#watched.has(slot)) return true
     if (this.#watched.size >= WATCHED_JOBS_MAX) return false
@@ -69,18 +70,18 @@ export class Watchers {
   }
 
   /**
-   * After another thread's death: whoever follows a job goes on. A job that was in flight is told
+   * After another thread's death: whoever watches a job goes on. A job that was in flight is told
    * to be tried again; one that is finished is told so, perhaps for a second time.
    */
   adopt(slot: JobSlot, wasInFlight: boolean, nowUs: Micros): void {
     if (!this.watch(slot, nowUs)) return this.#jobs.setFlag(slot, JOB_WATCHED, false)
     if (wasInFlight) this.retrying(slot, 0, 'shard_restart', 0)
-    if (TERMINAL_EVENTS.has(this.#jobs.state(slot))) this.finished(slot)
+    if (TERMINAL_EVENT_OF_STATE.has(this.#jobs.state(slot))) this.finished(slot)
   }
 
-  /** Nobody follows the job any longer. */
+  /** Nobody watches the job any longer. */
   unwatch(slot: JobSlot): void {
-    this.#untold.delete(slot)
+    this.#unreported.delete(slot)
     if (!this.#watched.delete(slot)) return
     this.#jobs.setFlag(slot, JOB_WATCHED, false)
     if (this.#watched.size === 0) this.#nextPositionsUs = Infinity
@@ -99,17 +100,17 @@ export class Watchers {
       responseStatus === 0 ? data : { ...data, response_status: responseStatus })
   }
 
-  /** The job is finished and its result stored; whoever follows is told and followed no more. */
+  /** The job is finished and its result stored; whoever watches is told, and watches no more. */
   finished(slot: JobSlot): void {
     if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
-    const event = TERMINAL_EVENTS.get(this.#jobs.state(slot)) ?? EVENT_FAILED
+    const event = TERMINAL_EVENT_OF_STATE.get(this.#jobs.state(slot)) ?? EVENT_FAILED
     this.#tell(slot, event, this.#views.result(slot) ?? {})
-    if (!this.#untold.has(slot)) this.unwatch(slot)
+    if (!this.#unreported.has(slot)) this.unwatch(slot)
   }
 
   /** Tells positions every two seconds, some in each turn, and what the ring had no room for. */
   advance(nowUs: Micros): void {
-    this.#tellUntold()
+    this.#reportRest()
     if (nowUs >= this.#nextPositionsUs) {
       this.#nextPositionsUs = nowUs + msToUs(POSITION_EVERY_MS)
       this.#round ??= this.#watched.values()
@@ -120,7 +121,7 @@ export class Watchers {
         this.#round = null
         return
       }
-      if (this.#jobs.state(slot) !== JOB_QUEUED || this.#untold.has(slot)) continue
+      if (this.#jobs.state(slot) !== JOB_QUEUED || this.#unreported.has(slot)) continue
       this.#tell(slot, EVENT_POSITION, { position: this.#views.position(slot) })
     }
   }
@@ -131,20 +132,20 @@ export class Watchers {
   }
 
   #tell(slot: JobSlot, event: number, data: object): void {
-    if (this.#untold.size === 0 && this.#outcomes.event(slot, event, data)) return
-    this.#untold.set(slot, { event, data })
+    if (this.#unreported.size === 0 && this.#answers.event(slot, event, data)) return
+    this.#unreported.set(slot, { event, data })
   }
 
-  #tellUntold(): void {
-    for (const [slot, { event, data }] of this.#untold) {
-      if (!this.#outcomes.event(slot, event, data)) return
-      this.#untold.delete(slot)
+  #reportRest(): void {
+    for (const [slot, { event, data }] of this.#unreported) {
+      if (!this.#answers.event(slot, event, data)) return
+      this.#unreported.delete(slot)
       if (event >= EVENT_COMPLETED) this.unwatch(slot)
     }
   }
 }
 
-const TERMINAL_EVENTS: ReadonlyMap<number, number> = new Map([
+const TERMINAL_EVENT_OF_STATE: ReadonlyMap<number, number> = new Map([
   [JOB_COMPLETED, EVENT_COMPLETED], [JOB_FAILED, EVENT_FAILED],
   [JOB_CANCELLED, EVENT_CANCELLED],
 ])

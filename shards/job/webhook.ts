@@ -1,7 +1,7 @@
-// Webhooks: an outcome goes to its receiver, at the receiver's own pace, up to five times.
-// Thread: shard. Memory: deliveries in the slot's state; tokens of its attempts.
-// Never: changes the outcome. 2xx ends it; whatever else comes is tried again after 1, 2, 4, 8 s,
-// and after that the outcome stays where polls find it.
+// Webhooks: a result goes to its receiver, at the receiver's own pace, up to five times.
+// Thread: shard. Memory: deliveries in the slot's state; attempts of its attempts.
+// Never: changes the result. 2xx ends it; whatever else comes is tried again after 1, 2, 4, 8 s,
+// and after that the result stays where polls find it.
 
 import {
   type JobSlot, type LaneSlot, type Micros, type UpstreamSlot, msToUs,
@@ -17,7 +17,7 @@ import type { StoredResult } from '../store/stored-result.ts'
 import type { Transport } from '../transport/transport.ts'
 import { jobIdText } from '../wire/job-id.ts'
 import { ATTEMPT_WEBHOOK, type Attempts } from './attempts.ts'
-import { isDelivered, showResult } from './job-view.ts'
+import { isDelivered, showResult } from './job-snapshot.ts'
 import { webhookRetryDelayMs } from './retry.ts'
 import type { Settlement } from './settlement.ts'
 
@@ -39,7 +39,7 @@ export interface DeliveryParts {
 const webhookBody = (jobId: string, result: StoredResult): Buffer =>
   Buffer.from(`{"job_id":"${jobId}",${JSON.stringify(showResult(result)).slice(1)}`)
 
-/** Delivers outcomes to their webhooks. */
+/** Delivers results to their webhooks. */
 export class Delivery {
   readonly #parts: DeliveryParts
 
@@ -56,10 +56,10 @@ export class Delivery {
     const jobId = jobIdText(jobs.at, slot)
     const body = webhookBody(jobId, records.readResult(slot))
     const deadlineUs = (nowUs + msToUs(budgets.timeoutMs(receiver))) as Micros
-    const token = attempts.take(ATTEMPT_WEBHOOK, slot, lane, receiver, deadlineUs,
+    const attemptId = attempts.take(ATTEMPT_WEBHOOK, slot, lane, receiver, deadlineUs,
       pacer.budgetOf(lane, receiver))
     stats.add('webhookAttempts')
-    transport.send(token, receiver, {
+    transport.send(attemptId, receiver, {
       origin: webhookOrigin, path: webhookPath, method: 'POST', body,
       headers: [
         'Content-Type', 'application/json', 'User-Agent', userAgent,
@@ -69,20 +69,20 @@ export class Delivery {
   }
 
   /** The receiver has answered, or could not be reached (status 0). */
-  ended(token: number, nowUs: Micros): void {
+  ended(attemptId: number, nowUs: Micros): void {
     const { attempts } = this.#parts
-    const slot = attempts.slot[token] as JobSlot
-    const status = attempts.status[token] as number
-    const retryAfterMs = attempts.retryAfterMs[token] as number
-    this.#release(token, nowUs)
+    const slot = attempts.slot[attemptId] as JobSlot
+    const status = attempts.status[attemptId] as number
+    const retryAfterMs = attempts.retryAfterMs[attemptId] as number
+    this.#release(attemptId, nowUs)
     this.#settle(slot, status, retryAfterMs, nowUs)
   }
 
   /** No whole response: a success all the same where the head has said so. */
-  failed(token: number, nowUs: Micros): void {
+  failed(attemptId: number, nowUs: Micros): void {
     const { status } = this.#parts.attempts
-    if (!isDelivered(status[token] as number)) status[token] = 0
-    this.ended(token, nowUs)
+    if (!isDelivered(status[attemptId] as number)) status[attemptId] = 0
+    this.ended(attemptId, nowUs)
   }
 
   /** No connection to the receiver could be made: a delivery without a request. */
@@ -93,21 +93,21 @@ export class Delivery {
   }
 
   /** Nothing of the request was written: the webhook is where it was before, and first in line. */
-  returned(token: number, nowUs: Micros): void {
+  returned(attemptId: number, nowUs: Micros): void {
     const { attempts, jobs, lanes, pacer } = this.#parts
-    const slot = attempts.slot[token] as JobSlot
-    const lane = attempts.lane[token] as LaneSlot
-    this.#release(token, nowUs)
+    const slot = attempts.slot[attemptId] as JobSlot
+    const lane = attempts.lane[attemptId] as LaneSlot
+    this.#release(attemptId, nowUs)
     lanes.place(lane, slot, true)
     jobs.setDeliveries(slot, jobs.deliveries(slot) - 1)
     pacer.enqueue(lane, slot, true, nowUs)
   }
 
-  #release(token: number, nowUs: Micros): void {
+  #release(attemptId: number, nowUs: Micros): void {
     const { attempts, pacer } = this.#parts
-    const lane = attempts.lane[token] as LaneSlot
-    const receiver = attempts.upstream[token] as UpstreamSlot
-    attempts.release(token)
+    const lane = attempts.lane[attemptId] as LaneSlot
+    const receiver = attempts.upstream[attemptId] as UpstreamSlot
+    attempts.release(attemptId)
     pacer.attemptEnded(lane, receiver, nowUs)
   }
 

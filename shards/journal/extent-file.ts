@@ -1,6 +1,7 @@
 // How far a shard's tails reach, noted in a file beside them: a newest tail that was removed, or
 // has lost whole batches at its end, leaves no other trace.
-// Thread: shard notes, the keeper of its journal reads and renews it at a start. Memory: one note.
+// Thread: shard notes, the compactor of its journal reads and renews it at a start. Memory: one
+// note.
 // Never: puts a note on the disk while the shard runs: the system keeps it over the end of a
 // process, and by the end of the machine it says too little, or how much has been lost.
 //

@@ -1,5 +1,5 @@
 // The bytes of the journal: rows of facts, in frames with a checksum, in batches that are atomic.
-// Thread: shard writes, the keeper of its journal reads. Memory: only what it is given.
+// Thread: shard writes, the compactor of its journal reads. Memory: only what it is given.
 // Never: opens a file or knows what a row's facts mean; that is journal-image.ts.
 //
 // A tail file is frames, one behind the other. Everything is little-endian and starts on 8 bytes.

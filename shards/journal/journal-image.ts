@@ -1,6 +1,7 @@
 // What the rows of a journal say, and the way there and back: facts of a shard's memory to rows,
 // rows to the memory of a shard that has not begun.
-// Thread: shard writes rows, the keeper of its journal reads them at the start. Memory: the facts.
+// Thread: shard writes rows, the compactor of its journal reads them at the start. Memory: the
+// facts.
 // Never: says a link, an index or a count: recovery.ts makes those, as after a thread's death.
 // Slots are journalled by pages: most of what changes together lies together.
 
@@ -27,7 +28,7 @@ const COUNTS_BYTES = 24
 const UPSTREAM_HEADER_BYTES = 48
 const SEGMENT_BYTES = 4
 
-/** What a job's outcome word says of this process alone. */
+/** What a job's result word says of this process alone. */
 const NOT_KEPT_FLAGS = (JOB_WATCHED | JOB_UNWRITTEN) << 16
 
 /** Pages of one table of slots: all its facts, a field to an array. */
@@ -99,7 +100,7 @@ export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
   return {
     jobs: new FactPages(JOBS_PER_PAGE, [
       jobs.route, jobs.idHigh, jobs.idLow, jobs.keyHigh, jobs.keyLow, jobs.fingerprint,
-      jobs.location, jobs.lane, jobs.order, jobs.state, jobs.outcome, jobs.acceptedS,
+      jobs.location, jobs.lane, jobs.order, jobs.state, jobs.resultWord, jobs.acceptedS,
     ], [jobs.timeUs]),
     lanes: new FactPages(LANES_PER_PAGE, [
       lanes.keyHigh, lanes.keyLow, lanes.upstream, lanes.intervalNs, lanes.concurrentMax,
@@ -207,7 +208,7 @@ export class JournalImage {
     for (const [at, { bytes }] of segments.entries()) segmentJournalledBytes[at] = bytes.length
     const jobsFresh = progress[JOBS_FRESH] as number
     for (let slot = 0; slot < jobsFresh; slot++) {
-      jobs.outcome[slot] = ((jobs.outcome[slot] as number) & ~NOT_KEPT_FLAGS) >>> 0
+      jobs.resultWord[slot] = ((jobs.resultWord[slot] as number) & ~NOT_KEPT_FLAGS) >>> 0
     }
     if (shiftUs !== 0) {
       shiftJobs(jobs, jobsFresh, shiftUs)

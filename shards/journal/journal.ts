@@ -10,7 +10,7 @@
 
 import type { Clock } from '../base/clock.ts'
 import { type Micros, NONE, msToUs } from '../base/units.ts'
-import type { OutcomeWriter } from '../job/answers.ts'
+import type { AnswerWriter } from '../job/answer-writer.ts'
 import type { Arrivals } from '../job/arrivals.ts'
 import type { Settlement } from '../job/settlement.ts'
 import type { MarkSet, Marks } from '../memory/dirty-pages.ts'
@@ -52,7 +52,7 @@ export interface JournalParts {
   readonly shared: SharedViews
   readonly marks: Marks
   readonly ingress: RingReader
-  readonly outcomes: OutcomeWriter
+  readonly answers: AnswerWriter
   readonly arrivals: Arrivals
   readonly giveBack: GiveBack
   readonly settlement: Settlement
@@ -64,8 +64,8 @@ export interface JournalParts {
 
 /** How far what may be told goes. */
 interface Told {
-  /** A position of the outcome ring. */
-  readonly outcomes: number
+  /** A position of the answer ring. */
+  readonly answers: number
   /** How many of the webhooks that have not been told. */
   readonly webhooks: number
   /** How many of the new jobs that stand in no line. */
@@ -121,7 +121,7 @@ export class Journal {
     return !this.#isWriting && this.#parts.marks.isEmpty
   }
 
-  /** Whether it has all that threads before this one had done, outcomes included. */
+  /** Whether it has all that threads before this one had done, answers included. */
   get hasPredecessors(): boolean {
     return this.#hasPredecessors
   }
@@ -133,7 +133,7 @@ export class Journal {
   stop(nowUs: Micros): void {
     const { arrivals, settlement } = this.#parts
     this.#isOver = true
-    settlement.tellOwed(settlement.untold, nowUs)
+    settlement.releaseWebhooks(settlement.unjournalled, nowUs)
     arrivals.enter(arrivals.count, nowUs)
   }
 
@@ -212,16 +212,16 @@ export class Journal {
   }
 
   #told(): Told {
-    const { arrivals, outcomes, settlement } = this.#parts
-    return { outcomes: outcomes.position, webhooks: settlement.untold, jobs: arrivals.count }
+    const { arrivals, answers, settlement } = this.#parts
+    return { answers: answers.position, webhooks: settlement.unjournalled, jobs: arrivals.count }
   }
 
   /** All that the journal has by now may be told. */
   #tell(until: Told, nowUs: Micros): void {
-    const { arrivals, outcomes, settlement } = this.#parts
+    const { arrivals, answers, settlement } = this.#parts
     this.#hasPredecessors = true
-    outcomes.publish(until.outcomes)
-    settlement.tellOwed(until.webhooks, nowUs)
+    answers.publish(until.answers)
+    settlement.releaseWebhooks(until.webhooks, nowUs)
     arrivals.enter(until.jobs, nowUs)
   }
 
@@ -246,15 +246,15 @@ export class Journal {
    * this moment nothing is being written, so the journal has nothing of it and will get nothing.
    */
   #giveBackTaken(): void {
-    const { arrivals, giveBack, ingress, outcomes } = this.#parts
+    const { arrivals, giveBack, ingress, answers } = this.#parts
     const requests = ingress.position
     if (!this.#hasPredecessors || requests === this.#givenBackAt) return
-    if (!giveBack.isSeen || !outcomes.mayGiveBack) return
+    if (!giveBack.isSeen || !answers.mayGiveBack) return
     this.#givenBackAt = requests
-    giveBack.begin({ requests, outcomes: outcomes.published })
+    giveBack.begin({ requests, answers: answers.published })
     arrivals.forget()
     giveBack.end()
-    outcomes.ring()
+    answers.ring()
   }
 
   #tellIdle(): void {

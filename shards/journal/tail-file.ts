@@ -1,6 +1,6 @@
 // The file that a shard appends its batches to: one write at a time, by the system's own threads.
 // Thread: shard. Memory: a file descriptor or two; the batch being written is the caller's.
-// Never: reads, waits, or removes a file: the keeper of the journal takes what is complete.
+// Never: reads, waits, or removes a file: the compactor of the journal takes what is complete.
 // A batch that could be written in part only is written again at the same place.
 // A file that was removed takes writes as before. So every JOURNAL_LOOK_MS a look is begun whether
 // tail and store are still under their names, and while they are not, nothing is appended.

@@ -1,6 +1,6 @@
 // The names of a journal's files. A tail's is a number that only grows, in as many digits as any
 // can have.
-// Thread: shard and the keeper of its journal. Memory: none.
+// Thread: shard and the compactor of its journal. Memory: none.
 // Never: touches a file.
 
 /** In the directory of the shard's journal, and the one file in it that counts. */

@@ -1,4 +1,4 @@
-// What a shard is doing just now, written down for its successor: whom to blame for its end, which
+// What a shard is doing just now, written down for its successor: the suspect if it crashes, which
 // request has been answered, how far fresh slots were given out.
 // Thread: shard. Memory: views.progress; facts, each a single word or decided by its last one.
 // Never: read by the shard itself while it runs, but when it takes over from another.
@@ -37,7 +37,7 @@ const A_REQUEST = NONE
 assert(ENTRIES + SUSPECTS_MAX * ENTRY_WORDS <= PROGRESS_WORDS, 'more suspects than words')
 
 /** Who was being served when a thread ended, and how many threads have ended so. */
-export type Blame =
+export type CrashSuspect =
   | { readonly kind: 'nobody' }
   | { readonly kind: 'request'; readonly deaths: number }
   | { readonly kind: 'job'; readonly slot: JobSlot; readonly deaths: number }
@@ -78,7 +78,7 @@ export class Progress {
   }
 
   /**
-   * To be called before an answer is committed. @param tail the outcome ring's, after it.
+   * To be called before an answer is committed. @param tail the answer ring's, after it.
    * @param isPromise what the answer says is yet to be done.
    */
   answering(position: number, tail: number, isPromise: boolean): void {
@@ -105,12 +105,14 @@ export class Progress {
    * After a thread's end: counts it against the one whom it served, once, however often this is
    * asked before begin(). @param requestAt the position of the request that is next.
    */
-  blame(requestAt: number): Blame {
+  crashSuspect(requestAt: number): CrashSuspect {
     const suspect = this.#words[SUSPECT] as number
     if (suspect === 0) return { kind: 'nobody' }
-    if (suspect === A_REQUEST) return { kind: 'request', deaths: this.#blameRequest(requestAt) }
+    if (suspect === A_REQUEST) {
+      return { kind: 'request', deaths: this.#countDeathOfRequest(requestAt) }
+    }
     const slot = (suspect - 1) as JobSlot
-    return { kind: 'job', slot, deaths: this.#blameJob(slot) }
+    return { kind: 'job', slot, deaths: this.#countDeathOfJob(slot) }
   }
 
   /** The memory has been taken over. */
@@ -119,7 +121,7 @@ export class Progress {
     this.#words[RUN] = this.run + 1
   }
 
-  #blameRequest(position: number): number {
+  #countDeathOfRequest(position: number): number {
     const words = this.#words
     if (words[REQUEST_AT] !== position >>> 0) {
       words[REQUEST_DEATHS] = 0
@@ -130,7 +132,7 @@ export class Progress {
     return words[REQUEST_DEATHS] as number
   }
 
-  #blameJob(slot: JobSlot): number {
+  #countDeathOfJob(slot: JobSlot): number {
     const words = this.#words
     const { idHigh, idLow } = this.#jobs
     for (let entry = 0; entry < SUSPECTS_MAX; entry++) {

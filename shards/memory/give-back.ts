@@ -4,7 +4,7 @@
 // seen. Memory: views.givenBack.
 // Never: decides anything about a job; arrivals.ts forgets the jobs.
 //
-// Behind the answers that were published before there may be others, held back in the outcome ring,
+// Behind the answers that were published before there may be others, held back in the answer ring,
 // to requests that are given back. They are published one day, and mean nothing then: so main reads
 // the ring up to the place that the words name, answers those whose requests are left itself, and
 // only then goes on. While it has not seen the last time, there is no next one.
@@ -15,9 +15,9 @@ import type { ShardViews } from './layout.ts'
 const TIMES = 0
 /** The times whose jobs are forgotten: a thread that ends in between leaves that to the next. */
 const FORGOTTEN = 1
-/** Positions: requests before the one are given back, if no outcome before the other answers. */
+/** Positions: requests before the one are given back, if no answer before the other does. */
 const REQUESTS = 2
-const OUTCOMES = 3
+const ANSWERS = 3
 /** The times that main has seen. */
 const SEEN = 4
 
@@ -25,8 +25,8 @@ const SEEN = 4
 export interface GivenBack {
   /** A position of the ingress ring. */
   readonly requests: number
-  /** A position of the outcome ring. */
-  readonly outcomes: number
+  /** A position of the answer ring. */
+  readonly answers: number
 }
 
 /** Whether one position of a ring comes before another; they wrap. */
@@ -52,10 +52,10 @@ export class GiveBack {
   }
 
   /** From here on the requests are given back. */
-  begin({ requests, outcomes }: GivenBack): void {
+  begin({ requests, answers }: GivenBack): void {
     const words = this.#words
     words[REQUESTS] = requests
-    words[OUTCOMES] = outcomes
+    words[ANSWERS] = answers
     Atomics.store(words, TIMES, ((words[TIMES] as number) + 1) | 0)
   }
 
@@ -68,7 +68,7 @@ export class GiveBack {
 /** What main has still to see; undefined mostly. */
 export function givenBackBy({ givenBack: words }: ShardViews): GivenBack | undefined {
   if (Atomics.load(words, TIMES) === words[SEEN]) return undefined
-  return { requests: words[REQUESTS] as number, outcomes: words[OUTCOMES] as number }
+  return { requests: words[REQUESTS] as number, answers: words[ANSWERS] as number }
 }
 
 /** Main has answered all whose requests were given back. */

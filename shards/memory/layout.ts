@@ -6,7 +6,7 @@
 //
 //   shared  | main bell | upstream records, 64 B each | upstream names |
 //   shard k | bell | stats | progress | journal words | words of requests given back |
-//           | ingress ring | outcome ring | job slots | job indexes | lanes | templates |
+//           | ingress ring | answer ring | job slots | job indexes | lanes | templates |
 //           | upstream words | journal marks | segments |
 //           | job log ........................................................................ |
 //
@@ -20,7 +20,7 @@
 //   given back               shard            its successor, main (which writes one word)
 //   ingress ring             main             shard (which writes the head); a record's kind is
 //                                             claimed by compare-and-swap, see ring.ts
-//   outcome ring             shard            main (which writes the head)
+//   answer ring             shard            main (which writes the head)
 //   upstream records         main makes; all shards spend them by compare-and-swap
 //   upstream names           main             shards
 //   upstream shared words    shard k its own  all shards; NOTICE is set by any, cleared by k
@@ -45,7 +45,7 @@ import { indexEntries, type Limits } from './plan.ts'
 export const LAYOUT_VERSION = 4
 
 /** Changes with anything that a baton says, and with what is said between the two threads. */
-export const BATON_VERSION = 6
+export const BATON_VERSION = 7
 
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
@@ -138,7 +138,7 @@ export interface JobArrays {
    * response status (until there is one: receiver + 1) | flags << 16 | max_retries << 24; of a
    * finished job, why it has failed in place of the retries.
    */
-  readonly outcome: Uint32Array
+  readonly resultWord: Uint32Array
   /** Of the monotonic clock, rounded up, modulo 2^32: what was before the machine's start, too. */
   readonly acceptedS: Uint32Array
   /**
@@ -177,8 +177,8 @@ export interface LaneArrays {
   /** Jobs that name the lane: queued, waiting for a retry or in flight. */
   readonly references: Uint32Array
   /** Links of the turn list while jobs wait, of the idle list else. */
-  readonly turnNext: Uint32Array
-  readonly turnPrev: Uint32Array
+  readonly nextLane: Uint32Array
+  readonly prevLane: Uint32Array
   /** Links of the list of all lanes of an upstream. */
   readonly siblingNext: Uint32Array
   readonly siblingPrev: Uint32Array
@@ -195,8 +195,8 @@ export interface WheelViews {
 export interface UpstreamArrays {
   /** Jobs here that name the upstream, as target or as receiver of their webhook. */
   readonly references: Uint32Array
-  readonly turnHead: Uint32Array
-  readonly turnTail: Uint32Array
+  readonly firstLane: Uint32Array
+  readonly lastLane: Uint32Array
   readonly siblingHead: Uint32Array
   readonly activeNext: Uint32Array
   readonly activePrev: Uint32Array
@@ -212,7 +212,7 @@ export interface UpstreamArrays {
   readonly inFlight: Int32Array
   /** Set by another shard: the budget changed, look again. */
   readonly notice: Int32Array
-  /** Set here when no token was left; cleared by whoever gives one back, with a notice. */
+  /** Set here when no permit was left; cleared by whoever gives one back, with a notice. */
   readonly blocked: Int32Array
   /** Jobs queued here for the upstream. */
   readonly queued: Int32Array
@@ -248,7 +248,7 @@ export interface ShardViews {
   readonly journal: Float64Array
   readonly givenBack: Int32Array
   readonly ingress: RingViews
-  readonly outcomes: RingViews
+  readonly answers: RingViews
   readonly jobs: JobArrays
   readonly idIndex: Uint32Array
   readonly keyIndex: Uint32Array
@@ -352,7 +352,7 @@ function layJobs(cursor: Cursor, count: number): JobArrays {
     route: cursor.u32(count), idHigh: cursor.u32(count), idLow: cursor.u32(count),
     keyHigh: cursor.u32(count), keyLow: cursor.u32(count), fingerprint: cursor.u32(count),
     location: cursor.u32(count), lane: cursor.u32(count), order: cursor.u32(count),
-    state: cursor.u32(count), outcome: cursor.u32(count), acceptedS: cursor.u32(count),
+    state: cursor.u32(count), resultWord: cursor.u32(count), acceptedS: cursor.u32(count),
     timeUs: cursor.f64(count), next: cursor.u32(count), prev: cursor.u32(count),
     resultNext: cursor.u32(count), resultPrev: cursor.u32(count),
   }
@@ -366,14 +366,14 @@ function layLanes(cursor: Cursor, count: number): LaneArrays {
     flags: cursor.u32(count), nextOrder: cursor.u32(count),
     head: cursor.u32(count), tail: cursor.u32(count), count: cursor.u32(count),
     inFlight: cursor.u32(count), references: cursor.u32(count),
-    turnNext: cursor.u32(count), turnPrev: cursor.u32(count),
+    nextLane: cursor.u32(count), prevLane: cursor.u32(count),
     siblingNext: cursor.u32(count), siblingPrev: cursor.u32(count),
   }
 }
 
 function layUpstreams(cursor: Cursor, count: number): UpstreamArrays {
   return {
-    references: cursor.u32(count), turnHead: cursor.u32(count), turnTail: cursor.u32(count),
+    references: cursor.u32(count), firstLane: cursor.u32(count), lastLane: cursor.u32(count),
     siblingHead: cursor.u32(count), activeNext: cursor.u32(count), activePrev: cursor.u32(count),
     lastSendUs: cursor.f64(count), switches: cursor.i32(count),
     waiting: cursor.i32(count), rounds: cursor.i32(count),
@@ -409,7 +409,7 @@ function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
     journal: cursor.f64(JOURNAL_WORDS),
     givenBack: cursor.i32(GIVEN_BACK_WORDS),
     ingress: cursor.ring(l.ringBytes),
-    outcomes: cursor.ring(l.ringBytes),
+    answers: cursor.ring(l.ringBytes),
     jobs: layJobs(cursor, l.jobsMax),
     idIndex: cursor.u32(indexEntries(l.jobsMax)),
     keyIndex: cursor.u32(indexEntries(l.jobsMax)),

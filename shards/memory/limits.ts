@@ -39,7 +39,7 @@ export const PACE_WRITE_LATE_US = 4500
 /** A budget that could have been spent for so long was idle, not late. */
 export const PACE_IDLE_US = 100_000
 /** How long a shard lets the shard whose turn it is go first at a shared budget. */
-export const TURN_GRACE_US = 2000
+export const YIELD_US_MAX = 2000
 /** How long a 429's Retry-After may hold a whole budget; the job itself waits as long as asked. */
 export const BUDGET_HOLD_MS_MAX = 60_000
 
@@ -92,7 +92,7 @@ export const IN_FLIGHT_RESERVE = 1024
 export const WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX = 500
 /** A receiver may have this times what is free of them: one alone has two thirds. */
 export const WEBHOOKS_IN_FLIGHT_ALPHA = 2
-/** Jobs that event streams follow at once, per shard. */
+/** Jobs that streams and sockets watch at once, per shard. */
 export const WATCHED_JOBS_MAX = 65_536
 
 // --- front door ---
@@ -154,7 +154,7 @@ export const LOG_ALIGN_BYTES = 8
 export const SEGMENTS_RESERVED = 3
 /** New jobs are refused above this share of the log's usable bytes; cleaning stays cheap below. */
 export const LOG_FILL_PER_MILLE_MAX = 900
-/** Bodies of responses are kept up to this share of it; what is above is for outcomes alone. */
+/** Bodies of responses are kept up to this share of it; what is above is for results alone. */
 export const LOG_BODIES_PER_MILLE_MAX = 950
 /**
  * A user's unfinished jobs may take this times what is free of the log, and of the slots: one alone

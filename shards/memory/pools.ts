@@ -91,8 +91,8 @@ export const SHARD_POOLS = {
     alpha: RESPONSE_SHARE_ALPHA, kept: 'one response of each may go on',
     atBound: 'its responses are paused; at the bound of all one is cut',
   },
-  owedResults: {
-    name: 'results owed', bound: 'LOG_BODIES_PER_MILLE_MAX', pushedOut: 'receiver',
+  undeliveredResults: {
+    name: 'undelivered results', bound: 'LOG_BODIES_PER_MILLE_MAX', pushedOut: 'receiver',
     atBound: 'its oldest lose their bodies (`truncated`)',
   },
   keptResults: {

@@ -17,7 +17,7 @@ export const STATS = [
   'resultsGivenUp', 'keysGivenUp', 'headersIgnored', 'cleanedBytes', 'turns', 'overflowJobs',
   // a gauge again: words keep their places
   'webhooksInFlight',
-  'reusedKeys', 'owedBodiesGivenUp', 'bodiesLeftOut',
+  'reusedKeys', 'undeliveredBodiesGivenUp', 'bodiesLeftOut',
   // counters since the shard's thread began or was taken over from
   'lanesRefusedByShare', 'lanesRefusedByBound',
   // a counter of all threads again

@@ -20,7 +20,7 @@ export const GATE_SHARD_PERMIT = 5
 export const GATE_CONNECTION = 6
 /** Responses of the upstream hold its share of the memory for them. */
 export const GATE_MEMORY = 7
-/** The shard sends nothing for now: it is held or stopping, or outcomes wait for room. */
+/** The shard sends nothing for now: it is held or stopping, or results wait for room. */
 export const GATE_HOLD = 8
 /** How many there are. */
 export const GATES = 9

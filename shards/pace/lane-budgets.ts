@@ -4,14 +4,14 @@
 
 import type { LaneSlot, Micros, UpstreamSlot } from '../base/units.ts'
 import { PACE_WRITE_LATE_US } from '../memory/limits.ts'
-import { LANE_OWN_BUDGET, type Lanes } from './lanes.ts'
-import { baseAfterReturn, baseAfterWrite, trailAfterWrite } from './pace.ts'
+import { LANE_ACCOUNT_QUEUE, type Lanes } from './lanes.ts'
+import { baseAfterReturn, baseAfterWrite } from './pace.ts'
 import type { SharedBudgets } from './shared-budget.ts'
-import type { Writes } from './unwritten.ts'
+import type { UnwrittenSends } from './unwritten.ts'
 
-/** What an attempt spends: its lane's own budget or its upstream's, by so many ns. */
+/** What an attempt spends: its lane's account queue or its upstream's, by so many ns. */
 export interface Charge {
-  readonly own: boolean
+  readonly accountQueue: boolean
   readonly intervalNs: number
   /** What the budget's base has become by it. */
   readonly spentUs: number
@@ -26,44 +26,46 @@ export interface Budget extends Charge {
 export class LaneBudgets {
   readonly #lanes: Lanes
   readonly #budgets: SharedBudgets
-  readonly #writes: Writes
+  readonly #unwritten: UnwrittenSends
 
-  constructor(lanes: Lanes, budgets: SharedBudgets, writes: Writes) {
+  constructor(lanes: Lanes, budgets: SharedBudgets, unwritten: UnwrittenSends) {
     this.#lanes = lanes
     this.#budgets = budgets
-    this.#writes = writes
+    this.#unwritten = unwritten
   }
 
   /** The budget that the lane spends, and has just spent. */
   of(lane: LaneSlot, upstream: UpstreamSlot): Budget {
-    if (this.has(lane, LANE_OWN_BUDGET)) {
+    if (this.has(lane, LANE_ACCOUNT_QUEUE)) {
       return {
         intervalNs: this.#lanes.at.intervalNs[lane] as number,
-        concurrentMax: this.#lanes.at.concurrentMax[lane] as number, own: true,
+        concurrentMax: this.#lanes.at.concurrentMax[lane] as number, accountQueue: true,
         spentUs: this.#lanes.at.baseUs[lane] as number,
       }
     }
     return {
       intervalNs: this.#budgets.intervalNs(upstream),
-      concurrentMax: this.#budgets.concurrentMax(upstream), own: false,
+      concurrentMax: this.#budgets.concurrentMax(upstream), accountQueue: false,
       spentUs: this.#budgets.spentUs,
     }
   }
 
-  /** An own budget starts at the upstream's present pace, from the lane's last send. */
+  /** An account queue starts at the upstream's present pace, from the lane's last send. */
   beginOwn(lane: LaneSlot, upstream: UpstreamSlot): void {
-    if (this.has(lane, LANE_OWN_BUDGET)) return
+    if (this.has(lane, LANE_ACCOUNT_QUEUE)) return
     const at = this.change(lane)
     at.intervalNs[lane] = this.#budgets.intervalNs(upstream)
     at.concurrentMax[lane] = this.#budgets.concurrentMax(upstream)
     at.baseUs[lane] = Math.max(at.baseUs[lane] as number, at.lastSendUs[lane] as number)
-    this.flag(lane, LANE_OWN_BUDGET, true) // decides: the numbers above hold
+    this.flag(lane, LANE_ACCOUNT_QUEUE, true) // decides: the numbers above hold
   }
 
   /** A send was not written after all: its place is free again, unless others have come since. */
-  returned(lane: LaneSlot, upstream: UpstreamSlot, { intervalNs, own, spentUs }: Charge): void {
-    if (!own) return this.#budgets.returned(upstream, spentUs, intervalNs)
-    if (!this.has(lane, LANE_OWN_BUDGET)) return
+  returned(
+    lane: LaneSlot, upstream: UpstreamSlot, { intervalNs, accountQueue, spentUs }: Charge,
+  ): void {
+    if (!accountQueue) return this.#budgets.returned(upstream, spentUs, intervalNs)
+    if (!this.has(lane, LANE_ACCOUNT_QUEUE)) return
     const before = this.#lanes.at.baseUs[lane] as number
     const base = baseAfterReturn(before, spentUs, intervalNs)
     if (base !== before) this.change(lane).baseUs[lane] = base
@@ -77,25 +79,24 @@ export class LaneBudgets {
    *   shard would decide by the old one.
    */
   written(
-    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, countedNs: number,
-    nowUs: Micros,
+    lane: LaneSlot, upstream: UpstreamSlot, accountQueue: boolean, interval: number,
+    countedNs: number, nowUs: Micros,
   ): void {
-    if (!own) {
-      const unwrittenNs = this.#writes.everywhere(upstream) - countedNs
+    if (!accountQueue) {
+      const unwrittenNs = this.#unwritten.ofUpstream(upstream) - countedNs
       this.#budgets.written(upstream, interval, unwrittenNs, nowUs)
     }
     const { baseUs, lastSendUs } = this.#lanes.at
-    if (!this.has(lane, LANE_OWN_BUDGET)) {
+    if (!this.has(lane, LANE_ACCOUNT_QUEUE)) {
       // Should it get one, that begins with what was written last.
       const isLate = nowUs - (lastSendUs[lane] as number) > PACE_WRITE_LATE_US
       if (isLate) this.change(lane).lastSendUs[lane] = nowUs
       return
     }
-    const { laneTrailUs } = this.#writes
-    const trail = trailAfterWrite(laneTrailUs[lane] as number, interval, nowUs)
-    laneTrailUs[lane] = trail
+    const trail = this.#unwritten.moveLaneTrail(lane, interval, nowUs)
     const before = baseUs[lane] as number
-    const base = baseAfterWrite(before, trail, this.#writes.ofLane(lane) - (own ? countedNs : 0))
+    const unwrittenNs = this.#unwritten.ofLane(lane) - (accountQueue ? countedNs : 0)
+    const base = baseAfterWrite(before, trail, unwrittenNs)
     if (base !== before) this.change(lane).baseUs[lane] = base
   }
 
@@ -110,7 +111,7 @@ export class LaneBudgets {
   }
 
   flag(lane: LaneSlot, flag: number, on: boolean): void {
-    const { flags } = (flag & LANE_OWN_BUDGET) === 0 ? this.#lanes.at : this.change(lane)
+    const { flags } = (flag & LANE_ACCOUNT_QUEUE) === 0 ? this.#lanes.at : this.change(lane)
     flags[lane] = on ? (flags[lane] as number) | flag : (flags[lane] as number) & ~flag
   }
 }

@@ -27,13 +27,13 @@ import { SlotIndex } from '../memory/slot-index.ts'
 import type { JobSlots } from '../store/job-slots.ts'
 import type { PoolWarning } from '../wire/contract.ts'
 import { LaneShares, type LaneSharesBaton } from './lane-shares.ts'
-import { nextInTurn } from './lane-turn.ts'
 import { eligibleAtUs } from './pace.ts'
+import { nextOfSharedLane } from './shared-lane-order.ts'
 
 /** The slot is in use. */
 export const LANE_USED = 1
 /** The lane spends a budget of its own: its interval and limit hold. */
-export const LANE_OWN_BUDGET = 2
+export const LANE_ACCOUNT_QUEUE = 2
 /** The lane is in its upstream's turn list: jobs wait in it. */
 export const LANE_ACTIVE = 4
 /** The lane waits for one of its requests in flight to end. */
@@ -41,7 +41,7 @@ export const LANE_BLOCKED = 8
 /** Accounts share the lane: their users take turns in it. */
 export const LANE_SHARED = 16
 /** Of a lane's flags, those that are facts. */
-export const LANE_FACTS = LANE_USED | LANE_OWN_BUDGET | LANE_SHARED
+export const LANE_FACTS = LANE_USED | LANE_ACCOUNT_QUEUE | LANE_SHARED
 
 /** How many idle lanes are looked at to find one that may go. */
 const RECLAIM_LOOKS_MAX = 16
@@ -254,7 +254,7 @@ export class Lanes {
   next(lane: LaneSlot): JobSlot | typeof NONE {
     const first = this.#lines.first(lane)
     return first === NONE || !this.isShared(lane) ? first
-      : nextInTurn(first, this.at.user[lane] as number, this.#jobs.at.route, this.#lines)
+      : nextOfSharedLane(first, this.at.user[lane] as number, this.#jobs.at.route, this.#lines)
   }
 
   /** The job is about to leave: in a shared lane, other users are next. */
@@ -402,7 +402,7 @@ export class Lanes {
   }
 
   #pushFree(lane: number): void {
-    this.at.turnNext[lane] = this.#free
+    this.at.nextLane[lane] = this.#free
     this.#free = lane
   }
 
@@ -421,7 +421,7 @@ export class Lanes {
   #takeFree(): LaneSlot {
     const lane = this.#free
     if (lane !== NONE) {
-      this.#free = this.at.turnNext[lane] as number
+      this.#free = this.at.nextLane[lane] as number
       return lane as LaneSlot
     }
     assert(this.#fresh < this.#lanesMax, 'the lanes in use were miscounted')
@@ -438,7 +438,7 @@ export class Lanes {
         this.#leaveIdle(lane as LaneSlot)
         return this.#release(lane as LaneSlot)
       }
-      lane = this.at.turnNext[lane] as number
+      lane = this.at.nextLane[lane] as number
     }
   }
 
@@ -453,21 +453,21 @@ export class Lanes {
   #enterIdle(lane: LaneSlot): void {
     if (this.#isOverflow(lane)) return
     const tail = this.#idleTail
-    this.at.turnPrev[lane] = tail
-    this.at.turnNext[lane] = NONE
+    this.at.prevLane[lane] = tail
+    this.at.nextLane[lane] = NONE
     if (tail === NONE) this.#idleHead = lane
-    else this.at.turnNext[tail] = lane
+    else this.at.nextLane[tail] = lane
     this.#idleTail = lane
   }
 
   #leaveIdle(lane: LaneSlot): void {
     if (this.#isOverflow(lane)) return
-    const next = this.at.turnNext[lane] as number
-    const prev = this.at.turnPrev[lane] as number
+    const next = this.at.nextLane[lane] as number
+    const prev = this.at.prevLane[lane] as number
     if (prev === NONE) this.#idleHead = next
-    else this.at.turnNext[prev] = next
+    else this.at.nextLane[prev] = next
     if (next === NONE) this.#idleTail = prev
-    else this.at.turnPrev[next] = prev
+    else this.at.prevLane[next] = prev
   }
 }
 

@@ -19,12 +19,12 @@ import {
   GATES, GATE_OPEN, GATE_PACE, GATE_PERMIT, GATE_TURN, GATE_WRITE, type Gate,
 } from './gates.ts'
 import { type Budget, type Charge, LaneBudgets } from './lane-budgets.ts'
-import { LANE_ACTIVE, LANE_BLOCKED, LANE_OWN_BUDGET, type Lanes } from './lanes.ts'
-import { baseAfterSend, baseHeldUntil, eligibleAtUs, mayFollow } from './pace.ts'
+import { LANE_ACTIVE, LANE_BLOCKED, LANE_ACCOUNT_QUEUE, type Lanes } from './lanes.ts'
+import { baseAfterSend, baseHeldUntil, eligibleAtUs } from './pace.ts'
 import { Parking, parkingLists } from './parking.ts'
+import { RoundRobin, type RoundRobinBaton } from './round-robin.ts'
 import type { SharedBudgets } from './shared-budget.ts'
-import { TurnLists, type TurnListsBaton } from './turn-lists.ts'
-import type { Writes } from './unwritten.ts'
+import type { UnwrittenSends } from './unwritten.ts'
 
 /** How soon an upstream looks again that lets another shard's lanes go first. */
 const TURN_LOOK_US = 1000
@@ -49,7 +49,7 @@ export interface Sender {
 /** Who is due when, and whose turn it is. */
 export interface PacerBaton {
   readonly wheel: MemberWheelBaton
-  readonly turns: TurnListsBaton
+  readonly robin: RoundRobinBaton
 }
 
 /**
@@ -64,9 +64,9 @@ export class Pacer {
   readonly #views: ShardViews
   readonly #lanes: Lanes
   readonly #budgets: SharedBudgets
-  readonly #writes: Writes
+  readonly #unwritten: UnwrittenSends
   readonly #wheel: MemberWheel
-  readonly #turns: TurnLists
+  readonly #robin: RoundRobin
   readonly #sender: Sender
   readonly #spends: LaneBudgets
   readonly #parking: Parking
@@ -79,19 +79,19 @@ export class Pacer {
   readonly #switches: Int32Array
 
   constructor(
-    views: ShardViews, lanes: Lanes, budgets: SharedBudgets, writes: Writes, sender: Sender,
-    nowUs: Micros,
+    views: ShardViews, lanes: Lanes, budgets: SharedBudgets, unwritten: UnwrittenSends,
+    sender: Sender, nowUs: Micros,
   ) {
     this.#views = views
     this.#lanes = lanes
     this.#budgets = budgets
-    this.#writes = writes
+    this.#unwritten = unwritten
     this.#sender = sender
     const { upstreamsMax } = views.limits
     this.#wheel = new MemberWheel(views.wheel, nowUs, parkingLists(upstreamsMax))
     this.#parking = new Parking(this.#wheel, upstreamsMax)
-    this.#spends = new LaneBudgets(lanes, budgets, writes)
-    this.#turns = new TurnLists(views)
+    this.#spends = new LaneBudgets(lanes, budgets, unwritten)
+    this.#robin = new RoundRobin(views)
     this.#switches = views.upstreams.switches
   }
 
@@ -109,17 +109,17 @@ export class Pacer {
   handOver(): PacerBaton {
     // The gates are this thread's: the next one finds out for itself what keeps them waiting.
     this.#parking.unparkAll()
-    return { wheel: this.#wheel.handOver(), turns: this.#turns.handOver() }
+    return { wheel: this.#wheel.handOver(), robin: this.#robin.handOver() }
   }
 
   takeOver(baton: PacerBaton): void {
     this.#wheel.takeOver(baton.wheel)
-    this.#turns.takeOver(baton.turns)
+    this.#robin.takeOver(baton.robin)
   }
 
   /** Lanes with jobs waiting. */
   get activeLanes(): number {
-    return this.#turns.lanesActive
+    return this.#robin.lanesActive
   }
 
   /** How often a lane or an upstream was looked at to see whether it may send. */
@@ -159,7 +159,7 @@ export class Pacer {
     }, SENDS_PER_TURN_MAX) > 0
   }
 
-  /** An attempt ended: its token goes back, and whoever waited for one looks again. */
+  /** An attempt ended: its permit goes back, and whoever waited for one looks again. */
   attemptEnded(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
     const inFlight = this.#lanes.at.inFlight
     assert((inFlight[lane] as number) > 0, 'a lane had fewer in flight than have ended')
@@ -186,10 +186,10 @@ export class Pacer {
     this.#parking.holdChanged()
   }
 
-  /** Looks again at the upstreams that other shards have changed or freed a token of. */
+  /** Looks again at the upstreams that other shards have changed or freed a permit of. */
   takeNotices(nowUs: Micros): void {
     if (!this.#budgets.takeNotices()) return
-    this.#turns.forEachUpstream((upstream) => {
+    this.#robin.forEachUpstream((upstream) => {
       if (this.#budgets.takeNotice(upstream)) this.#lookAgain(upstream, nowUs)
     })
   }
@@ -201,20 +201,20 @@ export class Pacer {
     if (update.accountQueues !== undefined) {
       this.setAccountQueues(upstream, update.accountQueues, nowUs)
     }
-    const own = this.#spendsOwn(lane, upstream, nowUs)
+    const accountQueue = this.#hasAccountQueue(lane, upstream, nowUs)
     if (update.pacePerSecond !== undefined) {
       const interval = intervalNs(update.pacePerSecond)
-      if (own) this.#spends.change(lane).intervalNs[lane] = interval
+      if (accountQueue) this.#spends.change(lane).intervalNs[lane] = interval
       else this.#budgets.setWord(upstream, UPSTREAM_INTERVAL_NS, interval)
     }
     if (update.concurrentMax !== undefined) {
-      if (own) this.#spends.change(lane).concurrentMax[lane] = update.concurrentMax
+      if (accountQueue) this.#spends.change(lane).concurrentMax[lane] = update.concurrentMax
       else this.#budgets.setWord(upstream, UPSTREAM_CONCURRENT_MAX, update.concurrentMax)
     }
-    if (!own) return this.#lookAgain(upstream, nowUs)
+    if (!accountQueue) return this.#lookAgain(upstream, nowUs)
     this.#spends.flag(lane, LANE_BLOCKED, false)
     if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
-    this.#parking.passOn(upstream) // it may have been the one that was to use a free line
+    this.#parking.wakeNext(upstream) // it may have been the one that was to use a free line
   }
 
   /** Switches account queues for all shards; only a webhook receiver has none to switch. */
@@ -228,23 +228,25 @@ export class Pacer {
 
   /** Keeps the lane's budget from sending before `untilUs`, as a 429's Retry-After asks. */
   holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros, nowUs: Micros): void {
-    if (!this.#spendsOwn(lane, upstream, nowUs)) return this.#budgets.holdUntil(upstream, untilUs)
+    if (!this.#hasAccountQueue(lane, upstream, nowUs)) {
+      return this.#budgets.holdUntil(upstream, untilUs)
+    }
     const { baseUs, intervalNs: intervals } = this.#spends.change(lane)
     baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
   }
 
   /** A send leaves only now; see LaneBudgets. */
   written(
-    lane: LaneSlot, upstream: UpstreamSlot, own: boolean, interval: number, countedNs: number,
-    nowUs: Micros,
+    lane: LaneSlot, upstream: UpstreamSlot, accountQueue: boolean, interval: number,
+    countedNs: number, nowUs: Micros,
   ): void {
-    this.#spends.written(lane, upstream, own, interval, countedNs, nowUs)
+    this.#spends.written(lane, upstream, accountQueue, interval, countedNs, nowUs)
   }
 
   /** And one was not written after all; what it had spent is there for the next. */
   returned(lane: LaneSlot, upstream: UpstreamSlot, charge: Charge, nowUs: Micros): void {
     this.#spends.returned(lane, upstream, charge)
-    if (!this.#isSplit(upstream)) this.#lookAgain(upstream, nowUs)
+    if (!this.#hasAccountQueues(upstream)) this.#lookAgain(upstream, nowUs)
     else if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
   }
 
@@ -259,7 +261,7 @@ export class Pacer {
   #serveShared(upstream: UpstreamSlot, nowUs: Micros): Gate {
     const item = this.#item(upstream)
     for (let sends = 0; sends < SENDS_PER_TURN_MAX; sends++) {
-      const lane = this.#turns.first(upstream)
+      const lane = this.#robin.first(upstream)
       if (lane === NONE) return GATE_OPEN
       const shut = this.#sender.gateOf(upstream)
       if (this.#parking.parkAt(shut, item, upstream)) return shut
@@ -267,7 +269,7 @@ export class Pacer {
       const atUs = this.#budgets.eligibleAtUs(upstream)
       if (atUs > nowUs) return this.#waitUntil(atUs, item, upstream, GATE_PACE)
       const interval = this.#budgets.intervalNs(upstream)
-      if (!mayFollow(this.#writes.everywhere(upstream), interval)) {
+      if (!this.#unwritten.mayFollow(lane, upstream, false, interval)) {
         return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_WRITE)
       }
       if (!this.#budgets.mayGo(upstream, nowUs)) {
@@ -277,7 +279,7 @@ export class Pacer {
       const line = mustFail ? GATE_OPEN
         : this.#sender.lineGateOf(upstream, lane, this.#connectionsForAll(upstream))
       if (this.#parking.parkAt(line, item, upstream)) return line
-      // A notice comes with the next free token.
+      // A notice comes with the next free permit.
       if (!this.#budgets.tryTake(upstream)) return GATE_PERMIT
       if (!this.#budgets.trySpend(upstream, nowUs)) {
         this.#budgets.giveBack(upstream)
@@ -285,18 +287,18 @@ export class Pacer {
         continue
       }
       this.#budgets.countTurn(upstream)
-      this.#turns.rotate(upstream)
+      this.#robin.rotate(upstream)
       this.#spends.change(lane).baseUs[lane] = nowUs
       if (mustFail) {
         this.#budgets.giveBack(upstream)
         this.#failFrom(lane, upstream, nowUs)
       } else this.#sendFrom(lane, upstream, nowUs)
-      this.#parking.passOn(upstream)
+      this.#parking.wakeNext(upstream)
     }
     return this.#waitUntil(nowUs, item, upstream, GATE_OPEN)
   }
 
-  /** The lane's own budget is due: it sends until a gate stops it. */
+  /** The lane's account queue is due: it sends until a gate stops it. */
   #serveOwn(lane: LaneSlot, nowUs: Micros): Gate {
     const { at } = this.#lanes
     const upstream = this.#upstreamOf(lane)
@@ -308,13 +310,13 @@ export class Pacer {
       const base = at.baseUs[lane] as number
       const atUs = eligibleAtUs(base, interval)
       if (atUs > nowUs) return this.#waitUntil(atUs, lane, upstream, GATE_PACE)
-      if (!mayFollow(this.#writes.ofLane(lane), interval)) {
+      if (!this.#unwritten.mayFollow(lane, upstream, true, interval)) {
         return this.#waitUntil(nowUs + TURN_LOOK_US, lane, upstream, GATE_WRITE)
       }
       const room = (at.concurrentMax[lane] as number) - (at.inFlight[lane] as number)
       if (room <= 0) {
         this.#spends.flag(lane, LANE_BLOCKED, true)
-        this.#parking.passOn(upstream)
+        this.#parking.wakeNext(upstream)
         return GATE_PERMIT
       }
       // Its own, and those of the lanes that are due and wait for one already.
@@ -329,16 +331,16 @@ export class Pacer {
         this.#budgets.countInFlight(upstream)
         this.#sendFrom(lane, upstream, nowUs)
       }
-      this.#parking.passOn(upstream)
+      this.#parking.wakeNext(upstream)
     }
-    this.#parking.passOn(upstream)
+    this.#parking.wakeNext(upstream)
     return GATE_OPEN
   }
 
   /** What it was let go for, if anything, others may need meanwhile. */
   #waitUntil(atUs: number, item: number, upstream: UpstreamSlot, gate: Gate): Gate {
     this.#wheel.reschedule(item, atUs as Micros)
-    this.#parking.passOn(upstream)
+    this.#parking.wakeNext(upstream)
     return gate
   }
 
@@ -380,12 +382,12 @@ export class Pacer {
 
   #activate(lane: LaneSlot, upstream: UpstreamSlot): void {
     this.#spends.flag(lane, LANE_ACTIVE, true)
-    this.#turns.add(upstream, lane)
-    if (this.#isSplit(upstream)) {
+    this.#robin.add(upstream, lane)
+    if (this.#hasAccountQueues(upstream)) {
       this.#spends.beginOwn(lane, upstream)
       return this.#scheduleOwn(lane)
     }
-    this.#budgets.setWaiting(upstream, this.#turns.count(upstream))
+    this.#budgets.setWaiting(upstream, this.#robin.count(upstream))
     if (!this.#wheel.has(this.#item(upstream))) {
       this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
     }
@@ -393,24 +395,24 @@ export class Pacer {
 
   #deactivate(lane: LaneSlot, upstream: UpstreamSlot): void {
     this.#spends.flag(lane, LANE_ACTIVE | LANE_BLOCKED, false)
-    this.#turns.remove(upstream, lane)
-    if (this.#turns.count(upstream) === 0) this.#parking.forget(upstream)
-    if (this.#isSplit(upstream)) {
+    this.#robin.remove(upstream, lane)
+    if (this.#robin.count(upstream) === 0) this.#parking.forget(upstream)
+    if (this.#hasAccountQueues(upstream)) {
       if (!this.#wheel.has(lane)) return
       this.#wheel.cancel(lane)
-      return this.#parking.passOn(upstream)
+      return this.#parking.wakeNext(upstream)
     }
-    const count = this.#turns.count(upstream)
+    const count = this.#robin.count(upstream)
     this.#budgets.setWaiting(upstream, count)
     if (count === 0 && this.#wheel.has(this.#item(upstream))) {
       this.#wheel.cancel(this.#item(upstream))
     }
   }
 
-  /** Pace, limit or a token changed: ask the budget anew, now. */
+  /** Pace, limit or a permit changed: ask the budget anew, now. */
   #lookAgain(upstream: UpstreamSlot, nowUs: Micros): void {
     this.#syncMode(upstream, nowUs)
-    if (this.#isSplit(upstream) || this.#turns.count(upstream) === 0) return
+    if (this.#hasAccountQueues(upstream) || this.#robin.count(upstream) === 0) return
     this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
   }
 
@@ -432,23 +434,23 @@ export class Pacer {
   #syncMode(upstream: UpstreamSlot, nowUs: Micros): void {
     const switches = this.#budgets.accountQueueSwitches(upstream)
     if (this.#switches[upstream] === switches) return
-    const wasSplit = this.#isSplit(upstream)
+    const wasSplit = this.#hasAccountQueues(upstream)
     if (wasSplit) this.#dropOwnBudgets(upstream)
     this.#budgets.touch(upstream)
     this.#switches[upstream] = switches
-    if (this.#isSplit(upstream)) this.#splitBudget(upstream)
+    if (this.#hasAccountQueues(upstream)) this.#splitBudget(upstream)
     else if (wasSplit) this.#joinBudgets(upstream, nowUs)
   }
 
   /** Whether this shard's lanes of the upstream spend budgets of their own. */
-  #isSplit(upstream: UpstreamSlot): boolean {
+  #hasAccountQueues(upstream: UpstreamSlot): boolean {
     return ((this.#switches[upstream] as number) & 1) === 1
   }
 
   #splitBudget(upstream: UpstreamSlot): void {
     this.#budgets.setWaiting(upstream, 0)
     if (this.#wheel.has(this.#item(upstream))) this.#wheel.cancel(this.#item(upstream))
-    this.#turns.forEachLane(upstream, (lane) => {
+    this.#robin.forEachLane(upstream, (lane) => {
       this.#spends.beginOwn(lane, upstream)
       this.#scheduleOwn(lane)
     })
@@ -456,25 +458,25 @@ export class Pacer {
 
   #dropOwnBudgets(upstream: UpstreamSlot): void {
     this.#lanes.forEachOf(upstream, (lane) => {
-      this.#spends.flag(lane, LANE_OWN_BUDGET | LANE_BLOCKED, false)
+      this.#spends.flag(lane, LANE_ACCOUNT_QUEUE | LANE_BLOCKED, false)
       if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
     })
   }
 
   #joinBudgets(upstream: UpstreamSlot, nowUs: Micros): void {
-    const count = this.#turns.count(upstream)
+    const count = this.#robin.count(upstream)
     this.#budgets.setWaiting(upstream, count)
     if (count > 0) this.#lookAgain(upstream, nowUs)
   }
 
   /**
-   * Whether a response is about the lane's own budget. A lane with nothing waiting gets its budget
-   * here, or what one account is told would hold for all that come after it.
+   * Whether a response is about the lane's account queue. A lane with nothing waiting gets its
+   * budget here, or what one account is told would hold for all that come after it.
    */
-  #spendsOwn(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): boolean {
+  #hasAccountQueue(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): boolean {
     this.#syncMode(upstream, nowUs)
-    if (this.#isSplit(upstream)) this.#spends.beginOwn(lane, upstream)
-    return this.#has(lane, LANE_OWN_BUDGET)
+    if (this.#hasAccountQueues(upstream)) this.#spends.beginOwn(lane, upstream)
+    return this.#has(lane, LANE_ACCOUNT_QUEUE)
   }
 
   // --- small things ---

@@ -85,7 +85,7 @@ export class Parking {
   }
 
   /** What was let go has been used, or is not needed: there may be more of it for the next. */
-  passOn(upstream: UpstreamSlot): void {
+  wakeNext(upstream: UpstreamSlot): void {
     this.lineFree(upstream)
     this.permitFree(upstream)
   }

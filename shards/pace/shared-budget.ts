@@ -3,8 +3,8 @@
 // words about the upstream (waiting, rounds, in flight), which the others read.
 // Never: waits, retries for ever, or rings for nothing; a lost race is an answer.
 // Turns: each shard counts the rounds that its lanes have had. A shard ahead of another that has
-// lanes waiting lets that one go first, for at most TURN_GRACE_US, so a dead shard costs no pace.
-// Tokens: what all shards hold is one count, what each holds its own. While a shard changes the
+// lanes waiting lets that one go first, for at most YIELD_US_MAX, so a dead shard costs no pace.
+// Permits: what all shards hold is one count, what each holds its own. While a shard changes the
 // two, its operation word names the upstream; its successor thereby finds what to give back.
 // Source: start-time fair queueing (Goyal, Vin, Cheng 1996), with a lane as the unit of weight.
 
@@ -18,7 +18,7 @@ import {
   UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_IN_FLIGHT, UPSTREAM_KIND,
   UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS, UPSTREAM_TRAIL_F64,
 } from '../memory/layout.ts'
-import { TURN_GRACE_US } from '../memory/limits.ts'
+import { YIELD_US_MAX } from '../memory/limits.ts'
 import {
   baseAfterReturn, baseAfterSend, baseAfterWrite, baseHeldUntil, eligibleAtUs, trailAfterWrite,
 } from './pace.ts'
@@ -157,20 +157,20 @@ export class SharedBudgets {
     this.#moveBase(upstream, (base) => baseHeldUntil(base, interval, untilUs))
   }
 
-  /** Moves the budget's grid on to `atUs`, as when it takes over from the lanes' own budgets. */
+  /** Moves the budget's grid on to `atUs`, as when it takes over from the lanes' account queues. */
   restartAt(upstream: UpstreamSlot, atUs: Micros): void {
     this.#moveBase(upstream, (base) => Math.max(base, atUs))
   }
 
-  /** Takes an in-flight token; false at the limit, and then a notice comes when one is free. */
+  /** Takes an in-flight permit; false at the limit, and then a notice comes when one is free. */
   tryTake(upstream: UpstreamSlot): boolean {
     if (this.#tryTakeOnce(upstream)) return true
     Atomics.store(this.#own().blocked, upstream, 1)
-    // A token given back between the two looks would have found no one blocked.
+    // A permit given back between the two looks would have found no one blocked.
     return this.#tryTakeOnce(upstream)
   }
 
-  /** Counts a send that another budget (a lane's own) has let go. */
+  /** Counts a send that another budget (an account queue) has let go. */
   countInFlight(upstream: UpstreamSlot): void {
     this.#beginOperation(upstream)
     Atomics.add(this.#words, upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT, 1)
@@ -178,19 +178,19 @@ export class SharedBudgets {
     this.#endOperation()
   }
 
-  /** Gives an in-flight token back, and tells the shards that wait for one. */
+  /** Gives an in-flight permit back, and tells the shards that wait for one. */
   giveBack(upstream: UpstreamSlot): void {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
     this.#beginOperation(upstream)
     const before = Atomics.sub(this.#words, at, 1)
-    assert(before > 0, 'a token was given back twice')
+    assert(before > 0, 'a permit was given back twice')
     this.#addOwnInFlight(upstream, -1)
     this.#endOperation()
     this.#tellBlocked(upstream)
   }
 
   /**
-   * After another thread's death: gives back every token that it held, whatever it was doing, and
+   * After another thread's death: gives back every permit that it held, whatever it was doing, and
    * takes its lanes out of the turns. What it had charged to a budget stays charged.
    */
   recover(): void {
@@ -214,7 +214,7 @@ export class SharedBudgets {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
     this.#beginOperation(upstream)
     const before = Atomics.sub(this.#words, at, held)
-    assert(before >= held, 'a dead shard held more tokens than there were')
+    assert(before >= held, 'a dead shard held more permits than there were')
     this.#own().inFlight[upstream] = 0
     this.#endOperation()
     this.#tellBlocked(upstream)
@@ -309,11 +309,11 @@ export class SharedBudgets {
     const own = this.#own()
     const lead = ((own.rounds[upstream] as number) - last) | 0
     const lanes = Math.max(1, own.waiting[upstream] as number)
-    // A lead spares the shards from taking turns send by send, but not where tokens are scarce:
+    // A lead spares the shards from taking turns send by send, but not where permits are scarce:
     // the last of them are for whoever is behind.
-    const tokens = this.concurrentMax(upstream) - this.inFlight(upstream)
-    if (tokens <= 0) return true // nothing to yield
-    const burst = Math.min(tokens, (TURN_GRACE_US * 1000) / this.intervalNs(upstream))
+    const permits = this.concurrentMax(upstream) - this.inFlight(upstream)
+    if (permits <= 0) return true // nothing to yield
+    const burst = Math.min(permits, (YIELD_US_MAX * 1000) / this.intervalNs(upstream))
     if (lead <= (ROUND * burst) / lanes) {
       this.#yieldedAtUs[upstream] = 0
       return true
@@ -325,7 +325,7 @@ export class SharedBudgets {
       this.#yieldedBaseUs[upstream] = baseUs
       return false
     }
-    if (nowUs - since < TURN_GRACE_US) return false
+    if (nowUs - since < YIELD_US_MAX) return false
     this.#yieldedAtUs[upstream] = 0
     Atomics.store(own.rounds, upstream, last)
     return true

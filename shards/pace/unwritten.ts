@@ -5,24 +5,25 @@
 // its shard's word per upstream.
 // Never: knows a budget's base, or which request it counts.
 
-import type { LaneSlot, UpstreamSlot } from '../base/units.ts'
+import type { LaneSlot, Micros, UpstreamSlot } from '../base/units.ts'
 import type { ShardViews } from '../memory/layout.ts'
+import { mayFollow, trailAfterWrite } from './pace.ts'
 
 /**
- * What of each budget is about to be written, as the sum of the intervals, in ns, that the sends
- * were decided at; and the trails of lanes. A budget has no more than one send that goes beyond
- * the tolerance (see mayFollow), so the sums fit in 32 bits.
+ * The sends of each budget that are decided and not yet written, as the sum of the intervals, in
+ * ns, that they were decided at; and the trails of lanes. A budget has no more than one such send
+ * that goes beyond the tolerance (see mayFollow() of pace.ts), so the sums fit in 32 bits. Which
+ * budget a send spends, its lane's account queue or its upstream's, is said by `accountQueue`.
  */
-export class Writes {
-  /** Of a lane's own budget; see trailAfterWrite(). A successor begins without. */
-  readonly laneTrailUs: Float64Array
+export class UnwrittenSends {
+  readonly #laneTrailUs: Float64Array
   readonly #ofLane: Uint32Array
   readonly #ofUpstream: Uint32Array
   readonly #ofShards: readonly Uint32Array[]
 
   constructor(shard: number, shards: readonly ShardViews[]) {
     const { limits, upstreams } = shards[shard] as ShardViews
-    this.laneTrailUs = new Float64Array(limits.lanesMax)
+    this.#laneTrailUs = new Float64Array(limits.lanesMax)
     this.#ofLane = new Uint32Array(limits.lanesMax)
     this.#ofUpstream = upstreams.unwritten
     this.#ofShards = shards.map((views) => views.upstreams.unwritten)
@@ -33,30 +34,38 @@ export class Writes {
     this.#ofUpstream.fill(0)
   }
 
-  /** A send that spends its lane's own budget is about to be written; is no more, if negative. */
-  addToLane(lane: LaneSlot, intervalNs: number): void {
-    this.#ofLane[lane] = (this.#ofLane[lane] as number) + intervalNs
+  /** A send is about to be written; it is no more, if `intervalNs` is negative. */
+  add(lane: LaneSlot, upstream: UpstreamSlot, accountQueue: boolean, intervalNs: number): void {
+    if (accountQueue) this.#ofLane[lane] = (this.#ofLane[lane] as number) + intervalNs
+    else this.#ofUpstream[upstream] = (this.#ofUpstream[upstream] as number) + intervalNs
   }
 
-  /** Likewise one that spends the upstream's. */
-  addToUpstream(upstream: UpstreamSlot, intervalNs: number): void {
-    this.#ofUpstream[upstream] = (this.#ofUpstream[upstream] as number) + intervalNs
+  /** Whether another send at an interval may be decided before these are written. */
+  mayFollow(
+    lane: LaneSlot, upstream: UpstreamSlot, accountQueue: boolean, interval: number,
+  ): boolean {
+    return mayFollow(accountQueue ? this.ofLane(lane) : this.ofUpstream(upstream), interval)
   }
 
-  /** What of the lane's own budget is about to be written, in ns. */
+  /** The sum of a lane's account queue, in ns. */
   ofLane(lane: LaneSlot): number {
     return this.#ofLane[lane] as number
   }
 
-  /** What of the upstream's budget this shard is about to write. */
+  /** The sum of an upstream's budget over all shards, in ns. */
   ofUpstream(upstream: UpstreamSlot): number {
-    return this.#ofUpstream[upstream] as number
-  }
-
-  /** What of it all shards are. */
-  everywhere(upstream: UpstreamSlot): number {
     let sum = 0
     for (const counts of this.#ofShards) sum += counts[upstream] as number
     return sum
+  }
+
+  /**
+   * The lane's trail after a send at an interval was written; see trailAfterWrite(). A successor
+   * begins without trails.
+   */
+  moveLaneTrail(lane: LaneSlot, interval: number, nowUs: Micros): Micros {
+    const trail = trailAfterWrite(this.#laneTrailUs[lane] as number, interval, nowUs)
+    this.#laneTrailUs[lane] = trail
+    return trail
   }
 }

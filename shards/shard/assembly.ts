@@ -6,13 +6,13 @@
 import type { Clock } from '../base/clock.ts'
 import type { Prng } from '../base/prng.ts'
 import type { Micros } from '../base/units.ts'
-import { OutcomeWriter } from '../job/answers.ts'
+import { AnswerWriter } from '../job/answer-writer.ts'
 import { Arrivals } from '../job/arrivals.ts'
 import { Attempts } from '../job/attempts.ts'
 import { Dispatcher } from '../job/dispatcher.ts'
 import { Finished } from '../job/finished.ts'
 import { Intake } from '../job/intake.ts'
-import { JobViews } from '../job/job-view.ts'
+import { JobViews } from '../job/job-snapshot.ts'
 import { Overdue } from '../job/overdue.ts'
 import type { HeadParts } from '../job/response-head.ts'
 import { ResultRoom } from '../job/result-room.ts'
@@ -32,13 +32,13 @@ import { StatsWriter } from '../memory/stats.ts'
 import { Lanes } from '../pace/lanes.ts'
 import { Pacer, type Sender } from '../pace/pacer.ts'
 import { SharedBudgets } from '../pace/shared-budget.ts'
-import { Writes } from '../pace/unwritten.ts'
+import { UnwrittenSends } from '../pace/unwritten.ts'
 import { JobLog } from '../store/job-log.ts'
 import { JobRecords } from '../store/job-records.ts'
 import { JobSlots } from '../store/job-slots.ts'
 import { LogShares } from '../store/log-shares.ts'
-import { OwedResults } from '../store/owed-results.ts'
 import { Templates } from '../store/templates.ts'
+import { UndeliveredResults } from '../store/undelivered-results.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { ShardSettings } from '../wire/contract.ts'
 import type { EngineBaton } from './baton.ts'
@@ -77,10 +77,10 @@ export interface ShardParts extends HeadParts {
   readonly logShares: LogShares
   readonly lanes: Lanes
   readonly ingress: RingReader
-  readonly outcomes: OutcomeWriter
+  readonly answers: AnswerWriter
   readonly watchers: Watchers
   readonly finished: Finished
-  readonly owed: OwedResults
+  readonly undelivered: UndeliveredResults
   readonly settlement: Settlement
   readonly overdue: Overdue
   readonly dispatcher: Dispatcher
@@ -89,7 +89,7 @@ export interface ShardParts extends HeadParts {
   readonly arrivals: Arrivals
   readonly giveBack: GiveBack
   readonly marks: Marks
-  readonly writes: Writes
+  readonly unwritten: UnwrittenSends
   /** Null when nothing is journalled. */
   readonly journal: Journal | null
 }
@@ -117,37 +117,37 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const logShares = new LogShares(log, jobs, records, templates)
   const lanes = new Lanes(views, jobs, marks)
   const ingress = new RingReader(views.ingress, true)
-  const outcomes = new OutcomeWriter(
-    views.outcomes, new Bell(shared.mainBell), jobs, progress, marks.isOn)
+  const answers = new AnswerWriter(
+    views.answers, new Bell(shared.mainBell), jobs, progress, marks.isOn)
   const jobViews = new JobViews(jobs, records, lanes, wallMs)
-  const watchers = new Watchers(jobs, jobViews, outcomes)
+  const watchers = new Watchers(jobs, jobViews, answers)
   const finished = new Finished(jobs, records, stats, {
     completedTtlMs: settings.completedTtlMs,
     failedTtlMs: settings.failedTtlMs,
     resultBytesMax: Math.floor((log.usableBytes * RESULTS_PER_MILLE_MAX) / 1000),
     unwatch: (slot) => watchers.unwatch(slot),
   })
-  const owed = new OwedResults(jobs, records, stats, views.limits.upstreamsMax)
-  const room = new ResultRoom(records, finished, owed, stats)
-  const writes = new Writes(shard, given.shards)
-  const pacer = new Pacer(views, lanes, budgets, writes, sender, nowUs)
+  const undelivered = new UndeliveredResults(jobs, records, stats, views.limits.upstreamsMax)
+  const room = new ResultRoom(records, finished, undelivered, stats)
+  const unwritten = new UnwrittenSends(shard, given.shards)
+  const pacer = new Pacer(views, lanes, budgets, unwritten, sender, nowUs)
   const settlement = new Settlement(
-    views, { jobs, lanes, logShares, records, finished, owed, room, watchers, stats, pacer },
+    views, { jobs, lanes, logShares, records, finished, undelivered, room, watchers, stats, pacer },
     marks.isOn, nowUs)
-  const attempts = new Attempts(nowUs, writes)
+  const attempts = new Attempts(nowUs, unwritten)
   const overdue = new Overdue(jobs, wallMs)
-  const warnings = new Warnings(views.limits.upstreamsMax, outcomes, stats)
+  const warnings = new Warnings(views.limits.upstreamsMax, answers, stats)
   const shares = {
     jobs, lanes, logShares, records, pacer, budgets, attempts, transport, settlement, watchers,
-    warnings, stats, progress, prng, wallMs, finished, owed, room, log, outcomes, overdue,
+    warnings, stats, progress, prng, wallMs, finished, undelivered, room, log, answers, overdue,
   }
   const arrivals = new Arrivals(views, shares)
   const giveBack = new GiveBack(views)
   return {
-    ...shares, ingress, templates, marks, writes, arrivals, giveBack,
+    ...shares, ingress, templates, marks, unwritten, arrivals, giveBack,
     webhookRetryAfterMsMax: settings.webhookRetryAfterMsMax,
     journal: given.journal === null ? null : new Journal({
-      views, shared, marks, ingress, outcomes, arrivals, giveBack, settlement, clock,
+      views, shared, marks, ingress, answers, arrivals, giveBack, settlement, clock,
       sink: given.journal, wantTurn: given.wantTurn,
     }),
     dispatcher: new Dispatcher(shares),

@@ -15,8 +15,8 @@ import type { PacerBaton } from '../pace/pacer.ts'
 import type { JobLogBaton } from '../store/job-log.ts'
 import type { JobSlotsBaton } from '../store/job-slots.ts'
 import type { LogSharesBaton } from '../store/log-shares.ts'
-import type { OwedResultsBaton } from '../store/owed-results.ts'
 import type { TemplatesBaton } from '../store/templates.ts'
+import type { UndeliveredResultsBaton } from '../store/undelivered-results.ts'
 
 /** All that one engine hands to the next; structured-cloneable. */
 export interface EngineBaton {
@@ -27,7 +27,7 @@ export interface EngineBaton {
   readonly lanes: LanesBaton
   readonly pacer: PacerBaton
   readonly settlement: SettlementBaton
-  readonly owed: OwedResultsBaton
+  readonly undelivered: UndeliveredResultsBaton
   readonly finished: FinishedBaton
   readonly overdue: OverdueBaton
   readonly watchers: WatchersBaton

@@ -19,7 +19,7 @@ import {
 } from '../pace/gates.ts'
 import type { Sender } from '../pace/pacer.ts'
 import type { FailureReason, ResponseHeaders } from '../signals/response.ts'
-import { JOB_OWES_WEBHOOK } from '../store/job-slots.ts'
+import { JOB_WEBHOOK_PENDING } from '../store/job-slots.ts'
 import { LINE_FREE, LINE_NO_MEMORY, type TransportEvents } from '../transport/transport.ts'
 import type { Recovered } from '../wire/contract.ts'
 import { type EngineParts, type ShardParts, assemble } from './assembly.ts'
@@ -83,7 +83,7 @@ export class Engine implements TransportEvents, Sender {
       : parts.intake.read(INGRESS_RECORDS_PER_TURN_MAX, nowUs)
     this.#handled = handled
     let busy = handled === INGRESS_RECORDS_PER_TURN_MAX
-    parts.attempts.advance(nowUs, (token) => this.#timedOut(token, nowUs))
+    parts.attempts.advance(nowUs, (attemptId) => this.#timedOut(attemptId, nowUs))
     busy = parts.settlement.advance(nowUs) || busy
     this.#lookAtHold()
     parts.overdue.advance(nowUs, (slot) => this.#dropSwept(slot, nowUs))
@@ -93,7 +93,7 @@ export class Engine implements TransportEvents, Sender {
     if (parts.log.needsCleaning()) {
       busy = parts.log.clean(CLEAN_BYTES_PER_TURN_MAX, parts.records) > 0 || busy
     }
-    if (parts.journal === null) parts.outcomes.flush()
+    if (parts.journal === null) parts.answers.flush()
     else parts.journal.turnEnded(nowUs)
     this.#count(nowUs)
     return busy ? nowUs : this.#nextUs()
@@ -148,7 +148,7 @@ export class Engine implements TransportEvents, Sender {
   get isIdle(): boolean {
     const { attempts, settlement } = this.#parts
     if (attempts.inFlight > 0 || settlement.isBlocked) return false
-    if (this.#isHeld || settlement.webhooksOwed === 0) return true
+    if (this.#isHeld || settlement.webhooksPending === 0) return true
     return this.#stopping && !mayDeliverBy(this.#parts, this.#deliverUntilUs)
   }
 
@@ -158,10 +158,10 @@ export class Engine implements TransportEvents, Sender {
     else this.#parts.journal.settle(onSettled)
   }
 
-  /** Jobs that were accepted and have no outcome yet. */
+  /** Jobs that were accepted and have no result yet. */
   get unfinished(): number {
     const { jobs, finished, settlement } = this.#parts
-    return jobs.used - finished.count - settlement.webhooksOwed
+    return jobs.used - finished.count - settlement.webhooksPending
   }
 
   /** Under VERIFY: walks what can be walked and asserts that the counts agree. */
@@ -210,7 +210,7 @@ export class Engine implements TransportEvents, Sender {
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
     const { delivery, dispatcher, jobs, progress } = this.#parts
     progress.serve(slot)
-    if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) delivery.send(slot, lane, upstream, nowUs)
+    if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.send(slot, lane, upstream, nowUs)
     else dispatcher.send(slot, lane, upstream, nowUs)
     progress.serveNobody()
   }
@@ -219,7 +219,7 @@ export class Engine implements TransportEvents, Sender {
     const { delivery, dispatcher, jobs, progress } = this.#parts
     const reason = this.#unreachableFor[upstream] ?? 'connection_error'
     progress.serve(slot)
-    if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) delivery.failUnsent(slot, nowUs)
+    if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.failUnsent(slot, nowUs)
     else dispatcher.failUnsent(slot, reason, nowUs)
     progress.serveNobody()
   }
@@ -248,48 +248,51 @@ export class Engine implements TransportEvents, Sender {
     this.#given.wantTurn()
   }
 
-  written(token: number): void {
+  written(attemptId: number): void {
     const { attempts, pacer } = this.#parts
-    pacer.written(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
-      attempts.ownBudget[token] === 1, attempts.intervalNs[token] as number,
-      attempts.unwrittenNs(token), this.#clock.nowUs())
-    attempts.settleWrite(token)
+    pacer.written(
+      attempts.lane[attemptId] as LaneSlot, attempts.upstream[attemptId] as UpstreamSlot,
+      attempts.accountQueue[attemptId] === 1, attempts.intervalNs[attemptId] as number,
+      attempts.unwrittenNs(attemptId), this.#clock.nowUs())
+    attempts.settleWrite(attemptId)
   }
 
-  head(token: number, status: number, headers: ResponseHeaders): void {
-    this.#hear(token,
-      () => hearHead(this.#parts, token, status, headers, this.#clock.nowUs()))
+  head(attemptId: number, status: number, headers: ResponseHeaders): void {
+    this.#hear(attemptId,
+      () => hearHead(this.#parts, attemptId, status, headers, this.#clock.nowUs()))
   }
 
-  end(token: number, body: Uint8Array, truncated: boolean): void {
-    this.#hear(token, () => {
+  end(attemptId: number, body: Uint8Array, truncated: boolean): void {
+    this.#hear(attemptId, () => {
       const { attempts, delivery, dispatcher } = this.#parts
       const nowUs = this.#clock.nowUs()
-      if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.end(token, body, truncated, nowUs)
-      else delivery.ended(token, nowUs)
+      const isJob = attempts.kind[attemptId] === ATTEMPT_JOB
+      if (isJob) dispatcher.end(attemptId, body, truncated, nowUs)
+      else delivery.ended(attemptId, nowUs)
     })
   }
 
-  returned(token: number): void {
-    this.#hear(token, () => {
+  returned(attemptId: number): void {
+    this.#hear(attemptId, () => {
       const { attempts, delivery, dispatcher, pacer } = this.#parts
       const nowUs = this.#clock.nowUs()
-      pacer.returned(attempts.lane[token] as LaneSlot, attempts.upstream[token] as UpstreamSlot,
-        attempts.chargeOf(token), nowUs)
-      if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.returned(token, nowUs)
-      else delivery.returned(token, nowUs)
+      pacer.returned(
+        attempts.lane[attemptId] as LaneSlot, attempts.upstream[attemptId] as UpstreamSlot,
+        attempts.chargeOf(attemptId), nowUs)
+      if (attempts.kind[attemptId] === ATTEMPT_JOB) dispatcher.returned(attemptId, nowUs)
+      else delivery.returned(attemptId, nowUs)
     })
   }
 
-  failed(token: number, reason: FailureReason): void {
-    this.#hear(token, () => this.#settleFailure(token, reason, this.#clock.nowUs()))
+  failed(attemptId: number, reason: FailureReason): void {
+    this.#hear(attemptId, () => this.#settleFailure(attemptId, reason, this.#clock.nowUs()))
   }
 
   /** A network library must not swallow what is wrong with the shard, so it never sees it. */
-  #hear(token: number, settle: () => void): void {
+  #hear(attemptId: number, settle: () => void): void {
     const { attempts, progress } = this.#parts
     try {
-      progress.serve(attempts.slot[token] as JobSlot)
+      progress.serve(attempts.slot[attemptId] as JobSlot)
       settle()
       progress.serveNobody()
       this.#given.wantTurn()
@@ -298,21 +301,21 @@ export class Engine implements TransportEvents, Sender {
     }
   }
 
-  #timedOut(token: number, nowUs: Micros): void {
+  #timedOut(attemptId: number, nowUs: Micros): void {
     const { attempts, progress } = this.#parts
-    progress.serve(attempts.slot[token] as JobSlot)
-    this.#given.transport.abort(token)
-    this.#settleFailure(token, 'timeout', nowUs)
+    progress.serve(attempts.slot[attemptId] as JobSlot)
+    this.#given.transport.abort(attemptId)
+    this.#settleFailure(attemptId, 'timeout', nowUs)
     progress.serveNobody()
   }
 
-  #settleFailure(token: number, reason: FailureReason, nowUs: Micros): void {
+  #settleFailure(attemptId: number, reason: FailureReason, nowUs: Micros): void {
     const { attempts, delivery, dispatcher } = this.#parts
-    if (attempts.kind[token] === ATTEMPT_JOB) dispatcher.failed(token, reason, nowUs)
-    else delivery.failed(token, nowUs)
+    if (attempts.kind[attemptId] === ATTEMPT_JOB) dispatcher.failed(attemptId, reason, nowUs)
+    else delivery.failed(attemptId, nowUs)
   }
 
-  /** While outcomes wait for room in the log, overdue jobs wait in their lines. */
+  /** While results wait for room in the log, overdue jobs wait in their lines. */
   #dropSwept(slot: JobSlot, nowUs: Micros): boolean {
     if (this.#parts.settlement.isBlocked) return false
     this.#failOverdue(slot, nowUs)
@@ -339,7 +342,7 @@ export class Engine implements TransportEvents, Sender {
     stats.add('turns')
     stats.set('retrying', settlement.retrying)
     stats.set('inFlight', attempts.jobsInFlight)
-    stats.set('webhooksWaiting', settlement.webhooksOwed)
+    stats.set('webhooksWaiting', settlement.webhooksPending)
     stats.set('webhooksInFlight', attempts.inFlight - attempts.jobsInFlight)
     stats.set('finished', finished.count)
     stats.set('queued', this.unfinished - attempts.jobsInFlight)

@@ -17,7 +17,7 @@ export function handOver(parts: ShardParts): EngineBaton {
     lanes: parts.lanes.handOver(),
     pacer: parts.pacer.handOver(),
     settlement: parts.settlement.handOver(),
-    owed: parts.owed.handOver(),
+    undelivered: parts.undelivered.handOver(),
     finished: parts.finished.handOver(),
     overdue: parts.overdue.handOver(),
     watchers: parts.watchers.handOver(),
@@ -37,7 +37,7 @@ export function takeOver(parts: ShardParts, baton: EngineBaton): void {
   parts.lanes.takeOver(baton.lanes)
   parts.pacer.takeOver(baton.pacer)
   parts.settlement.takeOver(baton.settlement)
-  parts.owed.takeOver(baton.owed)
+  parts.undelivered.takeOver(baton.undelivered)
   parts.finished.takeOver(baton.finished)
   parts.overdue.takeOver(baton.overdue)
   parts.watchers.takeOver(baton.watchers)

@@ -4,14 +4,14 @@
 // Never: called while anything is in flight, or where a journal keeps what is owed.
 
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../base/units.ts'
-import { JOB_OWES_WEBHOOK, JOB_RETRYING } from '../store/job-slots.ts'
+import { JOB_WEBHOOK_PENDING, JOB_RETRYING } from '../store/job-slots.ts'
 import type { ShardParts } from './assembly.ts'
 
 /** Whether any webhook that is owed may be sent by then. O(slots) where none may. */
 export function mayDeliverBy({ budgets, jobs, lanes }: ShardParts, untilUs: Micros): boolean {
   for (let index = 0; index < jobs.highWater; index++) {
     const slot = index as JobSlot
-    if (jobs.state(slot) <= JOB_RETRYING || !jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) continue
+    if (jobs.state(slot) <= JOB_RETRYING || !jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) continue
     const dueUs = jobs.at.timeUs[slot] as number
     // In its receiver's line it has no time of its own.
     if (dueUs !== Infinity && dueUs > untilUs) continue

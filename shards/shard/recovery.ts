@@ -2,8 +2,9 @@
 // the facts that the dead one left, and finishes what it had half done.
 // Thread: shard, before its first turn. Memory: what the parts own; in passing, 24 bytes a job.
 // Never: decodes a job's record or allocates for a job, but for the few that were half finished,
-// are watched, or are to blame. May itself be ended at any store: the next one begins anew.
-// The table in docs/ARCHITECTURE.md says which store decides each change; this is its last column.
+// are watched, or are the crash suspect. May itself be ended at any store: the next one begins
+// anew. The table in docs/ARCHITECTURE.md says which store decides each change; this is its last
+// column.
 
 import type { Clock } from '../base/clock.ts'
 import { radixSort, sortByTime } from '../base/radix-sort.ts'
@@ -11,13 +12,13 @@ import {
   type JobSlot, type LaneSlot, type Location, type Micros, NONE, US_PER_MS, type UpstreamSlot,
 } from '../base/units.ts'
 import { finishGivingBack } from '../job/arrivals.ts'
-import type { Blame } from '../memory/crash-notes.ts'
+import type { CrashSuspect } from '../memory/crash-notes.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import { SUSPECT_DEATHS_MAX } from '../memory/limits.ts'
 import { LOG_TEMPLATE } from '../store/job-log.ts'
 import {
-  JOB_CANCELLED, JOB_FAILED, JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED,
-  JOB_RETRYING, JOB_UNWRITTEN, JOB_WATCHED,
+  JOB_CANCELLED, JOB_FAILED, JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_QUEUED, JOB_RETRYING,
+  JOB_UNWRITTEN, JOB_WATCHED, JOB_WEBHOOK_PENDING,
 } from '../store/job-slots.ts'
 import type { Recovered } from '../wire/contract.ts'
 import { jobIdText } from '../wire/job-id.ts'
@@ -30,26 +31,28 @@ const ORDER_MIDDLE = 2 ** 31
 export function recoverShard(
   parts: ShardParts, views: ShardViews, nowUs: Micros, clock: Clock,
 ): Recovered {
-  const { ingress, outcomes, progress } = parts
-  const blame = progress.blame(ingress.position)
+  const { ingress, answers, progress } = parts
+  const suspect = progress.crashSuspect(ingress.position)
   progress.begin()
-  outcomes.recover()
+  answers.recover()
   finishGivingBack(views, parts.jobs, parts.giveBack)
-  if (blame.kind === 'job') setAsideUnread(parts, blame)
+  if (suspect.kind === 'job') setAsideUnread(parts, suspect)
   const recovery = new Recovery(parts, views, nowUs)
   recovery.run()
-  const setAside = recovery.setAside(blame)
+  const setAside = recovery.setAside(suspect)
   return { ...recovery.counts, setAside, ms: (clock.nowUs() - nowUs) / US_PER_MS }
 }
 
 /** A job whose very record ends whoever reads it: its slot alone says that it has failed. */
-function setAsideUnread({ jobs }: ShardParts, { slot, deaths }: Blame & { kind: 'job' }): void {
+function setAsideUnread(
+  { jobs }: ShardParts, { slot, deaths }: CrashSuspect & { kind: 'job' },
+): void {
   const state = jobs.state(slot)
   if (deaths <= SUSPECT_DEATHS_MAX || state === JOB_FREE) return
   jobs.touch(slot)
   jobs.at.location[slot] = NONE
   jobs.at.timeUs[slot] = Infinity
-  if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) jobs.setWebhookDone(slot, 0)
+  if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) jobs.setWebhookDone(slot, 0)
   if (state > JOB_RETRYING) return
   jobs.setResponseStatus(slot, 0)
   jobs.setReason(slot, 'shard_crash')
@@ -69,7 +72,7 @@ class Recovery {
   /** In flight, or between a retry's wait and its line. */
   readonly #recalled: JobSlot[] = []
   /** Have their result, or were cancelled without one, but their state does not say so yet. */
-  readonly #concluded = new Set<JobSlot>()
+  readonly #finalized = new Set<JobSlot>()
   /** Finished, but not yet told when to be forgotten. */
   readonly #untimed: JobSlot[] = []
   readonly #watched: JobSlot[] = []
@@ -86,12 +89,12 @@ class Recovery {
   }
 
   run(): void {
-    const { budgets, finished, jobs, lanes, logShares, pacer, templates, watchers, writes } =
+    const { budgets, finished, jobs, lanes, logShares, pacer, templates, watchers, unwritten } =
       this.#parts
     this.#recoverLog()
     templates.finishRecovery()
     budgets.recover()
-    writes.clear()
+    unwritten.clear()
     lanes.recover()
     logShares.recover()
     this.#references.fill(0)
@@ -104,7 +107,7 @@ class Recovery {
     for (const slot of this.#watched) {
       watchers.adopt(slot, this.#watchedInFlight.has(slot), this.#nowUs)
     }
-    for (const slot of this.#concluded) this.#conclude(slot)
+    for (const slot of this.#finalized) this.#finalize(slot)
     for (const slot of this.#untimed) finished.add(slot, this.#nowUs)
   }
 
@@ -112,21 +115,21 @@ class Recovery {
    * Fails a job that has ended its shard too often, or gives its webhook up, and has a request
    * that did so dropped. @returns the job's id, or 'request'; null for none.
    */
-  setAside(blame: Blame): string | null {
+  setAside(suspect: CrashSuspect): string | null {
     const { intake, jobs, pacer, progress, settlement, stats } = this.#parts
-    intake.recover(blame.kind === 'request' ? blame.deaths : 0)
-    if (blame.kind === 'nobody' || blame.deaths < SUSPECT_DEATHS_MAX) return null
-    if (blame.kind === 'request') return blame.kind
-    const { slot } = blame
+    intake.recover(suspect.kind === 'request' ? suspect.deaths : 0)
+    if (suspect.kind === 'nobody' || suspect.deaths < SUSPECT_DEATHS_MAX) return null
+    if (suspect.kind === 'request') return suspect.kind
+    const { slot } = suspect
     const state = jobs.state(slot)
-    const owes = jobs.hasFlag(slot, JOB_OWES_WEBHOOK)
-    if (state === JOB_FREE || this.#concluded.has(slot)) return null
-    if (state > JOB_RETRYING && !owes) return null
+    const isPending = jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)
+    if (state === JOB_FREE || this.#finalized.has(slot)) return null
+    if (state > JOB_RETRYING && !isPending) return null
     progress.serve(slot)
     const isInWheel = state !== JOB_QUEUED && jobs.at.timeUs[slot] !== Infinity
     if (isInWheel) settlement.withdraw(slot)
     else pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
-    if (owes) {
+    if (isPending) {
       stats.add('webhooksFailed')
       settlement.webhookDone(slot, 0, this.#nowUs)
     } else {
@@ -145,7 +148,7 @@ class Recovery {
         if (kind === LOG_TEMPLATE) return true
         const slot = owner as JobSlot
         records.recoverReference(slot)
-        if (jobs.state(slot) <= JOB_RETRYING && records.hasResult(slot)) this.#concluded.add(slot)
+        if (jobs.state(slot) <= JOB_RETRYING && records.hasResult(slot)) this.#finalized.add(slot)
         return true
       },
       moved: () => {},
@@ -160,9 +163,9 @@ class Recovery {
     if (state === JOB_FAILED || state === JOB_CANCELLED) jobs.setFlag(slot, JOB_HOLDS_KEY, false)
     if (jobs.hasFlag(slot, JOB_WATCHED)) this.#watched.push(slot)
     if (state > JOB_RETRYING) return this.#recoverFinished(slot)
-    if (jobs.at.location[slot] === NONE) this.#concluded.add(slot)
-    const isConcluded = this.#concluded.size > 0 && this.#concluded.has(slot)
-    if (!isConcluded) this.#recoverUnfinished(slot, state)
+    if (jobs.at.location[slot] === NONE) this.#finalized.add(slot)
+    const isFinalized = this.#finalized.size > 0 && this.#finalized.has(slot)
+    if (!isFinalized) this.#recoverUnfinished(slot, state)
   }
 
   /** Nothing is sent before all that is there is written, so it may stand in line. */
@@ -196,7 +199,7 @@ class Recovery {
   #recoverFinished(slot: JobSlot): void {
     const { jobs, settlement } = this.#parts
     const hasTime = jobs.at.timeUs[slot] !== Infinity
-    if (!jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) {
+    if (!jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) {
       this.counts.finished++
       if (hasTime) this.#slots[this.#doneCount++] = slot
       else this.#untimed.push(slot)
@@ -204,7 +207,7 @@ class Recovery {
     }
     this.counts.webhooks++
     this.#nameLane(jobs.at.lane[slot] as LaneSlot)
-    settlement.adoptOwed(slot)
+    settlement.adoptPending(slot)
     // In flight or waiting for its turn is all one: its place is the same.
     if (hasTime) settlement.adoptWait(slot)
     else this.#addToLine(slot)
@@ -255,7 +258,7 @@ class Recovery {
     for (const slot of sortByTime(slots, timesUs, slots.length)) finished.adopt(slot as JobSlot)
   }
 
-  #conclude(slot: JobSlot): void {
+  #finalize(slot: JobSlot): void {
     const { jobs, progress, records, settlement } = this.#parts
     progress.serve(slot)
     if (jobs.at.location[slot] === NONE) {

@@ -14,7 +14,8 @@ import { LOG_USERS_COUNTED } from '../memory/limits.ts'
 import { BODY_GIVEN_UP_BYTES_MIN } from '../memory/result-limits.ts'
 import { LANE_ACTIVE } from '../pace/lanes.ts'
 import {
-  JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED,
+  JOB_FREE, JOB_HOLDS_KEY, JOB_IN_FLIGHT, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED,
+  JOB_WEBHOOK_PENDING,
 } from '../store/job-slots.ts'
 import { recordBytes } from '../store/log-record.ts'
 import { USER_BITS } from '../store/log-shares.ts'
@@ -35,16 +36,16 @@ class Walk {
   readonly #views: ShardViews
   readonly #laneReferences = new Map<number, number>()
   readonly #references = new Map<number, number>()
-  #states = { queued: 0, inFlight: 0, retrying: 0, owed: 0, finished: 0 }
+  #states = { queued: 0, inFlight: 0, retrying: 0, undelivered: 0, finished: 0 }
   #used = 0
   #logUnits = 0
   readonly #userCounts = HeldCounts.make(LOG_USERS_COUNTED)
   readonly #users = new HeldCounts(this.#userCounts)
   #watched = 0
   #resultBytes = 0
-  readonly #owedBytes = new Map<number, number>()
+  readonly #undeliveredBytes = new Map<number, number>()
   #queuedInLine = 0
-  #owedInLine = 0
+  #undeliveredInLine = 0
   #lanes = 0
 
   constructor(parts: ShardParts, views: ShardViews) {
@@ -98,7 +99,7 @@ class Walk {
     for (let slot = lanes.first(lane); slot !== NONE; slot = jobs.at.next[slot] as JobSlot) {
       assert(jobs.at.lane[slot] === lane, 'a job stands in a line that is not its own')
       if (jobs.state(slot as JobSlot) === JOB_QUEUED) this.#queuedInLine++
-      else if (jobs.hasFlag(slot as JobSlot, JOB_OWES_WEBHOOK)) this.#owedInLine++
+      else if (jobs.hasFlag(slot as JobSlot, JOB_WEBHOOK_PENDING)) this.#undeliveredInLine++
       else assert(false, 'a job stands in a line that does not wait')
       count++
     }
@@ -111,16 +112,17 @@ class Walk {
     const ofLane = new Map<number, number>()
     const ofUpstream = new Map<number, number>()
     const unwrittenNs = new Map<number, number>()
-    for (const [token, slot] of attempts.slot.entries()) {
+    for (const [attemptId, slot] of attempts.slot.entries()) {
       if (slot === NONE) continue
-      add(ofLane, attempts.lane[token] as number, 1)
-      add(ofUpstream, attempts.upstream[token] as number, 1)
-      const counts = attempts.writing[token] !== UNCOUNTED && attempts.ownBudget[token] === 0
-      const intervalNs = counts ? attempts.intervalNs[token] as number : 0
-      add(unwrittenNs, attempts.upstream[token] as number, intervalNs)
-      const isJob = attempts.kind[token] === ATTEMPT_JOB
+      add(ofLane, attempts.lane[attemptId] as number, 1)
+      add(ofUpstream, attempts.upstream[attemptId] as number, 1)
+      const counts = attempts.writing[attemptId] !== UNCOUNTED &&
+        attempts.accountQueue[attemptId] === 0
+      const intervalNs = counts ? attempts.intervalNs[attemptId] as number : 0
+      add(unwrittenNs, attempts.upstream[attemptId] as number, intervalNs)
+      const isJob = attempts.kind[attemptId] === ATTEMPT_JOB
       assert(isJob ? jobs.state(slot as JobSlot) === JOB_IN_FLIGHT
-        : jobs.hasFlag(slot as JobSlot, JOB_OWES_WEBHOOK), 'a request in flight for nobody')
+        : jobs.hasFlag(slot as JobSlot, JOB_WEBHOOK_PENDING), 'a request in flight for nobody')
     }
     for (let lane = 0; lane < limits.lanesMax; lane++) {
       if (lanes.at.flags[lane] === 0) continue
@@ -128,7 +130,7 @@ class Walk {
     }
     for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
       const held = ofUpstream.get(upstream) ?? 0
-      assert(upstreams.inFlight[upstream] === held, 'tokens of an upstream miscounted')
+      assert(upstreams.inFlight[upstream] === held, 'attempts of an upstream miscounted')
       const about = unwrittenNs.get(upstream) ?? 0
       assert(upstreams.unwritten[upstream] === about, 'requests about to be written miscounted')
     }
@@ -149,13 +151,13 @@ class Walk {
       assert((jobs.findByKey(of, keyOne, keyTwo) === slot) === holds, 'a key leads elsewhere')
       if (jobs.hasFlag(slot, JOB_WATCHED)) this.#watched++
       if (state <= JOB_RETRYING) this.#unfinished(slot, state)
-      else if (jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) {
-        this.#states.owed++
-        this.#count(slot, this.#parts.logShares.unitsOwed)
+      else if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) {
+        this.#states.undelivered++
+        this.#count(slot, this.#parts.logShares.unitsPending)
         this.#name(slot)
         const bytes = records.bodyBytesOf(slot)
         const receiver = lanes.at.upstream[jobs.at.lane[slot] as number] as number
-        if (bytes >= BODY_GIVEN_UP_BYTES_MIN) add(this.#owedBytes, receiver, bytes)
+        if (bytes >= BODY_GIVEN_UP_BYTES_MIN) add(this.#undeliveredBytes, receiver, bytes)
       } else {
         this.#states.finished++
         this.#resultBytes += records.bytesOf(slot)
@@ -186,16 +188,17 @@ class Walk {
   }
 
   sums(): void {
-    const { attempts, finished, jobs, lanes, logShares, owed: bodies, settlement, watchers } =
-      this.#parts
+    const {
+      attempts, finished, jobs, lanes, logShares, undelivered: bodies, settlement, watchers,
+    } = this.#parts
     const { limits, upstreams } = this.#views
-    const { queued, inFlight, retrying, owed, finished: done } = this.#states
+    const { queued, inFlight, retrying, undelivered, finished: done } = this.#states
     assert(jobs.used === this.#used, 'job slots miscounted')
     assert(lanes.used === this.#lanes, 'lanes miscounted')
     assert(queued === this.#queuedInLine, 'a queued job stands in no line')
-    assert(owed === settlement.webhooksOwed, 'webhooks miscounted')
+    assert(undelivered === settlement.webhooksPending, 'webhooks miscounted')
     const delivering = attempts.inFlight - attempts.jobsInFlight
-    assert(settlement.retrying === retrying + owed - this.#owedInLine - delivering,
+    assert(settlement.retrying === retrying + undelivered - this.#undeliveredInLine - delivering,
       'waiting retries miscounted')
     const unstored = inFlight - attempts.jobsInFlight
     assert(unstored >= 0 && (unstored > 0) === settlement.isBlocked, 'jobs in flight miscounted')
@@ -214,7 +217,7 @@ class Walk {
     for (let upstream = 0; upstream < limits.upstreamsMax; upstream++) {
       const named = this.#references.get(upstream) ?? 0
       assert(upstreams.references[upstream] === named, 'references of an upstream miscounted')
-      const held = this.#owedBytes.get(upstream) ?? 0
+      const held = this.#undeliveredBytes.get(upstream) ?? 0
       assert(bodies.bytesOf(upstream as UpstreamSlot) === held, 'bodies of a receiver miscounted')
     }
   }

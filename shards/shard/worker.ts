@@ -229,11 +229,11 @@ class ShardLoop {
     if (this.#over || this.#life === undefined) return port.close()
     this.#quiet()
     const baton = this.#life.engine.handOver()
-    const { token: tokens } = baton.attempts
+    const { attemptId: attemptIds } = baton.attempts
     const message: BatonMessage = { baton }
     port.postMessage(message)
     this.#report({ kind: 'handedOver' })
-    const relay = this.#transport.relayTo(port, tokens)
+    const relay = this.#transport.relayTo(port, attemptIds)
     this.#tailClosed = this.#life.tail?.close() ?? Promise.resolve()
     void relay.over.then(() => {
       port.close()
@@ -248,8 +248,8 @@ class ShardLoop {
     assert(first !== undefined, 'the baton is not there')
     const { baton } = first.message
     this.#begin(baton, isHeld)
-    this.#transport.receiveFrom(port, baton.attempts.token,
-      () => this.#report({ kind: 'relieved' }))
+    this.#transport.receiveFrom(port, baton.attempts.attemptId,
+      () => this.#report({ kind: 'relayEnded' }))
   }
 
   #end(): void {

@@ -19,7 +19,7 @@ import {
 } from './log-record.ts'
 import { SEGMENT_SURVIVORS, type Segments } from './segments.ts'
 
-/** Who knows where the records are: the keepers of jobs, results and templates. */
+/** Who knows where the records are: the compactors of jobs, results and templates. */
 export interface LogOwners {
   /** Whether the record at `at` is the one that its owner's facts name. */
   isLive(kind: number, owner: number, at: Location): boolean

@@ -116,7 +116,7 @@ export class JobLog {
   }
 
   /**
-   * Whether a result with a body may be stored in the place of a record of `freed` bytes. Outcomes
+   * Whether a result with a body may be stored in the place of a record of `freed` bytes. Results
    * without bodies are stored above that, too, so a body can always be given up.
    */
   admitsBody(bytes: number, freed: number): boolean {

@@ -21,7 +21,7 @@ import {
 } from './job-log.ts'
 import { JOB_FREE, type JobSlots } from './job-slots.ts'
 import {
-  type StoredResult, readBodyBytes, readCreatedAt, readOutcome, readResult, resultBytes,
+  type StoredResult, readBodyBytes, readCreatedAt, readStoredResult, readResult, resultBytes,
   writeResult,
 } from './stored-result.ts'
 import type { Templates, TemplateSource } from './templates.ts'
@@ -161,8 +161,8 @@ export class JobRecords implements LogOwners {
   /** Leaves the result without its body, truncated; false when not even that finds room. */
   dropBody(slot: JobSlot): boolean {
     const at = this.#jobs.at.location[slot] as Location
-    const outcome = readOutcome(this.#log.bytesOf(at), this.#ownStart(at))
-    return this.#replace(slot, this.readTemplate(slot), { ...outcome, truncated: true })
+    const result = readStoredResult(this.#log.bytesOf(at), this.#ownStart(at))
+    return this.#replace(slot, this.readTemplate(slot), { ...result, truncated: true })
   }
 
   /** Whether the log may take a result of so many bytes in the place of the slot's record. */

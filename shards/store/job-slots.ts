@@ -28,9 +28,9 @@ export const JOB_COMPLETED = 4
 export const JOB_FAILED = 5
 export const JOB_CANCELLED = 6
 
-/** The outcome is to be delivered to a webhook, and has not been. */
-export const JOB_OWES_WEBHOOK = 1
-/** An event stream follows the job. */
+/** The result is to be delivered to a webhook, and has not been. */
+export const JOB_WEBHOOK_PENDING = 1
+/** A stream or a socket watches the job. */
 export const JOB_WATCHED = 2
 /** The key index leads to this slot. */
 export const JOB_HOLDS_KEY = 4
@@ -152,7 +152,7 @@ export class JobSlots {
     at.idLow[slot] = identity.idLow
     at.keyHigh[slot] = identity.keyHigh
     at.keyLow[slot] = identity.keyLow
-    at.outcome[slot] = this.#marks.isOn ? (JOB_HOLDS_KEY | JOB_UNWRITTEN) << 16
+    at.resultWord[slot] = this.#marks.isOn ? (JOB_HOLDS_KEY | JOB_UNWRITTEN) << 16
       : JOB_HOLDS_KEY << 16
     at.timeUs[slot] = Infinity
     at.location[slot] = NONE
@@ -253,22 +253,22 @@ export class JobSlots {
   }
 
   responseStatus(slot: JobSlot): number {
-    return (this.at.outcome[slot] as number) & 0xffff
+    return (this.at.resultWord[slot] as number) & 0xffff
   }
 
   setResponseStatus(slot: JobSlot, status: number): void {
     this.touch(slot)
-    this.at.outcome[slot] = (((this.at.outcome[slot] as number) & 0xffff0000) | status) >>> 0
+    this.at.resultWord[slot] = (((this.at.resultWord[slot] as number) & 0xffff0000) | status) >>> 0
   }
 
   hasFlag(slot: JobSlot, flag: number): boolean {
-    return ((this.at.outcome[slot] as number) & (flag << 16)) !== 0
+    return ((this.at.resultWord[slot] as number) & (flag << 16)) !== 0
   }
 
   setFlag(slot: JobSlot, flag: number, on: boolean): void {
     this.touch(slot)
-    const word = this.at.outcome[slot] as number
-    this.at.outcome[slot] = (on ? word | (flag << 16) : word & ~(flag << 16)) >>> 0
+    const word = this.at.resultWord[slot] as number
+    this.at.resultWord[slot] = (on ? word | (flag << 16) : word & ~(flag << 16)) >>> 0
   }
 
   /** What the receiver of a webhook that is done with has answered last; 0 for no answer. */
@@ -283,12 +283,12 @@ export class JobSlots {
   setWebhookDone(slot: JobSlot, status: number): void {
     this.touch(slot)
     this.at.order[slot] = status
-    this.setFlag(slot, JOB_OWES_WEBHOOK, false)
+    this.setFlag(slot, JOB_WEBHOOK_PENDING, false)
   }
 
   /** The journal has the job, which it need not be told. */
   noteWritten(slot: JobSlot): void {
-    this.at.outcome[slot] = ((this.at.outcome[slot] as number) & ~(JOB_UNWRITTEN << 16)) >>> 0
+    this.at.resultWord[slot] = ((this.at.resultWord[slot] as number) & ~(JOB_UNWRITTEN << 16)) >>> 0
   }
 
   /** Where an unfinished job's webhook is to go, or NONE; its place is the response status's. */
@@ -307,19 +307,19 @@ export class JobSlots {
 
   /** Null for none, and where a job has ended before reasons were kept here. */
   reason(slot: JobSlot): Reason | null {
-    const byte = (this.at.outcome[slot] as number) >>> 24
+    const byte = (this.at.resultWord[slot] as number) >>> 24
     return byte < REASON_MARK ? null : reasonOfNumber(byte - REASON_MARK)
   }
 
   /** -1 to 100. */
   retriesMax(slot: JobSlot): number {
-    return (this.at.outcome[slot] as number) << 0 >> 24
+    return (this.at.resultWord[slot] as number) << 0 >> 24
   }
 
   setRetriesMax(slot: JobSlot, retries: number): void {
     this.touch(slot)
-    const word = (this.at.outcome[slot] as number) & 0xffffff
-    this.at.outcome[slot] = (word | (retries << 24)) >>> 0
+    const word = (this.at.resultWord[slot] as number) & 0xffffff
+    this.at.resultWord[slot] = (word | (retries << 24)) >>> 0
   }
 
   /** In about the order of the index's places, since one at random is a miss of all caches. */

@@ -111,11 +111,11 @@ export class LogShares {
   }
 
   /** And while it is finished, and owes its webhook. */
-  get unitsOwed(): number {
+  get unitsPending(): number {
     return this.#unitsMin
   }
 
-  /** The job is there. @param units as unitsOf() or unitsOwed says. */
+  /** The job is there. @param units as unitsOf() or unitsPending says. */
   add(slot: JobSlot, units: number): void {
     const user = this.#jobs.at.route[slot] as number
     this.#share.adopt(units)

@@ -57,7 +57,7 @@ export function writeResult(bytes: Buffer, start: number, result: StoredResult):
 
 /** Reads what writeResult() wrote, up to `end`. The body is a copy of its own. */
 export function readResult(bytes: Buffer, start: number, end: number): StoredResult {
-  const result = readOutcome(bytes, start)
+  const result = readStoredResult(bytes, start)
   if (((bytes[start + FLAGS] as number) & FLAG_BODY) === 0) return result
   const length = readBodyBytes(bytes, start, end)
   const body = Buffer.allocUnsafe(length)
@@ -66,7 +66,7 @@ export function readResult(bytes: Buffer, start: number, end: number): StoredRes
 }
 
 /** The same without the body. */
-export function readOutcome(bytes: Buffer, start: number): StoredResult {
+export function readStoredResult(bytes: Buffer, start: number): StoredResult {
   const status = STATUSES[bytes[start + STATUS] as number]
   assert(status !== undefined, 'a stored status out of range')
   const flags = bytes[start + FLAGS] as number

@@ -9,7 +9,7 @@ import { JOBS_FRESH } from '../memory/crash-notes.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import { jobIdText } from '../wire/job-id.ts'
 import {
-  JOB_COMPLETED, JOB_FREE, JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_RETRYING,
+  JOB_COMPLETED, JOB_FREE, JOB_IN_FLIGHT, JOB_WEBHOOK_PENDING, JOB_RETRYING,
 } from './job-slots.ts'
 
 /** What is waited for. */
@@ -72,7 +72,7 @@ export class UnendedSweep {
   #look(slot: JobSlot, nowUs: Micros): void {
     const { jobs } = this.#views
     const state = (jobs.state[slot] as number) & 0xff
-    const kind = kindOf(state, jobs.outcome[slot] as number)
+    const kind = kindOf(state, jobs.resultWord[slot] as number)
     if (kind === undefined) return
     const unended = this.#sweep[kind]
     const isTimed = state === JOB_RETRYING || kind === 'webhooks'
@@ -85,9 +85,9 @@ export class UnendedSweep {
   }
 }
 
-function kindOf(state: number, outcome: number): UnendedKind | undefined {
+function kindOf(state: number, result: number): UnendedKind | undefined {
   if (state === JOB_FREE) return undefined
   if (state === JOB_IN_FLIGHT) return 'inFlight'
   if (state < JOB_COMPLETED) return 'queued'
-  return (outcome & (JOB_OWES_WEBHOOK << 16)) === 0 ? undefined : 'webhooks'
+  return (result & (JOB_WEBHOOK_PENDING << 16)) === 0 ? undefined : 'webhooks'
 }

@@ -14,7 +14,7 @@ import { ClientConnection, type ConnectionOwner } from './client-connection.ts'
 import type { ConnectionRoom } from './connection-room.ts'
 import type { Connect } from './name-connector.ts'
 import { OriginPool } from './origin-pool.ts'
-import { Reading } from './read-turns.ts'
+import { Reading } from './read-scheduler.ts'
 import { BytesHeld } from './response-memory.ts'
 import type { AttemptPath } from './wire-attempt.ts'
 

@@ -29,9 +29,9 @@ export function connectByName(
     const named = hostname.endsWith('.') ? { ...target, servername: withoutDot(hostname) } : target
     if (names === undefined || isIP(hostname) !== 0) return connect(named, callback)
     names.resolver.expectFor(account)
-    const socket: unknown = connect(named, (...outcome) => {
-      callback(...outcome)
-      const [error, connected] = outcome
+    const socket: unknown = connect(named, (...result) => {
+      callback(...result)
+      const [error, connected] = result
       if (error === null) names.moves.follow(hostname, connected, moved)
     })
     assert(socket instanceof Socket, 'the connector keeps its socket to itself')

@@ -1,9 +1,9 @@
 // Requests that outlive the thread which sent them: a shard's old thread keeps its sockets until
 // the last of them has ended, and relays what it hears to the new one, which sends its own itself.
-// Thread: shard; one end of the port in each. Memory: none shared; a set of tokens at each end.
-// Never: gives one token to two requests, or tells of a token that was aborted here: what the other
-// side had said by then is not heard.
-// Whoever relays may be relayed from, too: what its predecessor says passes on to its successor.
+// Thread: shard; one end of the port in each. Memory: none shared; a set of attempts at each end.
+// Never: gives one attempt to two requests, or tells of an attempt that was aborted here: what the
+// other side had said by then is not heard. Whoever relays may be relayed from, too: what its
+// predecessor says passes on to its successor.
 
 import { assert, unreachable } from '../base/assert.ts'
 import type { FailureReason, ResponseHeaders } from '../signals/response.ts'
@@ -18,12 +18,12 @@ export interface RelayPort {
 
 /** What the old thread says, after its baton. */
 type Relayed =
-  | { readonly kind: 'written' | 'returned'; readonly token: number }
-  | { readonly kind: 'head'; readonly token: number; readonly status: number
+  | { readonly kind: 'written' | 'returned'; readonly attemptId: number }
+  | { readonly kind: 'head'; readonly attemptId: number; readonly status: number
       readonly headers: ResponseHeaders }
-  | { readonly kind: 'end'; readonly token: number; readonly body: Uint8Array<ArrayBuffer>
+  | { readonly kind: 'end'; readonly attemptId: number; readonly body: Uint8Array<ArrayBuffer>
       readonly truncated: boolean }
-  | { readonly kind: 'failed'; readonly token: number; readonly reason: FailureReason
+  | { readonly kind: 'failed'; readonly attemptId: number; readonly reason: FailureReason
       readonly detail: string }
 
 /** What the new thread says. */
@@ -39,8 +39,8 @@ export class RelayedTransport implements Transport {
   #events: TransportEvents | undefined
   #port: RelayPort | undefined
   /** Requests that the thread before has in flight for this one. */
-  readonly #tokens = new Set<number>()
-  #onRelieved: () => void = () => {}
+  readonly #attemptIds = new Set<number>()
+  #onRelayEnded: () => void = () => {}
 
   constructor(own: Transport) {
     this.#own = own
@@ -51,11 +51,11 @@ export class RelayedTransport implements Transport {
     this.#own.start({
       free: (to) => this.#events?.free(to),
       unreachable: (to, reason, detail) => this.#events?.unreachable(to, reason, detail),
-      written: (token) => this.#events?.written(token),
-      returned: (token) => this.#events?.returned(token),
-      head: (token, status, headers) => this.#events?.head(token, status, headers),
-      end: (token, body, truncated) => this.#events?.end(token, body, truncated),
-      failed: (token, reason, detail) => this.#events?.failed(token, reason, detail),
+      written: (attemptId) => this.#events?.written(attemptId),
+      returned: (attemptId) => this.#events?.returned(attemptId),
+      head: (attemptId, status, headers) => this.#events?.head(attemptId, status, headers),
+      end: (attemptId, body, truncated) => this.#events?.end(attemptId, body, truncated),
+      failed: (attemptId, reason, detail) => this.#events?.failed(attemptId, reason, detail),
     })
   }
 
@@ -67,16 +67,16 @@ export class RelayedTransport implements Transport {
     this.#own.connect(to, origin, count, timeoutMs, account)
   }
 
-  send(token: number, to: number, request: OutgoingRequest): void {
-    assert(!this.#tokens.has(token), 'the token is in flight in the thread before')
-    this.#own.send(token, to, request)
+  send(attemptId: number, to: number, request: OutgoingRequest): void {
+    assert(!this.#attemptIds.has(attemptId), 'the attempt is in flight in the thread before')
+    this.#own.send(attemptId, to, request)
   }
 
-  abort(token: number): void {
-    if (!this.#tokens.has(token)) return this.#own.abort(token)
-    const message: Abort = { abort: token }
+  abort(attemptId: number): void {
+    if (!this.#attemptIds.has(attemptId)) return this.#own.abort(attemptId)
+    const message: Abort = { abort: attemptId }
     this.#port?.postMessage(message)
-    this.#settle(token)
+    this.#settle(attemptId)
   }
 
   forget(to: number): void {
@@ -85,62 +85,62 @@ export class RelayedTransport implements Transport {
 
   /** Also lets the thread before give up what it has in flight. */
   async close(): Promise<void> {
-    this.#tokens.clear()
+    this.#attemptIds.clear()
     this.#port?.close()
     await this.#own.close()
   }
 
   /**
-   * These tokens' requests are with the thread at the other end of the port; should that end, they
-   * have failed. To be called once, before anything is sent. @param relieved none is left.
+   * These attempts' requests are with the thread at the other end of the port; should that end,
+   * they have failed. To be called once, before anything is sent. @param ended none is left.
    */
-  receiveFrom(port: RelayPort, tokens: Iterable<number>, relieved: () => void): void {
+  receiveFrom(port: RelayPort, attemptIds: Iterable<number>, ended: () => void): void {
     assert(this.#port === undefined, 'there is only one thread before')
     this.#port = port
-    this.#onRelieved = relieved
-    for (const token of tokens) this.#tokens.add(token)
+    this.#onRelayEnded = ended
+    for (const attemptId of attemptIds) this.#attemptIds.add(attemptId)
     port.on('message', (message) => this.#hear(message as Relayed))
     port.on('close', () => {
-      for (const token of this.#tokens) {
-        this.#settle(token)
-        this.#events?.failed(token, 'connection_error', GONE)
+      for (const attemptId of this.#attemptIds) {
+        this.#settle(attemptId)
+        this.#events?.failed(attemptId, 'connection_error', GONE)
       }
     })
-    if (this.#tokens.size === 0) relieved()
+    if (this.#attemptIds.size === 0) ended()
   }
 
   /**
    * From now on everything is told to the thread at the other end of the port, and nobody here.
-   * @param tokens what is in flight. @returns a relay that says when it is over.
+   * @param attempts what is in flight. @returns a relay that says when it is over.
    */
-  relayTo(port: RelayPort, tokens: Iterable<number>): Relay {
-    const relay = new Relay(port, this, tokens)
+  relayTo(port: RelayPort, attemptIds: Iterable<number>): Relay {
+    const relay = new Relay(port, this, attemptIds)
     this.#events = relay
     return relay
   }
 
   #hear(message: Relayed): void {
-    const { token } = message
-    if (!this.#tokens.has(token)) return
+    const { attemptId } = message
+    if (!this.#attemptIds.has(attemptId)) return
     switch (message.kind) {
-      case 'written': return this.#events?.written(token)
+      case 'written': return this.#events?.written(attemptId)
       case 'returned':
-        this.#settle(token)
-        return this.#events?.returned(token)
-      case 'head': return this.#events?.head(token, message.status, message.headers)
+        this.#settle(attemptId)
+        return this.#events?.returned(attemptId)
+      case 'head': return this.#events?.head(attemptId, message.status, message.headers)
       case 'end':
-        this.#settle(token)
-        return this.#events?.end(token, message.body, message.truncated)
+        this.#settle(attemptId)
+        return this.#events?.end(attemptId, message.body, message.truncated)
       case 'failed':
-        this.#settle(token)
-        return this.#events?.failed(token, message.reason, message.detail)
+        this.#settle(attemptId)
+        return this.#events?.failed(attemptId, message.reason, message.detail)
       default: unreachable(message)
     }
   }
 
-  #settle(token: number): void {
-    this.#tokens.delete(token)
-    if (this.#tokens.size === 0) this.#onRelieved()
+  #settle(attemptId: number): void {
+    this.#attemptIds.delete(attemptId)
+    if (this.#attemptIds.size === 0) this.#onRelayEnded()
   }
 }
 
@@ -150,60 +150,60 @@ class Relay implements TransportEvents {
   readonly over: Promise<void>
   readonly #port: RelayPort
   readonly #transport: Transport
-  readonly #tokens: Set<number>
+  readonly #attemptIds: Set<number>
   readonly #end: () => void
 
-  constructor(port: RelayPort, transport: Transport, tokens: Iterable<number>) {
+  constructor(port: RelayPort, transport: Transport, attemptIds: Iterable<number>) {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.over = promise
     this.#end = resolve
     this.#port = port
     this.#transport = transport
-    this.#tokens = new Set(tokens)
+    this.#attemptIds = new Set(attemptIds)
     port.on('message', (message) => {
-      const { abort: token } = message as Abort
-      if (!this.#tokens.has(token)) return // its end was under way
-      this.#transport.abort(token)
-      this.#settle(token)
+      const { abort: attemptId } = message as Abort
+      if (!this.#attemptIds.has(attemptId)) return // its end was under way
+      this.#transport.abort(attemptId)
+      this.#settle(attemptId)
     })
     port.on('close', () => resolve())
-    if (this.#tokens.size === 0) resolve()
+    if (this.#attemptIds.size === 0) resolve()
   }
 
   free(): void {} // nothing more is sent from here
 
   unreachable(): void {}
 
-  written(token: number): void {
-    this.#tell({ kind: 'written', token })
+  written(attemptId: number): void {
+    this.#tell({ kind: 'written', attemptId })
   }
 
-  returned(token: number): void {
-    this.#tell({ kind: 'returned', token })
-    this.#settle(token)
+  returned(attemptId: number): void {
+    this.#tell({ kind: 'returned', attemptId })
+    this.#settle(attemptId)
   }
 
-  head(token: number, status: number, headers: ResponseHeaders): void {
-    this.#tell({ kind: 'head', token, status, headers })
+  head(attemptId: number, status: number, headers: ResponseHeaders): void {
+    this.#tell({ kind: 'head', attemptId, status, headers })
   }
 
-  end(token: number, body: Uint8Array, truncated: boolean): void {
+  end(attemptId: number, body: Uint8Array, truncated: boolean): void {
     const copy = Uint8Array.from(body) // it may be a part of something larger
-    this.#tell({ kind: 'end', token, body: copy, truncated }, [copy.buffer])
-    this.#settle(token)
+    this.#tell({ kind: 'end', attemptId, body: copy, truncated }, [copy.buffer])
+    this.#settle(attemptId)
   }
 
-  failed(token: number, reason: FailureReason, detail: string): void {
-    this.#tell({ kind: 'failed', token, reason, detail })
-    this.#settle(token)
+  failed(attemptId: number, reason: FailureReason, detail: string): void {
+    this.#tell({ kind: 'failed', attemptId, reason, detail })
+    this.#settle(attemptId)
   }
 
   #tell(message: Relayed, transfer: readonly ArrayBuffer[] = []): void {
     this.#port.postMessage(message, transfer)
   }
 
-  #settle(token: number): void {
-    this.#tokens.delete(token)
-    if (this.#tokens.size === 0) this.#end()
+  #settle(attemptId: number): void {
+    this.#attemptIds.delete(attemptId)
+    if (this.#attemptIds.size === 0) this.#end()
   }
 }

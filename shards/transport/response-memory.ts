@@ -39,7 +39,7 @@ export class ResponseMemory {
   readonly #onRoom: (to: number) => void
   /** Destinations with paused responses, or that somebody waits for. */
   readonly #short = new Set<BytesHeld>()
-  #isRelieving = false
+  #isResuming = false
 
   /**
    * @param responseBytesMax what is kept of one response.
@@ -78,7 +78,7 @@ export class ResponseMemory {
       if (!held.hasProgress) held.exempt = undefined
       held.hasProgress = false
     }
-    if (this.#short.size > 0) this.#relieve()
+    if (this.#short.size > 0) this.#resumeShort()
   }
 
   /** Whether the destination holds its share, so that nothing more may be asked of it. */
@@ -106,7 +106,7 @@ export class ResponseMemory {
     if (held.paused.length > 0) held.paused.leave(reader)
     held.bytes -= bytes
     this.#share.give(bytes)
-    if (this.#short.size > 0) this.#relieve()
+    if (this.#short.size > 0) this.#resumeShort()
   }
 
   #isExempt(held: BytesHeld, reader: ResponseReader): boolean {
@@ -118,9 +118,9 @@ export class ResponseMemory {
   }
 
   /** One that goes on may end at once and free more, which is seen in the same pass or the next. */
-  #relieve(): void {
-    if (this.#isRelieving) return
-    this.#isRelieving = true
+  #resumeShort(): void {
+    if (this.#isResuming) return
+    this.#isResuming = true
     for (const held of this.#short) {
       for (let next = held.paused.first; next !== undefined; next = held.paused.first) {
         if (this.isOver(held) && !this.#isExempt(held, next)) break
@@ -133,6 +133,6 @@ export class ResponseMemory {
       }
       if (held.paused.length === 0 && !held.isAwaited) this.#short.delete(held)
     }
-    this.#isRelieving = false
+    this.#isResuming = false
   }
 }

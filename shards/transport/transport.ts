@@ -8,7 +8,7 @@
 
 import type { FailureReason, ResponseHeaders } from '../signals/response.ts'
 
-/** One request, as it goes out. Nothing in it may change until its token has ended. */
+/** One request, as it goes out. Nothing in it may change until its attempt has ended. */
 export interface OutgoingRequest {
   /** Scheme, host and port as `URL.origin` spells them: `https://api.example.com`. */
   readonly origin: string
@@ -23,9 +23,9 @@ export interface OutgoingRequest {
 }
 
 /**
- * What becomes of a destination and of a token. Of a token: at most one `written`, at most one
- * `head`, then exactly one of `end`, `failed` and `returned`, unless it is aborted. Only `free` and
- * `written` may be called before connect() or send() has returned; a listener may call the
+ * What becomes of a destination and of an attempt. Of an attempt: at most one `written`, at most
+ * one `head`, then exactly one of `end`, `failed` and `returned`, unless it is aborted. Only `free`
+ * and `written` may be called before connect() or send() has returned; a listener may call the
  * transport in the others alone.
  */
 export interface TransportEvents {
@@ -34,18 +34,18 @@ export interface TransportEvents {
   /** A connection to the destination that was asked for could not be made. */
   unreachable(to: number, reason: FailureReason, detail: string): void
   /** The request is on the wire, since this very moment. */
-  written(token: number): void
+  written(attemptId: number): void
   /** The connection was lost before anything of the request was on it: as if it were not sent. */
-  returned(token: number): void
+  returned(attemptId: number): void
   /** The final status and headers, as soon as they are here; 1xx responses are swallowed. */
-  head(token: number, status: number, headers: ResponseHeaders): void
+  head(attemptId: number, status: number, headers: ResponseHeaders): void
   /**
    * The response is over. `truncated`: it went on beyond the limit, and `body` is its beginning.
    * The body is the listener's to keep; it may be a part of a larger buffer.
    */
-  end(token: number, body: Uint8Array, truncated: boolean): void
+  end(attemptId: number, body: Uint8Array, truncated: boolean): void
   /** No whole response; also after `head`. `detail` is for people, at most some hundred bytes. */
-  failed(token: number, reason: FailureReason, detail: string): void
+  failed(attemptId: number, reason: FailureReason, detail: string): void
 }
 
 /** Whether a request may be sent to a destination now. */
@@ -58,8 +58,9 @@ export const LINE_NO_MEMORY = 2
 export type Line = typeof LINE_FREE | typeof LINE_NO_CONNECTION | typeof LINE_NO_MEMORY
 
 /**
- * Sends requests. Tokens are the caller's numbers, small ones from 0 on; one may be used again once
- * it has ended. So are destinations, each of which stands for one origin until it is forgotten.
+ * Sends requests. Attempts are the caller's numbers, small ones from 0 on; one may be used again
+ * once it has ended. So are destinations, each of which stands for one origin until it is
+ * forgotten.
  */
 export interface Transport {
   /** Names the listener; once, before anything is asked for. */
@@ -74,9 +75,11 @@ export interface Transport {
    */
   connect(to: number, origin: string, count: number, timeoutMs: number, account: number): void
   /** Sends on a free connection, within a turn of the event loop; lineTo() must be free. */
-  send(token: number, to: number, request: OutgoingRequest): void
-  /** No further event for the token; its connection is given up. An unknown token is ignored. */
-  abort(token: number): void
+  send(attemptId: number, to: number, request: OutgoingRequest): void
+  /**
+   * No further event for the attempt; its connection is given up. An unknown attempt is ignored.
+   */
+  abort(attemptId: number): void
   /** Closes the destination's connections that are idle; those at work are not disturbed. */
   forget(to: number): void
   /** Gives up all that is in flight, without events; resolves when the sockets are closed. */

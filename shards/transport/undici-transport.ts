@@ -17,7 +17,7 @@ import { ConnectionRoom } from './connection-room.ts'
 import { Destination, type DestinationsShared } from './destination.ts'
 import { type Connect, connectByName } from './name-connector.ts'
 import { connectPlain } from './plain-socket.ts'
-import { ReadTurns } from './read-turns.ts'
+import { ReadScheduler } from './read-scheduler.ts'
 import { ResponseMemory } from './response-memory.ts'
 import { SecureConnector } from './secure-socket.ts'
 import {
@@ -87,7 +87,8 @@ export class UndiciTransport implements Transport {
   start(events: TransportEvents): void {
     assert(this.#inFlight === undefined, 'the transport was started before')
     this.#inFlight = {
-      attempts: this.#attempts, memory: this.#memory, turns: new ReadTurns(setImmediate), events,
+      attempts: this.#attempts, memory: this.#memory, events,
+      reads: new ReadScheduler(setImmediate),
     }
   }
 
@@ -110,17 +111,17 @@ export class UndiciTransport implements Transport {
     destination.want(count, timeoutMs, account)
   }
 
-  send(token: number, to: number, request: OutgoingRequest): void {
+  send(attemptId: number, to: number, request: OutgoingRequest): void {
     const destination = this.#destinations[to]
     assert(destination !== undefined, 'a destination without a connection')
-    assert(this.#attempts[token] === undefined, 'the token is still in flight')
+    assert(this.#attempts[attemptId] === undefined, 'the attempt is still in flight')
     assert(!(request.body?.buffer instanceof SharedArrayBuffer), 'a body in shared memory')
-    const attempt = new WireAttempt(token, this.#dressed(request), destination, this.#listener)
-    assert(this.#attempts[token] === attempt, 'an attempt that nobody knows')
+    const attempt = new WireAttempt(attemptId, this.#dressed(request), destination, this.#listener)
+    assert(this.#attempts[attemptId] === attempt, 'an attempt that nobody knows')
   }
 
-  abort(token: number): void {
-    this.#attempts[token]?.abort()
+  abort(attemptId: number): void {
+    this.#attempts[attemptId]?.abort()
   }
 
   forget(to: number): void {

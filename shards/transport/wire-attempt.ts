@@ -11,7 +11,7 @@ import type { FailureReason, ResponseHeaders } from '../signals/response.ts'
 import { failureReason } from '../signals/verdict.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { OriginPool } from './origin-pool.ts'
-import type { ReadTurns, Reading, TurnTaker } from './read-turns.ts'
+import type { ReadScheduler, Reading, Reader } from './read-scheduler.ts'
 import { ResponseBody } from './response-body.ts'
 import type { BytesHeld, ResponseMemory, ResponseReader } from './response-memory.ts'
 import type { OutgoingRequest, TransportEvents } from './transport.ts'
@@ -21,10 +21,10 @@ type Controller = Dispatcher.DispatchController
 
 /** What the attempts of one transport share. */
 export interface InFlight {
-  /** By token. Not a Map, for the reason that fifo.ts gives against a Set. */
+  /** By attempt. Not a Map, for the reason that fifo.ts gives against a Set. */
   readonly attempts: (WireAttempt | undefined)[]
   readonly memory: ResponseMemory
-  readonly turns: ReadTurns
+  readonly reads: ReadScheduler
   readonly events: TransportEvents
 }
 
@@ -41,9 +41,9 @@ export interface AttemptPath {
   lostUnused(connection: ClientConnection): void
 }
 
-/** One token on its way: undici's handler of its request. */
-export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, TurnTaker {
-  readonly #token: number
+/** One attempt on its way: undici's handler of its request. */
+export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, Reader {
+  readonly #attemptId: number
   readonly #path: AttemptPath
   readonly #inFlight: InFlight
   readonly #connection: ClientConnection
@@ -67,12 +67,12 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
   #settled = false
 
   /** Begins it, on a connection that is free. */
-  constructor(token: number, request: OutgoingRequest, path: AttemptPath, inFlight: InFlight) {
-    this.#token = token
+  constructor(attemptId: number, request: OutgoingRequest, path: AttemptPath, inFlight: InFlight) {
+    this.#attemptId = attemptId
     this.#path = path
     this.#inFlight = inFlight
     this.#connection = path.pool.take()
-    inFlight.attempts[token] = this
+    inFlight.attempts[attemptId] = this
     this.#connection.begin(request, this)
     this.#dispatching = false
   }
@@ -85,7 +85,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
   onRequestSent(): void {
     if (this.#settled) return
     try {
-      this.#inFlight.events.written(this.#token)
+      this.#inFlight.events.written(this.#attemptId)
     } catch (error) {
       surface(error)
     }
@@ -103,7 +103,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
       !isChunked(headers['transfer-encoding'])
     this.#path.answered()
     try {
-      this.#inFlight.events.head(this.#token, status, headers)
+      this.#inFlight.events.head(this.#attemptId, status, headers)
     } catch (error) {
       surface(error)
     }
@@ -111,7 +111,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
 
   onResponseData(_: unknown, chunk: Uint8Array): void {
     if (this.#settled) return
-    const { memory, turns } = this.#inFlight
+    const { memory, reads } = this.#inFlight
     const { held, reading } = this.#path
     const heldBefore = this.#body.heldBytes
     const whole = this.#body.append(chunk, memory.bytesMaxFrom(heldBefore))
@@ -120,7 +120,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     // At the end of its socket undici goes on with a response that is paused.
     if (this.#paused) return
     if (memory.mayGoOn(held, this)) {
-      if (turns.mayGoOn(reading, this, chunk.length)) return
+      if (reads.mayGoOn(reading, this, chunk.length)) return
       this.#awaitsTurn = true
     }
     this.#paused = true
@@ -179,18 +179,18 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
   settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
-    const { attempts, memory, turns } = this.#inFlight
-    assert(attempts[this.#token] === this, 'an unsettled attempt is not in flight')
-    attempts[this.#token] = undefined
+    const { attempts, memory, reads } = this.#inFlight
+    assert(attempts[this.#attemptId] === this, 'an unsettled attempt is not in flight')
+    attempts[this.#attemptId] = undefined
     memory.settle(this.#path.held, this, this.#body.heldBytes)
-    if (this.#awaitsTurn) turns.leave(this.#path.reading, this)
+    if (this.#awaitsTurn) reads.leave(this.#path.reading, this)
     return true
   }
 
   #return(): void {
     this.settle()
     try {
-      this.#inFlight.events.returned(this.#token)
+      this.#inFlight.events.returned(this.#attemptId)
     } catch (error) {
       surface(error)
     }
@@ -205,7 +205,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     else this.#path.pool.drop(this.#connection)
     try {
       const brief = detail.slice(0, FAILURE_DETAIL_LENGTH_MAX)
-      this.#inFlight.events.failed(this.#token, reason, brief)
+      this.#inFlight.events.failed(this.#attemptId, reason, brief)
     } catch (error) {
       surface(error)
     }
@@ -220,7 +220,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     if (isOver) this.#path.pool.drop(connection)
     else this.#path.pool.release(connection)
     try {
-      this.#inFlight.events.end(this.#token, this.#body.bytes, truncated)
+      this.#inFlight.events.end(this.#attemptId, this.#body.bytes, truncated)
     } catch (error) {
       surface(error)
     }

@@ -42,7 +42,7 @@ export const WORD_TEMPLATE_HASH = 12
 export const ENQUEUE_HEADER_BYTES = 56
 
 /** The submitting request asked for account queues at this upstream. */
-export const FLAG_ISOLATE = 1
+export const FLAG_ACCOUNT_QUEUE = 1
 /** Send events about this job from the start. */
 export const FLAG_WATCH = 2
 /** The job has an execute_before; its value is in the encoded job. */
@@ -54,26 +54,26 @@ export const FLAG_RETRIES_SHIFT = 24
 // --- shard → front door ---
 
 /** Words: request. */
-export const OUTCOME_ACCEPTED = 1
+export const ANSWER_ACCEPTED = 1
 /** Words: request, the id's three, job state; then the encoded result or nil. */
-export const OUTCOME_DUPLICATE = 2
+export const ANSWER_DUPLICATE = 2
 /** Words: request, REFUSED_… reason; float64 limit and current at float64 index 1 and 2. */
-export const OUTCOME_REFUSED = 3
-/** Answers GET, CANCEL and WATCH. Words: request, CODE_…; then the encoded JobView or nil. */
-export const OUTCOME_JOB = 4
+export const ANSWER_REFUSED = 3
+/** Answers GET, CANCEL and WATCH. Words: request, CODE_…; then the encoded JobSnapshot or nil. */
+export const ANSWER_JOB = 4
 /** Words: EVENT_…, the id's three; then the encoded event data. */
-export const OUTCOME_EVENT = 5
+export const ANSWER_EVENT = 5
 /** Words: request, 1 released or 0 busy. */
-export const OUTCOME_RELEASED = 6
+export const ANSWER_RELEASED = 6
 /** Words: upstream slot, 0; then an encoded ShardWarning about it. */
-export const OUTCOME_WARNING = 7
+export const ANSWER_WARNING = 7
 /** The request ended its shard's thread more than once and was given up. Words: request. */
-export const OUTCOME_DROPPED = 8
+export const ANSWER_DROPPED = 8
 
 /** A known key that came with another request. Words: request, the id's three of its job. */
-export const OUTCOME_REUSED = 9
+export const ANSWER_REUSED = 9
 
-// Bytes of an outcome's words; in those that carry an encoded value it begins there.
+// Bytes of a result's words; in those that carry an encoded value it begins there.
 export const ACCEPTED_BYTES = 4
 export const DUPLICATE_HEADER_BYTES = 20
 export const REFUSED_BYTES = 24
@@ -109,7 +109,7 @@ export const EVENT_NAMES = [
 
 export type JobStatus = 'queued' | 'in_flight' | 'completed' | 'failed' | 'cancelled'
 
-/** The states as callers see them, by OUTCOME_DUPLICATE's state word (JOB_… in job-slots.ts). */
+/** The states as callers see them, by ANSWER_DUPLICATE's state word (JOB_… in job-slots.ts). */
 export const STATUS_OF_STATE: readonly JobStatus[] = [
   'queued', 'queued', 'in_flight', 'queued', 'completed', 'failed', 'cancelled',
 ]
@@ -131,7 +131,7 @@ export interface PoolWarning {
 /** What a shard has for the log about an upstream. */
 export type ShardWarning = HeaderWarning | PoolWarning
 
-/** A finished job's outcome, as webhooks, streams and polls show it. */
+/** A finished job's result, as webhooks, streams and polls show it. */
 export interface JobResult {
   status: 'completed' | 'failed' | 'cancelled'
   response_status?: number
@@ -154,7 +154,7 @@ export interface WebhookView {
 }
 
 /** What GET /jobs/:id shows, but for the id itself. */
-export interface JobView {
+export interface JobSnapshot {
   status: JobStatus
   /** With `method` and `created_at`, absent once a finished job's record was given up. */
   url?: string
@@ -166,7 +166,7 @@ export interface JobView {
   /** Unix ms of the next attempt, while a retry waits. */
   retry_at?: number
   result?: JobResult
-  /** Of a finished job whose outcome has been, or is to be, sent to a webhook. */
+  /** Of a finished job whose result has been, or is to be, sent to a webhook. */
   webhook?: WebhookView
 }
 
@@ -236,7 +236,7 @@ export interface UpstreamSettings {
 
 /** What a shard found in the memory of its predecessor. */
 export interface Recovered {
-  /** Jobs without an outcome: waiting, in flight, or between two attempts. */
+  /** Jobs without a result: waiting, in flight, or between two attempts. */
   readonly jobs: number
   /** Of these, in flight when the thread ended: they are sent again. */
   readonly inFlight: number
@@ -298,7 +298,7 @@ export type ShardReport =
   /** The baton is in the port, and the memory is not touched from here any more. */
   | { readonly kind: 'handedOver' }
   /** No request of the thread before is left. */
-  | { readonly kind: 'relieved' }
+  | { readonly kind: 'relayEnded' }
   /** What ended the thread, from itself; nothing is reported after it. */
   | { readonly kind: 'broken'; readonly error: string }
   | { readonly kind: 'stopped'; readonly queued: number }

@@ -64,13 +64,13 @@ export function skipPlain(
   bytes: Uint8Array, at: number, depth: number, isUtf8Due: boolean,
 ): number {
   if (at >= bytes.length) return REFUSED
-  const token = bytes[at] as number
+  const head = bytes[at] as number
   const next = at + 1
-  if (token < FIX_MAP || token >= NEGATIVE_FIX_INT) return next
-  if (token < FIX_ARRAY) return skipMap(bytes, next, token - FIX_MAP, depth, isUtf8Due)
-  if (token < FIX_STR) return skipArray(bytes, next, token - FIX_ARRAY, depth, isUtf8Due)
-  if (token < NIL) return skipString(bytes, next, token - FIX_STR, isUtf8Due)
-  switch (token) {
+  if (head < FIX_MAP || head >= NEGATIVE_FIX_INT) return next
+  if (head < FIX_ARRAY) return skipMap(bytes, next, head - FIX_MAP, depth, isUtf8Due)
+  if (head < FIX_STR) return skipArray(bytes, next, head - FIX_ARRAY, depth, isUtf8Due)
+  if (head < NIL) return skipString(bytes, next, head - FIX_STR, isUtf8Due)
+  switch (head) {
     case NIL: case FALSE: case TRUE: return next
     case UINT_8: case INT_8: return skipBytes(bytes, next, 1)
     case UINT_16: case INT_16: return skipBytes(bytes, next, 2)
@@ -142,8 +142,8 @@ function skipMap(
   return end
 }
 
-/** Whether a string begins with this token. */
-function isString(token: number | undefined): boolean {
-  if (token === undefined) return false
-  return (token >= FIX_STR && token < NIL) || (token >= STR_8 && token <= STR_32)
+/** Whether a string begins with this head. */
+function isString(head: number | undefined): boolean {
+  if (head === undefined) return false
+  return (head >= FIX_STR && head < NIL) || (head >= STR_8 && head <= STR_32)
 }

@@ -20,8 +20,8 @@ export interface HeldTable {
 export const makeHeldTable = (units: number): HeldTable =>
   ({ counts: makeShareCounts(), held: HeldCounts.make(units) })
 
-/** What pools need of their surroundings. */
-export interface PoolSurroundings {
+/** What pools need of their context. */
+export interface PoolContext {
   /** Only read. */
   readonly clock: Clock
   readonly warn: ShareWarning
@@ -41,7 +41,7 @@ export class AccountShare {
 
   /** @param reserve of the bound: not for those who take by this one. */
   constructor(
-    pool: SharedPool, bound: number, table: HeldTable, { clock, warn }: PoolSurroundings,
+    pool: SharedPool, bound: number, table: HeldTable, { clock, warn }: PoolContext,
     reserve = 0,
   ) {
     this.#share = new Share(

@@ -65,8 +65,8 @@ export const QUESTIONS_PENDING_BULK_MAX = 12_288
 export const QUESTIONS_IN_RING_MAX = QUESTIONS_PER_TURN_MAX
 /** Lines in which they wait, for each shard; a power of two. Accounts are dealt out by hash. */
 export const QUESTION_LINES = 256
-/** Jobs that are followed: one account alone has two thirds. */
-export const FOLLOWED_JOBS_ALPHA = 2
+/** Jobs that are watched: one account alone has two thirds. */
+export const WATCHED_JOBS_ALPHA = 2
 /** Event streams: likewise. */
 export const STREAMS_ALPHA = 2
 /** Sockets: all clients of one address have four fifths. Behind one proxy all have the same. */

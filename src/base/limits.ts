@@ -31,9 +31,9 @@ export const FAILED_TTL_MS_DEFAULT = 2 * 3600 * 1000
 /** The same of a webhook's receiver, so that its four retries are over within half an hour. */
 export const WEBHOOK_RETRY_AFTER_MS_MAX_DEFAULT = 300_000
 /** The main thread waits on the spot so long for the answers of shards that it has just rung. */
-export const OUTCOME_NAP_MS = 0.1
+export const ANSWER_NAP_MS = 0.1
 /** After naps that brought nothing, so many rings pass without one; twice as many each time. */
-export const OUTCOME_NAPS_MISSED_MAX = 64
+export const ANSWER_NAPS_MISSED_MAX = 64
 
 // --- sockets and streams ---
 
@@ -51,8 +51,8 @@ export const STREAMS_MAX = 16_384
 /** What one slow reader of events may leave unread, beyond one event. */
 export const STREAM_BACKLOG_BYTES_MAX = MIB
 export const STREAM_KEEP_ALIVE_MS = 15_000
-/** Records taken from one outcome ring before the sockets get their turn again. */
-export const OUTCOMES_PER_TURN_MAX = 4096
+/** Records taken from one answer ring before the sockets get their turn again. */
+export const ANSWERS_PER_TURN_MAX = 4096
 /** Records that are handed to the shards before their bells are rung, however many still come. */
 export const RECORDS_PER_RING_MAX = 16
 /** Turns of the main thread's event loop that a bell waits for more records. */
@@ -165,12 +165,12 @@ export const HAND_OVER_ANSWERS_MS_MAX = 5000
 /** And for deliveries of webhooks, once no job is in flight: others hang, and are sent again. */
 export const HAND_OVER_DELIVERIES_MS_MAX = 1000
 /** How long it goes on passing requests of old connections on. */
-export const PASS_ON_MS_MAX = 30_000
+export const PROXY_MS_MAX = 30_000
 /** How often it looks whether that is over. */
-export const PASS_ON_LOOK_EVERY_MS = 20
-/** A request that could not be passed on is tried again after so long, so many times. */
-export const PASS_ON_AGAIN_MS = 100
-export const PASS_ON_TRIES_MAX = 5
+export const PROXY_LOOK_EVERY_MS = 20
+/** A request that could not be proxied is tried again after so long, so many times. */
+export const PROXY_AGAIN_MS = 100
+export const PROXY_TRIES_MAX = 5
 /** How often a drain is looked at, and told of; and how often the log is. */
 export const DRAIN_LOOK_EVERY_MS = 250
 export const DRAIN_LOG_EVERY_MS = 10_000

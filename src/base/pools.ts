@@ -3,7 +3,7 @@
 
 import { type Pool, SHARD_POOLS } from '../../shards/memory/pools.ts'
 import {
-  CLIENT_BYTES_ALPHA, FOLLOWED_JOBS_ALPHA, QUESTIONS_ALPHA, REQUESTS_ALPHA, SOCKETS_ALPHA,
+  CLIENT_BYTES_ALPHA, WATCHED_JOBS_ALPHA, QUESTIONS_ALPHA, REQUESTS_ALPHA, SOCKETS_ALPHA,
   STREAMS_ALPHA,
 } from './client-limits.ts'
 import { UPSTREAM_SLOTS_ALPHA } from './limits.ts'
@@ -47,8 +47,8 @@ export const DOOR_POOLS = {
     name: 'event streams', bound: 'STREAMS_MAX', holder: 'account', alpha: STREAMS_ALPHA,
     atBound: '503 `overloaded`',
   },
-  followedJobs: {
-    name: 'followed jobs', bound: 'WATCHED_JOBS_MAX', holder: 'account', alpha: FOLLOWED_JOBS_ALPHA,
+  watchedJobs: {
+    name: 'watched jobs', bound: 'WATCHED_JOBS_MAX', holder: 'account', alpha: WATCHED_JOBS_ALPHA,
     atBound: '429 `too_many_watched`, for streams 503 `overloaded`',
   },
   descriptors: {

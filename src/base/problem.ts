@@ -13,7 +13,7 @@ export interface Problem {
 }
 
 /** A checked value, or all that is wrong with it. */
-export type Outcome<T> = { ok: true; value: T } | { ok: false; problems: readonly Problem[] }
+export type Checked<T> = { ok: true; value: T } | { ok: false; problems: readonly Problem[] }
 
 const GIVEN_CHARS_MAX = 80
 

@@ -5,7 +5,7 @@ import { PROFILES } from '../../bench/load/payloads.ts'
 import { type BenchSettings, SCENARIOS, type ScenarioName } from '../../bench/load/settings.ts'
 import * as engine from '../../shards/memory/limits.ts'
 import * as limits from '../base/limits.ts'
-import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
+import { type Checked, type Problem, showGiven } from '../base/problem.ts'
 import { type Kind, choice, decimal, wholeNumber, word } from '../config/kinds.ts'
 import { rpsKind } from '../config/upstream-table.ts'
 
@@ -167,7 +167,7 @@ export type GivenOptions = Readonly<Record<string, string | boolean | undefined>
 /** The settings of one scenario. @param isModerate with the sizes of `all`. */
 export function benchSettings(
   name: ScenarioName, given: GivenOptions, serveFlags: readonly string[], isModerate: boolean,
-): Outcome<BenchSettings> {
+): Checked<BenchSettings> {
   const problems: Problem[] = []
   const settings: Record<string, unknown> = {
     target: undefined, serveFlags, ws: given['ws'] === true, tls: given['tls'] === true,
@@ -188,7 +188,7 @@ export function benchSettings(
     ? { ok: false, problems } : { ok: true, value: settings as unknown as BenchSettings }
 }
 
-function readValue(option: BenchOption, text: string): Outcome<unknown> {
+function readValue(option: BenchOption, text: string): Checked<unknown> {
   const parts = option.isList === true ? text.split(',') : [text]
   const values: unknown[] = []
   for (const part of parts) {
@@ -199,14 +199,14 @@ function readValue(option: BenchOption, text: string): Outcome<unknown> {
   return { ok: true, value: option.isList === true ? values : values[0] }
 }
 
-function readTarget(text: string | boolean | undefined): Outcome<URL | undefined> {
+function readTarget(text: string | boolean | undefined): Checked<URL | undefined> {
   if (typeof text !== 'string') return { ok: true, value: undefined }
   const url = URL.parse(text)
   return url?.protocol === 'http:' && url.pathname === '/' && url.username + url.password === ''
     ? { ok: true, value: url } : refuse('target', text, 'an address such as http://127.0.0.1:4000')
 }
 
-const refuse = (flag: string, text: string, expected: string): Outcome<never> => ({
+const refuse = (flag: string, text: string, expected: string): Checked<never> => ({
   ok: false,
   problems: [{ key: `--${flag}`, source: 'flag', given: showGiven(text), expected }],
 })

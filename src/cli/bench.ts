@@ -18,7 +18,7 @@ const DESCRIPTIONS: Readonly<Record<ScenarioName | 'all', string>> = {
 }
 
 /** What the bench needs of the program around it. */
-export interface BenchSurroundings {
+export interface BenchContext {
   /** As typed, behind `sluice`. */
   readonly args: readonly string[]
   readonly stdout: (text: string) => void
@@ -28,7 +28,7 @@ export interface BenchSurroundings {
 }
 
 /** Adds the command with its subcommands. */
-export function addBench(program: Command, surroundings: BenchSurroundings): void {
+export function addBench(program: Command, context: BenchContext): void {
   const bench = program.command('bench')
     .description('measure a server with a load generator, an upstream and a receiver of its own')
   for (const name of [...SCENARIOS, 'all'] as const) {
@@ -54,13 +54,13 @@ export function addBench(program: Command, surroundings: BenchSurroundings): voi
       .option('--html <file>', 'write a page with charts')
       .option('--record', 'append the figures to bench/RESULTS.md')
       .action((serveFlags: string[], given: GivenOptions) =>
-        runCommand(scenarios, serveFlags, given, surroundings))
+        runCommand(scenarios, serveFlags, given, context))
   }
 }
 
 async function runCommand(
   names: readonly ScenarioName[], behind: readonly string[], given: GivenOptions,
-  { args, stdout, stderr, exit, usageExitCode }: BenchSurroundings,
+  { args, stdout, stderr, exit, usageExitCode }: BenchContext,
 ): Promise<void> {
   const serveFlags = [...blankSeparated(given['serveFlags']), ...behind]
   const scenarios = []

@@ -3,7 +3,7 @@
 
 import os from 'node:os'
 import type { Command } from 'commander'
-import { type Outcome, formatProblems } from '../base/problem.ts'
+import { type Checked, formatProblems } from '../base/problem.ts'
 import { dataFolderOf } from '../config/derive.ts'
 import type { LoadedPart } from '../config/load.ts'
 import type { SettingName } from '../config/settings.ts'
@@ -12,7 +12,7 @@ import { controlFile, dependsOnPort } from '../control/place.ts'
 import { drainProgress } from './drain-progress.ts'
 
 /** What the commands need of the program around them. */
-export interface ControlSurroundings {
+export interface ControlContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
   readonly stdout: (text: string) => void
@@ -23,7 +23,7 @@ export interface ControlSurroundings {
   /** Adds the flags of some settings, and --config. */
   readonly withSettings: (command: Command, names: readonly SettingName[]) => Command
   readonly load: <Name extends SettingName>(
-    command: Command, names: readonly Name[]) => Outcome<LoadedPart<Name>>
+    command: Command, names: readonly Name[]) => Checked<LoadedPart<Name>>
 }
 
 /** What says where a server's socket lies. */
@@ -32,56 +32,56 @@ const PASSED_OVER = '(passed over: only where the server is matters here)'
 const EXIT_INTERRUPTED = 128 + os.constants.signals.SIGINT
 
 /** Adds the commands. */
-export function addControlCommands(program: Command, around: ControlSurroundings): void {
-  around.withSettings(program.command('reload'), PLACE_SETTINGS)
+export function addControlCommands(program: Command, context: ControlContext): void {
+  context.withSettings(program.command('reload'), PLACE_SETTINGS)
     .description('have a running server load its code and configuration anew')
-    .action((_flags: object, command: Command) => runReload(command, around))
-  around.withSettings(program.command('drain'), PLACE_SETTINGS)
+    .action((_flags: object, command: Command) => runReload(command, context))
+  context.withSettings(program.command('drain'), PLACE_SETTINGS)
     .description('have a running server take no new jobs, finish all that it has, and end')
     .option('--cancel', 'end a drain instead: the server takes jobs again')
     .action((flags: { readonly cancel?: boolean }, command: Command) =>
-      flags.cancel === true ? runCancel(command, around) : runDrain(command, around))
+      flags.cancel === true ? runCancel(command, context) : runDrain(command, context))
 }
 
 /** The socket's file, or undefined once the usage error has been told. */
-function fileOf(command: Command, around: ControlSurroundings): string | undefined {
-  const loaded = around.load(command, PLACE_SETTINGS)
+function fileOf(command: Command, context: ControlContext): string | undefined {
+  const loaded = context.load(command, PLACE_SETTINGS)
   const refuse = (text: string): undefined => {
-    around.stderr(text)
-    around.exit(around.usageExitCode)
+    context.stderr(text)
+    context.exit(context.usageExitCode)
   }
   if (!loaded.ok) return refuse(formatProblems(loaded.problems))
   const { config, passedOver } = loaded.value
-  if (passedOver.length > 0) around.stderr(`${formatProblems(passedOver)}  ${PASSED_OVER}\n`)
+  if (passedOver.length > 0) context.stderr(`${formatProblems(passedOver)}  ${PASSED_OVER}\n`)
   const { control, port } = config
-  const dataFolder = dataFolderOf(config, around.cwd)
-  const facts = { control, dataFolder, port, env: around.env, cwd: around.cwd }
+  const dataFolder = dataFolderOf(config, context.cwd)
+  const facts = { control, dataFolder, port, env: context.env, cwd: context.cwd }
   if (dependsOnPort(facts) && port === 0) {
     return refuse('sluice: which server? name its --port or its --control socket\n')
   }
   return controlFile(facts)
 }
 
-async function runReload(command: Command, around: ControlSurroundings): Promise<void> {
-  const file = fileOf(command, around)
+async function runReload(command: Command, context: ControlContext): Promise<void> {
+  const file = fileOf(command, context)
   if (file === undefined) return
   const answer = await callControl(file, { command: 'reload' }).answer
-  if (!answer.ok) return failed(answer.error, around)
-  around.stdout(`reloaded in ${String(answer.fields?.['ms'])} ms\n`)
+  if (!answer.ok) return failed(answer.error, context)
+  context.stdout(`reloaded in ${String(answer.fields?.['ms'])} ms\n`)
 }
 
-async function runCancel(command: Command, around: ControlSurroundings): Promise<void> {
-  const file = fileOf(command, around)
+async function runCancel(command: Command, context: ControlContext): Promise<void> {
+  const file = fileOf(command, context)
   if (file === undefined) return
   const answer = await callControl(file, { command: 'drain', cancel: true }).answer
-  if (!answer.ok) return failed(answer.error, around)
-  around.stdout('the drain is cancelled; new jobs are taken again\n')
+  if (!answer.ok) return failed(answer.error, context)
+  context.stdout('the drain is cancelled; new jobs are taken again\n')
 }
 
-async function runDrain(command: Command, around: ControlSurroundings): Promise<void> {
-  const file = fileOf(command, around)
+async function runDrain(command: Command, context: ControlContext): Promise<void> {
+  const file = fileOf(command, context)
   if (file === undefined) return
-  const progress = drainProgress(around.stdout)
+  const progress = drainProgress(context.stdout)
   const call = callControl(file, { command: 'drain' }, (told) => progress.update(told))
   let isInterrupted = false
   const onInterrupt = (): void => {
@@ -93,15 +93,15 @@ async function runDrain(command: Command, around: ControlSurroundings): Promise<
   process.off('SIGINT', onInterrupt)
   progress.end()
   if (isInterrupted) {
-    around.stderr('sluice: the drain goes on without this command; ' +
+    context.stderr('sluice: the drain goes on without this command; ' +
       'sluice drain watches it again, sluice drain --cancel ends it\n')
-    return around.exit(EXIT_INTERRUPTED)
+    return context.exit(EXIT_INTERRUPTED)
   }
-  if (!answer.ok) return failed(answer.error, around)
-  around.stdout('drained: nothing is left, and the server ends\n')
+  if (!answer.ok) return failed(answer.error, context)
+  context.stdout('drained: nothing is left, and the server ends\n')
 }
 
-function failed(error: string, { exit, failedExitCode, stderr }: ControlSurroundings): void {
+function failed(error: string, { exit, failedExitCode, stderr }: ControlContext): void {
   stderr(`sluice: ${error}\n`)
   exit(failedExitCode)
 }

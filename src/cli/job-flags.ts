@@ -31,7 +31,7 @@ export function addJobFlags(command: Command): void {
     .addOption(new Option('--header <name: value>', 'a header; may be given several times')
       .argParser(collect))
     .option('--body <text>', 'the body')
-    .option('--webhook <url>', 'where to report the outcome (default nowhere: it is polled for)')
+    .option('--webhook <url>', 'where to report the result (default nowhere: it is polled for)')
     .option('--max-retries <n>', 'retries after the first attempt')
     .option('--execute-before <ms>', 'Unix time in milliseconds; begun by then, or failed')
 }

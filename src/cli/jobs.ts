@@ -17,7 +17,7 @@ import { SubmitRun } from './submit-run.ts'
 import { WatchRun } from './watch-run.ts'
 
 /** What the commands need of the program around them. */
-export interface JobsSurroundings {
+export interface JobsContext {
   readonly env: Environment
   readonly stdin: () => AsyncIterable<Uint8Array>
   /** Whether somebody would have to type what is read. */
@@ -43,30 +43,30 @@ const TYPE_LINES = 'reading jobs from this terminal, one JSON object to a line; 
   '(--url submits one job from flags)'
 
 /** Adds the commands. */
-export function addJobCommands(program: Command, surroundings: JobsSurroundings): void {
+export function addJobCommands(program: Command, context: JobsContext): void {
   const command = (name: string, description: string): Command => program.command(name)
     .description(description)
     .option('--server <url>', `the server (env ${SERVER_ENV}; default ${SERVER_DEFAULT})`)
   const submit = command('submit',
     'submit one job from flags, or many as lines of JSON from standard input; prints ids')
-    .option('--wait', 'wait for the outcomes and print these, as lines of JSON')
+    .option('--wait', 'wait for the results and print these, as lines of JSON')
   addJobFlags(submit)
-  submit.action((flags: SubmitFlags) => runSubmit(flags, surroundings))
+  submit.action((flags: SubmitFlags) => runSubmit(flags, context))
   command('status', 'show a job').argument('<id>')
-    .action((id: string, flags: ServerFlags) => ask('GET', id, flags, surroundings))
+    .action((id: string, flags: ServerFlags) => ask('GET', id, flags, context))
   command('cancel', 'cancel a job that has not been sent').argument('<id>')
-    .action((id: string, flags: ServerFlags) => ask('DELETE', id, flags, surroundings))
+    .action((id: string, flags: ServerFlags) => ask('DELETE', id, flags, context))
   command('watch', 'print what happens to jobs, as lines of JSON, until they are finished')
     .argument('<id...>')
-    .action((ids: string[], flags: ServerFlags) => runWatch(ids, flags, surroundings))
+    .action((ids: string[], flags: ServerFlags) => runWatch(ids, flags, context))
 }
 
 /** The address, or undefined once the usage error has been told. */
-function serverOf({ server }: ServerFlags, around: JobsSurroundings): ServerAddress | undefined {
-  const read = serverAddress(server, around.env)
+function serverOf({ server }: ServerFlags, context: JobsContext): ServerAddress | undefined {
+  const read = serverAddress(server, context.env)
   if (read.ok) return read.server
-  around.stderr(`sluice: ${read.problem}\n`)
-  around.exit(around.usageExitCode)
+  context.stderr(`sluice: ${read.problem}\n`)
+  context.exit(context.usageExitCode)
   return undefined
 }
 
@@ -77,21 +77,21 @@ const connectionTo = (server: ServerAddress, say: (line: string) => void): Conne
   say: (text) => say(`sluice: ${text}`),
 })
 
-async function runSubmit(flags: SubmitFlags, around: JobsSurroundings): Promise<void> {
-  const server = serverOf(flags, around)
+async function runSubmit(flags: SubmitFlags, context: JobsContext): Promise<void> {
+  const server = serverOf(flags, context)
   if (server === undefined) return
-  const lines = linesFrom(flags, around)
+  const lines = linesFrom(flags, context)
   if ('problem' in lines) {
-    around.stderr(`sluice: ${lines.problem}\n`)
-    return around.exit(around.usageExitCode)
+    context.stderr(`sluice: ${lines.problem}\n`)
+    return context.exit(context.usageExitCode)
   }
   const progress = submitProgress(flags.wait === true, systemPauses)
   const run = new SubmitRun({
-    ...connectionTo(server, (line) => progress.above(() => around.stderr(`${line}\n`))),
+    ...connectionTo(server, (line) => progress.above(() => context.stderr(`${line}\n`))),
     wait: flags.wait === true,
     // Only what is printed on the same terminal gets in the way of the bar.
     stdout: (text) => process.stdout.isTTY
-      ? progress.above(() => around.stdout(text)) : around.stdout(text),
+      ? progress.above(() => context.stdout(text)) : context.stdout(text),
     onProgress: (counts) => progress.update(counts),
     nameOf: (line) => flags.url === undefined ? `line ${line}: ` : '',
   })
@@ -99,11 +99,11 @@ async function runSubmit(flags: SubmitFlags, around: JobsSurroundings): Promise<
   const isWell = await run.run(lines)
   interrupts.end()
   progress.end()
-  if (!isWell) around.exit(interrupts.exitCode ?? around.failedExitCode)
+  if (!isWell) context.exit(interrupts.exitCode ?? context.failedExitCode)
 }
 
 /** The jobs, or what is wrong with the flags. */
-function linesFrom(flags: SubmitFlags, around: JobsSurroundings):
+function linesFrom(flags: SubmitFlags, context: JobsContext):
   AsyncIterable<JobLine> | { readonly problem: string } {
   if (flags.url !== undefined) {
     const made = jobOf(flags)
@@ -111,8 +111,8 @@ function linesFrom(flags: SubmitFlags, around: JobsSurroundings):
   }
   const stray = jobFlagIn(flags)
   if (stray !== undefined) return { problem: `--${stray} is about one job, which needs --url` }
-  if (around.isStdinTerminal) around.stderr(`sluice: ${TYPE_LINES}\n`)
-  return jobLines(around.stdin())
+  if (context.isStdinTerminal) context.stderr(`sluice: ${TYPE_LINES}\n`)
+  return jobLines(context.stdin())
 }
 
 async function* one(job: object): AsyncIterable<JobLine> {
@@ -121,32 +121,32 @@ async function* one(job: object): AsyncIterable<JobLine> {
 
 /** One request about one job; what is answered is printed. */
 async function ask(
-  method: string, id: string, flags: ServerFlags, around: JobsSurroundings,
+  method: string, id: string, flags: ServerFlags, context: JobsContext,
 ): Promise<void> {
-  const server = serverOf(flags, around)
+  const server = serverOf(flags, context)
   if (server === undefined) return
   try {
     const { headers } = server
     const response = await fetch(server.at(`jobs/${encodeURIComponent(id)}`), { method, headers })
     const value = await response.json() as { readonly error?: string }
-    if (response.ok) return around.stdout(`${JSON.stringify(value, null, 2)}\n`)
-    around.stderr(`sluice: ${value.error ?? `the server answered ${response.status}`}\n`)
+    if (response.ok) return context.stdout(`${JSON.stringify(value, null, 2)}\n`)
+    context.stderr(`sluice: ${value.error ?? `the server answered ${response.status}`}\n`)
   } catch {
-    around.stderr(`sluice: cannot talk to ${server.shown}\n`)
+    context.stderr(`sluice: cannot talk to ${server.shown}\n`)
   }
-  around.exit(around.failedExitCode)
+  context.exit(context.failedExitCode)
 }
 
 async function runWatch(
-  ids: readonly string[], flags: ServerFlags, around: JobsSurroundings,
+  ids: readonly string[], flags: ServerFlags, context: JobsContext,
 ): Promise<void> {
-  const server = serverOf(flags, around)
+  const server = serverOf(flags, context)
   if (server === undefined) return
   const run = new WatchRun({
-    ...connectionTo(server, (line) => around.stderr(`${line}\n`)), stdout: around.stdout,
+    ...connectionTo(server, (line) => context.stderr(`${line}\n`)), stdout: context.stdout,
   })
   const interrupts = onInterrupt(() => run.stop(INTERRUPTED))
   const isWell = await run.run(ids)
   interrupts.end()
-  if (!isWell) around.exit(interrupts.exitCode ?? around.failedExitCode)
+  if (!isWell) context.exit(interrupts.exitCode ?? context.failedExitCode)
 }

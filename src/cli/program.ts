@@ -4,7 +4,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { lookEvery } from '../../shards/base/clock.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE } from '../base/exit-codes.ts'
-import { type Outcome, formatProblems } from '../base/problem.ts'
+import { type Checked, formatProblems } from '../base/problem.ts'
 import { VERSION } from '../base/version.ts'
 import { configJson, configYaml } from '../config/effective.ts'
 import { type LoadedConfig, loadConfig, loadPart, type Sources } from '../config/load.ts'
@@ -18,7 +18,7 @@ import { addJobCommands } from './jobs.ts'
 import { endOfOutput, type Output } from './output.ts'
 
 /** What the program reads and writes besides its arguments. */
-export interface Surroundings {
+export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
   /** What is piped in; nothing when left out. */
@@ -38,16 +38,16 @@ const UNREAD_MS_MAX = 1000
 
 /** Runs one command line, without the program's own name; resolves with the exit code. */
 export async function runProgram(
-  args: readonly string[], surroundings: Surroundings,
+  args: readonly string[], context: CommandContext,
 ): Promise<number> {
   let exitCode = EXIT_OK
   let isServer = false
-  const program = buildProgram(args, surroundings, (code) => {
+  const program = buildProgram(args, context, (code) => {
     exitCode = code
   }, () => {
     isServer = true
   })
-  const { flushErrors, output, stderr } = surroundings
+  const { flushErrors, output, stderr } = context
   const parse = async (): Promise<unknown> =>
     args.length === 0 ? program.outputHelp() : program.parseAsync(args, { from: 'user' })
   try {
@@ -75,10 +75,10 @@ const atLatest = (exitCode: number): Promise<number> => new Promise((resolve) =>
 })
 
 function buildProgram(
-  args: readonly string[], surroundings: Surroundings, exit: (code: number) => void,
+  args: readonly string[], context: CommandContext, exit: (code: number) => void,
   onServe: () => void,
 ): Command {
-  const { stdout, stderr } = surroundings
+  const { stdout, stderr } = context
   const program = new Command('sluice')
     .description('A queue that sends HTTP requests at the pace the receiving API asks for.')
     .version(VERSION, '-V, --version', 'print the version')
@@ -92,11 +92,11 @@ function buildProgram(
     .option('--take-over', 'take over from the server that runs on the same data folder and port')
     .action(async ({ takeOver }: { takeOver?: boolean }, command: Command) => {
       onServe()
-      const loaded = load(command, surroundings)
+      const loaded = load(command, context)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
       // Only the server needs the native parts; help and config work where they do not.
       const { serve } = await import('../start/serve.ts')
-      return exit(await serve(loaded.value, surroundings, takeOver === true))
+      return exit(await serve(loaded.value, context, takeOver === true))
     })
 
   withSettings(program.command('config'))
@@ -104,20 +104,20 @@ function buildProgram(
       'where each value comes from')
     .option('--json', 'print it as JSON, without where it comes from')
     .action((options: { json?: boolean }, command: Command) => {
-      const loaded = load(command, surroundings)
+      const loaded = load(command, context)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
       stdout(options.json === true ? configJson(loaded.value) : configYaml(loaded.value))
     })
 
   addJobCommands(program, {
-    env: surroundings.env, stdin: surroundings.stdin ?? nothing,
-    isStdinTerminal: surroundings.isStdinTerminal === true, stdout, stderr, exit,
+    env: context.env, stdin: context.stdin ?? nothing,
+    isStdinTerminal: context.isStdinTerminal === true, stdout, stderr, exit,
     failedExitCode: EXIT_FAILED, usageExitCode: EXIT_USAGE,
   })
   addControlCommands(program, {
-    env: surroundings.env, cwd: surroundings.cwd, stdout, stderr, exit, withSettings,
+    env: context.env, cwd: context.cwd, stdout, stderr, exit, withSettings,
     failedExitCode: EXIT_FAILED, usageExitCode: EXIT_USAGE,
-    load: (command, names) => loadPart(sourcesOf(command, surroundings), names),
+    load: (command, names) => loadPart(sourcesOf(command, context), names),
   })
   addBench(program, { args, stdout, stderr, exit, usageExitCode: EXIT_USAGE })
   return program
@@ -125,8 +125,8 @@ function buildProgram(
 
 async function* nothing(): AsyncIterable<Uint8Array> {}
 
-function refuse(outcome: Outcome<unknown> & { ok: false }, stderr: (text: string) => void): number {
-  stderr(formatProblems(outcome.problems))
+function refuse(result: Checked<unknown> & { ok: false }, stderr: (text: string) => void): number {
+  stderr(formatProblems(result.problems))
   return EXIT_USAGE
 }
 
@@ -154,10 +154,10 @@ function showDefault(setting: Setting): string {
   return setting.kind.format(setting.fallback({ cores: 1, memoryBytes: 0, descriptors: 0 }))
 }
 
-const load = (command: Command, surroundings: Surroundings): Outcome<LoadedConfig> =>
-  loadConfig(sourcesOf(command, surroundings))
+const load = (command: Command, context: CommandContext): Checked<LoadedConfig> =>
+  loadConfig(sourcesOf(command, context))
 
-function sourcesOf(command: Command, { env, cwd }: Surroundings): Sources {
+function sourcesOf(command: Command, { env, cwd }: CommandContext): Sources {
   const given = command.opts<Record<string, string | boolean | undefined>>()
   const flags: Partial<Record<SettingName, string>> = {}
   for (const [name, setting] of SETTING_ENTRIES) {

@@ -13,7 +13,7 @@ export interface SubmitProgress {
   end(): void
 }
 
-/** @param isWaiting whether the jobs' outcomes are waited for: these are what the bar is about. */
+/** @param isWaiting whether the jobs' results are waited for: these are what the bar is about. */
 export function submitProgress(
   isWaiting: boolean, { nowUs }: Pauses, stream: NodeJS.WriteStream = process.stderr,
 ): SubmitProgress {

@@ -318,11 +318,11 @@ export class SubmitRun implements ConnectionUser {
     if (lines === undefined) return
     this.#awaited.delete(jobId)
     this.#connection.noteProgress()
-    const { type, ...outcome } = message
+    const { type, ...result } = message
     if (type !== 'completed') this.#isWell = false
     for (const line of lines) {
       this.counts.finished++
-      this.#parts.stdout(`${JSON.stringify({ line, ...outcome })}\n`)
+      this.#parts.stdout(`${JSON.stringify({ line, ...result })}\n`)
     }
   }
 

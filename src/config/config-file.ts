@@ -3,7 +3,7 @@
 
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { closest, type Outcome, type Problem, showGiven } from '../base/problem.ts'
+import { closest, type Checked, type Problem, showGiven } from '../base/problem.ts'
 import { type Environment, readVariable } from './environment.ts'
 import { expandHome, isUnexpanded, UNEXPANDED } from './paths.ts'
 import { CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES } from './settings.ts'
@@ -26,7 +26,7 @@ export interface ConfigFile {
 }
 
 /** The named file, or sluice.yaml where it exists; undefined where there is none to read. */
-export function readConfigFile(place: FilePlace): Outcome<ConfigFile | undefined> {
+export function readConfigFile(place: FilePlace): Checked<ConfigFile | undefined> {
   const named = place.configFile ?? readVariable(place.env, CONFIG_FILE_ENV)
   const name = expandHome(named ?? CONFIG_FILE_DEFAULT, place.env)
   const key = place.configFile !== undefined ? '--config' : CONFIG_FILE_ENV

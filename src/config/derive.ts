@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { MemorySettings } from '../../shards/memory/plan.ts'
 import type { ShardSettings, UpstreamSettings } from '../../shards/wire/contract.ts'
-import { type Outcome, showGiven } from '../base/problem.ts'
+import { type Checked, showGiven } from '../base/problem.ts'
 import { USER_AGENT } from '../base/version.ts'
 import { type Config, SETTINGS } from './settings.ts'
 import { type UpstreamDefaults, callersSwitchQueues, settingsOf } from './upstream-table.ts'
@@ -69,9 +69,9 @@ export const queueSwitchByCaller = (config: Config) => (origin: string): boolean
 /** The certificates of --ca-file as PEM text; empty where none is named. */
 export function readExtraCa(
   config: Config, origin: string, cwd: string,
-): Outcome<string> {
+): Checked<string> {
   if (config.caFile === '') return { ok: true, value: '' }
-  const refuse = (expected: string): Outcome<string> => ({
+  const refuse = (expected: string): Checked<string> => ({
     ok: false,
     problems: [{ key: SETTINGS.caFile.key, source: origin, given: showGiven(config.caFile),
       expected }],

@@ -23,5 +23,5 @@ export interface FrontDoorSettings {
   readonly version: string
   readonly settingsOf: ResolveUpstream
   /** Whether a caller may switch on the account queues of an origin. */
-  readonly mayIsolate: (origin: string) => boolean
+  readonly mayAskAccountQueue: (origin: string) => boolean
 }

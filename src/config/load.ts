@@ -2,7 +2,7 @@
 // Flags win over the environment, which wins over the file, which wins over the default; a value
 // that is overruled must be valid all the same, because a mistake is a mistake.
 
-import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
+import { type Checked, type Problem, showGiven } from '../base/problem.ts'
 import { type ConfigFile, type FilePlace, lookUp, readConfigFile, unknownKeys } from
   './config-file.ts'
 import { type Environment, readVariable, unknownVariables } from './environment.ts'
@@ -49,7 +49,7 @@ interface Given {
 }
 
 /** Reads and checks everything; all problems are listed, in the order of the sources. */
-export function loadConfig(sources: Sources): Outcome<LoadedConfig> {
+export function loadConfig(sources: Sources): Checked<LoadedConfig> {
   const problems: Problem[] = [...unknownVariables(sources.env)]
   const file = readConfigFile(sources)
   if (!file.ok) return { ok: false, problems: [...problems, ...file.problems] }
@@ -75,7 +75,7 @@ export function loadConfig(sources: Sources): Outcome<LoadedConfig> {
  */
 export function loadPart<Name extends SettingName>(
   sources: Sources, names: readonly Name[],
-): Outcome<LoadedPart<Name>> {
+): Checked<LoadedPart<Name>> {
   const file = readConfigFile(sources)
   if (!file.ok && sources.configFile !== undefined) return file
   const passedOver: Problem[] = file.ok ? [] : [...file.problems]
@@ -154,9 +154,9 @@ function fromText(
 // oxlint-disable-next-line no-control-regex -- they are what is refused
 const CONTROL = /[\x00-\x1f\x7f]/
 
-function check(setting: Setting, given: Given, env: Environment): Outcome<unknown> {
+function check(setting: Setting, given: Given, env: Environment): Checked<unknown> {
   const { kind } = setting
-  const refuse = (how: string): Outcome<unknown> => ({ ok: false, problems: [{
+  const refuse = (how: string): Checked<unknown> => ({ ok: false, problems: [{
     key: given.problemKey, source: given.problemSource([]), given: showGiven(given.value),
     expected: `${kind.expected}, ${how}`,
   }] })

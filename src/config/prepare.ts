@@ -7,7 +7,7 @@ import type { ShardSettings } from '../../shards/wire/contract.ts'
 import {
   CLIENT_CONNECTIONS_MIN, DESCRIPTORS_PROCESS_MIN, DESCRIPTORS_SHARD_MIN,
 } from '../base/client-limits.ts'
-import { type Outcome, type Problem, showGiven } from '../base/problem.ts'
+import { type Checked, type Problem, showGiven } from '../base/problem.ts'
 import { formatBytes } from '../base/quantities.ts'
 import { VERSION } from '../base/version.ts'
 import {
@@ -29,7 +29,7 @@ export interface Prepared {
  * What can still be wrong with settings that are each valid: files, and memory for all of them.
  * @param cwd where relative paths begin.
  */
-export function prepare(loaded: LoadedConfig, cwd: string): Outcome<Prepared> {
+export function prepare(loaded: LoadedConfig, cwd: string): Checked<Prepared> {
   const { config, origins } = loaded
   const extraCa = readExtraCa(config, origins.caFile, cwd)
   const plan = planMemory(memorySettings(config))
@@ -49,7 +49,7 @@ export function prepare(loaded: LoadedConfig, cwd: string): Outcome<Prepared> {
     batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs,
     clientBytesMax: config.clientBytesMax, clientConnectionsMax: config.clientConnectionsMax,
     version: VERSION,
-    settingsOf: upstreamResolver(config), mayIsolate: queueSwitchByCaller(config),
+    settingsOf: upstreamResolver(config), mayAskAccountQueue: queueSwitchByCaller(config),
   }
   const shard = shardSettings(config, extraCa.value)
   return { ok: true, value: { loaded, limits: plan.limits, shard, door } }

@@ -33,7 +33,7 @@ const receiverSchema = entrySchema.omit({ account_queue: true, account_queue_by_
 /** What a table may say about one host. */
 export type UpstreamEntry = z.infer<typeof entrySchema>
 /** By host or host:port, in lower case. */
-export type UpstreamTable = Readonly<Record<string, UpstreamEntry>>
+export type UpstreamEntries = Readonly<Record<string, UpstreamEntry>>
 
 const HOST_EXPECTED = 'a host or host:port, such as api.example.com or 127.0.0.1:8080'
 
@@ -53,7 +53,7 @@ function normalizeHost(text: string): string | undefined {
 }
 
 /** A table as text on the command line is YAML's flow form, of which JSON is a part. */
-function tableKind(entry: z.ZodType<UpstreamEntry>): Kind<UpstreamTable> {
+function tableKind(entry: z.ZodType<UpstreamEntry>): Kind<UpstreamEntries> {
   const expected = 'a map from host to {rps, max_concurrent, …}'
   const host = z.string().refine((text) => normalizeHost(text) !== undefined, HOST_EXPECTED)
   const byHost = z.record(host, entry, { error: expected })
@@ -92,7 +92,7 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:
  * table has them, else those of its host, what they leave open filled from the defaults.
  */
 export function settingsOf(
-  origin: string, table: UpstreamTable, defaults: UpstreamDefaults,
+  origin: string, table: UpstreamEntries, defaults: UpstreamDefaults,
 ): UpstreamSettings {
   const entry = entryOf(origin, table)
   return {
@@ -105,11 +105,11 @@ export function settingsOf(
 
 /** Whether callers may switch on the account queues of an origin, by a header of theirs. */
 export const callersSwitchQueues = (
-  origin: string, table: UpstreamTable, byDefault: boolean,
+  origin: string, table: UpstreamEntries, byDefault: boolean,
 ): boolean => entryOf(origin, table).account_queue_by_caller ?? byDefault
 
 /** What the table says about an origin: of its host, and above that of its host and port. */
-function entryOf(origin: string, table: UpstreamTable): UpstreamEntry {
+function entryOf(origin: string, table: UpstreamEntries): UpstreamEntry {
   const url = URL.parse(origin)
   const host = url?.hostname ?? ''
   const port = url?.port === '' ? DEFAULT_PORTS[url.protocol] : url?.port

@@ -1,12 +1,12 @@
-// All that the front door knows and must not forget at a reload, as plain data: the doorkeepers,
+// All that the front door knows and must not forget at a reload, as plain data: the door logics,
 // old and new, work on the same tables.
 //
 // Why that is sound. Everything here belongs to the main thread, and every call from outside (a
-// request, a shard's answer, a tick) runs to its end in one doorkeeper's code, so none ever finds a
+// request, a shard's answer, a tick) runs to its end in one door logic's code, so none ever finds a
 // table half changed by another. An entry that waits for an answer is an object with methods (an
-// Asker, a Question, a Follower, a stream, a socket), made by the code that took the request; it
+// Asker, a Question, a Watcher, a stream, a socket), made by the code that took the request; it
 // answers in that code, whoever finds it in the table. So there is nothing to divide between old
-// and new: numbers, slots and counts are drawn from the same places. An old doorkeeper is garbage
+// and new: numbers, slots and counts are drawn from the same places. An old door logic is garbage
 // as soon as none of its entries is left. What must not differ between two builds is the form of
 // the tables and of those objects, and DOOR_FORM stands for it.
 
@@ -25,20 +25,20 @@ import type { ShardLink } from '../engine/shard-link.ts'
 import { type ConnectionTable, makeConnectionTable } from '../http/server.ts'
 import { makeStreamTable, type StreamTable } from '../http/sse.ts'
 import { type AdmissionTable, makeAdmissionTable } from '../submit/admission.ts'
-import { type AudienceTable, makeAudienceTable } from '../submit/audience.ts'
 import { makePendingTable, type PendingTable } from '../submit/pending-jobs.ts'
-import type { Elsewhere } from '../submit/submission.ts'
+import type { PeerJobs } from '../submit/submission.ts'
 import { makeUpstreamTable, type UpstreamTable } from '../submit/upstream-slots.ts'
+import { type WatchTable, makeWatchTable } from '../submit/watches.ts'
 import { makeSocketTable, type SocketTable } from '../ws/sockets.ts'
 import type { LastReload, ShownJournals, ShownPool, TakenOver } from './health.ts'
 
 /**
  * To be counted up with every change that makes old and new code misunderstand each other: of
- * these tables, of the interfaces of what is in them, of ShardLink, of RequestHandlers, of Keeper
- * and DoorkeeperParts, or of what src/door/replaceable.ts exports. A build of another form needs a
+ * these tables, of the interfaces of what is in them, of ShardLink, of RequestHandlers, of Logic
+ * and DoorLogicParts, or of what src/door/replaceable.ts exports. A build of another form needs a
  * restart.
  */
-export const DOOR_FORM = 5
+export const DOOR_FORM = 6
 
 /** One with answers to be sent at the end of a turn. */
 export interface Flushable {
@@ -59,7 +59,7 @@ export interface DoorTables {
   readonly upstreams: UpstreamTable
   readonly jobs: PendingTable
   readonly questions: QuestionTable
-  readonly audience: AudienceTable
+  readonly watches: WatchTable
   readonly streams: StreamTable
   readonly sockets: SocketTable
   /** What is held for clients; it lives as long as the process. */
@@ -75,7 +75,7 @@ export interface DoorTables {
   reloads: number
   lastReload: LastReload | null
   /** Who takes jobs while another process takes over from this one. */
-  elsewhere: Elsewhere | null
+  peer: PeerJobs | null
   /** The process from which this one has taken over. */
   takenOver: TakenOver | null
 }
@@ -90,17 +90,17 @@ export function makeDoorTables(
     secret, startedUs, phase: 'starting', journals: null, logStatus: null,
     admission: makeAdmissionTable(links.length),
     upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
-    questions: makeQuestionTable(links.length), audience: makeAudienceTable(),
+    questions: makeQuestionTable(links.length), watches: makeWatchTable(),
     streams: makeStreamTable(), sockets: makeSocketTable(), clientBytes,
     connections: makeConnectionTable(Infinity), batchesToFlush: [],
     silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
-    reloads: 0, lastReload: null, elsewhere: null, takenOver: null,
+    reloads: 0, lastReload: null, peer: null, takenOver: null,
   }
 }
 
 /** The pools with shares that are among the tables. */
 export const poolsOf = (
-  { audience, clientBytes, jobs, questions, sockets, streams, upstreams }: DoorTables,
+  { watches, clientBytes, jobs, questions, sockets, streams, upstreams }: DoorTables,
 ): readonly ShownPool[] => [
   { pool: DOOR_POOLS.clientMemory, bound: clientBytes.bytesMax, counts: clientBytes.counts },
   { pool: DOOR_POOLS.sockets, bound: SOCKETS_MAX, counts: sockets.held.counts },
@@ -108,10 +108,10 @@ export const poolsOf = (
   { pool: DOOR_POOLS.upstreamSlots, bound: upstreams.entries.length, counts: upstreams.pool },
   { pool: DOOR_POOLS.questions, bound: QUESTIONS_PENDING_MAX, counts: questions.held.counts },
   { pool: DOOR_POOLS.streams, bound: STREAMS_MAX, counts: streams.held.counts },
-  { pool: DOOR_POOLS.followedJobs, bound: WATCHED_JOBS_MAX, counts: audience.held.counts },
+  { pool: DOOR_POOLS.watchedJobs, bound: WATCHED_JOBS_MAX, counts: watches.held.counts },
 ]
 
-/** What stays while doorkeepers come and go. */
+/** What stays while door logics come and go. */
 export interface DoorPlace {
   readonly tables: DoorTables
   /** One for each shard, in order. */

@@ -1,27 +1,29 @@
-// The front door: the listening socket, the reading end of the outcome rings, and the tables, for
-// as long as the process lives. Who judges and answers is its doorkeeper, and that can change.
+// The front door: the listening socket, the reading end of the answer rings, and the tables, for
+// as long as the process lives. Who judges and answers is its door logic, and that can change.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 import type { SharedViews } from '../../shards/memory/layout.ts'
-import type { JobResult, JobStatus, JobView, KnownUpstreams } from '../../shards/wire/contract.ts'
+import type {
+  JobResult, JobSnapshot, JobStatus, KnownUpstreams,
+} from '../../shards/wire/contract.ts'
 import { ClientBytes } from '../base/client-bytes.ts'
 import { makeSecret } from '../base/hash.ts'
 import type { FillRandom } from '../base/job-id.ts'
 import { LET_IN_PENDING_MAX, STREAM_KEEP_ALIVE_MS } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { FrontDoorSettings } from '../config/door-settings.ts'
-import { OutcomePump, type OutcomeSink } from '../engine/outcomes.ts'
+import { AnswerPump, type AnswerSink } from '../engine/answer-pump.ts'
 import { absenceOf, type ShardLink } from '../engine/shard-link.ts'
 import {
   type Address, type Answering, HttpServer, type RequestHandlers, type ServerBounds,
 } from '../http/server.ts'
-import { OtherProcess } from '../peer/other-process.ts'
-import { PassOn } from '../peer/pass-on.ts'
+import { PeerClient } from '../peer/peer-client.ts'
 import { Again } from '../peer/peer-request.ts'
+import { RequestProxy } from '../peer/request-proxy.ts'
 import { Upstreams } from '../submit/upstream-slots.ts'
+import { DoorLogic, type DoorLogicParts, type Logic } from './door-logic.ts'
 import { type DoorTables, makeDoorTables } from './door-tables.ts'
-import { Doorkeeper, type DoorkeeperParts, type Keeper } from './doorkeeper.ts'
 
 /** What a front door is made of. */
 export interface FrontDoorOptions {
@@ -43,7 +45,7 @@ export class FrontDoor implements Answering {
   readonly tables: DoorTables
   readonly #options: FrontDoorOptions
   readonly #post: Post
-  readonly #pump: OutcomePump
+  readonly #pump: AnswerPump
   #server: HttpServer | undefined
   #giveBack: () => void = () => {}
 
@@ -52,9 +54,9 @@ export class FrontDoor implements Answering {
     this.#options = options
     this.tables = makeDoorTables(links, options.secret ?? makeSecret(), clock.nowUs(),
       new ClientBytes(config.clientBytesMax, clock, options.log))
-    this.#post = new Post(new Doorkeeper(this.partsFor(config)))
-    this.#post.keeper.takeOver()
-    this.#pump = new OutcomePump(links, shared.mainBell, clock, this.#post)
+    this.#post = new Post(new DoorLogic(this.partsFor(config)))
+    this.#post.logic.takeOver()
+    this.#pump = new AnswerPump(links, shared.mainBell, clock, this.#post)
   }
 
   /** Before anything else: the upstreams that a journal knows. */
@@ -87,8 +89,8 @@ export class FrontDoor implements Answering {
     if (this.tables.phase === 'starting') this.tables.phase = 'ready'
   }
 
-  /** What a doorkeeper for this door needs. */
-  partsFor(config: FrontDoorSettings): DoorkeeperParts {
+  /** What a door logic for this door needs. */
+  partsFor(config: FrontDoorSettings): DoorLogicParts {
     const { clock, fillRandom, links, log, shared } = this.#options
     return {
       config, place: { tables: this.tables, links, shared }, clock, log,
@@ -97,10 +99,10 @@ export class FrontDoor implements Answering {
     }
   }
 
-  /** From now on another doorkeeper answers, made with partsFor(). */
-  relieve(keeper: Keeper): void {
-    this.#post.keeper = keeper
-    keeper.takeOver()
+  /** From now on another door logic answers, made with partsFor(). */
+  replaceLogic(logic: Logic): void {
+    this.#post.logic = logic
+    logic.takeOver()
   }
 
   get handlers(): RequestHandlers {
@@ -134,35 +136,35 @@ export class FrontDoor implements Answering {
 
   /**
    * Another process listens at the same address: no connection is taken any more, and what comes
-   * over those that are there is passed on. Resolves when that has begun.
+   * over those that are there is proxied. Resolves when that has begun.
    * @param clock nobody else may set its wake.
    */
-  async passOn(clock: Clock): Promise<void> {
+  async proxyToPeer(clock: Clock): Promise<void> {
     const server = this.#server
     if (server === undefined) return
     await new Promise<void>((resolve) => { server.stopListening(resolve) })
     const again = new Again(clock)
     const post = this.#post
     const { bodyBytesMax } = this.#options.config
-    const other = new OtherProcess(server.address, again)
-    const passOn = new PassOn({
+    const other = new PeerClient(server.address, again)
+    const proxy = new RequestProxy({
       address: server.address, before: post.inside, bodyBytesMax, again,
       pool: this.tables.clientBytes })
-    post.passOn = passOn
-    this.tables.elsewhere = other
+    post.proxy = proxy
+    this.tables.peer = other
     this.tables.sockets.isLeaving = true
     this.#giveBack = () => {
       other.giveBack()
-      passOn.giveBack()
+      proxy.giveBack()
     }
   }
 
   /** The other process is gone: all as before. False when the port cannot be had at present. */
   takeBack(): boolean {
     if (this.#server?.listenAgain() === false) return false
-    this.tables.elsewhere = null
+    this.tables.peer = null
     this.tables.sockets.isLeaving = false
-    this.#post.passOn = undefined
+    this.#post.proxy = undefined
     this.#giveBack()
     this.#giveBack = () => {}
     return true
@@ -170,12 +172,12 @@ export class FrontDoor implements Answering {
 
   /** Says to the clients of sockets that they are to come again. */
   restartSockets(): void {
-    this.#post.keeper.restartSockets()
+    this.#post.logic.restartSockets()
   }
 
-  /** The shards have ended: ends streams and sockets. What is passed on goes on. */
+  /** The shards have ended: ends streams and sockets. What is proxied goes on. */
   retire(): void {
-    this.#post.keeper.stop()
+    this.#post.logic.stop()
   }
 
   /** No new jobs from now on: 503, and /ready says so. Everything else goes on. */
@@ -193,8 +195,8 @@ export class FrontDoor implements Answering {
     this.drain()
     this.#pump.stop()
     this.#pump.readRest()
-    this.#post.keeper.stop()
-    this.#post.passOn?.close()
+    this.#post.logic.stop()
+    this.#post.proxy?.close()
     this.#server?.close()
     this.#server = undefined
   }
@@ -206,69 +208,69 @@ export const boundsOf = (config: FrontDoorSettings): ServerBounds => ({
   clientBytesMax: config.clientBytesMax, connectionsMax: config.clientConnectionsMax,
 })
 
-/** Where the doorkeeper of the moment stands: what comes goes to that one. */
-class Post implements Answering, OutcomeSink {
-  keeper: Keeper
+/** Where the door logic of the moment stands: what comes goes to that one. */
+class Post implements Answering, AnswerSink {
+  logic: Logic
   /** While another process takes over, what comes goes there. */
-  passOn: PassOn | undefined
-  /** The doorkeeper of the moment, for those who must not be passed on. */
+  proxy: RequestProxy | undefined
+  /** The door logic of the moment, for those who must not be proxied. */
   readonly inside: Answering
 
-  constructor(keeper: Keeper) {
-    this.keeper = keeper
-    const handlers = (): RequestHandlers => this.keeper.handlers
+  constructor(logic: Logic) {
+    this.logic = logic
+    const handlers = (): RequestHandlers => this.logic.handlers
     this.inside = { get handlers() { return handlers() } }
   }
 
   get handlers(): RequestHandlers {
-    return (this.passOn ?? this.keeper).handlers
+    return (this.proxy ?? this.logic).handlers
   }
 
   accepted(request: number): void {
-    this.keeper.accepted(request)
+    this.logic.accepted(request)
   }
 
   duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void {
-    this.keeper.duplicate(request, jobId, status, result)
+    this.logic.duplicate(request, jobId, status, result)
   }
 
   reused(request: number, jobId: string): void {
-    this.keeper.reused(request, jobId)
+    this.logic.reused(request, jobId)
   }
 
   refused(request: number, reason: number, limit: number, current: number): void {
-    this.keeper.refused(request, reason, limit, current)
+    this.logic.refused(request, reason, limit, current)
   }
 
-  job(request: number, code: number, view: JobView | null): void {
-    this.keeper.job(request, code, view)
+  job(request: number, code: number, view: JobSnapshot | null): void {
+    this.logic.job(request, code, view)
   }
 
   event(jobId: string, event: number, data: object): void {
-    this.keeper.event(jobId, event, data)
+    this.logic.event(jobId, event, data)
   }
 
   dropped(request: number): void {
-    this.keeper.dropped(request)
+    this.logic.dropped(request)
   }
 
   givenBack(shard: number, position: number): void {
-    this.keeper.givenBack(shard, position)
+    this.logic.givenBack(shard, position)
   }
 
   released(request: number, done: boolean): void {
-    this.keeper.released(request, done)
+    this.logic.released(request, done)
   }
 
   warning(upstream: number, value: unknown): void {
-    this.keeper.warning(upstream, value)
+    this.logic.warning(upstream, value)
   }
 
   turnEnded(): void {
-    this.keeper.turnEnded()
+    this.logic.turnEnded()
   }
 
   tick(nowUs: Micros): void {
-    this.keeper.tick(nowUs)
+    this.logic.tick(nowUs)
   }
 }

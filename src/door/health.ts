@@ -10,7 +10,7 @@ import type { DoorState } from '../base/door-state.ts'
 import type { LogStatus } from '../base/log-sink.ts'
 import { absenceOf, type ShardLink } from '../engine/shard-link.ts'
 import type { ConnectionTable } from '../http/server.ts'
-import type { KeeperStatus } from '../journal/keepers.ts'
+import type { CompactorStatus } from '../journal/compactors.ts'
 import type { AdmissionCounts } from '../submit/admission.ts'
 
 /** What came of an attempt to replace the code. */
@@ -33,7 +33,7 @@ export interface TakenOver {
 export interface ShownJournals {
   readonly mode: string
   /** By shard. */
-  readonly statuses: readonly KeeperStatus[]
+  readonly statuses: readonly CompactorStatus[]
   /** Of loading, all shards together; its share is 0 to 1. */
   readonly progress: { readonly share: number; readonly jobs: number }
 }
@@ -59,7 +59,7 @@ export interface HealthInputs {
   readonly sockets: number
   /** What their clients have not taken yet. */
   readonly socketsUnreadBytes: number
-  /** Jobs that streams and sockets follow. */
+  /** Jobs that streams and sockets watch. */
   readonly watched: number
   readonly clientBytes: ClientBytes
   readonly connections: ConnectionTable
@@ -103,7 +103,7 @@ export function describeHealth(inputs: HealthInputs): object {
       lanes_active: stats.lanesActive, completed: stats.completed, failed: stats.failed,
       cancelled: stats.cancelled, attempts: stats.attempts, retries: stats.retries,
       given_up: {
-        results: stats.resultsGivenUp, owed_bodies: stats.owedBodiesGivenUp,
+        results: stats.resultsGivenUp, owed_bodies: stats.undeliveredBodiesGivenUp,
         new_bodies: stats.bodiesLeftOut, keys: stats.keysGivenUp,
       },
       restarts: link.restarts, last_restart: showRestart(link.lastRestart),

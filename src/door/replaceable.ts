@@ -5,4 +5,4 @@
 export { loadConfig } from '../config/load.ts'
 export { prepare } from '../config/prepare.ts'
 export { DOOR_FORM } from './door-tables.ts'
-export { Doorkeeper } from './doorkeeper.ts'
+export { DoorLogic } from './door-logic.ts'

@@ -6,10 +6,10 @@ import { NONE } from '../../shards/base/units.ts'
 import { isBefore } from '../../shards/memory/give-back.ts'
 import { RING_FULL } from '../../shards/memory/ring.ts'
 import {
-  CODE_NOT_FOUND, INGRESS_CANCEL, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
+  CODE_NOT_FOUND, INGRESS_CANCEL, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH, type JobSnapshot,
 } from '../../shards/wire/contract.ts'
 import {
-  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
+  AccountShare, type HeldTable, makeHeldTable, type PoolContext,
 } from '../base/account-share.ts'
 import { QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX } from '../base/client-limits.ts'
 import type { ErrorCode } from '../base/errors.ts'
@@ -17,7 +17,7 @@ import { shardOf } from '../base/hash.ts'
 import { type JobIdWords, parseJobId } from '../base/job-id.ts'
 import { QUESTIONS_PENDING_MAX } from '../base/limits.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
-import { makeTurnTable, QuestionTurns, type TurnTable } from './question-turns.ts'
+import { makeFairQueueTable, FairQueue, type FairQueueTable } from './fair-queue.ts'
 import { absenceOf, type BatchBells, sendRequest, type ShardLink } from './shard-link.ts'
 import { makeWaitingTable, slotOf, Waiting, type WaitingTable } from './waiting.ts'
 
@@ -31,7 +31,7 @@ export interface Question {
   /** Whether it comes from one who may have many under way. */
   readonly isBulk: boolean
   /** @param code CODE_…; the view is null where there is none. */
-  answered(code: number, view: JobView | null): void
+  answered(code: number, view: JobSnapshot | null): void
   /** Nobody can be asked. */
   unavailable(code: ErrorCode): void
 }
@@ -46,10 +46,10 @@ export interface QuestionTable {
   readonly idLow: Uint32Array
   /** 1: it lies in its shard's ring, or has been taken from there. */
   readonly sent: Uint8Array
-  /** See QuestionTurns. */
+  /** See FairQueue. */
   readonly next: Uint32Array
   /** By shard. */
-  readonly turns: readonly TurnTable[]
+  readonly queues: readonly FairQueueTable[]
   /** How many are sent, by shard. */
   readonly sentCount: Uint32Array
 }
@@ -64,7 +64,7 @@ export const makeQuestionTable = (shards: number): QuestionTable => ({
   idLow: new Uint32Array(QUESTIONS_PENDING_MAX),
   sent: new Uint8Array(QUESTIONS_PENDING_MAX),
   next: new Uint32Array(QUESTIONS_PENDING_MAX),
-  turns: Array.from({ length: shards }, makeTurnTable),
+  queues: Array.from({ length: shards }, makeFairQueueTable),
   sentCount: new Uint32Array(shards),
 })
 
@@ -74,24 +74,24 @@ export class Questions {
   readonly #bells: BatchBells
   readonly #table: QuestionTable
   readonly #waiting: Waiting<Question>
-  readonly #turns: readonly QuestionTurns[]
+  readonly #queues: readonly FairQueue[]
   readonly #single: AccountShare
   /** For those who ask many at once: the same pool without what is kept for the others. */
   readonly #bulk: AccountShare
 
   constructor(
     links: readonly ShardLink[], bells: BatchBells, table: QuestionTable,
-    surroundings: PoolSurroundings,
+    context: PoolContext,
   ) {
     this.#links = links
     this.#bells = bells
     this.#table = table
     this.#waiting = new Waiting(table.waiting)
-    this.#turns = table.turns.map((turns) => new QuestionTurns(turns, table.next))
+    this.#queues = table.queues.map((queue) => new FairQueue(queue, table.next))
     this.#single = new AccountShare(
-      DOOR_POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings)
+      DOOR_POOLS.questions, QUESTIONS_PENDING_MAX, table.held, context)
     this.#bulk = new AccountShare(
-      DOOR_POOLS.questions, QUESTIONS_PENDING_MAX, table.held, surroundings,
+      DOOR_POOLS.questions, QUESTIONS_PENDING_MAX, table.held, context,
       QUESTIONS_PENDING_MAX - QUESTIONS_PENDING_BULK_MAX)
   }
 
@@ -117,12 +117,12 @@ export class Questions {
     this.#table.idHigh[slot] = id.idHigh
     this.#table.idLow[slot] = id.idLow
     this.#table.sent[slot] = 0
-    this.#turnsOf(link.shard).add(slot, id.route)
+    this.#queueOf(link.shard).add(slot, id.route)
     this.#sendSome(link.shard)
   }
 
   /** A shard's answer. */
-  answered(request: number, code: number, view: JobView | null): void {
+  answered(request: number, code: number, view: JobSnapshot | null): void {
     this.#take(request)?.answered(code, view)
   }
 
@@ -136,7 +136,7 @@ export class Questions {
     for (const { shard } of this.#links) this.#sendSome(shard)
   }
 
-  /** Nobody follows a job any more; false when its shard's ring is full. */
+  /** Nobody watches a job any more; false when its shard's ring is full. */
   unwatch(jobId: string): boolean {
     const id = parseJobId(jobId)
     return id === undefined ||
@@ -145,7 +145,7 @@ export class Questions {
 
   /** A shard does not answer for now: what it has not taken is withdrawn. */
   giveUp({ ingress, shard }: ShardLink, code: ErrorCode): void {
-    this.#turnsOf(shard).clear()
+    this.#queueOf(shard).clear()
     for (const request of this.#waiting.requestsOf(shard)) {
       const isInRing = this.#isSent(request)
       if (isInRing && !ingress.withdraw(this.#waiting.positionOf(request))) continue
@@ -164,7 +164,7 @@ export class Questions {
 
   /** Nothing more is said by a shard. */
   abandon(shard: number): void {
-    this.#turnsOf(shard).clear()
+    this.#queueOf(shard).clear()
     for (const request of this.#waiting.requestsOf(shard)) {
       this.#take(request)?.unavailable('answer_unknown')
     }
@@ -190,16 +190,16 @@ export class Questions {
   /** Sends those whose turn it is, as many as may lie in the ring. */
   #sendSome(shard: number): void {
     const link = this.#links[shard] as ShardLink
-    const turns = this.#turnsOf(shard)
+    const queue = this.#queueOf(shard)
     const { idHigh, idLow, kind, route, sent, sentCount } = this.#table
-    while (!turns.isEmpty && (sentCount[shard] as number) < QUESTIONS_IN_RING_MAX) {
-      const slot = turns.first
+    while (!queue.isEmpty && (sentCount[shard] as number) < QUESTIONS_IN_RING_MAX) {
+      const slot = queue.first
       const request = this.#waiting.requestAt(slot)
       const position = this.#send(link, kind[slot] as number, request, {
         route: route[slot] as number, idHigh: idHigh[slot] as number, idLow: idLow[slot] as number,
       })
       if (position === RING_FULL) return
-      turns.shift()
+      queue.shift()
       this.#waiting.sentAt(request, position)
       sent[slot] = 1
       sentCount[shard] = (sentCount[shard] as number) + 1
@@ -210,8 +210,8 @@ export class Questions {
     return this.#table.sent[slotOf(request)] === 1
   }
 
-  #turnsOf(shard: number): QuestionTurns {
-    return this.#turns[shard] as QuestionTurns
+  #queueOf(shard: number): FairQueue {
+    return this.#queues[shard] as FairQueue
   }
 
   #linkOf(id: JobIdWords): ShardLink {

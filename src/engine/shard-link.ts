@@ -1,5 +1,5 @@
 // What the main thread holds of one shard: the writing end of its ingress ring, the reading end of
-// its outcome ring, and its bell. Bells are rung once per batch of records.
+// its answer ring, and its bell. Bells are rung once per batch of records.
 
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { Bell } from '../../shards/memory/doorbell.ts'
@@ -28,7 +28,7 @@ export interface ShardLink {
   readonly views: ShardViews
   readonly ingress: RingWriter
   readonly bell: Bell
-  readonly outcomes: RingReader
+  readonly answers: RingReader
   /** Set by the supervisor while the shard's thread is not running, and will not be soon. */
   down: boolean
   /** While true, the shard's journal cannot be written, so it does not answer. */
@@ -47,7 +47,7 @@ export function openShardLink(shard: number, views: ShardViews): ShardLink {
     views,
     ingress: new RingWriter(views.ingress),
     bell: new Bell(views.bell),
-    outcomes: new RingReader(views.outcomes),
+    answers: new RingReader(views.answers),
     down: false,
     stalled: false,
     lost: false,

@@ -52,7 +52,7 @@ export class ShardRun {
   /** The run that takes over when this one has handed over. */
   successor: ShardRun | undefined
   /** When the thread that it relays to needs it no more; Infinity before that. */
-  relievedUs = Infinity
+  relayEndedUs = Infinity
   /** Set when it has ended. */
   end: RunEnd | undefined
   /** Resolves, never rejects, when it has. */

@@ -77,7 +77,7 @@ export interface ShardReload {
 }
 
 /** What came of a reload. */
-export type ReloadOutcome =
+export type ReloadResult =
   | { readonly ok: true }
   | { readonly ok: false; readonly reason: string }
 
@@ -196,7 +196,7 @@ export class Supervisor {
    * requests in flight and callers notice nothing. When the new code is refused, with a reason for
    * people, the old goes on. @param settings for the new threads; the present ones if left out.
    */
-  async reload(settings: ShardSettings = this.#build.settings): Promise<ReloadOutcome> {
+  async reload(settings: ShardSettings = this.#build.settings): Promise<ReloadResult> {
     if (this.#stopping) return { ok: false, reason: ENDING }
     if (this.#reloading) return { ok: false, reason: 'a reload is under way already' }
     const { clock, log } = this.#options
@@ -267,7 +267,7 @@ export class Supervisor {
   }
 
   /** The memory changes hands at this moment. */
-  #passOn(before: ShardRun): void {
+  #startSuccessor(before: ShardRun): void {
     const { shard, successor: next } = before
     if (next === undefined || this.#running.get(shard) !== before) return
     this.#running.set(shard, next)
@@ -346,10 +346,10 @@ export class Supervisor {
         if (run.takesOver) this.#lostAtUs.delete(shard)
         return this.#setDown(shard, false)
       case 'handedOver':
-        return this.#passOn(run)
-      case 'relieved':
+        return this.#startSuccessor(run)
+      case 'relayEnded':
         for (const other of this.#alive) {
-          if (other.successor === run) other.relievedUs = this.#options.clock.nowUs()
+          if (other.successor === run) other.relayEndedUs = this.#options.clock.nowUs()
         }
         return undefined
       case 'stopped':
@@ -372,7 +372,7 @@ export class Supervisor {
     }
     this.#alive.delete(run)
     for (const other of this.#alive) {
-      if (other.successor === run) other.relievedUs = this.#options.clock.nowUs()
+      if (other.successor === run) other.relayEndedUs = this.#options.clock.nowUs()
     }
     if (!this.#reloading) this.#retirePools()
     if (this.#running.get(shard) !== run) return
@@ -450,7 +450,8 @@ export class Supervisor {
     const isOver = (sinceUs: number, ms: number): boolean => nowUs - sinceUs > msToUs(ms)
     if (this.#running.get(run.shard) === run) return this.#isStuck(run, nowUs) ? STUCK : undefined
     if (run.successor !== undefined) {
-      return isOver(run.relievedUs, RELAY_END_MS_MAX) ? 'it relayed nothing and went on' : undefined
+      return isOver(run.relayEndedUs, RELAY_END_MS_MAX) ? 'it relayed nothing and went on'
+        : undefined
     }
     const isLate = !run.isLoaded && isOver(run.sinceUs, RELOAD_LOAD_MS_MAX)
     return isLate ? `not loaded after ${RELOAD_LOAD_MS_MAX / 1000} s` : undefined

@@ -1,7 +1,7 @@
 // The end of a server from which another process takes over, in five steps:
 //
 //   1. the other asks, over the control socket; it may, or it is told why not
-//   2. the other says that it listens: this one takes no more connections and passes on what still
+//   2. the other says that it listens: this one takes no more connections and proxies what still
 //      comes over those that it has; what it has taken already it answers
 //   3. nothing new is sent, webhooks neither, and requests in flight are finished
 //   4. the shards end, the journal is closed, the control socket is given up, and the other is told
@@ -14,7 +14,7 @@ import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { US_PER_MS, msToUs } from '../../shards/base/units.ts'
 import { readStats } from '../../shards/memory/stats.ts'
 import {
-  HAND_OVER_ANSWERS_MS_MAX, HAND_OVER_DELIVERIES_MS_MAX, PASS_ON_LOOK_EVERY_MS, PASS_ON_MS_MAX,
+  HAND_OVER_ANSWERS_MS_MAX, HAND_OVER_DELIVERIES_MS_MAX, PROXY_LOOK_EVERY_MS, PROXY_MS_MAX,
 } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { ProcessEnd } from '../base/process-end.ts'
@@ -99,7 +99,7 @@ export class HandOver {
     const { clock, control, door, journals, links, log, supervisor } = this.#parts
     const fromUs = clock.nowUs()
     const summary = await supervisor.stop(END_MS_MAX)
-    await this.#until(() => links.every(({ outcomes }) => outcomes.isEmpty()), Infinity)
+    await this.#until(() => links.every(({ answers }) => answers.isEmpty()), Infinity)
     door.retire()
     const isWritten = journals?.isWritten === true
     await journals?.close()
@@ -107,7 +107,7 @@ export class HandOver {
     this.#asking?.progress({ state: 'handed_over', queued: summary.queued })
     this.#report(summary, isWritten, (clock.nowUs() - fromUs) / US_PER_MS)
     const hasLoaded = await this.#hearStep() === 'loaded'
-    if (hasLoaded) await this.#passOn()
+    if (hasLoaded) await this.#proxyRest()
     else {
       log.error({ pid: this.#pid }, 'the process that took over is gone before it had loaded the ' +
         'journal; this one cannot go on: a start on the data folder brings all jobs back')
@@ -146,7 +146,7 @@ export class HandOver {
       return false
     }
     if (end.decided) return false
-    await door.passOn(againClock)
+    await door.proxyToPeer(againClock)
     log.info({ pid: this.#pid, connections: door.connections },
       'another process takes over: new connections go there')
     const isOff = (): boolean => this.#said === 'gone' || end.decided
@@ -180,11 +180,11 @@ export class HandOver {
   }
 
   /** The last step. */
-  async #passOn(): Promise<void> {
+  async #proxyRest(): Promise<void> {
     const { clock, door, log } = this.#parts
     const fromUs = clock.nowUs()
     log.info({ pid: this.#pid, connections: door.connections }, 'the other process has taken over')
-    await this.#until(() => door.connections === 0, PASS_ON_MS_MAX)
+    await this.#until(() => door.connections === 0, PROXY_MS_MAX)
     log.info({
       ms: Math.round((clock.nowUs() - fromUs) / US_PER_MS), connections: door.connections,
     }, 'ended: all connections have gone over')
@@ -221,7 +221,7 @@ export class HandOver {
     const lateUs = clock.nowUs() + msToUs(msMax)
     if (isSo()) return Promise.resolve()
     return new Promise((resolve) => {
-      const stop = lookEvery(PASS_ON_LOOK_EVERY_MS, () => {
+      const stop = lookEvery(PROXY_LOOK_EVERY_MS, () => {
         if (!isSo() && clock.nowUs() < lateUs) return
         stop()
         resolve()

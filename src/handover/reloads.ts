@@ -1,6 +1,6 @@
 // Replaces the code of a running server by what is on disk, and its configuration by what its
 // sources say now: first everything is loaded and checked, then the shards change over, and last,
-// in one step that cannot fail, the doorkeeper. Whatever is refused before that leaves no trace.
+// in one step that cannot fail, the door logic. Whatever is refused before that leaves no trace.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { US_PER_MS } from '../../shards/base/units.ts'
@@ -10,8 +10,8 @@ import type { ProcessEnd } from '../base/process-end.ts'
 import { changesThatNeedRestart } from '../config/live.ts'
 import type { Prepared } from '../config/prepare.ts'
 import type { ControlAnswer } from '../control/commands.ts'
+import type { Logic } from '../door/door-logic.ts'
 import { DOOR_FORM } from '../door/door-tables.ts'
-import type { Keeper } from '../door/doorkeeper.ts'
 import type { FrontDoor } from '../door/front-door.ts'
 import type { Supervisor } from '../engine/supervisor.ts'
 import { describeFault, loadNewCode } from './new-code.ts'
@@ -35,13 +35,13 @@ export interface ReloadParts {
 }
 
 /** What the new build and the sources of settings come to. */
-interface Relief {
+interface Replacement {
   readonly prepared: Prepared
-  readonly keeper: Keeper
+  readonly logic: Logic
 }
 
 type Refused = ReloadResult & { readonly ok: false }
-type Checked = { readonly ok: true, readonly relief: Relief } | Refused
+type Checked = { readonly ok: true, readonly replacement: Replacement } | Refused
 
 /** All reloads of one server, one at a time. */
 export class Reloads {
@@ -92,12 +92,12 @@ export class Reloads {
     const { door, end, log, supervisor } = this.#parts
     const checked = await this.#check()
     if (!checked.ok) return checked
-    const { keeper, prepared } = checked.relief
+    const { logic, prepared } = checked.replacement
     const shards = await supervisor.reload(prepared.shard)
     if (!shards.ok) return shards
     // The end closes the door by way of whoever stands there then.
     if (end.decided) return refused('the server is stopping')
-    door.relieve(keeper)
+    door.replaceLogic(logic)
     log.setLevel(prepared.loaded.config.logLevel)
     this.#prepared = prepared
     return { ok: true }
@@ -121,8 +121,8 @@ export class Reloads {
       if (stuck.length > 0) return misconfigured(stuck)
       const prepared = code.prepare(read.value, cwd)
       if (!prepared.ok) return misconfigured(prepared.problems)
-      const keeper = new code.Doorkeeper(door.partsFor(prepared.value.door))
-      return { ok: true, relief: { prepared: prepared.value, keeper } }
+      const logic = new code.DoorLogic(door.partsFor(prepared.value.door))
+      return { ok: true, replacement: { prepared: prepared.value, logic } }
     } catch (error) {
       return refused(`the new code does not start: ${describeFault(error)}`)
     }

@@ -70,20 +70,20 @@ export class Batch implements Asker {
   #isBlocked = false
   #isToFlush = false
 
-  private constructor(parts: BatchParts, response: StreamedResponse, isolate: boolean) {
+  private constructor(parts: BatchParts, response: StreamedResponse, wantsAccountQueue: boolean) {
     this.#parts = parts
     this.#response = response
-    this.#submission = { format: 'json', idempotencyKey: '', isolate }
+    this.#submission = { format: 'json', idempotencyKey: '', wantsAccountQueue }
     this.#splitter = new BatchSplitter(parts.bodyBytesMax, parts.pool)
   }
 
   /** Begins to read a request's body and to answer it; the exchange is done with. */
   static begin(
-    parts: BatchParts, exchange: Exchange, response: StreamedResponse, isolate: boolean,
+    parts: BatchParts, exchange: Exchange, response: StreamedResponse, wantsAccountQueue: boolean,
   ): void {
     if (!parts.pool.take(0, BATCH_BYTES)) return exchange.denied(0, unavailable('overloaded'))
     if (exchange.beginStream(NDJSON_TYPE) === undefined) return parts.pool.give(BATCH_BYTES)
-    const batch = new Batch(parts, response, isolate)
+    const batch = new Batch(parts, response, wantsAccountQueue)
     exchange.onGone = () => batch.#gone()
     response.onWritable(() => {
       batch.#isBlocked = false

@@ -4,9 +4,9 @@ import type { Readiness } from '../base/door-state.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import { formatOf } from '../job/parse-body.ts'
 import type { Submission } from '../submit/submission.ts'
+import { asksAccountQueue } from './account-queue.ts'
 import { isBatchType } from './batch-splitter.ts'
 import { Exchange, type ExchangeOptions, wantsMsgpack } from './exchange.ts'
-import { asksIsolation } from './isolation.ts'
 import type { BodyHandler, BodyReceiver } from './receive.ts'
 import { RequestHead, refuseFraming } from './request-head.ts'
 import type { RequestHandlers } from './server.ts'
@@ -18,7 +18,7 @@ import {
 const LAST_EVENT_ID = asciiOf('last-event-id')
 
 /** What nearly all of them say. */
-const USUAL: Submission = { format: 'json', idempotencyKey: '', isolate: false }
+const USUAL: Submission = { format: 'json', idempotencyKey: '', wantsAccountQueue: false }
 
 /** What the routes need of the front door. */
 export interface Door {
@@ -32,14 +32,14 @@ export interface Door {
   /** @param body is only valid inside the call. */
   submit(exchange: Exchange, body: Uint8Array, submission: Submission): void
   /** Reads jobs from the request's body and answers each, as they come. */
-  submitBatch(exchange: Exchange, response: StreamedResponse, isolate: boolean): void
+  submitBatch(exchange: Exchange, response: StreamedResponse, wantsAccountQueue: boolean): void
   /** A body was refused before it was one: 413 and 415. */
   countInvalid(): void
   /** A body was given up because too much was arriving. */
   countUnavailable(): void
   show(exchange: Exchange, jobId: string): void
   cancel(exchange: Exchange, jobId: string): void
-  follow(joining: Joining): void
+  stream(joining: Joining): void
   health(): object
   unavailable(exchange: Exchange, code: ErrorCode): void
 }
@@ -93,8 +93,8 @@ export function routeHandlers(
     },
     getJob: aboutJob((exchange, jobId) => door.show(exchange, jobId)),
     deleteJob: aboutJob((exchange, jobId) => door.cancel(exchange, jobId)),
-    followJob: aboutJob((exchange, jobId, request) =>
-      door.follow({ exchange, jobId, lastEventId: request.getHeader(LAST_EVENT_ID) })),
+    streamJob: aboutJob((exchange, jobId, request) =>
+      door.stream({ exchange, jobId, lastEventId: request.getHeader(LAST_EVENT_ID) })),
     health: (response, request) => {
       if (!isRefused(response, request)) sendHealth(door, open(response))
     },
@@ -124,9 +124,9 @@ function readSubmission(
     return undefined
   }
   const { idempotencyKey } = head
-  const isolate = head.hasAccountQueue && asksIsolation(request)
-  if (format === 'json' && idempotencyKey === '' && !isolate) return USUAL
-  return { format, idempotencyKey, isolate }
+  const wantsAccountQueue = head.hasAccountQueue && asksAccountQueue(request)
+  if (format === 'json' && idempotencyKey === '' && !wantsAccountQueue) return USUAL
+  return { format, idempotencyKey, wantsAccountQueue }
 }
 
 function postBatch(
@@ -140,7 +140,7 @@ function postBatch(
     return exchange.sendError('unsupported_media_type',
       'Content-Type must be application/x-ndjson or application/json')
   }
-  door.submitBatch(exchange, response, asksIsolation(request))
+  door.submitBatch(exchange, response, asksAccountQueue(request))
 }
 
 function sendHealth(door: Door, exchange: Exchange): void {

@@ -25,7 +25,7 @@ export interface RequestHandlers {
   readonly postBatch: RouteHandler
   readonly getJob: RouteHandler
   readonly deleteJob: RouteHandler
-  readonly followJob: RouteHandler
+  readonly streamJob: RouteHandler
   readonly health: RouteHandler
   readonly ready: RouteHandler
   readonly other: RouteHandler
@@ -43,7 +43,7 @@ export interface Answering {
 /** What the library keeps for each socket: its own properties only, no prototype. */
 export interface SocketData {
   /** Its jobs ask for account queues at their upstreams. */
-  readonly isolate: boolean
+  readonly wantsAccountQueue: boolean
   readonly frameBytesMax: number
   /** What stands for its client's address in the pool of sockets. */
   readonly address: number
@@ -231,7 +231,7 @@ function addRoutes(
   app.post('/jobs/batch', (response, request) => now.handlers.postBatch(response, request))
   app.get('/jobs/:id', (response, request) => now.handlers.getJob(response, request))
   app.del('/jobs/:id', (response, request) => now.handlers.deleteJob(response, request))
-  app.get('/jobs/:id/stream', (response, request) => now.handlers.followJob(response, request))
+  app.get('/jobs/:id/stream', (response, request) => now.handlers.streamJob(response, request))
   app.get('/health', (response, request) => now.handlers.health(response, request))
   app.get('/ready', (response, request) => now.handlers.ready(response, request))
   app.any('/*', (response, request) => now.handlers.other(response, request))

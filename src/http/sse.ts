@@ -3,18 +3,18 @@
 // none of it twice. Browsers do so by themselves, until they are answered 204.
 
 import {
-  EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobView,
+  EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobSnapshot,
 } from '../../shards/wire/contract.ts'
 import {
-  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
+  AccountShare, type HeldTable, makeHeldTable, type PoolContext,
 } from '../base/account-share.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import { CLIENT_BYTES_FREE_OF_SHARES } from '../base/client-limits.ts'
 import { routeOf } from '../base/job-id.ts'
 import { STREAM_BACKLOG_BYTES_MAX, STREAMS_MAX } from '../base/limits.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
-import type { Audience, Follower } from '../submit/audience.ts'
-import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENTS } from '../submit/job-event.ts'
+import { JobEvent, NO_PLACE, placeOfId, TERMINAL_EVENT_OF_STATUS } from '../submit/job-event.ts'
+import type { Watches, Watcher } from '../submit/watches.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
 
@@ -46,8 +46,8 @@ export interface StreamTable {
 export const makeStreamTable = (): StreamTable =>
   ({ streams: new Set(), held: makeHeldTable(STREAMS_MAX) })
 
-/** One client that follows a job. */
-class Stream implements Follower, OpenStream {
+/** One client that watches a job. */
+class Stream implements Watcher, OpenStream {
   readonly response: HttpResponse
   readonly jobId: string
   /** Upper bound of what was written and not yet taken by the client. */
@@ -93,18 +93,18 @@ class Stream implements Follower, OpenStream {
 
 /** All streams. */
 export class EventStreams {
-  readonly #audience: Audience
+  readonly #watches: Watches
   readonly #table: StreamTable
   readonly #pool: ClientBytes
   readonly #share: AccountShare
 
   constructor(
-    audience: Audience, table: StreamTable, pool: ClientBytes, surroundings: PoolSurroundings,
+    watches: Watches, table: StreamTable, pool: ClientBytes, context: PoolContext,
   ) {
-    this.#audience = audience
+    this.#watches = watches
     this.#table = table
     this.#pool = pool
-    this.#share = new AccountShare(DOOR_POOLS.streams, STREAMS_MAX, table.held, surroundings)
+    this.#share = new AccountShare(DOOR_POOLS.streams, STREAMS_MAX, table.held, context)
   }
 
   /** Streams, those included that are about to begin. */
@@ -114,35 +114,35 @@ export class EventStreams {
 
   /** Whether the job's account may have one more stream. */
   mayBegin(jobId: string): boolean {
-    return this.#share.refusal(routeOf(jobId)) === undefined && this.#audience.mayFollow(jobId)
+    return this.#share.refusal(routeOf(jobId)) === undefined && this.#watches.mayWatch(jobId)
   }
 
   /** A WATCH goes out for a client: each call is followed by one of join() and giveUp(). */
   expect(jobId: string): void {
     this.#share.take(routeOf(jobId))
-    this.#audience.expect(jobId)
+    this.#watches.expect(jobId)
   }
 
   /** The WATCH was in vain. */
   giveUp(jobId: string): void {
     this.#share.give(routeOf(jobId))
-    this.#audience.giveUp(jobId, false)
+    this.#watches.giveUp(jobId, false)
   }
 
   /**
    * The job stands like this: tells it in brief, and its events from now on; or that there is
    * nothing more to come.
    */
-  join({ exchange, jobId, lastEventId }: Joining, view: JobView, nowMs: number): void {
-    const isFinished = TERMINAL_EVENTS.has(view.status)
+  join({ exchange, jobId, lastEventId }: Joining, view: JobSnapshot, nowMs: number): void {
+    const isFinished = TERMINAL_EVENT_OF_STATUS.has(view.status)
     const hasAll = isFinished && lastEventId === view.status
     const response = hasAll ? undefined : exchange.beginStream()
-    if (response === undefined || isFinished) this.#audience.giveUp(jobId, !isFinished)
+    if (response === undefined || isFinished) this.#watches.giveUp(jobId, !isFinished)
     if (hasAll) exchange.sendNothing()
     if (response === undefined) return this.#share.give(routeOf(jobId))
     const stream = new Stream(response, jobId, this, lastEventId)
     this.#table.streams.add(stream)
-    if (!isFinished) this.#audience.join(jobId, stream)
+    if (!isFinished) this.#watches.join(jobId, stream)
     exchange.onGone = () => this.#gone(stream)
     response.onWritable(() => {
       this.#drained(stream)
@@ -197,9 +197,9 @@ export class EventStreams {
     if (stream.isOver) this.end(stream)
   }
 
-  /** The stream's job has one follower less. */
+  /** The stream's job has one watcher less. */
   leave(stream: Stream): void {
-    this.#audience.leave(stream.jobId, stream)
+    this.#watches.leave(stream.jobId, stream)
   }
 
   #gone(stream: Stream): void {
@@ -216,9 +216,9 @@ export class EventStreams {
 }
 
 /** What a late joiner missed: every stage that the job has reached, the latest attempt only. */
-function briefOf(jobId: string, view: JobView, nowMs: number): JobEvent[] {
+function briefOf(jobId: string, view: JobSnapshot, nowMs: number): JobEvent[] {
   const { attempts, position, retry_at: retryAt, result, status } = view
-  const terminal = TERMINAL_EVENTS.get(status)
+  const terminal = TERMINAL_EVENT_OF_STATUS.get(status)
   const events: JobEvent[] = []
   const tell = (event: number, data: object): void => {
     events.push(new JobEvent(jobId, event, data))

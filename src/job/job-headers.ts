@@ -99,7 +99,7 @@ function checkHeader(
   name: string, lower: string, value: string, isAscii: boolean,
 ): Refusal | undefined {
   if (!TOKEN.test(name)) {
-    return refuse('invalid_header', fieldOf(name), 'a header name is no token of RFC 9110')
+    return refuse('invalid_header', fieldOf(name), 'a header name is no attemptId of RFC 9110')
   }
   if (REFUSED_NAMES.has(lower)) {
     return refuse('invalid_header', fieldOf(name),

@@ -19,7 +19,7 @@ export interface ValidJob {
   readonly method: string
   readonly headers: JobHeaders
   readonly body: Uint8Array | null
-  /** Where to report the outcome; null when the caller polls or streams. */
+  /** Where to report the result; null when the caller polls or streams. */
   readonly webhook: JobUrl | null
   /** RETRIES_UNLIMITED, or 0 to RETRIES_MAX. */
   readonly maxRetries: number

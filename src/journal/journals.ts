@@ -1,5 +1,5 @@
 // The journals in the life of a server: whose the data folder is, loading the shards from it at
-// the start, and the keepers until the end. Without --journal there are none of these.
+// the start, and the compactors until the end. Without --journal there are none of these.
 
 import { monotonicUs } from '../../shards/base/clock.ts'
 import type { Micros } from '../../shards/base/units.ts'
@@ -11,9 +11,9 @@ import { fail } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { formatBytes } from '../base/quantities.ts'
 import type { EngineMemory } from '../engine/memory.ts'
+import { type CompactorStatus, Compactors } from './compactors.ts'
 import { DataDirectory, readBootId } from './directory.ts'
 import { readIdentity } from './identity.ts'
-import { type KeeperStatus, Keepers } from './keepers.ts'
 import { mergeUpstreams, settleUpstreams } from './known-upstreams.ts'
 
 /** What the user has chosen. */
@@ -56,7 +56,7 @@ export class Journals {
   readonly #directory: DataDirectory
   readonly #log: Log
   #memory: EngineMemory | undefined
-  #keepers: Keepers | undefined
+  #compactors: Compactors | undefined
   #known: readonly KnownUpstreams[] = []
   #disputed: ReadonlySet<number> = new Set()
 
@@ -119,8 +119,8 @@ export class Journals {
   }
 
   /** By shard; empty before begin(). */
-  get statuses(): readonly KeeperStatus[] {
-    return this.#keepers?.statuses ?? []
+  get statuses(): readonly CompactorStatus[] {
+    return this.#compactors?.statuses ?? []
   }
 
   get progress(): LoadingProgress {
@@ -162,12 +162,12 @@ export class Journals {
    */
   async begin(memory: EngineMemory): Promise<KnownUpstreams | undefined> {
     this.#memory = memory
-    this.#keepers = new Keepers({
+    this.#compactors = new Compactors({
       limits: memory.limits, memories: memory.shards.map((views) => views.buffer),
       shardFolder: (shard) => this.#directory.shardFolder(shard),
       mayMake: !this.#directory.isWhole, boot: readBootId(), log: this.#log,
     })
-    const known = await this.#keepers.known
+    const known = await this.#compactors.known
     if (!known.ok) return this.#refused(known.problem)
     this.#known = known.value
     const { agreed, disputed } = mergeUpstreams(known.value)
@@ -177,7 +177,7 @@ export class Journals {
 
   /** Resolves when all is loaded: by shard, whether it goes on from there or begins anew. */
   async loaded(): Promise<readonly boolean[]> {
-    const loaded = await this.#keepers?.loaded
+    const loaded = await this.#compactors?.loaded
     if (loaded?.ok === false) return this.#refused(loaded.problem)
     if (this.#memory !== undefined) this.#directory.isComplete(this.#memory.limits)
     return (loaded?.value ?? []).map((sequence) => sequence > 0)
@@ -190,7 +190,7 @@ export class Journals {
 
   /** The shards have ended: closes everything. */
   async close(): Promise<void> {
-    await this.#keepers?.stop()
+    await this.#compactors?.stop()
   }
 
   #refused(problem: string): never {

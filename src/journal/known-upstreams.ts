@@ -6,7 +6,7 @@
 import { type Micros, NONE } from '../../shards/base/units.ts'
 import { JOBS_FRESH } from '../../shards/memory/crash-notes.ts'
 import type { ShardViews } from '../../shards/memory/layout.ts'
-import { JOB_FREE, JOB_OWES_WEBHOOK, JOB_RETRYING } from '../../shards/store/job-slots.ts'
+import { JOB_FREE, JOB_WEBHOOK_PENDING, JOB_RETRYING } from '../../shards/store/job-slots.ts'
 import type { KnownUpstreams, UpstreamFacts } from '../../shards/wire/contract.ts'
 
 const FLAGS_SHIFT = 16
@@ -77,12 +77,12 @@ function slotsInUse({ jobs, lanes, progress }: ShardViews): ReadonlySet<number> 
   const fresh = progress[JOBS_FRESH] as number
   for (let job = 0; job < fresh; job++) {
     const state = (jobs.state[job] as number) & STATE_MASK
-    const outcome = jobs.outcome[job] as number
-    const owes = (outcome >>> FLAGS_SHIFT & JOB_OWES_WEBHOOK) !== 0
-    if (state === JOB_FREE || (state > JOB_RETRYING && !owes)) continue
+    const result = jobs.resultWord[job] as number
+    const isPending = (result >>> FLAGS_SHIFT & JOB_WEBHOOK_PENDING) !== 0
+    if (state === JOB_FREE || (state > JOB_RETRYING && !isPending)) continue
     const lane = jobs.lane[job] as number
     if (lane !== NONE) slots.add(lanes.upstream[lane] as number)
-    const receiver = outcome & RECEIVER_MASK
+    const receiver = result & RECEIVER_MASK
     if (state <= JOB_RETRYING && receiver > 0) slots.add(receiver - 1)
   }
   return slots

@@ -49,7 +49,7 @@ const TABLES = [
 export function loadShard(options: LoadOptions): Loaded {
   const { boot, nowUs, state, store, views } = options
   const image = new JournalImage(views)
-  // The keeper's own row is the first.
+  // The compactor's own row is the first.
   let rows = 1
   let shiftUs = 0
   let isSameClock = boot !== '' && state.boot === boot

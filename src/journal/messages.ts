@@ -1,12 +1,12 @@
-// What the main thread and the keepers of the journals tell each other, and what a keeper is
+// What the main thread and the compactors of the journals tell each other, and what a compactor is
 // started with.
 
 import type { Limits } from '../../shards/memory/plan.ts'
 import type { UpstreamFacts } from '../../shards/wire/contract.ts'
 import type { Dropped } from './dropped.ts'
 
-/** What a keeper is started with. */
-export interface KeeperTask {
+/** What a compactor is started with. */
+export interface CompactorTask {
   readonly shard: number
   /** Of the shard's journal alone. */
   readonly directory: string
@@ -19,11 +19,11 @@ export interface KeeperTask {
   readonly boot: string
 }
 
-/** Main → keeper: close the store and end. */
-export type KeeperControl = { readonly kind: 'stop' }
+/** Main → compactor: close the store and end. */
+export type CompactorControl = { readonly kind: 'stop' }
 
-/** Keeper → main. */
-export type KeeperReport =
+/** Compactor → main. */
+export type CompactorReport =
   /** So much is to be read until the shard is loaded. */
   | { readonly kind: 'began'; readonly bytes: number }
   /** By slot; before the jobs are read. */
@@ -34,7 +34,7 @@ export type KeeperReport =
   | { readonly kind: 'loaded'; readonly sequence: number; readonly jobs: number }
   /** The end of the journal was not whole. */
   | { readonly kind: 'dropped'; readonly dropped: Dropped }
-  /** The shard cannot be loaded; a sentence for people. The keeper ends. */
+  /** The shard cannot be loaded; a sentence for people. The compactor ends. */
   | { readonly kind: 'refused'; readonly problem: string }
   /** Once a second. Trouble: why tails cannot be taken at the moment. */
   | ({ readonly kind: 'sizes'; readonly trouble: string | null } & Sizes)

@@ -14,7 +14,7 @@ import { STORE_FILE } from '../../shards/journal/tail-names.ts'
 import { makeFolder } from './make-folder.ts'
 import { storeFileProblem } from './store-file.ts'
 
-/** The keeper's own table. Row 0, 0: what the store holds, as JSON. */
+/** The compactor's own table. Row 0, 0: what the store holds, as JSON. */
 const TABLE_STATE = 0
 const KEY_BYTES = 9
 const CHECKSUM_BYTES = 4

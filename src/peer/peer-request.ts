@@ -1,11 +1,11 @@
-// One request of a client that is passed on to another process, and that process's answer on its
+// One request of a client that is proxied to another process, and that process's answer on its
 // way back. The client's connection ends with the answer, so that its next one goes to the other.
 
 import { type ClientRequest, type IncomingMessage, request as open } from 'node:http'
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { ANSWER_BYTES_UNCOUNTED_MAX } from '../base/client-limits.ts'
-import { PASS_ON_AGAIN_MS } from '../base/limits.ts'
+import { PROXY_AGAIN_MS } from '../base/limits.ts'
 import type { Address } from '../http/server.ts'
 import type { StreamedResponse } from '../http/uws.ts'
 
@@ -13,7 +13,7 @@ import type { StreamedResponse } from '../http/uws.ts'
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer',
   'transfer-encoding', 'upgrade', 'expect'])
 
-/** What is passed on. */
+/** What is proxied. */
 export interface Forwarded {
   readonly method: string
   /** Path and query. */
@@ -39,7 +39,7 @@ export class Again {
   later(again: () => void): void {
     this.#due.push(again)
     if (this.#due.length > 1) return
-    this.#clock.wakeAt((this.#clock.nowUs() + msToUs(PASS_ON_AGAIN_MS)) as Micros, () => {
+    this.#clock.wakeAt((this.#clock.nowUs() + msToUs(PROXY_AGAIN_MS)) as Micros, () => {
       const due = this.#due
       this.#due = []
       for (const each of due) each()

@@ -46,7 +46,7 @@ export class WaitingRoom implements Answering, Holder {
     }
     this.#hold = {
       postJob: wait('postJob'), postBatch: wait('postBatch'), getJob: wait('getJob'),
-      deleteJob: wait('deleteJob'), followJob: wait('followJob'), other: wait('other'),
+      deleteJob: wait('deleteJob'), streamJob: wait('streamJob'), other: wait('other'),
       upgrade: (response, request, context) => {
         if (this.#isFull()) turnAway(response, request)
         else this.#held.add(HeldRequest.holdUpgrade(response, request, context, this))

@@ -7,11 +7,11 @@ import { type Location, NONE } from '../../shards/base/units.ts'
 import { JOBS_FRESH } from '../../shards/memory/crash-notes.ts'
 import type { ShardViews } from '../../shards/memory/layout.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
-import { LANE_OWN_BUDGET, LANE_SHARED } from '../../shards/pace/lanes.ts'
+import { LANE_ACCOUNT_QUEUE, LANE_SHARED } from '../../shards/pace/lanes.ts'
 import {
   LOG_JOB_INLINE, LOG_JOB_SHARED, LOG_RESULT_INLINE, LOG_RESULT_SHARED, LOG_TEMPLATE,
 } from '../../shards/store/job-log.ts'
-import { JOB_FREE, JOB_OWES_WEBHOOK, JOB_RETRYING } from '../../shards/store/job-slots.ts'
+import { JOB_FREE, JOB_WEBHOOK_PENDING, JOB_RETRYING } from '../../shards/store/job-slots.ts'
 import { RECORD_KIND, segmentAt, wordAt } from '../../shards/store/log-record.ts'
 import { shardOf } from '../base/hash.ts'
 import { MovedShard, type Shortage, recordAt } from './moved-shard.ts'
@@ -105,10 +105,10 @@ class Mover {
     if (slot === NONE) return false
     const at = this.#moveRecord(job, shard, slot)
     if (at === undefined) return false
-    const outcome = jobs.outcome[job] as number
-    const owes = (outcome >>> FLAGS_SHIFT & JOB_OWES_WEBHOOK) !== 0
-    const lane = state <= JOB_RETRYING || owes ? this.#moveLane(job, shard, slot) : 0
-    const receiver = state <= JOB_RETRYING ? outcome & RECEIVER_MASK : 0
+    const result = jobs.resultWord[job] as number
+    const isPending = (result >>> FLAGS_SHIFT & JOB_WEBHOOK_PENDING) !== 0
+    const lane = state <= JOB_RETRYING || isPending ? this.#moveLane(job, shard, slot) : 0
+    const receiver = state <= JOB_RETRYING ? result & RECEIVER_MASK : 0
     // A receiver's slot is the same; it only has to exist.
     if (lane === NONE || (receiver > 0 && to.receiver(this.#from, receiver - 1) === NONE)) {
       return false
@@ -123,7 +123,7 @@ class Mover {
     moved.location[slot] = at
     moved.lane[slot] = lane
     moved.order[slot] = jobs.order[job] as number
-    moved.outcome[slot] = outcome
+    moved.resultWord[slot] = result
     moved.acceptedS[slot] = jobs.acceptedS[job] as number
     moved.timeUs[slot] = jobs.timeUs[job] as number
     moved.state[slot] = word
@@ -138,7 +138,7 @@ class Mover {
     const { lanes, limits } = this.#from
     for (let lane = limits.upstreamsMax; lane < lanes.flags.length; lane++) {
       const flags = lanes.flags[lane] as number
-      if ((flags & LANE_OWN_BUDGET) === 0 || (flags & LANE_SHARED) !== 0) continue
+      if ((flags & LANE_ACCOUNT_QUEUE) === 0 || (flags & LANE_SHARED) !== 0) continue
       const isMoved = this.#to.some((_, shard) => this.#lanes.has(keyOf(lane, shard)))
       if (isMoved) continue
       for (const to of this.#to) {

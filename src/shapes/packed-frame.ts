@@ -128,7 +128,7 @@ export class PackedFrame {
       holes.setBody(bodyFrom, bodyEnd)
       holes.setText(this.bytes, columns[at + BODY_START] as number, bodyEnd, false)
     }
-    holes.isText = bodyFrom !== NOWHERE && isStringToken(this.bytes[bodyFrom] as number)
+    holes.isText = bodyFrom !== NOWHERE && isStringHead(this.bytes[bodyFrom] as number)
     holes.refFrom = columns[at + REF_FROM] as number
     holes.refTo = columns[at + REF_END] as number
     this.#outside()
@@ -139,12 +139,12 @@ export class PackedFrame {
   ref(): Ref | undefined {
     const { bytes, holes } = this
     const { refFrom, refTo } = holes
-    const token = bytes[refFrom] as number
-    if (token < POSITIVE_FIX_INT_END) return token
-    if (token === UINT_8) return bytes[refFrom + 1] as number
-    if (token === UINT_16) return this.view.getUint16(refFrom + 1)
-    if (token === UINT_32) return this.view.getUint32(refFrom + 1)
-    const isShortText = token > FIX_STR && token < FIX_STR_END && refTo - refFrom <= REF_BYTES_MAX
+    const head = bytes[refFrom] as number
+    if (head < POSITIVE_FIX_INT_END) return head
+    if (head === UINT_8) return bytes[refFrom + 1] as number
+    if (head === UINT_16) return this.view.getUint16(refFrom + 1)
+    if (head === UINT_32) return this.view.getUint32(refFrom + 1)
+    const isShortText = head > FIX_STR && head < FIX_STR_END && refTo - refFrom <= REF_BYTES_MAX
     return isShortText && isAsciiSpan(this.view, refFrom + 1, refTo)
       ? bytes.toString('latin1', refFrom + 1, refTo) : undefined
   }
@@ -154,14 +154,14 @@ export class PackedFrame {
   /** Walks the array of jobs; the offset behind it, or REFUSED. */
   #jobs(start: number): number {
     const { bytes, view } = this
-    const token = bytes[start] as number
+    const head = bytes[start] as number
     let at = start + 1
     let count = 0
-    if (token >= FIX_ARRAY && token < FIX_STR) count = token - FIX_ARRAY
-    else if (token === ARRAY_16 && at + 2 <= bytes.length) {
+    if (head >= FIX_ARRAY && head < FIX_STR) count = head - FIX_ARRAY
+    else if (head === ARRAY_16 && at + 2 <= bytes.length) {
       count = view.getUint16(at)
       at += 2
-    } else if (token === ARRAY_32 && at + 4 <= bytes.length) {
+    } else if (head === ARRAY_32 && at + 4 <= bytes.length) {
       count = view.getUint32(at)
       at += 4
     } else return REFUSED
@@ -182,11 +182,11 @@ export class PackedFrame {
     columns[to + KEY_FROM] = NOWHERE
     columns[to + BODY_FROM] = NOWHERE
     columns[to + REF_FROM] = NOWHERE
-    const token = bytes[start] as number
-    let isUsual = token >= FIX_MAP && token < FIX_ARRAY
-    let pairs = token - FIX_MAP
+    const head = bytes[start] as number
+    let isUsual = head >= FIX_MAP && head < FIX_ARRAY
+    let pairs = head - FIX_MAP
     let at = start + 1
-    if (token === MAP_16 && at + 2 <= bytes.length) {
+    if (head === MAP_16 && at + 2 <= bytes.length) {
       isUsual = true
       pairs = this.view.getUint16(at)
       at += 2
@@ -222,13 +222,13 @@ export class PackedFrame {
     }
     const isBody = length === BODY_NAME.length && this.#equals(BODY_NAME, name)
     if (!isBody && (length !== KEY_NAME.length || !this.#equals(KEY_NAME, name))) return true
-    const token = this.bytes[nameEnd] as number
-    const isText = isStringToken(token)
-    if (!isText && !(isBody && token >= BIN_8 && token <= BIN_32)) return false
+    const head = this.bytes[nameEnd] as number
+    const isText = isStringHead(head)
+    if (!isText && !(isBody && head >= BIN_8 && head <= BIN_32)) return false
     const from = isBody ? BODY_FROM : KEY_FROM
     if (columns[to + from] !== NOWHERE) return false
     columns[to + from] = nameEnd
-    columns[to + from + 1] = nameEnd + headBytes(token)
+    columns[to + from + 1] = nameEnd + headBytes(head)
     columns[to + from + 2] = end
     return true
   }
@@ -236,12 +236,12 @@ export class PackedFrame {
   /** The offset behind a value of a job, or REFUSED; most values are short strings. */
   #value(at: number): number {
     const { bytes } = this
-    const token = bytes[at] as number
-    if (token >= FIX_STR && token < FIX_STR_END) {
-      const end = at + 1 + token - FIX_STR
+    const head = bytes[at] as number
+    if (head >= FIX_STR && head < FIX_STR_END) {
+      const end = at + 1 + head - FIX_STR
       return end <= bytes.length ? end : REFUSED
     }
-    if (token === STR_8) {
+    if (head === STR_8) {
       const end = at + 2 + (bytes[at + 1] as number)
       return end <= bytes.length ? end : REFUSED
     }
@@ -250,14 +250,14 @@ export class PackedFrame {
 
   /** The offset behind a string, which is then noted; or REFUSED. */
   #text(at: number): number {
-    const token = this.bytes[at] as number
-    if (token >= FIX_STR && token < FIX_STR_END) {
+    const head = this.bytes[at] as number
+    if (head >= FIX_STR && head < FIX_STR_END) {
       this.#textStart = at + 1
-      const end = at + 1 + token - FIX_STR
+      const end = at + 1 + head - FIX_STR
       return end <= this.bytes.length ? end : REFUSED
     }
-    if (!isStringToken(token)) return REFUSED
-    this.#textStart = at + headBytes(token)
+    if (!isStringHead(head)) return REFUSED
+    this.#textStart = at + headBytes(head)
     return skipPlain(this.bytes, at, 0, false)
   }
 
@@ -321,11 +321,11 @@ const KEY_HOLE = 1
 const REF_HOLE = 2
 const BODY_HOLE = 3
 
-const isStringToken = (token: number): boolean =>
-  (token >= FIX_STR && token < FIX_STR_END) || (token >= STR_8 && token <= STR_32)
+const isStringHead = (head: number): boolean =>
+  (head >= FIX_STR && head < FIX_STR_END) || (head >= STR_8 && head <= STR_32)
 
 /** Bytes of the header of a string or of binary. */
-function headBytes(token: number): number {
-  if (token < BIN_8) return 1
-  return 1 + (1 << (token >= STR_8 ? token - STR_8 : token - BIN_8))
+function headBytes(head: number): number {
+  if (head < BIN_8) return 1
+  return 1 + (1 << (head >= STR_8 ? head - STR_8 : head - BIN_8))
 }

@@ -18,7 +18,7 @@ import type { ValidJob } from '../job/validate.ts'
 import type { JobHoles } from './job-holes.ts'
 import type { Outline } from './outline.ts'
 import type { JobText } from './scan/job-text.ts'
-import { Surroundings } from './scan/surroundings.ts'
+import { ShapeTexts } from './scan/shape-texts.ts'
 import { ShapeStore } from './shape-store.ts'
 
 /** A text for a hole, as the format writes it, and what it means. */
@@ -51,7 +51,7 @@ interface Shape {
 export class Shapes {
   readonly #known = new ShapeStore<Shape>()
   readonly #text: JobText
-  readonly #surroundings: Surroundings
+  readonly #texts: ShapeTexts
   readonly #probes: readonly [Probe, Probe]
 
   /**
@@ -60,7 +60,7 @@ export class Shapes {
    */
   constructor(text: JobText, probes: readonly [Probe, Probe]) {
     this.#text = text
-    this.#surroundings = new Surroundings(text)
+    this.#texts = new ShapeTexts(text)
     this.#probes = probes
   }
 
@@ -68,7 +68,7 @@ export class Shapes {
   match(holes: JobHoles): Outline | undefined {
     const shape = this.#known.get(holes.hash)
     if (shape === undefined || !hasLengths(shape, this.#text.length, holes)) return undefined
-    if (!this.#surroundings.isSame(shape.position, holes)) return undefined
+    if (!this.#texts.isSame(shape.position, holes)) return undefined
     const keyBytes = holes.keyEnd - holes.keyStart
     if (keyBytes === 0 || keyBytes > IDEMPOTENT_KEY_BYTES_MAX) return undefined
     if (!holes.isAscii && !isUtf8(holes.body.subarray(holes.bodyStart, holes.bodyEnd))) {
@@ -90,7 +90,7 @@ export class Shapes {
   learn(holes: JobHoles, outline: Outline): void {
     if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(holes)) return
     this.#known.set(holes.hash, {
-      outline, position: this.#surroundings.keep(holes), first: holes.firstTo,
+      outline, position: this.#texts.keep(holes), first: holes.firstTo,
       second: holes.secondTo - holes.secondFrom, third: this.#text.length - holes.thirdFrom,
       keyFirst: holes.isKeyFirst, hasBody: holes.hasBody,
     })

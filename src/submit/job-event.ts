@@ -1,4 +1,4 @@
-// One event of a job, written at most once in each form however many follow the job.
+// One event of a job, written at most once in each form however many watch the job.
 
 import { encodeValue } from '../../shards/wire/codec.ts'
 import {
@@ -7,7 +7,7 @@ import {
 } from '../../shards/wire/contract.ts'
 
 /** The event that tells of a status which is the last. */
-export const TERMINAL_EVENTS: ReadonlyMap<JobStatus, number> = new Map([
+export const TERMINAL_EVENT_OF_STATUS: ReadonlyMap<JobStatus, number> = new Map([
   ['completed', EVENT_COMPLETED], ['failed', EVENT_FAILED], ['cancelled', EVENT_CANCELLED],
 ])
 

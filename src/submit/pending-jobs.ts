@@ -5,7 +5,7 @@ import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
 import type { ShareRefusal } from '../../shards/memory/share.ts'
 import {
-  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings, type ShareFacts,
+  AccountShare, type HeldTable, makeHeldTable, type PoolContext, type ShareFacts,
 } from '../base/account-share.ts'
 import type { Asker, Ref, Ticket } from '../base/asker.ts'
 import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../base/limits.ts'
@@ -51,12 +51,12 @@ export class PendingJobs {
 
   constructor(
     { waiting, held, refs, watched, route, idHigh, idLow }: PendingTable,
-    surroundings: PoolSurroundings,
+    context: PoolContext,
   ) {
     this.ticket = this.#ticket
     this.#waiting = new Waiting(waiting)
-    this.#single = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings)
-    this.#bulk = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, surroundings,
+    this.#single = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, context)
+    this.#bulk = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, context,
       REQUESTS_PENDING_MAX - REQUESTS_PENDING_BULK_MAX)
     this.#refs = refs
     this.#watched = watched

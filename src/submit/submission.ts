@@ -10,11 +10,11 @@ export interface Submission {
   /** The Idempotency-Key header, '' for none. */
   readonly idempotencyKey: string
   /** The caller asks for account queues at the job's upstream. */
-  readonly isolate: boolean
+  readonly wantsAccountQueue: boolean
 }
 
 /** Who takes jobs in place of this process's shards. */
-export interface Elsewhere {
+export interface PeerJobs {
   /**
    * @param body is kept until the answer.
    * @param here takes the job after all, if the other process turns out to be gone.

@@ -8,11 +8,11 @@ import { isBefore } from '../../shards/memory/give-back.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
 import { decodeUntrusted } from '../../shards/wire/codec.ts'
 import {
-  FLAG_ISOLATE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_JOBS, REFUSED_MEMORY,
+  FLAG_ACCOUNT_QUEUE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_JOBS, REFUSED_MEMORY,
   REFUSED_MEMORY_SHARE,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
-import type { PoolSurroundings } from '../base/account-share.ts'
+import type { PoolContext } from '../base/account-share.ts'
 import type { Asker, Ref, Ticket } from '../base/asker.ts'
 import {
   type Denial, denialOf, type ErrorCode, ERRORS, type Refusal, refuse, TOO_MANY_WATCHED,
@@ -34,11 +34,11 @@ import { JobText } from '../shapes/scan/job-text.ts'
 import { JsonScanner } from '../shapes/scan/json-scanner.ts'
 import { makeProbes, Shapes } from '../shapes/shapes.ts'
 import type { Admission, LimitReason } from './admission.ts'
-import type { Audience } from './audience.ts'
 import { type Placement, Submitter } from './enqueue.ts'
 import { PendingJobs, type PendingTable } from './pending-jobs.ts'
-import type { Elsewhere, Submission } from './submission.ts'
+import type { PeerJobs, Submission } from './submission.ts'
 import type { Upstreams } from './upstream-slots.ts'
+import type { Watches } from './watches.ts'
 
 /** What a job passes through. */
 export interface SubmissionParts {
@@ -46,20 +46,20 @@ export interface SubmissionParts {
   readonly clock: Clock
   readonly admission: Admission
   readonly upstreams: Upstreams
-  readonly audience: Audience
+  readonly watches: Watches
   readonly bells: BatchBells
   readonly ids: JobIdSource
   readonly secret: Uint8Array
   readonly bodyBytesMax: number
   /** Whether a caller may switch on the account queues of an origin. */
-  readonly mayIsolate: (origin: string) => boolean
+  readonly mayAskAccountQueue: (origin: string) => boolean
   /** The jobs under way. */
   readonly pending: PendingTable
-  readonly surroundings: PoolSurroundings
+  readonly context: PoolContext
   /** Whether the front door takes jobs at all. */
   readonly isOpen: () => boolean
   /** Who takes jobs in place of the shards, if so. */
-  readonly elsewhere: () => Elsewhere | null
+  readonly peer: () => PeerJobs | null
 }
 
 /** One who sends many jobs in a message. */
@@ -94,7 +94,7 @@ export class Submissions {
     const { ids, links } = parts
     const link = links[0]
     assert(link !== undefined, 'a front door without shards')
-    this.#pending = new PendingJobs(parts.pending, parts.surroundings)
+    this.#pending = new PendingJobs(parts.pending, parts.context)
     this.#submitter = new Submitter(parts.secret, ids)
     this.#text = new JobText(parts.bodyBytesMax)
     this.#shapes = new Shapes(this.#text, makeProbes(ids))
@@ -119,14 +119,14 @@ export class Submissions {
 
   /** A job in a text or in MessagePack. */
   submit(asker: Asker, ref: Ref, body: Uint8Array, submission: Submission): void {
-    const elsewhere = this.#parts.elsewhere()
-    if (elsewhere !== null) {
+    const peer = this.#parts.peer()
+    if (peer !== null) {
       const copy = Buffer.from(body)
-      return elsewhere.submit(asker, ref, copy, submission,
+      return peer.submit(asker, ref, copy, submission,
         () => this.submit(asker, ref, copy, submission))
     }
     this.#readTime()
-    const flags = submission.isolate ? FLAG_ISOLATE : 0
+    const flags = submission.wantsAccountQueue ? FLAG_ACCOUNT_QUEUE : 0
     const text = this.#text
     text.take(body)
     const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
@@ -151,17 +151,17 @@ export class Submissions {
   }
 
   /** The jobs of a decoded message. */
-  submitAll(asker: MessageAsker, jobs: readonly unknown[], isolate: boolean): void {
+  submitAll(asker: MessageAsker, jobs: readonly unknown[], wantsAccountQueue: boolean): void {
     this.#readTime()
-    const flags = isolate ? FLAG_ISOLATE : 0
+    const flags = wantsAccountQueue ? FLAG_ACCOUNT_QUEUE : 0
     for (const [index, value] of jobs.entries()) this.#submitValue(asker, value, index, flags)
   }
 
   /** The jobs of a binary frame; false when it is not one that can be read undecoded. */
-  submitPacked(asker: MessageAsker, bytes: Buffer, isolate: boolean): boolean {
+  submitPacked(asker: MessageAsker, bytes: Buffer, wantsAccountQueue: boolean): boolean {
     const frame = this.#frame
     if (!frame.scan(bytes)) return false
-    const flags = isolate ? FLAG_ISOLATE : 0
+    const flags = wantsAccountQueue ? FLAG_ACCOUNT_QUEUE : 0
     this.#readTime()
     for (let job = 0; job < frame.count; job++) {
       const isUsual = frame.open(job)
@@ -251,7 +251,7 @@ export class Submissions {
   #take(request: number): Asker | undefined {
     const asker = this.#pending.take(request)
     const { ticket } = this.#pending
-    if (asker !== undefined && ticket.isWatched) this.#parts.audience.giveUp(idOf(ticket), false)
+    if (asker !== undefined && ticket.isWatched) this.#parts.watches.giveUp(idOf(ticket), false)
     return asker
   }
 
@@ -348,7 +348,7 @@ export class Submissions {
     else if (this.#pending.refusal(asker, route) !== undefined) {
       const { current, limit } = this.#pending.share(asker, route)
       this.#full(asker, ref, shard, 'requests_share', limit, current)
-    } else if ((flags & FLAG_WATCH) !== 0 && !this.#parts.audience.mayFollowNew(route)) {
+    } else if ((flags & FLAG_WATCH) !== 0 && !this.#parts.watches.mayWatchNew(route)) {
       asker.denied(ref, TOO_MANY_WATCHED)
     } else return true
     return false
@@ -379,9 +379,9 @@ export class Submissions {
     placement.link = link
     placement.request = this.#pending.add(
       asker, ref, link.shard, outline.route, isWatched)
-    const isRefused = (flags & FLAG_ISOLATE) !== 0 &&
-      !this.#parts.mayIsolate(outline.upstreamOrigin)
-    placement.flags = isRefused ? flags & ~FLAG_ISOLATE : flags
+    const isRefused = (flags & FLAG_ACCOUNT_QUEUE) !== 0 &&
+      !this.#parts.mayAskAccountQueue(outline.upstreamOrigin)
+    placement.flags = isRefused ? flags & ~FLAG_ACCOUNT_QUEUE : flags
   }
 
   /** The job is in the ring and has its id, or the ring was full, which is answered. */
@@ -397,7 +397,7 @@ export class Submissions {
     const { route } = outline
     this.#pending.sent(request, idHigh, idLow, position)
     if ((outline.flags & FLAG_WATCH) !== 0) {
-      this.#parts.audience.expect(formatJobId(route, idHigh, idLow))
+      this.#parts.watches.expect(formatJobId(route, idHigh, idLow))
     }
     this.#parts.bells.ringSoon(link.shard)
     return true

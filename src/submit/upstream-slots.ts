@@ -33,7 +33,7 @@ import type { LimitReason } from './admission.ts'
 /** KIND_UPSTREAM or KIND_RECEIVER. */
 export type UpstreamKind = typeof KIND_UPSTREAM | typeof KIND_RECEIVER
 
-/** What the table needs of its surroundings. */
+/** What the table needs of its context. */
 export interface UpstreamsOptions {
   readonly shared: SharedViews
   readonly slotsMax: number

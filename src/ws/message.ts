@@ -11,7 +11,8 @@ import { readRef, REF_FAULT } from '../job/read-ref.ts'
 
 /** A message that makes sense. */
 export type ClientMessage =
-  | { readonly type: 'enqueue'; readonly jobs: readonly unknown[]; readonly isolate: boolean }
+  | { readonly type: 'enqueue'; readonly jobs: readonly unknown[]
+      readonly wantsAccountQueue: boolean }
   | { readonly type: 'watch' | 'unwatch' | 'cancel'; readonly jobIds: readonly string[]
       readonly ref: Ref | undefined }
   | { readonly type: 'ping'; readonly ref: Ref | undefined }
@@ -73,15 +74,16 @@ function readEnqueue(
     return malformed('wrong_type', 'account_queue is neither "enabled" nor "disabled"',
       'account_queue', ref)
   }
-  const isolate = typeof accountQueue === 'string' && readAccountQueue(accountQueue) === true
+  const wantsAccountQueue =
+    typeof accountQueue === 'string' && readAccountQueue(accountQueue) === true
   if (job !== undefined && jobs !== undefined) {
     return malformed('conflicting_fields', 'job and jobs are both given', 'jobs', ref)
   }
-  if (job !== undefined) return { type: 'enqueue', jobs: [job], isolate }
+  if (job !== undefined) return { type: 'enqueue', jobs: [job], wantsAccountQueue }
   if (jobs === undefined) return malformed('missing_field', 'jobs is required', 'jobs', ref)
   if (!Array.isArray(jobs)) return malformed('wrong_type', 'jobs is not an array', 'jobs', ref)
   if (jobs.length > MESSAGE_JOBS_MAX) return tooMany('jobs', ref)
-  return { type: 'enqueue', jobs, isolate }
+  return { type: 'enqueue', jobs, wantsAccountQueue }
 }
 
 function readAboutJobs(

@@ -3,7 +3,7 @@
 import { encodeValue } from '../../shards/wire/codec.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, type JobResult, type JobStatus,
-  type JobView,
+  type JobSnapshot,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import type { Ref, Ticket } from '../base/asker.ts'
@@ -15,9 +15,9 @@ import { SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS } from '../ba
 import type { Question, Questions } from '../engine/questions.ts'
 import type { SocketData } from '../http/server.ts'
 import type { WebSocketHandle } from '../http/uws.ts'
-import type { Audience, Follower } from '../submit/audience.ts'
-import { JobEvent, TERMINAL_EVENTS } from '../submit/job-event.ts'
+import { JobEvent, TERMINAL_EVENT_OF_STATUS } from '../submit/job-event.ts'
 import type { MessageAsker, Submissions } from '../submit/submissions.ts'
+import type { Watches, Watcher } from '../submit/watches.ts'
 import { Answers, loneAnswer } from './answers.ts'
 import { readMessage } from './message.ts'
 
@@ -27,7 +27,7 @@ const CLOSE_TRY_AGAIN = 1013
 export interface SocketHost {
   readonly submissions: Submissions
   readonly questions: Questions
-  readonly audience: Audience
+  readonly watches: Watches
   /** See Answers. */
   readonly spareAnswers: Buffer[]
   /** The socket has answers that wait for the end of this turn. */
@@ -42,8 +42,8 @@ export interface SocketHost {
 /** A socket as another build's code takes it on. */
 export interface SocketState {
   readonly handle: WebSocketHandle<SocketData>
-  /** Who followed the watched jobs until now. */
-  readonly follower: Follower
+  /** Who watched the jobs until now. */
+  readonly watcher: Watcher
   readonly watched: readonly string[]
   readonly isBinary: boolean
   readonly backlogBytes: number
@@ -63,10 +63,10 @@ export interface OpenSocket {
 }
 
 /** A client's connection, from its first word to its last. */
-export class JobSocket implements MessageAsker, Follower, OpenSocket {
+export class JobSocket implements MessageAsker, Watcher, OpenSocket {
   readonly isBulk = true
   readonly #host: SocketHost
-  readonly #isolate: boolean
+  readonly #wantsAccountQueue: boolean
   #handle: WebSocketHandle<SocketData> | undefined
   /** The format of the client's last frame, in which it is answered. */
   #isBinary = false
@@ -83,17 +83,18 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
 
   /** @param before what another has let go of. */
   constructor(
-    handle: WebSocketHandle<SocketData>, host: SocketHost, isolate: boolean, before?: SocketState,
+    handle: WebSocketHandle<SocketData>, host: SocketHost, wantsAccountQueue: boolean,
+    before?: SocketState,
   ) {
     this.#handle = handle
     this.#host = host
-    this.#isolate = isolate
+    this.#wantsAccountQueue = wantsAccountQueue
     this.#watched = new Set(before?.watched)
     if (before === undefined) return
     this.#isBinary = before.isBinary
     this.#backlogBytes = before.backlogBytes
     this.#isWarned = before.isWarned
-    for (const jobId of before.watched) host.audience.replace(jobId, before.follower, this)
+    for (const jobId of before.watched) host.watches.replace(jobId, before.watcher, this)
   }
 
   /** What the client has not taken yet. */
@@ -108,7 +109,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
     if (this.#isBinary !== isBinary) this.flush()
     this.#isBinary = isBinary
     const { submissions } = this.#host
-    const isTaken = isBinary && submissions.submitPacked(this, bytes, this.#isolate)
+    const isTaken = isBinary && submissions.submitPacked(this, bytes, this.#wantsAccountQueue)
     if (!isTaken) this.#read(bytes, isBinary)
   }
 
@@ -117,7 +118,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
     switch (message.type) {
       case 'enqueue':
         return this.#host.submissions.submitAll(
-          this, message.jobs, message.isolate || this.#isolate)
+          this, message.jobs, message.wantsAccountQueue || this.#wantsAccountQueue)
       case 'watch':
         for (const jobId of message.jobIds) this.#watch(jobId, message.ref)
         return
@@ -136,14 +137,14 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
   }
 
   #watch(jobId: string, ref: Ref | undefined): void {
-    const { audience, questions } = this.#host
+    const { watches, questions } = this.#host
     const isKnown = this.#watched.has(jobId) || this.#joining.has(jobId)
     if (!isKnown) {
-      if (!this.#hasRoomToWatch() || !audience.mayFollow(jobId)) {
+      if (!this.#hasRoomToWatch() || !watches.mayWatch(jobId)) {
         return this.#fail(TOO_MANY_WATCHED, ref, jobId)
       }
       this.#joining.add(jobId)
-      audience.expect(jobId)
+      watches.expect(jobId)
     }
     questions.ask(isKnown ? 'get' : 'watch', jobId, this.#question(jobId, ref, isKnown
       ? (code, view) => this.#shown(jobId, ref, code, view)
@@ -151,30 +152,30 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
   }
 
   /** The answer to a WATCH. */
-  #joined(jobId: string, ref: Ref | undefined, code: number, view: JobView | null): void {
-    const { audience } = this.#host
+  #joined(jobId: string, ref: Ref | undefined, code: number, view: JobSnapshot | null): void {
+    const { watches } = this.#host
     const isWanted = this.#joining.delete(jobId) && this.#handle !== undefined
-    const isWatched = code === 0 && view !== null && !TERMINAL_EVENTS.has(view.status)
+    const isWatched = code === 0 && view !== null && !TERMINAL_EVENT_OF_STATUS.has(view.status)
     if (isWatched && isWanted) {
-      audience.join(jobId, this)
+      watches.join(jobId, this)
       this.#watched.add(jobId)
-    } else audience.giveUp(jobId, isWatched)
+    } else watches.giveUp(jobId, isWatched)
     if (isWanted) this.#shown(jobId, ref, code, view)
   }
 
-  #shown(jobId: string, ref: Ref | undefined, code: number, view: JobView | null): void {
+  #shown(jobId: string, ref: Ref | undefined, code: number, view: JobSnapshot | null): void {
     if (code === CODE_TOO_MANY_WATCHED) return this.#fail(TOO_MANY_WATCHED, ref, jobId)
     if (code === CODE_NOT_FOUND || view === null) return this.#fail(NOT_FOUND, ref, jobId)
     const { result, ...state } = view
     this.tell({ type: 'watched', ...withRef(ref), job_id: jobId, ...state })
-    const event = TERMINAL_EVENTS.get(view.status)
+    const event = TERMINAL_EVENT_OF_STATUS.get(view.status)
     if (event === undefined) return
     this.told(new JobEvent(jobId, event, result ?? { status: view.status }))
   }
 
   #unwatch(jobId: string, ref: Ref | undefined): void {
     this.#joining.delete(jobId)
-    if (this.#watched.delete(jobId)) this.#host.audience.leave(jobId, this)
+    if (this.#watched.delete(jobId)) this.#host.watches.leave(jobId, this)
     this.tell({ type: 'unwatched', ...withRef(ref), job_id: jobId })
   }
 
@@ -186,7 +187,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
           more: { status: view.status } }, ref, jobId)
       }
       // This answer is its event as well: it is told once.
-      if (this.#watched.delete(jobId)) this.#host.audience.leave(jobId, this)
+      if (this.#watched.delete(jobId)) this.#host.watches.leave(jobId, this)
       this.tell({ type: 'cancelled', ...withRef(ref), job_id: jobId, status: 'cancelled' })
     }))
   }
@@ -201,7 +202,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
       },
       unavailable: (code: ErrorCode) => {
         this.#asked--
-        if (this.#joining.delete(jobId)) this.#host.audience.giveUp(jobId, false)
+        if (this.#joining.delete(jobId)) this.#host.watches.giveUp(jobId, false)
         this.#fail(unavailable(code), ref, jobId)
       },
     }
@@ -258,8 +259,8 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
 
   #acceptedWatched({ route, idHigh, idLow }: Ticket): void {
     const jobId = formatJobId(route, idHigh, idLow)
-    if (this.#handle === undefined) return this.#host.audience.giveUp(jobId, true)
-    this.#host.audience.join(jobId, this)
+    if (this.#handle === undefined) return this.#host.watches.giveUp(jobId, true)
+    this.#host.watches.join(jobId, this)
     this.#watched.add(jobId)
   }
 
@@ -303,7 +304,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
     if (handle === undefined || isBusy) return undefined
     this.#handle = undefined
     return {
-      handle, follower: this, watched: [...this.#watched], isBinary: this.#isBinary,
+      handle, watcher: this, watched: [...this.#watched], isBinary: this.#isBinary,
       backlogBytes: this.#backlogBytes, isWarned: this.#isWarned,
     }
   }
@@ -315,7 +316,7 @@ export class JobSocket implements MessageAsker, Follower, OpenSocket {
     this.#answers = undefined
     this.#host.noteBacklog(-this.#backlogBytes)
     this.#backlogBytes = 0
-    for (const jobId of this.#watched) this.#host.audience.leave(jobId, this)
+    for (const jobId of this.#watched) this.#host.watches.leave(jobId, this)
     this.#watched.clear()
   }
 

@@ -1,7 +1,7 @@
 // All sockets: who may open one, what they leave unread together, and the end of each.
 
 import {
-  AccountShare, type HeldTable, makeHeldTable, type PoolSurroundings,
+  AccountShare, type HeldTable, makeHeldTable, type PoolContext,
 } from '../base/account-share.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import type { ErrorCode } from '../base/errors.ts'
@@ -12,16 +12,16 @@ import {
 } from '../base/limits.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
 import type { Questions } from '../engine/questions.ts'
+import { asksAccountQueue } from '../http/account-queue.ts'
 import { addressKey } from '../http/client-address.ts'
 import { Exchange } from '../http/exchange.ts'
 import { frameTiers, heldByFrame } from '../http/frame-tiers.ts'
-import { asksIsolation } from '../http/isolation.ts'
 import type { SocketData, SocketOwner } from '../http/server.ts'
 import type {
   HttpRequest, UpgradableResponse, UpgradeContext, WebSocketHandle,
 } from '../http/uws.ts'
-import type { Audience } from '../submit/audience.ts'
 import type { Submissions } from '../submit/submissions.ts'
+import type { Watches } from '../submit/watches.ts'
 import { PROTOCOL } from './protocol.ts'
 import { JobSocket, type OpenSocket, type SocketHost, type SocketState } from './socket.ts'
 
@@ -34,9 +34,9 @@ const RESTART = 'another process takes over; come again'
 export interface SocketsParts {
   readonly submissions: Submissions
   readonly questions: Questions
-  readonly audience: Audience
+  readonly watches: Watches
   readonly pool: ClientBytes
-  readonly surroundings: PoolSurroundings
+  readonly context: PoolContext
   readonly secret: Uint8Array
   readonly version: string
   readonly bodyBytesMax: number
@@ -80,7 +80,7 @@ export const makeSocketTable = (): SocketTable =>
 export class Sockets implements SocketHost, SocketAdopter {
   readonly submissions: Submissions
   readonly questions: Questions
-  readonly audience: Audience
+  readonly watches: Watches
   readonly countInvalid: () => void
   readonly spareAnswers: Buffer[] = []
   readonly #parts: SocketsParts
@@ -94,10 +94,10 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.#table = table
     this.submissions = parts.submissions
     this.questions = parts.questions
-    this.audience = parts.audience
+    this.watches = parts.watches
     this.countInvalid = parts.countInvalid
     this.#tiers = frameTiers(parts.bodyBytesMax)
-    this.#share = new AccountShare(DOOR_POOLS.sockets, SOCKETS_MAX, table.held, parts.surroundings)
+    this.#share = new AccountShare(DOOR_POOLS.sockets, SOCKETS_MAX, table.held, parts.context)
     this.#hasher = new JobHasher(parts.secret)
   }
 
@@ -161,7 +161,7 @@ export class Sockets implements SocketHost, SocketAdopter {
 
   opened(handle: WebSocketHandle<SocketData>): void {
     const data = handle.getUserData()
-    const socket = new JobSocket(handle, this, data.isolate)
+    const socket = new JobSocket(handle, this, data.wantsAccountQueue)
     data.socket = socket
     this.#table.open.add(socket)
     socket.tell(this.#hello(data.frameBytesMax))
@@ -203,7 +203,7 @@ export class Sockets implements SocketHost, SocketAdopter {
 
   adopt(state: SocketState): void {
     const data = state.handle.getUserData()
-    const socket = new JobSocket(state.handle, this, data.isolate, state)
+    const socket = new JobSocket(state.handle, this, data.wantsAccountQueue, state)
     data.owner = this
     data.socket = socket
     this.#table.open.add(socket)
@@ -222,7 +222,8 @@ export class Sockets implements SocketHost, SocketAdopter {
     if (tier !== this.#tier()) return false
     const frameBytesMax = this.#tiers[tier] as number
     const data: SocketData = {
-      isolate: asksIsolation(request), frameBytesMax, address, owner: this, socket: undefined,
+      wantsAccountQueue: asksAccountQueue(request), frameBytesMax, address, owner: this,
+      socket: undefined,
     }
     this.#share.take(address)
     this.#table.framesBytes += heldByFrame(frameBytesMax)

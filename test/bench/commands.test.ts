@@ -81,7 +81,7 @@ async function measuring(t: Cleanup): Promise<{
   assert.ok(await bench.waitFor('stderr', /warming up/))
   const roles = childrenOf(bench.pid)
   const servers = roles.flatMap(childrenOf)
-  assert.equal(roles.length, 5, 'generator, upstream, receiver, bare server, keeper')
+  assert.equal(roles.length, 5, 'generator, upstream, receiver, bare server, runner')
   assert.equal(servers.length, 1)
   assert.ok(readdirSync(folder).length > 0)
   return { bench, folder, roles, servers }
@@ -167,7 +167,7 @@ describe('sluice bench', { concurrency: 4 }, () => {
     })
   }
 
-  for (const failed of ['keeper', 'server'] as const) {
+  for (const failed of ['runner', 'server'] as const) {
     it(`ends, and leaves nothing behind, when its ${failed} has failed`, async (t) => {
       const { bench, folder, roles, servers } = await measuring(t)
       const role = failed === 'server' ? servers[0] : roles.find((pid) => commandOf(pid)

@@ -127,7 +127,7 @@ describe('account queues that a caller asks for', { concurrency: true }, () => {
     assertWithinPace(await upstream.waitFor(6), 2, lag)
   })
 
-  it('isolate the accounts at the present pace, and never make one faster', async (t) => {
+  it('give each account the present pace, and never make one faster', async (t) => {
     const upstream = await upstreamFor(t)
     const asks = {
       'X-Aqueduct-Account-Queue': 'enabled', 'X-Aqueduct-Rps': '1000',

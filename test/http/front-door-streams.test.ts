@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { KIB, type Micros, msToUs } from '../../shards/base/units.ts'
 import {
   CODE_NOT_FOUND, CODE_OK, CODE_TOO_MANY_WATCHED, EVENT_COMPLETED, EVENT_POSITION, INGRESS_GET,
-  INGRESS_UNWATCH, INGRESS_WATCH, type JobView, WORD_REQUEST,
+  INGRESS_UNWATCH, INGRESS_WATCH, type JobSnapshot, WORD_REQUEST,
 } from '../../shards/wire/contract.ts'
 import { STREAM_KEEP_ALIVE_MS } from '../../src/base/limits.ts'
 import { call, ID, ID_WORDS, idOf, openScene, post, type Scene, VIEW }
@@ -43,7 +43,7 @@ const kinds = (scene: Scene): number[] => scene.requests.map(({ kind }) => kind)
 
 test('a stream tells what was missed, then what happens, then ends', async (t) => {
   const scene = await openScene(t)
-  const view: JobView = { ...VIEW, attempts: 2, retry_at: Date.now() + 60_000 }
+  const view: JobSnapshot = { ...VIEW, attempts: 2, retry_at: Date.now() + 60_000 }
   scene.answer = (shard, { words }) => shard.job(words[WORD_REQUEST] as number, CODE_OK, view)
   const stream = await follow(scene)
   assert.equal(stream.response.status, 200)

@@ -8,8 +8,8 @@ import { SystemClock } from '../../shards/base/clock.ts'
 import { KIB, type Micros, NONE } from '../../shards/base/units.ts'
 import { decodeValue, encodeValue } from '../../shards/wire/codec.ts'
 import {
-  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, FLAG_ISOLATE, FLAG_RETRIES_SHIFT,
-  INGRESS_CANCEL, INGRESS_ENQUEUE, INGRESS_GET, type JobView, REFUSED_JOBS, REFUSED_MEMORY,
+  CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, FLAG_ACCOUNT_QUEUE, FLAG_RETRIES_SHIFT,
+  INGRESS_CANCEL, INGRESS_ENQUEUE, INGRESS_GET, type JobSnapshot, REFUSED_JOBS, REFUSED_MEMORY,
   WORD_FLAGS, WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW, WORD_RECEIVER,
   WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
 } from '../../shards/wire/contract.ts'
@@ -18,8 +18,8 @@ import { shardOf } from '../../src/base/hash.ts'
 import { UPSTREAM_SLOTS_ALPHA } from '../../src/base/limits.ts'
 import type { ShardLink } from '../../src/engine/shard-link.ts'
 import {
-  BODY_BYTES_MAX, call, ID, ID_WORDS, idText, ISOLATING, JOB, openScene, post, type Scene, SHARDS,
-  VIEW, wordsOf,
+  ACCOUNT_QUEUES_ORIGIN, BODY_BYTES_MAX, call, ID, ID_WORDS, idText, JOB, openScene, post,
+  type Scene, SHARDS, VIEW, wordsOf,
 } from '../support/door-scene.ts'
 import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'
 
@@ -32,7 +32,7 @@ test('an accepted job is in its shard\'s ring before the 201', async (t) => {
   assert.deepEqual(answer.body, { job_id: idText(request), status: 'queued' })
   const [flags = 0, receiver] = wordsOf(request, WORD_FLAGS, WORD_RECEIVER)
   assert.equal(flags >> FLAG_RETRIES_SHIFT, -1)
-  assert.equal(flags & FLAG_ISOLATE, 0)
+  assert.equal(flags & FLAG_ACCOUNT_QUEUE, 0)
   assert.deepEqual(request.template, {
     userId: 'ann', url: 'http://api.example/v1', method: 'POST',
     headers: ['Authorization', 'Bearer t'], webhookUrl: 'http://hook.example/done', receiver,
@@ -78,9 +78,9 @@ test('hashes: one shard a user, one key a job, one lane an account and upstream'
   await Promise.all(Array.from({ length: 40 }, (_, at) => post(scene, { user_id: `u${at}` })))
 })
 
-test('delivery by poll has no receiver; the caller can ask for isolation', async (t) => {
+test('delivery by poll has no receiver; the caller can ask for account queues', async (t) => {
   const scene = await openScene(t)
-  const url = `${ISOLATING}/v1`
+  const url = `${ACCOUNT_QUEUES_ORIGIN}/v1`
   await post(scene, { delivery: 'poll', webhook_url: undefined, url }, {
     'X-Aqueduct-Account-Queue': 'Enabled',
   })
@@ -90,8 +90,8 @@ test('delivery by poll has no receiver; the caller can ask for isolation', async
   const [poll, other] = scene.requests as [FakeRequest, FakeRequest]
   assert.deepEqual(wordsOf(poll, WORD_RECEIVER), [NONE])
   assert.equal(poll.template?.webhookUrl, null)
-  assert.equal((poll.words[WORD_FLAGS] as number) & FLAG_ISOLATE, FLAG_ISOLATE)
-  assert.equal((other.words[WORD_FLAGS] as number) & FLAG_ISOLATE, 0)
+  assert.equal((poll.words[WORD_FLAGS] as number) & FLAG_ACCOUNT_QUEUE, FLAG_ACCOUNT_QUEUE)
+  assert.equal((other.words[WORD_FLAGS] as number) & FLAG_ACCOUNT_QUEUE, 0)
 })
 
 test('a caller does not switch account queues on where no setting allows it', async (t) => {
@@ -107,7 +107,7 @@ test('a caller does not switch account queues on where no setting allows it', as
   assert.equal((await batch.text()).trim().split('\n').length, jobs.length)
   assert.equal(scene.requests.length, 2 * jobs.length)
   for (const { words } of scene.requests) {
-    assert.equal((words[WORD_FLAGS] as number) & FLAG_ISOLATE, 0)
+    assert.equal((words[WORD_FLAGS] as number) & FLAG_ACCOUNT_QUEUE, 0)
   }
 })
 
@@ -335,7 +335,7 @@ test('GET and DELETE of a job', async (t) => {
   assert.equal(shown.status, 200)
   assert.deepEqual(shown.body, { job_id: ID, ...VIEW })
   assert.equal(Object.keys(shown.body)[0], 'job_id')
-  const cancelled: JobView = { ...VIEW, status: 'cancelled', result: { status: 'cancelled' } }
+  const cancelled: JobSnapshot = { ...VIEW, status: 'cancelled', result: { status: 'cancelled' } }
   scene.answer = (shard, { words }) =>
     shard.job(words[WORD_REQUEST] as number, CODE_OK, cancelled)
   const gone = await call(scene, 'DELETE', `/jobs/${ID}`)

@@ -20,9 +20,9 @@ describe('a response', () => {
     })
     t.after(() => upstream.close())
     const { heard } = startTransport(t)
-    for (let token = 0; token < 8; token++) heard.send(token, outgoing(upstream.origin))
-    for (let token = 0; token < 8; token++) {
-      const { status, body, events } = await heard.waitFor(token)
+    for (let id = 0; id < 8; id++) heard.send(id, outgoing(upstream.origin))
+    for (let attemptId = 0; attemptId < 8; attemptId++) {
+      const { status, body, events } = await heard.waitFor(attemptId)
       assert.deepEqual([status, body, events], [200, '100 HTTP', ['head', 'end']])
     }
   })

@@ -114,9 +114,9 @@ test('where an address does not answer, or refuses, the name\'s next one is trie
   source.found('localhost', '127.0.0.2', '127.0.0.1')
   heard.send(1, outgoing(`https://localhost:${port}`))
   assert.equal((await heard.waitFor(1)).body, 'ok')
-  for (const token of [2, 3]) { // whichever begins
-    heard.send(token, outgoing(`http://localhost:${plainPort}`))
-    assert.equal((await heard.waitFor(token)).body, '127.0.0.1')
+  for (const attemptId of [2, 3]) { // whichever begins
+    heard.send(attemptId, outgoing(`http://localhost:${plainPort}`))
+    assert.equal((await heard.waitFor(attemptId)).body, '127.0.0.1')
     heard.closeIdle(`http://localhost:${plainPort}`)
   }
 })
@@ -160,8 +160,8 @@ test('a request that is under way ends where it began', async (t) => {
   source.found('moves.test', '127.0.0.1')
   const written = new Promise<void>((done) => {
     const tell = heard.written.bind(heard)
-    heard.written = (token) => {
-      tell(token)
+    heard.written = (attemptId) => {
+      tell(attemptId)
       done()
     }
   })

@@ -165,8 +165,9 @@ describe('a reload', { concurrency: 2 }, () => {
     assert.match(await reloadBadly(stage),
       new RegExp(`in form ${other}, not ${DOOR_FORM}: it needs a restart`))
     otherForm()
-    copy.edit('src/door/doorkeeper.ts', '    this.#parts = parts\n', '    null.parts = parts\n')
-    assert.match(await reloadBadly(stage), /does not start: src\/doorkeeper\.ts:\d+: TypeError/)
+    copy.edit('src/door/door-logic.ts', '    this.#parts = parts\n', '    null.parts = parts\n')
+    assert.match(await reloadBadly(stage),
+      /does not start: src\/door\/door-logic\.ts:\d+: TypeError/)
     assert.equal((await api.health()).reloads, 0)
     assert.equal(await stage.server.stop(), 0, stage.server.stderr)
   })

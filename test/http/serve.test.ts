@@ -53,7 +53,7 @@ describe('starting', () => {
 
   it('asks for huge pages, where it can', async (t) => {
     const setting = '/sys/kernel/mm/transparent_hugepage/enabled'
-    // Elsewhere all memory gets them without asking, or none does.
+    // PeerJobs all memory gets them without asking, or none does.
     const canAsk = existsSync(setting) && readFileSync(setting, 'utf8').includes('[madvise]')
     if (!canAsk) return t.skip('the machine is set otherwise')
     const folder = temporaryFolder(t)

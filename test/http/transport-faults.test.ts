@@ -1,4 +1,4 @@
-// The transport against upstreams that do what they must not: each fault costs the one token that
+// The transport against upstreams that do what they must not: each fault costs the one attempt that
 // met it, is told once, leaves no connection behind, and the next request gets through.
 
 import assert from 'node:assert/strict'
@@ -196,11 +196,11 @@ describe('an upstream that', () => {
       const { transport, heard } = startFew(t)
       heard.send(1, outgoing(upstream.origin))
       await heard.waitFor(1)
-      // One token meets the fault on a connection that has served before, one on a new one.
+      // One attempt meets the fault on a connection that has served before, one on a new one.
       heard.send(2, outgoing(upstream.origin, { path: '/fault' }))
       heard.send(3, outgoing(upstream.origin, { path: '/fault' }))
-      for (const token of [2, 3]) {
-        const { reason, events, detail } = await heard.waitFor(token)
+      for (const attemptId of [2, 3]) {
+        const { reason, events, detail } = await heard.waitFor(attemptId)
         assert.equal(reason, fault.reason, detail)
         assert.deepEqual(events, fault.events)
       }
@@ -229,12 +229,12 @@ describe('an upstream that', () => {
     })
     t.after(() => upstream.close())
     const { heard } = startFew(t)
-    heard.onEvent = (token, event) => {
-      if (token < 5 && event === 'end') heard.send(token + 1, outgoing(upstream.origin))
+    heard.onEvent = (attemptId, event) => {
+      if (attemptId < 5 && event === 'end') heard.send(attemptId + 1, outgoing(upstream.origin))
     }
     heard.send(1, outgoing(upstream.origin))
-    for (let token = 1; token <= 5; token++) {
-      const { body, returned } = await heard.waitFor(token)
+    for (let attemptId = 1; attemptId <= 5; attemptId++) {
+      const { body, returned } = await heard.waitFor(attemptId)
       assert.deepEqual([body, returned], ['ok', undefined])
     }
   })
@@ -242,9 +242,9 @@ describe('an upstream that', () => {
   it('does not listen', async (t) => {
     const { heard } = startFew(t)
     const origin = await refusingOriginFor(t)
-    for (let token = 1; token <= 10; token++) heard.send(token, outgoing(origin))
-    for (let token = 1; token <= 10; token++) {
-      assert.equal((await heard.waitFor(token)).reason, 'connection_error')
+    for (let attemptId = 1; attemptId <= 10; attemptId++) heard.send(attemptId, outgoing(origin))
+    for (let attemptId = 1; attemptId <= 10; attemptId++) {
+      assert.equal((await heard.waitFor(attemptId)).reason, 'connection_error')
     }
   })
 
@@ -288,8 +288,8 @@ describe('an upstream that', () => {
         socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone${surplus}`)
       })
       const { heard } = startFew(t)
-      heard.onEvent = (token, event) => {
-        if (token === 1 && event === 'end') heard.send(2, outgoing(upstream.origin))
+      heard.onEvent = (attemptId, event) => {
+        if (attemptId === 1 && event === 'end') heard.send(2, outgoing(upstream.origin))
       }
       heard.send(1, outgoing(upstream.origin, { path: '/fault' }))
       const { body, reason } = await heard.waitFor(2)
@@ -320,9 +320,9 @@ describe('an upstream that', () => {
     t.after(() => upstream.close())
     const { heard } = startFew(t)
     for (const how of ['end', 'reset', 'end', 'reset'] as const) {
-      const token = upstream.requests.length + 1
-      heard.send(token, outgoing(upstream.origin, { method: 'POST' }))
-      assert.equal((await heard.waitFor(token)).body, 'ok')
+      const attemptId = upstream.requests.length + 1
+      heard.send(attemptId, outgoing(upstream.origin, { method: 'POST' }))
+      assert.equal((await heard.waitFor(attemptId)).body, 'ok')
       await upstream.connections.closeAll(how)
       await upstream.connections.waitForOpen(0)
     }
@@ -347,11 +347,11 @@ describe('an upstream that', () => {
     const upstream = await TestUpstream.start({ respond: () => {} })
     t.after(() => upstream.close())
     const { heard } = startFew(t)
-    for (let token = 1; token <= 4; token++) heard.send(token, outgoing(upstream.origin))
+    for (let id = 1; id <= 4; id++) heard.send(id, outgoing(upstream.origin))
     await upstream.waitFor(4)
     await upstream.connections.closeAll('reset')
-    for (let token = 1; token <= 4; token++) {
-      const { reason, events } = await heard.waitFor(token)
+    for (let attemptId = 1; attemptId <= 4; attemptId++) {
+      const { reason, events } = await heard.waitFor(attemptId)
       assert.deepEqual([reason, events], ['connection_error', ['failed']])
     }
   })
@@ -367,16 +367,16 @@ it('a flood of chunks of one byte leaves the others their turns', async (t) => {
   t.after(() => hog.close())
   const other = await startUpstream(t)
   const { heard } = startTransport(t, { responseBytesMax: chunks })
-  const floods = Array.from({ length: 8 }, (_, token) => token)
-  for (const token of floods) heard.send(token, outgoing(hog.origin))
+  const floods = Array.from({ length: 8 }, (_, attemptId) => attemptId)
+  for (const attemptId of floods) heard.send(attemptId, outgoing(hog.origin))
   let served = 0
-  while (floods.some((token) => heard.of(token).events.at(-1) !== 'end') && served < 5000) {
+  while (floods.some((attemptId) => heard.of(attemptId).events.at(-1) !== 'end') && served < 5000) {
     heard.send(9, outgoing(other.origin))
     assert.equal((await heard.waitFor(9)).body, 'ok')
     heard.forget(9)
     served++
   }
-  for (const token of floods) assert.equal(heard.of(token).body?.length, chunks)
+  for (const attemptId of floods) assert.equal(heard.of(attemptId).body?.length, chunks)
   // In each turn of the event loop some 2048 chunks are read, and a request takes a few turns.
   assert.ok(served >= 40, `${served} requests were served meanwhile`)
 })

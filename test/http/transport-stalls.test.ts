@@ -78,11 +78,11 @@ describe('connections that stall in the handshake', () => {
   it('keep nobody from an origin that the next one reaches', async (t) => {
     const origin = await Stalling.start(t, (connection) => connection <= CONNECTIONS_MAKING_MIN)
     const { heard, pass } = start(t)
-    for (let token = 1; token <= 20; token++) heard.send(token, outgoing(origin.origin))
+    for (let id = 1; id <= 20; id++) heard.send(id, outgoing(origin.origin))
     await origin.waitForOpened(CONNECTIONS_MAKING_MIN)
     assert.deepEqual(heard.of(1).events, [])
     pass(CONNECT_STALLED_MS)
-    for (let token = 1; token <= 20; token++) assert.equal((await heard.waitFor(token)).body, 'ok')
+    for (let id = 1; id <= 20; id++) assert.equal((await heard.waitFor(id)).body, 'ok')
   })
 
   it('are doubled for a single request, whose next connection would be the ninth', async (t) => {

@@ -52,9 +52,9 @@ describe('TLS', () => {
     })
     t.after(() => upstream.close())
     const { heard } = startTransport(t, { extraCaPem: LOCAL_CERTIFICATE.cert })
-    for (const token of [1, 2]) {
-      heard.send(token, outgoing(upstream.origin))
-      await heard.waitFor(token)
+    for (const attemptId of [1, 2]) {
+      heard.send(attemptId, outgoing(upstream.origin))
+      await heard.waitFor(attemptId)
     }
     assert.deepEqual(reused, [false, true])
   })

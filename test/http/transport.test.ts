@@ -48,7 +48,7 @@ describe('a request on the wire', () => {
     assert.equal(heard.of(2).written, undefined)
     assert.equal(transport.lineTo(to), LINE_NO_CONNECTION)
     heard.send(3, outgoing(upstream.origin))
-    for (const token of [2, 3]) assert.equal((await heard.waitFor(token)).written, true)
+    for (const attemptId of [2, 3]) assert.equal((await heard.waitFor(attemptId)).written, true)
     assert.equal(upstream.connections.opened, 2)
   })
 
@@ -103,10 +103,10 @@ describe('a request on the wire', () => {
       outgoing(''),
     ]
     for (const [at, request] of refused.entries()) {
-      const token = at + 1
-      heard.send(token, request)
-      assert.deepEqual(heard.of(token).events, [], 'told before send returned')
-      const outcome = await heard.waitFor(token)
+      const attemptId = at + 1
+      heard.send(attemptId, request)
+      assert.deepEqual(heard.of(attemptId).events, [], 'told before send returned')
+      const outcome = await heard.waitFor(attemptId)
       assert.equal(outcome.reason, 'request_refused', JSON.stringify(request))
     }
     heard.send(99, outgoing(upstream.origin))
@@ -173,8 +173,8 @@ describe('a response', () => {
     heard.send(1, outgoing(upstream.origin, { method: 'HEAD', path: '/200' }))
     heard.send(2, outgoing(upstream.origin, { path: '/204' }))
     heard.send(3, outgoing(upstream.origin, { path: '/304' }))
-    for (const [token, status] of [[1, 200], [2, 204], [3, 304]] as const) {
-      const outcome = await heard.waitFor(token)
+    for (const [attemptId, status] of [[1, 200], [2, 204], [3, 304]] as const) {
+      const outcome = await heard.waitFor(attemptId)
       assert.deepEqual([outcome.status, outcome.body, outcome.truncated], [status, '', false])
     }
   })
@@ -190,9 +190,9 @@ describe('a response', () => {
         response.end('final')
       }
       const { heard } = startTransport(t, { extraCaPem: LOCAL_CERTIFICATE.cert })
-      for (const token of [1, 2]) {
-        heard.send(token, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('b') }))
-        const { status, body, events } = await heard.waitFor(token)
+      for (const attemptId of [1, 2]) {
+        heard.send(attemptId, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('b') }))
+        const { status, body, events } = await heard.waitFor(attemptId)
         assert.deepEqual([status, body, events], [200, 'final', ['head', 'end']])
       }
       assert.equal(upstream.connections.opened, 1)
@@ -306,8 +306,8 @@ describe('connections', () => {
   it('are kept and used again, also by what is sent from the end of a response', async (t) => {
     const upstream = await startUpstream(t)
     const { heard } = startTransport(t)
-    heard.onEvent = (token, event) => {
-      if (event === 'end' && token < 10) heard.send(token + 1, outgoing(upstream.origin))
+    heard.onEvent = (attemptId, event) => {
+      if (event === 'end' && attemptId < 10) heard.send(attemptId + 1, outgoing(upstream.origin))
     }
     heard.send(1, outgoing(upstream.origin))
     await heard.waitFor(10)
@@ -320,15 +320,15 @@ describe('connections', () => {
     it(`are never more than ${connectionsPerOriginMax} when no more are allowed`, async (t) => {
       const upstream = await startUpstream(t)
       const { heard } = startTransport(t, { connectionsPerOriginMax })
-      const tokens = Array.from({ length: 20 }, (_, at) => at + 1)
-      for (const token of tokens) {
-        heard.send(token, outgoing(upstream.origin, { path: `/${token}` }))
+      const attemptIds = Array.from({ length: 20 }, (_, at) => at + 1)
+      for (const attemptId of attemptIds) {
+        heard.send(attemptId, outgoing(upstream.origin, { path: `/${attemptId}` }))
       }
-      for (const token of tokens) await heard.waitFor(token)
+      for (const attemptId of attemptIds) await heard.waitFor(attemptId)
       assert.equal(upstream.connections.opened, connectionsPerOriginMax)
       if (connectionsPerOriginMax > 1) return
       const order = upstream.requests.map((request) => Number(request.path.slice(1)))
-      assert.deepEqual(order, tokens, 'who waits is not served in order of arrival')
+      assert.deepEqual(order, attemptIds, 'who waits is not served in order of arrival')
     })
   }
 
@@ -372,17 +372,17 @@ describe('connections', () => {
   it('are closed by close, without a word to those in flight', async (t) => {
     const upstream = await startUpstream(t, { respond: () => {} })
     const { transport, heard } = startTransport(t, { connectionsPerOriginMax: 2 })
-    for (let token = 1; token <= 4; token++) heard.send(token, outgoing(upstream.origin))
+    for (let id = 1; id <= 4; id++) heard.send(id, outgoing(upstream.origin))
     await upstream.waitFor(2)
     await transport.close()
     await upstream.connections.waitForOpen(0)
-    for (let token = 1; token <= 4; token++) assert.deepEqual(heard.of(token).events, [])
+    for (let id = 1; id <= 4; id++) assert.deepEqual(heard.of(id).events, [])
     assert.equal(upstream.requests.length, 2)
   })
 })
 
 describe('abort', () => {
-  it('closes the connection of a request in flight, and its token can be used again', async (t) => {
+  it('closes the connection of a request in flight, whose id can be used again', async (t) => {
     const upstream = await startUpstream(t, { respond: () => {} })
     const { heard } = startTransport(t)
     heard.send(1, outgoing(upstream.origin))
@@ -412,8 +412,8 @@ describe('abort', () => {
   it('takes back what waits for a connection, and lets the next one have it', async (t) => {
     const upstream = await startUpstream(t, { respond: () => {} })
     const { heard } = startTransport(t, { connectionsPerOriginMax: 1 })
-    for (let token = 1; token <= 3; token++) {
-      heard.send(token, outgoing(upstream.origin, { path: `/${token}` }))
+    for (let attemptId = 1; attemptId <= 3; attemptId++) {
+      heard.send(attemptId, outgoing(upstream.origin, { path: `/${attemptId}` }))
     }
     await upstream.waitFor(1)
     heard.abort(2)
@@ -427,13 +427,13 @@ describe('abort', () => {
     const upstream = await startUpstream(t)
     upstream.respond = (_request, response) => { response.end('x'.repeat(50_000)) }
     const { transport, heard } = startTransport(t)
-    heard.onEvent = (token, event) => { if (event === 'head' && token < 9) heard.abort(token) }
-    for (let token = 1; token <= 8; token++) heard.send(token, outgoing(upstream.origin))
+    heard.onEvent = (id, event) => { if (event === 'head' && id < 9) heard.abort(id) }
+    for (let id = 1; id <= 8; id++) heard.send(id, outgoing(upstream.origin))
     await upstream.waitFor(8)
     await upstream.connections.waitForOpen(0)
     heard.send(9, outgoing(upstream.origin))
     await heard.waitFor(9)
-    for (let token = 1; token <= 8; token++) assert.deepEqual(heard.of(token).events, ['head'])
+    for (let id = 1; id <= 8; id++) assert.deepEqual(heard.of(id).events, ['head'])
     assert.equal(transport.bufferedBytes, 0)
   })
 

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { OutcomeWriter } from '../../shards/job/answers.ts'
+import { AnswerWriter } from '../../shards/job/answer-writer.ts'
 import { Intake } from '../../shards/job/intake.ts'
 import { Settlement } from '../../shards/job/settlement.ts'
 import { Progress } from '../../shards/memory/crash-notes.ts'
@@ -45,9 +45,9 @@ function sabotage(
 
 const nothing = (): void => {}
 
-sabotage('tokens of the dead are not given back', SharedBudgets, 'recover', nothing, /^drain$/)
+sabotage('permits of the dead are not given back', SharedBudgets, 'recover', nothing, /^drain$/)
 sabotage('retries of the dead are forgotten', Settlement, 'adoptWait', nothing, /^drain$/)
-sabotage('webhooks of the dead are not counted', Settlement, 'adoptOwed', nothing, /./)
+sabotage('webhooks of the dead are not counted', Settlement, 'adoptPending', nothing, /./)
 sabotage('lanes do not take turns again', Pacer, 'recover', nothing, /^drain$|not in the wheel/)
 sabotage('lines are linked in no order', Lanes, 'place',
   function (this: Lanes, lane: never, slot: never): void {
@@ -57,7 +57,7 @@ sabotage('lines are linked in no order', Lanes, 'place',
   }, /^order$/)
 sabotage('ids and keys are not found again', JobSlots, 'index', nothing, /./)
 sabotage('a request in hand is not looked for', Intake, 'recover', nothing, /./)
-sabotage('an answer that did not go out counts', OutcomeWriter, 'recover', nothing,
+sabotage('an answer that did not go out counts', AnswerWriter, 'recover', nothing,
   /^(answers|drain)$/)
 sabotage('an answer that went out does not', Progress, 'hasAnswered', () => false,
   /answered twice|^keys$|^ledger$/)

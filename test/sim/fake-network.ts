@@ -152,17 +152,17 @@ export class FakeTransport implements Transport {
     connections.want(count, timeoutMs)
   }
 
-  send(token: number, to: number, request: OutgoingRequest): void {
+  send(attemptId: number, to: number, request: OutgoingRequest): void {
     const { prng, scenario } = this.#network.parts
     this.#checkOrigin(to, request.origin)
     const connections = this.#connections.get(to)
     if (connections === undefined) throw new AssertionError({ message: 'sent without connections' })
     connections.take()
-    if (this.#flights.has(token)) throw new AssertionError({ message: 'a token sent twice' })
+    if (this.#flights.has(attemptId)) throw new AssertionError({ message: 'an attempt sent twice' })
     const attempt = this.#attemptAt(to, request)
-    this.#flights.set(token, { attempt, connections, response: new FakeResponse() })
+    this.#flights.set(attemptId, { attempt, connections, response: new FakeResponse() })
     for (const observer of this.#network.parts.observers) observer.sent?.(attempt)
-    this.#begin(token, attempt)
+    this.#begin(attemptId, attempt)
     const chokes = !this.#network.healthy && prng.chance(scenario.lateness.chokeChance)
     if (chokes) this.#choke(connections)
   }
@@ -185,55 +185,55 @@ export class FakeTransport implements Transport {
   }
 
   /** What is to become of a request: it is written and answered, or neither. */
-  #begin(token: number, attempt: Attempt): void {
+  #begin(attemptId: number, attempt: Attempt): void {
     const { prng, scenario } = this.#network.parts
     const { endAfterUs, failure, headAfterUs, status } = attempt.answer
     const { reach } = scenario.places[attempt.place] as Place
     const withinUs = Math.min(headAfterUs, endAfterUs, WRITTEN_US_MAX)
     if (!this.#network.healthy && prng.chance(reach.returns)) {
-      return this.#later(prng.below(withinUs + 1), () => this.#return(token, attempt))
+      return this.#later(prng.below(withinUs + 1), () => this.#return(attemptId, attempt))
     }
-    if (status !== 0) this.#later(headAfterUs, () => this.#head(token, attempt))
-    if (failure !== 'silent') this.#later(endAfterUs, () => this.#end(token, attempt))
+    if (status !== 0) this.#later(headAfterUs, () => this.#head(attemptId, attempt))
+    if (failure !== 'silent') this.#later(endAfterUs, () => this.#end(attemptId, attempt))
     if (failure === 'request_refused') return
-    if (prng.chance(WRITTEN_AT_ONCE)) return this.#noteWritten(token, attempt)
-    this.#later(prng.below(withinUs + 1), () => this.#write(token, attempt))
+    if (prng.chance(WRITTEN_AT_ONCE)) return this.#noteWritten(attemptId, attempt)
+    this.#later(prng.below(withinUs + 1), () => this.#write(attemptId, attempt))
   }
 
   /** Within the turn that sends it. */
-  #noteWritten(token: number, attempt: Attempt): void {
+  #noteWritten(attemptId: number, attempt: Attempt): void {
     const { log, observers } = this.#network.parts
     attempt.isWritten = true
     log.add(`s${this.#shard} write ${attempt.job.number}#${attempt.number}`)
     for (const observer of observers) observer.written?.(attempt)
     this.#unsettled.push({ attempt, what: 'written' })
-    this.#events?.written(token)
+    this.#events?.written(attemptId)
   }
 
   /** Later, often only after the shard has come to rest. */
-  #write(token: number, attempt: Attempt): void {
-    if (!this.#isInFlight(token, attempt) || attempt.isWritten) return
-    this.#alive(() => this.#noteWritten(token, attempt))
+  #write(attemptId: number, attempt: Attempt): void {
+    if (!this.#isInFlight(attemptId, attempt) || attempt.isWritten) return
+    this.#alive(() => this.#noteWritten(attemptId, attempt))
     this.settle()
   }
 
-  #return(token: number, attempt: Attempt): void {
-    const flight = this.#flights.get(token)
+  #return(attemptId: number, attempt: Attempt): void {
+    const flight = this.#flights.get(attemptId)
     if (flight?.attempt !== attempt) return
     const { log, observers } = this.#network.parts
-    this.#remove(token, flight)
+    this.#remove(attemptId, flight)
     log.add(`s${this.#shard} return ${attempt.job.number}#${attempt.number}`)
     for (const observer of observers) observer.returned?.(attempt)
     this.#unsettled.push({ attempt, what: 'returned' })
     flight.connections.release(true)
-    this.#alive(() => this.#events?.returned(token))
+    this.#alive(() => this.#events?.returned(attemptId))
     this.settle()
   }
 
-  abort(token: number): void {
-    const flight = this.#flights.get(token)
-    if (flight === undefined) throw new AssertionError({ message: 'an unknown token aborted' })
-    this.#forget(token, flight, 'timeout')
+  abort(attemptId: number): void {
+    const flight = this.#flights.get(attemptId)
+    if (flight === undefined) throw new AssertionError({ message: 'an unknown attempt aborted' })
+    this.#forget(attemptId, flight, 'timeout')
     flight.connections.release(true)
   }
 
@@ -282,7 +282,7 @@ export class FakeTransport implements Transport {
   /** All that is in flight ends with the thread that holds it, which is no more the shard's. */
   breakOff(): void {
     this.#endConnections()
-    for (const [token, flight] of this.#flights) this.#forget(token, flight, 'connection_error')
+    for (const [id, flight] of this.#flights) this.#forget(id, flight, 'connection_error')
   }
 
   #endConnections(): void {
@@ -308,13 +308,13 @@ export class FakeTransport implements Transport {
     time.after(delayUs, tryToRun)
   }
 
-  #isInFlight(token: number, attempt: Attempt): boolean {
-    return this.#flights.get(token)?.attempt === attempt
+  #isInFlight(attemptId: number, attempt: Attempt): boolean {
+    return this.#flights.get(attemptId)?.attempt === attempt
   }
 
-  #head(token: number, attempt: Attempt): void {
-    this.#write(token, attempt)
-    if (!this.#isInFlight(token, attempt)) return
+  #head(attemptId: number, attempt: Attempt): void {
+    this.#write(attemptId, attempt)
+    if (!this.#isInFlight(attemptId, attempt)) return
     const { log, observers } = this.#network.parts
     attempt.headHeard = true
     log.add(`s${this.#shard} head ${attempt.job.number}#${attempt.number} of ${attempt.place} ` +
@@ -322,14 +322,14 @@ export class FakeTransport implements Transport {
     for (const observer of observers) observer.headHeard?.(attempt)
     this.#unsettled = [{ attempt, what: 'head' }]
     this.#alive(() =>
-      this.#events?.head(token, attempt.answer.status, attempt.answer.headers))
+      this.#events?.head(attemptId, attempt.answer.status, attempt.answer.headers))
     this.settle()
-    this.#arrive(token, attempt)
+    this.#arrive(attemptId, attempt)
   }
 
   /** The body takes memory: where there is none for all of it, it is cut and that is its end. */
-  #arrive(token: number, attempt: Attempt): void {
-    const flight = this.#flights.get(token)
+  #arrive(attemptId: number, attempt: Attempt): void {
+    const flight = this.#flights.get(attemptId)
     if (flight?.attempt !== attempt) return
     const { connections: { held }, response } = flight
     const { body } = attempt.answer
@@ -340,7 +340,7 @@ export class FakeTransport implements Transport {
         ...attempt.answer, body: body.subarray(0, response.bytes), truncated: true,
         failure: undefined,
       }
-      return this.#end(token, attempt)
+      return this.#end(attemptId, attempt)
     }
     if (this.memory.mayGoOn(held, response)) return
     response.isPaused = true
@@ -373,39 +373,39 @@ export class FakeTransport implements Transport {
     })
   }
 
-  #end(token: number, attempt: Attempt): void {
+  #end(attemptId: number, attempt: Attempt): void {
     const { failure, body, truncated } = attempt.answer
     if (failure === 'silent') return
-    if (failure !== 'request_refused') this.#write(token, attempt)
-    const flight = this.#flights.get(token)
+    if (failure !== 'request_refused') this.#write(attemptId, attempt)
+    const flight = this.#flights.get(attemptId)
     if (flight?.attempt !== attempt) return
     if (failure === undefined && flight.response.isPaused) {
-      flight.response.onResume = () => this.#later(0, () => this.#end(token, attempt))
+      flight.response.onResume = () => this.#later(0, () => this.#end(attemptId, attempt))
       return
     }
-    this.#forget(token, flight, failure ?? 'response')
+    this.#forget(attemptId, flight, failure ?? 'response')
     // Whether the connection is free before its request's end is told, or after it, is all one.
     const isEarly = this.#network.parts.prng.chance(0.5)
     if (isEarly) flight.connections.release(failure !== undefined)
     this.#alive(() => {
-      if (failure === undefined) this.#events?.end(token, Uint8Array.from(body), truncated)
-      else this.#events?.failed(token, failure, 'made up')
+      if (failure === undefined) this.#events?.end(attemptId, Uint8Array.from(body), truncated)
+      else this.#events?.failed(attemptId, failure, 'made up')
     })
     if (!isEarly) flight.connections.release(failure !== undefined)
     this.settle()
   }
 
-  #forget(token: number, flight: Flight, ending: Ending): void {
+  #forget(attemptId: number, flight: Flight, ending: Ending): void {
     const { log, observers } = this.#network.parts
     const { attempt } = flight
-    this.#remove(token, flight)
+    this.#remove(attemptId, flight)
     this.#unsettled.push({ attempt, what: 'end' })
     log.add(`s${this.#shard} end ${attempt.job.number}#${attempt.number} ${ending}`)
     for (const observer of observers) observer.ended?.(attempt, ending)
   }
 
-  #remove(token: number, { connections, response }: Flight): void {
-    this.#flights.delete(token)
+  #remove(attemptId: number, { connections, response }: Flight): void {
+    this.#flights.delete(attemptId)
     this.memory.settle(connections.held, response, response.bytes)
   }
 }

@@ -1,5 +1,5 @@
 // The front door's part of a simulation: it writes requests into the ingress rings as src/submit
-// does, reads the outcome rings, and tells the checkers what was asked and answered.
+// does, reads the answer rings, and tells the checkers what was asked and answered.
 
 import { AssertionError } from 'node:assert'
 import { NONE } from '../../shards/base/units.ts'
@@ -38,7 +38,7 @@ export interface FrontDoorParts {
 export class FrontDoor {
   readonly #parts: FrontDoorParts
   #ingress: readonly RingWriter[] = []
-  #outcomes: readonly RingReader[] = []
+  #answers: readonly RingReader[] = []
   readonly #pending = new Map<number, Pending>()
   readonly #jobs = new Map<string, SimJob>()
   /** Answers to these requests may still come, and mean nothing. */
@@ -58,7 +58,7 @@ export class FrontDoor {
     this.#pending.clear()
     this.#givenBack.clear()
     this.#ingress = shards.map((views) => new RingWriter(views.ingress))
-    this.#outcomes = shards.map((views) => new RingReader(views.outcomes))
+    this.#answers = shards.map((views) => new RingReader(views.answers))
   }
 
   /** Requests that have not been answered. */
@@ -135,23 +135,23 @@ export class FrontDoor {
     this.#send(shard, contract.INGRESS_RELEASE_UPSTREAM, request, [place, 0, 0])
   }
 
-  hasOutcomes(): boolean {
-    return this.#outcomes.some((ring) => !ring.isEmpty()) ||
+  hasAnswers(): boolean {
+    return this.#answers.some((ring) => !ring.isEmpty()) ||
       this.#parts.memory.shards.some((views) => givenBackBy(views) !== undefined)
   }
 
   /** Reads what the shards have said. */
   read(): void {
-    for (const [shard, ring] of this.#outcomes.entries()) {
+    for (const [shard, ring] of this.#answers.entries()) {
       const views = this.#parts.memory.shards[shard] as ShardViews
       ring.read((kind, offset, length) => {
         const givenBack = givenBackBy(views)
-        if (givenBack !== undefined && !isBefore(ring.position, givenBack.outcomes)) return false
+        if (givenBack !== undefined && !isBefore(ring.position, givenBack.answers)) return false
         this.#hear(shard, kind, offset, offset + length)
         return true
       }, RECORDS_PER_READ_MAX)
       const givenBack = givenBackBy(views)
-      if (givenBack === undefined || isBefore(ring.position, givenBack.outcomes)) continue
+      if (givenBack === undefined || isBefore(ring.position, givenBack.answers)) continue
       for (const request of this.#refuse(shard, (at) => isBefore(at, givenBack.requests))) {
         this.#givenBack.add(request)
       }
@@ -178,46 +178,47 @@ export class FrontDoor {
   }
 
   #hear(shard: number, kind: number, offset: number, end: number): void {
-    const { bytes, u32, f64 } = this.#outcomes[shard] as RingReader
+    const { bytes, u32, f64 } = this.#answers[shard] as RingReader
     const at = offset / 4
     const first = u32[at] as number
-    const isAnswer = kind !== contract.OUTCOME_EVENT && kind !== contract.OUTCOME_WARNING
+    const isAnswer = kind !== contract.ANSWER_EVENT && kind !== contract.ANSWER_WARNING
     if (isAnswer && this.#givenBack.delete(first)) return
     const idAt = (word: number): string => idText([...u32.subarray(word, word + 3)])
     switch (kind) {
-      case contract.OUTCOME_ACCEPTED:
+      case contract.ANSWER_ACCEPTED:
         return this.#judge(this.#submission(first), { kind: 'accepted' })
-      case contract.OUTCOME_DUPLICATE:
+      case contract.ANSWER_DUPLICATE:
         return this.#judge(this.#submission(first), {
           kind: 'duplicate', id: idAt(at + 1),
           status: contract.STATUS_OF_STATE[u32[at + 4] as number] as contract.JobStatus,
           result: decodeValue(bytes, offset + contract.DUPLICATE_HEADER_BYTES, end) as
             contract.JobResult | null,
         })
-      case contract.OUTCOME_REUSED:
+      case contract.ANSWER_REUSED:
         return this.#judge(this.#submission(first), { kind: 'reused', id: idAt(at + 1) })
-      case contract.OUTCOME_REFUSED:
+      case contract.ANSWER_REFUSED:
         return this.#judge(this.#submission(first), {
           kind: 'refused', reason: u32[at + 1] as number,
           limit: f64[offset / 8 + 1] as number, current: f64[offset / 8 + 2] as number,
         })
-      case contract.OUTCOME_DROPPED: {
+      case contract.ANSWER_DROPPED: {
         const pending = this.#take(first)
         if (pending.kind === 'submit') this.#judge(pending.job, { kind: 'dropped' })
         return
       }
-      case contract.OUTCOME_JOB:
+      case contract.ANSWER_JOB:
         return this.#answered(first, u32[at + 1] as number,
-          decodeValue(bytes, offset + contract.JOB_HEADER_BYTES, end) as contract.JobView | null)
-      case contract.OUTCOME_EVENT:
+          decodeValue(bytes, offset + contract.JOB_HEADER_BYTES, end) as
+            contract.JobSnapshot | null)
+      case contract.ANSWER_EVENT:
         return this.#event(idAt(at + 1), first,
           decodeValue(bytes, offset + contract.EVENT_HEADER_BYTES, end) as object)
-      case contract.OUTCOME_RELEASED: {
+      case contract.ANSWER_RELEASED: {
         const pending = this.#take(first)
         if (pending.kind !== 'release') throw new AssertionError({ message: 'no release' })
         return pending.heard(u32[at + 1] === 1)
       }
-      case contract.OUTCOME_WARNING:
+      case contract.ANSWER_WARNING:
         for (const observer of this.#parts.observers) observer.warned?.(first)
         return
       default:
@@ -230,7 +231,7 @@ export class FrontDoor {
     for (const observer of this.#parts.observers) observer.judged?.(job, verdict)
   }
 
-  #answered(request: number, code: number, view: contract.JobView | null): void {
+  #answered(request: number, code: number, view: contract.JobSnapshot | null): void {
     const pending = this.#take(request)
     if (pending.kind === 'submit' || pending.kind === 'release') {
       throw new AssertionError({ message: 'an answer to no question' })
@@ -286,7 +287,8 @@ export const idText = (words: readonly number[]): string =>
   words.map((word) => word.toString(16).padStart(8, '0')).join('')
 
 function flagsOf(job: SimJob): number {
-  return ((job.isolate ? contract.FLAG_ISOLATE : 0) | (job.watch ? contract.FLAG_WATCH : 0) |
+  return ((job.wantsAccountQueue ? contract.FLAG_ACCOUNT_QUEUE : 0) |
+    (job.watch ? contract.FLAG_WATCH : 0) |
     (job.executeBeforeMs !== 0 ? contract.FLAG_BEGIN_BY : 0) |
     (job.retriesMax << contract.FLAG_RETRIES_SHIFT)) >>> 0
 }

@@ -3,19 +3,26 @@
 // then on every store of that thread throws, since whatever still runs of it (a `finally`, a
 // `catch`) would not run in a thread that was killed.
 
+import type { ShardViews } from '../../shards/memory/layout.ts'
+
 /** Thrown at the store that a thread does not live to make. */
 export class Death extends Error {
   override name = 'Death'
 }
 
+/** The path of an array in views: `jobs.state`; the parts of a list share theirs. */
+type ArrayPath<Views> = { [Name in keyof Views & string]: Views[Name] extends ArrayBufferView ? Name
+  : Views[Name] extends readonly (infer Part)[] ? `${Name}.${keyof Part & string}`
+  : `${Name}.${keyof Views[Name] & string}` }[keyof Views & string]
+
 /** Arrays whose stores decide something, by their path in the views; `shared` is all shards'. */
 export const DECISIVE = [
-  'jobs.state', 'jobs.location', 'jobs.order', 'jobs.lane', 'jobs.outcome', 'jobs.timeUs',
+  'jobs.state', 'jobs.location', 'jobs.order', 'jobs.lane', 'jobs.resultWord', 'jobs.timeUs',
   'lanes.flags', 'lanes.nextOrder', 'lanes.baseUs', 'progress', 'givenBack', 'ingress.control',
-  'ingress.u32', 'outcomes.control', 'outcomes.u32', 'segments.u32', 'segmentState',
+  'ingress.u32', 'answers.control', 'answers.u32', 'segments.u32', 'segmentState',
   'templates.location', 'templates.references', 'upstreams.inFlight', 'upstreams.switches',
   'shared',
-] as const
+] as const satisfies readonly (ArrayPath<ShardViews> | 'shared')[]
 
 /** How many stores a thread has left. */
 export class Fuse {

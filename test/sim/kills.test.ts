@@ -3,7 +3,7 @@
 // over is done again, and what the journal holds is what the memory holds. And do the checkers see
 // it when something is left out?
 
-import { OutcomeWriter } from '../../shards/job/answers.ts'
+import { AnswerWriter } from '../../shards/job/answer-writer.ts'
 import { Arrivals } from '../../shards/job/arrivals.ts'
 import { Marks } from '../../shards/memory/dirty-pages.ts'
 import { RingWriter } from '../../shards/memory/ring.ts'
@@ -39,9 +39,9 @@ sabotage('jobs are sent before the journal has them', Arrivals, 'add',
     enter.call(this, count.get?.call(this) as number, nowUs)
   })
 
-const { accepted } = OutcomeWriter.prototype
-sabotage('answers do not wait for the journal', OutcomeWriter, 'accepted',
-  function (this: OutcomeWriter, request: never): boolean {
+const { accepted } = AnswerWriter.prototype
+sabotage('answers do not wait for the journal', AnswerWriter, 'accepted',
+  function (this: AnswerWriter, request: never): boolean {
     const isDone = accepted.call(this, request)
     this.publish(this.position)
     return isDone

@@ -3,7 +3,7 @@
 
 import type { ShardViews } from '../../shards/memory/layout.ts'
 import type { FailureReason, ResponseHeaders } from '../../shards/signals/response.ts'
-import type { JobStatus, JobResult, JobView } from '../../shards/wire/contract.ts'
+import type { JobStatus, JobResult, JobSnapshot } from '../../shards/wire/contract.ts'
 
 /** A job as its caller submitted it. */
 export interface SimJob {
@@ -22,7 +22,7 @@ export interface SimJob {
   /** Unix ms, or 0. */
   readonly executeBeforeMs: number
   readonly body: Uint8Array | null
-  readonly isolate: boolean
+  readonly wantsAccountQueue: boolean
   readonly watch: boolean
   readonly submittedUs: number
 }
@@ -131,7 +131,7 @@ export interface Observer {
   asked?(job: SimJob, question: Question): void
   /** @param askedUs when the question was put into the ring. */
   answered?(
-    job: SimJob, question: Question, code: number, view: JobView | null, askedUs: number): void
+    job: SimJob, question: Question, code: number, view: JobSnapshot | null, askedUs: number): void
   unwatched?(job: SimJob): void
   event?(job: SimJob, event: number, data: object): void
   warned?(place: number): void

@@ -11,7 +11,7 @@ import { Watchers } from '../../shards/job/watchers.ts'
 import { Wheel } from '../../shards/memory/wheel.ts'
 import { Lanes } from '../../shards/pace/lanes.ts'
 import { Pacer } from '../../shards/pace/pacer.ts'
-import { TurnLists } from '../../shards/pace/turn-lists.ts'
+import { RoundRobin } from '../../shards/pace/round-robin.ts'
 import { JobSlots } from '../../shards/store/job-slots.ts'
 import { Segments } from '../../shards/store/segments.ts'
 import { Templates } from '../../shards/store/templates.ts'
@@ -32,7 +32,7 @@ testSeeds('survive reloads and deaths', { seeds: 40, perTest: 20 }, ['reloads', 
 
 // The cleaner and the sweep for overdue jobs are slow to be missed; the property tests see to them.
 const parts: readonly { prototype: object }[] = [
-  Attempts, Finished, JobSlots, Lanes, Pacer, Segments, Settlement, Templates, TurnLists, Watchers,
+  Attempts, Finished, JobSlots, Lanes, Pacer, Segments, Settlement, Templates, RoundRobin, Watchers,
   Wheel,
 ]
 for (const part of parts) {

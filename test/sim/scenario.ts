@@ -91,7 +91,7 @@ export interface Habits {
   readonly watch: number
   readonly watchLater: number
   readonly unwatch: number
-  readonly isolate: number
+  readonly wantsAccountQueue: number
   readonly beginBy: number
   readonly beginByMsMax: number
   readonly noWebhook: number
@@ -165,7 +165,7 @@ export const PROMPT: Lateness = {
 /** Callers that do nothing by themselves. */
 export const IDLE_HABITS: Habits = {
   jobs: 0, durationUs: 0, burstMax: 1, repeat: 0, ask: 0, cancel: 0, watch: 0, watchLater: 0,
-  unwatch: 0, isolate: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1, bodyBytesMax: 0,
+  unwatch: 0, wantsAccountQueue: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1, bodyBytesMax: 0,
   retries: [4], noisy: 0,
 }
 
@@ -265,7 +265,7 @@ function drawHabits(prng: Prng, limits: Limits): Habits {
     jobs: prng.pick([60, 150, 300]), durationUs: prng.pick([0.2, 5, 60, 600]) * 1e6,
     burstMax: prng.pick([1, 10, 100]),
     repeat: rare(), ask: rare(), cancel: rare(), watch: rare(), watchLater: rare(),
-    unwatch: rare(), isolate: prng.pick([0, 0, 0, 0.01]),
+    unwatch: rare(), wantsAccountQueue: prng.pick([0, 0, 0, 0.01]),
     beginBy: rare(), beginByMsMax: prng.pick([200, 3000, 20_000]),
     noWebhook: prng.pick([0, 0.3, 1]), bodyBytesMax: prng.pick([0, 100, limits.bodyBytesMax]),
     retries: prng.pick([[4], [0, 1, 4], [-1, 0, 4], [0]]),

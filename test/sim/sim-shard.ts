@@ -103,7 +103,7 @@ export class SimShard {
   /** Whether nothing is held back: a batch that has failed is still to be written again. */
   get #isWritten(): boolean {
     if (this.#parts.disk === null) return true
-    const [tail, written] = this.views.outcomes.control
+    const [tail, written] = this.views.answers.control
     return this.#parts.disk.isIdle && tail === written
   }
 
@@ -158,7 +158,7 @@ export class SimShard {
         },
       })
       if (handed !== undefined) {
-        transport.receiveFrom(handed.port, handed.baton.attempts.token, () => {})
+        transport.receiveFrom(handed.port, handed.baton.attempts.attemptId, () => {})
       }
       this.#life = { engine, transport, fuse }
     })
@@ -175,7 +175,7 @@ export class SimShard {
     network.parts.log.add(`s${shard} hands over`)
     const baton = structuredClone(engine.handOver())
     const [theirs, ours] = SimPort.pair()
-    transport.relayTo(ours, baton.attempts.token)
+    transport.relayTo(ours, baton.attempts.attemptId)
     const old = [...this.#sockets]
     this.#life = undefined
     const atUs = time.nowUs() + 1 + prng.below(TAKEN_OVER_US_MAX)

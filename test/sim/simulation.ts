@@ -142,7 +142,7 @@ export class Simulation {
     if (this.#broken !== undefined) throw this.#broken
     promise(this.#steps++ < STEPS_MAX, 'progress', () => 'a shard turns in circles')
     for (const shard of this.shards) shard.poke()
-    if (!this.#readPlanned && this.door.hasOutcomes()) this.#planRead()
+    if (!this.#readPlanned && this.door.hasAnswers()) this.#planRead()
     return true
   }
 
@@ -259,7 +259,7 @@ export class Simulation {
   }
 
   #isDrained(): boolean {
-    return this.door.pending === 0 && !this.door.hasOutcomes() &&
+    return this.door.pending === 0 && !this.door.hasAnswers() &&
       this.shards.every((shard) => shard.isIdle)
   }
 

@@ -147,8 +147,8 @@ const fullLog: SimAttack = {
 /** Results of about half of this. */
 const LARGE: Weather = { ...QUICK, bodyBytesMax: 8 * KIB }
 
-const owedResults: SimAttack = {
-  pool: 'owedResults', what: 'results for a receiver that hangs',
+const undeliveredResults: SimAttack = {
+  pool: 'undeliveredResults', what: 'results for a receiver that hangs',
   world: { upstreams: [upstream(LARGE)], receivers: [receiver(SILENT, 4)] },
   begin: (stage) => {
     const account = stage.account()
@@ -198,5 +198,5 @@ const fullRing: SimAttack = {
 /** All of them. */
 export const SIM_ATTACKS: readonly SimAttack[] = [
   silentUpstreams, deadReceivers, connections, stalledResponses, inventedUsers, inventedKeys,
-  inventedUpstreams, fullLog, owedResults, keptResults, finishedJobs, fullRing,
+  inventedUpstreams, fullLog, undeliveredResults, keptResults, finishedJobs, fullRing,
 ]

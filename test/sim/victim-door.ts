@@ -12,7 +12,7 @@ import type { SharedPool } from '../../shards/memory/pools.ts'
 import { RingReader } from '../../shards/memory/ring.ts'
 import { CODE_NOT_FOUND, WORD_REQUEST } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
-import { AccountShare, makeHeldTable, type PoolSurroundings } from '../../src/base/account-share.ts'
+import { AccountShare, makeHeldTable, type PoolContext } from '../../src/base/account-share.ts'
 import type { Asker } from '../../src/base/asker.ts'
 import { ClientBytes } from '../../src/base/client-bytes.ts'
 import { CLIENT_BYTES_MIN } from '../../src/base/client-limits.ts'
@@ -20,9 +20,9 @@ import { SOCKETS_MAX, STREAMS_MAX } from '../../src/base/limits.ts'
 import { DOOR_POOLS } from '../../src/base/pools.ts'
 import { makeQuestionTable, Questions } from '../../src/engine/questions.ts'
 import { BatchBells, openShardLink } from '../../src/engine/shard-link.ts'
-import { Audience, makeAudienceTable } from '../../src/submit/audience.ts'
 import { makePendingTable, PendingJobs } from '../../src/submit/pending-jobs.ts'
 import { Upstreams } from '../../src/submit/upstream-slots.ts'
+import { Watches, makeWatchTable } from '../../src/submit/watches.ts'
 import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 import { VirtualTime } from '../support/virtual-clock.ts'
 import {
@@ -57,7 +57,7 @@ export interface DoorAttack {
 /** Takes a unit; returns what gives it back, or undefined when it is refused. */
 type Take = (who: number) => (() => void) | undefined
 
-const surroundings = (time: VirtualTime): PoolSurroundings =>
+const context = (time: VirtualTime): PoolContext =>
   ({ clock: time.clock(), warn: () => {} })
 
 /** Holders of units that are taken and given back. */
@@ -83,7 +83,7 @@ function unitScene(time: VirtualTime, take: Take): DoorScene {
 }
 
 function shareScene(time: VirtualTime, pool: SharedPool, bound: number): DoorScene {
-  const share = new AccountShare(pool, bound, makeHeldTable(bound), surroundings(time))
+  const share = new AccountShare(pool, bound, makeHeldTable(bound), context(time))
   return unitScene(time, (who) => {
     if (share.refusal(who) !== undefined) return undefined
     share.take(who)
@@ -92,7 +92,7 @@ function shareScene(time: VirtualTime, pool: SharedPool, bound: number): DoorSce
 }
 
 function openRequests(time: VirtualTime): DoorScene {
-  const pending = new PendingJobs(makePendingTable(), surroundings(time))
+  const pending = new PendingJobs(makePendingTable(), context(time))
   const asker: Asker =
     { isBulk: true, accepted: () => {}, duplicate: () => {}, denied: () => {} }
   return unitScene(time, (who) => {
@@ -103,15 +103,15 @@ function openRequests(time: VirtualTime): DoorScene {
 }
 
 function openAudience(time: VirtualTime): DoorScene {
-  const audience = new Audience(makeAudienceTable(), surroundings(time), () => true)
-  const follower = { told: () => {} }
+  const watches = new Watches(makeWatchTable(), context(time), () => true)
+  const watcher = { told: () => {} }
   let jobs = 0
   return unitScene(time, (who) => {
     const jobId = formatJobId(who, 0, jobs++)
-    if (!audience.mayFollow(jobId)) return undefined
-    audience.expect(jobId)
-    audience.join(jobId, follower)
-    return () => audience.leave(jobId, follower)
+    if (!watches.mayWatch(jobId)) return undefined
+    watches.expect(jobId)
+    watches.join(jobId, watcher)
+    return () => watches.leave(jobId, watcher)
   })
 }
 
@@ -161,7 +161,7 @@ function openQuestions(time: VirtualTime): DoorScene {
   const link = openShardLink(0, views)
   const reader = new RingReader(views.ingress, true)
   const questions = new Questions(
-    [link], new BatchBells([link], () => {}), makeQuestionTable(1), surroundings(time))
+    [link], new BatchBells([link], () => {}), makeQuestionTable(1), context(time))
   let asked = 0
   let isFull = false
   let turnUs = 0
@@ -241,7 +241,7 @@ export const DOOR_ATTACKS: readonly DoorAttack[] = [
     pool: 'streams', what: 'accounts that open all they may',
     open: (time) => shareScene(time, DOOR_POOLS.streams, STREAMS_MAX),
   },
-  { pool: 'followedJobs', what: 'accounts that follow all they may', open: openAudience },
+  { pool: 'watchedJobs', what: 'accounts that follow all they may', open: openAudience },
   { pool: 'lookups', what: 'hosts whose name servers are silent', open: openLookups },
 ]
 

@@ -8,7 +8,7 @@ import { KIB, MIB } from '../../shards/base/units.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
 import type { StatValues } from '../../shards/memory/stats.ts'
-import type { JobView } from '../../shards/wire/contract.ts'
+import type { JobSnapshot } from '../../shards/wire/contract.ts'
 import type { POOLS } from '../../src/base/pools.ts'
 import type { FakeTransport } from './fake-network.ts'
 import type { Account, Attempt, Ending, Observer, Question, SimJob, Verdict }
@@ -218,7 +218,7 @@ export class VictimStage implements Observer {
     if (isWebhook) time.after(ASKS_AFTER_US, () => door.ask(job, 'get'))
   }
 
-  answered(job: SimJob, _: Question, code: number, view: JobView | null): void {
+  answered(job: SimJob, _: Question, code: number, view: JobSnapshot | null): void {
     if (!this.#isVictim(job)) return
     const { result } = view ?? {}
     if (result === undefined) this.#complaint ??= `no result, but code ${code}`

@@ -120,7 +120,8 @@ export class Workload {
       executeBeforeMs: beginByMs === 0 ? 0 : time.wallMs(nowUs) + beginByMs,
       body: isAgain ? choice.repeatOf?.body ?? null
         : bodyBytes === 0 ? null : drawBody(prng, bodyBytes),
-      isolate: prng.chance(habits.isolate), watch: prng.chance(habits.watch), submittedUs: nowUs,
+      wantsAccountQueue: prng.chance(habits.wantsAccountQueue), watch: prng.chance(habits.watch),
+      submittedUs: nowUs,
     }
   }
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { NONE, alignUp } from '../../shards/base/units.ts'
 import { JOBS_FRESH, LANES_FRESH } from '../../shards/memory/crash-notes.ts'
 import type { SegmentViews, ShardViews } from '../../shards/memory/layout.ts'
-import { LANE_OWN_BUDGET, LANE_USED } from '../../shards/pace/lanes.ts'
+import { LANE_ACCOUNT_QUEUE, LANE_USED } from '../../shards/pace/lanes.ts'
 import { JOB_FREE, JOB_UNWRITTEN } from '../../shards/store/job-slots.ts'
 import { RECORD_DEAD, RECORD_KIND, RECORD_LENGTH } from '../../shards/store/log-record.ts'
 import { SEGMENT_FREE } from '../../shards/store/segments.ts'
@@ -15,12 +15,12 @@ const JOB_FACTS = [
   'state', 'acceptedS', 'timeUs',
 ] as const
 /** Of the word of a job's outcome; the rest is of its process alone. */
-const OUTCOME_FACTS = ~(JOB_UNWRITTEN << 16)
+const ANSWER_FACTS = ~(JOB_UNWRITTEN << 16)
 const LANE_FACTS = [
   'keyHigh', 'keyLow', 'upstream', 'baseUs', 'lastSendUs', 'intervalNs', 'concurrentMax',
   'nextOrder',
 ] as const
-const LANE_FLAGS = LANE_USED | LANE_OWN_BUDGET
+const LANE_FLAGS = LANE_USED | LANE_ACCOUNT_QUEUE
 
 /** What a difference is called is worked out where there is one: millions are looked at. */
 function same(copy: unknown, own: unknown, name: string, of: string, at: number): void {
@@ -62,8 +62,8 @@ function compareJobs(views: ShardViews, copy: ShardViews): void {
     for (const fact of JOB_FACTS) {
       same(copy.jobs[fact][slot], views.jobs[fact][slot], fact, 'job slot', slot)
     }
-    same((copy.jobs.outcome[slot] as number) & OUTCOME_FACTS,
-      (views.jobs.outcome[slot] as number) & OUTCOME_FACTS, 'outcome', 'job slot', slot)
+    same((copy.jobs.resultWord[slot] as number) & ANSWER_FACTS,
+      (views.jobs.resultWord[slot] as number) & ANSWER_FACTS, 'result word', 'job slot', slot)
   }
 }
 

@@ -9,7 +9,7 @@ import {
 import { planMemory } from '../../shards/memory/plan.ts'
 import { RingReader } from '../../shards/memory/ring.ts'
 import {
-  INGRESS_ENQUEUE, type JobView, WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE,
+  INGRESS_ENQUEUE, type JobSnapshot, WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import { SECRET_BYTES } from '../../src/base/hash.ts'
@@ -20,7 +20,7 @@ import { type FakeRequest, FakeShard } from './fake-shard.ts'
 export const BODY_BYTES_MAX = 64 * KIB
 export const SHARDS = 2
 /** The origin whose account queues callers may switch on. */
-export const ISOLATING = 'http://queues.example'
+export const ACCOUNT_QUEUES_ORIGIN = 'http://queues.example'
 
 /** A front door, its fake shards, and what they were asked. */
 export interface Scene {
@@ -62,7 +62,7 @@ export async function openScene(
       settingsOf: () => ({
         pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
       }),
-      mayIsolate: (origin) => origin === ISOLATING,
+      mayAskAccountQueue: (origin) => origin === ACCOUNT_QUEUES_ORIGIN,
     },
     links, shared, clock,
     log: { info: () => {}, warn: (fields) => { warnings.push(fields) }, error: () => {} },
@@ -153,7 +153,7 @@ export function idText(request: FakeRequest): string {
 }
 
 /** A queued job. */
-export const VIEW: JobView = {
+export const VIEW: JobSnapshot = {
   status: 'queued', url: 'http://api.example/v1', method: 'POST', created_at: 5, attempts: 0,
   position: 3,
 }

@@ -14,7 +14,7 @@ import type { FailureReason } from '../../shards/signals/response.ts'
 import { encodeTemplate } from '../../shards/wire/codec.ts'
 import * as contract from '../../shards/wire/contract.ts'
 import { encodeJob } from './encode-job.ts'
-import { type AnyOutcome, readOutcome } from './outcome-record.ts'
+import { type AnyOutcome, readStoredResult } from './outcome-record.ts'
 import { type Answer, ScriptedTransport, type Sent } from './scripted-transport.ts'
 import {
   type ShardMemory, type UpstreamStart, shardMemory, smallLimits, writeUpstream,
@@ -51,7 +51,7 @@ export interface JobParts {
   readonly user?: number
   /** From now on. */
   readonly beginWithinMs?: number
-  readonly isolate?: boolean
+  readonly wantsAccountQueue?: boolean
   readonly watch?: boolean
 }
 
@@ -87,11 +87,11 @@ export interface BenchOptions extends UpstreamStart {
   /** Where every thread's journal goes; there is none unless said. */
   readonly journal?: JournalSink
   /** Share these with another bench, as two shards of one process. */
-  readonly with?: Surroundings
+  readonly with?: EngineContext
 }
 
 /** What the shards of a process share. */
-interface Surroundings {
+interface EngineContext {
   readonly memory: ShardMemory
   readonly time: VirtualTime
   readonly shard: number
@@ -105,10 +105,10 @@ export class EngineBench {
   /** The present thread's. */
   transport: ScriptedTransport
   engine: Engine
-  /** Everything that came through the outcome ring, in order. */
-  readonly outcomes: AnyOutcome[] = []
+  /** Everything that came through the answer ring, in order. */
+  readonly answers: AnyOutcome[] = []
   readonly broken: unknown[] = []
-  /** The front door does not read: the outcome ring fills up. */
+  /** The front door does not read: the answer ring fills up. */
   isDeaf = false
   readonly #clock: ReturnType<VirtualTime['clock']>
   readonly #ingress: RingWriter
@@ -139,7 +139,7 @@ export class EngineBench {
     }
     this.#clock = this.time.clock()
     this.#ingress = new RingWriter(this.views.ingress)
-    this.#reader = new RingReader(this.views.outcomes)
+    this.#reader = new RingReader(this.views.answers)
     this.transport = new ScriptedTransport(() => this.time.nowUs())
     this.engine = this.#start(false)
   }
@@ -235,7 +235,7 @@ export class EngineBench {
     return { request, user, idLow, idText: idText(user, idLow) }
   }
 
-  /** GET, CANCEL, WATCH or UNWATCH of a job. @returns the answer's place among the outcomes. */
+  /** GET, CANCEL, WATCH or UNWATCH of a job. @returns the answer's place among the answers. */
   ask(kind: number, { idLow, user = USER }: Asked): number {
     const request = this.#requests++
     this.#write(kind, [request, user, ID_HIGH, idLow], [])
@@ -253,15 +253,15 @@ export class EngineBench {
     }
     const answers: number[] = []
     while (this.engine.hasWork()) {
-      const before = this.outcomes.length
+      const before = this.answers.length
       this.engine.turn()
       this.#read()
-      answers.push(this.outcomes.length - before)
+      answers.push(this.answers.length - before)
     }
     return answers
   }
 
-  get(job: Asked): contract.JobView {
+  get(job: Asked): contract.JobSnapshot {
     const answer = this.answer(this.ask(contract.INGRESS_GET, job))
     assert.ok(answer.kind === 'job' && answer.view !== null, 'the job is not known')
     return answer.view
@@ -286,7 +286,7 @@ export class EngineBench {
 
   /** The one answer to a request. */
   answer(request: number): AnyOutcome {
-    const answers = this.outcomes.filter(
+    const answers = this.answers.filter(
       (outcome) => 'request' in outcome && outcome.request === request)
     assert.equal(answers.length, 1, `${answers.length} answers to request ${request}`)
     return answers[0] as AnyOutcome
@@ -294,7 +294,7 @@ export class EngineBench {
 
   /** Names and data of the events about a job, so far. */
   events(job: Submitted): [name: string, data: unknown][] {
-    return this.outcomes.flatMap((outcome) =>
+    return this.answers.flatMap((outcome) =>
       outcome.kind === 'event' && outcome.id === job.idText ? [[outcome.event, outcome.data]] : [])
   }
 
@@ -333,7 +333,7 @@ export class EngineBench {
   #read(): void {
     if (this.isDeaf) return
     this.#reader.read((kind, offset, length) => {
-      this.outcomes.push(readOutcome(this.#reader, kind, offset, length))
+      this.answers.push(readStoredResult(this.#reader, kind, offset, length))
       return true
     }, Infinity)
   }
@@ -369,8 +369,9 @@ export const rps = (pacePerSecond: number): { 'x-aqueduct-rps': string } =>
 const idText = (user: number, idLow: number): string =>
   [user, ID_HIGH, idLow].map((word) => word.toString(16).padStart(8, '0')).join('')
 
-function flagsOf({ retries = 4, beginWithinMs, isolate, watch }: JobParts): number {
+function flagsOf({ retries = 4, beginWithinMs, wantsAccountQueue, watch }: JobParts): number {
   return ((beginWithinMs === undefined ? 0 : contract.FLAG_BEGIN_BY) |
-    (isolate === true ? contract.FLAG_ISOLATE : 0) | (watch === true ? contract.FLAG_WATCH : 0) |
+    (wantsAccountQueue === true ? contract.FLAG_ACCOUNT_QUEUE : 0) |
+    (watch === true ? contract.FLAG_WATCH : 0) |
     (retries << contract.FLAG_RETRIES_SHIFT)) >>> 0
 }

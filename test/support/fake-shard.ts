@@ -10,9 +10,9 @@ import { decodeJob, decodeTemplate, encodeValue, type JobPayload, type Template 
   from '../../shards/wire/codec.ts'
 import {
   ACCEPTED_BYTES, DUPLICATE_HEADER_BYTES, ENQUEUE_HEADER_BYTES, EVENT_HEADER_BYTES,
-  INGRESS_ENQUEUE, JOB_HEADER_BYTES, type JobResult, type JobView, OUTCOME_ACCEPTED,
-  OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB, OUTCOME_REFUSED, OUTCOME_RELEASED,
-  OUTCOME_WARNING, REFUSED_BYTES, RELEASED_BYTES, WARNING_HEADER_BYTES, WORD_RECEIVER,
+  INGRESS_ENQUEUE, JOB_HEADER_BYTES, type JobResult, type JobSnapshot, ANSWER_ACCEPTED,
+  ANSWER_DUPLICATE, ANSWER_EVENT, ANSWER_JOB, ANSWER_REFUSED, ANSWER_RELEASED,
+  ANSWER_WARNING, REFUSED_BYTES, RELEASED_BYTES, WARNING_HEADER_BYTES, WORD_RECEIVER,
   WORD_TEMPLATE_BYTES, WORD_UPSTREAM,
 } from '../../shards/wire/contract.ts'
 
@@ -33,7 +33,7 @@ export class FakeShard {
   /** Jobs that name an upstream, as a shard counts them; these never end. */
   readonly #references: Uint32Array
   readonly #ingress: RingReader
-  readonly #outcomes: RingWriter
+  readonly #answers: RingWriter
   readonly #sleeper: Sleeper
   readonly #mainBell: Bell
   readonly #giveBack: GiveBack
@@ -43,7 +43,7 @@ export class FakeShard {
   constructor(views: ShardViews, shared: SharedViews) {
     this.#references = views.upstreams.references
     this.#ingress = new RingReader(views.ingress, true)
-    this.#outcomes = new RingWriter(views.outcomes)
+    this.#answers = new RingWriter(views.answers)
     this.#sleeper = new Sleeper(views.bell)
     this.#mainBell = new Bell(shared.mainBell)
     this.#giveBack = new GiveBack(views)
@@ -64,7 +64,7 @@ export class FakeShard {
   /** Says as a shard does whose journal is stalled: what it has taken has no answer. */
   giveBack(): void {
     this.#giveBack.begin({
-      requests: this.#ingress.position, outcomes: this.#outcomes.published,
+      requests: this.#ingress.position, answers: this.#answers.published,
     })
     this.#giveBack.end()
     this.#mainBell.ring()
@@ -76,37 +76,37 @@ export class FakeShard {
   }
 
   accept(request: number): void {
-    this.#write(OUTCOME_ACCEPTED, [request], ACCEPTED_BYTES)
+    this.#write(ANSWER_ACCEPTED, [request], ACCEPTED_BYTES)
   }
 
   /** @param state a JOB_… number of job-slots.ts. */
   duplicate(
     request: number, id: readonly number[], state: number, result: JobResult | null,
   ): void {
-    this.#write(OUTCOME_DUPLICATE, [request, ...id, state], DUPLICATE_HEADER_BYTES, result)
+    this.#write(ANSWER_DUPLICATE, [request, ...id, state], DUPLICATE_HEADER_BYTES, result)
   }
 
   refuse(request: number, reason: number, limit: number, current: number): void {
-    const at = this.#claim(OUTCOME_REFUSED, [request, reason], REFUSED_BYTES)
-    this.#outcomes.f64[at / 8 + 1] = limit
-    this.#outcomes.f64[at / 8 + 2] = current
+    const at = this.#claim(ANSWER_REFUSED, [request, reason], REFUSED_BYTES)
+    this.#answers.f64[at / 8 + 1] = limit
+    this.#answers.f64[at / 8 + 2] = current
     this.#commit()
   }
 
-  job(request: number, code: number, view: JobView | null): void {
-    this.#write(OUTCOME_JOB, [request, code], JOB_HEADER_BYTES, view)
+  job(request: number, code: number, view: JobSnapshot | null): void {
+    this.#write(ANSWER_JOB, [request, code], JOB_HEADER_BYTES, view)
   }
 
   event(id: readonly number[], event: number, data: object): void {
-    this.#write(OUTCOME_EVENT, [event, ...id], EVENT_HEADER_BYTES, data)
+    this.#write(ANSWER_EVENT, [event, ...id], EVENT_HEADER_BYTES, data)
   }
 
   released(request: number, done: boolean): void {
-    this.#write(OUTCOME_RELEASED, [request, done ? 1 : 0], RELEASED_BYTES)
+    this.#write(ANSWER_RELEASED, [request, done ? 1 : 0], RELEASED_BYTES)
   }
 
   warn(upstream: number, value: object): void {
-    this.#write(OUTCOME_WARNING, [upstream, 0], WARNING_HEADER_BYTES, value)
+    this.#write(ANSWER_WARNING, [upstream, 0], WARNING_HEADER_BYTES, value)
   }
 
   readonly #run = (): void => {
@@ -139,19 +139,19 @@ export class FakeShard {
   #write(kind: number, words: readonly number[], header: number, value?: unknown): void {
     const encoded = value === undefined ? Buffer.alloc(0) : encodeValue(value)
     const at = this.#claim(kind, words, header + encoded.length)
-    this.#outcomes.bytes.set(encoded, at + header)
+    this.#answers.bytes.set(encoded, at + header)
     this.#commit()
   }
 
   #claim(kind: number, words: readonly number[], length: number): number {
-    const at = this.#outcomes.claim(kind, length)
-    if (at === RING_FULL) throw new Error('the fake shard has filled its outcome ring')
-    this.#outcomes.u32.set(words, at / 4)
+    const at = this.#answers.claim(kind, length)
+    if (at === RING_FULL) throw new Error('the fake shard has filled its answer ring')
+    this.#answers.u32.set(words, at / 4)
     return at
   }
 
   #commit(): void {
-    this.#outcomes.commit()
+    this.#answers.commit()
     this.#mainBell.ring()
   }
 }

@@ -69,7 +69,7 @@ export class JournalModel {
     const { jobs, lanes, progress, templates } = this.views
     for (let count = this.#prng.below(6); count > 0; count--) {
       const job = this.#fill(
-        [jobs.idHigh, jobs.fingerprint, jobs.location, jobs.state, jobs.outcome,
+        [jobs.idHigh, jobs.fingerprint, jobs.location, jobs.state, jobs.resultWord,
           jobs.acceptedS], [jobs.timeUs])
       progress[JOBS_FRESH] = Math.max(progress[JOBS_FRESH] as number, job + 1)
       this.#changes.jobs.add(Math.floor(job / JOBS_PER_PAGE))
@@ -120,8 +120,8 @@ export class JournalModel {
   /** Compares all facts with memory that has been loaded. */
   equals(loaded: ShardViews, nowUs: Micros): void {
     const { jobs, lanes, templates } = this.views
-    const kept = jobs.outcome.map((word) => word & ~((JOB_WATCHED | JOB_UNWRITTEN) << 16))
-    assert.deepEqual(loaded.jobs.outcome, kept)
+    const kept = jobs.resultWord.map((word) => word & ~((JOB_WATCHED | JOB_UNWRITTEN) << 16))
+    assert.deepEqual(loaded.jobs.resultWord, kept)
     assert.deepEqual(loaded.jobs.fingerprint, jobs.fingerprint)
     const base = lanes.baseUs.map((timeUs) => timeUs === 0 ? 0 : nowUs)
     assert.deepEqual(loaded.lanes.baseUs, base)
@@ -145,7 +145,7 @@ export class JournalModel {
 
   /** Goes on with what a load has made of the memory. */
   adopt(loaded: ShardViews): void {
-    this.views.jobs.outcome.set(loaded.jobs.outcome)
+    this.views.jobs.resultWord.set(loaded.jobs.resultWord)
     this.views.lanes.baseUs.set(loaded.lanes.baseUs)
   }
 

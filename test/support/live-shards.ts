@@ -18,7 +18,7 @@ import { type EngineMemory, allocateMemory } from '../../src/engine/memory.ts'
 import { type ShardLink, openShardLink } from '../../src/engine/shard-link.ts'
 import { Supervisor, type SupervisorOptions } from '../../src/engine/supervisor.ts'
 import { encodeJob } from './encode-job.ts'
-import { type AnyOutcome, readOutcome } from './outcome-record.ts'
+import { type AnyOutcome, readStoredResult } from './outcome-record.ts'
 import { type UpstreamStart, nameUpstream, writeUpstream } from './shard-memory.ts'
 
 const SETTINGS: contract.ShardSettings = {
@@ -162,7 +162,7 @@ export class LiveShards {
 
   /** Resolves when so many jobs have been accepted. */
   async waitForAccepted(count: number): Promise<void> {
-    while (this.accepted.size < count) await once(this.#heard, 'outcome')
+    while (this.accepted.size < count) await once(this.#heard, 'answer')
   }
 
   /** How long each shard stood still, change by change. */
@@ -173,17 +173,17 @@ export class LiveShards {
 
   #read(): void {
     if (this.#isOver) return
-    for (const { outcomes } of this.links) {
-      outcomes.read((kind, offset, length) => {
-        const outcome = readOutcome(outcomes, kind, offset, length)
+    for (const { answers } of this.links) {
+      answers.read((kind, offset, length) => {
+        const outcome = readStoredResult(answers, kind, offset, length)
         if (outcome.kind === 'accepted') this.accepted.add(outcome.request)
         else this.others.push(outcome)
         return true
       }, Infinity)
     }
-    this.#heard.emit('outcome')
+    this.#heard.emit('answer')
     const again = (): void => this.#read()
-    const hasWork = (): boolean => this.links.some(({ outcomes }) => !outcomes.isEmpty())
+    const hasWork = (): boolean => this.links.some(({ answers }) => !answers.isEmpty())
     if (!this.#sleeper.sleep(hasWork, again)) setImmediate(again)
   }
 }

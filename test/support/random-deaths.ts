@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs'
 import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads'
-import { OutcomeWriter } from '../../shards/job/answers.ts'
+import { AnswerWriter } from '../../shards/job/answer-writer.ts'
 import { Dispatcher } from '../../shards/job/dispatcher.ts'
 import { Finished } from '../../shards/job/finished.ts'
 import { Intake } from '../../shards/job/intake.ts'
@@ -13,8 +13,8 @@ import { Settlement } from '../../shards/job/settlement.ts'
 import { Delivery } from '../../shards/job/webhook.ts'
 import { Lanes } from '../../shards/pace/lanes.ts'
 import { Pacer } from '../../shards/pace/pacer.ts'
+import { RoundRobin } from '../../shards/pace/round-robin.ts'
 import { SharedBudgets } from '../../shards/pace/shared-budget.ts'
-import { TurnLists } from '../../shards/pace/turn-lists.ts'
 import { Engine } from '../../shards/shard/engine.ts'
 import { Cleaner } from '../../shards/store/cleaner.ts'
 import { JobLog } from '../../shards/store/job-log.ts'
@@ -46,7 +46,7 @@ type Message =
 
 const PARTS: readonly { prototype: object }[] = [
   Cleaner, Delivery, Dispatcher, Finished, Intake, JobLog, JobRecords, JobSlots, Lanes,
-  OutcomeWriter, Pacer, Segments, Settlement, SharedBudgets, Templates, TurnLists, UndiciTransport,
+  AnswerWriter, Pacer, Segments, Settlement, SharedBudgets, Templates, RoundRobin, UndiciTransport,
 ]
 const EXIT_CODE = 3
 

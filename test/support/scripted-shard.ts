@@ -108,7 +108,7 @@ function handOver(
 function takeOver(script: Script, report: (message: ShardReport) => void): void {
   if (script === 'dies-taking-over') process.exit(7)
   report({ kind: 'ready', recovered: null })
-  if (script !== 'relays-for-ever') report({ kind: 'relieved' })
+  if (script !== 'relays-for-ever') report({ kind: 'relayEnded' })
 }
 
 function fail(message: string): never {

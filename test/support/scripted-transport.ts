@@ -9,7 +9,7 @@ import {
 
 /** One request that a shard has sent. */
 export interface Sent {
-  readonly token: number
+  readonly attemptId: number
   readonly atUs: Micros
   readonly request: OutgoingRequest
   /** Names in the case in which they were sent. */
@@ -57,20 +57,21 @@ export class ScriptedTransport implements Transport {
     this.asked.push({ to, origin, count })
   }
 
-  send(token: number, _to: number, request: OutgoingRequest): void {
+  send(attemptId: number, _to: number, request: OutgoingRequest): void {
     assert.equal(this.line, LINE_FREE, 'a send that finds no free connection')
-    assert.ok(!this.#inFlight().some((sent) => sent.token === token), 'a token in use was reused')
+    assert.ok(!this.#inFlight().some((sent) => sent.attemptId === attemptId),
+      'the id of an attempt in flight was reused')
     const headers: Record<string, string> = {}
     for (let at = 0; at < request.headers.length; at += 2) {
       headers[request.headers[at] as string] = request.headers[at + 1] as string
     }
     const atUs = this.#nowUs()
-    this.sent.push({ token, atUs, request, headers, isOver: false, isAborted: false })
-    if (this.writes === 'at once') this.#listener().written(token)
+    this.sent.push({ attemptId, atUs, request, headers, isOver: false, isAborted: false })
+    if (this.writes === 'at once') this.#listener().written(attemptId)
   }
 
-  abort(token: number): void {
-    const sent = this.#inFlight().find((other) => other.token === token)
+  abort(attemptId: number): void {
+    const sent = this.#inFlight().find((other) => other.attemptId === attemptId)
     if (sent === undefined) return
     sent.isOver = true
     sent.isAborted = true
@@ -97,18 +98,18 @@ export class ScriptedTransport implements Transport {
   giveBack(sent: Sent): void {
     assert.ok(!sent.isOver, 'a request that is over is given back')
     sent.isOver = true
-    this.#listener().returned(sent.token)
+    this.#listener().returned(sent.attemptId)
   }
 
   /** A request goes out. */
   write(sent: Sent): void {
-    this.#listener().written(sent.token)
+    this.#listener().written(sent.attemptId)
   }
 
   /** The response's headers come, and its end does not. */
   head(sent: Sent, { status = 200, headers = {} }: Answer): void {
     assert.ok(!sent.isOver, 'an answer to a request that is over')
-    this.#listener().head(sent.token, status, headers)
+    this.#listener().head(sent.attemptId, status, headers)
   }
 
   /** A whole response comes. */
@@ -116,13 +117,13 @@ export class ScriptedTransport implements Transport {
     this.head(sent, answer)
     sent.isOver = true
     const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
-    this.#listener().end(sent.token, body ?? new Uint8Array(0), answer.truncated ?? false)
+    this.#listener().end(sent.attemptId, body ?? new Uint8Array(0), answer.truncated ?? false)
   }
 
   fail(sent: Sent, reason: FailureReason): void {
     assert.ok(!sent.isOver, 'a failure of a request that is over')
     sent.isOver = true
-    this.#listener().failed(sent.token, reason, 'as the test wants it')
+    this.#listener().failed(sent.attemptId, reason, 'as the test wants it')
   }
 
   #inFlight(): Sent[] {

@@ -17,11 +17,11 @@ const ENDINGS: Readonly<Record<string, () => void>> = {
 
 if (!isMainThread) {
   const { send } = UndiciTransport.prototype
-  UndiciTransport.prototype.send = function (token, to, request): void {
+  UndiciTransport.prototype.send = function (attemptId, to, request): void {
     const fault = /^\/crash\/(once|always)\/(\w+)/.exec(request.path)
     const attempt = request.headers[request.headers.indexOf('X-Sluice-Attempt') + 1]
     if (fault?.[1] === 'always' || attempt === '1') ENDINGS[fault?.[2] ?? '']?.()
-    send.call(this, token, to, request)
+    send.call(this, attemptId, to, request)
   }
   const { storeJob } = JobRecords.prototype
   JobRecords.prototype.storeJob = function (slot, source, start, bodyStart, end, hash): boolean {

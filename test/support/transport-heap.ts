@@ -31,8 +31,8 @@ const CONNECT_TIMEOUT_MS = 10_000
 class Sender implements TransportEvents {
   readonly #transport: UndiciTransport
   readonly #origin: string
-  /** Tokens that are not in flight. */
-  readonly #tokens = Array.from({ length: AT_ONCE }, (_, at) => at)
+  /** Attempts that are not in flight. */
+  readonly #attemptIds = Array.from({ length: AT_ONCE }, (_, at) => at)
   #left = 0
   #done: () => void = () => {}
 
@@ -51,14 +51,14 @@ class Sender implements TransportEvents {
   }
 
   #sendAll(): void {
-    while (this.#left > 0 && this.#tokens.length > 0) {
+    while (this.#left > 0 && this.#attemptIds.length > 0) {
       if (this.#transport.lineTo(DESTINATION) !== LINE_FREE) {
         return this.#transport.connect(
-          DESTINATION, this.#origin, this.#tokens.length, CONNECT_TIMEOUT_MS, 0)
+          DESTINATION, this.#origin, this.#attemptIds.length, CONNECT_TIMEOUT_MS, 0)
       }
       this.#left -= 1
       const headers = ['Authorization', `Bearer ${this.#left}`]
-      this.#transport.send(this.#tokens.pop() as number, DESTINATION,
+      this.#transport.send(this.#attemptIds.pop() as number, DESTINATION,
         outgoing(this.#origin, { method: 'POST', headers }))
     }
   }
@@ -73,25 +73,25 @@ class Sender implements TransportEvents {
 
   written(): void {}
 
-  returned(token: number): void {
+  returned(attemptId: number): void {
     this.#left += 1
-    this.#ended(token)
+    this.#ended(attemptId)
   }
 
   head(): void {}
 
-  end(token: number): void {
-    this.#ended(token)
+  end(attemptId: number): void {
+    this.#ended(attemptId)
   }
 
   failed(_token: number, reason: string, detail: string): void {
     assert.fail(`${reason}: ${detail}`)
   }
 
-  #ended(token: number): void {
-    this.#tokens.push(token)
+  #ended(attemptId: number): void {
+    this.#attemptIds.push(attemptId)
     this.#sendAll()
-    if (this.#left === 0 && this.#tokens.length === AT_ONCE) this.#done()
+    if (this.#left === 0 && this.#attemptIds.length === AT_ONCE) this.#done()
   }
 }
 

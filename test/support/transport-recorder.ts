@@ -1,5 +1,5 @@
 // Sends over a transport for a test, each request once a connection is there for it; keeps what
-// became of each token, checks the order of events, and lets the test wait for them.
+// became of each attempt, checks the order of events, and lets the test wait for them.
 
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
@@ -10,7 +10,7 @@ import {
 
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** What has been heard of one token. */
+/** What has been heard of one attempt. */
 export interface Heard {
   /** It was on its way. */
   written?: boolean
@@ -29,7 +29,7 @@ export interface Heard {
 /** Where requests go, and those that have found no connection yet. */
 interface Destination {
   readonly origin: string
-  readonly waiting: { readonly token: number; readonly request: OutgoingRequest }[]
+  readonly waiting: { readonly attemptId: number; readonly request: OutgoingRequest }[]
 }
 
 /** A listener that remembers. */
@@ -37,13 +37,13 @@ export class TransportRecorder implements TransportEvents {
   readonly #transport: Transport
   readonly #heard = new Map<number, Heard>()
   readonly #destinations: Destination[] = []
-  /** Of the tokens in flight. */
+  /** Of the attempts in flight. */
   readonly #requests = new Map<number, OutgoingRequest>()
   readonly #changed = new EventEmitter().setMaxListeners(0)
   /** How long a connection may take. */
   connectTimeoutMs = CONNECT_TIMEOUT_MS
   /** Called with each event after it was recorded; a test may send or abort from it. */
-  onEvent: (token: number, event: string) => void = () => {}
+  onEvent: (attemptId: number, event: string) => void = () => {}
 
   /** Starts the transport. */
   constructor(transport: Transport) {
@@ -52,20 +52,20 @@ export class TransportRecorder implements TransportEvents {
   }
 
   /** Sends at once if a connection is free, else as soon as one is. */
-  send(token: number, request: OutgoingRequest): void {
+  send(attemptId: number, request: OutgoingRequest): void {
     const to = this.numberOf(request.origin)
-    this.#destinations[to]?.waiting.push({ token, request })
+    this.#destinations[to]?.waiting.push({ attemptId, request })
     this.#pump(to)
   }
 
   /** Whether it was sent or not. */
-  abort(token: number): void {
+  abort(attemptId: number): void {
     for (const { waiting } of this.#destinations) {
-      const at = waiting.findIndex((other) => other.token === token)
+      const at = waiting.findIndex((other) => other.attemptId === attemptId)
       if (at !== -1) waiting.splice(at, 1)
     }
-    this.#requests.delete(token)
-    this.#transport.abort(token)
+    this.#requests.delete(attemptId)
+    this.#transport.abort(attemptId)
   }
 
   /** Closes the idle connections to an origin. */
@@ -85,65 +85,65 @@ export class TransportRecorder implements TransportEvents {
 
   unreachable(to: number, reason: FailureReason, detail: string): void {
     const waiting = this.#destinations[to]?.waiting ?? [] // a test may ask for connections itself
-    for (const { token } of waiting.splice(0)) this.#fail(token, reason, detail)
+    for (const { attemptId } of waiting.splice(0)) this.#fail(attemptId, reason, detail)
   }
 
-  written(token: number): void {
-    const heard = this.of(token)
-    assert.deepEqual(heard.events, [], `a write out of turn of token ${token}`)
-    assert.equal(heard.written, undefined, `token ${token} written twice`)
+  written(attemptId: number): void {
+    const heard = this.of(attemptId)
+    assert.deepEqual(heard.events, [], `a write out of turn of attemptId ${attemptId}`)
+    assert.equal(heard.written, undefined, `attemptId ${attemptId} written twice`)
     heard.written = true
   }
 
-  returned(token: number): void {
-    const heard = this.of(token)
-    assert.deepEqual(heard.events, [], `token ${token} is returned out of turn`)
-    assert.equal(heard.written, undefined, `token ${token} is returned and was written`)
+  returned(attemptId: number): void {
+    const heard = this.of(attemptId)
+    assert.deepEqual(heard.events, [], `attemptId ${attemptId} is returned out of turn`)
+    assert.equal(heard.written, undefined, `attemptId ${attemptId} is returned and was written`)
     heard.returned = (heard.returned ?? 0) + 1
-    const request = this.#requests.get(token)
-    assert.ok(request !== undefined, `token ${token} is returned and not in flight`)
-    this.send(token, request)
+    const request = this.#requests.get(attemptId)
+    assert.ok(request !== undefined, `attemptId ${attemptId} is returned and not in flight`)
+    this.send(attemptId, request)
   }
 
-  head(token: number, status: number, headers: ResponseHeaders): void {
-    const heard = this.of(token)
-    assert.deepEqual(heard.events, [], `a second event sequence of token ${token}`)
+  head(attemptId: number, status: number, headers: ResponseHeaders): void {
+    const heard = this.of(attemptId)
+    assert.deepEqual(heard.events, [], `a second event sequence of attemptId ${attemptId}`)
     Object.assign(heard, { status, headers })
-    this.#record(token, 'head')
+    this.#record(attemptId, 'head')
   }
 
-  end(token: number, body: Uint8Array, truncated: boolean): void {
-    const heard = this.of(token)
-    assert.deepEqual(heard.events, ['head'], `an end out of turn of token ${token}`)
+  end(attemptId: number, body: Uint8Array, truncated: boolean): void {
+    const heard = this.of(attemptId)
+    assert.deepEqual(heard.events, ['head'], `an end out of turn of attemptId ${attemptId}`)
     Object.assign(heard, { body: Buffer.from(body).toString('latin1'), truncated })
-    this.#record(token, 'end')
+    this.#record(attemptId, 'end')
   }
 
-  failed(token: number, reason: FailureReason, detail: string): void {
-    const { events } = this.of(token)
+  failed(attemptId: number, reason: FailureReason, detail: string): void {
+    const { events } = this.of(attemptId)
     const open = events.length === 0 || events.join() === 'head'
-    assert.ok(open, `a failure out of turn of token ${token}: ${events}`)
-    this.#fail(token, reason, detail)
+    assert.ok(open, `a failure out of turn of attemptId ${attemptId}: ${events}`)
+    this.#fail(attemptId, reason, detail)
   }
 
-  /** What has been heard of the token so far. */
-  of(token: number): Heard {
-    let heard = this.#heard.get(token)
+  /** What has been heard of the attempt so far. */
+  of(attemptId: number): Heard {
+    let heard = this.#heard.get(attemptId)
     if (heard === undefined) {
       heard = { events: [] }
-      this.#heard.set(token, heard)
+      this.#heard.set(attemptId, heard)
     }
     return heard
   }
 
-  /** Forgets the token, so that it can be used again. */
-  forget(token: number): void {
-    this.#heard.delete(token)
+  /** Forgets the attempt, so that it can be used again. */
+  forget(attemptId: number): void {
+    this.#heard.delete(attemptId)
   }
 
-  /** Resolves when the token has had the event, `done` being either end; at once if it has. */
-  async waitFor(token: number, event: 'head' | 'done' = 'done'): Promise<Heard> {
-    const heard = this.of(token)
+  /** Resolves when the attempt has had the event, `done` being either end; at once if it has. */
+  async waitFor(attemptId: number, event: 'head' | 'done' = 'done'): Promise<Heard> {
+    const heard = this.of(attemptId)
     const happened = (): boolean => event === 'head'
       ? heard.events.length > 0
       : heard.events.includes('end') || heard.events.includes('failed')
@@ -157,21 +157,21 @@ export class TransportRecorder implements TransportEvents {
       if (this.#transport.lineTo(to) !== LINE_FREE) {
         return this.#transport.connect(to, origin, waiting.length, this.connectTimeoutMs, 0)
       }
-      const { token, request } = waiting.shift() as Destination['waiting'][number]
-      this.#requests.set(token, request)
-      this.#transport.send(token, to, request)
+      const { attemptId, request } = waiting.shift() as Destination['waiting'][number]
+      this.#requests.set(attemptId, request)
+      this.#transport.send(attemptId, to, request)
     }
   }
 
-  #fail(token: number, reason: FailureReason, detail: string): void {
-    Object.assign(this.of(token), { reason, detail })
-    this.#record(token, 'failed')
+  #fail(attemptId: number, reason: FailureReason, detail: string): void {
+    Object.assign(this.of(attemptId), { reason, detail })
+    this.#record(attemptId, 'failed')
   }
 
-  #record(token: number, event: string): void {
-    this.of(token).events.push(event)
+  #record(attemptId: number, event: string): void {
+    this.of(attemptId).events.push(event)
     this.#changed.emit('changed')
-    this.onEvent(token, event)
+    this.onEvent(attemptId, event)
   }
 }
 

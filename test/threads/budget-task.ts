@@ -21,10 +21,10 @@ export interface SpenderTask extends BudgetTask {
   readonly untilUs: number
 }
 
-/** Threads take tokens and give them back. */
+/** Threads take permits and give them back. */
 export interface TakerTask extends BudgetTask {
   readonly kind: 'taker'
-  /** An Int32: tokens held by all, as the threads count them themselves. */
+  /** An Int32: permits held by all, as the threads count them themselves. */
   readonly held: SharedArrayBuffer
   readonly concurrentMax: number
   readonly rounds: number
@@ -40,8 +40,8 @@ export interface SpenderReport {
 export interface TakerReport {
   readonly taken: number
   readonly refused: number
-  /** Times that it held nothing, was refused, and slept until it was told of a free token. */
+  /** Times that it held nothing, was refused, and slept until it was told of a free permit. */
   readonly sleeps: number
-  /** Times that more tokens were out than there are. */
+  /** Times that more permits were out than there are. */
   readonly wrong: number
 }

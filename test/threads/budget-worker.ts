@@ -48,12 +48,12 @@ function take({ held, concurrentMax, rounds }: TakerTask): TakerReport {
   let refused = 0
   let sleeps = 0
   let wrong = 0
-  const giveBack = (tokens: number): void => {
-    for (let left = tokens; left > 0; left--) {
+  const giveBack = (permits: number): void => {
+    for (let left = permits; left > 0; left--) {
       Atomics.sub(heldByAll, 0, 1)
       budgets.giveBack(upstream)
     }
-    own -= tokens
+    own -= permits
   }
   for (let round = 0; round < rounds; round++) {
     if (own > 0 && prng.chance(0.5)) {

@@ -1,7 +1,7 @@
 // Real threads on one budget. Spenders draw their time from a shared counter, so that what each of
-// them recorded can be judged together; takers count what they hold, and sleep until a token is
+// them recorded can be judged together; takers count what they hold, and sleep until a permit is
 // free: a lost notice would hang the test until its guard. A taker that is killed at any point
-// leaves tokens behind, which its successor finds to the last while the others go on.
+// leaves permits behind, which its successor finds to the last while the others go on.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -73,7 +73,7 @@ for (const pacePerSecond of [50, 5000, 50_000]) {
 }
 
 for (const concurrentMax of [1, 5]) {
-  test(`three threads share ${concurrentMax} tokens`, { timeout: GUARD_MS }, async (t) => {
+  test(`three threads share ${concurrentMax} permits`, { timeout: GUARD_MS }, async (t) => {
     const memory = shardMemory(smallLimits({ shards: THREADS }))
     writeUpstream(memory.shared, 0, { concurrentMax })
     const held = new SharedArrayBuffer(4)
@@ -82,7 +82,7 @@ for (const concurrentMax of [1, 5]) {
       memory, { kind: 'taker', held, concurrentMax, rounds })
     t.diagnostic(`SLUICE_SEED=${SEED} ${JSON.stringify(reports)}`)
     for (const { wrong } of reports) {
-      assert.equal(wrong, 0, `SLUICE_SEED=${SEED}: more tokens out than there are`)
+      assert.equal(wrong, 0, `SLUICE_SEED=${SEED}: more permits out than there are`)
     }
     assert.ok(reports.some(({ sleeps }) => sleeps > 0), 'nobody ever slept')
     assert.equal(memory.shared.upstreams[UPSTREAM_IN_FLIGHT], 0)

@@ -30,7 +30,7 @@ export const UNATTACKED: Partial<Record<PoolName, string>> = {
     'test/unit/src/base/account-share.test.ts does',
   lanesByUpstream: 'it takes users without number: test/sim/victim.test.ts has them',
   sharedLanes: 'likewise',
-  owedResults: 'it takes a receiver that hangs for long: test/sim/victim.test.ts has one',
+  undeliveredResults: 'it takes a receiver that hangs for long: test/sim/victim.test.ts has one',
   finishedJobs: 'it takes all slots of a shard: test/sim/victim.test.ts has few',
   ringSpace: 'a shard empties it in every turn; test/http/front-door.test.ts fills it',
   journalQueue: 'only a disk that cannot be written fills it: ' +
@@ -74,7 +74,7 @@ const stalledAnswers: Attack = {
   },
 }
 
-const tokens: Attack = {
+const permits: Attack = {
   pool: 'inFlight', what: 'an upstream that never answers',
   begin: async (stage) => {
     const port = await stage.upstream(quick(nothing))
@@ -171,7 +171,7 @@ const PART = 1024
 const CANCEL_EVERY_MS = 500
 
 const watches: Attack = {
-  pool: 'followedJobs', what: 'four sockets that watch all that they may', isInSuite: true,
+  pool: 'watchedJobs', what: 'four sockets that watch all that they may', isInSuite: true,
   begin: async (stage) => {
     const ids = await waitingJobs(stage, 48_000)
     const sockets = await Promise.all(Array.from({ length: 4 }, () => stage.socket()))
@@ -182,7 +182,7 @@ const watches: Attack = {
       // No more at once than it may ask.
       while ((await stage.pool(POOLS.questions.name)).used > PART);
     }
-    return async () => (await stage.pool(POOLS.followedJobs.name)).refused.share > 0
+    return async () => (await stage.pool(POOLS.watchedJobs.name)).refused.share > 0
   },
 }
 
@@ -294,6 +294,6 @@ const largeResults: Attack = {
 
 /** All of them. */
 export const ATTACKS: readonly Attack[] = [
-  stalledAnswers, tokens, deadReceivers, connections, upstreams, lanes, names, watches,
+  stalledAnswers, permits, deadReceivers, connections, upstreams, lanes, names, watches,
   cancellations, streams, sockets, idleClients, slowBodies, fullMemory, largeResults,
 ]

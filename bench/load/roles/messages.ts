@@ -128,7 +128,7 @@ export type StartedServer =
   | { readonly ok: false; readonly reason: string }
 
 /** The one who starts the measured server and ends it with itself. */
-export interface KeeperCommands {
+export interface RunnerCommands {
   readonly start: Command<ServerStart, StartedServer>
   /** What a watched server has told since this was asked last. */
   readonly seconds: Command<null, { readonly seconds: readonly ServerSecond[] }>
@@ -136,7 +136,7 @@ export interface KeeperCommands {
 
 /** Files in this folder by role. */
 export interface Roles {
-  readonly 'keeper': KeeperCommands
+  readonly 'runner': RunnerCommands
   readonly 'generator': GeneratorCommands
   readonly 'upstream': UpstreamCommands
   readonly 'receiver': ReceiverCommands

@@ -1,5 +1,5 @@
 ;; Finds the key and the body of a job in its JSON text (json-scanner.ts says what for), and
-;; compares what is around the two (surroundings.ts), sixteen bytes at a time. `npm run wasm` makes
+;; compares what is around the two (shape-texts.ts), sixteen bytes at a time. `npm run wasm` makes
 ;; module.ts of this.
 ;;
 ;; Memory, as job-text.ts lays it out:

@@ -4,7 +4,7 @@
 
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, EVENT_CANCELLED, EVENT_COMPLETED, EVENT_FAILED,
-  EVENT_NAMES, type JobResult, type JobView,
+  EVENT_NAMES, type JobResult, type JobSnapshot,
 } from '../../../shards/wire/contract.ts'
 import type { Attempt, Observer, Question, SimJob, Verdict } from '../observations.ts'
 import type { Scenario } from '../scenario.ts'
@@ -51,7 +51,7 @@ export class AnswerChecker implements Observer {
   }
 
   answered(
-    job: SimJob, question: Question, code: number, view: JobView | null, askedUs: number,
+    job: SimJob, question: Question, code: number, view: JobSnapshot | null, askedUs: number,
   ): void {
     const facts = this.#ledger.of(job)
     if (code === CODE_NOT_FOUND) return this.#checkMissing(facts)
@@ -112,7 +112,7 @@ export class AnswerChecker implements Observer {
     promise(mayBeForgotten, CHECKER, () => `job ${job.number} (${job.id}) is unknown too early`)
   }
 
-  #checkCancel(facts: Facts, code: number, view: JobView): void {
+  #checkCancel(facts: Facts, code: number, view: JobSnapshot): void {
     const { job } = facts
     if (code === CODE_NOT_CANCELLABLE) {
       const may = facts.attemptsMost + this.#ledger.unseen(facts) > 0 ||
@@ -130,7 +130,7 @@ export class AnswerChecker implements Observer {
     if (facts.outcome?.status !== 'cancelled') this.#ledger.settle(facts, 'cancelled')
   }
 
-  #checkView(facts: Facts, view: JobView, askedUs: number): void {
+  #checkView(facts: Facts, view: JobSnapshot, askedUs: number): void {
     const { job } = facts
     promise(view.attempts <= facts.attemptsMost + this.#ledger.unseen(facts), CHECKER, () =>
       `job ${job.number} shows ${view.attempts} attempts of ${facts.attemptsMost}`)

@@ -54,7 +54,7 @@ interface PlaceBudgets {
   readonly writtenUs: Map<Account, number>
   lastWrittenUs: number
   readonly inFlight: Map<Account, number>
-  isolateAsked: boolean
+  accountQueueAsked: boolean
   /** A thread died while it took in what a response said: nobody knows how far it came. */
   isUnknown: boolean
 }
@@ -75,7 +75,7 @@ export class BudgetOracle implements Observer {
       shared: new Budget(
         `shared budget of ${slot}`, place.start.pacePerSecond, place.start.concurrentMax),
       accountQueues: place.start.accountQueues, own: new Map(), writtenUs: new Map(),
-      lastWrittenUs: -Infinity, inFlight: new Map(), isolateAsked: false, isUnknown: false,
+      lastWrittenUs: -Infinity, inFlight: new Map(), accountQueueAsked: false, isUnknown: false,
     }))
   }
 
@@ -91,7 +91,7 @@ export class BudgetOracle implements Observer {
   }
 
   submitted(job: SimJob): void {
-    if (job.isolate) this.#at(job.upstream).isolateAsked = true
+    if (job.wantsAccountQueue) this.#at(job.upstream).accountQueueAsked = true
   }
 
   sent(attempt: Attempt): void {
@@ -173,7 +173,7 @@ export class BudgetOracle implements Observer {
     const word = budgets.place * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
     const on = ((this.#shared.upstreams[word] as number) & 1) === 1
     if (on === budgets.accountQueues) return
-    promise(on && budgets.isolateAsked || budgets.isUnknown, CHECKER, () =>
+    promise(on && budgets.accountQueueAsked || budgets.isUnknown, CHECKER, () =>
       `upstream ${budgets.place} was switched ${on ? 'on' : 'off'} by nobody`)
     this.#switch(budgets, on)
   }

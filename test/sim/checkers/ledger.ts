@@ -10,7 +10,7 @@ import { RETRIES_UNLIMITED, WEBHOOK_RETRIES_MAX } from '../../../shards/memory/l
 import type { FailureReason } from '../../../shards/signals/response.ts'
 import { mayFailureRetry, classify } from '../../../shards/signals/verdict.ts'
 import {
-  JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_OWES_WEBHOOK,
+  JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_WEBHOOK_PENDING,
 } from '../../../shards/store/job-slots.ts'
 import type { JobResult } from '../../../shards/wire/contract.ts'
 import type { Attempt, Doubt, Ending, Observer, SimJob, Verdict } from '../observations.ts'
@@ -283,7 +283,7 @@ export class Ledger implements Observer {
     const slot = slotOf(facts.job, views)
     if (slot === undefined) return
     const state = (views.jobs.state[slot] as number) & 0xff
-    const owes = ((views.jobs.outcome[slot] as number) & (JOB_OWES_WEBHOOK << 16)) !== 0
+    const owes = ((views.jobs.resultWord[slot] as number) & (JOB_WEBHOOK_PENDING << 16)) !== 0
     const isNews = facts.outcome?.status !== 'failed' && !this.mayBeOverdue(facts) &&
       this.failedUnsentUs(facts) === undefined
     if (state === JOB_FAILED && isNews) this.settle(facts, 'failed', CRASH)

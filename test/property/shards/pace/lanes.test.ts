@@ -17,7 +17,7 @@ import {
 import type { ShardViews } from '../../../../shards/memory/layout.ts'
 import { IDLE_KEEP_MS_MIN } from '../../../../shards/memory/limits.ts'
 import { Lanes } from '../../../../shards/pace/lanes.ts'
-import { TurnLists } from '../../../../shards/pace/turn-lists.ts'
+import { RoundRobin } from '../../../../shards/pace/round-robin.ts'
 import { JobSlots } from '../../../../shards/store/job-slots.ts'
 import { oneShard } from '../../../support/shard-memory.ts'
 import { Swarm, forEachSeed } from '../../../support/swarm.ts'
@@ -320,7 +320,7 @@ test('a lane is not left by more jobs than came', () => {
 test('lanes take turns as in an array that is rotated', () => {
   forEachSeed(RUNS, (prng) => {
     const views = oneShard({ upstreamsMax: UPSTREAMS })
-    const turns = new TurnLists(views)
+    const turns = new RoundRobin(views)
     const model: LaneSlot[][] = Array.from({ length: UPSTREAMS }, () => [])
     const swarm = new Swarm(prng, 'add', ['remove', 'rotate'])
     for (let step = 0; step < STEPS; step++) {

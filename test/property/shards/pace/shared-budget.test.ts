@@ -1,4 +1,4 @@
-// Model: the list of all shards' send times, checked by the promise; for tokens a count per shard;
+// Model: the list of all shards' send times, checked by the promise; for permits a count per shard;
 // for notices a set per shard. Turns are measured: shards that always have lanes waiting get
 // shares in proportion to them, and one that never takes its turn costs the others no pace.
 
@@ -10,7 +10,7 @@ import { intervalNs } from '../../../../shards/memory/interval.ts'
 import {
   KIND_RECEIVER, UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS,
 } from '../../../../shards/memory/layout.ts'
-import { PACE_TOLERANCE_US, TURN_GRACE_US } from '../../../../shards/memory/limits.ts'
+import { PACE_TOLERANCE_US, YIELD_US_MAX } from '../../../../shards/memory/limits.ts'
 import { SharedBudgets } from '../../../../shards/pace/shared-budget.ts'
 import {
   type PacedSend, assertPromise, assertPromiseAcrossPaces,
@@ -85,7 +85,7 @@ class Run {
     else shard.blocked.add(upstream)
   }
 
-  /** A send that a lane's own budget has let go; no limit holds it. */
+  /** A send that a lane's account queue has let go; no limit holds it. */
   countInFlight(): void {
     const { hand, shard, upstream } = this.#draw()
     hand.countInFlight(upstream)
@@ -246,7 +246,7 @@ test('jobs are counted over all shards', () => {
   assert.equal(new SharedBudgets(shared, 0, shards).queuedEverywhere(upstream), 18)
 })
 
-test('a token is not given back twice', () => {
+test('a permit is not given back twice', () => {
   const { shared, shards } = shardMemory(smallLimits())
   writeUpstream(shared, 0)
   const budgets = new SharedBudgets(shared, 0, shards)
@@ -317,7 +317,7 @@ for (const pacePerSecond of [50, 400, 2000]) {
       const { timesUs } = takeTurns(prng, run)
       const tookUs = (timesUs.at(-1) as number) - (timesUs[0] as number)
       const rate = ((timesUs.length - 1) * US_PER_SECOND) / tookUs
-      const slackUs = TURN_GRACE_US + PACE_TOLERANCE_US
+      const slackUs = YIELD_US_MAX + PACE_TOLERANCE_US
       assert.ok(rate > pacePerSecond * 0.995 * (1 - slackUs / tookUs), `only ${rate}`)
     })
   })

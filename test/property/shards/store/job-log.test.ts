@@ -34,7 +34,7 @@ interface Kept {
 class Death extends Error {}
 
 /** The naive twin, and the owners' facts: they outlive a thread. */
-class Keeper implements LogOwners {
+class RecordOwners implements LogOwners {
   readonly records = new Map<number, Kept>()
   ownerNext = 0
   /** Dies at the next move: 'before' or 'after' it is written down. */
@@ -59,7 +59,7 @@ class Keeper implements LogOwners {
 class Run {
   readonly #prng: Prng
   readonly #attach: () => ShardViews
-  readonly #keeper = new Keeper()
+  readonly #holder = new RecordOwners()
   readonly #drawBytes: () => number
   #log: JobLog
 
@@ -78,7 +78,7 @@ class Run {
     const bytes = this.#drawBytes()
     if (!this.#log.admits(bytes)) return
     if (this.#append(bytes, false)) return
-    assert.ok(this.#log.makeRoom(bytes, this.#keeper), 'admitted, but no room was made')
+    assert.ok(this.#log.makeRoom(bytes, this.#holder), 'admitted, but no room was made')
     assert.ok(this.#append(bytes, false), 'room was made, but the append failed')
   }
 
@@ -87,7 +87,7 @@ class Run {
     const bytes = this.#drawBytes()
     if (this.#append(bytes, true)) return
     const isFull = this.#log.heldBytes > this.#log.usableBytes
-    const hasRoom = this.#log.makeRoom(bytes, this.#keeper, true)
+    const hasRoom = this.#log.makeRoom(bytes, this.#holder, true)
     assert.ok(hasRoom || isFull, 'a result found no room')
     assert.equal(this.#append(bytes, true), hasRoom)
   }
@@ -99,42 +99,42 @@ class Run {
 
   free(): void {
     const owner = this.#drawOwner()
-    const kept = this.#keeper.records.get(owner)
+    const kept = this.#holder.records.get(owner)
     if (kept === undefined) return
-    this.#keeper.records.delete(owner)
+    this.#holder.records.delete(owner)
     this.#log.free(kept.at)
   }
 
   freeMany(): void {
     const share = this.#prng.unit()
-    for (const [owner, { at }] of this.#keeper.records) {
+    for (const [owner, { at }] of this.#holder.records) {
       if (!this.#prng.chance(share)) continue
-      this.#keeper.records.delete(owner)
+      this.#holder.records.delete(owner)
       this.#log.free(at)
     }
   }
 
   clean(): void {
     const bytesMax = this.#prng.pick([1, 500, SEGMENT_BYTES])
-    const { moves } = this.#keeper
+    const { moves } = this.#holder
     const isNeeded = this.#log.needsCleaning()
-    const bytes = this.#log.clean(bytesMax, this.#keeper)
+    const bytes = this.#log.clean(bytesMax, this.#holder)
     if (!isNeeded) assert.equal(bytes, 0)
-    if (bytes === 0) assert.equal(this.#keeper.moves, moves)
+    if (bytes === 0) assert.equal(this.#holder.moves, moves)
     assert.ok(bytes <= bytesMax + 64 + SEGMENT_BYTES, 'cleaned more than it was told')
   }
 
   makeRoom(): void {
-    this.#log.makeRoom(SEGMENT_BYTES - HEADER_BYTES, this.#keeper)
+    this.#log.makeRoom(SEGMENT_BYTES - HEADER_BYTES, this.#holder)
   }
 
   /** The thread dies between two calls, with an append or a free half written down. */
   die(): void {
     const bytes = this.#drawBytes()
     if (this.#prng.chance(0.5)) {
-      this.#log.append(LOG_RESULT_INLINE, this.#keeper.ownerNext++, 0, SOURCE, 0, bytes, true)
+      this.#log.append(LOG_RESULT_INLINE, this.#holder.ownerNext++, 0, SOURCE, 0, bytes, true)
     } else {
-      this.#keeper.records.delete(this.#drawOwner())
+      this.#holder.records.delete(this.#drawOwner())
     }
     this.#recover()
   }
@@ -148,21 +148,21 @@ class Run {
 
   /** The thread dies while it moves a record. */
   dieMoving(): void {
-    this.#keeper.dies = this.#prng.pick(['before', 'after'])
+    this.#holder.dies = this.#prng.pick(['before', 'after'])
     try {
-      if (this.#prng.chance(0.5)) this.#log.clean(SEGMENT_BYTES, this.#keeper)
+      if (this.#prng.chance(0.5)) this.#log.clean(SEGMENT_BYTES, this.#holder)
       else this.makeRoom()
     } catch (error) {
       if (!(error instanceof Death)) throw error
       this.#recover()
     }
-    this.#keeper.dies = undefined
+    this.#holder.dies = undefined
   }
 
   check(): void {
-    this.#log.verify(this.#keeper)
+    this.#log.verify(this.#holder)
     let liveBytes = 0
-    for (const [owner, { kind, word, start, end, at }] of this.#keeper.records) {
+    for (const [owner, { kind, word, start, end, at }] of this.#holder.records) {
       const log = this.#log
       assert.equal(log.kindOf(at), kind)
       assert.equal(log.ownerOf(at), owner)
@@ -177,8 +177,8 @@ class Run {
   }
 
   drain(): void {
-    for (const { at } of this.#keeper.records.values()) this.#log.free(at)
-    this.#keeper.records.clear()
+    for (const { at } of this.#holder.records.values()) this.#log.free(at)
+    this.#holder.records.clear()
     assert.equal(this.#log.liveBytes, 0)
     assert.equal(this.#log.heldBytes, 0)
   }
@@ -187,22 +187,22 @@ class Run {
     const start = this.#prng.below(SOURCE.length - bytes)
     const kind = this.#prng.pick(KINDS)
     const word = this.#prng.uint32()
-    const owner = this.#keeper.ownerNext
+    const owner = this.#holder.ownerNext
     const at = this.#log.append(kind, owner, word, SOURCE, start, start + bytes, reserve)
     if (at === NONE) return false
-    this.#keeper.ownerNext++
-    this.#keeper.records.set(owner, { kind, word, start, end: start + bytes, at: at as Location })
+    this.#holder.ownerNext++
+    this.#holder.records.set(owner, { kind, word, start, end: start + bytes, at: at as Location })
     return true
   }
 
   #drawOwner(): number {
-    const owners = [...this.#keeper.records.keys()]
+    const owners = [...this.#holder.records.keys()]
     return owners.length === 0 ? -1 : this.#prng.pick(owners)
   }
 
   #recover(): void {
     this.#log = new JobLog(this.#attach(), { recover: true })
-    this.#log.recover(this.#keeper)
+    this.#log.recover(this.#holder)
   }
 }
 
@@ -228,27 +228,29 @@ const CHURN_SEGMENTS = 16
 const PAYLOAD = Buffer.alloc(MIB + 64 * KIB, 'sluice')
 
 /** Stores a job that was admitted, under an owner never used before. */
-function accept(log: JobLog, keeper: Keeper, bytes: number): number {
-  const owner = keeper.ownerNext++
+function accept(log: JobLog, holder: RecordOwners, bytes: number): number {
+  const owner = holder.ownerNext++
   const append = (): Location | typeof NONE =>
     log.append(LOG_JOB_INLINE, owner, 0, PAYLOAD, 0, bytes, false)
   let at = append()
   if (at === NONE) {
-    assert.ok(log.makeRoom(bytes, keeper), 'admitted, but no room was made')
+    assert.ok(log.makeRoom(bytes, holder), 'admitted, but no room was made')
     at = append()
   }
   assert.notEqual(at, NONE, 'room was made, but the append failed')
   const kept = { kind: LOG_JOB_INLINE, word: 0, start: 0, end: bytes, at: at as Location }
-  keeper.records.set(owner, kept)
+  holder.records.set(owner, kept)
   return owner
 }
 
 /** Fills the log until it refuses, in one order of sizes; returns the bytes that it accepted. */
-function fill(log: JobLog, keeper: Keeper, sizes: readonly number[], owners: number[]): number {
+function fill(
+  log: JobLog, holder: RecordOwners, sizes: readonly number[], owners: number[],
+): number {
   let accepted = 0
   for (const bytes of sizes) {
     if (!log.admits(bytes)) continue
-    owners.push(accept(log, keeper, bytes))
+    owners.push(accept(log, holder, bytes))
     accepted += bytes
   }
   return accepted
@@ -263,7 +265,7 @@ for (const { name, bytesMin, bytesMax, floor } of [
     forEachSeed(1, (prng) => {
       const { attach } = logMemory(CHURN_SEGMENT_BYTES, CHURN_SEGMENTS)
       const log = new JobLog(attach(), { recover: false })
-      const keeper = new Keeper()
+      const holder = new RecordOwners()
       const sizes = Array.from({ length: 2000 }, () =>
         Math.floor(bytesMin * (bytesMax / bytesMin) ** prng.unit()))
       let least = Infinity
@@ -271,21 +273,21 @@ for (const { name, bytesMin, bytesMax, floor } of [
       let pinned = 0
       for (let round = 0; round < ROUNDS; round++) {
         const owners: number[] = []
-        const accepted = fill(log, keeper, sizes, owners)
+        const accepted = fill(log, holder, sizes, owners)
         // The first rounds leave what a paused account would; it stays to the end.
         const isPinning = pinned < log.usableBytes / 10
         if (prng.chance(0.5)) owners.reverse()
         for (const owner of owners) {
-          const { at, end } = keeper.records.get(owner) as Kept
+          const { at, end } = holder.records.get(owner) as Kept
           if (isPinning && pinned < log.usableBytes / 10 && prng.chance(0.02)) {
             pinned += end
             continue
           }
-          keeper.records.delete(owner)
+          holder.records.delete(owner)
           log.free(at)
-          if (prng.chance(0.2)) log.clean(64 * KIB, keeper)
+          if (prng.chance(0.2)) log.clean(64 * KIB, holder)
         }
-        log.verify(keeper)
+        log.verify(holder)
         if (isPinning) continue
         if (first === 0) first = accepted
         least = Math.min(least, accepted)
@@ -299,7 +301,7 @@ for (const { name, bytesMin, bytesMax, floor } of [
 test('a log kept at its limit copies a bounded multiple of what is appended', () => {
   forEachSeed(3, (prng) => {
     const log = new JobLog(logMemory(64 * KIB, 64).attach(), { recover: false })
-    const keeper = new Keeper()
+    const holder = new RecordOwners()
     const owners: number[] = []
     let appended = 0
     let cleaned = 0
@@ -311,17 +313,17 @@ test('a log kept at its limit copies a bounded multiple of what is appended', ()
         const owner = owners[place] as number
         owners[place] = owners[owners.length - 1] as number
         owners.pop()
-        const { at } = keeper.records.get(owner) as Kept
-        keeper.records.delete(owner)
+        const { at } = holder.records.get(owner) as Kept
+        holder.records.delete(owner)
         log.free(at)
       }
-      const movesBefore = keeper.moves
-      owners.push(accept(log, keeper, bytes))
-      moves += keeper.moves - movesBefore
+      const movesBefore = holder.moves
+      owners.push(accept(log, holder, bytes))
+      moves += holder.moves - movesBefore
       appended += bytes
-      cleaned += log.clean(4 * KIB, keeper)
+      cleaned += log.clean(4 * KIB, holder)
     }
-    log.verify(keeper)
+    log.verify(holder)
     assert.ok(log.liveBytes > log.usableBytes * 0.98, 'the log is not at its limit')
     assert.ok(cleaned > 0 && cleaned < 4 * appended, `${cleaned} for ${appended}`)
     assert.ok(moves < 60_000 / 100, `${moves} moves were not done ahead of need`)

@@ -10,7 +10,7 @@ import type { ShardViews } from '../../../../shards/memory/layout.ts'
 import { RETRIES_UNLIMITED } from '../../../../shards/memory/limits.ts'
 import {
   JOB_CANCELLED, JOB_COMPLETED, JOB_FAILED, JOB_FREE, JOB_HOLDS_KEY,
-  JOB_IN_FLIGHT, JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED, type JobIdentity,
+  JOB_IN_FLIGHT, JOB_WEBHOOK_PENDING, JOB_QUEUED, JOB_RETRYING, JOB_WATCHED, type JobIdentity,
   JobSlots,
 } from '../../../../shards/store/job-slots.ts'
 import { STATUS_OF_STATE } from '../../../../shards/wire/contract.ts'
@@ -23,7 +23,7 @@ const STEPS = 300
 const STATES = [
   JOB_QUEUED, JOB_IN_FLIGHT, JOB_RETRYING, JOB_COMPLETED, JOB_FAILED, JOB_CANCELLED,
 ]
-const FLAGS = [JOB_OWES_WEBHOOK, JOB_WATCHED]
+const FLAGS = [JOB_WEBHOOK_PENDING, JOB_WATCHED]
 const ATTEMPTS_MAX = 65_535
 const DELIVERIES_MAX = 255
 

@@ -1,6 +1,6 @@
-// Model: whatever bytes an upstream sends, a token hears at most one head and exactly one end, the
-// process lives, and a good response gets through. Responses are cut, doubled, flipped and split
-// as the seed says; the order of events is checked by the recorder.
+// Model: whatever bytes an upstream sends, an attempt hears at most one head and exactly one end,
+// the process lives, and a good response gets through. Responses are cut, doubled, flipped and
+// split as the seed says; the order of events is checked by the recorder.
 
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
@@ -83,24 +83,24 @@ it('survives any response', async (t) => {
   t.after(() => transport.close())
   const heard = new TransportRecorder(transport)
   for (let seed = SEED; seed < SEED + SEEDS; seed += 4) {
-    const tokens = [seed, seed + 1, seed + 2, seed + 3]
-    for (const token of tokens) {
-      const method = new Prng(token).pick(['GET', 'HEAD', 'POST'])
-      heard.send(token, outgoing(upstream.origin, { path: `/${token}`, method }))
+    const attemptIds = [seed, seed + 1, seed + 2, seed + 3]
+    for (const attemptId of attemptIds) {
+      const method = new Prng(attemptId).pick(['GET', 'HEAD', 'POST'])
+      heard.send(attemptId, outgoing(upstream.origin, { path: `/${attemptId}`, method }))
     }
-    for (const token of tokens) {
-      const { events, reason, detail } = await heard.waitFor(token)
-      assert.notEqual(reason, 'request_refused', `seed ${token}: ${detail}`)
-      assert.ok(events.length <= 2, `seed ${token}: ${events}`)
+    for (const attemptId of attemptIds) {
+      const { events, reason, detail } = await heard.waitFor(attemptId)
+      assert.notEqual(reason, 'request_refused', `seed ${attemptId}: ${detail}`)
+      assert.ok(events.length <= 2, `seed ${attemptId}: ${events}`)
     }
     heard.closeIdle(upstream.origin) // the end of an idle connection may be on its way
     heard.send(0, outgoing(upstream.origin, { path: '/good' }))
     const good = await new Promise<string | undefined>((resolve) => {
-      heard.onEvent = (token, event) => {
-        if (token === 0 && event !== 'head') resolve(heard.of(0).body)
+      heard.onEvent = (attemptId, event) => {
+        if (attemptId === 0 && event !== 'head') resolve(heard.of(0).body)
       }
     })
-    assert.equal(good, 'good', `after seeds ${tokens}: ${JSON.stringify(heard.of(0))}`)
+    assert.equal(good, 'good', `after seeds ${attemptIds}: ${JSON.stringify(heard.of(0))}`)
     heard.forget(0)
   }
   assert.equal(transport.bufferedBytes, 0)

@@ -1,4 +1,4 @@
-// Tokens of requests in flight: given out, given back, and ended by their deadline.
+// Attempts of requests in flight: given out, given back, and ended by their deadline.
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
@@ -8,7 +8,7 @@ import {
 import { ATTEMPT_JOB, ATTEMPT_WEBHOOK, Attempts } from '../../../../shards/job/attempts.ts'
 import { EXPIRED_PER_TURN_MAX } from '../../../../shards/memory/limits.ts'
 import type { Charge } from '../../../../shards/pace/lane-budgets.ts'
-import { Writes } from '../../../../shards/pace/unwritten.ts'
+import { UnwrittenSends } from '../../../../shards/pace/unwritten.ts'
 import { splitTemplate } from '../../../../shards/store/decoded-templates.ts'
 import { shardMemory, smallLimits } from '../../../support/shard-memory.ts'
 
@@ -16,51 +16,53 @@ import { shardMemory, smallLimits } from '../../../support/shard-memory.ts'
 const NOW_US = 1_024_000 as Micros
 
 /** What a job's attempt is charged here: twice its slot's number, in ns. */
-const chargeFor = (slot: number, own = false): Charge => ({ own, intervalNs: 2 * slot, spentUs: 0 })
+const chargeFor = (slot: number, accountQueue = false): Charge =>
+  ({ accountQueue, intervalNs: 2 * slot, spentUs: 0 })
 
-const newWrites = (shards = shardMemory(smallLimits()).shards): Writes =>
-  new Writes(0, shards)
+const newUnwritten = (shards = shardMemory(smallLimits()).shards): UnwrittenSends =>
+  new UnwrittenSends(0, shards)
 
-const newAttempts = (count: number, writes = newWrites()): Attempts =>
-  new Attempts(NOW_US, writes, count)
+const newAttempts = (count: number, unwritten = newUnwritten()): Attempts =>
+  new Attempts(NOW_US, unwritten, count)
 
-/** Takes a token for job `slot` with a deadline so many milliseconds after NOW_US. */
+/** Takes an attempt for job `slot` with a deadline so many milliseconds after NOW_US. */
 function take(attempts: Attempts, slot: number, deadlineMs: number, own = false): number {
   return attempts.take(ATTEMPT_JOB, slot as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
     (NOW_US + deadlineMs * 1000) as Micros, chargeFor(slot, own))
 }
 
-/** The tokens that expire at `ms` after NOW_US; each is released, as the engine does. */
+/** The attempts that expire at `ms` after NOW_US; each is released, as the engine does. */
 function expireAt(attempts: Attempts, ms: number): number[] {
   const expired: number[] = []
-  attempts.advance((NOW_US + ms * 1000) as Micros, (token) => {
-    expired.push(token)
-    attempts.release(token)
+  attempts.advance((NOW_US + ms * 1000) as Micros, (attemptId) => {
+    expired.push(attemptId)
+    attempts.release(attemptId)
   })
   return expired
 }
 
-describe('a token', () => {
+describe('an attempt', () => {
   it('keeps what its end will need', () => {
     const attempts = newAttempts(4)
-    const token = attempts.take(ATTEMPT_WEBHOOK, 9 as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
-      (NOW_US + 1000) as Micros, { own: true, intervalNs: 2_147_483_647, spentUs: 0 })
+    const attemptId = attempts.take(ATTEMPT_WEBHOOK, 9 as JobSlot, 5 as LaneSlot, 7 as UpstreamSlot,
+      (NOW_US + 1000) as Micros, { accountQueue: true, intervalNs: 2_147_483_647, spentUs: 0 })
     assert.deepEqual([
-      attempts.kind[token], attempts.slot[token], attempts.lane[token], attempts.upstream[token],
-      attempts.status[token], attempts.retryAfterMs[token],
-      attempts.ownBudget[token], attempts.intervalNs[token],
+      attempts.kind[attemptId], attempts.slot[attemptId], attempts.lane[attemptId],
+      attempts.upstream[attemptId],
+      attempts.status[attemptId], attempts.retryAfterMs[attemptId],
+      attempts.accountQueue[attemptId], attempts.intervalNs[attemptId],
     ], [ATTEMPT_WEBHOOK, 9, 5, 7, 0, 0, 1, 2_147_483_647])
     assert.equal(attempts.inFlight, 1)
   })
 
   it('knows nothing of the attempt that had it before', () => {
     const attempts = newAttempts(1)
-    const token = take(attempts, 1, 10)
-    attempts.status[token] = 503
-    attempts.retryAfterMs[token] = 2000
-    attempts.release(token)
-    assert.equal(take(attempts, 2, 10), token)
-    assert.deepEqual([attempts.status[token], attempts.retryAfterMs[token]], [0, 0])
+    const attemptId = take(attempts, 1, 10)
+    attempts.status[attemptId] = 503
+    attempts.retryAfterMs[attemptId] = 2000
+    attempts.release(attemptId)
+    assert.equal(take(attempts, 2, 10), attemptId)
+    assert.deepEqual([attempts.status[attemptId], attempts.retryAfterMs[attemptId]], [0, 0])
   })
 
   it('keeps the template of its job until it is released', () => {
@@ -69,23 +71,23 @@ describe('a token', () => {
       userId: 'u', url: 'http://a.test/', method: 'GET', headers: [], webhookUrl: null,
       receiver: NONE,
     })
-    const token = take(attempts, 1, 10)
-    assert.equal(attempts.templateOf(token), undefined)
-    attempts.remember(token, template, 1_700_000_000_000)
-    assert.equal(attempts.templateOf(token), template)
-    assert.equal(attempts.createdAtMs[token], 1_700_000_000_000)
-    attempts.release(token)
-    assert.equal(attempts.templateOf(token), undefined)
+    const attemptId = take(attempts, 1, 10)
+    assert.equal(attempts.templateOf(attemptId), undefined)
+    attempts.remember(attemptId, template, 1_700_000_000_000)
+    assert.equal(attempts.templateOf(attemptId), template)
+    assert.equal(attempts.createdAtMs[attemptId], 1_700_000_000_000)
+    attempts.release(attemptId)
+    assert.equal(attempts.templateOf(attemptId), undefined)
   })
 
   it('counts as about to be written until it is, or is released', () => {
     const { shards } = shardMemory(smallLimits())
-    const writes = newWrites(shards)
+    const unwritten = newUnwritten(shards)
     const counts = (): number[] => [
-      writes.ofLane(5 as LaneSlot), writes.ofUpstream(7 as UpstreamSlot),
-      writes.everywhere(7 as UpstreamSlot), writes.ofLane(6 as LaneSlot),
+      unwritten.ofLane(5 as LaneSlot), unwritten.ofUpstream(7 as UpstreamSlot),
+      shards[0]?.upstreams.unwritten[7] ?? -1, unwritten.ofLane(6 as LaneSlot),
     ]
-    const before = newAttempts(4, writes)
+    const before = newAttempts(4, unwritten)
     const [first = -1, second = -1, third = -1] = [1, 2, 3].map((slot) => take(before, slot, 10))
     const own = take(before, 5, 10, true)
     assert.deepEqual(counts(), [10, 12, 12, 0])
@@ -99,18 +101,18 @@ describe('a token', () => {
     take(before, 4, 10)
     take(before, 6, 10, true)
     before.settleWrite(third)
-    const next = newWrites(shards)
+    const next = newUnwritten(shards)
     newAttempts(4, next).takeOver(structuredClone(before.handOver()))
     assert.deepEqual(
       [next.ofLane(5 as LaneSlot), next.ofUpstream(7 as UpstreamSlot)], [12, 8])
     next.clear()
-    assert.equal(next.everywhere(7 as UpstreamSlot), 0)
+    assert.equal(next.ofUpstream(7 as UpstreamSlot), 0)
   })
 
   it('stays with its attempt, deadline and all, when another thread goes on', () => {
     const before = newAttempts(4)
-    const tokens = [1, 2, 3].map((slot) => take(before, slot, 10 * slot))
-    const [first = -1, second = -1, third = -1] = tokens
+    const attemptIds = [1, 2, 3].map((slot) => take(before, slot, 10 * slot))
+    const [first = -1, second = -1, third = -1] = attemptIds
     before.status[second] = 503
     before.retryAfterMs[second] = 2000
     before.remember(second, splitTemplate({
@@ -133,20 +135,20 @@ describe('a token', () => {
 
   it('is one of a bounded number', () => {
     const attempts = newAttempts(3)
-    const tokens = [1, 2, 3].map((slot) => take(attempts, slot, 10))
-    assert.equal(new Set(tokens).size, 3)
+    const attemptIds = [1, 2, 3].map((slot) => take(attempts, slot, 10))
+    assert.equal(new Set(attemptIds).size, 3)
     assert.equal(attempts.inFlight, 3)
-    assert.throws(() => take(attempts, 4, 10), /more attempts in flight than tokens/)
-    attempts.release(tokens[1] as number)
+    assert.throws(() => take(attempts, 4, 10), /more attempts in flight than attemptIds/)
+    attempts.release(attemptIds[1] as number)
     assert.equal(attempts.inFlight, 2)
-    assert.equal(take(attempts, 4, 10), tokens[1])
+    assert.equal(take(attempts, 4, 10), attemptIds[1])
   })
 
   it('is not released twice', () => {
     const attempts = newAttempts(2)
-    const token = take(attempts, 1, 10)
-    attempts.release(token)
-    assert.throws(() => attempts.release(token), /released twice/)
+    const attemptId = take(attempts, 1, 10)
+    attempts.release(attemptId)
+    assert.throws(() => attempts.release(attemptId), /released twice/)
   })
 })
 
@@ -168,17 +170,17 @@ describe('a deadline', () => {
     const attempts = newAttempts(1)
     attempts.release(take(attempts, 1, 10))
     assert.equal(attempts.nextUs(), Infinity)
-    const token = take(attempts, 2, 50)
+    const attemptId = take(attempts, 2, 50)
     assert.deepEqual(expireAt(attempts, 20), [], 'the deadline of an earlier attempt')
-    assert.deepEqual(expireAt(attempts, 50), [token])
+    assert.deepEqual(expireAt(attempts, 50), [attemptId])
   })
 
-  it('may end a token that a listener takes again at once', () => {
+  it('may end an attempt whose id a listener takes again at once', () => {
     const attempts = newAttempts(1)
     take(attempts, 1, 10)
-    attempts.advance((NOW_US + 10_000) as Micros, (token) => {
-      attempts.release(token)
-      assert.equal(take(attempts, 2, 20), token)
+    attempts.advance((NOW_US + 10_000) as Micros, (attemptId) => {
+      attempts.release(attemptId)
+      assert.equal(take(attempts, 2, 20), attemptId)
     })
     assert.equal(attempts.inFlight, 1)
     assert.equal(expireAt(attempts, 20).length, 1)

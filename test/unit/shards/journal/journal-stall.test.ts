@@ -33,13 +33,13 @@ describe('a new job', () => {
     const { bench, sink } = open()
     bench.submit()
     bench.advance(50)
-    assert.deepEqual([bench.sent.length, bench.outcomes.length], [0, 0])
+    assert.deepEqual([bench.sent.length, bench.answers.length], [0, 0])
     sink.end(FULL)
     bench.advance(JOURNAL_RETRY_MS)
     assert.equal(bench.sent.length, 0)
     sink.end()
     bench.advance(1)
-    assert.deepEqual([bench.sent.length, bench.outcomes.length], [1, 1])
+    assert.deepEqual([bench.sent.length, bench.answers.length], [1, 1])
   })
 
   it('is given back when nothing can be written, and leaves no trace', () => {
@@ -83,8 +83,8 @@ describe('a new job', () => {
     assert.equal(readJournalWords(bench.views).isLost, true)
     bench.put({ key: 'later' })
     bench.advance(JOURNAL_RETRY_MS / 2)
-    const { sent, stats, outcomes } = bench
-    assert.deepEqual([stats.jobSlotsUsed, sent.length, outcomes.length], [0, 0, 0])
+    const { sent, stats, answers } = bench
+    assert.deepEqual([stats.jobSlotsUsed, sent.length, answers.length], [0, 0, 0])
     bench.engine.verify()
   })
 

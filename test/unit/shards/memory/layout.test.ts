@@ -78,7 +78,7 @@ for (const [name, views] of [['shard', SHARD], ['shared', SHARED]] as const) {
     for (const region of shared) assert.equal(ownersOf(region).size, 1, [...region.views].join())
     const expected = views === SHARED
       ? ['upstreams+upstreamTimes+upstreamTimesF64']
-      : ['ingress.bytes+ingress.u32+ingress.f64', 'outcomes.bytes+outcomes.u32+outcomes.f64',
+      : ['ingress.bytes+ingress.u32+ingress.f64', 'answers.bytes+answers.u32+answers.f64',
         ...SHARD.segments.map((_, at) => `segments.${at}.bytes+segments.${at}.u32`)]
     assert.deepEqual(shared.map((region) => [...region.views.keys()].join('+')), expected)
   })
@@ -97,7 +97,7 @@ test('every array is as long as its table', () => {
   assert.equal(SHARD.segments.length, LIMITS.segmentsMax)
   assert.equal(SHARD.segments[0]?.bytes.length, LIMITS.segmentBytes)
   assert.equal(SHARD.ingress.bytes.length, LIMITS.ringBytes)
-  assert.equal(SHARD.outcomes.control.byteLength, RING_CONTROL_BYTES)
+  assert.equal(SHARD.answers.control.byteLength, RING_CONTROL_BYTES)
   assert.equal(SHARD.bell.byteLength, BELL_BYTES)
   assert.equal(SHARED.mainBell.byteLength, BELL_BYTES)
   assert.equal(SHARED.upstreams.length, LIMITS.upstreamsMax * UPSTREAM_RECORD_WORDS)
@@ -109,9 +109,9 @@ test('the parts that --memory pays for are the parts that are laid out', () => {
     for (const region of regionsOf(part)) sum += region.end - region.start
     return sum
   }
-  const { ingress, outcomes } = SHARD
+  const { ingress, answers } = SHARD
   const laid: Record<string, number> = {
-    'rings': ingress.bytes.length + outcomes.bytes.length,
+    'rings': ingress.bytes.length + answers.bytes.length,
     'job slots': bytesOf(SHARD.jobs),
     'job indexes': SHARD.idIndex.byteLength + SHARD.keyIndex.byteLength,
     'lanes and upstreams': bytesOf(SHARD.lanes) + SHARD.laneIndex.byteLength +

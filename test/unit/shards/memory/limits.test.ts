@@ -144,7 +144,7 @@ test('the limits relate as they should', () => {
   // The slowest pace's interval in nanoseconds fits the shared record's 32-bit word.
   assert.ok(1e9 / limits.PACE_PER_SECOND_MIN < 2 ** 31)
   // A shard's turn ends before the tolerance does, else the grace would cost pace.
-  assert.ok(limits.TURN_GRACE_US < limits.PACE_TOLERANCE_US)
+  assert.ok(limits.YIELD_US_MAX < limits.PACE_TOLERANCE_US)
   // max_retries travels as a signed byte, the attempt count as sixteen bits.
   assert.ok(door.RETRIES_DEFAULT <= door.RETRIES_MAX && door.RETRIES_MAX <= 127)
   assert.ok(limits.RETRIES_UNLIMITED >= -128 && limits.RETRIES_UNLIMITED < 0)
@@ -154,7 +154,7 @@ test('the limits relate as they should', () => {
   assert.ok(sizes.SEGMENTS_MIN <= sizes.SEGMENTS_AIM)
   assert.ok(sizes.UPSTREAMS_MIN <= sizes.UPSTREAMS_MAX)
   assert.ok(results.RESULTS_PER_MILLE_MAX < limits.LOG_FILL_PER_MILLE_MAX)
-  // Bodies leave room for outcomes without them, and jobs for bodies.
+  // Bodies leave room for answers without them, and jobs for bodies.
   assert.ok(limits.LOG_FILL_PER_MILLE_MAX < limits.LOG_BODIES_PER_MILLE_MAX)
   assert.ok(limits.LOG_BODIES_PER_MILLE_MAX < 1000)
   assert.equal(Math.log2(results.RESULT_USERS_COUNT) % 1, 0)

@@ -70,12 +70,12 @@ describe('an account whose upstream has its share of the lanes', () => {
   it('is told of in a warning, behind the answers', () => {
     const bench = makeBench()
     submitEach(bench, usersFrom(0, LANES))
-    const warnings = bench.outcomes.filter(({ kind }) => kind === 'warning')
+    const warnings = bench.answers.filter(({ kind }) => kind === 'warning')
     assert.deepEqual(warnings, [{ kind: 'warning', upstream: 0, warning: {
       pool: 'lanes by upstream', refusal: 'share', bound: LANES, used: LANES / 2,
     } }])
-    const at = bench.outcomes.findIndex(({ kind }) => kind === 'warning')
-    assert.equal(bench.outcomes[at - 1]?.kind, 'accepted')
+    const at = bench.answers.findIndex(({ kind }) => kind === 'warning')
+    assert.equal(bench.answers[at - 1]?.kind, 'accepted')
   })
 
   it('leaves lanes to the accounts of other upstreams', () => {

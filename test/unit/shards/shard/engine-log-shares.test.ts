@@ -24,7 +24,7 @@ function fill(bench: EngineBench, atMost: number, parts: JobParts): Submitted[] 
 
 /** What was the reason of the last refusal, with what the user may have and has. */
 function lastRefusal(bench: EngineBench): { reason: number; limit: number; current: number } {
-  const refused = bench.outcomes.findLast(({ kind }) => kind === 'refused')
+  const refused = bench.answers.findLast(({ kind }) => kind === 'refused')
   assert.ok(refused?.kind === 'refused', 'nothing was refused')
   return refused
 }
@@ -42,7 +42,7 @@ describe('a user that fills the slots', () => {
     const others = fill(bench, 900, { user: OTHER_USER }).length
     assert.ok(others >= 85 && others < 105, `${others} of another`)
     assert.deepEqual([bench.stats.refusedMemoryShare, bench.stats.refusedJobs], [2, 0])
-    const warnings = bench.outcomes.flatMap((outcome) =>
+    const warnings = bench.answers.flatMap((outcome) =>
       outcome.kind === 'warning' ? [outcome.warning] : [])
     assert.equal(warnings.length, 1, 'within a minute')
     assert.ok('pool' in (warnings[0] as object))

@@ -94,7 +94,7 @@ describe('a shard without room in its log', () => {
     bench.engine.verify()
   })
 
-  it('keeps the outcomes that find no room, and stores each once there is some', () => {
+  it('keeps the answers that find no room, and stores each once there is some', () => {
     const { bench, waiting, unstored, results } = fullOfResults()
     bench.advance(450)
     // They wait for room, out of their line: nothing may take them out again. What waits for its
@@ -133,7 +133,7 @@ describe('a shard without room in its log', () => {
 
 /**
  * A shard whose log is full of results, too short to be cut and all still to be delivered, so that
- * some outcomes find no room; and with jobs that wait, each of which is large by itself.
+ * some answers find no room; and with jobs that wait, each of which is large by itself.
  */
 function fullOfResults(): {
   bench: EngineBench; waiting: Submitted[]; unstored: Submitted[]; results: number
@@ -161,7 +161,7 @@ function fullOfResults(): {
   return { bench, waiting, unstored, results: jobs.length }
 }
 
-describe('a full outcome ring', () => {
+describe('a full answer ring', () => {
   it('leaves requests where they are until it is read', () => {
     const bench = new EngineBench({ limits: { ringBytes: 4 * KIB, jobsMax: 600 } })
     bench.isDeaf = true

@@ -8,7 +8,7 @@ import { EngineBench, OTHER_UPSTREAM, rps, twoShards } from '../../../support/en
 import { assertPromise } from '../../../support/pace-promise.ts'
 import type { ScriptedTransport, Sent } from '../../../support/scripted-transport.ts'
 
-const ISOLATED = { 'x-aqueduct-account-queue': 'enabled' }
+const ACCOUNT_QUEUES_ON = { 'x-aqueduct-account-queue': 'enabled' }
 const SHARED = { 'x-aqueduct-account-queue': 'disabled' }
 /** A timing wheel's tick, and the rounding of a nanosecond. */
 const LATE_US = 1001
@@ -29,10 +29,12 @@ const accountsOf = (sent: readonly Sent[]): string =>
   sent.map(({ request }) => request.path.at(-1)).join('')
 
 /** Submits so many jobs of each account, one account after the other. */
-function submitFor(bench: EngineBench, accounts: string, jobs: number, isolate = false): void {
+function submitFor(
+  bench: EngineBench, accounts: string, jobs: number, wantsAccountQueue = false,
+): void {
   for (const account of accounts) {
     for (let count = 0; count < jobs; count++) {
-      bench.put({ account, url: `http://api0.test/${account}`, isolate })
+      bench.put({ account, url: `http://api0.test/${account}`, wantsAccountQueue })
     }
   }
   bench.turn()
@@ -174,7 +176,7 @@ describe('the pace', () => {
       bench.respond(bench.inFlight, { headers: { 'x-aqueduct-rps': value } })
       bench.advance(1)
     }
-    const warned = () => bench.outcomes.filter(({ kind }) => kind === 'warning')
+    const warned = () => bench.answers.filter(({ kind }) => kind === 'warning')
     assert.deepEqual(warned(), [
       { kind: 'warning', upstream: 0, warning: { name: 'x-aqueduct-rps', value: '0.4' } },
     ])
@@ -212,7 +214,7 @@ describe('the pace', () => {
     bench.advance(10)
     for (const sent of bench.sent.slice()) bench.respond(sent)
     assert.equal(bench.deliveries.length, 1)
-    bench.respond(bench.inFlight, { headers: { ...rps(1), ...ISOLATED } })
+    bench.respond(bench.inFlight, { headers: { ...rps(1), ...ACCOUNT_QUEUES_ON } })
     bench.advance(990)
     assert.equal(bench.deliveries.length, 1)
     bench.advance(10)
@@ -234,7 +236,7 @@ describe('lanes of an upstream', () => {
     const bench = new EngineBench()
     submitFor(bench, 'abc', 3)
     const first = bench.inFlight
-    bench.respond(first, { headers: ISOLATED })
+    bench.respond(first, { headers: ACCOUNT_QUEUES_ON })
     bench.advance(1)
     assert.equal(accountsOf(bench.sent), 'abc', 'the others go at once, their own pace allows it')
     bench.advance(500)
@@ -261,7 +263,7 @@ describe('lanes of an upstream', () => {
     assertPromise(times, 50)
   })
 
-  it('are isolated at the wish of a caller, who gets no faster pace by it', () => {
+  it('are switched on by a caller, who gets no faster pace by it', () => {
     const bench = new EngineBench()
     submitFor(bench, 'a', 4, true)
     submitFor(bench, 'b', 4)
@@ -291,7 +293,7 @@ describe('lanes of an upstream', () => {
     submitFor(here, 'a', 2)
     submitFor(there, 'bc', 2)
     assert.equal(there.sent.length, 0)
-    here.respond(here.inFlight, { headers: ISOLATED })
+    here.respond(here.inFlight, { headers: ACCOUNT_QUEUES_ON })
     assert.equal(there.engine.hasWork(), true, 'a notice was left')
     there.turn()
     assert.equal(accountsOf(there.sent), 'bc')
@@ -304,7 +306,7 @@ describe('lanes of an upstream', () => {
     there.respond(there.inFlight, { headers: rps(1) })
     there.advance(100)
     here.respond(here.inFlight, { headers: SHARED })
-    here.respond(here.inFlight, { headers: ISOLATED })
+    here.respond(here.inFlight, { headers: ACCOUNT_QUEUES_ON })
     // One a second was what the lane had been told; the upstream's own pace is two.
     there.turn()
     there.advance(400)
@@ -363,7 +365,7 @@ describe('the limit on requests in flight', () => {
     assert.equal(accountsOf(bench.sent), 'abaa')
   })
 
-  it('is held by all shards together, and a token that is free is told to who waits', () => {
+  it('is held by all shards together, and a permit that is free is told to who waits', () => {
     const [here, there] = twoShards({ pacePerSecond: 1000, concurrentMax: 1 })
     submitFor(here, 'a', 1)
     submitFor(there, 'b', 1)
@@ -379,7 +381,7 @@ describe('the limit on requests in flight', () => {
     const [here, there] = twoShards({ pacePerSecond: 1000, concurrentMax: 2 })
     submitFor(here, 'a', 30)
     submitFor(there, 'bcdefgh', 30)
-    // Each request takes 5 ms; whoever is told of a free token looks at once.
+    // Each request takes 5 ms; whoever is told of a free attempt looks at once.
     while (here.sent.length + there.sent.length < 80) {
       const due = [here, there].flatMap((bench) =>
         bench.sent.filter(({ isOver }) => !isOver).map((sent) => ({ bench, sent })))

@@ -46,7 +46,7 @@ function hangingReceiver(): { bench: EngineBench; jobs: Submitted[]; cutCount: n
   const cutCount = jobs.filter((job) => !isWhole(bench, job)).length
   assert.ok(cutCount > 10 && cutCount < 32, `${40 - cutCount} bodies fit`)
   assert.deepEqual(jobs.map((job) => isWhole(bench, job)), jobs.map((_, at) => at >= cutCount))
-  assert.deepEqual([bench.stats.owedBodiesGivenUp, bench.stats.bodiesLeftOut], [cutCount, 0])
+  assert.deepEqual([bench.stats.undeliveredBodiesGivenUp, bench.stats.bodiesLeftOut], [cutCount, 0])
   return { bench, jobs, cutCount }
 }
 
@@ -62,7 +62,7 @@ describe('results that wait for a receiver that hangs', () => {
     }
     assert.equal(bench.stats.refusedMemory, 0)
     const whole = jobs.map((job) => isWhole(bench, job))
-    const { owedBodiesGivenUp: given } = bench.stats
+    const { undeliveredBodiesGivenUp: given } = bench.stats
     assert.ok(given > cutCount && given < jobs.length, `${given} of ${jobs.length} have given way`)
     assert.deepEqual(whole, jobs.map((_, at) => at >= given))
     bench.engine.verify()

@@ -6,12 +6,12 @@ import {
   POSITION_EVERY_MS, POSITIONS_PER_TURN_MAX, QUESTIONS_PER_TURN_MAX,
 } from '../../../../shards/memory/limits.ts'
 import {
-  CODE_NOT_FOUND, CODE_OK, INGRESS_CANCEL, INGRESS_UNWATCH, INGRESS_WATCH, type JobView,
+  CODE_NOT_FOUND, CODE_OK, INGRESS_CANCEL, INGRESS_UNWATCH, INGRESS_WATCH, type JobSnapshot,
 } from '../../../../shards/wire/contract.ts'
 import { EngineBench, type Submitted } from '../../../support/engine-bench.ts'
 
 /** Follows a job from now on. @returns what it is like now. */
-function watch(bench: EngineBench, job: { readonly idLow: number }): JobView {
+function watch(bench: EngineBench, job: { readonly idLow: number }): JobSnapshot {
   const answer = bench.answer(bench.ask(INGRESS_WATCH, job))
   assert.ok(answer.kind === 'job' && answer.code === CODE_OK && answer.view !== null)
   return answer.view
@@ -36,12 +36,12 @@ describe('whoever follows a job', () => {
     const bench = new EngineBench({ limits: { jobsMax: 1024 } })
     const jobs = Array.from({ length: 2 * POSITIONS_PER_TURN_MAX + 2 },
       () => bench.submit({ watch: true }))
-    const { engine, outcomes } = bench
+    const { engine, answers } = bench
     const turn = engine.turn.bind(engine)
-    let told = outcomes.length
+    let told = answers.length
     engine.turn = () => {
-      assert.ok(outcomes.length - told <= POSITIONS_PER_TURN_MAX + 1, 'too much in one turn')
-      told = outcomes.length
+      assert.ok(answers.length - told <= POSITIONS_PER_TURN_MAX + 1, 'too much in one turn')
+      told = answers.length
       return turn()
     }
     bench.advance(POSITION_EVERY_MS)
@@ -139,10 +139,10 @@ describe('a shard that finds itself broken', () => {
   it('says so, where the network would have swallowed it', () => {
     const bench = new EngineBench()
     bench.submit()
-    const { token } = bench.inFlight
+    const { attemptId } = bench.inFlight
     bench.respond(bench.inFlight)
-    // An end for a token that has ended: no transport may do that.
-    bench.engine.end(token, new Uint8Array(0), false)
+    // An end for an attempt that has ended: no transport may do that.
+    bench.engine.end(attemptId, new Uint8Array(0), false)
     assert.equal(bench.broken.length, 1)
     assert.ok(bench.broken[0] instanceof Error)
   })

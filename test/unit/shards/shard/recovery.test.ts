@@ -28,9 +28,9 @@ function finishAll(bench: EngineBench): void {
 /** Lets the thread end at its next send. */
 function breakAt(transport: EngineBench['transport'], path: string): void {
   const send = transport.send.bind(transport)
-  transport.send = (token, to, request) => {
+  transport.send = (attemptId, to, request) => {
     if (request.path === path) throw new Error('a fault at a send')
-    send(token, to, request)
+    send(attemptId, to, request)
   }
 }
 
@@ -92,7 +92,7 @@ describe('a thread that takes over', () => {
   it('holds what upstream and accounts have learned, and when they were last sent to', () => {
     const bench = new EngineBench(FAST)
     for (const account of ['a', 'b']) {
-      for (let job = 0; job < 3; job++) bench.put({ account, isolate: true })
+      for (let job = 0; job < 3; job++) bench.put({ account, wantsAccountQueue: true })
     }
     bench.turn()
     const [first, second] = bench.sent
@@ -134,7 +134,7 @@ describe('a thread that takes over', () => {
     assert.equal(bench.stats.watched, 0)
   })
 
-  it('gives back tokens that other shards wait for', () => {
+  it('gives back permits that other shards wait for', () => {
     const [dying, other] = twoShards({ pacePerSecond: 1000, concurrentMax: 1 })
     dying.submit()
     other.submit()
@@ -142,7 +142,7 @@ describe('a thread that takes over', () => {
     assert.deepEqual([dying.sent.length, other.sent.length], [1, 0])
     dying.replace()
     other.advance(10)
-    assert.equal(dying.sent.length + other.sent.length, 1, 'one token for both')
+    assert.equal(dying.sent.length + other.sent.length, 1, 'one permit for both')
   })
 
   it('cancels nothing, and can be cancelled at', () => {

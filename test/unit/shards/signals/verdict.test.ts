@@ -77,7 +77,7 @@ describe('failureReason', () => {
     const parser = { name: 'HTTPParserError' }
     assert.equal(reason(undefined, { ...parser, message: '… (Invalid EOF state)' }),
       'connection_error')
-    assert.equal(reason(undefined, { ...parser, message: '… (Invalid header token)' }),
+    assert.equal(reason(undefined, { ...parser, message: '… (Invalid header attemptId)' }),
       'protocol_error')
     assert.equal(reason('UND_ERR_RES_CONTENT_LENGTH_MISMATCH'), 'connection_error')
     assert.equal(reason('UND_ERR_SOCKET', { message: 'bad response' }), 'protocol_error')

@@ -22,17 +22,17 @@ class Listener implements TransportEvents {
 
   free(to: number): void { this.#tell(`free ${to}`) }
   unreachable(to: number, reason: string): void { this.#tell(`unreachable ${to} ${reason}`) }
-  written(token: number): void { this.#tell(`written ${token}`) }
-  returned(token: number): void { this.#tell(`returned ${token}`) }
-  head(token: number, status: number, headers: object): void {
-    this.#tell(`head ${token} ${status} ${JSON.stringify(headers)}`)
+  written(attemptId: number): void { this.#tell(`written ${attemptId}`) }
+  returned(attemptId: number): void { this.#tell(`returned ${attemptId}`) }
+  head(attemptId: number, status: number, headers: object): void {
+    this.#tell(`head ${attemptId} ${status} ${JSON.stringify(headers)}`)
   }
 
-  end(token: number, body: Uint8Array, truncated: boolean): void {
-    this.#tell(`end ${token} ${Buffer.from(body).toString()} ${truncated}`)
+  end(attemptId: number, body: Uint8Array, truncated: boolean): void {
+    this.#tell(`end ${attemptId} ${Buffer.from(body).toString()} ${truncated}`)
   }
 
-  failed(token: number, reason: string): void { this.#tell(`failed ${token} ${reason}`) }
+  failed(attemptId: number, reason: string): void { this.#tell(`failed ${attemptId} ${reason}`) }
 
   async waitFor(count: number): Promise<string[]> {
     while (this.told.length < count) {
@@ -52,24 +52,24 @@ class Thread {
   readonly sockets = new ScriptedTransport(() => 0 as Micros)
   readonly transport = new RelayedTransport(this.sockets)
   readonly listener = new Listener()
-  isRelieved = false
+  isRelayEnded = false
 
   constructor() {
     this.sockets.writes = 'later'
     this.transport.start(this.listener)
   }
 
-  send(token: number): Sent {
-    this.transport.send(token, DESTINATION, REQUEST)
+  send(attemptId: number): Sent {
+    this.transport.send(attemptId, DESTINATION, REQUEST)
     return this.sockets.sent.at(-1) as Sent
   }
 }
 
-function handOver(t: TestContext, from: Thread, to: Thread, tokens: readonly number[]) {
+function handOver(t: TestContext, from: Thread, to: Thread, attemptIds: readonly number[]) {
   const { port1, port2 } = new MessageChannel()
   t.after(() => port1.close())
-  const relay = from.transport.relayTo(port1, tokens)
-  to.transport.receiveFrom(port2, tokens, () => { to.isRelieved = true })
+  const relay = from.transport.relayTo(port1, attemptIds)
+  to.transport.receiveFrom(port2, attemptIds, () => { to.isRelayEnded = true })
   const over = relay.over.then(() => port1.close())
   return { port: port1, relay, over }
 }
@@ -86,7 +86,7 @@ describe('a relay', () => {
     assert.deepEqual(await after.listener.waitFor(4),
       ['written 1', 'head 1 404 {"x-a":["1","2"]}', 'end 1 whole false', 'failed 2 tls_error'])
     await over
-    assert.ok(after.isRelieved)
+    assert.ok(after.isRelayEnded)
     assert.deepEqual(before.listener.told, [])
   })
 
@@ -97,7 +97,7 @@ describe('a relay', () => {
     before.sockets.giveBack(sent)
     assert.deepEqual(await after.listener.waitFor(1), ['returned 1'])
     await over
-    assert.ok(after.isRelieved)
+    assert.ok(after.isRelayEnded)
     after.sockets.respond(after.send(1), { body: 'again' })
     assert.equal(after.listener.told.at(-1), 'end 1 again false')
   })
@@ -126,7 +126,7 @@ describe('a relay', () => {
     const [before, after] = [new Thread(), new Thread()]
     const { over } = handOver(t, before, after, [])
     await over
-    assert.ok(after.isRelieved)
+    assert.ok(after.isRelayEnded)
   })
 
   it('lets the new thread send by itself meanwhile', async (t) => {
@@ -148,13 +148,13 @@ describe('a relay', () => {
     after.transport.abort(1)
     after.transport.abort(2)
     const again = after.send(2)
-    after.sockets.respond(again, { body: 'another request by that token' })
+    after.sockets.respond(again, { body: 'another request by that id' })
     before.sockets.respond(three, { body: 'last' })
     await over
     assert.ok(one.isAborted)
     assert.ok(!two.isAborted)
     assert.deepEqual(await after.listener.waitFor(4), ['head 2 200 {}',
-      'end 2 another request by that token false', 'head 3 200 {}', 'end 3 last false'])
+      'end 2 another request by that id false', 'head 3 200 {}', 'end 3 last false'])
   })
 
   it('fails what is left when the old thread ends', async (t) => {
@@ -166,7 +166,7 @@ describe('a relay', () => {
     port.close()
     assert.deepEqual(await after.listener.waitFor(2),
       ['failed 2 connection_error', 'failed 3 connection_error'])
-    assert.ok(after.isRelieved)
+    assert.ok(after.isRelayEnded)
   })
 
   it('is over when the new thread ends', async (t) => {

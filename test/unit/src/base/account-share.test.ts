@@ -5,17 +5,17 @@ import { describe, it } from 'node:test'
 import { WATCHED_JOBS_MAX } from '../../../../shards/memory/limits.ts'
 import { formatJobId } from '../../../../shards/wire/job-id.ts'
 import {
-  AccountShare, makeHeldTable, type PoolSurroundings,
+  AccountShare, makeHeldTable, type PoolContext,
 } from '../../../../src/base/account-share.ts'
 import type { Asker } from '../../../../src/base/asker.ts'
 import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../../../../src/base/limits.ts'
 import { DOOR_POOLS } from '../../../../src/base/pools.ts'
 import { addressKey } from '../../../../src/http/client-address.ts'
-import { Audience, makeAudienceTable } from '../../../../src/submit/audience.ts'
 import { makePendingTable, PendingJobs } from '../../../../src/submit/pending-jobs.ts'
+import { Watches, makeWatchTable } from '../../../../src/submit/watches.ts'
 import { VirtualTime } from '../../../support/virtual-clock.ts'
 
-const SURROUNDINGS: PoolSurroundings = { clock: new VirtualTime().clock(), warn: () => {} }
+const CONTEXT: PoolContext = { clock: new VirtualTime().clock(), warn: () => {} }
 
 const askerOf = (isBulk: boolean): Asker =>
   ({ isBulk, accepted: () => {}, duplicate: () => {}, denied: () => {} })
@@ -23,7 +23,7 @@ const askerOf = (isBulk: boolean): Asker =>
 describe('shares of accounts', () => {
   it('are of what is free, and say what they are', () => {
     const table = makeHeldTable(100)
-    const share = new AccountShare(DOOR_POOLS.streams, 100, table, SURROUNDINGS)
+    const share = new AccountShare(DOOR_POOLS.streams, 100, table, CONTEXT)
     while (share.refusal(7) === undefined) share.take(7)
     assert.deepEqual(share.facts(7), { limit: 66, current: 67 })
     assert.equal(share.refusal(7), 'share')
@@ -34,7 +34,7 @@ describe('shares of accounts', () => {
   })
 
   it('of jobs under way leave some to others, and of those of sockets a part to posts', () => {
-    const pending = new PendingJobs(makePendingTable(), SURROUNDINGS)
+    const pending = new PendingJobs(makePendingTable(), CONTEXT)
     const [bulk, single] = [askerOf(true), askerOf(false)]
     const requests: number[] = []
     while (pending.refusal(bulk, 1) === undefined) requests.push(pending.add(bulk, 0, 0, 1, false))
@@ -51,30 +51,30 @@ describe('shares of accounts', () => {
   })
 
   it('of followed jobs count each job once, also while its shard is still to be told', () => {
-    const table = makeAudienceTable()
+    const table = makeWatchTable()
     let hasRoom = false
-    const audience = new Audience(table, SURROUNDINGS, () => hasRoom)
-    const follower = { told: () => {} }
+    const watches = new Watches(table, CONTEXT, () => hasRoom)
+    const watcher = { told: () => {} }
     let at = 0
     const next = (route: number): string => formatJobId(route, 0, at++)
     const first = next(5)
-    for (let jobId = first; audience.mayFollow(jobId); jobId = next(5)) {
-      audience.expect(jobId)
-      audience.join(jobId, follower)
+    for (let jobId = first; watches.mayWatch(jobId); jobId = next(5)) {
+      watches.expect(jobId)
+      watches.join(jobId, watcher)
     }
-    assert.equal(audience.jobs, Math.ceil(WATCHED_JOBS_MAX * 2 / 3))
-    assert.ok(audience.mayFollow(first), 'followed already')
-    assert.ok(!audience.mayFollowNew(5))
-    assert.ok(audience.mayFollow(next(6)))
-    audience.leave(first, follower)
-    assert.equal(table.held.counts.used, audience.jobs)
-    assert.ok(!audience.mayFollowNew(5), 'its shard still watches it')
-    audience.expect(first)
-    audience.giveUp(first, true)
+    assert.equal(watches.jobs, Math.ceil(WATCHED_JOBS_MAX * 2 / 3))
+    assert.ok(watches.mayWatch(first), 'followed already')
+    assert.ok(!watches.mayWatchNew(5))
+    assert.ok(watches.mayWatch(next(6)))
+    watches.leave(first, watcher)
+    assert.equal(table.held.counts.used, watches.jobs)
+    assert.ok(!watches.mayWatchNew(5), 'its shard still watches it')
+    watches.expect(first)
+    watches.giveUp(first, true)
     hasRoom = true
-    audience.retryUnwatch()
-    assert.equal(table.held.counts.used, audience.jobs)
-    assert.ok(audience.mayFollowNew(5))
+    watches.retryUnwatch()
+    assert.equal(table.held.counts.used, watches.jobs)
+    assert.ok(watches.mayWatchNew(5))
   })
 
   it('of addresses are one for a network of IPv6', () => {

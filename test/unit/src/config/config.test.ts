@@ -293,10 +293,10 @@ webhooks:
   })
 
   it('lets callers switch account queues on where it says so, else nowhere', (t) => {
-    const mayIsolate = queueSwitchByCaller(load(t, { yaml }).config)
-    assert.equal(mayIsolate('https://api.example.com'), false)
-    assert.equal(mayIsolate('https://api.example.com:8443'), true)
-    assert.equal(mayIsolate('http://other.example:99'), true)
+    const mayAskAccountQueue = queueSwitchByCaller(load(t, { yaml }).config)
+    assert.equal(mayAskAccountQueue('https://api.example.com'), false)
+    assert.equal(mayAskAccountQueue('https://api.example.com:8443'), true)
+    assert.equal(mayAskAccountQueue('http://other.example:99'), true)
     const all = queueSwitchByCaller(load(t, {
       yaml: 'upstreams: {a: {account_queue_by_caller: off}}',
       flags: { defaultAccountQueueByCaller: 'on' },

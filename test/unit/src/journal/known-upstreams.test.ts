@@ -9,7 +9,7 @@ import {
   UPSTREAM_CONCURRENT_MAX, UPSTREAM_INTERVAL_NS, UPSTREAM_RECORD_WORDS, UPSTREAM_TIMEOUT_MS,
   type ShardViews, allocateShard, allocateShared, attachShard, attachShared,
 } from '../../../../shards/memory/layout.ts'
-import { LANE_OWN_BUDGET, LANE_USED } from '../../../../shards/pace/lanes.ts'
+import { LANE_ACCOUNT_QUEUE, LANE_USED } from '../../../../shards/pace/lanes.ts'
 import { JOB_QUEUED } from '../../../../shards/store/job-slots.ts'
 import type { UpstreamFacts } from '../../../../shards/wire/contract.ts'
 import type { UserHash } from '../../../../src/base/hash.ts'
@@ -27,7 +27,7 @@ const memory = (): ShardViews => attachShard(allocateShard(MODEL_LIMITS), MODEL_
 
 /** A lane of the upstream, with a waiting job in it or without. */
 function addLane(views: ShardViews, lane: number, upstream: number, hasJob: boolean): void {
-  views.lanes.flags[lane] = LANE_USED | LANE_OWN_BUDGET
+  views.lanes.flags[lane] = LANE_USED | LANE_ACCOUNT_QUEUE
   views.lanes.upstream[lane] = upstream
   if (!hasJob) return
   const job = views.progress[JOBS_FRESH] as number

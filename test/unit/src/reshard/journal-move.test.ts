@@ -60,7 +60,7 @@ function describeJob(views: ShardViews, job: number): object {
   const lane = jobs.lane[job] as number
   return {
     route: jobs.route[job], idHigh: jobs.idHigh[job], keyHigh: jobs.keyHigh[job],
-    state: jobs.state[job], outcome: jobs.outcome[job], timeUs: jobs.timeUs[job],
+    state: jobs.state[job], outcome: jobs.resultWord[job], timeUs: jobs.timeUs[job],
     kind, record: payload(views, at),
     template: kind === LOG_JOB_SHARED ? payload(views, templates.location[word] as number) : word,
     upstream: lanes.upstream[lane], lane: [lanes.keyHigh[lane], lanes.keyLow[lane]],

@@ -12,7 +12,7 @@ import {
 } from '../memory/socket-limits.ts'
 
 /** Who reads a response, and can be told to go on in a turn of its own. */
-export interface TurnTaker {
+export interface Reader {
   goOn(): void
 }
 
@@ -20,11 +20,11 @@ export interface TurnTaker {
 export class Reading {
   turn = 0
   cost = 0
-  readonly paused = new WaitingLine<TurnTaker>()
+  readonly paused = new WaitingLine<Reader>()
 }
 
 /** The turns of one shard. */
-export class ReadTurns {
+export class ReadScheduler {
   readonly #nextTurn: (run: () => void) => void
   readonly #waiting = new WaitingLine<Reading>()
   #turn = 1
@@ -41,7 +41,7 @@ export class ReadTurns {
    * Whether a response may go on of which so many bytes have been read at once; if not it is to be
    * paused, and goOn() follows.
    */
-  mayGoOn(reading: Reading, reader: TurnTaker, bytes: number): boolean {
+  mayGoOn(reading: Reading, reader: Reader, bytes: number): boolean {
     const cost = 1 + Math.floor(bytes / READ_COST_BYTES)
     if (reading.turn !== this.#turn) {
       reading.turn = this.#turn
@@ -59,7 +59,7 @@ export class ReadTurns {
   }
 
   /** A response that is paused has ended. */
-  leave(reading: Reading, reader: TurnTaker): void {
+  leave(reading: Reading, reader: Reader): void {
     if (reading.paused.leave(reader) && reading.paused.length === 0) this.#waiting.leave(reading)
   }
 

@@ -1,5 +1,5 @@
-// The shard's word to the front door: acknowledgements, answers and events, into the outcome ring.
-// Thread: shard. Memory: writes the outcome ring; main's bell, once a turn.
+// The shard's word to the front door: acknowledgements, answers and events, into the answer ring.
+// Thread: shard. Memory: writes the answer ring; main's bell, once a turn.
 // Never: waits for room: a full ring is an answer (false), and the caller keeps its request.
 
 import type { JobSlot, UpstreamSlot } from '../base/units.ts'
@@ -11,8 +11,8 @@ import { RING_FULL, RingWriter } from '../memory/ring.ts'
 import type { JobSlots } from '../store/job-slots.ts'
 import { encodeValue } from '../wire/codec.ts'
 import {
-  OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
-  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_REUSED, OUTCOME_WARNING, type JobResult, type JobView,
+  ANSWER_ACCEPTED, ANSWER_DROPPED, ANSWER_DUPLICATE, ANSWER_EVENT, ANSWER_JOB,
+  ANSWER_REFUSED, ANSWER_RELEASED, ANSWER_REUSED, ANSWER_WARNING, type JobResult, type JobSnapshot,
   type ShardWarning,
 } from '../wire/contract.ts'
 
@@ -21,8 +21,8 @@ const WORD_BYTES = 4
 const PLAIN_ANSWER_BYTES = 24
 const NO_BYTES = new Uint8Array(0)
 
-/** Writes one shard's outcome records. */
-export class OutcomeWriter {
+/** Writes one shard's answer records. */
+export class AnswerWriter {
   readonly #ring: RingWriter
   readonly #bell: Bell
   readonly #jobs: JobSlots
@@ -33,21 +33,21 @@ export class OutcomeWriter {
   #answeredAt = 0
   #isMuted = false
   /** Until this position there are answers that must be published. */
-  #owedUntil: number
+  #ringDueUntil: number
 
   /** @param isHeld whether the front door sees what is written only after publish(). */
   constructor(
     views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress, isHeld: boolean,
   ) {
     this.#ring = new RingWriter(views, isHeld)
-    this.#owedUntil = this.#ring.published
+    this.#ringDueUntil = this.#ring.published
     this.#bell = bell
     this.#jobs = jobs
     this.#progress = progress
   }
 
   /** Answers from now on are to the request at this position of the ingress ring. */
-  answers(position: number, isMuted: boolean): void {
+  beginRequest(position: number, isMuted: boolean): void {
     this.#answeredAt = position
     this.#isMuted = isMuted
   }
@@ -73,7 +73,7 @@ export class OutcomeWriter {
   }
 
   accepted(request: number): boolean {
-    const at = this.#claim(OUTCOME_ACCEPTED, 1, NO_BYTES)
+    const at = this.#claim(ANSWER_ACCEPTED, 1, NO_BYTES)
     if (at < 0) return false
     this.#ring.u32[at] = request
     return this.#commitAnswer()
@@ -85,18 +85,18 @@ export class OutcomeWriter {
    */
   acceptedBefore(request: number): boolean {
     if (!this.accepted(request)) return false
-    this.#owedUntil = this.#ring.tailNext
+    this.#ringDueUntil = this.#ring.tailNext
     return true
   }
 
   /** Whether nothing that is held back says what has to be said. */
   get mayGiveBack(): boolean {
-    return !isBefore(this.#ring.published, this.#owedUntil)
+    return !isBefore(this.#ring.published, this.#ringDueUntil)
   }
 
   /** The request cannot be handled: it ends the thread that tries. */
   dropped(request: number): boolean {
-    const at = this.#claim(OUTCOME_DROPPED, 1, NO_BYTES)
+    const at = this.#claim(ANSWER_DROPPED, 1, NO_BYTES)
     if (at < 0) return false
     this.#ring.u32[at] = request
     return this.#commitAnswer()
@@ -105,7 +105,7 @@ export class OutcomeWriter {
   /** A known key; `result` is there when the job that holds it is finished. */
   duplicate(request: number, slot: JobSlot, result: JobResult | undefined): boolean {
     const encoded = encodeValue(result ?? null)
-    const at = this.#claim(OUTCOME_DUPLICATE, 5, encoded)
+    const at = this.#claim(ANSWER_DUPLICATE, 5, encoded)
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#putId(at + 1, slot)
@@ -115,7 +115,7 @@ export class OutcomeWriter {
 
   /** A known key that came with another request than its job's. */
   reused(request: number, slot: JobSlot): boolean {
-    const at = this.#claim(OUTCOME_REUSED, 4, NO_BYTES)
+    const at = this.#claim(ANSWER_REUSED, 4, NO_BYTES)
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#putId(at + 1, slot)
@@ -124,7 +124,7 @@ export class OutcomeWriter {
 
   /** @param reason REFUSED_… with the limit that was reached and how much is in use. */
   refused(request: number, reason: number, limit: number, current: number): boolean {
-    const at = this.#claim(OUTCOME_REFUSED, 6, NO_BYTES)
+    const at = this.#claim(ANSWER_REFUSED, 6, NO_BYTES)
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#ring.u32[at + 1] = reason
@@ -137,9 +137,9 @@ export class OutcomeWriter {
    * Answers GET, CANCEL and WATCH. @param isPromise the answer says what is done after it: a thread
    * that takes over from this one does that, and nothing of any other request that was answered.
    */
-  job(request: number, code: number, view: JobView | null, isPromise = false): boolean {
+  job(request: number, code: number, view: JobSnapshot | null, isPromise = false): boolean {
     if (this.#isMuted) return true
-    const at = this.#claim(OUTCOME_JOB, 2, encodeValue(view))
+    const at = this.#claim(ANSWER_JOB, 2, encodeValue(view))
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#ring.u32[at + 1] = code
@@ -147,7 +147,7 @@ export class OutcomeWriter {
   }
 
   event(slot: JobSlot, event: number, data: object): boolean {
-    const at = this.#claim(OUTCOME_EVENT, 4, encodeValue(data))
+    const at = this.#claim(ANSWER_EVENT, 4, encodeValue(data))
     if (at < 0) return false
     this.#ring.u32[at] = event
     this.#putId(at + 1, slot)
@@ -156,7 +156,7 @@ export class OutcomeWriter {
 
   released(request: number, done: boolean): boolean {
     if (this.#isMuted) return true
-    const at = this.#claim(OUTCOME_RELEASED, 2, NO_BYTES)
+    const at = this.#claim(ANSWER_RELEASED, 2, NO_BYTES)
     if (at < 0) return false
     this.#ring.u32[at] = request
     this.#ring.u32[at + 1] = done ? 1 : 0
@@ -165,7 +165,7 @@ export class OutcomeWriter {
 
   /** For the log, so it is dropped when the ring is full. */
   warning(upstream: UpstreamSlot, warning: ShardWarning): void {
-    const at = this.#claim(OUTCOME_WARNING, 2, encodeValue(warning))
+    const at = this.#claim(ANSWER_WARNING, 2, encodeValue(warning))
     if (at < 0) return
     this.#ring.u32[at] = upstream
     this.#commit()

@@ -6,7 +6,7 @@ import type { JobHoles } from '../job-holes.ts'
 import type { JobText } from './job-text.ts'
 
 /** Keeps and compares them. */
-export class Surroundings {
+export class ShapeTexts {
   readonly #text: JobText
   /** Bytes that were ever written, and left free at the memory's end. */
   #position = 0

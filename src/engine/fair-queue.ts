@@ -8,7 +8,7 @@ import { NONE } from '../../shards/base/units.ts'
 import { QUESTION_LINES } from '../base/client-limits.ts'
 
 /** The lines of one shard, as plain data. Those with somebody in them form a ring. */
-export interface TurnTable {
+export interface FairQueueTable {
   /** By line; NONE for an empty one. */
   readonly head: Uint32Array
   readonly tail: Uint32Array
@@ -18,7 +18,7 @@ export interface TurnTable {
 }
 
 /** Empty lines. */
-export const makeTurnTable = (): TurnTable => ({
+export const makeFairQueueTable = (): FairQueueTable => ({
   head: new Uint32Array(QUESTION_LINES).fill(NONE),
   tail: new Uint32Array(QUESTION_LINES),
   nextLine: new Uint32Array(QUESTION_LINES),
@@ -26,13 +26,13 @@ export const makeTurnTable = (): TurnTable => ({
 })
 
 /** The lines of one shard. */
-export class QuestionTurns {
-  readonly #table: TurnTable
+export class FairQueue {
+  readonly #table: FairQueueTable
   /** By slot: who stands behind it in its line. */
   readonly #next: Uint32Array
 
   /** @param next one place for each slot; shards may share it. */
-  constructor(table: TurnTable, next: Uint32Array) {
+  constructor(table: FairQueueTable, next: Uint32Array) {
     this.#table = table
     this.#next = next
   }

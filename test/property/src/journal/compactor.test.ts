@@ -1,6 +1,6 @@
 // Model: a shard's memory that changes at random. Its batches are written to tails that end where
 // a thread may end: at any byte of a batch, behind it, or in the middle of a segment's records.
-// Method: tails are taken into the store meanwhile, with ends of the keeper between a commit and
+// Method: tails are taken into the store meanwhile, with ends of the compactor between a commit and
 // what follows it; at each start all facts are compared with the model's.
 
 import assert from 'node:assert/strict'
@@ -130,7 +130,7 @@ class Run {
     this.#batch()
   }
 
-  /** @param again the keeper ends before it has removed what it took. */
+  /** @param again the compactor ends before it has removed what it took. */
   #keep(again: boolean): void {
     if (!again) {
       this.#tails.takeOldest(this.#state)

@@ -6,30 +6,30 @@ import { type mock, test, type TestContext } from 'node:test'
 import { SystemClock } from '../../shards/base/clock.ts'
 import { Bell } from '../../shards/memory/doorbell.ts'
 import { RingWriter } from '../../shards/memory/ring.ts'
-import { ACCEPTED_BYTES, OUTCOME_ACCEPTED } from '../../shards/wire/contract.ts'
-import { OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX } from '../../src/base/limits.ts'
-import { OutcomePump, type OutcomeSink } from '../../src/engine/outcomes.ts'
+import { ACCEPTED_BYTES, ANSWER_ACCEPTED } from '../../shards/wire/contract.ts'
+import { ANSWER_NAP_MS, ANSWER_NAPS_MISSED_MAX } from '../../src/base/limits.ts'
+import { AnswerPump, type AnswerSink } from '../../src/engine/answer-pump.ts'
 import { openShardLink } from '../../src/engine/shard-link.ts'
 import { shardMemory, smallLimits } from '../support/shard-memory.ts'
 
 /** A pump, the far end of its ring, and what was accepted. */
 function makePump(t: TestContext): {
-  pump: OutcomePump, say: (request: number) => void, accepted: number[],
+  pump: AnswerPump, say: (request: number) => void, accepted: number[],
   waits: ReturnType<typeof mock.method<typeof Atomics, 'wait'>>,
 } {
   const { shared, shards: [views] } = shardMemory(smallLimits())
   assert.ok(views !== undefined)
   const accepted: number[] = []
   const nothing = (): void => {}
-  const sink: OutcomeSink = {
+  const sink: AnswerSink = {
     accepted: (request) => { accepted.push(request) },
     duplicate: nothing, reused: nothing, refused: nothing, job: nothing, event: nothing,
     dropped: nothing, released: nothing, givenBack: nothing,
     warning: nothing, turnEnded: nothing, tick: nothing,
   }
-  const pump = new OutcomePump(
+  const pump = new AnswerPump(
     [openShardLink(0, views)], shared.mainBell, new SystemClock(), sink)
-  const outcomes = new RingWriter(views.outcomes)
+  const answers = new RingWriter(views.answers)
   const bell = new Bell(shared.mainBell)
   const waits = t.mock.method(Atomics, 'wait', () => 'timed-out')
   t.after(() => pump.stop())
@@ -37,9 +37,9 @@ function makePump(t: TestContext): {
   return {
     pump, accepted, waits,
     say: (request) => {
-      const at = outcomes.claim(OUTCOME_ACCEPTED, ACCEPTED_BYTES)
-      outcomes.u32[at >>> 2] = request
-      outcomes.commit()
+      const at = answers.claim(ANSWER_ACCEPTED, ACCEPTED_BYTES)
+      answers.u32[at >>> 2] = request
+      answers.commit()
       bell.ring()
     },
   }
@@ -48,7 +48,7 @@ function makePump(t: TestContext): {
 test('what shards say during a nap is read on the spot', (t) => {
   const { pump, say, accepted, waits } = makePump(t)
   waits.mock.mockImplementation((_words, _at, _naps, ms) => {
-    assert.equal(ms, OUTCOME_NAP_MS)
+    assert.equal(ms, ANSWER_NAP_MS)
     say(7)
     return 'ok'
   })
@@ -78,7 +78,7 @@ test('naps that bring nothing become rare, until one brings something', (t) => {
     return calls
   }
   const missed = Array.from({ length: 9 }, () => callsUntilNap() - 1)
-  assert.deepEqual(missed, [0, 1, 2, 4, 8, 16, 32, 64, OUTCOME_NAPS_MISSED_MAX])
+  assert.deepEqual(missed, [0, 1, 2, 4, 8, 16, 32, 64, ANSWER_NAPS_MISSED_MAX])
   waits.mock.mockImplementation(() => {
     say(1)
     return 'ok'

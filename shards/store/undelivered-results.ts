@@ -1,6 +1,6 @@
 // Results that receivers have still to be told of, as far as they have a body that could be spared.
 // Thread: shard. Memory: lists through the slots' result links, one for each receiver.
-// Never: ends a webhook: what gives way is a body, and the outcome is told as truncated.
+// Never: ends a webhook: what gives way is a body, and the result is told as truncated.
 // A receiver that hangs holds all its results; so who holds most gives way, its oldest first.
 
 import { type JobSlot, NONE, type UpstreamSlot } from '../base/units.ts'
@@ -12,14 +12,14 @@ import type { JobRecords } from './job-records.ts'
 import type { JobSlots } from './job-slots.ts'
 
 /** Ends of the lists, and the bytes that each receiver's bodies take. */
-export interface OwedResultsBaton {
+export interface UndeliveredResultsBaton {
   readonly heads: Uint32Array
   readonly tails: Uint32Array
   readonly bytes: HeaviestBaton
 }
 
 /** The bodies that one shard's receivers hold. */
-export class OwedResults {
+export class UndeliveredResults {
   readonly #records: JobRecords
   readonly #stats: StatsWriter
   readonly #heads: Uint32Array
@@ -38,11 +38,11 @@ export class OwedResults {
   }
 
   /** What a successor on the same memory begins with. */
-  handOver(): OwedResultsBaton {
+  handOver(): UndeliveredResultsBaton {
     return { heads: this.#heads, tails: this.#tails, bytes: this.#bytes.handOver() }
   }
 
-  takeOver(baton: OwedResultsBaton): void {
+  takeOver(baton: UndeliveredResultsBaton): void {
     this.#heads.set(baton.heads)
     this.#tails.set(baton.tails)
     this.#bytes.takeOver(baton.bytes)
@@ -86,7 +86,7 @@ export class OwedResults {
     if (slot === NONE) return false
     this.remove(slot, receiver)
     const isDropped = this.#records.dropBody(slot)
-    if (isDropped) this.#stats.add('owedBodiesGivenUp')
+    if (isDropped) this.#stats.add('undeliveredBodiesGivenUp')
     else this.add(slot, receiver)
     return isDropped
   }

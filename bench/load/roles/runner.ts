@@ -8,7 +8,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import type { ServerSecond } from '../server-watch.ts'
-import type { KeeperCommands, ServerStart, StartedServer } from './messages.ts'
+import type { RunnerCommands, ServerStart, StartedServer } from './messages.ts'
 import { serveRole } from './role-loop.ts'
 
 const MAIN = path.resolve(import.meta.dirname, '../../../src/main.ts')
@@ -73,7 +73,7 @@ function listening(child: ChildProcess): Promise<StartedServer> {
   return promise
 }
 
-serveRole<KeeperCommands>({
+serveRole<RunnerCommands>({
   start,
   seconds: () => {
     const told = seconds

@@ -1,6 +1,6 @@
-// The keeper of one shard's journal, a thread of its own: at the start it loads the shard from its
-// store and its tails, then it takes tails into the store for as long as the shard writes them. It
-// may end or lag at any time: tails stay until they are taken.
+// The compactor of one shard's journal, a thread of its own: at the start it loads the shard from
+// its store and its tails, then it takes tails into the store for as long as the shard writes them.
+// It may end or lag at any time: tails stay until they are taken.
 
 import { statfsSync } from 'node:fs'
 import path from 'node:path'
@@ -13,7 +13,7 @@ import { attachShard } from '../../shards/memory/layout.ts'
 import { shardBytes } from '../../shards/memory/plan.ts'
 import { formatBytes } from '../base/quantities.ts'
 import { loadShard } from './load.ts'
-import type { KeeperControl, KeeperReport, KeeperTask, Sizes } from './messages.ts'
+import type { CompactorControl, CompactorReport, CompactorTask, Sizes } from './messages.ts'
 import { JournalStore, type StoreState } from './store.ts'
 import { Tails } from './tails.ts'
 
@@ -22,11 +22,11 @@ const LOOK_EVERY_MS = 1000
 const REPORT_EVERY_BYTES = 8 * MIB
 const NOTHING: StoreState = { boot: '', tail: 0, sequence: 0, accepted: 0 }
 
-const report = (message: KeeperReport): void => parentPort?.postMessage(message)
+const report = (message: CompactorReport): void => parentPort?.postMessage(message)
 
-/** A shard's store and tails, from the start of the keeper to its end. */
-class Keeper {
-  readonly #task: KeeperTask
+/** A shard's store and tails, from the start of the compactor to its end. */
+class Compactor {
+  readonly #task: CompactorTask
   readonly #store: JournalStore
   readonly #tails: Tails
   #state: StoreState
@@ -35,7 +35,7 @@ class Keeper {
   #isOver = false
   #stopLooking: () => void = () => {}
 
-  constructor(task: KeeperTask, store: JournalStore, state: StoreState) {
+  constructor(task: CompactorTask, store: JournalStore, state: StoreState) {
     this.#task = task
     this.#store = store
     this.#state = state
@@ -127,13 +127,13 @@ class Counter {
   }
 }
 
-function openKeeper(task: KeeperTask): Keeper | string {
+function openCompactor(task: CompactorTask): Compactor | string {
   const folder = path.join(task.directory, STORE_FOLDER)
   const opened = JournalStore.open(folder, shardBytes(task.limits), task.mayMake)
   if (!opened.ok) return opened.problem
   const { state } = opened.store
   if (typeof state === 'string') return `${folder}: ${state}`
-  return new Keeper(task, opened.store, state ?? NOTHING)
+  return new Compactor(task, opened.store, state ?? NOTHING)
 }
 
 /** What the system says, and how much room there is: lmdb calls a full disk an I/O error. */
@@ -148,26 +148,26 @@ function describeFault(directory: string, error: unknown): string {
 }
 
 /** @returns what is wrong, if anything. */
-function run(task: KeeperTask): string | undefined {
+function run(task: CompactorTask): string | undefined {
   try {
-    const keeper = openKeeper(task)
-    if (typeof keeper === 'string') return keeper
-    const problem = task.memory === null ? undefined : keeper.load(task.memory)
+    const compactor = openCompactor(task)
+    if (typeof compactor === 'string') return compactor
+    const problem = task.memory === null ? undefined : compactor.load(task.memory)
     if (problem !== undefined) {
-      keeper.stop()
+      compactor.stop()
       return problem
     }
-    parentPort?.on('message', (_message: KeeperControl) => {
-      keeper.stop()
+    parentPort?.on('message', (_message: CompactorControl) => {
+      compactor.stop()
       parentPort?.close()
     })
-    keeper.keep()
+    compactor.keep()
     return undefined
   } catch (error) {
     return describeFault(task.directory, error)
   }
 }
 
-assert(parentPort !== null, 'a keeper is a thread')
-const problem = run(workerData as KeeperTask)
+assert(parentPort !== null, 'a compactor is a thread')
+const problem = run(workerData as CompactorTask)
 if (problem !== undefined) report({ kind: 'refused', problem })

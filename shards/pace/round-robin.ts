@@ -1,20 +1,20 @@
 // Who takes turns: for each upstream the lanes with jobs, in a ring; and the upstreams with such
 // lanes, so that a notice need not look at all of them.
-// Thread: shard. Memory: turn links in views.lanes, list heads in views.upstreams, own counts.
+// Thread: shard. Memory: lane links in views.lanes, list heads in views.upstreams, own counts.
 // Never: decides anything. Derived state: rebuilt from the lanes' lines.
 
 import { type LaneSlot, NONE, type UpstreamSlot } from '../base/units.ts'
 import type { LaneArrays, ShardViews, UpstreamArrays } from '../memory/layout.ts'
 
 /** Counts and the head of a list; links and the other heads stay where they are. */
-export interface TurnListsBaton {
+export interface RoundRobinBaton {
   readonly counts: Uint32Array
   readonly activeHead: number
   readonly lanesActive: number
 }
 
 /** A list's head and links mean something only while its count is above zero. */
-export class TurnLists {
+export class RoundRobin {
   readonly #lanes: LaneArrays
   readonly #upstreams: UpstreamArrays
   readonly #counts: Uint32Array
@@ -28,13 +28,13 @@ export class TurnLists {
   }
 
   /** What a successor on the same memory begins with. */
-  handOver(): TurnListsBaton {
+  handOver(): RoundRobinBaton {
     return {
       counts: this.#counts, activeHead: this.#activeHead, lanesActive: this.#lanesActive,
     }
   }
 
-  takeOver(baton: TurnListsBaton): void {
+  takeOver(baton: RoundRobinBaton): void {
     this.#counts.set(baton.counts)
     this.#activeHead = baton.activeHead
     this.#lanesActive = baton.lanesActive
@@ -51,20 +51,20 @@ export class TurnLists {
 
   /** The lane whose turn it is, or NONE. */
   first(upstream: UpstreamSlot): LaneSlot | typeof NONE {
-    return this.count(upstream) === 0 ? NONE : this.#upstreams.turnHead[upstream] as LaneSlot
+    return this.count(upstream) === 0 ? NONE : this.#upstreams.firstLane[upstream] as LaneSlot
   }
 
   /** Adds a lane behind the others. */
   add(upstream: UpstreamSlot, lane: LaneSlot): void {
-    const { turnHead, turnTail } = this.#upstreams
-    const { turnNext, turnPrev } = this.#lanes
+    const { firstLane, lastLane } = this.#upstreams
+    const { nextLane, prevLane } = this.#lanes
     const empty = this.count(upstream) === 0
-    const tail = empty ? NONE : turnTail[upstream] as number
-    turnPrev[lane] = tail
-    turnNext[lane] = NONE
-    if (empty) turnHead[upstream] = lane
-    else turnNext[tail] = lane
-    turnTail[upstream] = lane
+    const tail = empty ? NONE : lastLane[upstream] as number
+    prevLane[lane] = tail
+    nextLane[lane] = NONE
+    if (empty) firstLane[upstream] = lane
+    else nextLane[tail] = lane
+    lastLane[upstream] = lane
     this.#counts[upstream] = this.count(upstream) + 1
     this.#lanesActive++
     if (empty) this.#enterActive(upstream)
@@ -80,13 +80,13 @@ export class TurnLists {
   /** The first lane has had its turn and goes behind the others. */
   rotate(upstream: UpstreamSlot): void {
     if (this.count(upstream) < 2) return
-    const lane = this.#upstreams.turnHead[upstream] as LaneSlot
+    const lane = this.#upstreams.firstLane[upstream] as LaneSlot
     this.#unlink(upstream, lane)
-    const tail = this.#upstreams.turnTail[upstream] as number
-    this.#lanes.turnPrev[lane] = tail
-    this.#lanes.turnNext[lane] = NONE
-    this.#lanes.turnNext[tail] = lane
-    this.#upstreams.turnTail[upstream] = lane
+    const tail = this.#upstreams.lastLane[upstream] as number
+    this.#lanes.prevLane[lane] = tail
+    this.#lanes.nextLane[lane] = NONE
+    this.#lanes.nextLane[tail] = lane
+    this.#upstreams.lastLane[upstream] = lane
   }
 
   /** Visits the lanes in turn order; `visit` must not add or remove any. */
@@ -94,7 +94,7 @@ export class TurnLists {
     let lane = this.first(upstream) as number
     while (lane !== NONE) {
       visit(lane as LaneSlot)
-      lane = this.#lanes.turnNext[lane] as number
+      lane = this.#lanes.nextLane[lane] as number
     }
   }
 
@@ -109,14 +109,14 @@ export class TurnLists {
   }
 
   #unlink(upstream: UpstreamSlot, lane: LaneSlot): void {
-    const { turnHead, turnTail } = this.#upstreams
-    const { turnNext, turnPrev } = this.#lanes
-    const next = turnNext[lane] as number
-    const prev = turnPrev[lane] as number
-    if (prev === NONE) turnHead[upstream] = next
-    else turnNext[prev] = next
-    if (next === NONE) turnTail[upstream] = prev
-    else turnPrev[next] = prev
+    const { firstLane, lastLane } = this.#upstreams
+    const { nextLane, prevLane } = this.#lanes
+    const next = nextLane[lane] as number
+    const prev = prevLane[lane] as number
+    if (prev === NONE) firstLane[upstream] = next
+    else nextLane[prev] = next
+    if (next === NONE) lastLane[upstream] = prev
+    else prevLane[next] = prev
   }
 
   #enterActive(upstream: UpstreamSlot): void {

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import {
   type JobSlot, type Micros, type Millis, NONE, type UpstreamSlot,
 } from '../../../../shards/base/units.ts'
-import { JobViews, showResult } from '../../../../shards/job/job-view.ts'
+import { JobViews, showResult } from '../../../../shards/job/job-snapshot.ts'
 import { Lanes } from '../../../../shards/pace/lanes.ts'
 import { JobLog } from '../../../../shards/store/job-log.ts'
 import { JobRecords } from '../../../../shards/store/job-records.ts'

@@ -1,11 +1,11 @@
-// Requests that still come to a process from which another has taken over: each is passed on to the
+// Requests that still come to a process from which another has taken over: each is proxied to the
 // other and answered with what that says. If the other turns out to be gone, and this process is to
 // go on after all, they are given back to those who have answered before.
 
 import type { ClientRequest } from 'node:http'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import { unavailable } from '../base/errors.ts'
-import { PASS_ON_TRIES_MAX } from '../base/limits.ts'
+import { PROXY_TRIES_MAX } from '../base/limits.ts'
 import { Exchange } from '../http/exchange.ts'
 import { RequestHead, refuseFraming } from '../http/request-head.ts'
 import type { Address, Answering, RequestHandlers } from '../http/server.ts'
@@ -14,7 +14,7 @@ import { HeldRequest, type RouteName } from './held-request.ts'
 import { type Again, begin, localAddress, writeBack } from './peer-request.ts'
 
 /** What passing on needs. */
-export interface PassOnParts {
+export interface RequestProxyParts {
   /** Where the other process listens. */
   readonly address: Address
   /** Who has answered before, and does so again if all goes back. */
@@ -25,23 +25,23 @@ export interface PassOnParts {
 }
 
 /** Passes all requests on but those to open a socket. */
-export class PassOn implements Answering {
+export class RequestProxy implements Answering {
   readonly handlers: RequestHandlers
-  readonly #parts: PassOnParts
+  readonly #parts: RequestProxyParts
   readonly #address: Address
   /** Ends those answers that are under way. */
   readonly #open = new Set<() => void>()
   #passed = 0
   #isBack = false
 
-  constructor(parts: PassOnParts) {
+  constructor(parts: RequestProxyParts) {
     this.#parts = parts
     this.#address = localAddress(parts.address)
     const pass = (route: RouteName): RouteHandler => (response, request) =>
       this.#take(route, response, request)
     this.handlers = {
       postJob: pass('postJob'), getJob: pass('getJob'), deleteJob: pass('deleteJob'),
-      followJob: pass('followJob'), health: pass('health'), ready: pass('ready'),
+      streamJob: pass('streamJob'), health: pass('health'), ready: pass('ready'),
       other: pass('other'),
       postBatch: (response, request) => this.#stream(response, request),
       // Its socket is told to come again, and then it comes to the other.
@@ -50,7 +50,7 @@ export class PassOn implements Answering {
     }
   }
 
-  /** Requests that were passed on. */
+  /** Requests that were proxied. */
   get passed(): number {
     return this.#passed
   }
@@ -90,7 +90,7 @@ export class PassOn implements Answering {
         this.#open.add(end)
       },
       failed: () => {
-        if (tries < PASS_ON_TRIES_MAX) {
+        if (tries < PROXY_TRIES_MAX) {
           return this.#parts.again.later(() => this.#try(held, response, tries + 1))
         }
         if (held.isGone) return

@@ -5,17 +5,17 @@ import { it } from 'node:test'
 import {
   READ_COST_BYTES, READ_COST_EXTRA, READ_COST_MAX, READ_COST_SMALL,
 } from '../../../../shards/memory/socket-limits.ts'
-import { ReadTurns, Reading } from '../../../../shards/transport/read-turns.ts'
+import { ReadScheduler, Reading } from '../../../../shards/transport/read-scheduler.ts'
 
 /** A response of so many chunks that are there at once. */
 class Reader {
-  readonly #turns: ReadTurns
+  readonly #turns: ReadScheduler
   readonly #reading: Reading
   readonly #read: Reader[]
   isPaused = false
   left: number
 
-  constructor(turns: ReadTurns, reading: Reading, left: number, read: Reader[]) {
+  constructor(turns: ReadScheduler, reading: Reading, left: number, read: Reader[]) {
     this.#turns = turns
     this.#reading = reading
     this.left = left
@@ -34,7 +34,7 @@ class Reader {
 
 function start() {
   const runs: (() => void)[] = []
-  const turns = new ReadTurns((run) => runs.push(run))
+  const turns = new ReadScheduler((run) => runs.push(run))
   /** Who has read, in their order. */
   const read: Reader[] = []
   return {

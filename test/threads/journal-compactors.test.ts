@@ -1,5 +1,5 @@
-// Keepers in threads of their own: they load a shard's journal, take its tails while it grows, and
-// say why they cannot.
+// Compactors in threads of their own: they load a shard's journal, take its tails while it grows,
+// and say why they cannot.
 
 import assert from 'node:assert/strict'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { allocateShard, attachShard, type ShardViews } from '../../shards/memory/layout.ts'
-import { Keepers } from '../../src/journal/keepers.ts'
+import { Compactors } from '../../src/journal/compactors.ts'
 import { MODEL_LIMITS } from '../support/journal-model.ts'
 import { JournalScene } from '../support/journal-scene.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
@@ -15,7 +15,7 @@ import { temporaryFolder } from '../support/temporary-folder.ts'
 const BOOT = 'one'
 
 interface Started {
-  readonly keepers: Keepers
+  readonly compactors: Compactors
   readonly views: ShardViews
   readonly told: string[]
 }
@@ -24,58 +24,58 @@ function start(t: TestContext, scene: JournalScene, mayMake = true): Started {
   const views = attachShard(allocateShard(MODEL_LIMITS), MODEL_LIMITS)
   const told: string[] = []
   const tell = (_fields: object, message: string): void => { told.push(message) }
-  const keepers = new Keepers({
+  const compactors = new Compactors({
     limits: MODEL_LIMITS, memories: [views.buffer], shardFolder: () => scene.folder, mayMake,
     boot: BOOT, log: { info: tell, warn: tell, error: tell },
   })
-  t.after(() => keepers.stop())
-  return { keepers, views, told }
+  t.after(() => compactors.stop())
+  return { compactors, views, told }
 }
 
-describe('a keeper', () => {
+describe('a compactor', () => {
   it('loads what the tails say, and tells the upstreams first', async (t) => {
     const scene = new JournalScene(temporaryFolder(t))
     scene.write(1, 40)
-    const { keepers, views } = start(t, scene)
-    const known = await keepers.known
+    const { compactors, views } = start(t, scene)
+    const known = await compactors.known
     assert.ok(known.ok && (known.value[0]?.size ?? 0) > 0)
-    const loaded = await keepers.loaded
+    const loaded = await compactors.loaded
     assert.deepEqual(loaded, { ok: true, value: [40] })
     assert.deepEqual(views.jobs.idHigh, scene.model.views.jobs.idHigh)
-    assert.equal(keepers.statuses[0]?.isLoaded, true)
+    assert.equal(compactors.statuses[0]?.isLoaded, true)
   })
 
   it('takes every tail but the newest while the shard goes on', async (t) => {
     const scene = new JournalScene(temporaryFolder(t))
-    const { keepers } = start(t, scene)
-    assert.deepEqual(await keepers.loaded, { ok: true, value: [0] })
+    const { compactors } = start(t, scene)
+    assert.deepEqual(await compactors.loaded, { ok: true, value: [0] })
     for (const tail of [1, 2, 3]) scene.write(tail, 20)
-    while (keepers.statuses[0]?.tails !== 1) await pause(20)
-    await keepers.stop()
-    const again = await start(t, scene, false).keepers.loaded
+    while (compactors.statuses[0]?.tails !== 1) await pause(20)
+    await compactors.stop()
+    const again = await start(t, scene, false).compactors.loaded
     assert.deepEqual(again, { ok: true, value: [60] })
   })
 
   it('lets tails lie that it cannot take, says so once, and takes them when it can', async (t) => {
     const scene = new JournalScene(temporaryFolder(t))
-    const { keepers, told } = start(t, scene)
-    await keepers.loaded
+    const { compactors, told } = start(t, scene)
+    await compactors.loaded
     scene.write(1, 5)
     const missing = scene.next()
     scene.write(2, 5)
     scene.write(3, 5)
-    while (keepers.statuses[0]?.trouble === null) await pause(20)
-    assert.match(keepers.statuses[0]?.trouble ?? '', /tail-0+2 begins with batch 7/)
+    while (compactors.statuses[0]?.trouble === null) await pause(20)
+    assert.match(compactors.statuses[0]?.trouble ?? '', /tail-0+2 begins with batch 7/)
     assert.deepEqual(told, ['the journal cannot be taken into its store; it grows until it can'])
     writeFileSync(scene.fileOf(1), missing)
-    while (keepers.statuses[0]?.tails !== 1) await pause(20)
-    assert.equal(keepers.statuses[0]?.trouble, null)
+    while (compactors.statuses[0]?.tails !== 1) await pause(20)
+    assert.equal(compactors.statuses[0]?.trouble, null)
   })
 
   it('refuses a shard without a store where there should be one', async (t) => {
     const scene = new JournalScene(temporaryFolder(t))
-    const { keepers } = start(t, scene, false)
-    for (const part of [await keepers.known, await keepers.loaded]) {
+    const { compactors } = start(t, scene, false)
+    for (const part of [await compactors.known, await compactors.loaded]) {
       assert.ok(!part.ok)
       assert.match(part.problem, /store\/data\.mdb: it is missing/)
     }
@@ -85,7 +85,7 @@ describe('a keeper', () => {
     const scene = new JournalScene(temporaryFolder(t))
     mkdirSync(path.join(scene.folder, 'store'))
     writeFileSync(path.join(scene.folder, 'store', 'data.mdb'), Buffer.alloc(40_000, 1))
-    const loaded = await start(t, scene).keepers.loaded
+    const loaded = await start(t, scene).compactors.loaded
     assert.ok(!loaded.ok)
     assert.match(loaded.problem, /it is no lmdb file/)
   })

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import { Prng } from '../../../../shards/base/prng.ts'
 import { QUESTION_LINES } from '../../../../src/base/client-limits.ts'
-import { makeTurnTable, QuestionTurns } from '../../../../src/engine/question-turns.ts'
+import { makeFairQueueTable, FairQueue } from '../../../../src/engine/fair-queue.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_262)
 const SEEDS = 200
@@ -13,7 +13,7 @@ const STEPS = 400
 
 interface Line { readonly name: number, readonly slots: number[] }
 
-function step(prng: Prng, turns: QuestionTurns, model: Line[], slot: number): void {
+function step(prng: Prng, turns: FairQueue, model: Line[], slot: number): void {
   if (prng.chance(0.55)) {
     const route = prng.between(0, 5) + QUESTION_LINES * prng.below(3)
     const name = route % QUESTION_LINES
@@ -38,7 +38,7 @@ function step(prng: Prng, turns: QuestionTurns, model: Line[], slot: number): vo
 it('agrees with its model after each step', () => {
   for (let seed = SEED; seed < SEED + SEEDS; seed++) {
     const prng = new Prng(seed)
-    const turns = new QuestionTurns(makeTurnTable(), new Uint32Array(STEPS))
+    const turns = new FairQueue(makeFairQueueTable(), new Uint32Array(STEPS))
     const model: Line[] = []
     try {
       for (let slot = 0; slot < STEPS; slot++) step(prng, turns, model, slot)

@@ -1,4 +1,4 @@
-// The doorkeeper: everything on the main thread between a client's request and a shard's rings. It
+// The door logic: everything on the main thread between a client's request and a shard's rings. It
 // holds no job: it checks, hands over, and answers when the shard has answered. A reload puts
 // another in its place, of newer code, on the same tables (door-tables.ts).
 
@@ -7,16 +7,16 @@ import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../../sha
 import { WARNING_PAUSE_MS } from '../../shards/memory/limits.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
-  type JobResult, type JobStatus, type JobView, type PoolWarning, REQUEST_WORDS,
+  type JobResult, type JobStatus, type JobSnapshot, type PoolWarning, REQUEST_WORDS,
 } from '../../shards/wire/contract.ts'
-import type { PoolSurroundings } from '../base/account-share.ts'
+import type { PoolContext } from '../base/account-share.ts'
 import type { Readiness } from '../base/door-state.ts'
 import { type ErrorCode, unavailable } from '../base/errors.ts'
 import { type FillRandom, JobIdSource } from '../base/job-id.ts'
 import { STREAM_KEEP_ALIVE_MS } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { FrontDoorSettings } from '../config/door-settings.ts'
-import type { OutcomeSink } from '../engine/outcomes.ts'
+import type { AnswerSink } from '../engine/answer-pump.ts'
 import { Questions } from '../engine/questions.ts'
 import {
   absenceOf, BatchBells, noteStall, sendRequest, type ShardLink,
@@ -29,16 +29,16 @@ import type { RequestHandlers } from '../http/server.ts'
 import { EventStreams, type Joining } from '../http/sse.ts'
 import type { StreamedResponse } from '../http/uws.ts'
 import { Admission } from '../submit/admission.ts'
-import { Audience } from '../submit/audience.ts'
 import type { Submission } from '../submit/submission.ts'
 import { Submissions } from '../submit/submissions.ts'
 import { Upstreams } from '../submit/upstream-slots.ts'
+import { Watches } from '../submit/watches.ts'
 import { Sockets } from '../ws/sockets.ts'
 import { type DoorPlace, poolsOf } from './door-tables.ts'
 import { atBound, describeHealth } from './health.ts'
 
-/** What a doorkeeper needs. */
-export interface DoorkeeperParts {
+/** What a door logic needs. */
+export interface DoorLogicParts {
   readonly config: FrontDoorSettings
   readonly place: DoorPlace
   /** Only read. */
@@ -50,8 +50,8 @@ export interface DoorkeeperParts {
   readonly fillRandom?: FillRandom
 }
 
-/** A doorkeeper, as the front door sees it. */
-export interface Keeper extends OutcomeSink {
+/** A door logic, as the front door sees it. */
+export interface Logic extends AnswerSink {
   readonly handlers: RequestHandlers
   /** Takes over the sockets of its predecessor. */
   takeOver(): void
@@ -67,15 +67,15 @@ const POOL_WARNING = 'a pool refuses those who ask for more of it'
 const REQUEST_BYTES = REQUEST_WORDS * 4
 
 /** What the routes and the shards talk to. */
-export class Doorkeeper implements Keeper, Door {
+export class DoorLogic implements Logic, Door {
   readonly handlers: RequestHandlers
-  readonly #parts: DoorkeeperParts
+  readonly #parts: DoorLogicParts
   readonly #place: DoorPlace
   readonly #admission: Admission
   readonly #submissions: Submissions
   readonly #questions: Questions
   readonly #upstreams: Upstreams
-  readonly #audience: Audience
+  readonly #watches: Watches
   readonly #streams: EventStreams
   readonly #sockets: Sockets
   readonly #bells: BatchBells
@@ -84,39 +84,39 @@ export class Doorkeeper implements Keeper, Door {
   readonly #crowded: ExchangeOptions
 
   /** Touches nothing of the place until it is asked something. */
-  constructor(parts: DoorkeeperParts) {
+  constructor(parts: DoorLogicParts) {
     const { clock, config, place } = parts
     const { links, shared, tables } = place
-    const { batchJobsMax, bodyBytesMax, mayIsolate, settingsOf } = config
+    const { batchJobsMax, bodyBytesMax, mayAskAccountQueue, settingsOf } = config
     this.#parts = parts
     this.#place = place
-    const surroundings: PoolSurroundings = { clock, warn: ({ bound, counts, name }, refusal) =>
+    const context: PoolContext = { clock, warn: ({ bound, counts, name }, refusal) =>
       parts.log.warn({ pool: name, bound, ...counts, refusal },
         'a pool refuses those who ask for more of it') }
     const admission = new Admission(tables.admission)
     const bells = new BatchBells(links, parts.onLull)
-    const questions = new Questions(links, bells, tables.questions, surroundings)
-    const audience =
-      new Audience(tables.audience, surroundings, (jobId) => questions.unwatch(jobId))
+    const questions = new Questions(links, bells, tables.questions, context)
+    const watches =
+      new Watches(tables.watches, context, (jobId) => questions.unwatch(jobId))
     const upstreams = new Upstreams({
       shared, slotsMax: tables.upstreams.entries.length, shards: links.length, settingsOf,
       release: (request, slot) => this.#releaseEverywhere(request, slot),
       isUnused: (slot) => links.every(({ views: { upstreams: { references, lastSendUs } } }) =>
         references[slot] === 0 && lastSendUs[slot] === 0),
-      warn: surroundings.warn,
+      warn: context.warn,
     }, tables.upstreams)
     // While the shards are being loaded, what comes waits for them.
     const isOpen = (): boolean => place.tables.phase !== 'draining'
     const countInvalid = (): void => admission.invalid()
     const submissions = new Submissions({
-      links, clock, admission, upstreams, audience, bells, bodyBytesMax, mayIsolate, isOpen,
+      links, clock, admission, upstreams, watches, bells, bodyBytesMax, mayAskAccountQueue, isOpen,
       pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
-      elsewhere: () => tables.elsewhere, surroundings,
+      peer: () => tables.peer, context,
     })
     const pool = tables.clientBytes
     const receiver = new BodyReceiver(bodyBytesMax, this, pool)
     const sockets = new Sockets({
-      submissions, questions, audience, pool, bodyBytesMax, isOpen, countInvalid, surroundings,
+      submissions, questions, watches, pool, bodyBytesMax, isOpen, countInvalid, context,
       secret: tables.secret, version: config.version, idleMs: config.socketIdleMs,
       unavailable: (exchange, code) => this.unavailable(exchange, code),
     }, tables.sockets)
@@ -125,10 +125,10 @@ export class Doorkeeper implements Keeper, Door {
     this.#admission = admission
     this.#bells = bells
     this.#questions = questions
-    this.#audience = audience
+    this.#watches = watches
     this.#upstreams = upstreams
     this.#submissions = submissions
-    this.#streams = new EventStreams(audience, tables.streams, pool, surroundings)
+    this.#streams = new EventStreams(watches, tables.streams, pool, context)
     this.#sockets = sockets
     this.#batchParts = {
       submissions, questions, pool, bodyBytesMax, countInvalid, jobsMax: batchJobsMax,
@@ -136,8 +136,8 @@ export class Doorkeeper implements Keeper, Door {
     }
     this.handlers = {
       ...routeHandlers(this, receiver),
-      upgrade: (response, request, context, tier) =>
-        sockets.upgrade(response, request, context, tier),
+      upgrade: (response, request, upgrade, tier) =>
+        sockets.upgrade(response, request, upgrade, tier),
     }
   }
 
@@ -194,8 +194,8 @@ export class Doorkeeper implements Keeper, Door {
     this.#submissions.submit(exchange, 0, body, submission)
   }
 
-  submitBatch(exchange: Exchange, response: StreamedResponse, isolate: boolean): void {
-    Batch.begin(this.#batchParts, exchange, response, isolate)
+  submitBatch(exchange: Exchange, response: StreamedResponse, wantsAccountQueue: boolean): void {
+    Batch.begin(this.#batchParts, exchange, response, wantsAccountQueue)
   }
 
   show(exchange: Exchange, jobId: string): void {
@@ -220,7 +220,7 @@ export class Doorkeeper implements Keeper, Door {
     })
   }
 
-  follow(joining: Joining): void {
+  stream(joining: Joining): void {
     const { exchange, jobId } = joining
     if (!this.#streams.mayBegin(jobId)) return this.unavailable(exchange, 'overloaded')
     this.#streams.expect(jobId)
@@ -253,7 +253,7 @@ export class Doorkeeper implements Keeper, Door {
       counts: this.#admission.counts,
       upstreams: this.#upstreams.size, pending: this.#submissions.pending + this.#questions.size,
       streams: this.#streams.count, sockets: this.#sockets.count,
-      socketsUnreadBytes: this.#sockets.unreadBytes, watched: this.#audience.jobs,
+      socketsUnreadBytes: this.#sockets.unreadBytes, watched: this.#watches.jobs,
       clientBytes: tables.clientBytes, connections: tables.connections,
       pools: poolsOf(tables),
     })
@@ -282,7 +282,7 @@ export class Doorkeeper implements Keeper, Door {
     this.#submissions.refused(request, reason, limit, current)
   }
 
-  job(request: number, code: number, view: JobView | null): void {
+  job(request: number, code: number, view: JobSnapshot | null): void {
     this.#questions.answered(request, code, view)
   }
 
@@ -293,7 +293,7 @@ export class Doorkeeper implements Keeper, Door {
   }
 
   event(jobId: string, event: number, data: object): void {
-    this.#audience.event(jobId, event, data)
+    this.#watches.event(jobId, event, data)
   }
 
   givenBack(shard: number, position: number): void {
@@ -332,7 +332,7 @@ export class Doorkeeper implements Keeper, Door {
   tick(nowUs: Micros): void {
     const { links, tables } = this.#place
     this.#questions.tick()
-    this.#audience.retryUnwatch()
+    this.#watches.retryUnwatch()
     this.#upstreams.tick(nowUs)
     if (nowUs >= tables.keepAliveUs) {
       tables.keepAliveUs = nowUs + msToUs(STREAM_KEEP_ALIVE_MS)
@@ -353,7 +353,7 @@ export class Doorkeeper implements Keeper, Door {
     return clock.wallMs(clock.nowUs())
   }
 
-  #show(exchange: Exchange, jobId: string, view: JobView | null): void {
+  #show(exchange: Exchange, jobId: string, view: JobSnapshot | null): void {
     if (view === null) exchange.sendError('job_not_found', 'there is no such job')
     else exchange.send(200, { job_id: jobId, ...view })
   }

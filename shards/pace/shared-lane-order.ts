@@ -10,7 +10,7 @@ import type { JobLists } from '../memory/job-list.ts'
 import { SHARED_LANE_LOOKS_MAX } from '../memory/lane-limits.ts'
 
 /** The job whose turn it is. @param last the user who had the last one. @param users by job. */
-export function nextInTurn(
+export function nextOfSharedLane(
   first: JobSlot, last: number, users: Uint32Array, lines: JobLists,
 ): JobSlot {
   let next = first

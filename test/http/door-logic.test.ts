@@ -1,4 +1,4 @@
-// One doorkeeper takes the place of another in the middle of everything: the shards' every answer
+// One door logic takes the place of another in the middle of everything: the shards' every answer
 // is the test's, so that it can come when the one who asked has been relieved.
 
 import assert from 'node:assert/strict'
@@ -13,7 +13,7 @@ import {
   WORD_REQUEST,
 } from '../../shards/wire/contract.ts'
 import { BATCH_WINDOW_JOBS_MIN } from '../../src/base/client-limits.ts'
-import { Doorkeeper } from '../../src/door/doorkeeper.ts'
+import { DoorLogic } from '../../src/door/door-logic.ts'
 import {
   BODY_BYTES_MAX, call, ID, ID_WORDS, idOf, JOB, openScene, post, type Scene, VIEW, wordsOf,
 } from '../support/door-scene.ts'
@@ -21,19 +21,19 @@ import { EventStream } from '../support/event-stream.ts'
 import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'
 import { SocketClient } from '../support/socket-client.ts'
 
-/** Another doorkeeper, with a version of its own. */
-function relieve(scene: Scene, version: string): WeakRef<Doorkeeper> {
-  const keeper = new Doorkeeper(scene.door.partsFor({
+/** Another door logic, with a version of its own. */
+function replaceLogic(scene: Scene, version: string): WeakRef<DoorLogic> {
+  const logic = new DoorLogic(scene.door.partsFor({
     host: '127.0.0.1', port: 0, bodyBytesMax: BODY_BYTES_MAX, batchJobsMax: 2000,
     socketIdleMs: 60_000,
     clientBytesMax: 64 * MIB, clientConnectionsMax: 10_000, version,
     settingsOf: () => ({
       pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
     }),
-    mayIsolate: () => false,
+    mayAskAccountQueue: () => false,
   }))
-  scene.door.relieve(keeper)
-  return new WeakRef(keeper)
+  scene.door.replaceLogic(logic)
+  return new WeakRef(logic)
 }
 
 /** Keeps the shards' answers until they are let go. */
@@ -53,14 +53,14 @@ function answer(shard: FakeShard, request: FakeRequest): void {
   if (request.kind === INGRESS_WATCH) shard.job(number, CODE_OK, VIEW)
 }
 
-describe('at a relief', () => {
+describe('at a replacement', () => {
   test('who waits for an answer gets it, old and new at once', async (t) => {
     const scene = await openScene(t)
     const go = hold(scene)
     const before = Array.from({ length: 20 }, (_, at) => post(scene, { idempotent_key: `a${at}` }))
     const shown = call(scene, 'GET', `/jobs/${ID}`)
     await scene.asked(21)
-    relieve(scene, '2')
+    replaceLogic(scene, '2')
     const after = Array.from({ length: 20 }, (_, at) => post(scene, { idempotent_key: `b${at}` }))
     await scene.asked(41)
     const numbers = scene.requests.map((request) => wordsOf(request, WORD_REQUEST)[0])
@@ -82,7 +82,7 @@ describe('at a relief', () => {
       method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(jobs),
     })
     await scene.asked(BATCH_WINDOW_JOBS_MIN)
-    relieve(scene, '2')
+    replaceLogic(scene, '2')
     go()
     const lines = (await (await batch).text()).trim().split('\n')
     assert.equal(lines.length, jobs.length)
@@ -94,7 +94,7 @@ describe('at a relief', () => {
     scene.answer = answer
     const [ending, staying] = [await EventStream.join(scene.url, ID),
       await EventStream.join(scene.url, ID.replace('aaaa', 'cccc'))]
-    relieve(scene, '2')
+    replaceLogic(scene, '2')
     scene.shards[1]?.event(ID_WORDS, EVENT_COMPLETED, { status: 'completed' })
     await ending.ended()
     assert.equal(ending.events.at(-1)?.name, 'completed')
@@ -110,8 +110,8 @@ describe('at a relief', () => {
     t.after(() => client.ws.terminate())
     client.send({ type: 'watch', job_id: ID })
     await client.take('watched')
-    const old = relieve(scene, '2')
-    relieve(scene, '3')
+    const old = replaceLogic(scene, '2')
+    replaceLogic(scene, '3')
     assert.equal((await client.enqueue([{ ref: 1, ...JOB }]))[0]?.ref, 1)
     await collected(old)
     scene.shards[1]?.event(ID_WORDS, EVENT_COMPLETED, { status: 'completed' })
@@ -123,12 +123,12 @@ describe('at a relief', () => {
     const scene = await openScene(t)
     const client = await SocketClient.open(scene.url, 'msgpack')
     t.after(() => client.ws.terminate())
-    const old = relieve(scene, '2')
+    const old = replaceLogic(scene, '2')
     const go = hold(scene)
     client.send({ type: 'enqueue', jobs: [{ ref: 1, ...JOB, watch: true }] })
     client.send({ type: 'watch', job_id: ID })
     await scene.asked(2)
-    relieve(scene, '3')
+    replaceLogic(scene, '3')
     client.send({ type: 'enqueue', jobs: [{ ref: 2, ...JOB, idempotent_key: 'k2' }] })
     await scene.asked(3)
     assert.ok(old.deref(), 'it is still needed')
@@ -147,11 +147,11 @@ describe('at a relief', () => {
   })
 })
 
-test('doorkeepers that were relieved leave nothing behind', async (t) => {
+test('door logics that were relieved leave nothing behind', async (t) => {
   const scene = await openScene(t)
-  const olds: WeakRef<Doorkeeper>[] = []
+  const olds: WeakRef<DoorLogic>[] = []
   for (let round = 0; round < 10; round++) {
-    olds.push(relieve(scene, String(round)))
+    olds.push(replaceLogic(scene, String(round)))
     for (let at = 0; at < 5; at++) {
       assert.equal((await post(scene, { idempotent_key: `k${round}-${at}` })).status, 201)
     }

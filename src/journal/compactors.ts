@@ -1,5 +1,5 @@
-// The keepers of all shards' journals, as the main thread sees them: starts their threads, hears
-// how loading goes, and what lies on the disk. A keeper that ends by itself is started again, as
+// The compactors of all shards' journals, as the main thread sees them: starts their threads, hears
+// how loading goes, and what lies on the disk. A compactor that ends by itself is started again, as
 // long as its shard is loaded: nothing waits for it but the disk.
 
 import { Worker } from 'node:worker_threads'
@@ -8,10 +8,10 @@ import type { Limits } from '../../shards/memory/plan.ts'
 import type { UpstreamFacts } from '../../shards/wire/contract.ts'
 import type { Log } from '../base/log.ts'
 import { type Dropped, reportDropped } from './dropped.ts'
-import type { KeeperControl, KeeperReport, KeeperTask, Sizes } from './messages.ts'
+import type { CompactorControl, CompactorReport, CompactorTask, Sizes } from './messages.ts'
 
-/** What the keepers are started with. */
-export interface KeepersOptions {
+/** What the compactors are started with. */
+export interface CompactorsOptions {
   readonly limits: Limits
   /** Each shard's fresh memory. */
   readonly memories: readonly SharedArrayBuffer[]
@@ -23,7 +23,7 @@ export interface KeepersOptions {
 }
 
 /** How far a shard's journal has been read, and what it has on the disk. */
-export interface KeeperStatus extends Sizes {
+export interface CompactorStatus extends Sizes {
   /** In all, and read so far; equal once the shard is loaded. */
   readonly loadBytes: number
   readonly loadedBytes: number
@@ -40,47 +40,48 @@ type Awaited<T> = { readonly ok: true; readonly value: T } | {
   readonly ok: false; readonly problem: string }
 
 const START_AGAIN_MS = 5000
-const KEEPER_FILE = new URL('./keeper.ts', import.meta.url)
-const NOTHING: KeeperStatus = {
+const COMPACTOR_FILE = new URL('./compactor.ts', import.meta.url)
+const NOTHING: CompactorStatus = {
   loadBytes: 0, loadedBytes: 0, loadedJobs: 0, isLoaded: false, storeBytes: 0, tailBytes: 0,
   tails: 0, trouble: null, dropped: null,
 }
 
-/** All keepers of one process. */
-export class Keepers {
+/** All compactors of one process. */
+export class Compactors {
   /** By shard: the upstreams that its journal knows, by slot. Comes before any is loaded. */
   readonly known: Promise<Awaited<readonly ReadonlyMap<number, UpstreamFacts>[]>>
   /** By shard: the last batch in its journal; 0 where there is none, so that the shard begins. */
   readonly loaded: Promise<Awaited<readonly number[]>>
-  readonly #options: KeepersOptions
-  readonly #keepers: readonly Keeper[]
+  readonly #options: CompactorsOptions
+  readonly #compactors: readonly Compactor[]
 
-  constructor(options: KeepersOptions) {
+  constructor(options: CompactorsOptions) {
     this.#options = options
-    this.#keepers = options.memories.map((memory, shard) => new Keeper(shard, memory, options))
-    this.known = gather(this.#keepers.map((keeper) => keeper.known))
-    this.loaded = gather(this.#keepers.map((keeper) => keeper.loaded))
+    this.#compactors = options.memories
+      .map((memory, shard) => new Compactor(shard, memory, options))
+    this.known = gather(this.#compactors.map((compactor) => compactor.known))
+    this.loaded = gather(this.#compactors.map((compactor) => compactor.loaded))
   }
 
   /** By shard. */
-  get statuses(): readonly KeeperStatus[] {
-    return this.#keepers.map((keeper) => keeper.status)
+  get statuses(): readonly CompactorStatus[] {
+    return this.#compactors.map((compactor) => compactor.status)
   }
 
   /** Closes all stores; resolves when no thread is left. */
   async stop(): Promise<void> {
-    await Promise.all(this.#keepers.map((keeper) => keeper.stop()))
-    this.#options.log.info({ shards: this.#keepers.length }, 'the journals are closed')
+    await Promise.all(this.#compactors.map((compactor) => compactor.stop()))
+    this.#options.log.info({ shards: this.#compactors.length }, 'the journals are closed')
   }
 }
 
-/** One keeper, whatever thread it is at the moment. */
-class Keeper {
+/** One compactor, whatever thread it is at the moment. */
+class Compactor {
   readonly known: Promise<Awaited<ReadonlyMap<number, UpstreamFacts>>>
   readonly loaded: Promise<Awaited<number>>
-  status: KeeperStatus = NOTHING
+  status: CompactorStatus = NOTHING
   readonly #shard: number
-  readonly #options: KeepersOptions
+  readonly #options: CompactorsOptions
   readonly #tellKnown: (known: Awaited<ReadonlyMap<number, UpstreamFacts>>) => void
   readonly #tellLoaded: (loaded: Awaited<number>) => void
   #thread: Worker
@@ -88,7 +89,7 @@ class Keeper {
   #isStopping = false
   #stopWaiting: () => void = () => {}
 
-  constructor(shard: number, memory: SharedArrayBuffer, options: KeepersOptions) {
+  constructor(shard: number, memory: SharedArrayBuffer, options: CompactorsOptions) {
     this.#shard = shard
     this.#options = options
     const known = Promise.withResolvers<Awaited<ReadonlyMap<number, UpstreamFacts>>>()
@@ -105,7 +106,7 @@ class Keeper {
   async stop(): Promise<void> {
     this.#isStopping = true
     this.#stopWaiting()
-    const control: KeeperControl = { kind: 'stop' }
+    const control: CompactorControl = { kind: 'stop' }
     // While it loads it hears nothing; and all that it changes, it changes at once or not at all.
     if (this.status.isLoaded) this.#thread.postMessage(control)
     else await this.#thread.terminate()
@@ -114,13 +115,13 @@ class Keeper {
 
   #begin(memory: SharedArrayBuffer | null): { thread: Worker; ended: Promise<void> } {
     const { boot, limits, mayMake, shardFolder } = this.#options
-    const workerData: KeeperTask = {
+    const workerData: CompactorTask = {
       shard: this.#shard, directory: shardFolder(this.#shard), limits, memory, boot,
       mayMake: mayMake && memory !== null,
     }
-    const thread = new Worker(KEEPER_FILE, { workerData })
+    const thread = new Worker(COMPACTOR_FILE, { workerData })
     let failure: unknown
-    thread.on('message', (message: KeeperReport) => this.#hear(message))
+    thread.on('message', (message: CompactorReport) => this.#hear(message))
     thread.on('error', (error) => { failure = error })
     const ended = new Promise<void>((resolve) => {
       thread.once('exit', () => {
@@ -131,7 +132,7 @@ class Keeper {
     return { thread, ended }
   }
 
-  #hear(message: KeeperReport): void {
+  #hear(message: CompactorReport): void {
     switch (message.kind) {
       case 'began':
         this.status = { ...this.status, loadBytes: message.bytes }
@@ -159,7 +160,7 @@ class Keeper {
     }
   }
 
-  #hearSizes({ storeBytes, tailBytes, tails, trouble }: KeeperReport & { kind: 'sizes' }): void {
+  #hearSizes({ storeBytes, tailBytes, tails, trouble }: CompactorReport & { kind: 'sizes' }): void {
     if (trouble !== null && trouble !== this.status.trouble) {
       this.#options.log.error({ shard: this.#shard, reason: trouble },
         'the journal cannot be taken into its store; it grows until it can')
@@ -179,7 +180,7 @@ class Keeper {
     const reason = failure instanceof Error ? failure.stack ?? failure.message : 'its thread ended'
     if (!this.status.isLoaded) return this.#refuse(`shard ${this.#shard}: ${reason}`)
     this.#options.log.error({ shard: this.#shard, reason },
-      'the keeper of a journal ended; another begins')
+      'the compactor of a journal ended; another begins')
     this.#stopWaiting = lookEvery(START_AGAIN_MS, () => {
       this.#stopWaiting()
       const { ended, thread } = this.#begin(null)

@@ -1,4 +1,4 @@
-// What the shards say, read from their outcome rings. Sleeps on the main thread's bell, after a nap
+// What the shards say, read from their answer rings. Sleeps on the main thread's bell, after a nap
 // where answers are due at once; a slow tick looks all the same, in case a ring of the bell went
 // missing with the thread that owed it.
 
@@ -11,16 +11,16 @@ import { POLL_EVERY_MS } from '../../shards/memory/limits.ts'
 import { decodeValue } from '../../shards/wire/codec.ts'
 import {
   DUPLICATE_HEADER_BYTES, EVENT_HEADER_BYTES, JOB_HEADER_BYTES, type JobResult, type JobStatus,
-  type JobView, OUTCOME_ACCEPTED, OUTCOME_DROPPED, OUTCOME_DUPLICATE, OUTCOME_EVENT, OUTCOME_JOB,
-  OUTCOME_REFUSED, OUTCOME_RELEASED, OUTCOME_REUSED, OUTCOME_WARNING, STATUS_OF_STATE,
+  type JobSnapshot, ANSWER_ACCEPTED, ANSWER_DROPPED, ANSWER_DUPLICATE, ANSWER_EVENT, ANSWER_JOB,
+  ANSWER_REFUSED, ANSWER_RELEASED, ANSWER_REUSED, ANSWER_WARNING, STATUS_OF_STATE,
   WARNING_HEADER_BYTES,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
-import { OUTCOME_NAP_MS, OUTCOME_NAPS_MISSED_MAX, OUTCOMES_PER_TURN_MAX } from '../base/limits.ts'
+import { ANSWER_NAP_MS, ANSWER_NAPS_MISSED_MAX, ANSWERS_PER_TURN_MAX } from '../base/limits.ts'
 import type { ShardLink } from './shard-link.ts'
 
 /** Who is told. `request` is the number that the request was sent with. */
-export interface OutcomeSink {
+export interface AnswerSink {
   accepted(request: number): void
   /** `result` is null while the job that holds the key is not finished. */
   duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void
@@ -29,7 +29,7 @@ export interface OutcomeSink {
   /** @param reason REFUSED_…; limit and current are in its unit. */
   refused(request: number, reason: number, limit: number, current: number): void
   /** @param code CODE_… */
-  job(request: number, code: number, view: JobView | null): void
+  job(request: number, code: number, view: JobSnapshot | null): void
   /** @param event EVENT_… */
   event(jobId: string, event: number, data: object): void
   /** The request has ended its shard's thread more than once. */
@@ -46,19 +46,19 @@ export interface OutcomeSink {
 
 const POLL_US = msToUs(POLL_EVERY_MS)
 
-/** Whether the next outcome was published before its shard gave back what it does not answer. */
-function mayTell({ outcomes, views }: ShardLink): boolean {
+/** Whether the next result was published before its shard gave back what it does not answer. */
+function mayTell({ answers, views }: ShardLink): boolean {
   const givenBack = givenBackBy(views)
-  return givenBack === undefined || isBefore(outcomes.position, givenBack.outcomes)
+  return givenBack === undefined || isBefore(answers.position, givenBack.answers)
 }
 
-/** Reads all outcome rings, and sleeps while they are empty. */
-export class OutcomePump {
+/** Reads all answer rings, and sleeps while they are empty. */
+export class AnswerPump {
   readonly #links: readonly ShardLink[]
   readonly #handlers: readonly ((kind: number, offset: number, length: number) => boolean)[]
   readonly #sleeper: Sleeper
   readonly #clock: Clock
-  readonly #sink: OutcomeSink
+  readonly #sink: AnswerSink
   #running = false
   #goingOn = false
   /** How many naps are left out after one that brings nothing, and how many still are. */
@@ -67,7 +67,7 @@ export class OutcomePump {
 
   /** @param clock is the pump's own, since a clock has one wake. */
   constructor(
-    links: readonly ShardLink[], mainBell: Int32Array, clock: Clock, sink: OutcomeSink,
+    links: readonly ShardLink[], mainBell: Int32Array, clock: Clock, sink: AnswerSink,
   ) {
     this.#links = links
     this.#handlers = links.map((link) => (kind, offset, length) => {
@@ -89,7 +89,7 @@ export class OutcomePump {
   /** After stop(), and once the shards have ended: all that they have said. */
   readRest(): void {
     for (let at = 0; at < this.#links.length; at++) this.#read(at)
-    if (this.#hasOutcomes()) this.readRest()
+    if (this.#hasAnswers()) this.readRest()
   }
 
   /** Nothing is read any more. */
@@ -111,11 +111,11 @@ export class OutcomePump {
       return
     }
     this.#sleeper.awake()
-    if (this.#sleeper.nap(this.#hasOutcomes, OUTCOME_NAP_MS)) {
+    if (this.#sleeper.nap(this.#hasAnswers, ANSWER_NAP_MS)) {
       this.#missedNext = 1
     } else {
       this.#missed = this.#missedNext
-      this.#missedNext = Math.min(OUTCOME_NAPS_MISSED_MAX, 2 * this.#missedNext)
+      this.#missedNext = Math.min(ANSWER_NAPS_MISSED_MAX, 2 * this.#missedNext)
     }
     this.#drain()
   }
@@ -125,7 +125,7 @@ export class OutcomePump {
     const nowUs = this.#clock.nowUs()
     this.#clock.wakeAt((nowUs + POLL_US) as Micros, this.#tick)
     this.#sink.tick(nowUs)
-    if (this.#goingOn || !this.#hasOutcomes()) return
+    if (this.#goingOn || !this.#hasAnswers()) return
     this.#sleeper.awake()
     this.#drain()
   }
@@ -139,7 +139,7 @@ export class OutcomePump {
       if (!this.#running) return
     }
     this.#sink.turnEnded()
-    if (this.#sleeper.sleep(this.#hasOutcomes, this.#drain)) return
+    if (this.#sleeper.sleep(this.#hasAnswers, this.#drain)) return
     this.#goingOn = true
     setImmediate(this.#drain)
   }
@@ -148,61 +148,61 @@ export class OutcomePump {
     const handler = this.#handlers[at]
     const link = this.#links[at]
     assert(handler !== undefined && link !== undefined, 'a link without a handler')
-    link.outcomes.read(handler, OUTCOMES_PER_TURN_MAX)
+    link.answers.read(handler, ANSWERS_PER_TURN_MAX)
     const givenBack = givenBackBy(link.views)
-    if (givenBack === undefined || isBefore(link.outcomes.position, givenBack.outcomes)) return
+    if (givenBack === undefined || isBefore(link.answers.position, givenBack.answers)) return
     this.#sink.givenBack(link.shard, givenBack.requests)
     seeGivenBack(link.views)
   }
 
-  readonly #hasOutcomes = (): boolean => {
-    for (const { outcomes, views } of this.#links) {
-      if (!outcomes.isEmpty() || givenBackBy(views) !== undefined) return true
+  readonly #hasAnswers = (): boolean => {
+    for (const { answers, views } of this.#links) {
+      if (!answers.isEmpty() || givenBackBy(views) !== undefined) return true
     }
     return false
   }
 
   #handle(link: ShardLink, kind: number, offset: number, length: number): void {
-    const { bytes, u32, f64 } = link.outcomes
+    const { bytes, u32, f64 } = link.answers
     const at = offset >>> 2
     const end = offset + length
     const first = u32[at] as number
     const second = u32[at + 1] as number
     switch (kind) {
-      case OUTCOME_ACCEPTED:
+      case ANSWER_ACCEPTED:
         return this.#sink.accepted(first)
-      case OUTCOME_DUPLICATE: {
+      case ANSWER_DUPLICATE: {
         const status = STATUS_OF_STATE[u32[at + 4] as number]
-        assert(status !== undefined, 'an unknown job state in an outcome')
+        assert(status !== undefined, 'an unknown job state in an answer')
         const jobId = formatJobId(second, u32[at + 2] as number, u32[at + 3] as number)
         const result = decodeValue(bytes, offset + DUPLICATE_HEADER_BYTES, end)
         return this.#sink.duplicate(first, jobId, status, result as JobResult | null)
       }
-      case OUTCOME_REUSED:
+      case ANSWER_REUSED:
         return this.#sink.reused(
           first, formatJobId(second, u32[at + 2] as number, u32[at + 3] as number))
-      case OUTCOME_REFUSED: {
+      case ANSWER_REFUSED: {
         const word = offset >>> 3
         const limit = f64[word + 1] as number
         return this.#sink.refused(first, second, limit, f64[word + 2] as number)
       }
-      case OUTCOME_JOB: {
+      case ANSWER_JOB: {
         const view = decodeValue(bytes, offset + JOB_HEADER_BYTES, end)
-        return this.#sink.job(first, second, view as JobView | null)
+        return this.#sink.job(first, second, view as JobSnapshot | null)
       }
-      case OUTCOME_EVENT: {
+      case ANSWER_EVENT: {
         const jobId = formatJobId(second, u32[at + 2] as number, u32[at + 3] as number)
         const data = decodeValue(bytes, offset + EVENT_HEADER_BYTES, end)
         return this.#sink.event(jobId, first, data as object)
       }
-      case OUTCOME_DROPPED:
+      case ANSWER_DROPPED:
         return this.#sink.dropped(first)
-      case OUTCOME_RELEASED:
+      case ANSWER_RELEASED:
         return this.#sink.released(first, second === 1)
-      case OUTCOME_WARNING:
+      case ANSWER_WARNING:
         return this.#sink.warning(first, decodeValue(bytes, offset + WARNING_HEADER_BYTES, end))
       default:
-        assert(false, `an unknown outcome kind: ${kind}`)
+        assert(false, `an unknown answer kind: ${kind}`)
     }
   }
 }

@@ -7,7 +7,7 @@ import type { Prng } from '../../../../shards/base/prng.ts'
 import { SHAPE_BYTES_MAX, SHAPES_BYTES } from '../../../../src/base/limits.ts'
 import { JobHoles } from '../../../../src/shapes/job-holes.ts'
 import { JobText } from '../../../../src/shapes/scan/job-text.ts'
-import { Surroundings } from '../../../../src/shapes/scan/surroundings.ts'
+import { ShapeTexts } from '../../../../src/shapes/scan/shape-texts.ts'
 import { forEachSeed } from '../../../support/swarm.ts'
 
 const RUNS = 5
@@ -59,7 +59,7 @@ test('what is kept is known again until it is overwritten', () => {
   let overwritten = 0
   forEachSeed(RUNS, (prng) => {
     const text = new JobText(TEXT_BYTES_MAX)
-    const surroundings = new Surroundings(text)
+    const texts = new ShapeTexts(text)
     const holes = new JobHoles()
     const random = Buffer.from(Uint8Array.from({ length: 65_536 }, () => prng.below(256)))
     const known: { readonly drawn: Drawn; readonly position: number; readonly end: number }[] = []
@@ -67,7 +67,7 @@ test('what is kept is known again until it is overwritten', () => {
     while (end < 2.5 * SHAPES_BYTES) {
       const drawn = draw(prng, random)
       take(text, holes, prng, drawn.pieces)
-      const position = surroundings.keep(holes)
+      const position = texts.keep(holes)
       assert.ok(position >= end && position % SHAPES_BYTES + drawn.bytes <= SHAPES_BYTES)
       end = position + drawn.bytes
       known.push({ drawn, position, end })
@@ -76,10 +76,10 @@ test('what is kept is known again until it is overwritten', () => {
       take(text, holes, prng, one.pieces)
       const isOverwritten = end > at + SHAPES_BYTES
       if (isOverwritten) overwritten++
-      assert.equal(surroundings.isSame(at, holes), !isOverwritten)
+      assert.equal(texts.isSame(at, holes), !isOverwritten)
       if (one.bytes === 0) continue
       take(text, holes, prng, change(prng, one))
-      assert.ok(!surroundings.isSame(at, holes))
+      assert.ok(!texts.isSame(at, holes))
     }
   })
   assert.ok(overwritten > RUNS * 100, `only ${overwritten} were overwritten`)

@@ -7,10 +7,10 @@ import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import type { Asker, Ref } from '../base/asker.ts'
 import { type ErrorCode, unavailable } from '../base/errors.ts'
 import { parseJobId } from '../base/job-id.ts'
-import { PASS_ON_TRIES_MAX } from '../base/limits.ts'
+import { PROXY_TRIES_MAX } from '../base/limits.ts'
 import { JSON_TYPE, MSGPACK_TYPE } from '../http/exchange.ts'
 import type { Address } from '../http/server.ts'
-import type { Elsewhere, Submission } from '../submit/submission.ts'
+import type { PeerJobs, Submission } from '../submit/submission.ts'
 import { type Again, begin, localAddress } from './peer-request.ts'
 
 /** A job on its way. */
@@ -32,7 +32,7 @@ interface JobAnswer {
 }
 
 /** Hands jobs to another process, those of each asker one after the other. */
-export class OtherProcess implements Elsewhere {
+export class PeerClient implements PeerJobs {
   readonly #address: Address
   readonly #again: Again
   readonly #last = new WeakMap<Asker, Promise<void>>()
@@ -55,7 +55,7 @@ export class OtherProcess implements Elsewhere {
   }
 
   async #pass(job: Passed): Promise<void> {
-    for (let tries = 0; tries < PASS_ON_TRIES_MAX; tries++) {
+    for (let tries = 0; tries < PROXY_TRIES_MAX; tries++) {
       if (this.#isBack) return job.here()
       const answer = await this.#ask(job)
       if (answer !== undefined) return tell(job, answer)
@@ -85,10 +85,12 @@ interface Answered {
   readonly value: JobAnswer
 }
 
-function headersOf({ format, idempotencyKey, isolate }: Submission): ReadonlyMap<string, string> {
+function headersOf(
+  { format, idempotencyKey, wantsAccountQueue }: Submission,
+): ReadonlyMap<string, string> {
   const headers = new Map([['content-type', format === 'json' ? JSON_TYPE : MSGPACK_TYPE]])
   if (idempotencyKey !== '') headers.set('idempotency-key', idempotencyKey)
-  if (isolate) headers.set(ACCOUNT_QUEUE_HEADERS[0] ?? '', 'enabled')
+  if (wantsAccountQueue) headers.set(ACCOUNT_QUEUE_HEADERS[0] ?? '', 'enabled')
   return headers
 }
 

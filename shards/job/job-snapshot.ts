@@ -6,9 +6,9 @@ import { isUtf8 } from 'node:buffer'
 import { type JobSlot, type LaneSlot, type Micros, type Millis } from '../base/units.ts'
 import type { Lanes } from '../pace/lanes.ts'
 import type { JobRecords } from '../store/job-records.ts'
-import { JOB_OWES_WEBHOOK, JOB_QUEUED, JOB_RETRYING, type JobSlots } from '../store/job-slots.ts'
+import { JOB_WEBHOOK_PENDING, JOB_QUEUED, JOB_RETRYING, type JobSlots } from '../store/job-slots.ts'
 import type { StoredResult } from '../store/stored-result.ts'
-import type { JobResult, JobView, WebhookView } from '../wire/contract.ts'
+import type { JobResult, JobSnapshot, WebhookView } from '../wire/contract.ts'
 
 /** A stored result as callers see it; the body is empty text when the response had none. */
 export function showResult(stored: StoredResult): JobResult {
@@ -24,7 +24,7 @@ export function showResult(stored: StoredResult): JobResult {
   return result
 }
 
-/** Whether a receiver that answers so has taken the outcome. */
+/** Whether a receiver that answers so has taken the result. */
 export const isDelivered = (status: number): boolean => status >= 200 && status < 300
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.isBuffer(bytes) ? bytes
@@ -47,21 +47,21 @@ export class JobViews {
   }
 
   /** The job as GET /jobs/:id shows it. */
-  show(slot: JobSlot): JobView {
+  show(slot: JobSlot): JobSnapshot {
     const view = this.#withoutWebhook(slot)
     const webhook = this.#webhook(slot)
     if (webhook !== undefined) view.webhook = webhook
     return view
   }
 
-  #withoutWebhook(slot: JobSlot): JobView {
+  #withoutWebhook(slot: JobSlot): JobSnapshot {
     const status = this.#jobs.status(slot)
     const attempts = this.#jobs.attempts(slot)
     if (this.#records.bytesOf(slot) === 0) {
       return { status, attempts, result: this.#bareResult(slot) }
     }
     const { url, method } = this.#records.readTemplate(slot)
-    const view: JobView = {
+    const view: JobSnapshot = {
       status, url, method, created_at: this.#records.createdAtMs(slot), attempts,
     }
     if (this.#records.hasResult(slot)) {
@@ -89,7 +89,7 @@ export class JobViews {
   #webhook(slot: JobSlot): WebhookView | undefined {
     if (this.#jobs.state(slot) <= JOB_RETRYING) return undefined
     const attempts = this.#jobs.deliveries(slot)
-    if (this.#jobs.hasFlag(slot, JOB_OWES_WEBHOOK)) return { state: 'owed', attempts }
+    if (this.#jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) return { state: 'owed', attempts }
     if (attempts === 0) return undefined
     const status = this.#jobs.webhookStatus(slot)
     const view: WebhookView = { state: isDelivered(status) ? 'delivered' : 'given_up', attempts }
