@@ -1,5 +1,5 @@
 // Every error that a caller can be answered with, in one table, and the one class that is thrown.
-// Codes are part of the API: they are added to, never renamed. The README's table comes from here.
+// Codes are part of the API: they are added to, never renamed. docs/API.md has the table.
 
 /** A code's HTTP status and what it means, for people. */
 export interface ErrorMeaning {

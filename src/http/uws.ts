@@ -145,7 +145,7 @@ export async function loadHttpLibrary(): Promise<HttpLibrary> {
   } catch (error) {
     return fail('native_missing',
       `uWebSockets.js has no binary for Node ${process.version} on ${process.platform} ` +
-      `${process.arch}; Node 22 on glibc Linux, macOS or Windows has one. The README says how ` +
-      `to use upstream's own Git tag.`, error)
+      `${process.arch}; Node 22 on glibc Linux, macOS or Windows has one. ` +
+      `docs/OPERATIONS.md says how to use upstream's own Git tag.`, error)
   }
 }

@@ -1,6 +1,6 @@
 // Clients that make the server hold as much as they can, in all ways at once: its resident memory
-// stays below the sum of the named limits that the README promises. Then with as many connections
-// as they can.
+// stays below the sum of the named limits that docs/OPERATIONS.md states. Then with as many
+// connections as they can.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
