@@ -32,7 +32,7 @@ export interface RunRequest {
   readonly scenarios: readonly { readonly name: ScenarioName; readonly settings: BenchSettings }[]
   readonly jsonFile: string | undefined
   readonly htmlFile: string | undefined
-  /** Appends to bench/RESULTS.md. */
+  /** Writes to bench/RESULTS.md. */
   readonly record: boolean
   /** As typed, behind `sluice`. */
   readonly args: readonly string[]

@@ -52,7 +52,7 @@ export function addBench(program: Command, context: BenchContext): void {
       .option('--serve-flags <text>', 'the same as behind --, as one text with blanks')
       .option('--json <file>', 'write everything as JSON')
       .option('--html <file>', 'write a page with charts')
-      .option('--record', 'append the figures to bench/RESULTS.md')
+      .option('--record', 'write the figures to bench/RESULTS.md')
       .action((serveFlags: string[], given: GivenOptions) =>
         runCommand(scenarios, serveFlags, given, context))
   }

@@ -52,15 +52,31 @@ describe('reports', () => {
       JSON.parse(JSON.stringify([{ charts: RESULT.charts, latencies: RESULT.latencies }])))
   })
 
-  it('are appended to the results, each as a section', (t) => {
+  it('are recorded as a section each, the newest of a scenario on a machine', (t) => {
     const file = `${temporaryFolder(t)}/RESULTS.md`
-    recordRun(FACTS, [RESULT], file)
-    recordRun({ ...FACTS, commit: 'fedcba' }, [RESULT], file)
+    const record = (commit: string, facts: Partial<RunFacts>, ...results: ScenarioResult[]): void =>
+      recordRun({ ...FACTS, commit, ...facts }, results, file)
+    const section = /^## 2026-01-02 03:04 UTC, (\w+)$[^#]+^(\*\*.*)$/gm
+    const longer = { ...RESULT, title: 'A longer run' }
+    const drain = { ...RESULT, scenario: 'drain' }
+
+    record('a', {}, RESULT, longer, drain)
+    record('b', { cpu: 'Another Processor' }, RESULT)
+    record('c', { cores: 20 }, RESULT)
+    record('d', { node: 'v23.0.0', platform: 'linux x64 7' }, RESULT)
     const text = readFileSync(file, 'utf8')
+    assert.deepEqual([...text.matchAll(section)].map((found) => `${found[1]} ${found[2]}`), [
+      `a **ingest**: ${longer.title}`, `a **drain**: ${RESULT.title}`,
+      `b **ingest**: ${RESULT.title}`, `c **ingest**: ${RESULT.title}`,
+      `d **ingest**: ${RESULT.title}`,
+    ])
+    assert.match(text, /^# Results\n\n/)
     assert.equal(text.split('# Results\n').length, 2)
-    assert.match(text, /## 2026-01-02 03:04 UTC, abcdef\n[\s\S]*## 2026-01-02 03:04 UTC, fedcba\n/)
-    assert.match(text, /\| this ÷ that \| 0\.750 \| 0\.700, 0\.800 \|/)
-    assert.match(text, /Node v22\.0\.0/)
+    assert.match(text, /\n\| this ÷ that \| 0\.750 \| 0\.700, 0\.800 \|\n/)
+    assert.match(text, /\nSome Processor, 2 cores, 24\.00 GiB, Node v23\.0\.0, linux x64 7\n/)
+    assert.doesNotMatch(text, /\n\n\n/)
+    record('d', { node: 'v23.0.0', platform: 'linux x64 7' }, RESULT)
+    assert.equal(readFileSync(file, 'utf8'), text, 'the same record again')
   })
 })
 

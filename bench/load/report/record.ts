@@ -1,6 +1,6 @@
-// bench/RESULTS.md: every recorded run as a section of its own, at the end of the file.
+// bench/RESULTS.md: the newest record of each scenario on each machine, as a section of its own.
 
-import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type Figure, type ScenarioResult, formatValue } from '../figures.ts'
 import type { RunFacts } from '../machine.ts'
@@ -10,37 +10,48 @@ export const RESULTS_FILE = path.resolve(import.meta.dirname, '../../RESULTS.md'
 
 const INTRODUCTION = `# Results
 
-Each section is one run of \`sluice bench … --record\`, the newest last: when, which commit
-(\`+\`: with changes), on what, what was typed, and the figures. Figures of different machines do
-not compare.
+Each section is the newest record of a scenario on a machine, written by
+\`sluice bench … --record\`: date, commit (\`+\`: with changes), command, machine and figures.
+The newest section is the last. Older records are in the history of this file. Do not compare
+figures of different machines.
 `
 
-/** Appends a run; makes the file if there is none. */
+/** Writes each result as a section; it replaces the older record of its scenario and machine. */
 export function recordRun(
   facts: RunFacts, results: readonly ScenarioResult[], file = RESULTS_FILE,
 ): void {
-  if (!existsSync(file)) writeFileSync(file, INTRODUCTION)
-  appendFileSync(file, markdownSection(facts, results))
+  const recorded = existsSync(file) ? readFileSync(file, 'utf8').split(/\n(?=## )/).slice(1) : []
+  const kept = recorded.filter((section) =>
+    !results.some((result) => isOf(section, facts, result)))
+  const added = results.map((result) => markdownSection(facts, result))
+  writeFileSync(file, [INTRODUCTION, ...kept, ...added].join('\n'))
 }
 
-/** One run, with an empty line before it. */
-export function markdownSection(facts: RunFacts, results: readonly ScenarioResult[]): string {
+/** Whether a section records the same scenario, by name and title, on the same machine. */
+const isOf = (section: string, facts: RunFacts, result: ScenarioResult): boolean =>
+  section.includes(`\n${machineLine(facts)}, `) && section.includes(`\n${titleLine(result)}\n`)
+
+/** The machine without what an update changes. */
+const machineLine = ({ cpu, cores, memoryBytes }: RunFacts): string =>
+  `${cpu}, ${cores} cores, ${formatValue(memoryBytes, 'B')}`
+
+const titleLine = ({ scenario, title }: ScenarioResult): string => `**${scenario}**: ${title}`
+
+function markdownSection(facts: RunFacts, result: ScenarioResult): string {
+  const { ratios, figures, latencies, notes } = result
   const lines = [
-    '', `## ${facts.date.slice(0, 16).replace('T', ' ')} UTC, ${facts.commit}`, '',
+    `## ${facts.date.slice(0, 16).replace('T', ' ')} UTC, ${facts.commit}`, '',
     `\`${facts.command}\``, '',
-    `${facts.cpu}, ${facts.cores} cores, ${formatValue(facts.memoryBytes, 'B')}, ` +
-      `Node ${facts.node}, ${facts.platform}`,
+    `${machineLine(facts)}, Node ${facts.node}, ${facts.platform}`, '',
+    titleLine(result), '', '| figure | value | runs |', '|---|---|---|',
+    ...[...ratios, ...figures].map(tableRow),
   ]
-  for (const { scenario, title, ratios, figures, latencies, notes } of results) {
-    lines.push('', `**${scenario}**: ${title}`, '', '| figure | value | runs |', '|---|---|---|')
-    for (const figure of [...ratios, ...figures]) lines.push(tableRow(figure))
-    for (const { label, summary } of latencies) {
-      const [, , p99, p999] = summary.percentilesUs
-      lines.push(`| ${label}, p99 and p99.9 | ${formatValue((p99 ?? 0) / 1000, 'ms')}, ` +
-        `${formatValue((p999 ?? 0) / 1000, 'ms')} | |`)
-    }
-    if (notes.length > 0) lines.push('', ...notes.map((note) => `- ${note}`))
+  for (const { label, summary } of latencies) {
+    const [, , p99, p999] = summary.percentilesUs
+    lines.push(`| ${label}, p99 and p99.9 | ${formatValue((p99 ?? 0) / 1000, 'ms')}, ` +
+      `${formatValue((p999 ?? 0) / 1000, 'ms')} | |`)
   }
+  if (notes.length > 0) lines.push('', ...notes.map((note) => `- ${note}`))
   return `${lines.join('\n')}\n`
 }
 
