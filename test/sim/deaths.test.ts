@@ -15,7 +15,7 @@ import { JobSlots } from '../../shards/store/job-slots.ts'
 import { SEED } from '../support/swarm.ts'
 import { runSeed } from './run-seed.ts'
 import { type Method, firstObjection, testDamaged } from './saboteur.ts'
-import { shardsOf, testSeeds } from './seeds.ts'
+import { shardsOf, testSeeds, testSomebodyObjects } from './seeds.ts'
 import './verify-on.ts'
 
 const SABOTAGED_SEEDS_MAX = 60
@@ -47,7 +47,6 @@ const nothing = (): void => {}
 
 sabotage('permits of the dead are not given back', SharedBudgets, 'recover', nothing, /^drain$/)
 sabotage('retries of the dead are forgotten', Settlement, 'adoptWait', nothing, /^drain$/)
-sabotage('webhooks of the dead are not counted', Settlement, 'adoptPending', nothing, /./)
 sabotage('lanes do not take turns again', Pacer, 'recover', nothing, /^drain$|not in the wheel/)
 sabotage('lines are linked in no order', Lanes, 'place',
   function (this: Lanes, lane: never, slot: never): void {
@@ -55,9 +54,12 @@ sabotage('lines are linked in no order', Lanes, 'place',
     this.at.nextOrder[lane as number] = 0
     void slot
   }, /^order$/)
-sabotage('ids and keys are not found again', JobSlots, 'index', nothing, /./)
-sabotage('a request in hand is not looked for', Intake, 'recover', nothing, /./)
 sabotage('an answer that did not go out counts', AnswerWriter, 'recover', nothing,
   /^(answers|drain)$/)
 sabotage('an answer that went out does not', Progress, 'hasAnswered', () => false,
   /answered twice|^keys$|^ledger$/)
+for (const [name, part, method] of [
+  ['webhooks of the dead are not counted', Settlement, 'adoptOwed'],
+  ['ids and keys are not found again', JobSlots, 'index'],
+  ['a request in hand is not looked for', Intake, 'recover'],
+] as const) testSomebodyObjects(name, { part, method, damage: nothing }, ['deaths'])
