@@ -39,6 +39,14 @@ async function follow(scene: Scene, id = ID): Promise<{
   return { response, next, leave: () => controller.abort() }
 }
 
+/** Resolves when the server has so many streams: it sees late that a client has gone. */
+async function streamsAre(scene: Scene, count: number): Promise<void> {
+  for (let streams = NaN; streams !== count;) {
+    const { body } = await call(scene, 'GET', '/health')
+    streams = (body['admission'] as { streams: number }).streams
+  }
+}
+
 const kinds = (scene: Scene): number[] => scene.requests.map(({ kind }) => kind)
 
 test('a stream tells what was missed, then what happens, then ends', async (t) => {
@@ -94,6 +102,7 @@ test('the last stream of a job to leave ends its being watched', async (t) => {
   const second = await follow(scene)
   await second.next()
   first.leave()
+  await streamsAre(scene, 1)
   await call(scene, 'GET', `/jobs/${ID}`)
   ;(scene.shards[1] as FakeShard).event(ID_WORDS, EVENT_POSITION, { position: 2 })
   await second.next()
@@ -206,11 +215,7 @@ test('an unwatch that finds the ring full is sent later', async (t) => {
     link.ingress.commit() // nobody rings, so the fake shard sleeps on
   }
   stream.leave()
-  // Other requests are answered by the other shard until the server has seen the client go.
-  for (let streams = 1; streams > 0;) {
-    const { body } = await call(scene, 'GET', '/health')
-    streams = (body['admission'] as { streams: number }).streams
-  }
+  await streamsAre(scene, 0)
   link.bell.ring()
   await scene.asked(1 + filled)
   assert.ok(!kinds(scene).includes(INGRESS_UNWATCH))

@@ -59,7 +59,7 @@ sabotage('an answer that did not go out counts', AnswerWriter, 'recover', nothin
 sabotage('an answer that went out does not', Progress, 'hasAnswered', () => false,
   /answered twice|^keys$|^ledger$/)
 for (const [name, part, method] of [
-  ['webhooks of the dead are not counted', Settlement, 'adoptOwed'],
+  ['webhooks of the dead are not counted', Settlement, 'adoptPending'],
   ['ids and keys are not found again', JobSlots, 'index'],
   ['a request in hand is not looked for', Intake, 'recover'],
 ] as const) testSomebodyObjects(name, { part, method, damage: nothing }, ['deaths'])

@@ -199,9 +199,6 @@ describe('a full answer ring', () => {
   })
 })
 
-describe('what upstreams send', () => {
-})
-
 describe('an upstream asked back', () => {
   it('stays while a job names it, and while its webhook does', () => {
     const bench = new EngineBench()
