@@ -12,11 +12,15 @@ import { VirtualTime } from '../../../support/virtual-clock.ts'
 
 const JOB_BYTES_MAX = 40
 const SEEDS = 500
+const CHUNK_BYTES_MAX = 100
+/** A part of a job and a chunk. */
+const KEPT_BYTES_MAX = JOB_BYTES_MAX + CHUNK_BYTES_MAX
 const POOL = new ClientBytes(16 * MIB, new VirtualTime().clock(), { warn: () => {} })
 
 const TEXTS = [
   '{}', '7', '"a"', '{"a":"]"}', '{"b":"\\"],["}', '[1,[2]]', '{"c":{"d":[]}}', '"\\\\"', 'null',
   `"${'x'.repeat(60)}"`, `{"long":"${'y'.repeat(50)}"}`,
+  `"${'z'.repeat(400)}"`,
 ]
 
 const pick = <T>(prng: Prng, values: readonly T[]): T => values[prng.below(values.length)] as T
@@ -36,17 +40,17 @@ function split(prng: Prng, body: string): string[] {
     }
   }
   for (let at = 0; at < bytes.length;) {
-    const length = 1 + prng.below(prng.chance(0.5) ? 4 : 100)
+    const length = 1 + prng.below(prng.chance(0.5) ? 4 : CHUNK_BYTES_MAX)
     assert.ok(splitter.push(bytes.subarray(at, at + length)))
     at += length
     if (prng.chance(0.8)) {
       takeAll()
+      assert.ok(splitter.keptBytes <= KEPT_BYTES_MAX, `${splitter.keptBytes} bytes are kept`)
       if (prng.chance(0.5)) splitter.shrink()
     }
-    if (prng.chance(0.8)) assert.ok(splitter.keptBytes <= bytes.length)
   }
   takeAll()
-  assert.ok(splitter.keptBytes <= JOB_BYTES_MAX + 100, `${splitter.keptBytes} bytes are kept`)
+  assert.ok(splitter.keptBytes <= KEPT_BYTES_MAX, `${splitter.keptBytes} bytes are kept`)
   splitter.end()
   takeAll()
   assert.ok(splitter.isDone)
