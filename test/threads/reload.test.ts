@@ -2,7 +2,7 @@
 // all as it was, what is done, and threads that end in the midst of it.
 
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type TestContext, describe, it } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -96,9 +96,12 @@ describe('a reload', () => {
 
   it('can be done again and again, and takes the code that is there then', async (t) => {
     const bench = await setUp(t)
-    for (let reload = 1; reload <= 3; reload++) {
-      bench.build(`console.error('build ${reload}')\n${GOOD_BUILD}`)
+    const ran = path.join(temporaryFolder(t), 'ran')
+    for (const build of ['first', 'second', 'third']) {
+      bench.build("import { appendFileSync } from 'node:fs'\n" +
+        `appendFileSync('${ran}', '${build}\\n')\n${GOOD_BUILD}`)
       assert.deepEqual(await bench.supervisor.reload(), { ok: true })
+      assert.match(readFileSync(ran, 'utf8'), new RegExp(`${build}\n$`))
     }
     assert.equal(bench.supervisor.reloads, 3)
     await assertWell(bench)
