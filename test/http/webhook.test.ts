@@ -78,8 +78,10 @@ describe('a webhook', { concurrency: true }, () => {
       response.writeHead(302, { Location: receiver.origin }).end()
     })
     const upstream = await upstreamFor(t)
-    const jobId = await scene.api.accept(jobOf(upstream.origin, reportedTo(receiver)))
-    await scene.api.accept(jobOf(upstream.origin, reportedTo(moved)))
+    const ids = [
+      await scene.api.accept(jobOf(upstream.origin, reportedTo(receiver))),
+      await scene.api.accept(jobOf(upstream.origin, reportedTo(moved))),
+    ] as const
     for (const { requests } of [
       { requests: await receiver.waitFor(5) }, { requests: await moved.waitFor(5) },
     ]) {
@@ -93,14 +95,14 @@ describe('a webhook', { concurrency: true }, () => {
       assert.deepEqual(requests.map(({ headers }) => headers['x-sluice-attempt']),
         ['1', '2', '3', '4', '5'])
     }
-    let waiting = 1
-    while (waiting > 0) {
-      const health = await scene.api.send('GET', '/health')
-      waiting = Number(/"webhooks_waiting":([1-9])/.exec(health.bytes.toString())?.[1] ?? 0)
+    for (const [id, lastStatus] of [[ids[0], 500], [ids[1], 302]] as const) {
+      let shown = (await scene.api.show(id)).body
+      while (shown.webhook?.state !== 'given_up') shown = (await scene.api.show(id)).body
+      assert.deepEqual(shown.webhook, { state: 'given_up', attempts: 5, last_status: lastStatus })
+      assert.equal(shown.result?.status, 'completed')
     }
     assert.equal(receiver.requests.length, 5)
     assert.equal(moved.requests.length, 5)
-    assert.equal((await scene.api.show(jobId)).body.result?.status, 'completed')
   })
 
   it('ends with the first 2xx', async (t) => {
