@@ -86,7 +86,8 @@ describe('the start is refused, with the key\'s name and what was expected', { c
     })
 
     it('for a key that is there twice', async () => {
-      assert.match(await refusalOf([], { configYaml: 'port: 1\nport: 2\n' }), /port|unique/)
+      const text = await refusalOf([], { configYaml: 'port: 1\nport: 2\n' })
+      assert.match(text, /sluice\.yaml:2: .*unique/)
     })
 
     it('for a file that is no YAML, and one that is missing', async () => {

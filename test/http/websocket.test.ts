@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, test } from 'node:test'
+import { WebSocket } from 'ws'
 import { encodeValue } from '../../shards/wire/codec.ts'
 import { jobOf } from '../support/api-client.ts'
 import { Gate, Scene, UNPACED, rawUpstreamFor, upstreamFor } from '../support/scene.ts'
 import {
-  type Entry, type Format, type Message, refusedUpgrade, SocketClient,
+  type Entry, type Format, type Message, refusedUpgrade, SocketClient, socketUrl,
 } from '../support/socket-client.ts'
 
 const scene = new Scene({ flags: [...UNPACED, '--default-account-queue-by-caller', 'on'] })
@@ -178,9 +179,17 @@ for (const format of ['json', 'msgpack'] as const) {
 }
 
 test('the greeting says what is spoken and what is allowed', async (t) => {
-  const ws = await SocketClient.open(scene.server.url)
-  t.after(() => ws.ws.terminate())
-  assert.equal(ws.ws.protocol, 'sluice.v1')
+  const ws = new WebSocket(socketUrl(scene.server.url), ['sluice.v1', 'sluice.v2'])
+  t.after(() => ws.terminate())
+  const { version, ...hello } = await new SocketClient(ws, 'json').take('hello')
+  assert.match(String(version), /^\d+\.\d+\.\d+/)
+  assert.deepEqual(hello, {
+    type: 'hello', protocol: 'sluice.v1', window: 4096, limits: {
+      jobs_per_message: 1024, frame_bytes: 1_114_112, body_bytes: 1_048_576, ref_bytes: 64,
+      watched_jobs: 16_384, unread_bytes: 1_048_576, idle_s: 60,
+    },
+  })
+  assert.equal(ws.protocol, 'sluice.v1')
 })
 
 test('answers come in the format of the last frame', async (t) => {
