@@ -34,6 +34,10 @@ export const CONNECTIONS_MINIMUM = 1
  * what is due meanwhile may be late by a fraction of PACE_TOLERANCE_US.
  */
 export const CONNECTS_PER_TURN_MAX = 4
+/** Where they take longer, fewer are begun in a turn, */
+export const CONNECTS_PER_TURN_US = 1000
+/** and none for this times as long: they take a third of the time. */
+export const CONNECTS_PAUSE = 2
 /** Origins that are looked at, at most, for an idle connection to close in favour of another. */
 export const IDLE_ORIGINS_LOOKED_AT_MAX = 64
 /** Connections that an upstream may close in a row, unused, before it counts as unreachable. */
@@ -51,12 +55,14 @@ export const RESPONSE_SHARE_ALPHA = 1
  * what is due meanwhile is late by a fraction of PACE_TOLERANCE_US.
  */
 export const READ_COST_MAX = 2048
-/** Bytes that cost as much as a chunk does. */
-export const READ_COST_BYTES = KIB
+/** Bytes that cost as much as a chunk does, on their way from the socket into the log. */
+export const READ_COST_BYTES = 256
 /** A destination that has cost no more than this is served though the turn's bound is reached, */
 export const READ_COST_SMALL = 64
 /** as long as all together cost no more than this beyond it. */
 export const READ_COST_EXTRA = 1024
+/** Responses that go on in a turn after they were paused. */
+export const READERS_PER_TURN_MAX = 16
 /** How long an idle connection is kept when the upstream does not say; many close after 5 s. */
 export const CONNECTION_IDLE_MS_DEFAULT = 4000
 /** How long it is kept at most, whatever the upstream's Keep-Alive says. */

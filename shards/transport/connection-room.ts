@@ -8,6 +8,7 @@ import { Share, type ShareCounts } from '../memory/share.ts'
 import {
   CONNECTIONS_MINIMUM, CONNECTS_PER_TURN_MAX, IDLE_ORIGINS_LOOKED_AT_MAX,
 } from '../memory/socket-limits.ts'
+import { ConnectTurns, type ConnectTurnsOptions } from './connect-turns.ts'
 
 /** The connections to one destination, as far as they take others' room. */
 export interface RoomTaker {
@@ -19,31 +20,28 @@ export interface RoomTaker {
   retry(): void
 }
 
+/** What a ConnectionRoom is made with. */
+export interface ConnectionRoomOptions extends Omit<ConnectTurnsOptions, 'onTurn'> {
+  readonly connectionsMax: number
+}
+
 /** The room of one transport. */
 export class ConnectionRoom {
   readonly #share: Share
+  readonly #turns: ConnectTurns
   readonly #soon: (run: () => void) => void
-  readonly #nextTurn: (run: () => void) => void
-  /** Connections that may still be begun in this turn of the event loop. */
-  #left = CONNECTS_PER_TURN_MAX
   /** Those that have connections. */
   readonly #holding = new Set<RoomTaker>()
   /** Those that found no room, in their order. */
   readonly #short = new Set<RoomTaker>()
 
-  /**
-   * @param soon runs something once the call is over in which a connection has ended.
-   * @param nextTurn runs something in the next turn of the event loop.
-   */
-  constructor(
-    connectionsMax: number, soon: (run: () => void) => void, nextTurn: (run: () => void) => void,
-  ) {
+  constructor({ connectionsMax, ...options }: ConnectionRoomOptions) {
     this.#share = new Share({
       name: SHARD_POOLS.connections.name, bound: connectionsMax,
       alpha: SHARD_POOLS.connections.alpha, minimum: CONNECTIONS_MINIMUM,
     })
-    this.#soon = soon
-    this.#nextTurn = nextTurn
+    this.#soon = options.soon
+    this.#turns = new ConnectTurns({ ...options, onTurn: () => this.#serveShort() })
   }
 
   get counts(): Readonly<ShareCounts> {
@@ -54,13 +52,18 @@ export class ConnectionRoom {
   take(taker: RoomTaker, nowUs: Micros): boolean {
     // Who has its share waits for it; who has none yet finds room at the cost of an idle one.
     if (this.#isFullFor(taker)) this.#endAnIdleOne(taker)
-    if (this.#left === 0 || !this.#share.take(taker.connectionCount, 1, nowUs)) {
+    if (!this.#turns.mayBegin || !this.#share.take(taker.connectionCount, 1, nowUs)) {
       this.#short.add(taker)
       return false
     }
-    if (this.#left-- === CONNECTS_PER_TURN_MAX) this.#nextTurn(this.#beginTurn)
+    this.#turns.begin()
     this.#holding.add(taker)
     return true
+  }
+
+  /** The system is called now for one that has room; what follows in the same call is like it. */
+  calling(): void {
+    this.#turns.calling()
   }
 
   /** One of these has ended, and is not among them any more. */
@@ -98,14 +101,9 @@ export class ConnectionRoom {
     }
   }
 
-  readonly #beginTurn = (): void => {
-    this.#left = CONNECTS_PER_TURN_MAX
-    this.#serveShort()
-  }
-
   readonly #serveShort = (): void => {
     for (const taker of this.#short) {
-      if (this.#left === 0) return
+      if (!this.#turns.mayBegin) return
       const refusal = this.#share.refusal(taker.connectionCount, 1)
       if (refusal === 'bound') return
       if (refusal === 'share') continue

@@ -99,6 +99,7 @@ export class Destination implements AttemptPath, ConnectionOwner {
   /** What a look-up takes, the next connection would have to wait for as well. */
   begun(connection: ClientConnection): void {
     connection.stallsAtMs = this.#nowMs() + CONNECT_STALLED_MS
+    this.#shared.room.calling()
   }
 
   made(connection: ClientConnection): void {

@@ -8,7 +8,7 @@
 
 import { WaitingLine } from '../base/fifo.ts'
 import {
-  READ_COST_BYTES, READ_COST_EXTRA, READ_COST_MAX, READ_COST_SMALL,
+  READERS_PER_TURN_MAX, READ_COST_BYTES, READ_COST_EXTRA, READ_COST_MAX, READ_COST_SMALL,
 } from '../memory/socket-limits.ts'
 
 /** Who reads a response, and can be told to go on in a turn of its own. */
@@ -38,10 +38,10 @@ export class ReadScheduler {
   }
 
   /**
-   * Whether a response may go on of which so many bytes have been read at once; if not it is to be
-   * paused, and goOn() follows.
+   * So many bytes of a response have been read at once, and count whatever becomes of it. Whether
+   * it may go on; if not it is to be paused, and to await() its turn.
    */
-  mayGoOn(reading: Reading, reader: Reader, bytes: number): boolean {
+  spend(reading: Reading, bytes: number): boolean {
     const cost = 1 + Math.floor(bytes / READ_COST_BYTES)
     if (reading.turn !== this.#turn) {
       reading.turn = this.#turn
@@ -52,10 +52,14 @@ export class ReadScheduler {
     if (this.#left * 2 > READ_COST_MAX) return true
     this.#end()
     const least = reading.cost > READ_COST_SMALL ? 0 : -READ_COST_EXTRA
-    if (this.#left > least) return true
+    return this.#left > least
+  }
+
+  /** A response is paused, and goOn() follows. */
+  await(reading: Reading, reader: Reader): void {
+    this.#end()
     if (reading.paused.length === 0) this.#waiting.join(reading)
     reading.paused.join(reader)
-    return false
   }
 
   /** A response that is paused has ended. */
@@ -68,7 +72,8 @@ export class ReadScheduler {
     this.#isEnding = false
     this.#turn++
     this.#left = READ_COST_MAX
-    while (this.#left > 0) {
+    // What goes on may have nothing to read yet, and all that comes for it comes at once.
+    for (let left = READERS_PER_TURN_MAX; left > 0 && this.#left > 0; left--) {
       const reading = this.#waiting.next()
       if (reading === undefined) return
       const reader = reading.paused.next()

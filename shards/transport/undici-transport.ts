@@ -7,7 +7,7 @@
 // connection, and requests must not wait in a library for connections to come.
 
 import { assert } from '../base/assert.ts'
-import { type Clock, lookEvery } from '../base/clock.ts'
+import { type Clock, SystemClock, lookEvery } from '../base/clock.ts'
 import type { Names } from '../dns/names.ts'
 import { CONNECTS_LOOK_EVERY_MS } from '../memory/socket-limits.ts'
 import { ACCOUNT_QUEUE_HEADERS, CONCURRENT_HEADERS, PACE_HEADERS } from '../signals/pace-headers.ts'
@@ -69,7 +69,10 @@ export class UndiciTransport implements Transport {
     this.#shared = {
       clock: options.clock,
       connect: connectorOf(options),
-      room: new ConnectionRoom(options.connectionsMax, queueMicrotask, setImmediate),
+      room: new ConnectionRoom({
+        connectionsMax: options.connectionsMax, clock: new SystemClock(), soon: queueMicrotask,
+        nextTurn: setImmediate,
+      }),
       connectionsPerOriginMax: options.connectionsPerOriginMax,
       connectTimeoutMs: options.connectTimeoutMs,
       open: new Set(),

@@ -99,8 +99,9 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     }
     this.#controller = controller
     this.#isLast = headers['connection'] !== undefined && isClose(headers['connection'])
-    this.#isUntilEnd = headers['content-length'] === undefined &&
-      !isChunked(headers['transfer-encoding'])
+    const length = headers['content-length']
+    this.#isUntilEnd = length === undefined && !isChunked(headers['transfer-encoding'])
+    if (length !== undefined) this.#body.announce(Number(length))
     this.#path.answered()
     try {
       this.#inFlight.events.head(this.#attemptId, status, headers)
@@ -116,11 +117,13 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     const heldBefore = this.#body.heldBytes
     const whole = this.#body.append(chunk, memory.bytesMaxFrom(heldBefore))
     memory.add(held, this, this.#body.heldBytes - heldBefore)
+    const isInTurn = reads.spend(reading, chunk.length)
     if (!whole) return this.#end(true)
     // At the end of its socket undici goes on with a response that is paused.
     if (this.#paused) return
     if (memory.mayGoOn(held, this)) {
-      if (reads.mayGoOn(reading, this, chunk.length)) return
+      if (isInTurn) return
+      reads.await(reading, this)
       this.#awaitsTurn = true
     }
     this.#paused = true

@@ -6,8 +6,8 @@ import { type TestContext, describe, it } from 'node:test'
 import { type AnswerBody, ApiClient, jobOf } from '../support/api-client.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { upstreamFor } from '../support/scene.ts'
-import { type ServerOptions, SluiceProcess, startServer } from '../support/server.ts'
 import { LagProbe, assertWithinPace } from '../support/send-times.ts'
+import { type ServerOptions, SluiceProcess, startServer } from '../support/server.ts'
 
 /** A server's body limit, as its 413 names it. */
 async function bodyLimitOf(t: TestContext, options: ServerOptions): Promise<number | undefined> {

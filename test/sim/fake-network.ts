@@ -124,9 +124,15 @@ export class FakeTransport implements Transport {
     this.#shard = shard
     this.#freeAtUs = freeAtUs
     this.#alive = alive
-    const { limits: { responseBytesMax }, sockets } = network.parts.scenario
+    const { scenario: { limits: { responseBytesMax }, sockets }, time } = network.parts
     const soon = (run: () => void): void => this.#later(0, run)
-    this.room = new ConnectionRoom(sockets.connectionsMax, soon, soon)
+    this.room = new ConnectionRoom({
+      connectionsMax: sockets.connectionsMax, soon, nextTurn: soon,
+      clock: {
+        nowUs: () => time.nowUs(),
+        wakeAt: (atUs, wake) => this.#later(atUs - time.nowUs(), wake),
+      },
+    })
     this.#memoryBytes = sockets.responseBytesMax
     this.memory = new ResponseMemory(responseBytesMax, (to) => this.#tellRoom(to),
       this.#memoryBytes)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import {
-  READ_COST_BYTES, READ_COST_EXTRA, READ_COST_MAX, READ_COST_SMALL,
+  READERS_PER_TURN_MAX, READ_COST_BYTES, READ_COST_EXTRA, READ_COST_MAX, READ_COST_SMALL,
 } from '../../../../shards/memory/socket-limits.ts'
 import { ReadScheduler, Reading } from '../../../../shards/transport/read-scheduler.ts'
 
@@ -27,7 +27,8 @@ class Reader {
     this.#read.push(this)
     while (this.left > 0 && !this.isPaused) {
       this.left--
-      this.isPaused = !this.#turns.mayGoOn(this.#reading, this, 1)
+      this.isPaused = !this.#turns.spend(this.#reading, 1)
+      if (this.isPaused) this.#turns.await(this.#reading, this)
     }
   }
 }
@@ -76,7 +77,7 @@ it('reads small responses though the bound is reached, up to a bound of their ow
     one.goOn()
     assert.equal(one.isPaused, spent + 1 >= READ_COST_EXTRA, `at ${spent}`)
   }
-  assert.equal(turns.mayGoOn(new Reading(), reader(new Reading(), 1), 1), false)
+  assert.equal(turns.spend(new Reading(), 1), false)
 })
 
 it('lets destinations go on in turn, however many responses one of them has', () => {
@@ -93,12 +94,23 @@ it('lets destinations go on in turn, however many responses one of them has', ()
 })
 
 it('counts bytes as well as chunks', () => {
-  const { turns, reader } = start()
+  const { turns } = start()
   const reading = new Reading()
   const chunk = 64 * READ_COST_BYTES
   let chunks = 0
-  while (turns.mayGoOn(reading, reader(reading, 1), chunk)) chunks++
+  while (turns.spend(reading, chunk)) chunks++
   assert.equal(chunks, Math.floor((READ_COST_MAX - 1) / 65))
+})
+
+it('lets few go on in a turn, though there be nothing to read yet', () => {
+  const { turns, reader, next } = start()
+  const reading = new Reading()
+  const waiting = Array.from({ length: 2 * READERS_PER_TURN_MAX + 1 }, () => reader(reading, 0))
+  for (const one of waiting) turns.await(reading, one)
+  const seen = [...next(), ...next()]
+  assert.deepEqual(seen, waiting.slice(0, 2 * READERS_PER_TURN_MAX))
+  assert.deepEqual(next(), waiting.slice(-1))
+  assert.deepEqual(next(), [])
 })
 
 it('forgets a response that has ended while it was paused', () => {
@@ -114,13 +126,13 @@ it('forgets a response that has ended while it was paused', () => {
 })
 
 it('begins a turn anew only when half of the last is spent', () => {
-  const { turns, reader, runs } = start()
+  const { turns, runs } = start()
   const reading = new Reading()
   for (let spent = 1; spent < READ_COST_MAX / 2; spent++) {
-    assert.equal(turns.mayGoOn(reading, reader(reading, 1), 1), true)
+    assert.equal(turns.spend(reading, 1), true)
   }
   assert.equal(runs.length, 0)
-  turns.mayGoOn(reading, reader(reading, 1), 1)
-  turns.mayGoOn(reading, reader(reading, 1), 1)
+  turns.spend(reading, 1)
+  turns.spend(reading, 1)
   assert.equal(runs.length, 1)
 })

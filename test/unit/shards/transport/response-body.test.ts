@@ -27,6 +27,25 @@ it('never writes into a chunk that it was lent', () => {
   assert.equal(Buffer.from(body.bytes).toString(), 'abcxyz')
 })
 
+it('takes no more than was announced, unless more comes', () => {
+  const body = new ResponseBody()
+  body.announce(9000)
+  body.append(Buffer.alloc(8000), 100_000)
+  assert.equal(body.heldBytes, 8000)
+  body.append(Buffer.alloc(1000), 100_000)
+  assert.equal(body.heldBytes, 9000)
+  body.append(Buffer.from('and more'), 100_000)
+  assert.equal(body.bytes.length, 9008)
+  const dripping = new ResponseBody()
+  dripping.announce(1_000_000)
+  for (let left = 10; left > 0; left--) dripping.append(Buffer.alloc(1), 1_000_000)
+  assert.equal(dripping.heldBytes, 4096, 'what is announced may never come')
+  const odd = new ResponseBody()
+  odd.announce(Number.NaN)
+  for (let left = 2; left > 0; left--) odd.append(Buffer.alloc(10_000), 100_000)
+  assert.equal(odd.bytes.length, 20_000)
+})
+
 it('keeps nothing when nothing may be kept', () => {
   const body = new ResponseBody()
   assert.equal(body.append(new Uint8Array(0), 0), true)
