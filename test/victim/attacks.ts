@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import type { ServerResponse } from 'node:http'
-import { connect } from 'node:net'
+import { type Socket, connect } from 'node:net'
 import { KIB } from '../../shards/base/units.ts'
 import { POOLS } from '../../src/base/pools.ts'
 import type { Stage, StageOptions } from './stage.ts'
@@ -41,11 +41,11 @@ export const UNATTACKED: Partial<Record<PoolName, string>> = {
 
 const nothing = (): void => {}
 
-/** Tells the pace at once; what else it does with a request is the attacker's. */
-const quick = (respond: (response: ServerResponse) => void) =>
+/** Tells its pace at once; what else it does with a request is the attacker's. */
+const quick = (respond: (response: ServerResponse) => void, perSecond = 100_000) =>
   (request: { url?: string | undefined, resume(): unknown }, response: ServerResponse): void => {
     request.resume()
-    response.setHeader('X-Aqueduct-Rps', '100000')
+    response.setHeader('X-Aqueduct-Rps', String(perSecond))
     response.setHeader('X-Aqueduct-Max-Concurrent', '1000000')
     if (request.url === '/first') response.end('ok')
     else respond(response)
@@ -208,6 +208,8 @@ const cancellations: Attack = {
 
 const streams: Attack = {
   pool: 'streams', what: 'streams of one job',
+  // One account may have 10,922 of STREAMS_MAX, each on a connection that is kept.
+  flags: ['--client-connections', '16000'],
   begin: async (stage) => {
     const [id] = await waitingJobs(stage, 10)
     for (let at = 0; at < 11_500; at++) {
@@ -234,18 +236,30 @@ const sockets: Attack = {
   },
 }
 
+/** Whoever is turned away, or has said nothing for too long, comes again after this. */
+const CONNECT_AGAIN_MS = 1000
+
 const idleClients: Attack = {
   pool: 'clientConnections', what: 'connections that say nothing',
   flags: ['--client-connections', '500'],
   noNewcomer: 'whoever connects is turned away; those who are connected are served',
   begin: async (stage) => {
-    await stage.health() // on the connection that is kept
-    for (let at = 0; at < 700; at++) {
+    let turnedAway = 0
+    const opened = new Set<Socket>()
+    stage.onClose(() => { for (const socket of opened) socket.destroy() })
+    const open = (): void => {
+      if (stage.isOver) return
       const socket = connect(stage.server.port, '127.0.0.1')
-      socket.on('error', nothing).resume()
-      stage.onClose(() => socket.destroy())
+      opened.add(socket)
+      socket.on('error', nothing).resume().on('close', () => {
+        turnedAway++
+        opened.delete(socket)
+        setTimeout(open, CONNECT_AGAIN_MS)
+      })
     }
-    return async () => (await stage.health()).clients.connections_refused > 0
+    for (let at = 0; at < 700; at++) open()
+    // Nobody can ask the server: it would turn the question away.
+    return async () => turnedAway > 0
   },
 }
 
@@ -279,16 +293,24 @@ const fullMemory: Attack = {
   },
 }
 
+/** 50 MB a second: they leave a core to the server beside the upstream, which is the test's own. */
+const RESULTS_PER_SECOND = 500
+/** They come throughout a window. */
+const RESULTS_SECONDS = 20
+/** More than twice what may be kept. */
+const RESULTS_BEYOND = 1000
+
 const largeResults: Attack = {
   pool: 'keptResults', what: 'results of 100 KB',
   begin: async (stage) => {
     const body = Buffer.alloc(100 * KIB, 'r')
-    const port = await stage.upstream(quick((response) => { response.end(body) }))
+    const port = await stage.upstream(quick((response) => { response.end(body) },
+      RESULTS_PER_SECOND))
     const origin = `http://127.0.0.1:${port}`
     await introduce(stage, origin)
-    const count = 2000
-    await stage.batch(count, () => ({ url: origin }))
-    return async () => (await stage.health()).shards.some((shard) => shard.finished >= count / 2)
+    await stage.batch(RESULTS_PER_SECOND * RESULTS_SECONDS, () => ({ url: origin }))
+    return async () =>
+      (await stage.health()).shards.some((shard) => shard.finished >= RESULTS_BEYOND)
   },
 }
 
