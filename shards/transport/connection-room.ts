@@ -8,17 +8,8 @@ import { Share, type ShareCounts } from '../memory/share.ts'
 import {
   CONNECTIONS_MINIMUM, CONNECTS_PER_TURN_MAX, IDLE_ORIGINS_LOOKED_AT_MAX,
 } from '../memory/socket-limits.ts'
+import { ConnectQueue, type RoomTaker } from './connect-queue.ts'
 import { ConnectTurns, type ConnectTurnsOptions } from './connect-turns.ts'
-
-/** The connections to one destination, as far as they take others' room. */
-export interface RoomTaker {
-  /** Idle, at work and being made. */
-  readonly connectionCount: number
-  /** Ends the one that has been idle longest; false when none is. */
-  endLongestIdle(): boolean
-  /** There may be room for what was refused. */
-  retry(): void
-}
 
 /** What a ConnectionRoom is made with. */
 export interface ConnectionRoomOptions extends Omit<ConnectTurnsOptions, 'onTurn'> {
@@ -32,8 +23,7 @@ export class ConnectionRoom {
   readonly #soon: (run: () => void) => void
   /** Those that have connections. */
   readonly #holding = new Set<RoomTaker>()
-  /** Those that found no room, in their order. */
-  readonly #short = new Set<RoomTaker>()
+  readonly #short = new ConnectQueue()
 
   constructor({ connectionsMax, ...options }: ConnectionRoomOptions) {
     this.#share = new Share({
@@ -48,12 +38,15 @@ export class ConnectionRoom {
     return this.#share.counts
   }
 
-  /** Room for one more of these, if need be that of an idle one elsewhere; else retry() follows. */
-  take(taker: RoomTaker, nowUs: Micros): boolean {
+  /**
+   * Room for one more of these, if need be that of an idle one elsewhere; else retry() follows.
+   * @param account the route of the account that wants it.
+   */
+  take(taker: RoomTaker, account: number, nowUs: Micros): boolean {
     // Who has its share waits for it; who has none yet finds room at the cost of an idle one.
     if (this.#isFullFor(taker)) this.#endAnIdleOne(taker)
     if (!this.#turns.mayBegin || !this.#share.take(taker.connectionCount, 1, nowUs)) {
-      this.#short.add(taker)
+      this.#short.add(taker, account)
       return false
     }
     this.#turns.begin()
@@ -81,7 +74,7 @@ export class ConnectionRoom {
   /** Makes room for those who wait, where connections have become idle meanwhile. */
   look(): void {
     let left = CONNECTS_PER_TURN_MAX
-    for (const taker of this.#short) {
+    for (const taker of this.#short.takers()) {
       if (left-- === 0 || !this.#isFullFor(taker)) return
       this.#endAnIdleOne(taker)
     }
@@ -102,11 +95,11 @@ export class ConnectionRoom {
   }
 
   readonly #serveShort = (): void => {
-    for (const taker of this.#short) {
-      if (!this.#turns.mayBegin) return
-      const refusal = this.#share.refusal(taker.connectionCount, 1)
-      if (refusal === 'bound') return
-      if (refusal === 'share') continue
+    const hasShare = (taker: RoomTaker): boolean =>
+      this.#share.refusal(taker.connectionCount, 1) === 'share'
+    while (this.#turns.mayBegin) {
+      const taker = this.#short.next(hasShare)
+      if (taker === undefined || this.#isFullFor(taker)) return
       this.#short.delete(taker)
       taker.retry()
     }

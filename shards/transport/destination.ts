@@ -171,7 +171,7 @@ export class Destination implements AttemptPath, ConnectionOwner {
     if (this.#isStarved) return undefined
     const { clock, connect, connectTimeoutMs, open, room } = this.#shared
     const nowUs = clock.nowUs()
-    if (!room.take(this.pool, nowUs)) return undefined
+    if (!room.take(this.pool, this.#account, nowUs)) return undefined
     open.add(this)
     const connection = new ClientConnection(this.origin, connect, this, this.#account)
     connection.deadlineMs = nowUs / 1000 + Math.min(this.#timeoutMs, connectTimeoutMs)

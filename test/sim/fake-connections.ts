@@ -6,7 +6,8 @@ import { AssertionError } from 'node:assert'
 import type { Prng } from '../../shards/base/prng.ts'
 import { CONNECTIONS_MAKING_MIN } from '../../shards/memory/socket-limits.ts'
 import type { FailureReason } from '../../shards/signals/response.ts'
-import type { ConnectionRoom, RoomTaker } from '../../shards/transport/connection-room.ts'
+import type { ConnectionRoom } from '../../shards/transport/connection-room.ts'
+import type { RoomTaker } from '../../shards/transport/connect-queue.ts'
 import type { BytesHeld, ResponseMemory } from '../../shards/transport/response-memory.ts'
 import {
   type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY,
@@ -53,6 +54,7 @@ export class FakeConnections implements RoomTaker {
   /** How many were asked for by who waits; 0 when nobody does. */
   #wanted = 0
   #timeoutUs = 0
+  #account = 0
   #isOver = false
 
   constructor(parts: ConnectionsParts) {
@@ -88,7 +90,8 @@ export class FakeConnections implements RoomTaker {
     this.#makeWanted()
   }
 
-  want(count: number, timeoutMs: number): void {
+  want(count: number, timeoutMs: number, account: number): void {
+    this.#account = account
     const { outages, place, prng, reach } = this.#parts
     this.#wanted = Math.max(this.#wanted, count)
     this.#timeoutUs = timeoutMs * 1000
@@ -146,7 +149,7 @@ export class FakeConnections implements RoomTaker {
   }
 
   #mayOpen(): boolean {
-    return this.#parts.room.take(this, this.#parts.time.nowUs())
+    return this.#parts.room.take(this, this.#account, this.#parts.time.nowUs())
   }
 
   /** One that is being made has come to nothing. */

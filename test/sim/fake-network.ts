@@ -150,12 +150,12 @@ export class FakeTransport implements Transport {
     return this.#connections.get(to)?.line() ?? LINE_NO_CONNECTION
   }
 
-  connect(to: number, origin: string, count: number, timeoutMs: number): void {
+  connect(to: number, origin: string, count: number, timeoutMs: number, account: number): void {
     this.#checkOrigin(to, origin)
     const known = this.#connections.get(to)
     const connections = known ?? this.#connectionsTo(to)
     this.#connections.set(to, connections)
-    connections.want(count, timeoutMs)
+    connections.want(count, timeoutMs, account)
   }
 
   send(attemptId: number, to: number, request: OutgoingRequest): void {
