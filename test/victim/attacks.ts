@@ -107,9 +107,12 @@ const connections: Attack = {
   pool: 'connections', what: '200 upstreams that take connections and never answer',
   flags: ['--default-rps', '1000'],
   begin: async (stage) => {
-    const port = await stage.upstream((request) => { request.resume() })
+    // Each has an address of its own, as upstreams do: one address alone runs out of ports.
+    const port = await stage.upstream((request) => { request.resume() }, '0.0.0.0')
     const names = Array.from({ length: 200 }, (_, at) => `c${at}.test`)
-    for (const name of names) stage.dns.says.set(name, { addresses: ['127.0.0.1'] })
+    for (const [at, name] of names.entries()) {
+      stage.dns.says.set(name, { addresses: [`127.0.1.${1 + at}`] })
+    }
     await stage.batch(20_000, (at) =>
       ({ url: `http://${names[at % names.length]}:${port}/`, max_retries: 100 }))
     return async () => (await stage.health()).shards.some((shard) => shard.in_flight >= 5000)

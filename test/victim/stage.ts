@@ -184,9 +184,9 @@ export class Stage {
   }
 
   /** An HTTP server of an attacker; its port. */
-  async upstream(respond: RequestListener): Promise<number> {
+  async upstream(respond: RequestListener, host = '127.0.0.1'): Promise<number> {
     const server = createServer({ keepAliveTimeout: 60_000 }, respond)
-    server.listen(0, '127.0.0.1')
+    server.listen(0, host)
     await once(server, 'listening')
     this.onClose(() => {
       server.closeAllConnections()
