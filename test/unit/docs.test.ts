@@ -1,10 +1,11 @@
-// The README and docs/: small enough to read, no link or path that leads nowhere, and tables that
-// have every setting and every error code as the code has them.
+// The README and docs/: small enough to read, no link or path that leads nowhere, tables that have
+// every setting and every error code as the code has them, and the map of the rooms.
 
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, it } from 'node:test'
+import { importableFrom, type Room, SHARD_ROOMS, SRC_ROOMS } from '../../scripts/rules/rooms.ts'
 import { ERRORS } from '../../src/base/errors.ts'
 import { changesThatNeedRestart } from '../../src/config/live.ts'
 import type { LoadedConfig } from '../../src/config/load.ts'
@@ -13,13 +14,23 @@ import { openScene } from '../support/door-scene.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
 const README_BYTES_MAX = 12 * 1024
+const HOPS_MAX = 12
 const PAGES = ['README.md', ...readdirSync(path.join(ROOT, 'docs'))
   .filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
 
 const read = (page: string): string => readFileSync(path.join(ROOT, page), 'utf8')
 
+const BLOCK = /^```[\s\S]*?^```$/gm
+
 /** Without blocks of code, in which nothing is a link or a heading. */
-const prose = (text: string): string => text.replaceAll(/^```[\s\S]*?^```$/gm, '')
+const prose = (text: string): string => text.replaceAll(BLOCK, '')
+
+/** The parts of a text that follow its headings of the second level, by heading. */
+const sectionsOf = (text: string): Map<string, string> =>
+  new Map(text.split(/^## /m).slice(1).map((part) => {
+    const end = part.indexOf('\n')
+    return [part.slice(0, end), part.slice(end)]
+  }))
 
 /** The anchors of a page's headings, as GitHub makes them: '## A `b`, c' → 'a-b-c'. */
 function anchorsOf(text: string): Set<string> {
@@ -62,11 +73,19 @@ function rowsOf(text: string): Map<string, string> {
 }
 
 const PATH = /^(?:bench|docs|scripts|shards|src|test)\/[\w./-]+$/
+/** In a picture, where a path has nothing around it. */
+const PATH_INSIDE = /\b(?:bench|docs|scripts|shards|src|test)\/[\w/-]+\.(?:c?ts|md|wat)\b/g
 
-/** Files and folders of the project that a page names and that are not there. */
+/** Files and folders of the project that a page names, in its blocks of code as well. */
+const pathsOf = (text: string): string[] => [
+  ...[...prose(text).matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
+    .filter((code) => PATH.test(code)),
+  ...[...text.matchAll(BLOCK)].flatMap(([block]) => block.match(PATH_INSIDE) ?? []),
+]
+
+/** Those that are not there. */
 const missingPaths = (text: string): string[] =>
-  [...text.matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
-    .filter((code) => PATH.test(code) && !existsSync(path.join(ROOT, code)))
+  pathsOf(text).filter((file) => !existsSync(path.join(ROOT, file)))
 
 describe('the checks of this file', () => {
   it('know anchors, also of headings with code and of those that come twice', () => {
@@ -76,9 +95,10 @@ describe('the checks of this file', () => {
 
   it('find links and paths that lead nowhere', () => {
     const text = '## Here\n[a](#here) [b](#there) [c](docs/API.md#errors) [d](docs/API.md#no) ' +
-      '[e](docs/NONE.md) [f](https://example.com/#x) `[g](none)` `src/main.ts` `src/none.ts`'
+      '[e](docs/NONE.md) [f](https://example.com/#x) `[g](none)` `src/main.ts` `src/none.ts`\n' +
+      '```\n │ (shards/none.ts, src/main.ts) │\n```\n'
     assert.deepEqual(brokenLinks('README.md', text), ['#there', 'docs/API.md#no', 'docs/NONE.md'])
-    assert.deepEqual(missingPaths(text), ['src/none.ts'])
+    assert.deepEqual(missingPaths(text), ['src/none.ts', 'shards/none.ts'])
   })
 })
 
@@ -96,6 +116,46 @@ describe('links and paths', () => {
       assert.deepEqual([...brokenLinks(page, text), ...missingPaths(text)], [])
     })
   }
+})
+
+describe('docs/ARCHITECTURE.md', () => {
+  const sections = sectionsOf(read('docs/ARCHITECTURE.md'))
+  const rooms = sections.get('Rooms') ?? ''
+  const codes = (paths: readonly string[]): string[] => paths.map((name) => `\`${name}\``)
+  const ofShards = ({ path: room }: Room): string[] =>
+    importableFrom(room).filter((name) => name.startsWith('shards/'))
+  /** What all rooms of src/ may import of the engine. */
+  const openToAll = SHARD_ROOMS.map(({ path: room }) => room)
+    .filter((name) => SRC_ROOMS.every((room) => ofShards(room).includes(name)))
+
+  it('begins with the rooms, the way of a job, and the glossary', () => {
+    assert.deepEqual([...sections.keys()].slice(0, 3), ['Rooms', 'The way of a job', 'Glossary'])
+  })
+
+  it('has every room in its order, with its line and what is open to it', () => {
+    const rows = [...rooms.matchAll(/^\| `.*$/gm)].map(([row]) =>
+      row.split('|').slice(1, -1).map((cell) => cell.trim()))
+    assert.deepEqual(rows, [
+      ...SHARD_ROOMS.map(({ path: room, what }) => [...codes([room]), what]),
+      ...SRC_ROOMS.map((room) => [
+        ...codes([room.path]), room.what,
+        codes(ofShards(room).filter((name) => !openToAll.includes(name))).join(', '),
+      ]),
+    ])
+  })
+
+  it('says what is open to all rooms of src/', () => {
+    const list = codes(openToAll).join(', ').replace(/, (?=[^,]+$)/, ' and ')
+    assert.ok(rooms.replaceAll(/\s+/g, ' ').includes(`All its rooms may import ${list};`), list)
+  })
+
+  it('has the way of a job in at most twelve hops, each with its files', () => {
+    const [before = '', ...hops] = (sections.get('The way of a job') ?? '').split(/^(?=\d+\. )/m)
+    assert.equal(before.trim(), '')
+    assert.deepEqual(hops.map((hop) => Number.parseInt(hop)), hops.map((_, at) => at + 1))
+    assert.ok(hops.length > 0 && hops.length <= HOPS_MAX, `there are ${hops.length} hops`)
+    assert.deepEqual(hops.filter((hop) => !pathsOf(hop).some((file) => file.endsWith('.ts'))), [])
+  })
 })
 
 describe('docs/CONFIGURATION.md', () => {
