@@ -107,6 +107,9 @@ class ShardLoop {
       responseBytesMax: task.settings.responseBytesMax,
       extraCaPem: task.settings.extraCaPem,
       names: this.#names,
+      onUnknownUndici: (reason) => {
+        if (task.shard === 0) this.#report(unknownUndiciReport(reason)) // one warning for all
+      },
     }))
     this.#port.on('message', (message: ShardControl) => {
       try {
@@ -296,6 +299,11 @@ function attach({ limits, shardBuffers, shared }: ShardTask): Memory {
     shards: shardBuffers.map((buffer) => attachShard(buffer, limits)),
   }
 }
+
+const unknownUndiciReport = (reason: string): ShardReport => ({
+  kind: 'log', level: 'warn', fields: { reason },
+  message: 'undici is not of the expected version: requests cost more processor time',
+})
 
 const troubleReport = (error: Error | null): ShardReport => error === null
   ? { kind: 'log', level: 'info', message: 'the journal is written again', fields: {} }

@@ -18,20 +18,39 @@ interface Constants {
 
 /** Names in lower case, found by bytes in any case. */
 interface Tree {
-  readonly tree: { insert(key: string, value: string): void }
+  readonly tree: {
+    insert(key: string, value: string): void
+    lookup(key: Uint8Array): unknown
+  }
 }
 
-const load = createRequire(import.meta.url)
+/** Where undici's own files come from. */
+export type LoadModule = (path: string) => unknown
 
-/** @param names of requests: tokens of RFC 9110 that undici has no use for itself. */
-export function knowSentHeaders(names: readonly string[]): void {
-  const { headerNameLowerCasedRecord: known } =
-    load('undici/lib/core/constants.js') as Constants
-  for (const name of names) known[name] ??= name.toLowerCase()
-}
+const loadModule: LoadModule = createRequire(import.meta.url)
 
-/** @param names of responses, in lower case. */
-export function knowHeardHeaders(names: readonly string[]): void {
-  const { tree } = load('undici/lib/core/tree.js') as Tree
-  for (const name of names) tree.insert(name, name)
+/**
+ * @param sent names of requests: tokens of RFC 9110 that undici has no use for itself.
+ * @param received names of responses, in lower case.
+ * @returns what of undici is not as expected, so that some names still take longer; undefined when
+ *   it knows all of them.
+ */
+export function addHeaderNames(
+  sent: readonly string[], received: readonly string[], load: LoadModule = loadModule,
+): string | undefined {
+  try {
+    const { headerNameLowerCasedRecord: known } =
+      load('undici/lib/core/constants.js') as Constants
+    const { tree } = load('undici/lib/core/tree.js') as Tree
+    const isExpected = known['Content-Type'] === 'content-type' &&
+      tree.lookup(Buffer.from('Content-Type')) === 'content-type'
+    if (!isExpected) return 'its tables of header names do not have Content-Type'
+    for (const name of sent) known[name] ??= name.toLowerCase()
+    for (const name of received) tree.insert(name, name)
+    const isMissing = received.find((name) => tree.lookup(Buffer.from(name)) !== name)
+    return isMissing === undefined ? undefined
+      : `its tree of header names does not take ${isMissing}`
+  } catch (error) {
+    return (error as Error).message
+  }
 }

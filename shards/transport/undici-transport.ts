@@ -24,7 +24,7 @@ import {
   type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY, type OutgoingRequest, type Transport,
   type TransportEvents,
 } from './transport.ts'
-import { knowHeardHeaders, knowSentHeaders } from './undici-header-tables.ts'
+import { addHeaderNames } from './undici-header-tables.ts'
 import { type InFlight, WireAttempt, surface } from './wire-attempt.ts'
 
 /** What a UndiciTransport is made with. */
@@ -44,10 +44,12 @@ export interface UndiciTransportOptions {
   readonly names?: Names
   /** Sent when the caller gives no User-Agent; without it, or when it is empty, none is sent. */
   readonly userAgent?: string
+  /** Told what of undici is not as expected; all works without it, some of it more slowly. */
+  readonly onUnknownUndici?: (reason: string) => void
 }
 
-knowSentHeaders(loadHeaderNames())
-knowHeardHeaders([...PACE_HEADERS, ...CONCURRENT_HEADERS, ...ACCOUNT_QUEUE_HEADERS])
+const unknownUndici = addHeaderNames(
+  loadHeaderNames(), [...PACE_HEADERS, ...CONCURRENT_HEADERS, ...ACCOUNT_QUEUE_HEADERS])
 
 /** The transport of a shard. */
 export class UndiciTransport implements Transport {
@@ -63,6 +65,7 @@ export class UndiciTransport implements Transport {
   constructor(options: UndiciTransportOptions) {
     assert(options.connectionsPerOriginMax >= 1, 'no connection is allowed')
     assert(options.responseBytesMax >= 0, 'a negative limit on response bytes')
+    if (unknownUndici !== undefined) options.onUnknownUndici?.(unknownUndici)
     this.#options = options
     this.#memory = new ResponseMemory(options.responseBytesMax,
       (to) => this.#tellFree(to))

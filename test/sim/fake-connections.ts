@@ -6,8 +6,8 @@ import { AssertionError } from 'node:assert'
 import type { Prng } from '../../shards/base/prng.ts'
 import { CONNECTIONS_MAKING_MIN } from '../../shards/memory/socket-limits.ts'
 import type { FailureReason } from '../../shards/signals/response.ts'
-import type { ConnectionRoom } from '../../shards/transport/connection-room.ts'
 import type { RoomTaker } from '../../shards/transport/connect-queue.ts'
+import type { ConnectionRoom } from '../../shards/transport/connection-room.ts'
 import type { BytesHeld, ResponseMemory } from '../../shards/transport/response-memory.ts'
 import {
   type Line, LINE_FREE, LINE_NO_CONNECTION, LINE_NO_MEMORY,

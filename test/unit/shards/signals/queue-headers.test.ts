@@ -8,9 +8,7 @@ import type { JobSlot } from '../../../../shards/base/units.ts'
 import {
   addLoadHeaders, type Load, loadHeaderNames,
 } from '../../../../shards/signals/queue-headers.ts'
-import {
-  knowHeardHeaders, knowSentHeaders,
-} from '../../../../shards/transport/undici-header-tables.ts'
+import { addHeaderNames } from '../../../../shards/transport/undici-header-tables.ts'
 import { formatJobId, jobIdText } from '../../../../shards/wire/job-id.ts'
 import { oneShard } from '../../../support/shard-memory.ts'
 
@@ -74,7 +72,7 @@ describe('their names', () => {
 
   it('are in undici\'s table, so that it need not lower them', () => {
     const names = loadHeaderNames()
-    knowSentHeaders(names)
+    assert.equal(addHeaderNames(names, []), undefined)
     const lowered = mock.method(String.prototype, 'toLowerCase')
     try {
       const seen = names.map((name) => util.headerNameToString(name))
@@ -97,12 +95,35 @@ describe('the names that are looked for in responses', () => {
     try {
       assert.deepEqual(seen(), names)
       assert.equal(lowered.mock.callCount(), 3)
-      knowHeardHeaders(names)
+      assert.equal(addHeaderNames([], names), undefined)
       assert.deepEqual(seen(), names)
       assert.equal(lowered.mock.callCount(), 3)
     } finally {
       lowered.mock.restore()
     }
+  })
+})
+
+describe('an undici with other insides', () => {
+  const constants = { headerNameLowerCasedRecord: { 'Content-Type': 'content-type' } }
+  const tree = { insert: (): void => {}, lookup: (key: Uint8Array): unknown =>
+    Buffer.from(key).toString() === 'Content-Type' ? 'content-type' : null }
+  const reasonWith = (modules: Record<string, unknown>): string | undefined =>
+    addHeaderNames(['X-A'], ['x-b'], (path) => {
+      const found = modules[path.split('/').at(-1) ?? '']
+      if (found === undefined) throw new Error(`Cannot find module '${path}'`)
+      return found
+    })
+
+  it('is named, and nothing else happens', () => {
+    assert.match(reasonWith({}) ?? '', /Cannot find module .*constants\.js/)
+    assert.match(reasonWith({ 'constants.js': {}, 'tree.js': { tree } }) ?? '', /undefined/)
+    assert.match(reasonWith({ 'constants.js': constants, 'tree.js': {} }) ?? '', /undefined/)
+    assert.equal(
+      reasonWith({ 'constants.js': { headerNameLowerCasedRecord: {} }, 'tree.js': { tree } }),
+      'its tables of header names do not have Content-Type')
+    assert.equal(reasonWith({ 'constants.js': constants, 'tree.js': { tree } }),
+      'its tree of header names does not take x-b')
   })
 })
 
