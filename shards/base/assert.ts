@@ -1,9 +1,9 @@
-// What cannot happen, said aloud: a failed assertion ends the shard, and its supervisor decides.
+// Assertions of invariants. A failed one ends the shard's thread; its supervisor decides what next.
 // Thread: any. Memory: none.
-// Never: used for what a caller, an upstream or a full table can cause; those are answers.
+// Never: used for what a caller, an upstream or a full table can cause; those are error answers.
 // VERIFY switches on the checks that cost more than O(1); tests and the simulator set it.
 
-/** Thrown by a failed assertion; `name` tells it apart from operating errors. */
+/** Thrown by a failed assertion; `name` distinguishes it from operating errors. */
 class AssertionFailure extends Error {
   override name = 'AssertionFailure'
 }

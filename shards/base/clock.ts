@@ -7,8 +7,8 @@
 import type { Micros, Millis } from './units.ts'
 
 /**
- * Time, and being woken at one. Monotonic microseconds inside: intervals, paces and ages go by
- * them, whatever becomes of the wall clock. Unix milliseconds outside, for what is told so.
+ * Time and a wake-up timer. Internally monotonic microseconds: intervals, paces and ages do not
+ * depend on the wall clock. Unix milliseconds only where they are reported to the outside.
  */
 export interface Clock {
   /** Monotonic now. */
@@ -18,13 +18,13 @@ export interface Clock {
    * `Infinity` disarms. A system clock may be a millisecond or two late, never early.
    */
   wakeAt(atUs: Micros, wake: () => void): void
-  /** The Unix time of a monotonic one by the wall clock as it is now, which may have been set. */
+  /** Converts a monotonic time to Unix time by the wall clock as it is now, which may jump. */
   wallMs(atUs: Micros): Millis
 }
 
 const US_PER_HR_SECOND = 1_000_000
 const NS_PER_US = 1000
-/** setTimeout takes at most 2^31-1 ms; a longer sleep wakes once for nothing. */
+/** setTimeout takes at most 2^31-1 ms; a longer sleep has spurious wake-ups. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1
 
 /** Monotonic microseconds since the machine's start, as every thread and process here reads it. */
@@ -34,8 +34,8 @@ export function monotonicUs(): Micros {
 }
 
 /**
- * Calls `look` every so many milliseconds, and keeps the thread alive, until the function that it
- * returns is called.
+ * Calls `look` every `periodMs` milliseconds and keeps the thread alive, until the returned
+ * function is called.
  */
 export function lookEvery(periodMs: number, look: () => void): () => void {
   const timer = setInterval(look, periodMs)
@@ -45,7 +45,7 @@ export function lookEvery(periodMs: number, look: () => void): () => void {
 /** The machine's clock. */
 export class SystemClock implements Clock {
   #timer: NodeJS.Timeout | undefined
-  /** What the timer is for. */
+  /** The time for which the timer is set. */
   #atUs = Infinity
   #wake: () => void = () => {}
 
@@ -55,7 +55,7 @@ export class SystemClock implements Clock {
 
   wakeAt(atUs: Micros, wake: () => void): void {
     this.#wake = wake
-    // Asked for again and again in between: a timer made anew costs a microsecond.
+    // Callers ask for the same time repeatedly; a new timer each time costs a microsecond.
     if (this.#timer !== undefined && atUs === this.#atUs) return
     if (this.#timer !== undefined) clearTimeout(this.#timer)
     this.#timer = undefined

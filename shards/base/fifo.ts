@@ -1,60 +1,61 @@
-// Who waits for something, in the order in which they came; anybody may leave at any time.
-// Thread: shard. Memory: an array as long as the line was; at most half of it is behind its head.
+// A FIFO queue of waiters, from which any waiter can be removed at any time.
+// Thread: shard. Memory: an array; at most half of it, or PASSED_MAX places, is consumed entries
+// before the head.
 // Never: knows what is waited for.
-// Not a Set: each time that one grows or sheds what was deleted, its old table keeps a reference to
-// the new one. Once a single table has grown old, all that come after it live on until the next
-// full collection, with everybody who ever stood in them.
+// Not a Set: when V8 grows or compacts a Set, the old table keeps a reference to the new one. Once
+// one table is in the old generation, it keeps all later tables, and every entry that was ever in
+// them, alive until the next full collection.
 
-/** So many places behind the head are not worth tidying up. */
+/** Consumed entries before the head below which compaction is not worth its cost. */
 const PASSED_MAX = 32
 
-/** A line of those who wait. Nobody stands in it twice. */
-export class WaitingLine<Who> {
-  #line: (Who | undefined)[] = []
+/** A queue of waiters. No waiter is in it twice. */
+export class WaitingLine<Waiter> {
+  #queue: (Waiter | undefined)[] = []
   #head = 0
 
-  /** How many wait. */
+  /** Number of waiters. */
   get length(): number {
-    return this.#line.length - this.#head
+    return this.#queue.length - this.#head
   }
 
-  /** Who has waited longest; undefined when nobody waits. */
-  get first(): Who | undefined {
-    return this.#line[this.#head]
+  /** The longest waiting; undefined when the queue is empty. */
+  get first(): Waiter | undefined {
+    return this.#queue[this.#head]
   }
 
-  /** Joins at the end. */
-  join(who: Who): void {
-    this.#line.push(who)
+  /** Appends a waiter. */
+  join(waiter: Waiter): void {
+    this.#queue.push(waiter)
   }
 
-  /** Who has waited longest, and waits no more; undefined when nobody waits. */
-  next(): Who | undefined {
+  /** Removes and returns the longest waiting; undefined when the queue is empty. */
+  next(): Waiter | undefined {
     if (this.length === 0) return undefined
-    const who = this.#line[this.#head]
-    this.#line[this.#head++] = undefined
-    if (this.#head > PASSED_MAX && this.#head * 2 > this.#line.length) {
-      this.#line = this.#line.slice(this.#head)
+    const waiter = this.#queue[this.#head]
+    this.#queue[this.#head++] = undefined
+    if (this.#head > PASSED_MAX && this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head)
       this.#head = 0
     }
-    return who
+    return waiter
   }
 
   /**
-   * Leaves; false when not in the line. Costs a search from the head, where those stand who have
-   * waited so long that their time is up.
+   * Removes a waiter; false when it is not queued. Searches from the head, which is near for the
+   * usual case: a waiter that has waited so long that it timed out.
    */
-  leave(who: Who): boolean {
-    const at = this.#line.indexOf(who, this.#head)
+  leave(waiter: Waiter): boolean {
+    const at = this.#queue.indexOf(waiter, this.#head)
     if (at === -1) return false
     if (at === this.#head) this.next()
-    else this.#line.splice(at, 1)
+    else this.#queue.splice(at, 1)
     return true
   }
 
-  /** Sends everybody away. */
+  /** Removes all waiters. */
   clear(): void {
-    this.#line = []
+    this.#queue = []
     this.#head = 0
   }
 }

@@ -1,4 +1,4 @@
-// Randomness comes in from outside and from a seed, so that a failing run can be repeated.
+// A seeded pseudo-random generator. Randomness is injected, so that a failing run can be repeated.
 // Thread: any (an instance belongs to one). Memory: four words of its own.
 // Never: used where an outsider must not guess the next value; secrets come from node:crypto.
 // Source: xoshiro128** 1.1, Blackman and Vigna 2018; seeded through splitmix32.

@@ -1,23 +1,23 @@
-// Sorting millions of slots by a number each, as a recovery must: no comparison, no object.
-// Thread: any. Memory: twice what it is given, for as long as a call takes.
-// Never: keeps anything; moves items of equal keys past each other.
-// Source: least significant digit radix sort (Knuth, TAOCP 3, 5.2.5), eleven bits at a time; a
-// digit that all keys share costs one look, so small ranges take one pass or two.
+// Sorts millions of slots by a numeric key, as recovery must: no comparisons, no objects.
+// Thread: any. Memory: twice the input, for the duration of a call.
+// Never: keeps state; reorders items of equal keys (the sort is stable).
+// Source: least significant digit radix sort (Knuth, TAOCP 3, 5.2.5), eleven bits at a time. A
+// digit that all keys share costs one counting pass only, so small ranges move items once or twice.
 
 const DIGIT_BITS = 11
 const DIGITS = 2 ** DIGIT_BITS
 const DIGIT_MASK = DIGITS - 1
 const KEY_BITS = 32
 
-/** Items and their keys, uint32 both, one to one. */
+/** Items and their keys, both uint32: keys[i] is the key of items[i]. */
 export interface Keyed {
   readonly items: Uint32Array
   readonly keys: Uint32Array
 }
 
 /**
- * The first `count` items in the order of their keys. Uses up what it is given.
- * @param shift bits of the keys that do not matter: at 21, one pass puts near keys together.
+ * The first `count` items in the order of their keys. Overwrites its input.
+ * @param shift low bits of the keys to ignore: with 21, one pass groups nearby keys.
  */
 export function radixSort({ items, keys }: Keyed, count: number, shift = 0): Keyed {
   let fromItems: Uint32Array = items.subarray(0, count)
@@ -45,7 +45,7 @@ export function radixSort({ items, keys }: Keyed, count: number, shift = 0): Key
   return { items: fromItems, keys: fromKeys }
 }
 
-/** The same by times, in microseconds; those within a millisecond or so may count as equal. */
+/** Sorts by times in microseconds; times about a millisecond apart may count as equal. */
 export function sortByTime(items: Uint32Array, timesUs: Float64Array, count: number): Uint32Array {
   let firstUs = Infinity
   let lastUs = -Infinity
@@ -66,7 +66,7 @@ function isSorted(keys: Uint32Array): boolean {
   return true
 }
 
-/** Where each digit's items begin; false when there is only one digit. */
+/** Computes where each digit's items begin; false when all keys have the same digit. */
 function findStarts(keys: Uint32Array, shift: number, starts: Uint32Array): boolean {
   starts.fill(0)
   for (let at = 0; at < keys.length; at++) {

@@ -20,7 +20,7 @@ export type LaneSlot = number & { readonly of: 'lane' }
 export type UpstreamSlot = number & { readonly of: 'upstream' }
 /** A template's place in its shard's template table. */
 export type TemplateSlot = number & { readonly of: 'template' }
-/** Where a record rests in the job log: segment and offset, packed into 32 bits. */
+/** Where a record is in the job log: segment and offset, packed into 32 bits. */
 export type Location = number & { readonly of: 'location' }
 
 /** No slot, no location, end of a list: the largest unsigned 32-bit number. */

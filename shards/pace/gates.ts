@@ -1,28 +1,29 @@
-// Why a send may not leave now.
-// Thread: shard. Memory: none; numbers alone.
+// The gates: reasons why a send cannot leave now.
+// Thread: shard. Memory: none; constants only.
 // Never: opens or shuts a gate.
-// What waits for a time is in the wheel at that time. What waits for anything else costs no turn:
-// it is parked (parking.ts), or a notice comes, and is looked at again when its gate opens.
+// A lane or upstream that waits for a time is in the timing wheel. One that waits for anything else
+// costs nothing meanwhile: it is parked (parking.ts) or receives a notice, and is checked again
+// when its gate opens.
 
-/** It may leave. */
+/** The send may leave. */
 export const GATE_OPEN = 0
-/** The budget's time has not come. */
+/** The budget's next send is not due yet. */
 export const GATE_PACE = 1
-/** Another shard's lanes go first, for a moment. */
+/** Fairness between shards: another shard's lanes go first, briefly. */
 export const GATE_TURN = 2
-/** Sends that were decided before have still to be written. */
+/** Earlier sends of the budget are decided but not yet written to their sockets. */
 export const GATE_WRITE = 3
 /** The budget's limit on requests in flight is reached. */
 export const GATE_PERMIT = 4
-/** The shard has as many requests in flight as it may, or the upstream its share of them. */
+/** The shard has reached its limit on requests in flight, or the upstream its share of them. */
 export const GATE_SHARD_PERMIT = 5
 /** No connection to the upstream is free. */
 export const GATE_CONNECTION = 6
-/** Responses of the upstream hold its share of the memory for them. */
+/** The upstream's responses hold its whole share of the response memory. */
 export const GATE_MEMORY = 7
 /** The shard sends nothing for now: it is held or stopping, or results wait for room. */
 export const GATE_HOLD = 8
-/** How many there are. */
+/** Number of gates. */
 export const GATES = 9
 
 export type Gate = typeof GATE_OPEN | typeof GATE_PACE | typeof GATE_TURN | typeof GATE_WRITE |

@@ -1,6 +1,6 @@
-// What a lane spends: its own budget, once account queues have given it one, or its upstream's.
+// The budget that a lane spends: its account queue's, if it has one, or its upstream's shared one.
 // Thread: shard. Memory: the budgets and flags in views.lanes.
-// Never: decides when account queues go on or off, or whose turn it is.
+// Never: switches account queues on or off, or decides which lane is next.
 
 import type { LaneSlot, Micros, UpstreamSlot } from '../base/units.ts'
 import { PACE_WRITE_LATE_US } from '../memory/limits.ts'
@@ -9,15 +9,15 @@ import { baseAfterReturn, baseAfterWrite } from './pace.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { UnwrittenSends } from './unwritten.ts'
 
-/** What an attempt spends: its lane's account queue or its upstream's, by so many ns. */
+/** What an attempt was charged: to its lane's account queue or its upstream's budget, in ns. */
 export interface Charge {
   readonly accountQueue: boolean
   readonly intervalNs: number
-  /** What the budget's base has become by it. */
+  /** The budget's base after the charge. */
   readonly spentUs: number
 }
 
-/** What a lane spends. */
+/** The budget that a lane spends. */
 export interface Budget extends Charge {
   readonly concurrentMax: number
 }
@@ -34,7 +34,7 @@ export class LaneBudgets {
     this.#unwritten = unwritten
   }
 
-  /** The budget that the lane spends, and has just spent. */
+  /** The budget that the lane spends; `spentUs` is meaningful right after the lane was charged. */
   of(lane: LaneSlot, upstream: UpstreamSlot): Budget {
     if (this.has(lane, LANE_ACCOUNT_QUEUE)) {
       return {
@@ -50,7 +50,7 @@ export class LaneBudgets {
     }
   }
 
-  /** An account queue starts at the upstream's present pace, from the lane's last send. */
+  /** An account queue starts with the upstream's current pace, from the lane's last send. */
   beginOwn(lane: LaneSlot, upstream: UpstreamSlot): void {
     if (this.has(lane, LANE_ACCOUNT_QUEUE)) return
     const at = this.change(lane)
@@ -60,7 +60,7 @@ export class LaneBudgets {
     this.flag(lane, LANE_ACCOUNT_QUEUE, true) // decides: the numbers above hold
   }
 
-  /** A send was not written after all: its place is free again, unless others have come since. */
+  /** Refunds a send that was not written: its place is free again unless a later one was taken. */
   returned(
     lane: LaneSlot, upstream: UpstreamSlot, { intervalNs, accountQueue, spentUs }: Charge,
   ): void {
@@ -72,11 +72,12 @@ export class LaneBudgets {
   }
 
   /**
-   * A send leaves only now. What the upstream sees counts, so the budget's grid follows it when it
-   * is late, or the next send would come too soon behind. Its charge is what it was decided at: an
-   * account that has got a budget of its own since then may have to follow it, too.
-   * @param countedNs what of it still counts as unwritten: until the base has followed, or another
-   *   shard would decide by the old one.
+   * A decided send is written now. The pace promise is about what the upstream sees, so a late
+   * write moves the budget's grid; otherwise the next send would follow too closely. The charge
+   * is the one of the decision: a lane that got an account queue since then may have to move that
+   * queue's grid, too.
+   * @param countedNs the part of this send that still counts as unwritten. It counts until the base
+   *   has moved; otherwise another shard could decide by the old base.
    */
   written(
     lane: LaneSlot, upstream: UpstreamSlot, accountQueue: boolean, interval: number,
@@ -88,7 +89,7 @@ export class LaneBudgets {
     }
     const { baseUs, lastSendUs } = this.#lanes.at
     if (!this.has(lane, LANE_ACCOUNT_QUEUE)) {
-      // Should it get one, that begins with what was written last.
+      // If the lane gets an account queue later, its budget starts from the last write.
       const isLate = nowUs - (lastSendUs[lane] as number) > PACE_WRITE_LATE_US
       if (isLate) this.change(lane).lastSendUs[lane] = nowUs
       return
@@ -100,7 +101,7 @@ export class LaneBudgets {
     if (base !== before) this.change(lane).baseUs[lane] = base
   }
 
-  /** The lanes' fields, of which a fact of this lane is about to be changed. */
+  /** The lanes' fields, to change a fact of this lane, which is marked as changed first. */
   change(lane: LaneSlot): Lanes['at'] {
     this.#lanes.touch(lane)
     return this.#lanes.at

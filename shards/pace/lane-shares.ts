@@ -1,10 +1,9 @@
-// Whether an upstream and a user may have another lane: a shard's lanes are a pool with shares.
+// Admission to a shard's lanes, a pool in which each upstream and each user has a share.
 // Thread: shard. Memory: its own counts, derived from the lanes' facts.
 // Never: finds, makes or frees a lane. Imports no Node module.
-// A lane of its own counts against the account's upstream and against its user, who may have many
-// API keys. One that accounts share counts against the upstream alone. Both come out of the same
-// lanes, of which some are kept for the shared ones: they are what an upstream's accounts have when
-// it has its share.
+// An account's own lane counts against its upstream and its user, who may have many API keys. A
+// shared lane counts against the upstream alone. Both come from the same pool, of which a part is
+// reserved for shared lanes: those serve an upstream's accounts once it has used up its share.
 
 import type { Micros, UpstreamSlot } from '../base/units.ts'
 import { HeldCounts } from '../memory/held-counts.ts'
@@ -14,10 +13,10 @@ import { SHARD_POOLS, type SharedPool } from '../memory/pools.ts'
 import { makeShareCounts, Share, type ShareCounts, type ShareWarning } from '../memory/share.ts'
 import type { PoolWarning } from '../wire/contract.ts'
 
-/** What of a user's hash is the second word by which it is counted: the first are lower bits. */
+/** A user's second count is indexed by its hash shifted by this; the first uses the lower bits. */
 const USER_BITS = 11
 
-/** All counts. */
+/** All counts, as handed over to a successor. */
 export interface LaneSharesBaton {
   readonly pool: ShareCounts
   readonly own: Uint32Array
@@ -25,7 +24,7 @@ export interface LaneSharesBaton {
   readonly users: Uint32Array
 }
 
-/** What of a shard's lanes is whose. */
+/** Counts which upstream and user holds how many of a shard's lanes. */
 export class LaneShares {
   readonly #pool = makeShareCounts()
   readonly #byUpstream: Share
@@ -53,7 +52,7 @@ export class LaneShares {
     this.#sharedLanes = new Uint32Array(limits.upstreamsMax)
   }
 
-  /** Before the lanes that a dead thread has left are adopted. */
+  /** Resets the counts, before the lanes of a crashed thread are adopted. */
   recover(): void {
     this.#pool.used = 0
     this.#ownLanes.fill(0)
@@ -61,7 +60,7 @@ export class LaneShares {
     this.#users.clear()
   }
 
-  /** What a successor begins with. */
+  /** The state that a successor starts from. */
   handOver(): LaneSharesBaton {
     return {
       pool: this.#pool, own: this.#ownLanes, shared: this.#sharedLanes, users: this.#userCounts,
@@ -79,7 +78,7 @@ export class LaneShares {
     return this.#pool
   }
 
-  /** What is to be warned of since the last call. */
+  /** The latest warning since the last call. */
   takeWarning(): PoolWarning | undefined {
     const warning = this.#warning
     this.#warning = undefined
@@ -97,7 +96,7 @@ export class LaneShares {
       this.#byUser.mayTake(this.#users.of(user >>> USER_BITS, user), 1)
   }
 
-  /** Another lane for one of the user's accounts; false counts the refusal. */
+  /** Takes a lane for one of the user's accounts; false if refused, which is counted. */
   takeOwn(upstream: UpstreamSlot, user: number, nowUs: Micros): boolean {
     const ofUser = this.#users.of(user >>> USER_BITS, user)
     const refusal = this.#byUser.refusal(ofUser, 1)
@@ -110,7 +109,7 @@ export class LaneShares {
     return true
   }
 
-  /** Another lane that accounts share; likewise. */
+  /** Takes a lane that accounts share; false if refused, which is counted. */
   takeShared(upstream: UpstreamSlot, nowUs: Micros): boolean {
     const held = this.#sharedLanes[upstream] as number
     if (!this.#shared.take(held, 1, nowUs)) return false
@@ -118,7 +117,7 @@ export class LaneShares {
     return true
   }
 
-  /** The lane is there, whether it may be or not. */
+  /** Counts an existing lane, even beyond the share. */
   adoptOwn(upstream: UpstreamSlot, user: number): void {
     this.#byUpstream.adopt(1)
     this.#countOwn(upstream, user)

@@ -1,15 +1,15 @@
-// The lanes: one first-in-first-out line for each account at each upstream, and their slots.
-// Thread: shard. Memory: owns views.lanes and views.laneIndex, and the line heads in them.
-// Never: decides when a job leaves; that is the pacer's. Imports no Node module.
-// A lane is taken when an account's first job arrives and kept when it empties: its pace and its
-// last send hold until lanes run short, then the longest idle goes, if idle long enough and not
-// due in the future. A lane that accounts share is for those whose upstream or user has its share
-// of the lanes: users are put into groups by their hash, and each group has one (stochastic
-// fairness queueing, McKenney 1990), in which the users take turns. Where no lane can be had, it
-// is the upstream's overflow lane, which is always there. While a shared lane is named by a job,
-// all accounts of its group that have no lane of their own join it: nobody's later job overtakes
-// an earlier one.
-// A job's place in its line is a number in its slot, a fact; the links follow from it.
+// The lanes: one FIFO for each account at each upstream, and their slots.
+// Thread: shard. Memory: owns views.lanes and views.laneIndex, and the list heads in them.
+// Never: decides when a job leaves; the pacer does. Imports no Node module.
+// A lane is allocated when an account's first job arrives and kept when it empties, with its pace
+// and its last send. When lanes run short, the longest idle one is reclaimed, if it has been idle
+// long enough and its next send is not in the future. An account whose upstream or user has used up
+// its share of the lanes gets a shared lane: users are put into groups by their hash, each group
+// has one lane (stochastic fairness queueing, McKenney 1990), and its users are served round robin.
+// If no lane can be allocated, the upstream's overflow lane is used, which always exists. While a
+// job refers to a shared lane, all accounts of its group without a lane of their own join it, so
+// that no later job of an account overtakes an earlier one.
+// A job's place in its lane is a number in its slot, a fact; the links are derived from it.
 
 import { assert } from '../base/assert.ts'
 import { sortByTime } from '../base/radix-sort.ts'
@@ -32,21 +32,21 @@ import { nextOfSharedLane } from './shared-lane-order.ts'
 
 /** The slot is in use. */
 export const LANE_USED = 1
-/** The lane spends a budget of its own: its interval and limit hold. */
+/** The lane is an account queue: its own interval and limit apply. */
 export const LANE_ACCOUNT_QUEUE = 2
-/** The lane is in its upstream's turn list: jobs wait in it. */
+/** The lane is in its upstream's round-robin list: jobs wait in it. */
 export const LANE_ACTIVE = 4
-/** The lane waits for one of its requests in flight to end. */
+/** The lane is at its in-flight limit and waits for one of its requests to end. */
 export const LANE_BLOCKED = 8
-/** Accounts share the lane: their users take turns in it. */
+/** Accounts share the lane; their users are served round robin. */
 export const LANE_SHARED = 16
-/** Of a lane's flags, those that are facts. */
+/** The flags that are facts; the others are derived. */
 export const LANE_FACTS = LANE_USED | LANE_ACCOUNT_QUEUE | LANE_SHARED
 
-/** How many idle lanes are looked at to find one that may go. */
+/** Idle lanes that are examined to find one to reclaim. */
 const RECLAIM_LOOKS_MAX = 16
 
-/** Heads and counts; lines, links and the index stay where they are. */
+/** Heads and counts; the lists, links and index stay in shared memory. */
 export interface LanesBaton {
   readonly idleHead: number
   readonly idleTail: number
@@ -57,7 +57,7 @@ export interface LanesBaton {
   readonly shares: LaneSharesBaton
 }
 
-/** What the key of a shared lane is spread over the index by: odd, so no two become one. */
+/** Multiplier that spreads the keys of shared lanes over the index: odd, so keys stay distinct. */
 const KEY_SPREAD = 0x9e3779b1
 const UPSTREAM_BITS = 14
 
@@ -66,7 +66,7 @@ export class Lanes {
   readonly at: LaneArrays
   readonly #jobs: JobSlots
   readonly #marks: Marks
-  readonly #lines: JobLists
+  readonly #lists: JobLists
   readonly #index: SlotIndex
   readonly #shares: LaneShares
   readonly #groups: number
@@ -85,7 +85,7 @@ export class Lanes {
     this.at = views.lanes
     this.#marks = marks
     this.#jobs = jobs
-    this.#lines = new JobLists(views.jobs, views.lanes.head, views.lanes.tail)
+    this.#lists = new JobLists(views.jobs, views.lanes.head, views.lanes.tail)
     this.#index = new SlotIndex(views.laneIndex, (lane) => this.at.keyLow[lane] as number)
     this.#shares = new LaneShares(views.limits)
     this.#groups = laneGroups(views.limits)
@@ -97,8 +97,8 @@ export class Lanes {
   }
 
   /**
-   * After another thread's death, on its memory: all lanes are there, their lines empty and named
-   * by no job. To be followed by addReference() and link() for each job, then settle().
+   * Adopts the lanes of a crashed thread, empty and without references. To be followed by
+   * adoptReference() and link() for each job, then settleIdle().
    */
   recover(): void {
     const { at } = this
@@ -113,7 +113,7 @@ export class Lanes {
     }
   }
 
-  /** Lanes that no job names become idle, the longest unused first. */
+  /** Puts lanes without references into the idle list, the longest unused first. */
   settleIdle(): void {
     const { flags, references, lastSendUs } = this.at
     const idle = new Uint32Array(this.#used)
@@ -127,7 +127,7 @@ export class Lanes {
     for (const lane of sortByTime(idle, times, count)) this.#enterIdle(lane as LaneSlot)
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): LanesBaton {
     return {
       idleHead: this.#idleHead, idleTail: this.#idleTail, free: this.#free, fresh: this.#fresh,
@@ -149,12 +149,12 @@ export class Lanes {
     return this.#used
   }
 
-  /** Of the pool that lanes come out of. */
+  /** Counts of the pool from which lanes are taken. */
   get counts(): Readonly<ShareCounts> {
     return this.#shares.counts
   }
 
-  /** What of that pool is to be warned of since the last call. */
+  /** That pool's latest warning since the last call. */
   takeWarning(): PoolWarning | undefined {
     return this.#shares.takeWarning()
   }
@@ -164,7 +164,7 @@ export class Lanes {
     return ((this.at.flags[lane] as number) & LANE_SHARED) !== 0
   }
 
-  /** The account's lane, a new one, or one that it shares. @param user 32 bits of its hash. */
+  /** The account's lane, a new one, or a shared one. @param user 32 bits of the user's hash. */
   find(
     keyHigh: number, keyLow: number, upstream: UpstreamSlot, user: number, nowUs: Micros,
   ): LaneSlot {
@@ -180,31 +180,31 @@ export class Lanes {
     if (this.#takeOwn(upstream, user, nowUs)) {
       return this.#beginAs(this.#takeFree(), keyHigh, keyLow, upstream, 0, user)
     }
-    // It may have been the idle lane that had to go.
+    // #takeOwn() may have reclaimed this very lane, so check again that it is in use.
     if (shared !== NONE && this.isShared(shared as LaneSlot)) return shared as LaneSlot
     if (!this.#shares.takeShared(upstream, nowUs)) return this.#overflow(upstream)
     return this.#beginAs(this.#takeFree(), group, groupKey, upstream, LANE_SHARED, 0)
   }
 
-  /** A webhook receiver's only lane: its overflow lane, in which nobody takes turns. */
+  /** A webhook receiver's only lane: its overflow lane, here a plain FIFO without round robin. */
   ofReceiver(upstream: UpstreamSlot): LaneSlot {
     const lane = upstream as number as LaneSlot
     if (this.at.flags[lane] === 0) this.#begin(lane, upstream, 0, 0)
     return lane
   }
 
-  /** A job names the lane from now on; it is not idle. */
+  /** Adds a job's reference to the lane, which is then not idle. */
   addReference(lane: LaneSlot): void {
     if (this.at.references[lane] === 0) this.#leaveIdle(lane)
     this.adoptReference(lane)
   }
 
-  /** The same in a recovery, where idle lanes do not stand in their list yet. */
+  /** The same during recovery, before the idle list is built. */
   adoptReference(lane: LaneSlot): void {
     this.at.references[lane] = (this.at.references[lane] as number) + 1
   }
 
-  /** A job no longer names the lane; the last one leaves it idle. */
+  /** Drops a job's reference; without any the lane becomes idle. */
   dropReference(lane: LaneSlot): void {
     const references = this.at.references[lane] as number
     assert(references > 0, 'a lane lost more references than it had')
@@ -212,7 +212,7 @@ export class Lanes {
     if (references === 1) this.#enterIdle(lane)
   }
 
-  /** To be called before a fact of the lane is changed, other than by a method here. */
+  /** To be called before a fact of the lane is changed by code outside of this class. */
   touch(lane: LaneSlot): void {
     this.#marks.lane(lane)
   }
@@ -222,13 +222,13 @@ export class Lanes {
   }
 
   /**
-   * Gives a job its place: behind all others or (a retry whose wait is over) before them. Written
-   * before the job's state says that it waits; link() then puts it there.
+   * Gives a job its place: behind all others or (a retry that is due) before them. Written before
+   * the job's state says that it is queued; link() then inserts it there.
    */
   place(lane: LaneSlot, slot: JobSlot, atFront: boolean): void {
     const { order } = this.#jobs.at
     this.#jobs.touch(slot)
-    const first = atFront ? this.#lines.first(lane) : NONE
+    const first = atFront ? this.#lists.first(lane) : NONE
     if (first !== NONE) {
       order[slot] = (order[first] as number) - 1
       return
@@ -239,25 +239,25 @@ export class Lanes {
     order[slot] = last
   }
 
-  /** Puts a job that has its place into the line. */
+  /** Inserts a job that has its place into the lane's list. */
   link(lane: LaneSlot, slot: JobSlot, atFront: boolean): void {
-    if (atFront) this.#lines.pushFront(lane, slot)
-    else this.#lines.pushBack(lane, slot)
+    if (atFront) this.#lists.pushFront(lane, slot)
+    else this.#lists.pushBack(lane, slot)
     this.at.count[lane] = this.count(lane) + 1
   }
 
   first(lane: LaneSlot): JobSlot | typeof NONE {
-    return this.#lines.first(lane)
+    return this.#lists.first(lane)
   }
 
-  /** The job that leaves next: the first; in a shared lane, the first of whose turn it is. */
+  /** The job that leaves next: the first; in a shared lane, the first of the next user. */
   next(lane: LaneSlot): JobSlot | typeof NONE {
-    const first = this.#lines.first(lane)
+    const first = this.#lists.first(lane)
     return first === NONE || !this.isShared(lane) ? first
-      : nextOfSharedLane(first, this.at.user[lane] as number, this.#jobs.at.route, this.#lines)
+      : nextOfSharedLane(first, this.at.user[lane] as number, this.#jobs.at.route, this.#lists)
   }
 
-  /** The job is about to leave: in a shared lane, other users are next. */
+  /** Records that the job is about to leave: in a shared lane, the next user follows. */
   countTurn(lane: LaneSlot, slot: JobSlot): void {
     if (!this.isShared(lane)) return
     this.touch(lane)
@@ -265,16 +265,16 @@ export class Lanes {
   }
 
   remove(lane: LaneSlot, slot: JobSlot): void {
-    this.#lines.remove(lane, slot)
+    this.#lists.remove(lane, slot)
     this.at.count[lane] = this.count(lane) - 1
   }
 
   /**
-   * The job's place in its lane, 1 for the first. Jobs cancelled from the middle leave holes, so
-   * it may be too high until those before it have left, never beyond the lane's count.
+   * The job's position in its lane, 1 for the first. Jobs cancelled from the middle leave gaps, so
+   * it may be too high until the jobs before it have left, but never above the lane's count.
    */
   position(lane: LaneSlot, slot: JobSlot): number {
-    const first = this.#lines.first(lane)
+    const first = this.#lists.first(lane)
     if (first === NONE) return 1
     const orders = this.#jobs.at.order
     const ahead = ((orders[slot] as number) - (orders[first] as number)) >>> 0
@@ -294,7 +294,7 @@ export class Lanes {
     }
   }
 
-  /** Frees all lanes of an upstream that no job names; its record goes back. */
+  /** Frees all lanes of an upstream without references, whose record is being released. */
   releaseAllOf(upstream: UpstreamSlot): void {
     let lane = this.#siblingFirst(upstream)
     while (lane !== NONE) {
@@ -306,7 +306,7 @@ export class Lanes {
     }
   }
 
-  /** An upstream's first lane, which is not one of the pool. */
+  /** Whether it is an upstream's overflow lane, which does not come from the pool. */
   #isOverflow(lane: number): boolean {
     return lane < this.#upstreamsMax
   }
@@ -324,7 +324,7 @@ export class Lanes {
       ((at.flags[lane] as number) & LANE_SHARED) === shared)
   }
 
-  /** Whether the lane is in use and some job names it. */
+  /** Whether the lane is in use and some job refers to it. */
   #isNamed(lane: number): boolean {
     return this.at.flags[lane] !== 0 && (this.at.references[lane] as number) > 0
   }
@@ -352,7 +352,7 @@ export class Lanes {
     at.intervalNs[lane] = 0
     at.concurrentMax[lane] = 0
     at.nextOrder[lane] = 0
-    at.flags[lane] = LANE_USED | shared // from here on it is a lane
+    at.flags[lane] = LANE_USED | shared // decides: the lane exists from here on
     this.#makeEmpty(lane, upstream)
     this.#enterIdle(lane)
   }
@@ -362,7 +362,7 @@ export class Lanes {
     at.count[lane] = 0
     at.inFlight[lane] = 0
     at.references[lane] = 0
-    this.#lines.reset(lane)
+    this.#lists.reset(lane)
     const head = this.#siblingFirst(upstream)
     at.siblingNext[lane] = head
     at.siblingPrev[lane] = NONE
@@ -406,18 +406,18 @@ export class Lanes {
     this.#free = lane
   }
 
-  /** Zero means none in fresh memory, so heads of sibling lists are kept as lane + 1. */
+  /** Fresh memory is zero, which must mean "none": sibling list heads are stored as lane + 1. */
   #siblingFirst(upstream: UpstreamSlot): number {
     return ((this.#siblingHead[upstream] as number) - 1) >>> 0
   }
 
-  /** Counts a lane for the account, out of what an idle one leaves if it has to be. */
+  /** Counts a lane for the account; reclaims an idle one first if that is necessary. */
   #takeOwn(upstream: UpstreamSlot, user: number, nowUs: Micros): boolean {
     if (!this.#shares.mayOwn(upstream, user)) this.#reclaim(nowUs)
     return this.#shares.takeOwn(upstream, user, nowUs)
   }
 
-  /** A lane that has been counted, so there is one. */
+  /** A free lane; one exists, since it was counted against the pool before. */
   #takeFree(): LaneSlot {
     const lane = this.#free
     if (lane !== NONE) {
@@ -430,11 +430,11 @@ export class Lanes {
     return fresh as LaneSlot
   }
 
-  /** Frees the longest idle lane that may be given back, if there is one. */
+  /** Frees the longest idle lane that may be reclaimed, if one is among the first few. */
   #reclaim(nowUs: Micros): void {
     let lane = this.#idleHead
     for (let looks = 0; lane !== NONE && looks < RECLAIM_LOOKS_MAX; looks++) {
-      if (this.#mayGo(lane as LaneSlot, nowUs)) {
+      if (this.#mayReclaim(lane as LaneSlot, nowUs)) {
         this.#leaveIdle(lane as LaneSlot)
         return this.#release(lane as LaneSlot)
       }
@@ -442,14 +442,14 @@ export class Lanes {
     }
   }
 
-  #mayGo(lane: LaneSlot, nowUs: Micros): boolean {
+  #mayReclaim(lane: LaneSlot, nowUs: Micros): boolean {
     const { at } = this
     const lastSendUs = at.lastSendUs[lane] as number
     if (lastSendUs > 0 && nowUs - lastSendUs < IDLE_KEEP_MS_MIN * US_PER_MS) return false
     return eligibleAtUs(at.baseUs[lane] as number, at.intervalNs[lane] as number) <= nowUs
   }
 
-  /** Overflow lanes are never given back, so they do not stand in the idle list. */
+  /** Overflow lanes are never reclaimed, so they are not in the idle list. */
   #enterIdle(lane: LaneSlot): void {
     if (this.#isOverflow(lane)) return
     const tail = this.#idleTail
@@ -471,6 +471,6 @@ export class Lanes {
   }
 }
 
-/** The key of a lane that accounts share: different for every group and upstream, and spread. */
+/** The index key of a shared lane: distinct for each group and upstream, and spread. */
 export const groupKeyOf = (group: number, upstream: number): number =>
   Math.imul(group << UPSTREAM_BITS | upstream, KEY_SPREAD) >>> 0

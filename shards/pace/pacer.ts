@@ -1,9 +1,9 @@
-// Who may send next, and when: lanes with jobs wait here for their budget's time.
-// Thread: shard. Memory: turn lists and counts in views.lanes and views.upstreams; the lane wheel.
+// Decides which lane sends next, and when: lanes with jobs wait here until their budget is due.
+// Thread: shard. Memory: round-robin lists, counts in views.lanes and views.upstreams; the wheel.
 // Never: reads a clock, touches a socket, looks into a job's record.
-// With account queues off, an upstream is in the wheel and its lanes take turns at the shared
-// budget (deficit round robin, Shreedhar and Varghese 1995; every send costs one, so a deficit
-// never carries over). With account queues on, each lane is in the wheel with its own budget.
+// With account queues off, the upstream is in the wheel, and its lanes share its budget by deficit
+// round robin (Shreedhar and Varghese 1995; every send costs one, so a deficit never carries over).
+// With account queues on, each lane is in the wheel with its own budget.
 
 import { assert } from '../base/assert.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
@@ -26,35 +26,35 @@ import { RoundRobin, type RoundRobinBaton } from './round-robin.ts'
 import type { SharedBudgets } from './shared-budget.ts'
 import type { UnwrittenSends } from './unwritten.ts'
 
-/** How soon an upstream looks again that lets another shard's lanes go first. */
-const TURN_LOOK_US = 1000
+/** Retry delay of a lane or upstream stopped by GATE_TURN or GATE_WRITE. */
+const GATE_RETRY_US = 1000
 
-/** What the pacer asks of those who send. */
+/** What the pacer needs from the sending side. */
 export interface Sender {
-  /** What keeps anything from being sent to the upstream now, budget and line aside. */
+  /** The gate that stops all sends to the upstream now, apart from budget and connections. */
   gateOf(upstream: UpstreamSlot): Gate
   /**
-   * Whether the upstream's line is free. If not, so many connections are of use to the lane and
-   * others, and lineFree() or lineFailed() follows.
+   * Whether a connection to the upstream is free. If not, the lane and others could use up to
+   * `connections` of them, and lineFree() or lineFailed() is called later.
    */
   lineGateOf(upstream: UpstreamSlot, lane: LaneSlot, connections: number): Gate
-  /** Ends the lane's first job if it is too late for it to begin; true when it did. */
+  /** Ends the lane's next job if its latest start has passed; true when it did. */
   dropOverdue(lane: LaneSlot, slot: JobSlot, nowUs: Micros): boolean
-  /** Starts an attempt; its budget is charged and the job has left its lane. */
+  /** Starts an attempt whose budget is charged; the job has left its lane. */
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void
   /** The same where no connection could be made: the attempt fails without a request. */
   failUnsent(slot: JobSlot, upstream: UpstreamSlot, nowUs: Micros): void
 }
 
-/** Who is due when, and whose turn it is. */
+/** The timing wheel and the round-robin order, as handed over to a successor. */
 export interface PacerBaton {
   readonly wheel: MemberWheelBaton
   readonly robin: RoundRobinBaton
 }
 
 /**
- * Connections worth having for sends at an interval, `countMax` of which there will be at most:
- * one now, and those of CONNECT_AHEAD_US. At 2 per second 1; at 25 per second 3; at 1,000, 101.
+ * Useful connections for at most `countMax` sends at an interval: one for now, and one for each
+ * send within CONNECT_AHEAD_US. At 2 per second 1; at 25 per second 3; at 1,000, 101.
  */
 const connectionsAhead = (interval: number, countMax: number): number =>
   Math.max(1, Math.min(countMax, 1 + Math.floor((CONNECT_AHEAD_US * 1000) / interval)))
@@ -70,11 +70,11 @@ export class Pacer {
   readonly #sender: Sender
   readonly #spends: LaneBudgets
   readonly #parking: Parking
-  /** How often something was looked at and was stopped by each gate; GATE_OPEN: by none. */
+  /** Number of checks that each gate has stopped; GATE_OPEN: those that none has stopped. */
   readonly stops = new Float64Array(GATES)
   /**
-   * The switches of account queues followed so far: odd while lanes spend budgets of their own. A
-   * fact, written when the lanes have forgotten the budgets of an earlier switch.
+   * The switches of account queues applied here so far: odd while lanes have account queues. A
+   * fact, written after the lanes have dropped the budgets of an earlier switch.
    */
   readonly #switches: Int32Array
 
@@ -95,7 +95,7 @@ export class Pacer {
     this.#switches = views.upstreams.switches
   }
 
-  /** After another thread's death, once the lines are linked: their lanes take turns again. */
+  /** After a crash, once the lanes' lists are linked: activates the lanes with jobs. */
   recover(nowUs: Micros): void {
     this.#lanes.forEachWaiting((lane) => {
       const upstream = this.#upstreamOf(lane)
@@ -105,9 +105,9 @@ export class Pacer {
     })
   }
 
-  /** What a successor on the same memory begins with. The pacer must not be used after it. */
+  /** The state a successor on the same memory starts from. The pacer must not be used after it. */
   handOver(): PacerBaton {
-    // The gates are this thread's: the next one finds out for itself what keeps them waiting.
+    // Gates are state of this thread: the successor checks them anew.
     this.#parking.unparkAll()
     return { wheel: this.#wheel.handOver(), robin: this.#robin.handOver() }
   }
@@ -122,7 +122,7 @@ export class Pacer {
     return this.#robin.lanesActive
   }
 
-  /** How often a lane or an upstream was looked at to see whether it may send. */
+  /** Number of checks whether a lane or an upstream may send. */
   get looks(): number {
     return this.stops.reduce((sum, count) => sum + count)
   }
@@ -132,7 +132,7 @@ export class Pacer {
     return this.#wheel.nextUs()
   }
 
-  /** Adds a job, which has its place, to its lane's line: at the end or (a retry) at the front. */
+  /** Adds a job that has its place to its lane: at the end or (a retry) at the front. */
   enqueue(lane: LaneSlot, slot: JobSlot, atFront: boolean, nowUs: Micros): void {
     const upstream = this.#upstreamOf(lane)
     this.#syncMode(upstream, nowUs)
@@ -141,7 +141,7 @@ export class Pacer {
     if (!this.#has(lane, LANE_ACTIVE)) this.#activate(lane, upstream)
   }
 
-  /** Takes a waiting job out of its lane's line. */
+  /** Removes a queued job from its lane. */
   withdraw(lane: LaneSlot, slot: JobSlot): void {
     this.#lanes.remove(lane, slot)
     const upstream = this.#upstreamOf(lane)
@@ -159,7 +159,7 @@ export class Pacer {
     }, SENDS_PER_TURN_MAX) > 0
   }
 
-  /** An attempt ended: its permit goes back, and whoever waited for one looks again. */
+  /** Gives back the permit of an attempt that has ended; waiters for one are checked again. */
   attemptEnded(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
     const inFlight = this.#lanes.at.inFlight
     assert((inFlight[lane] as number) > 0, 'a lane had fewer in flight than have ended')
@@ -171,22 +171,22 @@ export class Pacer {
     if (this.#has(lane, LANE_ACTIVE)) this.#wheel.reschedule(lane, nowUs)
   }
 
-  /** The upstream's line is free, or more may be asked of it: whoever waits first looks again. */
+  /** A connection is free, or more may be opened: the upstream's first waiter is checked again. */
   lineFree(upstream: UpstreamSlot): void {
     this.#parking.lineFree(upstream)
   }
 
-  /** No connection could be made: the attempt of whoever waits first has failed. */
+  /** No connection could be made: the next attempt of the upstream's first waiter fails. */
   lineFailed(upstream: UpstreamSlot): void {
     this.#parking.lineFailed(upstream)
   }
 
-  /** What held the whole shard has changed: those who wait for it look again. */
+  /** The state behind GATE_HOLD has changed: those who wait for it are checked again. */
   gateChanged(): void {
     this.#parking.holdChanged()
   }
 
-  /** Looks again at the upstreams that other shards have changed or freed a permit of. */
+  /** Checks the upstreams again that other shards have changed or freed a permit of. */
   takeNotices(nowUs: Micros): void {
     if (!this.#budgets.takeNotices()) return
     this.#robin.forEachUpstream((upstream) => {
@@ -194,7 +194,7 @@ export class Pacer {
     })
   }
 
-  /** What a response said of pace, limit and account queues; holds from the next send on. */
+  /** Applies a response's pace, limit and account queues, from the next send on. */
   applyUpdate(
     lane: LaneSlot, upstream: UpstreamSlot, update: PaceUpdate, nowUs: Micros,
   ): void {
@@ -214,10 +214,10 @@ export class Pacer {
     if (!accountQueue) return this.#lookAgain(upstream, nowUs)
     this.#spends.flag(lane, LANE_BLOCKED, false)
     if (this.#has(lane, LANE_ACTIVE)) this.#scheduleOwn(lane)
-    this.#parking.wakeNext(upstream) // it may have been the one that was to use a free line
+    this.#parking.wakeNext(upstream) // this lane may have been woken to use a free connection
   }
 
-  /** Switches account queues for all shards; only a webhook receiver has none to switch. */
+  /** Switches account queues for all shards; webhook receivers have none. */
   setAccountQueues(upstream: UpstreamSlot, on: boolean, nowUs: Micros): void {
     if (this.#budgets.kind(upstream) !== KIND_UPSTREAM) return
     if (this.#budgets.switchAccountQueues(upstream, on) && !on) {
@@ -226,7 +226,7 @@ export class Pacer {
     this.#syncMode(upstream, nowUs)
   }
 
-  /** Keeps the lane's budget from sending before `untilUs`, as a 429's Retry-After asks. */
+  /** Holds the lane's budget until `untilUs`, as a 429's Retry-After asks. */
   holdUntil(lane: LaneSlot, upstream: UpstreamSlot, untilUs: Micros, nowUs: Micros): void {
     if (!this.#hasAccountQueue(lane, upstream, nowUs)) {
       return this.#budgets.holdUntil(upstream, untilUs)
@@ -235,7 +235,7 @@ export class Pacer {
     baseUs[lane] = baseHeldUntil(baseUs[lane] as number, intervals[lane] as number, untilUs)
   }
 
-  /** A send leaves only now; see LaneBudgets. */
+  /** A decided send is written now; see LaneBudgets. */
   written(
     lane: LaneSlot, upstream: UpstreamSlot, accountQueue: boolean, interval: number,
     countedNs: number, nowUs: Micros,
@@ -243,7 +243,7 @@ export class Pacer {
     this.#spends.written(lane, upstream, accountQueue, interval, countedNs, nowUs)
   }
 
-  /** And one was not written after all; what it had spent is there for the next. */
+  /** Refunds a send that was not written; the next send can use its charge. */
   returned(lane: LaneSlot, upstream: UpstreamSlot, charge: Charge, nowUs: Micros): void {
     this.#spends.returned(lane, upstream, charge)
     if (!this.#hasAccountQueues(upstream)) this.#lookAgain(upstream, nowUs)
@@ -257,7 +257,7 @@ export class Pacer {
 
   // --- serving ---
 
-  /** The upstream's budget is due: its lanes take turns until a gate stops them. */
+  /** Serves an upstream whose budget is due: its lanes, round robin, until a gate stops them. */
   #serveShared(upstream: UpstreamSlot, nowUs: Micros): Gate {
     const item = this.#item(upstream)
     for (let sends = 0; sends < SENDS_PER_TURN_MAX; sends++) {
@@ -270,10 +270,10 @@ export class Pacer {
       if (atUs > nowUs) return this.#waitUntil(atUs, item, upstream, GATE_PACE)
       const interval = this.#budgets.intervalNs(upstream)
       if (!this.#unwritten.mayFollow(lane, upstream, false, interval)) {
-        return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_WRITE)
+        return this.#waitUntil(nowUs + GATE_RETRY_US, item, upstream, GATE_WRITE)
       }
       if (!this.#budgets.mayGo(upstream, nowUs)) {
-        return this.#waitUntil(nowUs + TURN_LOOK_US, item, upstream, GATE_TURN)
+        return this.#waitUntil(nowUs + GATE_RETRY_US, item, upstream, GATE_TURN)
       }
       const mustFail = this.#parking.takeFailing(upstream)
       const line = mustFail ? GATE_OPEN
@@ -298,7 +298,7 @@ export class Pacer {
     return this.#waitUntil(nowUs, item, upstream, GATE_OPEN)
   }
 
-  /** The lane's account queue is due: it sends until a gate stops it. */
+  /** Serves a lane whose account queue is due, until a gate stops it. */
   #serveOwn(lane: LaneSlot, nowUs: Micros): Gate {
     const { at } = this.#lanes
     const upstream = this.#upstreamOf(lane)
@@ -311,7 +311,7 @@ export class Pacer {
       const atUs = eligibleAtUs(base, interval)
       if (atUs > nowUs) return this.#waitUntil(atUs, lane, upstream, GATE_PACE)
       if (!this.#unwritten.mayFollow(lane, upstream, true, interval)) {
-        return this.#waitUntil(nowUs + TURN_LOOK_US, lane, upstream, GATE_WRITE)
+        return this.#waitUntil(nowUs + GATE_RETRY_US, lane, upstream, GATE_WRITE)
       }
       const room = (at.concurrentMax[lane] as number) - (at.inFlight[lane] as number)
       if (room <= 0) {
@@ -319,7 +319,7 @@ export class Pacer {
         this.#parking.wakeNext(upstream)
         return GATE_PERMIT
       }
-      // Its own, and those of the lanes that are due and wait for one already.
+      // For this lane, and for the lanes that are due and already wait for one.
       const connections = this.#parking.atLine(upstream) +
         connectionsAhead(interval, Math.min(room, this.#lanes.count(lane)))
       const mustFail = this.#parking.takeFailing(upstream)
@@ -337,14 +337,14 @@ export class Pacer {
     return GATE_OPEN
   }
 
-  /** What it was let go for, if anything, others may need meanwhile. */
+  /** Reschedules the item; what it was unparked for, if anything, may serve others meanwhile. */
   #waitUntil(atUs: number, item: number, upstream: UpstreamSlot, gate: Gate): Gate {
     this.#wheel.reschedule(item, atUs as Micros)
     this.#parking.wakeNext(upstream)
     return gate
   }
 
-  /** Connections that the upstream's budget can use soon. */
+  /** Connections that the upstream's shared budget can use soon. */
   #connectionsForAll(upstream: UpstreamSlot): number {
     const room = this.#budgets.concurrentMax(upstream) - this.#budgets.inFlight(upstream)
     const queued = this.#views.upstreams.queued[upstream] as number
@@ -409,7 +409,7 @@ export class Pacer {
     }
   }
 
-  /** Pace, limit or a permit changed: ask the budget anew, now. */
+  /** Pace, limit or a permit has changed: schedules the upstream by its budget anew. */
   #lookAgain(upstream: UpstreamSlot, nowUs: Micros): void {
     this.#syncMode(upstream, nowUs)
     if (this.#hasAccountQueues(upstream) || this.#robin.count(upstream) === 0) return
@@ -428,26 +428,26 @@ export class Pacer {
   // --- account queues on and off ---
 
   /**
-   * Follows the upstream's record: jobs stay in their lanes, only the budget asked changes. When
-   * account queues went off and on again unseen, what the lanes had been told before is over, too.
+   * Applies switches of account queues in the upstream's record. Jobs stay in their lanes, only the
+   * budget changes. If they went off and on unnoticed, the lanes' earlier budgets are dropped, too.
    */
   #syncMode(upstream: UpstreamSlot, nowUs: Micros): void {
     const switches = this.#budgets.accountQueueSwitches(upstream)
     if (this.#switches[upstream] === switches) return
-    const wasSplit = this.#hasAccountQueues(upstream)
-    if (wasSplit) this.#dropOwnBudgets(upstream)
+    const wasOn = this.#hasAccountQueues(upstream)
+    if (wasOn) this.#dropAccountQueues(upstream)
     this.#budgets.touch(upstream)
     this.#switches[upstream] = switches
-    if (this.#hasAccountQueues(upstream)) this.#splitBudget(upstream)
-    else if (wasSplit) this.#joinBudgets(upstream, nowUs)
+    if (this.#hasAccountQueues(upstream)) this.#beginAccountQueues(upstream)
+    else if (wasOn) this.#beginSharedBudget(upstream, nowUs)
   }
 
-  /** Whether this shard's lanes of the upstream spend budgets of their own. */
+  /** Whether this shard's lanes of the upstream are account queues. */
   #hasAccountQueues(upstream: UpstreamSlot): boolean {
     return ((this.#switches[upstream] as number) & 1) === 1
   }
 
-  #splitBudget(upstream: UpstreamSlot): void {
+  #beginAccountQueues(upstream: UpstreamSlot): void {
     this.#budgets.setWaiting(upstream, 0)
     if (this.#wheel.has(this.#item(upstream))) this.#wheel.cancel(this.#item(upstream))
     this.#robin.forEachLane(upstream, (lane) => {
@@ -456,22 +456,22 @@ export class Pacer {
     })
   }
 
-  #dropOwnBudgets(upstream: UpstreamSlot): void {
+  #dropAccountQueues(upstream: UpstreamSlot): void {
     this.#lanes.forEachOf(upstream, (lane) => {
       this.#spends.flag(lane, LANE_ACCOUNT_QUEUE | LANE_BLOCKED, false)
       if (this.#wheel.has(lane)) this.#wheel.cancel(lane)
     })
   }
 
-  #joinBudgets(upstream: UpstreamSlot, nowUs: Micros): void {
+  #beginSharedBudget(upstream: UpstreamSlot, nowUs: Micros): void {
     const count = this.#robin.count(upstream)
     this.#budgets.setWaiting(upstream, count)
     if (count > 0) this.#lookAgain(upstream, nowUs)
   }
 
   /**
-   * Whether a response is about the lane's account queue. A lane with nothing waiting gets its
-   * budget here, or what one account is told would hold for all that come after it.
+   * Whether a response is about the lane's account queue. A lane without waiting jobs gets its
+   * queue here; otherwise one account's response would change the budget of all accounts.
    */
   #hasAccountQueue(lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): boolean {
     this.#syncMode(upstream, nowUs)

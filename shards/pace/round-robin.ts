@@ -1,19 +1,19 @@
-// Who takes turns: for each upstream the lanes with jobs, in a ring; and the upstreams with such
-// lanes, so that a notice need not look at all of them.
+// Round-robin lists: for each upstream its lanes with jobs; and the list of upstreams with such
+// lanes, so that handling notices does not visit all upstreams.
 // Thread: shard. Memory: lane links in views.lanes, list heads in views.upstreams, own counts.
-// Never: decides anything. Derived state: rebuilt from the lanes' lines.
+// Never: decides anything. Derived state: rebuilt from the lanes' lists of jobs.
 
 import { type LaneSlot, NONE, type UpstreamSlot } from '../base/units.ts'
 import type { LaneArrays, ShardViews, UpstreamArrays } from '../memory/layout.ts'
 
-/** Counts and the head of a list; links and the other heads stay where they are. */
+/** Counts and one list head; links and the other heads stay in shared memory. */
 export interface RoundRobinBaton {
   readonly counts: Uint32Array
   readonly activeHead: number
   readonly lanesActive: number
 }
 
-/** A list's head and links mean something only while its count is above zero. */
+/** The lists of one shard. A list's head and links are valid only while its count is above zero. */
 export class RoundRobin {
   readonly #lanes: LaneArrays
   readonly #upstreams: UpstreamArrays
@@ -27,7 +27,7 @@ export class RoundRobin {
     this.#counts = new Uint32Array(views.limits.upstreamsMax)
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): RoundRobinBaton {
     return {
       counts: this.#counts, activeHead: this.#activeHead, lanesActive: this.#lanesActive,
@@ -40,7 +40,7 @@ export class RoundRobin {
     this.#lanesActive = baton.lanesActive
   }
 
-  /** Lanes in all lists together. */
+  /** Number of lanes in all lists. */
   get lanesActive(): number {
     return this.#lanesActive
   }
@@ -49,7 +49,7 @@ export class RoundRobin {
     return this.#counts[upstream] as number
   }
 
-  /** The lane whose turn it is, or NONE. */
+  /** The next lane to serve, or NONE. */
   first(upstream: UpstreamSlot): LaneSlot | typeof NONE {
     return this.count(upstream) === 0 ? NONE : this.#upstreams.firstLane[upstream] as LaneSlot
   }
@@ -77,7 +77,7 @@ export class RoundRobin {
     if (this.count(upstream) === 0) this.#leaveActive(upstream)
   }
 
-  /** The first lane has had its turn and goes behind the others. */
+  /** Moves the first lane, which has been served, behind the others. */
   rotate(upstream: UpstreamSlot): void {
     if (this.count(upstream) < 2) return
     const lane = this.#upstreams.firstLane[upstream] as LaneSlot
@@ -89,7 +89,7 @@ export class RoundRobin {
     this.#upstreams.lastLane[upstream] = lane
   }
 
-  /** Visits the lanes in turn order; `visit` must not add or remove any. */
+  /** Visits the lanes in round-robin order; `visit` must not add or remove any. */
   forEachLane(upstream: UpstreamSlot, visit: (lane: LaneSlot) => void): void {
     let lane = this.first(upstream) as number
     while (lane !== NONE) {

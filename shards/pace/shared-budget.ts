@@ -1,11 +1,12 @@
-// An upstream's shared budget: one time and one count that all shards spend together.
-// Thread: any shard, at once. Memory: upstream records, by compare-and-swap; each shard's own
+// An upstream's shared budget: one time and one in-flight count that all shards spend together.
+// Thread: any shard, concurrently. Memory: upstream records, by compare-and-swap; each shard's own
 // words about the upstream (waiting, rounds, in flight), which the others read.
-// Never: waits, retries for ever, or rings for nothing; a lost race is an answer.
-// Turns: each shard counts the rounds that its lanes have had. A shard ahead of another that has
-// lanes waiting lets that one go first, for at most YIELD_US_MAX, so a dead shard costs no pace.
-// Permits: what all shards hold is one count, what each holds its own. While a shard changes the
-// two, its operation word names the upstream; its successor thereby finds what to give back.
+// Never: retries without bound, or rings a bell without need. A lost race is a normal result.
+// Blocks only in recover().
+// Fairness: each shard counts the rounds that its lanes have had. A shard ahead of another that has
+// waiting lanes yields to it, for at most YIELD_US_MAX, so a crashed shard costs no pace.
+// Permits: one count of what all shards hold, and each shard's own count. While a shard changes the
+// two, its operation word names the upstream, so its successor knows what to give back.
 // Source: start-time fair queueing (Goyal, Vin, Cheng 1996), with a lane as the unit of weight.
 
 import { assert } from '../base/assert.ts'
@@ -24,21 +25,21 @@ import {
 } from './pace.ts'
 
 const TIME_WORDS = UPSTREAM_RECORD_WORDS / 2
-/** One round of turns, in the fixed-point units of the rounds word. */
+/** One round-robin round, in the fixed-point units of the rounds word. */
 const ROUND = 65_536
-/** A shard that comes back keeps a lead of up to this; a larger one is from before a wrap. */
+/** A shard whose lanes wait again keeps a lead up to this; a larger one is from before a wrap. */
 const LEAD_KEPT_MAX = 16 * ROUND
-/** A race lost this often in a row means that another shard is spending; look again later. */
+/** A race lost this often in a row means that another shard is spending; the caller tries later. */
 const CAS_TRIES_MAX = 8
 /** The operation word: upstream + 1 in the lower bits, a count of operations above them. */
 const OPERATION_BITS = 15
 const OPERATION_MASK = 2 ** OPERATION_BITS - 1
-/** Looks at a budget that others are spending, to find them all between two operations… */
+/** Attempts to read a consistent snapshot of a budget while other shards spend it. */
 const SNAPSHOT_LOOKS_MAX = 10_000
-/** … with a millisecond's sleep after so many, since one of them may be waiting for this core. */
+/** Sleeps a millisecond after so many attempts, since a spending shard may need this core. */
 const SNAPSHOT_LOOKS_PER_MS = 50
 
-/** One shard's hand on the shared budgets. */
+/** One shard's access to the shared budgets. */
 export class SharedBudgets {
   readonly #words: Int32Array
   readonly #times: BigInt64Array
@@ -50,9 +51,9 @@ export class SharedBudgets {
   #spentUs = 0 as Micros
   readonly #scratchF64 = new Float64Array(1)
   readonly #scratchBits = new BigInt64Array(this.#scratchF64.buffer)
-  /** When this shard began to let others go first, per upstream; 0 when it does not. */
+  /** When this shard began to yield to others, by upstream; 0 while it does not. */
   readonly #yieldedAtUs: Float64Array
-  /** The budget's base at that time: once it has moved, another shard has had its turn. */
+  /** The budget's base at that time: once it has moved, another shard has sent. */
   readonly #yieldedBaseUs: Float64Array
   #operations: number
 
@@ -74,7 +75,7 @@ export class SharedBudgets {
     this.#yieldedBaseUs = new Float64Array(upstreamsMax)
   }
 
-  /** To be called before a fact of the upstream is changed, other than by a method here. */
+  /** To be called before a fact of the upstream is changed by code outside of this class. */
   touch(upstream: UpstreamSlot): void {
     this.#marks.upstream(upstream)
   }
@@ -95,7 +96,7 @@ export class SharedBudgets {
     return this.#word(upstream, UPSTREAM_IN_FLIGHT)
   }
 
-  /** Those of this shard. */
+  /** Requests in flight from this shard. */
   inFlightHere(upstream: UpstreamSlot): number {
     return this.#own().inFlight[upstream] as number
   }
@@ -114,7 +115,7 @@ export class SharedBudgets {
     return eligibleAtUs(this.#baseUs(upstream), this.intervalNs(upstream))
   }
 
-  /** Takes the next send's place in time; false when it is not due or another shard took it. */
+  /** Takes the next send's place on the grid; false if it is not due or another shard took it. */
   trySpend(upstream: UpstreamSlot, nowUs: Micros): boolean {
     const interval = this.intervalNs(upstream)
     return this.#moveBase(upstream, (base) => {
@@ -124,12 +125,12 @@ export class SharedBudgets {
     })
   }
 
-  /** What the last trySpend() that succeeded has made of the base. */
+  /** The base after the last trySpend() that succeeded. */
   get spentUs(): Micros {
     return this.#spentUs
   }
 
-  /** The send that had moved the base to `spentUs`, at an interval, was not written after all. */
+  /** Refunds a send that had moved the base to `spentUs`, at an interval, and was not written. */
   returned(upstream: UpstreamSlot, spentUs: number, interval: number): void {
     const moved = (base: number): Micros => baseAfterReturn(base, spentUs, interval)
     const base = this.#baseUs(upstream)
@@ -137,8 +138,8 @@ export class SharedBudgets {
   }
 
   /**
-   * A send that was decided at an interval was written, and others of the budget, by any shard,
-   * whose intervals make up `unwrittenNs`, are about to be.
+   * A send that was decided at an interval was written; others of the budget, of any shard, whose
+   * intervals add up to `unwrittenNs`, are not yet.
    */
   written(upstream: UpstreamSlot, interval: number, unwrittenNs: number, nowUs: Micros): void {
     let trail = nowUs
@@ -151,26 +152,26 @@ export class SharedBudgets {
     if (moved(base) !== base) this.#moveBase(upstream, moved)
   }
 
-  /** Keeps the budget from sending before `untilUs`. */
+  /** Holds the budget until `untilUs`. */
   holdUntil(upstream: UpstreamSlot, untilUs: Micros): void {
     const interval = this.intervalNs(upstream)
     this.#moveBase(upstream, (base) => baseHeldUntil(base, interval, untilUs))
   }
 
-  /** Moves the budget's grid on to `atUs`, as when it takes over from the lanes' account queues. */
+  /** Moves the budget's grid forward to `atUs`, for when it replaces the lanes' account queues. */
   restartAt(upstream: UpstreamSlot, atUs: Micros): void {
     this.#moveBase(upstream, (base) => Math.max(base, atUs))
   }
 
-  /** Takes an in-flight permit; false at the limit, and then a notice comes when one is free. */
+  /** Takes an in-flight permit; false at the limit, and this shard is notified when one is free. */
   tryTake(upstream: UpstreamSlot): boolean {
     if (this.#tryTakeOnce(upstream)) return true
     Atomics.store(this.#own().blocked, upstream, 1)
-    // A permit given back between the two looks would have found no one blocked.
+    // A permit given back before the store above was not followed by a notice, so try again.
     return this.#tryTakeOnce(upstream)
   }
 
-  /** Counts a send that another budget (an account queue) has let go. */
+  /** Counts a send that was charged to an account queue. */
   countInFlight(upstream: UpstreamSlot): void {
     this.#beginOperation(upstream)
     Atomics.add(this.#words, upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT, 1)
@@ -178,7 +179,7 @@ export class SharedBudgets {
     this.#endOperation()
   }
 
-  /** Gives an in-flight permit back, and tells the shards that wait for one. */
+  /** Gives an in-flight permit back and notifies the shards that wait for one. */
   giveBack(upstream: UpstreamSlot): void {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
     this.#beginOperation(upstream)
@@ -186,12 +187,12 @@ export class SharedBudgets {
     assert(before > 0, 'a permit was given back twice')
     this.#addOwnInFlight(upstream, -1)
     this.#endOperation()
-    this.#tellBlocked(upstream)
+    this.#notifyBlocked(upstream)
   }
 
   /**
-   * After another thread's death: gives back every permit that it held, whatever it was doing, and
-   * takes its lanes out of the turns. What it had charged to a budget stays charged.
+   * After a crash: gives back every permit that the thread held, whatever it was doing, and resets
+   * its waiting and queued counts. What it had charged to a budget stays charged.
    */
   recover(): void {
     const { limits, progress } = this.#shards[this.#shard] as ShardViews
@@ -200,36 +201,36 @@ export class SharedBudgets {
     own.queued.fill(0)
     const pending = ((progress[BUDGET_OPERATION] as number) & OPERATION_MASK) - 1
     if (pending >= 0) {
-      this.#surrender(pending as UpstreamSlot, this.#heldOf(pending as UpstreamSlot))
+      this.#giveBackAll(pending as UpstreamSlot, this.#heldOf(pending as UpstreamSlot))
     }
     for (let slot = 0; slot < limits.upstreamsMax; slot++) {
       const upstream = slot as UpstreamSlot
       const held = own.inFlight[upstream] as number
-      if (held !== 0) this.#surrender(upstream, held)
+      if (held !== 0) this.#giveBackAll(upstream, held)
       Atomics.store(own.blocked, upstream, 0)
     }
   }
 
-  #surrender(upstream: UpstreamSlot, held: number): void {
+  #giveBackAll(upstream: UpstreamSlot, held: number): void {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_IN_FLIGHT
     this.#beginOperation(upstream)
     const before = Atomics.sub(this.#words, at, held)
-    assert(before >= held, 'a dead shard held more permits than there were')
+    assert(before >= held, 'a crashed shard held more permits than there were')
     this.#own().inFlight[upstream] = 0
     this.#endOperation()
-    this.#tellBlocked(upstream)
+    this.#notifyBlocked(upstream)
   }
 
   /**
-   * What of the common count is not held by the other shards: found while none of them changes
-   * it. One that has died in the midst of doing so makes it one too few or too many, until its own
-   * successor has asked the same question.
+   * The part of the common count that the other shards do not hold, read while none of them changes
+   * it. A shard that crashed during such a change makes the result one too low or too high, until
+   * its own successor has made the same correction.
    */
   #heldOf(upstream: UpstreamSlot): number {
-    const pillow = new Int32Array(new SharedArrayBuffer(4))
+    const sleep = new Int32Array(new SharedArrayBuffer(4))
     let held = 0
     for (let looks = 0; looks < SNAPSHOT_LOOKS_MAX; looks++) {
-      if (looks % SNAPSHOT_LOOKS_PER_MS === SNAPSHOT_LOOKS_PER_MS - 1) Atomics.wait(pillow, 0, 0, 1)
+      if (looks % SNAPSHOT_LOOKS_PER_MS === SNAPSHOT_LOOKS_PER_MS - 1) Atomics.wait(sleep, 0, 0, 1)
       const before = this.#othersOperations(upstream)
       held = this.inFlight(upstream)
       for (let shard = 0; shard < this.#shards.length; shard++) {
@@ -241,7 +242,7 @@ export class SharedBudgets {
     return Math.max(0, held)
   }
 
-  /** The sum of all other shards' counts of operations; undefined while one is at this budget. */
+  /** The sum of the other shards' operation counts; undefined while one changes this budget. */
   #othersOperations(upstream: UpstreamSlot): number | undefined {
     let sum = 0
     for (let shard = 0; shard < this.#shards.length; shard++) {
@@ -254,7 +255,7 @@ export class SharedBudgets {
     return sum
   }
 
-  #tellBlocked(upstream: UpstreamSlot): void {
+  #notifyBlocked(upstream: UpstreamSlot): void {
     for (let shard = 0; shard < this.#shards.length; shard++) {
       const blocked = (this.#shards[shard] as ShardViews).upstreams.blocked
       if (Atomics.load(blocked, upstream) === 1 &&
@@ -262,7 +263,7 @@ export class SharedBudgets {
     }
   }
 
-  /** Sets pace or limit; true when a word changed, after which the other shards look again. */
+  /** Sets pace or limit; true if the word changed, and then the other shards are notified. */
   setWord(upstream: UpstreamSlot, word: number, value: number): boolean {
     const at = upstream * UPSTREAM_RECORD_WORDS + word
     this.touch(upstream)
@@ -271,7 +272,7 @@ export class SharedBudgets {
     return true
   }
 
-  /** Switches account queues; true when they were not so before. The other shards look again. */
+  /** Switches account queues; true if that is a change, and then the other shards are notified. */
   switchAccountQueues(upstream: UpstreamSlot, on: boolean): boolean {
     const at = upstream * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
     this.touch(upstream)
@@ -283,16 +284,16 @@ export class SharedBudgets {
     return true
   }
 
-  /** Tells all other shards to look at this upstream again. */
+  /** Notifies all other shards that this upstream has changed. */
   noticeOthers(upstream: UpstreamSlot): void {
     for (let shard = 0; shard < this.#shards.length; shard++) {
       if (shard !== this.#shard) this.#notify(shard, upstream)
     }
   }
 
-  // --- turns ---
+  // --- fairness between shards ---
 
-  /** Says how many lanes wait here; a shard that joins starts level with the one furthest back. */
+  /** Publishes how many lanes wait here; a shard that joins starts with the rounds of the last. */
   setWaiting(upstream: UpstreamSlot, lanes: number): void {
     const own = this.#own()
     const before = own.waiting[upstream] as number
@@ -301,7 +302,7 @@ export class SharedBudgets {
     if (lanes === 0) this.#yieldedAtUs[upstream] = 0
   }
 
-  /** Whether this shard may go now; if not, another is behind it and has lanes waiting. */
+  /** Whether this shard may send now; if not, another is behind it and has waiting lanes. */
   mayGo(upstream: UpstreamSlot, nowUs: Micros): boolean {
     if (this.#shards.length === 1) return true
     const last = this.#roundsOfLast(upstream)
@@ -309,8 +310,8 @@ export class SharedBudgets {
     const own = this.#own()
     const lead = ((own.rounds[upstream] as number) - last) | 0
     const lanes = Math.max(1, own.waiting[upstream] as number)
-    // A lead spares the shards from taking turns send by send, but not where permits are scarce:
-    // the last of them are for whoever is behind.
+    // An allowed lead saves the shards from alternating send by send, but not where permits are
+    // scarce: the last ones are for the shard that is behind.
     const permits = this.concurrentMax(upstream) - this.inFlight(upstream)
     if (permits <= 0) return true // nothing to yield
     const burst = Math.min(permits, (YIELD_US_MAX * 1000) / this.intervalNs(upstream))
@@ -331,7 +332,7 @@ export class SharedBudgets {
     return true
   }
 
-  /** Counts a turn taken: a send moves this shard on by one lane's share of a round. */
+  /** Counts a send: it advances this shard by one lane's share of a round. */
   countTurn(upstream: UpstreamSlot): void {
     const own = this.#own()
     const lanes = Math.max(1, own.waiting[upstream] as number)
@@ -339,25 +340,25 @@ export class SharedBudgets {
     Atomics.store(own.rounds, upstream, rounds)
   }
 
-  /** Jobs waiting for the upstream, over all shards. */
+  /** Jobs queued for the upstream, over all shards. */
   queuedEverywhere(upstream: UpstreamSlot): number {
     let sum = 0
     for (const views of this.#shards) sum += views.upstreams.queued[upstream] as number
     return sum
   }
 
-  /** Whether any shard asked this one to look again. */
+  /** Whether another shard has notified this one. */
   hasNotices(): boolean {
     return Atomics.load((this.#shards[this.#shard] as ShardViews).bell, BELL_NOTICE) === 1
   }
 
-  /** The same, cleared by asking. */
+  /** The same; clears the flag. */
   takeNotices(): boolean {
     const bell = (this.#shards[this.#shard] as ShardViews).bell
     return Atomics.load(bell, BELL_NOTICE) === 1 && Atomics.exchange(bell, BELL_NOTICE, 0) === 1
   }
 
-  /** Whether this upstream is meant; cleared by asking. */
+  /** Whether the notice is about this upstream; clears it. */
   takeNotice(upstream: UpstreamSlot): boolean {
     return Atomics.exchange(this.#own().notice, upstream, 0) === 1
   }
@@ -399,7 +400,7 @@ export class SharedBudgets {
     return seen < concurrentMax
   }
 
-  /** A count that wraps would have to do so between two looks to be missed. */
+  /** The operation count wraps: only a whole wrap between a reader's two reads would be missed. */
   #beginOperation(upstream: UpstreamSlot): void {
     const { progress } = this.#shards[this.#shard] as ShardViews
     this.#operations++
@@ -437,7 +438,7 @@ export class SharedBudgets {
     return false
   }
 
-  /** The rounds of the shard furthest back among the others that wait; undefined if none does. */
+  /** The lowest rounds among the other shards with waiting lanes; undefined if there is none. */
   #roundsOfLast(upstream: UpstreamSlot): number | undefined {
     let last: number | undefined
     for (let shard = 0; shard < this.#shards.length; shard++) {

@@ -1,8 +1,8 @@
-// What has gone out of each budget, and what is about to: undici hands a request to an idle
-// connection a turn of the event loop later, and a thread may be held up in between. The upstream
-// sees writes, not decisions, so the promise is kept by them; see the end of pace.ts.
-// Thread: shard. Memory: 12 bytes of its own per lane, beside --memory, touched when a lane sends;
-// its shard's word per upstream.
+// The sends of each budget that are decided but not yet written. undici writes a request to an idle
+// connection one event-loop turn later, and the thread may be delayed in between. The upstream sees
+// writes, not decisions, so the promise is kept by writes; see the end of pace.ts.
+// Thread: shard. Memory: 12 private bytes per lane, in addition to --memory, touched when a lane
+// sends; its shard's word per upstream.
 // Never: knows a budget's base, or which request it counts.
 
 import type { LaneSlot, Micros, UpstreamSlot } from '../base/units.ts'
@@ -10,10 +10,10 @@ import type { ShardViews } from '../memory/layout.ts'
 import { mayFollow, trailAfterWrite } from './pace.ts'
 
 /**
- * The sends of each budget that are decided and not yet written, as the sum of the intervals, in
- * ns, that they were decided at; and the trails of lanes. A budget has no more than one such send
- * that goes beyond the tolerance (see mayFollow() of pace.ts), so the sums fit in 32 bits. Which
- * budget a send spends, its lane's account queue or its upstream's, is said by `accountQueue`.
+ * The unwritten sends of each budget, as the sum of the intervals, in ns, at which they were
+ * decided; and the trails of lanes. At most one such send of a budget exceeds the tolerance (see
+ * mayFollow() of pace.ts), so the sums fit in 32 bits. `accountQueue` says which budget a send
+ * spends: its lane's account queue or its upstream's.
  */
 export class UnwrittenSends {
   readonly #laneTrailUs: Float64Array
@@ -29,12 +29,12 @@ export class UnwrittenSends {
     this.#ofShards = shards.map((views) => views.upstreams.unwritten)
   }
 
-  /** What the thread before had counted is counted by nobody any more. */
+  /** Clears the counts of the predecessor, whose sends no thread will write any more. */
   clear(): void {
     this.#ofUpstream.fill(0)
   }
 
-  /** A send is about to be written; it is no more, if `intervalNs` is negative. */
+  /** Counts an unwritten send; a negative `intervalNs` takes it off again. */
   add(lane: LaneSlot, upstream: UpstreamSlot, accountQueue: boolean, intervalNs: number): void {
     if (accountQueue) this.#ofLane[lane] = (this.#ofLane[lane] as number) + intervalNs
     else this.#ofUpstream[upstream] = (this.#ofUpstream[upstream] as number) + intervalNs
@@ -61,7 +61,7 @@ export class UnwrittenSends {
 
   /**
    * The lane's trail after a send at an interval was written; see trailAfterWrite(). A successor
-   * begins without trails.
+   * starts without trails.
    */
   moveLaneTrail(lane: LaneSlot, interval: number, nowUs: Micros): Micros {
     const trail = trailAfterWrite(this.#laneTrailUs[lane] as number, interval, nowUs)
