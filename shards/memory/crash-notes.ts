@@ -1,9 +1,9 @@
-// What a shard is doing just now, written down for its successor: the suspect if it crashes, which
-// request has been answered, how far fresh slots were given out.
+// A shard's current activity, recorded for its successor: the suspect if it crashes, which request
+// has been answered, how many fresh slots were allocated.
 // Thread: shard. Memory: views.progress; facts, each a single word or decided by its last one.
-// Never: read by the shard itself while it runs, but when it takes over from another.
-// One word says which shared budget is being changed; other shards read it to tell whether what
-// they see of that budget is a whole picture (shared-budget.ts).
+// Never: read by the shard itself while it runs, only when it takes over from a predecessor.
+// One word says which shared budget is being changed. Other shards read it to know whether what
+// they read of that budget is a consistent snapshot (shared-budget.ts).
 
 import { assert } from '../base/assert.ts'
 import { type JobSlot, NONE } from '../base/units.ts'
@@ -11,43 +11,43 @@ import { PROGRESS_WORDS, type ShardViews } from './layout.ts'
 import { SUSPECTS_MAX } from './limits.ts'
 
 const RUN = 0
-/** Job slots that were ever given out. */
+/** Number of job slots that were ever allocated. */
 export const JOBS_FRESH = 1
-/** Lanes, besides overflow lanes, that were ever given out. */
+/** Number of lanes, without overflow lanes, that were ever allocated. */
 export const LANES_FRESH = 2
-/** The change of a shared budget that is under way: a count, and the upstream + 1 or 0. */
+/** The current change of a shared budget: a count of changes, and the upstream + 1, or 0. */
 export const BUDGET_OPERATION = 3
-/** A job slot + 1, A_REQUEST, or 0 for nobody. */
+/** The crash suspect: a job slot + 1, A_REQUEST, or 0 for none. */
 const SUSPECT = 4
 const ANSWER_TAIL = 5
-/** The position of the request that was answered, which is a multiple of 8, plus one of these. */
+/** The answered request's position, a multiple of 8, plus DONE or PROMISED. */
 const ANSWERED = 6
 const DONE = 1
 const PROMISED = 2
 const REQUEST_AT = 7
-const REQUEST_DEATHS = 8
+const REQUEST_CRASHES = 8
 const REQUEST_RUN = 9
 const ENTRY_NEXT = 10
 
-// The suspects: slot + 1, two words of the id, deaths, and the run that was counted last.
+// The suspects: slot + 1, two words of the id, crashes, and the run that was counted last.
 const ENTRIES = 16
 const ENTRY_WORDS = 5
 const A_REQUEST = NONE
 
 assert(ENTRIES + SUSPECTS_MAX * ENTRY_WORDS <= PROGRESS_WORDS, 'more suspects than words')
 
-/** Who was being served when a thread ended, and how many threads have ended so. */
+/** What a thread was working on when it ended, and how many threads have ended that way. */
 export type CrashSuspect =
   | { readonly kind: 'nobody' }
   | { readonly kind: 'request'; readonly deaths: number }
   | { readonly kind: 'job'; readonly slot: JobSlot; readonly deaths: number }
 
-/** Memory that has come back from a journal looks as if a thread had used it and ended. */
+/** Marks memory that was restored from a journal as used by a thread that has ended. */
 export function markUsed(progress: Uint32Array): void {
   progress[RUN] = 1
 }
 
-/** One shard's words about itself. */
+/** One shard's progress words. */
 export class Progress {
   readonly #words: Uint32Array
   readonly #jobs: ShardViews['jobs']
@@ -57,82 +57,82 @@ export class Progress {
     this.#jobs = views.jobs
   }
 
-  /** Threads that have begun to use this memory. */
+  /** Number of threads that have used this memory. */
   get run(): number {
     return this.#words[RUN] as number
   }
 
-  /** What is done from now on is done for this job. */
+  /** Makes this job the suspect for the work that follows. */
   serve(slot: JobSlot): void {
     this.#words[SUSPECT] = slot + 1
   }
 
-  /** Or for the request that is next in the ingress ring. */
+  /** Makes the next request of the ingress ring the suspect. */
   serveRequest(): void {
     this.#words[SUSPECT] = A_REQUEST
   }
 
-  /** Or for nobody in particular. */
+  /** The work that follows has no suspect. */
   serveNobody(): void {
     this.#words[SUSPECT] = 0
   }
 
   /**
-   * To be called before an answer is committed. @param tail the answer ring's, after it.
-   * @param isPromise what the answer says is yet to be done.
+   * To be called before an answer is committed. @param tail the answer ring's tail after it.
+   * @param isPromise whether the work that the answer reports is still to be done.
    */
   answering(position: number, tail: number, isPromise: boolean): void {
     this.#words[ANSWER_TAIL] = tail
     this.#words[ANSWERED] = position + (isPromise ? PROMISED : DONE)
   }
 
-  /** Strikes out an answer that was not committed. @param tail as the dead thread left it. */
+  /** Discards the note of an answer that was not committed. @param tail the predecessor's last. */
   checkAnswer(tail: number): void {
     if (((tail - (this.#words[ANSWER_TAIL] as number)) | 0) < 0) this.#words[ANSWERED] = 0
   }
 
-  /** Whether the request at this position has been answered; for after checkAnswer(). */
+  /** Whether the request at this position has been answered; valid after checkAnswer(). */
   hasAnswered(position: number): boolean {
     return this.#words[ANSWERED] === (position + DONE) >>> 0 || this.hasPromised(position)
   }
 
-  /** And whether the answer said what may not have been done. */
+  /** Whether it was answered with a promise, whose work may not have been done. */
   hasPromised(position: number): boolean {
     return this.#words[ANSWERED] === (position + PROMISED) >>> 0
   }
 
   /**
-   * After a thread's end: counts it against the one whom it served, once, however often this is
-   * asked before begin(). @param requestAt the position of the request that is next.
+   * After a thread's end: counts a crash against the suspect, once, even if this is called again
+   * before begin(). @param requestAt the position of the next request.
    */
   crashSuspect(requestAt: number): CrashSuspect {
     const suspect = this.#words[SUSPECT] as number
     if (suspect === 0) return { kind: 'nobody' }
     if (suspect === A_REQUEST) {
-      return { kind: 'request', deaths: this.#countDeathOfRequest(requestAt) }
+      return { kind: 'request', deaths: this.#countCrashOfRequest(requestAt) }
     }
     const slot = (suspect - 1) as JobSlot
-    return { kind: 'job', slot, deaths: this.#countDeathOfJob(slot) }
+    return { kind: 'job', slot, deaths: this.#countCrashOfJob(slot) }
   }
 
-  /** The memory has been taken over. */
+  /** To be called once the memory has been taken over. */
   begin(): void {
     this.#words[SUSPECT] = 0
     this.#words[RUN] = this.run + 1
   }
 
-  #countDeathOfRequest(position: number): number {
+  #countCrashOfRequest(position: number): number {
     const words = this.#words
     if (words[REQUEST_AT] !== position >>> 0) {
-      words[REQUEST_DEATHS] = 0
+      words[REQUEST_CRASHES] = 0
       words[REQUEST_RUN] = NONE
       words[REQUEST_AT] = position
     }
-    this.#count(REQUEST_DEATHS)
-    return words[REQUEST_DEATHS] as number
+    this.#count(REQUEST_CRASHES)
+    return words[REQUEST_CRASHES] as number
   }
 
-  #countDeathOfJob(slot: JobSlot): number {
+  #countCrashOfJob(slot: JobSlot): number {
     const words = this.#words
     const { idHigh, idLow } = this.#jobs
     for (let entry = 0; entry < SUSPECTS_MAX; entry++) {
@@ -154,11 +154,11 @@ export class Progress {
     return words[at + 3] as number
   }
 
-  /** A thread that ends between the two stores is not counted: in doubt for the accused. */
-  #count(deathsAt: number): void {
+  /** If the thread ends between the two stores, this crash is not counted. */
+  #count(crashesAt: number): void {
     const words = this.#words
-    if (words[deathsAt + 1] === this.run) return
-    words[deathsAt + 1] = this.run
-    words[deathsAt] = (words[deathsAt] as number) + 1
+    if (words[crashesAt + 1] === this.run) return
+    words[crashesAt + 1] = this.run
+    words[crashesAt] = (words[crashesAt] as number) + 1
   }
 }

@@ -1,8 +1,8 @@
-// What has changed since the journal last heard of it: pages of slots, upstreams, segments.
+// Dirty marks: which pages of slots, upstreams and segments the journal does not have yet.
 // Thread: shard. Memory: owns views.marks and views.segmentJournalledBytes.
 // Never: reads what has changed; journal.ts does, at the end of a turn.
-// A mark is set before the change that it speaks of. It stays until a batch with the change has
-// been written: whoever takes over from a thread that has died finds all that is missing.
+// A mark is set before its change and stays until a batch with the change has been written, so the
+// successor of a crashed thread finds everything that is missing.
 
 import { type Bytes, NONE } from '../base/units.ts'
 import type { ShardViews } from './layout.ts'
@@ -10,10 +10,10 @@ import { JOBS_PER_PAGE, LANES_PER_PAGE, TEMPLATES_PER_PAGE } from './limits.ts'
 
 const CLEAN = 0
 const CHANGED = 1
-/** In the batch that is being written, and not changed since. */
+/** In the batch being written, and not changed since. */
 const WRITING = 2
 
-/** One kind of things that can change. */
+/** The marks of one kind of item. */
 export class MarkSet {
   readonly #marks: Uint8Array
   #changed: number[] = []
@@ -33,7 +33,7 @@ export class MarkSet {
     this.#changed.push(item)
   }
 
-  /** After another thread's death: what it had not seen written is to be written. */
+  /** After a crash: everything that the thread did not see written is to be written. */
   recover(): void {
     const marks = this.#marks
     for (let item = 0; item < marks.length; item++) {
@@ -43,7 +43,7 @@ export class MarkSet {
     }
   }
 
-  /** What has changed; it counts as being written from now on. */
+  /** The changed items, which count as being written from now on. */
   begin(): readonly number[] {
     const items = this.#changed
     this.#changed = this.#writing
@@ -61,7 +61,7 @@ export class MarkSet {
     this.#writing.length = 0
   }
 
-  /** The batch has not been written: all that it held is to be written again. */
+  /** The batch could not be written: its items are to be written again. */
   failed(): void {
     for (const item of this.#writing) {
       if (this.#marks[item] !== WRITING) continue
@@ -72,7 +72,7 @@ export class MarkSet {
   }
 }
 
-/** All marks of a shard; without a journal, each costs one look at a field. */
+/** All marks of a shard; without a journal, setting one costs a check of a field. */
 export class Marks {
   readonly jobs: MarkSet
   readonly lanes: MarkSet
@@ -81,7 +81,7 @@ export class Marks {
   readonly segments: MarkSet
   readonly isOn: boolean
   readonly #journalledBytes: Uint32Array
-  /** Of the segments in the batch that is being written: how much of them it has. */
+  /** By segment in the batch being written: the end of its bytes there. */
   readonly #writingUntil = new Map<number, number>()
   #newBytes = 0
 
@@ -97,7 +97,7 @@ export class Marks {
     this.segments = new MarkSet(marks.segments)
   }
 
-  /** Bytes of the log that no batch has yet. */
+  /** Bytes of the log that are in no batch yet. */
   get newBytes(): Bytes {
     return this.#newBytes as Bytes
   }
@@ -128,7 +128,7 @@ export class Marks {
     if (this.isOn) this.segments.set(segment)
   }
 
-  /** A segment is about to be used anew: what the journal has of it holds no more. */
+  /** A segment is about to be reused: what the journal has of it is no longer valid. */
   segmentTaken(segment: number): void {
     if (!this.isOn) return
     this.segments.set(segment)
@@ -136,14 +136,14 @@ export class Marks {
     this.#journalledBytes[segment] = NONE
   }
 
-  /** And got so many bytes more. */
+  /** Bytes were appended to a segment. */
   segmentGrew(segment: number, bytes: number): void {
     if (!this.isOn) return
     this.segments.set(segment)
     this.#newBytes += bytes
   }
 
-  /** After another thread's death: the segment's records end here, and what follows is anew. */
+  /** After a crash: the segment's records end here; later bytes will be overwritten. */
   segmentCut(segment: number, usedBytes: number): void {
     if (!this.isOn) return
     const journalled = this.#journalledBytes[segment] as number
@@ -152,23 +152,23 @@ export class Marks {
     this.#journalledBytes[segment] = usedBytes
   }
 
-  /** What the journal has of a segment's present use; NONE for nothing, not even that it began. */
+  /** Journalled bytes of a segment's current use; NONE if even its start is not journalled. */
   journalledBytesOf(segment: number): number {
     return this.#journalledBytes[segment] as number
   }
 
-  /** The batch that is being made has a segment's bytes until here. */
+  /** The batch being made has a segment's bytes up to here. */
   writes(segment: number, untilBytes: number): void {
     this.#writingUntil.set(segment, untilBytes)
   }
 
-  /** Before anything is changed: a thread may have died on this memory, even before it was used. */
+  /** To be called before any change: a thread may have crashed on this memory, even at start. */
   recover(): void {
     if (!this.isOn) return
     for (const set of this.#all()) set.recover()
   }
 
-  /** A batch of all that is marked has been made. */
+  /** A batch of everything marked has been made. */
   begun(): void {
     this.#newBytes = 0
   }

@@ -1,39 +1,39 @@
-// Which of many holders has about the most: within a factor of two, and found at once.
-// Thread: shard. Memory: a weight and two links for each holder, of its own.
+// Finds the largest of many holders, within a factor of two, in O(1).
+// Thread: shard. Memory: a weight and two links for each holder, private.
 // Never: searches, sorts, or knows what a holder or a unit is.
-// Source: who must give way when a shared memory is full is whoever holds most of it, the pushing
-// out of the longest queue: Wei, Coyle, Hsiao, An optimal buffer management policy for
-// high-performance packet switching, IEEE Globecom 1991. So one holder alone may have everything,
-// and a newcomer takes from nobody who has little.
-// Holders stand in one list for each power of two of their weight, so a change of weight mostly
-// moves nobody, and the bits of one word say which lists have anybody in them.
+// Source: push-out of the longest queue (a full shared memory evicts from the largest holder): Wei,
+// Coyle, Hsiao, An optimal buffer management policy for high-performance packet switching, IEEE
+// Globecom 1991. So a single holder may use everything, and a newcomer never evicts from small
+// holders.
+// Holders are in one list for each power of two of their weight, so most changes of weight move
+// no holder between lists. The bits of one word say which lists are not empty.
 
 import { assert } from '../base/assert.ts'
 import { type JobSlot, NONE } from '../base/units.ts'
 import { JobLists } from './job-list.ts'
 
-/** One for each power of two of a word, and one for nothing. */
+/** One class for each power of two of a 32-bit word, and one for weight 0. */
 const CLASSES = 33
 const UNITS_MAX = 2 ** 32 - 1
 
-/** The weights; the lists follow from them. */
+/** The weights; the lists are derived from them. */
 export type HeaviestBaton = Float64Array
 
 /** The class of a weight in units of `grain`: 0 → 0; up to 1 → 1; up to 3 → 2; up to 7 → 3. */
 const classOf = (weight: number, grain: number): number =>
   weight === 0 ? 0 : 32 - Math.clz32(Math.min(Math.ceil(weight / grain), UNITS_MAX))
 
-/** Weights of holders, each a number from 0 on. */
+/** The weights of holders, which are numbered from 0. */
 export class Heaviest {
   readonly #grain: number
   readonly #weights: Float64Array
   readonly #lists: JobLists
-  /** Bit c - 1: somebody is of class c. */
+  /** Bit c - 1: the list of class c is not empty. */
   #classes = 0
 
   /**
-   * @param grain weights that differ by less than this need not be told apart; nor are those above
-   *   2^32 times it.
+   * @param grain weights that differ by less than this need not be distinguished; weights above
+   *   2^32 times it are not.
    */
   constructor(holders: number, grain: number) {
     this.#grain = grain
@@ -43,7 +43,7 @@ export class Heaviest {
       new Uint32Array(CLASSES).fill(NONE))
   }
 
-  /** What a successor begins with. */
+  /** The state that a successor starts from. */
   handOver(): HeaviestBaton {
     return this.#weights
   }
@@ -58,18 +58,18 @@ export class Heaviest {
     return this.#weights[holder] as number
   }
 
-  /** A holder that no other has twice the weight of; NONE while nobody has any. */
+  /** A holder such that no other has twice its weight; NONE while all weights are 0. */
   get first(): number {
     return this.#classes === 0 ? NONE : this.#lists.first(32 - Math.clz32(this.#classes))
   }
 
-  /** The weight of that one; 0 while nobody has any. */
+  /** That holder's weight; 0 while all weights are 0. */
   get most(): number {
     const { first } = this
     return first === NONE ? 0 : this.weightOf(first)
   }
 
-  /** @param amount below 0 to take from the holder what it had. */
+  /** Changes a holder's weight. @param amount negative to reduce it. */
   add(holder: number, amount: number): void {
     const before = this.weightOf(holder)
     const after = before + amount

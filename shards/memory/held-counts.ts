@@ -1,15 +1,15 @@
-// How many units each of very many holders has, where a holder is known by a hash of its name.
+// Counts the units of each of very many holders, each identified by a hash of its name.
 // Thread: any (an instance belongs to one). Memory: two rows of counts, given by the caller.
-// Never: too low for anybody; a holder whose two places are both shared is counted too high.
+// Never: too low for any holder; one whose two places are both shared is counted too high.
 // Source: Cormode and Muthukrishnan, An improved data stream summary: the count-min sketch, 2005.
-// Not a Map: see fifo.ts. With two places for each holder and rows twice as wide as the
-// pool has units, at most one holder in four is counted too high, and hardly anybody by much. The
-// hash must be keyed, so that nobody can choose a name that shares another's places.
+// Not a Map: see fifo.ts. With two places for each holder and rows twice as wide as the pool has
+// units, at most one holder in four is counted too high, and very few by much. The hash must be
+// keyed, so that no caller can choose a name that shares another's places.
 
 import { assert } from '../base/assert.ts'
 import { powerOfTwoAtLeast } from '../base/units.ts'
 
-/** Places of a row, for each unit of the pool. */
+/** Places in a row for each unit of the pool. */
 const PLACES_PER_UNIT = 2
 
 /** Counts by 64 bits of a hash, in two words. */
@@ -17,18 +17,18 @@ export class HeldCounts {
   readonly #counts: Uint32Array
   readonly #width: number
 
-  /** @param counts as HeldCounts.make() made it, for instance by a predecessor. */
+  /** @param counts made by HeldCounts.make(), possibly by a predecessor. */
   constructor(counts: Uint32Array) {
     this.#counts = counts
     this.#width = counts.length / 2
   }
 
-  /** Counts of nothing, for a pool of so many units. */
+  /** Zero counts for a pool of so many units. */
   static make(units: number): Uint32Array {
     return new Uint32Array(2 * powerOfTwoAtLeast(units * PLACES_PER_UNIT))
   }
 
-  /** What the holder has: exact, or too high. */
+  /** The holder's units: exact, or too high. */
   of(high: number, low: number): number {
     return Math.min(this.#counts[this.#first(low)] as number,
       this.#counts[this.#second(high)] as number)

@@ -1,4 +1,4 @@
-// A pace as shared memory has it: whole nanoseconds between sends.
+// A pace as stored in shared memory: whole nanoseconds between sends.
 // Thread: any. Memory: none.
 // Never: knows when a send may leave; pace/pace.ts does.
 

@@ -1,4 +1,4 @@
-// A line of jobs: a doubly linked list through links of the slots'.
+// Doubly linked lists of jobs, through links in the job slots.
 // Thread: shard. Memory: writes the links, the head and the tail that it is given.
 // Never: looks at a job's state; its owner knows which list a job is in.
 // The heads live in typed arrays (one pair to a lane) or in a small array of the owner's.
@@ -6,17 +6,17 @@
 import { type JobSlot, NONE } from '../base/units.ts'
 import type { JobArrays } from './layout.ts'
 
-/** By slot: the one behind it in its list, and the one before it. */
+/** By slot: the next one in its list, and the previous one. */
 export type Links = Pick<JobArrays, 'next' | 'prev'>
 
-/** Lines of jobs, by number: a lane's line is the one with the lane's number. */
+/** Lists of jobs, by number: a lane's list has the lane's number. */
 export class JobLists {
   readonly #next: Uint32Array
   readonly #prev: Uint32Array
   readonly #head: Uint32Array
   readonly #tail: Uint32Array
 
-  /** @param head @param tail first and last job of each line; NONE where a line is empty. */
+  /** @param head @param tail first and last job of each list; NONE where it is empty. */
   constructor(links: Links, head: Uint32Array, tail: Uint32Array) {
     this.#next = links.next
     this.#prev = links.prev
@@ -24,7 +24,7 @@ export class JobLists {
     this.#tail = tail
   }
 
-  /** Makes line `list` empty, as it must be once before it is used. */
+  /** Makes a list empty, as is necessary once before it is used. */
   reset(list: number): void {
     this.#head[list] = NONE
     this.#tail[list] = NONE
@@ -60,7 +60,7 @@ export class JobLists {
     this.#head[list] = slot
   }
 
-  /** Takes a job out of the line that it is in, wherever it stands. */
+  /** Removes a job from the list that it is in, at any position. */
   remove(list: number, slot: JobSlot): void {
     const next = this.#next[slot] as number
     const prev = this.#prev[slot] as number

@@ -1,26 +1,26 @@
-// A shard's words about its journal: for its successor, which goes on from them, and for the main
+// A shard's words about its journal: for its successor, which continues from them, and for the main
 // thread, which shows them.
 // Thread: shard writes, others read. Memory: views.journal.
 // Never: decides anything; plain stores of whole float64 words.
 
 import type { ShardViews } from './layout.ts'
 
-/** The last batch that was written; the next has the next number. */
+/** The number of the last batch that was written; the next batch has the next number. */
 export const JOURNAL_SEQUENCE = 0
 /** Bytes written since the memory was allocated. */
 export const JOURNAL_WRITTEN_BYTES = 1
-/** All that happened before this time (in microseconds) is with the system… */
+/** Every change before this time (in microseconds) is written to the operating system. */
 export const JOURNAL_WRITTEN_US = 2
-/** … and all before this is on the disk. */
+/** Every change before this time (in microseconds) is synced to the disk. */
 export const JOURNAL_SYNCED_US = 3
-/** Since when (in microseconds) nothing can be written; 0 while all is well. */
+/** Since when (in microseconds) writes fail; 0 while they succeed. */
 export const JOURNAL_STALLED_US = 4
-/** 1 while its files are gone: what is written could never be found again. */
+/** 1 while the journal's files are missing under their names: writes could never be read back. */
 export const JOURNAL_LOST = 5
-/** New jobs in all batches that are written. */
+/** Number of new jobs in all written batches. */
 export const JOURNAL_ACCEPTED = 6
 
-/** What the words say. */
+/** The words, decoded. */
 export interface JournalWords {
   readonly sequence: number
   readonly writtenBytes: number
@@ -30,7 +30,7 @@ export interface JournalWords {
   readonly isLost: boolean
 }
 
-/** For whoever shows them; a word may be newer than the one before it. */
+/** Reads the words for display; not a snapshot: a word may be newer than the one before it. */
 export const readJournalWords = ({ journal }: ShardViews): JournalWords => ({
   sequence: journal[JOURNAL_SEQUENCE] as number,
   writtenBytes: journal[JOURNAL_WRITTEN_BYTES] as number,

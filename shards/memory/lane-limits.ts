@@ -1,41 +1,41 @@
-// The bounds of the lanes of a shard: what one upstream or user may have of them, and how many
-// there are that accounts share.
+// The limits of a shard's lanes: the shares of an upstream and a user, and the number of lanes
+// that accounts share.
 // Thread: any. Memory: none. Never: knows a lane, reads a setting.
 
 import { powerOfTwoAtLeast } from '../base/units.ts'
 import type { Limits } from './plan.ts'
 
-/** One upstream alone may have two thirds of the accounts' own lanes, and one user half. */
+/** A single upstream may have two thirds of the accounts' own lanes, and a single user half. */
 export const LANES_UPSTREAM_ALPHA = 2
 export const LANES_USER_ALPHA = 1
-/** One upstream alone may have half of what is free for lanes that accounts share. */
+/** A single upstream may have half of the pool for lanes that accounts share. */
 export const LANES_SHARED_ALPHA = 1
-/** One lane of so many is kept for accounts that share one. */
+/** One lane in so many is reserved for lanes that accounts share. */
 export const LANES_PER_SHARED = 4
 /**
- * The accounts that share the lanes of an upstream are at least one group for so many lanes, and
- * at most two: three upstreams may have a lane for each group out of those that are kept.
+ * Each upstream's accounts form at least one group per this many lanes, and at most two. So the
+ * reserved lanes are enough for a lane for each group of at least three upstreams.
  */
 const LANES_PER_GROUP = 32
-/** Users are counted in rows for so many; one that has few of the lanes is counted too high. */
+/** Size of the users' count-min sketch: a user with few lanes may be counted too high. */
 export const LANE_USERS_COUNTED = 1024
-/** Jobs of a shared lane that are looked at for the user whose turn it is. */
+/** Jobs of a shared lane that are examined to find the next user. */
 export const SHARED_LANE_LOOKS_MAX = 32
 
-/** The lanes that accounts may have: all but the one of each upstream that is always there. */
+/** The lanes for accounts: all but the overflow lane of each upstream. */
 export const lanesForAccounts = ({ lanesMax, upstreamsMax }: Limits): number =>
   lanesMax - upstreamsMax
 
-/** Of these, those that only accounts may have that share one. */
+/** Of these, the lanes reserved for sharing. */
 export const lanesKeptForShared = (limits: Limits): number =>
   Math.floor(lanesForAccounts(limits) / LANES_PER_SHARED)
 
 /**
- * The groups into which users are put by their hash, a power of two; those of one group share a
- * lane. Which group a job is in is not written down, so an image holds for this number of them.
+ * The number of groups of users by hash, a power of two; the users of a group share a lane. A job's
+ * group is not stored, so a journal image is valid only for the same number of groups.
  */
 export const laneGroups = (limits: Limits): number =>
   powerOfTwoAtLeast(lanesForAccounts(limits) / LANES_PER_GROUP)
 
-/** The group of a user's accounts at one upstream. @param user the first word of its hash. */
+/** The group of a user's accounts. @param user the first word of the user's hash. */
 export const laneGroupOf = (user: number, groups: number): number => user & (groups - 1)

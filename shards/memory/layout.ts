@@ -1,4 +1,4 @@
-// The memory layout: every shared region, its picture, and who writes which word.
+// The memory layout: every shared region, a diagram, and which thread writes which word.
 // Thread: main allocates, shards attach. Memory: describes all of it, owns none.
 // Never: decides anything; offsets and views only.
 //
@@ -10,7 +10,7 @@
 //           | upstream words | journal marks | segments |
 //           | job log ........................................................................ |
 //
-// Who writes (one thread for each word; the exceptions say so):
+// Writers (one thread for each word, except where noted):
 //
 //   region                   writer           readers
 //   bells                    any thread       their owner (Atomics only)
@@ -20,18 +20,19 @@
 //   given back               shard            its successor, main (which writes one word)
 //   ingress ring             main             shard (which writes the head); a record's kind is
 //                                             claimed by compare-and-swap, see ring.ts
-//   answer ring             shard            main (which writes the head)
+//   answer ring              shard            main (which writes the head)
 //   upstream records         main makes; all shards spend them by compare-and-swap
 //   upstream names           main             shards
 //   upstream shared words    shard k its own  all shards; NOTICE is set by any, cleared by k
 //   everything else of k     shard k          shard k
 //
-// The toucher writes any word as it is, by an atomic OR with 0, so that its page is there.
+// The toucher writes any word by an atomic OR with 0, which other threads cannot observe, so that
+// the system allocates its page.
 //
-// Lane u of a shard, for u below upstreamsMax, is upstream u's overflow lane: accounts that find no
-// other share it, and a webhook receiver has no other.
+// Lane u of a shard, for u below upstreamsMax, is upstream u's overflow lane: accounts that cannot
+// get another lane share it, and a webhook receiver has no other.
 //
-// Facts outlive the thread: job and lane slots (but for their links), template slots, segments,
+// Facts outlive the thread: job and lane slots (except their links), template slots, segments,
 // log, upstream records. Links, indexes, wheels, free lists and counts are derived from them.
 
 import { assert } from '../base/assert.ts'
@@ -39,42 +40,43 @@ import * as limits from './limits.ts'
 import { indexEntries, type Limits } from './plan.ts'
 
 /**
- * Changes with any meaning of a word in shared memory, the rings' records (contract.ts) and the
- * log's included: code of another version cannot take over a running engine's memory.
+ * Incremented when the meaning of any word in shared memory changes, including the records of the
+ * rings (contract.ts) and the log. Code of another version cannot take over a running engine's
+ * memory.
  */
 export const LAYOUT_VERSION = 4
 
-/** Changes with anything that a baton says, and with what is said between the two threads. */
+/** Incremented when a baton's contents, or the messages between the two threads, change. */
 export const BATON_VERSION = 7
 
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
 
-// A bell: the words that its owner waits on, and whether it does.
+// A bell: the words that its owner waits on, and its state.
 //   0: sleeps ended by a ring (Int32)   4: budgets changed (Int32, 0 or 1)
 //   8: naps ended by a ring (Int32)     128: awake, asleep or napping (Int32, 0, 1 or 2)
 export const BELL_BYTES = 2 * LINE_BYTES
-/** Set by any thread before it rings: some upstream's NOTICE word of this shard is set. */
+/** Set by any thread before it rings: a NOTICE word of some upstream of this shard is set. */
 export const BELL_NOTICE = 1
 
 // A ring's control block, then its data.
 //   0: tail (written by the producer)      128: head, 132: taken (written by the consumer)
 export const RING_CONTROL_BYTES = 2 * LINE_BYTES
 
-/** Words of a shard about itself, for its successor; see crash-notes.ts. */
+/** A shard's progress words, for its successor; see crash-notes.ts. */
 export const PROGRESS_WORDS = 96
 
-/** Words of a shard about its journal, as float64; see journal.ts. */
+/** A shard's words about its journal, as float64; see journal-words.ts. */
 export const JOURNAL_WORDS = 8
 
-/** Words of a shard about requests that it gives back; see give-back.ts. */
+/** A shard's words about requests that it gives back; see give-back.ts. */
 export const GIVEN_BACK_WORDS = 8
 
 /** Words of a shard's statistics, as float64; see stats.ts for what they count. */
 export const STATS_WORDS = 64
 const STATS_BYTES = STATS_WORDS * 8
 
-// An upstream's record: two times and the numbers that bound it.
+// An upstream's record: two times, its pace and its limits.
 //   0: base, float64 bits (compare-and-swap)    8: interval ns   12: concurrent max
 //  16: in flight (atomic add)   20: switches of account queues, odd while they are on
 //  24: kind   28: attempt timeout ms   32: trail, float64 bits (compare-and-swap)
@@ -101,7 +103,7 @@ export interface SharedViews {
   /** The same memory as 64-bit words, for base and trail: record u starts at u * 8. */
   readonly upstreamTimes: BigInt64Array
   readonly upstreamTimesF64: Float64Array
-  /** Upstream u's origin, for the journal: from u * UPSTREAM_NAME_BYTES its length, its UTF-8. */
+  /** Upstream u's origin, for the journal: length, then UTF-8, at u * UPSTREAM_NAME_BYTES. */
   readonly upstreamNames: Buffer
 }
 
@@ -113,53 +115,53 @@ export interface RingViews {
   readonly f64: Float64Array
 }
 
-/** The job slots, a field to an array. */
+/** The job slots, one array per field. */
 export interface JobArrays {
-  /** The three words of the public id; the first is the user's hash, which chooses the shard. */
+  /** The three words of the public id; the first is the user's hash, which selects the shard. */
   readonly route: Uint32Array
   readonly idHigh: Uint32Array
   readonly idLow: Uint32Array
   /** With `route`, the 96-bit keyed hash of (user_id, idempotent_key). */
   readonly keyHigh: Uint32Array
   readonly keyLow: Uint32Array
-  /** What the job asks for; see fingerprint.ts. */
+  /** A hash of the job's contents; see fingerprint.ts. */
   readonly fingerprint: Uint32Array
-  /** Where the job's record is: the job itself until it is finished, then its result. */
+  /** Location of the job's record: of the job until it is finished, then of its result. */
   readonly location: Uint32Array
   readonly lane: Uint32Array
   /**
-   * Place in the lane; wraps; the list is rebuilt in this order. Once a webhook is done with: the
-   * status that its receiver answered last, 0 for none.
+   * Place in the lane; wraps; recovery rebuilds the list in this order. Once a webhook is
+   * finalized: the last status of its receiver, 0 for none.
    */
   readonly order: Uint32Array
   /** state | attempts << 8 | webhook deliveries << 24; see job-slots.ts. */
   readonly state: Uint32Array
   /**
-   * response status (until there is one: receiver + 1) | flags << 16 | max_retries << 24; of a
-   * finished job, why it has failed in place of the retries.
+   * response status (before that: receiver + 1) | flags << 16 | max_retries << 24; of a finished
+   * job, the failure reason instead of max_retries.
    */
   readonly resultWord: Uint32Array
-  /** Of the monotonic clock, rounded up, modulo 2^32: what was before the machine's start, too. */
+  /** Monotonic seconds, rounded up, modulo 2^32, so times before the machine's start fit, too. */
   readonly acceptedS: Uint32Array
   /**
-   * When: to begin at the latest (queued; Unix time), due (waiting for a retry), forgotten
-   * (finished); Infinity for none.
+   * Queued: the latest start (Unix time). Waiting for a retry: when it is due. Finished: when it is
+   * forgotten. Infinity for none.
    */
   readonly timeUs: Float64Array
-  /** Derived: the one list that the job is in. */
+  /** Derived: links of the one list that the job is in. */
   readonly next: Uint32Array
   readonly prev: Uint32Array
-  /** Derived: once there is a result, the list of those of one receiver, or of one user. */
+  /** Derived: once there is a result, links of the list of its receiver's or its user's results. */
   readonly resultNext: Uint32Array
   readonly resultPrev: Uint32Array
 }
 
-/** The lane slots, a field to an array. */
+/** The lane slots, one array per field. */
 export interface LaneArrays {
   readonly keyHigh: Uint32Array
   readonly keyLow: Uint32Array
   readonly upstream: Uint32Array
-  /** The route of its user's jobs; in a shared lane, of the user's who had the last turn. */
+  /** The `route` of its user's jobs; in a shared lane, of the user served last. */
   readonly user: Uint32Array
   /** GCRA base: the virtual time of the last send; see pace.ts. */
   readonly baseUs: Float64Array
@@ -174,9 +176,9 @@ export interface LaneArrays {
   readonly tail: Uint32Array
   readonly count: Uint32Array
   readonly inFlight: Uint32Array
-  /** Jobs that name the lane: queued, waiting for a retry or in flight. */
+  /** Jobs that refer to the lane: queued, waiting for a retry or in flight. */
   readonly references: Uint32Array
-  /** Links of the turn list while jobs wait, of the idle list else. */
+  /** Links of the round-robin list while jobs wait, otherwise of the idle list. */
   readonly nextLane: Uint32Array
   readonly prevLane: Uint32Array
   /** Links of the list of all lanes of an upstream. */
@@ -193,7 +195,7 @@ export interface WheelViews {
 
 /** A shard's words about the upstreams: private ones, and those that other shards read. */
 export interface UpstreamArrays {
-  /** Jobs here that name the upstream, as target or as receiver of their webhook. */
+  /** Jobs here that refer to the upstream, as target or as receiver of their webhook. */
   readonly references: Uint32Array
   readonly firstLane: Uint32Array
   readonly lastLane: Uint32Array
@@ -201,22 +203,22 @@ export interface UpstreamArrays {
   readonly activeNext: Uint32Array
   readonly activePrev: Uint32Array
   readonly lastSendUs: Float64Array
-  /** Switches of account queues that the lanes here have followed; see pacer.ts. */
+  /** Switches of account queues that are applied to the lanes here; see pacer.ts. */
   readonly switches: Int32Array
   // read by other shards
   /** Lanes here with a job that could leave. */
   readonly waiting: Int32Array
-  /** Turns taken at the shared budget, in 1/65536ths of a round; wraps. */
+  /** Round-robin rounds at the shared budget, in 1/65536ths of a round; wraps. */
   readonly rounds: Int32Array
   /** Requests in flight here that count against the shared budget. */
   readonly inFlight: Int32Array
-  /** Set by another shard: the budget changed, look again. */
+  /** Set by another shard: the budget has changed and must be checked again. */
   readonly notice: Int32Array
-  /** Set here when no permit was left; cleared by whoever gives one back, with a notice. */
+  /** Set here when no permit was left; the shard that gives one back clears it and notifies. */
   readonly blocked: Int32Array
   /** Jobs queued here for the upstream. */
   readonly queued: Int32Array
-  /** Of sends decided here that are about to be written, ns of the budget; see unwritten.ts. */
+  /** Intervals of the unwritten sends decided here, summed, in ns; see unwritten.ts. */
   readonly unwritten: Uint32Array
 }
 
@@ -229,7 +231,7 @@ export interface TemplateArrays {
   readonly index: Uint32Array
 }
 
-/** What the journal has not got yet, by page, upstream and segment; see dirty-pages.ts. */
+/** Dirty marks by page, upstream and segment; see dirty-pages.ts. */
 export interface MarkArrays {
   readonly jobs: Uint8Array
   readonly lanes: Uint8Array
@@ -238,7 +240,7 @@ export interface MarkArrays {
   readonly segments: Uint8Array
 }
 
-/** One shard's memory, as views. */
+/** Views of one shard's memory. */
 export interface ShardViews {
   readonly buffer: SharedArrayBuffer
   readonly limits: Limits
@@ -259,11 +261,11 @@ export interface ShardViews {
   readonly upstreams: UpstreamArrays
   readonly templates: TemplateArrays
   readonly marks: MarkArrays
-  /** A segment to an element: what is alive in it, and its state (see job-log.ts). */
+  /** By segment: live bytes, used bytes, state; see job-log.ts. */
   readonly segmentLiveBytes: Uint32Array
   readonly segmentUsedBytes: Uint32Array
   readonly segmentState: Uint32Array
-  /** How much of a segment's bytes the journal has, NONE for none of its present use. */
+  /** Journalled bytes of a segment, NONE if nothing of its current use is journalled. */
   readonly segmentJournalledBytes: Uint32Array
   readonly segments: readonly SegmentViews[]
 }
@@ -274,7 +276,7 @@ export interface SegmentViews {
   readonly u32: Uint32Array
 }
 
-/** Hands out views one behind the other; the same calls in the same order give the same layout. */
+/** Allocates views sequentially; the same calls in the same order give the same layout. */
 class Cursor {
   readonly buffer: SharedArrayBuffer | undefined
   offset = 0
@@ -432,14 +434,14 @@ function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
   }
 }
 
-/** The exact size of a shard's buffer; at most what limits.ts counts for it. */
+/** The exact size of a shard's buffer; at most what plan.ts counts for it. */
 export function shardBufferBytes(l: Limits): number {
   const cursor = new Cursor(undefined)
   layShard(cursor, l)
   return cursor.offset
 }
 
-/** The sizes of what lies in memory: bytes in all, and a hash of each region's. */
+/** The sizes of the layout: total bytes, and a hash of the sizes of all regions. */
 export function layoutSizes(l: Limits):
   { sharedBytes: number; shardBytes: number; regions: number } {
   const shared = new Cursor(undefined)

@@ -3,34 +3,34 @@
 
 const MIB = 1024 * 1024
 
-/** Look-ups at once, each with a socket of its own; one more ends an old one in its place. */
+/** Concurrent look-ups, each with its own socket; one more evicts an old one. */
 export const LOOKUPS_MAX = 256
-/** An account may have this times what is free of them: one alone has three quarters. */
+/** An account may have this times what is free: a single one gets three quarters. */
 export const LOOKUPS_ALPHA = 3
-/** Of these, for names that only open connections still need. */
+/** Of these, look-ups for names that only open connections still use. */
 export const LOOKUPS_FOLLOWING_MAX = 64
 /** Connections that wait for one name; one more is refused. */
 export const LOOKUP_WAITERS_MAX = 4096
-/** A look-up is given up after so long, whatever the machine's settings would allow it. */
+/** A look-up's timeout, whatever the machine's settings would allow. */
 export const LOOKUP_MS_MAX = 30_000
-/** Names whose addresses, or failure, are kept; the one least recently asked for gives way. */
+/** Names whose addresses, or failure, are cached; the least recently used one is evicted. */
 export const NAMES_KEPT_MAX = 4096
-/** Addresses of all these names together. */
+/** Total number of addresses of these names. */
 export const NAME_ADDRESSES_KEPT_MAX = 65_536
-/** Addresses are kept as long as their answer says, within these. */
+/** Addresses are cached for the TTL of their DNS answer, clamped to this range. */
 export const NAME_TTL_MS_MIN = 1000
 export const NAME_TTL_MS_MAX = 3_600_000
-/** How long those are kept that the system's own look-up finds: it does not say. */
+/** How long the results of the system's look-up are cached, since it reports no TTL. */
 export const NAME_TTL_MS_SYSTEM = 5000
-/** How long a failure is kept; within RETRY_BASE_MS, so that one does not use up all retries. */
+/** How long a failure is cached: at most RETRY_BASE_MS, so that one does not use up all retries. */
 export const NAME_FAILURE_MS = 1000
-/** How long addresses may be used beyond their time while no name server answers. */
+/** How long addresses may be used beyond their TTL while no name server answers. */
 export const NAME_STALE_MS_MAX = 3_600_000
-/** How often it is looked whether open connections lead where their names point to. */
+/** How often open connections are checked against their names' current addresses. */
 export const NAME_FOLLOW_EVERY_MS = 1000
-/** How often it is looked whether the hosts file and resolv.conf have changed. */
+/** How often the hosts file and resolv.conf are checked for changes. */
 export const NAME_FILES_LOOK_MS = 1000
-/** What is read of either. */
+/** The most that is read of either. */
 export const NAME_FILE_BYTES_MAX = 4 * MIB
-/** Look-ups in the hands of the system at once: each blocks a thread that the journal may need. */
+/** Concurrent system look-ups: each blocks a thread of the pool, which the journal may need. */
 export const SYSTEM_LOOKUPS_MAX = 2

@@ -13,29 +13,29 @@ import {
 export const JOB_SLOT_BYTES = 72
 export const LANE_SLOT_BYTES = 84
 export const TEMPLATE_SLOT_BYTES = 16
-/** An entry of the lane wheel: two links and a due time. */
+/** An entry of the lanes' timing wheel: two links and a due time. */
 export const WHEEL_ITEM_BYTES = 16
 export const INDEX_ENTRY_BYTES = 4
-/** Entries per thousand slots, so that an open-addressing index never fills beyond 80 %. */
+/** Entries per thousand slots, so that an open-addressing index is at most 80 % full. */
 export const INDEX_ENTRIES_PER_MILLE = 1250
-/** What all shards share of an upstream. */
+/** Bytes of an upstream that all shards share. */
 export const UPSTREAM_SHARED_BYTES = UPSTREAM_RECORD_BYTES + UPSTREAM_NAME_BYTES
-/** Each shard's own words about an upstream, in shared memory. */
+/** A shard's words about an upstream that other shards read. */
 export const UPSTREAM_SHARD_WORDS_BYTES = 7 * 4
-/** Each shard's private words about an upstream: links, counts and turns, and its wheel entry. */
+/** A shard's private words about an upstream: links, counts, last send, and its wheel entry. */
 export const UPSTREAM_PRIVATE_BYTES = 7 * 4 + 8 + WHEEL_ITEM_BYTES
 export const UPSTREAMS_MAX = 16_384
 export const UPSTREAMS_MIN = 256
 export const LANES_PER_SHARD_MAX = 2_097_152
-/** A record's size that the number of job slots is planned for; small jobs run out of slots. */
+/** The record size for which job slots are planned; with smaller jobs, slots run out first. */
 export const RECORD_BYTES_PLANNED = 192
-/** One lane is planned for so many job slots, besides the overflow lane of each upstream. */
+/** One lane is planned for this many job slots, in addition to each upstream's overflow lane. */
 export const LANE_PER_JOBS = 4
 
 export const SEGMENT_BYTES_MAX = 8 * MIB
-/** What is known of a segment: live bytes, used bytes, state, journalled bytes. */
+/** A segment's words: live bytes, used bytes, state, journalled bytes. */
 export const SEGMENT_WORDS_BYTES = 4 * 4
-/** Aimed at: enough segments that one being cleaned is a small part of the log. */
+/** The aim: enough segments that the one being cleaned is a small part of the log. */
 export const SEGMENTS_AIM = 64
 export const SEGMENTS_MIN = 8
 /** A shard's bell, its statistics, ring heads and tails, and the gaps between regions. */
@@ -49,7 +49,7 @@ export interface MemorySettings {
   readonly responseBytesMax: number
 }
 
-/** All sizes that follow from MemorySettings; passed to every shard as plain data. */
+/** All sizes derived from MemorySettings; passed to every shard as plain data. */
 export interface Limits extends MemorySettings {
   /** The largest record in a ring or in the log, its header included. */
   readonly recordBytesMax: number
@@ -69,7 +69,7 @@ const RECORD_OVERHEAD_BYTES =
   USER_ID_BYTES_MAX + IDEMPOTENT_KEY_BYTES_MAX +
   KIB // fixed fields
 
-/** The bytes that one shard takes, part by part, in the order in which they lie. */
+/** The bytes of one shard, part by part, in layout order. */
 export function shardParts(limits: Limits): ReadonlyArray<readonly [string, Bytes]> {
   const indexBytes = (slots: number): number => indexEntries(slots) * INDEX_ENTRY_BYTES
   const parts: [string, number][] = [
@@ -103,19 +103,19 @@ export function shardBytes(limits: Limits): Bytes {
   return sum as Bytes
 }
 
-/** The bytes that all shards and the table they share take; at most `limits.memoryBytes`. */
+/** The bytes of all shards and their shared table; at most `limits.memoryBytes`. */
 export const plannedBytes = (limits: Limits): Bytes =>
   (limits.shards * shardBytes(limits) + limits.upstreamsMax * UPSTREAM_SHARED_BYTES) as Bytes
 
 /**
- * Sizes for the settings, or the least memory that would do. A shard's log ends at SEGMENTS_MAX
- * segments (32 GiB), so more memory than that wants more shards; what is beyond stays unused.
+ * Sizes for the settings, or the least memory that is enough. A shard's log has at most
+ * SEGMENTS_MAX segments (32 GiB), so more memory needs more shards; the rest stays unused.
  * Asserts that the body and response limits are at most BODY_LIMIT_BYTES_MAX.
  */
 export function planMemory(settings: MemorySettings):
   { ok: true; limits: Limits } | { ok: false; memoryBytesMin: Bytes } {
   assert(Math.max(settings.bodyBytesMax, settings.responseBytesMax) <= BODY_LIMIT_BYTES_MAX,
-    'a body limit beyond what a segment holds')
+    'a body limit above what fits into a segment')
   const recordBytesMax = alignUp(
     RECORD_OVERHEAD_BYTES + Math.max(settings.bodyBytesMax, settings.responseBytesMax), 8)
   const limits = plan(settings, recordBytesMax)

@@ -1,7 +1,6 @@
-// The pools that many use at once: what each is called, its bound, who has a share of it, and what
-// happens to those who ask for more.
-// Thread: any. Memory: none. Never: counts anything; a Share does, made with these facts.
-// The list of the engine's; those of the front door are in src/base/pools.ts.
+// The engine's bounded pools: name, limit, who holds shares, and what happens at the limit.
+// Thread: any. Memory: none. Never: counts anything; a Share does, made from these facts.
+// The pools of the front door are in src/base/pools.ts.
 
 import {
   LANES_PER_SHARED, LANES_SHARED_ALPHA, LANES_UPSTREAM_ALPHA, LANES_USER_ALPHA,
@@ -16,11 +15,11 @@ import {
 } from './socket-limits.ts'
 
 interface PoolFacts {
-  /** As warnings and /health say it. */
+  /** The name in warnings and /health. */
   readonly name: string
-  /** The limit, or the setting, that it ends at. */
+  /** The constant or setting that limits it. */
   readonly bound: string
-  /** What happens to those who ask for more. */
+  /** What happens at the limit. */
   readonly atBound: string
 }
 
@@ -28,24 +27,24 @@ interface PoolFacts {
 export interface SharedPool extends PoolFacts {
   readonly holder: string
   readonly alpha: number
-  /** What is kept, and for whom; what a holder may have whatever its share is. */
+  /** The reserve and for whom it is; the minimum of a holder. */
   readonly kept?: string
 }
 
-/** A pool of which one may have all until others want some: then who holds most gives way. */
+/** A pool that one holder may use up; when others need some, the largest holder is evicted from. */
 export interface PushedOutPool extends PoolFacts {
   /** What a holder is. */
   readonly pushedOut: string
 }
 
-/** A pool of which nobody has a share, and why. */
+/** A pool without shares, and why. */
 export interface UnsharedPool extends PoolFacts {
   readonly noShares: string
 }
 
 export type Pool = SharedPool | PushedOutPool | UnsharedPool
 
-/** The engine's, by what the code calls them, in the order in which a job meets them. */
+/** The engine's pools by their names in the code, in the order in which a job passes them. */
 export const SHARD_POOLS = {
   logSpace: {
     name: 'log space', bound: 'LOG_FILL_PER_MILLE_MAX', holder: 'account', alpha: LOG_SPACE_ALPHA,

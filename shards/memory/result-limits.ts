@@ -1,18 +1,18 @@
-// The bounds of what is kept of finished jobs, and how what is kept is weighed when room is short.
+// Limits of what is kept of finished jobs, and the weights for eviction.
 // Thread: any. Memory: none.
-// Never: sizes anything itself; the log's own bounds are in limits.ts.
+// Never: sizes anything itself; the log's own limits are in limits.ts.
 
-/** Results of finished jobs take at most this share of the log; who has most loses some. */
+/** Finished jobs' results take at most this share of the log; beyond, the largest user's go. */
 export const RESULTS_PER_MILLE_MAX = 250
-/** A body below this stays with its result: hardly anything would be gained without it. */
+/** Bodies below this size are not evicted: hardly anything would be gained. */
 export const BODY_GIVEN_UP_BYTES_MIN = 64
-/** Users whose results are told apart, by their hash; a power of two. */
+/** Users whose results are distinguished, by hash; a power of two. */
 export const RESULT_USERS_COUNT = 1024
-/** A failed job's result gives way as a completed one's would that is so many times as young. */
+/** For eviction, the age of a failed job's result is divided by this. */
 export const FAILED_RESULT_WORTH = 4
-/** A job is forgotten for its slot as one without a key would be that is so many times as young. */
+/** For eviction from its slot, the age of a job that holds its key is divided by this. */
 export const KEY_WORTH = 4
-/** A kept result gives way as one of so many times its size would that a receiver waits for. */
+/** For eviction, a kept result counts as this many times the size of an undelivered one. */
 export const KEPT_RESULT_WEIGHT = 4
-/** Results given up, at most, to let one job or one body in. */
+/** The most results evicted to admit one job or one body. */
 export const RESULTS_GIVEN_UP_PER_STORE_MAX = 2048

@@ -1,7 +1,7 @@
-// A ring of records between two threads: one writes, one reads, neither ever waits for the other.
+// A ring of records between two threads: one producer, one consumer, without blocking.
 // Thread: RingWriter in the producer, RingReader in the consumer. Memory: one ring's data; the
 // writer stores the tail, the reader the head, each on a cache line of its own.
-// Never: blocks, wakes anybody (see doorbell.ts), looks into a payload.
+// Never: blocks, wakes a thread (see doorbell.ts), looks into a payload.
 // Source: Agrona's OneToOneRingBuffer (Apache-2.0), with a tail that publishes instead of lengths.
 //
 // A record. The length counts the header; records start on 8-byte boundaries, so a header never
@@ -10,45 +10,46 @@
 //   0        4        8                  length    next multiple of 8
 //   | length | kind   | payload ...      | unused  |
 //
-// A record does not wrap: where one does not fit before the end, a record of kind PADDING fills the
-// rest and the real one starts at 0. Positions count bytes since ever, modulo 2^32; the capacity is
-// a power of two, so `position & (capacity - 1)` is the place and `(tail - head) >>> 0` the fill.
+// A record does not wrap: if it does not fit before the end, a record of kind PADDING fills the
+// rest and the real one starts at 0. Positions count all bytes ever written, modulo 2^32; the
+// capacity is a power of two, so `position & (capacity - 1)` is the place and `(tail - head) >>> 0`
+// the fill.
 //
 // Publication: header and payload are plain stores, then the tail is stored atomically; a reader
 // that loads this tail sees them. In the other direction the head says that bytes may be reused.
-// Nothing before the tail store is visible, so a writer that dies while writing leaves no trace.
-// A writer may hold back what it has committed: a word of its own then says where it is, for its
-// successor, and the tail follows when publish() says so.
+// Nothing is visible before the tail store, so a writer that crashes while writing leaves no trace.
+// A writer may hold back committed records: a separate word then says where it is, for its
+// successor, and publish() moves the tail.
 //
-// A record of a ring whose writer may withdraw is claimed, by compare-and-swap of its kind: by the
-// reader, which sets TAKEN, or by the writer, which sets WITHDRAWN. Exactly one of them wins, also
-// while the reader's thread is dead; what is withdrawn is passed over.
+// In a ring whose writer may withdraw, a record is claimed by compare-and-swap of its kind: by the
+// reader, which sets TAKEN, or by the writer, which sets WITHDRAWN. Exactly one of them wins, even
+// while the reader has no thread; withdrawn records are skipped.
 
 import { assert } from '../base/assert.ts'
 import { LINE_BYTES, type RingViews } from './layout.ts'
 
-/** claim() found no room; nothing has been changed. */
+/** claim() found no space; nothing has been changed. */
 export const RING_FULL = -1
 
 export const RING_HEADER_BYTES = 8
 export const RING_ALIGN_BYTES = 8
-/** Kinds are 1 to this; the rest is the ring's own. */
+/** Callers' kinds are 1 to this; the ring uses the rest. */
 export const RING_KIND_MAX = 0x1fffffff
 const WITHDRAWN = 0x20000000
 const TAKEN = 0x40000000
 const PADDING = 0xffffffff
 
 const TAIL_WORD = 0
-/** Where the writer is, of a ring whose records are held back for a while; else unused. */
+/** The writer's position in a ring whose records may be held back; otherwise unused. */
 const WRITTEN_WORD = 1
 const HEAD_WORD = LINE_BYTES / 4
-/** Where the reader is, stored after each record: the head is published more rarely. */
+/** The reader's position, stored after each record; the head is published less often. */
 const TAKEN_WORD = HEAD_WORD + 1
 
-/** Positions and their difference must fit 32 bits; a full ring differs from an empty one. */
+/** Positions and their difference must fit 32 bits; a full ring must differ from an empty one. */
 const CAPACITY_BYTES_MAX = 2 ** 31
 const CAPACITY_BYTES_MIN = 64
-/** The head is published at least this often, so that a long read does not starve the writer. */
+/** Records after which the head is published, so that a long read does not starve the writer. */
 const PUBLISH_EVERY_RECORDS = 64
 
 assert(RING_HEADER_BYTES % RING_ALIGN_BYTES === 0, 'a header may straddle the end')
@@ -58,13 +59,13 @@ export const ringRecordBytes = (payloadBytes: number): number =>
   (RING_HEADER_BYTES + payloadBytes + RING_ALIGN_BYTES - 1) & -RING_ALIGN_BYTES
 
 /**
- * The longest payload of a ring: 1024 → 504. With half the ring for a record, one that has to skip
- * the end still fits once the ring is empty: what it skips is shorter than itself.
+ * The longest payload of a ring: 1024 → 504. With at most half the ring per record, one that has to
+ * skip the end still fits into an empty ring, since what it skips is shorter than itself.
  */
 export const ringPayloadBytesMax = (capacityBytes: number): number =>
   capacityBytes / 2 - RING_HEADER_BYTES
 
-/** The producer's end. One instance at a time; a new one goes on after the last commit. */
+/** The producer's end. One instance at a time; a new one continues after the last commit. */
 export class RingWriter {
   /** The ring's data; claim() returns offsets into it. */
   readonly bytes: Buffer
@@ -76,14 +77,14 @@ export class RingWriter {
   readonly #capacity: number
   readonly #isHeld: boolean
   #tail: number
-  /** The head when last looked at: the true one may be ahead, never behind. */
+  /** The head when last loaded: the actual one may be ahead, never behind. */
   #headSeen: number
   /** Bytes that commit() will publish, padding included; 0 without a claim. */
   #claimed = 0
-  /** Of these, what is skipped before the record. */
+  /** Of these, the bytes skipped before the record. */
   #skipped = 0
 
-  /** @param isHeld whether what is committed stays unseen until publish(). */
+  /** @param isHeld whether committed records stay invisible until publish(). */
   constructor(views: RingViews, isHeld = false) {
     this.bytes = views.bytes
     this.u32 = views.u32
@@ -98,9 +99,9 @@ export class RingWriter {
 
   /**
    * Reserves a record and returns the offset of its payload in `bytes`, a multiple of 8, or
-   * RING_FULL. The payload is the caller's to write until commit(). One claim at a time.
+   * RING_FULL. The caller writes the payload, then calls commit(). One claim at a time.
    * @param kind 1 to RING_KIND_MAX.
-   * @param payloadBytes 0 to payloadBytesMax; asserted, since no waiting would make room for more.
+   * @param payloadBytes 0 to payloadBytesMax; asserted, since waiting would never make room.
    */
   claim(kind: number, payloadBytes: number): number {
     assert(this.#claimed === 0, 'a claim is outstanding')
@@ -118,7 +119,7 @@ export class RingWriter {
   }
 
   /**
-   * Publishes the claimed record. Whoever sleeps must still be rung: see doorbell.ts.
+   * Publishes the claimed record. The caller must still ring the reader's bell: see doorbell.ts.
    * @returns the record's position, for withdraw().
    */
   commit(): number {
@@ -131,12 +132,12 @@ export class RingWriter {
   }
 
   /**
-   * Takes a record back that the reader has not begun to handle; false when it has, and then it
-   * will be handled to its end. The reader must be one that claims.
-   * @param position what commit() said.
+   * Withdraws a record that the reader has not claimed; false when it has, and then the record will
+   * be handled completely. The reader must be one that claims.
+   * @param position as returned by commit().
    */
   withdraw(position: number): boolean {
-    // What lies before the head has been handled, and its place may hold another record by now.
+    // A record before the head has been handled, and its place may hold another record now.
     if (((position - Atomics.load(this.#control, HEAD_WORD)) | 0) < 0) return false
     const at = ((position & (this.#capacity - 1)) >>> 2) + 1
     const kind = this.u32[at] as number
@@ -144,14 +145,14 @@ export class RingWriter {
     return Atomics.compareExchange(this.u32, at, kind, kind | WITHDRAWN) === kind
   }
 
-  /** Lets the reader see what was held, up to a tail of before. @returns whether it sees more. */
+  /** Publishes held records up to an earlier tail. @returns whether the reader sees more now. */
   publish(tail: number): boolean {
     if (Atomics.load(this.#control, TAIL_WORD) === tail) return false
     Atomics.store(this.#control, TAIL_WORD, tail)
     return true
   }
 
-  /** How far the reader sees. */
+  /** The published tail. */
   get published(): number {
     return Atomics.load(this.#control, TAIL_WORD)
   }
@@ -172,7 +173,7 @@ export class RingWriter {
     return (this.#tail - this.#headSeen) >>> 0
   }
 
-  /** The record's bytes, and what has to be skipped before it. */
+  /** The record's bytes, plus those skipped before it. */
   #neededBytes(payloadBytes: number): number {
     if (payloadBytes >>> 0 !== payloadBytes || payloadBytes > this.payloadBytesMax) {
       assert(false, `a payload of ${payloadBytes} bytes; at most ${this.payloadBytesMax} fit`)
@@ -197,8 +198,8 @@ export class RingWriter {
 export type RecordHandler = (kind: number, offset: number, length: number) => boolean
 
 /**
- * The consumer's end. One instance at a time; a new one goes on where the last one was: the one
- * record whose handler had not returned when its thread was killed comes again, and no other.
+ * The consumer's end. One instance at a time; a new one continues where the last one was. Only the
+ * record whose handler had not returned when its thread ended is handled again.
  */
 export class RingReader {
   /** The ring's data; handlers get offsets into it, valid until they return. */
@@ -210,11 +211,11 @@ export class RingReader {
   readonly #claims: boolean
   #head: number
   #headPublished: number
-  /** The tail when last looked at: the true one may be ahead, never behind. */
+  /** The tail when last loaded: the actual one may be ahead, never behind. */
   #tailSeen: number
   #reading = false
 
-  /** @param claims whether the writer may withdraw what has not been taken yet. */
+  /** @param claims whether the writer may withdraw records that are not yet taken. */
   constructor(views: RingViews, claims = false) {
     this.bytes = views.bytes
     this.u32 = views.u32
@@ -228,16 +229,16 @@ export class RingReader {
     this.#publish()
   }
 
-  /** Where the next record is, or the one that is being handled. */
+  /** The position of the next record, or of the one being handled. */
   get position(): number {
     return this.#head
   }
 
   /**
-   * Hands records to `handler` in order, at most `recordsMax`, and returns how many it has taken.
-   * Offset and length are those of the payload. A record is consumed when its handler returns
-   * true: one that is refused, or whose handler throws, comes again at the next read. Where records
-   * may be withdrawn, it stays this reader's, and those that were withdrawn count as taken.
+   * Passes records to `handler` in order, at most `recordsMax`, and returns how many were consumed.
+   * Offset and length are those of the payload. A record is consumed when its handler returns true.
+   * One that is refused, or whose handler throws, is handled again at the next read. Where records
+   * may be withdrawn, this reader keeps its claim on it, and withdrawn records count as consumed.
    */
   read(handler: RecordHandler, recordsMax: number): number {
     assert(!this.#reading, 'a read inside a read')
@@ -266,24 +267,24 @@ export class RingReader {
     return taken
   }
 
-  /** Whether nothing is committed that has not been consumed. */
+  /** Whether all published records are consumed. */
   isEmpty(): boolean {
     if (this.#head !== this.#tailSeen) return false
     this.#tailSeen = Atomics.load(this.#control, TAIL_WORD)
     return this.#head === this.#tailSeen
   }
 
-  /** The record's kind, which is ours from now on; PADDING, or WITHDRAWN. */
+  /** Claims the record and returns its kind; or returns PADDING or WITHDRAWN. */
   #claim(place: number): number {
     const at = (place >>> 2) + 1
     const kind = this.u32[at] as number
     if (!this.#claims || kind === PADDING) return kind
     const before = Atomics.compareExchange(this.u32, at, kind, kind | TAKEN)
-    // A record that is not taken the first time: its thread was killed, or had no room for answers.
+    // TAKEN may be set already: the thread was ended, or had no space for the answer.
     return (before & WITHDRAWN) !== 0 ? WITHDRAWN : before & RING_KIND_MAX
   }
 
-  /** The writer has asserted the same from its side; a difference means a torn or foreign write. */
+  /** The writer asserts the same when it claims; a violation means a torn or foreign write. */
   #checkLength(place: number, length: number): void {
     const filled = (this.#tailSeen - this.#head) >>> 0
     if (length >= RING_HEADER_BYTES && length <= Math.min(filled, this.#capacity - place)) return
@@ -297,7 +298,7 @@ export class RingReader {
   }
 }
 
-/** The data's length, after asserting that these views can be a ring and hold a sane one. */
+/** The data's length, after asserting that the views are those of a ring in a valid state. */
 function checkedCapacity(views: RingViews): number {
   const capacity = views.bytes.length
   assert(capacity >= CAPACITY_BYTES_MIN && capacity <= CAPACITY_BYTES_MAX,

@@ -1,14 +1,14 @@
-// A bounded pool that many use, of which each may hold only a share: nobody's use of it is all.
-// Thread: any (an instance belongs to one). Memory: none but a few numbers; what each holder holds
-// is counted by the caller, in its own arrays (held-counts.ts where holders are named by a hash).
-// Never: knows what a unit or a holder is, reads a clock, makes an object on a take.
+// A bounded pool in which each holder may have only a share, so that none can use up all of it.
+// Thread: any (an instance belongs to one). Memory: a few numbers; the caller counts what each
+// holder has, in its own arrays (held-counts.ts where holders are identified by a hash).
+// Never: knows what a unit or a holder is, reads a clock, allocates on a take.
 // Source: Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet switches,
 // IEEE/ACM Transactions on Networking 6(2), 1998.
-// Intuition: a holder may take more while it holds less than alpha times what is free. One alone
-// stops at alpha / (1 + alpha) of the pool, since what is free shrinks as its own part grows; n
-// stop at alpha / (1 + n * alpha) each. So whatever the others do, something is left for whoever
-// comes next, and no limit per holder has to be guessed beforehand. The threshold is compared
-// before a take, so a take of many units may end above it, by less than itself.
+// Intuition: a holder may take more while it holds less than alpha times what is free. A single
+// holder stops at alpha / (1 + alpha) of the pool, since what is free shrinks as its part grows; n
+// holders stop at alpha / (1 + n * alpha) each. So something is always left for the next holder,
+// and no limit per holder has to be guessed. The threshold is checked before a take, so a take of
+// many units may end above it, by less than its own size.
 
 import { assert } from '../base/assert.ts'
 import { type Micros, msToUs } from '../base/units.ts'
@@ -17,19 +17,19 @@ import { WARNING_PAUSE_MS } from './limits.ts'
 /** Why a take is refused: the holder has its share, or the pool is used up. */
 export type ShareRefusal = 'share' | 'bound'
 
-/** What a pool is, in units of its own: bytes, permits, slots. */
+/** A pool's parameters, in its own unit: bytes, permits, slots. */
 export interface ShareRules {
   readonly name: string
   readonly bound: number
-  /** A holder stops at this times what is free. 1: one alone may have half; 4: four fifths. */
+  /** A holder stops at this times what is free. 1: a single one may have half; 4: four fifths. */
   readonly alpha: number
-  /** What a holder may have whatever its share is, while the pool has room. */
+  /** What a holder may have regardless of its share, while the pool has room. */
   readonly minimum?: number
-  /** Of the bound: left to those who hold less than their minimum. */
+  /** The part of the bound that is reserved for holders below their minimum. */
   readonly reserve?: number
 }
 
-/** A pool's counts; plain data, which several instances of one pool may share on one thread. */
+/** A pool's counts: plain data, which several Share instances on one thread may have in common. */
 export interface ShareCounts {
   used: number
   peak: number
@@ -37,11 +37,11 @@ export interface ShareCounts {
   refusedByBound: number
 }
 
-/** Counts of a pool of which nothing has been taken. */
+/** Counts of an unused pool. */
 export const makeShareCounts = (): ShareCounts =>
   ({ used: 0, peak: 0, refusedByShare: 0, refusedByBound: 0 })
 
-/** Told of a refusal, at most once in WARNING_PAUSE_MS. */
+/** Called on a refusal, at most once in WARNING_PAUSE_MS. */
 export type ShareWarning = (pool: Share, refusal: ShareRefusal) => void
 
 /** One shared pool. */
@@ -76,7 +76,7 @@ export class Share {
     return this.#counts
   }
 
-  /** What a holder must hold less than to take more, beyond its minimum; below 0 for nobody. */
+  /** A holder below this may take more, beyond its minimum; negative when no holder may. */
   get threshold(): number {
     return this.alpha * (this.bound - this.reserve - this.#counts.used)
   }
@@ -106,7 +106,7 @@ export class Share {
     return false
   }
 
-  /** Counts a refusal, for a caller that has asked refusal() by itself. */
+  /** Counts a refusal, for a caller that has called refusal() itself. */
   refuse(refusal: ShareRefusal, nowUs: Micros): void {
     if (refusal === 'share') this.#counts.refusedByShare++
     else this.#counts.refusedByBound++
@@ -116,8 +116,8 @@ export class Share {
   }
 
   /**
-   * Counts what is held already, without asking: facts found in a recovery, or bytes that are in
-   * memory whether they may be or not. Only this may lead beyond the bound.
+   * Counts units that are held already, without admission: facts found in a recovery, or bytes that
+   * are in memory in any case. Only this can exceed the bound.
    */
   adopt(amount: number): void {
     const counts = this.#counts

@@ -1,14 +1,14 @@
 // An index from a 32-bit hash to the slot that has it: open addressing in one array.
 // Thread: shard. Memory: `entries` (slot + 1, 0 is empty), derived from the slots' own hashes.
-// Never: keeps a key, allocates, or grows; whoever sizes it keeps the load at 80 % or less.
+// Never: stores a key, allocates, or grows; plan.ts sizes it so that it is at most 80 % full.
 // Source: linear probing with backward-shift deletion (Knuth, TAOCP 3, 6.4, algorithm R), so
-// there are no tombstones and a long life costs nothing. Any number of entries: the hash is
-// brought into range by multiplication (Lemire 2019), which needs no power of two.
+// there are no tombstones and lookups do not degrade over time. Any number of entries: the hash is
+// reduced to the range by multiplication (Lemire 2019), which needs no power of two.
 
 import { VERIFY, assert } from '../base/assert.ts'
 import { NONE } from '../base/units.ts'
 
-/** One slot to so many entries: then it is cheaper to look for theirs than to clear them all. */
+/** With fewer than one slot per this many entries, recover() clears only the slots' entries. */
 const FEW_SLOTS = 64
 
 /** Finds slots by hash; several slots may have the same hash. */
@@ -20,7 +20,7 @@ export class SlotIndex {
   #size = 0
 
   /**
-   * @param entries all zero; on memory that has been used before, call clear() first.
+   * @param entries all zero; on used memory, call clear(), recover() or takeOver() first.
    * @param hashOf the uint32 hash of a slot that is in the index; the same each time.
    */
   constructor(entries: Uint32Array, hashOf: (slot: number) => number) {
@@ -37,7 +37,7 @@ export class SlotIndex {
 
   /**
    * The slot under `hash` that `matches` accepts, or NONE. @param hash uint32.
-   * @param matches compares the whole key: it is also asked about neighbours of other hashes.
+   * @param matches compares the whole key: it is also called for neighbours of other hashes.
    */
   find(hash: number, matches: (slot: number) => boolean): number {
     const entries = this.#entries
@@ -53,7 +53,7 @@ export class SlotIndex {
   /** Adds a slot, which must not be in the index yet. @param hash uint32, what hashOf returns. */
   insert(hash: number, slot: number): void {
     const entries = this.#entries
-    // One entry stays empty for ever: it is what ends a search.
+    // One entry always stays empty: it ends a search.
     assert(this.#size + 1 < entries.length, 'the index is full')
     if (VERIFY) assert(this.find(hash, (other) => other === slot) === NONE, 'indexed twice')
     let at = this.#home(hash)
@@ -62,7 +62,7 @@ export class SlotIndex {
     this.#size++
   }
 
-  /** Takes a slot out; false when it is not there under this hash. Its hash may change after. */
+  /** Removes a slot; false if it is not there under this hash. Its hash may change afterwards. */
   remove(hash: number, slot: number): boolean {
     const entries = this.#entries
     let at = this.#home(hash)
@@ -77,7 +77,7 @@ export class SlotIndex {
     return true
   }
 
-  /** On entries that another thread has filled with so many slots, and left whole. */
+  /** Continues with entries that the predecessor left in a valid state, with so many slots. */
   takeOver(size: number): void {
     this.#size = size
   }
@@ -89,9 +89,10 @@ export class SlotIndex {
   }
 
   /**
-   * Empties an index that a dead thread has left, of slots below `slotsUsed`. Where these are few,
-   * only what they can have filled is touched: from where each belongs to the end of its run. From
-   * the end on, so that what a thread leaves that dies here, too, can be found by the next.
+   * Empties an index that a crashed thread has left, of slots below `slotsUsed`. If these are few,
+   * only the entries that they can have filled are cleared: from each slot's home to the end of its
+   * run. This goes backward from the end of the run, so that if this thread crashes here, too, the
+   * next can still find the rest.
    */
   recover(slotsUsed: number): void {
     const entries = this.#entries

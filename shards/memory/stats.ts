@@ -1,7 +1,7 @@
-// What a shard counts, word by word: written by the shard, read by the main thread at any time.
+// A shard's statistics, one word each: written by the shard, read by the main thread at any time.
 // Thread: shard writes, main reads. Memory: the stats block of a shard.
 // Never: read by the shard to decide anything; these are for people and metrics.
-// Single float64 words are never torn on the 64-bit machines that Sluice runs on.
+// A single float64 word is never torn on the 64-bit machines that Sluice runs on.
 
 import { assert } from '../base/assert.ts'
 import { STATS_WORDS } from './layout.ts'
@@ -15,7 +15,7 @@ export const STATS = [
   'accepted', 'duplicates', 'refusedMemory', 'refusedJobs', 'attempts', 'completed', 'failed',
   'cancelled', 'retries', 'webhookAttempts', 'webhooksDelivered', 'webhooksFailed',
   'resultsGivenUp', 'keysGivenUp', 'headersIgnored', 'cleanedBytes', 'turns', 'overflowJobs',
-  // a gauge again: words keep their places
+  // a gauge again: existing words keep their places
   'webhooksInFlight',
   'reusedKeys', 'undeliveredBodiesGivenUp', 'bodiesLeftOut',
   // counters since the shard's thread began or was taken over from

@@ -1,22 +1,23 @@
-// A timing wheel: which items are due, without looking at the others.
+// A timing wheel: finds the items that are due without examining the others.
 // Thread: shard. Memory: writes `next`, `prev`, `dueUs` of the items in it; derived, rebuilt by
 // scheduling again. List ends and bitmaps are private.
-// Never: reads a clock, sets a timer, allocates, or counts ticks: a jump of hours costs no more
-// than the items that it passes. Deals out more than WHEEL_DEALT_PER_TURN_MAX items at once.
+// Never: reads a clock, sets a timer, allocates, or iterates over ticks: a jump of hours costs no
+// more than the items that it passes. Moves more than WHEEL_DEALT_PER_TURN_MAX items from far to
+// near lists at once.
 // Source: hashed hierarchical timing wheels, Varghese and Lauck 1987.
 //
-//   near: 2,048 lists of one tick (1 ms) each: the present window's and the next one's
-//   far:  1,024 lists of one window (1,024 ms) each. While time is in a window, the next one's
-//         list is dealt out to its near lists, some at each advance. Beyond 17 minutes an item
-//         waits in the farthest window's list.
+//   near: 2,048 lists of one tick (1 ms) each: the current window's and the next one's
+//   far:  1,024 lists of one window (1,024 ms) each. While time is in a window, the next window's
+//         far list is *dealt* to its near lists, some items at each advance. An item that is due
+//         in more than 17 minutes waits in the farthest window's list.
 //
-// Items that wait for an event instead of a time are *parked*, in a list for each event that the
-// owner numbers: they cost nothing until the event comes, and are due then.
+// Items that wait for an event instead of a time are *parked*, in one list per event, numbered by
+// the owner: they cost nothing until the event, and are due then.
 //
-// An item goes to a near list only if its window's far list is empty, so that those of one tick
-// leave in the order in which they came. (Not so across the 17 minutes' horizon.) A window whose
-// list has not been dealt out when time enters it stands still until it has: its items are late,
-// none is early, and their order is the same.
+// An item goes to a near list only if its window's far list is empty, so that items of one tick
+// fire in insertion order (except across the 17 minutes' horizon). If a window's list is not dealt
+// completely when time enters it, the wheel stays at its start until it is: items fire late, none
+// early, and in the same order.
 
 import { assert } from '../base/assert.ts'
 import { type Micros, NONE } from '../base/units.ts'
@@ -33,9 +34,9 @@ const FAR = NEAR_WINDOWS * WINDOW_TICKS
 const READY = FAR + WINDOWS
 const ARRIVED = READY + 1
 const LISTS = ARRIVED + 1
-/** Where a link holds no item but an end of a list: this plus the list's number. */
+/** A link with this plus a list's number is that list's end, not an item. */
 const LIST_BASE = 0xfff00000
-/** So many lists there may be: the largest link must stay below NONE. */
+/** The most lists: the largest link must stay below NONE. */
 const LISTS_MAX = NONE - LIST_BASE
 
 /** The first tick at which an item may fire: 1 us → 1, 1000 us → 1, 1001 us → 2. */
@@ -46,7 +47,7 @@ const placeOf = (window: number): number => window - Math.floor(window / WINDOWS
 /** The first of a window's near lists. */
 const nearOf = (window: number): number => (placeOf(window) % NEAR_WINDOWS) * WINDOW_TICKS
 
-/** A wheel but for its items' links and times, which stay where they are. */
+/** A wheel without its items' links and times, which stay in shared memory. */
 export interface WheelBaton {
   readonly first: Uint32Array
   readonly last: Uint32Array
@@ -57,18 +58,18 @@ export interface WheelBaton {
   readonly size: number
 }
 
-/** The same with what a MemberWheel knows: a byte for each item. */
+/** The same with a MemberWheel's byte for each item. */
 export interface MemberWheelBaton extends WheelBaton {
   readonly members: Uint8Array
 }
 
 /**
- * Items by the time when they are due. The owner knows which items are in it: scheduling one
- * twice or cancelling an absent one damages the lists (MemberWheel keeps that knowledge itself).
+ * Items by due time. The owner must know which items are in it: scheduling one twice or cancelling
+ * an absent one damages the lists (MemberWheel keeps that knowledge itself).
  *
  * An item fires at the first advance, begun after it was scheduled, that has
- * floor(nowUs / 1000) ≥ ceil(dueUs / 1000): never early, and less than 1 ms late. Where more
- * items are due within a second than its advances can deal out, each fires as soon as they have.
+ * floor(nowUs / 1000) ≥ ceil(dueUs / 1000): never early, and less than 1 ms late. If more items
+ * are due within a second than the advances can deal, each fires as soon as it has been dealt.
  */
 export class Wheel {
   readonly #next: Uint32Array
@@ -105,7 +106,7 @@ export class Wheel {
     for (let list = 0; list < LISTS + parkingLists; list++) this.#makeEmpty(list)
   }
 
-  /** What a successor on the same items begins with. The wheel must not be used after it. */
+  /** The state a successor on the same items starts from. The wheel must not be used after it. */
   handOver(): WheelBaton {
     assert(!this.#advancing, 'a wheel handed over while it fires')
     return {
@@ -114,7 +115,7 @@ export class Wheel {
     }
   }
 
-  /** Goes on as the wheel that was handed over, whose items the views hold. */
+  /** Continues as the wheel that was handed over, whose items the views hold. */
   takeOver(baton: WheelBaton): void {
     assert(this.#size === 0, 'a wheel in use takes over from another')
     this.#first.set(baton.first)
@@ -126,12 +127,12 @@ export class Wheel {
     this.#size = baton.size
   }
 
-  /** Items in the wheel, parked ones and those that are due and have not been fired included. */
+  /** Number of items in the wheel, including parked ones and due ones that have not fired. */
   get size(): number {
     return this.#size
   }
 
-  /** Puts in an item that is not in the wheel; a time that has passed is due at once. */
+  /** Inserts an item that is not in the wheel; with a time in the past it is due at once. */
   schedule(item: number, atUs: Micros): void {
     assert(item < this.#next.length, 'no such wheel item')
     assert(atUs < Infinity, 'an item without a time does not belong in the wheel')
@@ -140,19 +141,19 @@ export class Wheel {
     this.#place(item)
   }
 
-  /** Puts in an item that is not in the wheel and is due once the event comes. */
+  /** Inserts an item that is not in the wheel and is due when the event occurs. */
   park(item: number, event: number): void {
     assert(LISTS + event < this.#first.length, 'no such parking list')
     this.#size++
     this.#append(LISTS + event, item)
   }
 
-  /** The event has come: all who are parked for it are due. */
+  /** The event has occurred: all items parked for it are due. */
   unparkAll(event: number): void {
     this.#splice(LISTS + event, ARRIVED)
   }
 
-  /** Who has been parked for the event the longest is due; false if nobody is. */
+  /** Makes the item parked longest for the event due; false if none is parked. */
   unpark(event: number): boolean {
     const item = this.#first[LISTS + event] as number
     if (item >= LIST_BASE) return false
@@ -161,21 +162,21 @@ export class Wheel {
     return true
   }
 
-  /** Whether anybody is parked for the event. */
+  /** Whether an item is parked for the event. */
   hasParked(event: number): boolean {
     return (this.#first[LISTS + event] as number) < LIST_BASE
   }
 
-  /** Takes out an item that is in the wheel, parked or not. */
+  /** Removes an item that is in the wheel, parked or not. */
   cancel(item: number): void {
     this.#unlink(item)
     this.#size--
   }
 
   /**
-   * Moves time to `nowUs` (never back) and calls `due` for at most `itemsMax` items, which are
-   * out of the wheel by then; the rest stay due. `due` may schedule and cancel any item, its own
-   * included; what it schedules for a time that has passed fires at the next advance.
+   * Moves time to `nowUs` (never back) and calls `due` for at most `itemsMax` items, each removed
+   * from the wheel before; the rest stay due. `due` may schedule and cancel any item, its own
+   * included; an item that it schedules for a time in the past fires at the next advance.
    * @returns the number fired.
    */
   advance(nowUs: Micros, due: (item: number) => void, itemsMax: number): number {
@@ -196,8 +197,8 @@ export class Wheel {
   }
 
   /**
-   * When advance has something to do: an item to fire, or items to deal out. In the past when
-   * there are some for the present time; Infinity when the wheel is empty.
+   * When advance has work: an item to fire, or items to deal. In the past when there is work for
+   * the current time; Infinity when the wheel is empty.
    */
   nextUs(): Micros {
     if (this.#size === 0) return Infinity as Micros
@@ -210,11 +211,11 @@ export class Wheel {
       const place = this.#firstNear(at)
       if (place < WINDOW_TICKS) return ((at * WINDOW_TICKS + place) * TICK_US) as Micros
     }
-    // In the window before it, it is dealt out.
+    // It is dealt in the window before it.
     return ((this.#nextUndealt() - 1) * WINDOW_TICKS * TICK_US) as Micros
   }
 
-  /** Puts every item of a tick up to `target` into READY, in the order of their ticks. */
+  /** Moves every item of a tick up to `target` to READY, in the order of the ticks. */
   #collect(target: number): void {
     const targetWindow = windowOf(target)
     for (let left = this.#dealtMax; ;) {
@@ -233,7 +234,7 @@ export class Wheel {
     }
   }
 
-  /** Puts the present window's near lists 0 … `lastPlace` into READY. */
+  /** Moves the current window's near lists 0 … `lastPlace` to READY. */
   #collectNear(lastPlace: number): void {
     const start = nearOf(this.#window)
     for (let place = this.#firstNear(this.#window); place <= lastPlace;
@@ -250,7 +251,7 @@ export class Wheel {
     return (this.#first[FAR + placeOf(window)] as number) < LIST_BASE
   }
 
-  /** The next window after the present one whose far list holds items; Infinity if none does. */
+  /** The next window after the current one whose far list holds items; Infinity if none does. */
   #nextUndealt(): number {
     const here = placeOf(this.#window)
     let place = this.#farFilled.atOrAfter(here + 1)
@@ -260,8 +261,8 @@ export class Wheel {
   }
 
   /**
-   * Deals out at most `itemsMax` of a window's far list: to its near lists, and what waits beyond
-   * the horizon to far ones. @returns how many more it might have been.
+   * Deals at most `itemsMax` items of a window's far list: to its near lists, or to far lists if
+   * they are due beyond this window. @returns what is left of itemsMax.
    */
   #deal(window: number, itemsMax: number): number {
     const list = FAR + placeOf(window)
@@ -382,7 +383,7 @@ export class MemberWheel extends Wheel {
     this.#members[item] = 1
   }
 
-  /** Takes out an item that is in the wheel; advance, too, takes out by this. */
+  /** Removes an item that is in the wheel; advance, too, removes items by this. */
   override cancel(item: number): void {
     assert(this.has(item), 'the item is not in the wheel')
     super.cancel(item)
@@ -396,7 +397,7 @@ export class MemberWheel extends Wheel {
   }
 }
 
-/** Bits, a multiple of 32 of them, and the first that is set. */
+/** A bitmap, of a multiple of 32 bits, with a search for the next set bit. */
 class Bitmap {
   readonly words: Int32Array
 

@@ -1,12 +1,12 @@
-// The cleaner of the job log: copies the survivors of the emptiest segments together.
-// Thread: shard. Memory: what segments.ts owns; its own position is private (a new thread goes
-// on from the states of the segments).
-// Never: moves a record outside clean() and makeFree(); allocates; copies more than it was told.
+// The cleaner of the job log: compacts the live records of the emptiest segments.
+// Thread: shard. Memory: what segments.ts owns; its own position is private (after a crash the
+// successor continues from the states of the segments).
+// Never: moves a record outside clean() and makeFree(); allocates; copies more than allowed.
 // Source: log-structured memory, Rumble, Kejriwal and Ousterhout, FAST 2014.
 //
-// Cleaning cannot get stuck: what is alive in one segment fits what is left of the survivors'
-// segment and one free segment more, and then gives back the segment that it was in. So one
-// free segment (SEGMENTS_FOR_CLEANER), which no append may take, is enough.
+// Cleaning cannot get stuck: the live records of one segment fit into the rest of the survivors'
+// segment plus one free segment, and then their own segment is free. So one free segment
+// (SEGMENTS_FOR_CLEANER), which no append may take, is enough.
 
 import { VERIFY, assert } from '../base/assert.ts'
 import { type Location, NONE } from '../base/units.ts'
@@ -19,34 +19,34 @@ import {
 } from './log-record.ts'
 import { SEGMENT_SURVIVORS, type Segments } from './segments.ts'
 
-/** Who knows where the records are: the compactors of jobs, results and templates. */
+/** The owners of the records (jobs, results, templates), which store their locations. */
 export interface LogOwners {
-  /** Whether the record at `at` is the one that its owner's facts name. */
+  /** Whether the record at `at` is the one that its owner's facts refer to. */
   isLive(kind: number, owner: number, at: Location): boolean
   /** The record is now at `to`; called from within cleaning: it must not append or free. */
   moved(kind: number, owner: number, to: Location): void
 }
 
-/** What looking at a dead record counts for, against the bytes that a call may copy. */
+/** Cost of examining a record, in bytes, against the bytes that a call may copy. */
 const EXAMINED_BYTES = 64
 
-/** Where the cleaner is. */
+/** The cleaner's position, as handed over to a successor. */
 export interface CleanerBaton {
   readonly victim: number
   readonly offset: number
   readonly survivors: number
 }
 
-/** Cleans one segment at a time, a few bytes at each call. */
+/** Cleans one segment at a time, in bounded steps. */
 export class Cleaner {
   readonly #segments: Segments
   readonly #count: number
   readonly #freeCountAim: number
   readonly #deadBytesMin: number
   #victim = NONE
-  /** Byte offset in the victim of the next record to look at. */
+  /** Byte offset in the victim of the next record to examine. */
   #offset = 0
-  /** The segment that survivors go to. */
+  /** The segment to which live records are copied. */
   #survivors = NONE
   /** The count of changes at which no segment was worth cleaning. */
   #fruitlessAt = -1
@@ -59,7 +59,7 @@ export class Cleaner {
     this.#deadBytesMin = segments.segmentBytes / CLEAN_DEAD_PER_SEGMENT
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): CleanerBaton {
     return { victim: this.#victim, offset: this.#offset, survivors: this.#survivors }
   }
@@ -70,14 +70,14 @@ export class Cleaner {
     this.#survivors = baton.survivors
   }
 
-  /** Goes on where another thread's cleaner died. */
+  /** Continues where a crashed thread's cleaner was. */
   resume(survivors: number, victim: number): void {
     this.#survivors = survivors
     this.#victim = victim
     this.#offset = 0
   }
 
-  /** Whether clean() has work: begun, or free segments are short and some segment is worth it. */
+  /** Whether clean() has work: a victim is begun, or free segments are few and one is worth it. */
   isNeeded(): boolean {
     if (this.#victim !== NONE) return true
     const segments = this.#segments
@@ -89,8 +89,8 @@ export class Cleaner {
   }
 
   /**
-   * Works until about `bytesMax` bytes were copied or looked at (one record more at most), or
-   * nothing is left to do. @returns those bytes.
+   * Works until about `bytesMax` bytes were copied or examined (at most one record more), or there
+   * is nothing left to do. @returns those bytes.
    */
   clean(bytesMax: number, owners: LogOwners): number {
     let bytes = 0
@@ -102,8 +102,8 @@ export class Cleaner {
   }
 
   /**
-   * Cleans until `freeCount` segments are free, each segment at most once; false when that does
-   * not suffice. Looks at the charges alone, not at how much has died: see job-log.ts.
+   * Cleans until `freeCount` segments are free, each segment at most once; false if that is not
+   * enough. Considers only the charges, not the dead bytes: see job-log.ts.
    */
   makeFree(freeCount: number, owners: LogOwners): boolean {
     const segments = this.#segments
@@ -120,8 +120,8 @@ export class Cleaner {
   }
 
   /**
-   * The segment with the most to gain for what must be copied, that is, with the highest ratio
-   * of unused to live bytes: the one whose records are charged least. NONE when none gains.
+   * The segment with the best gain for the bytes to copy, that is, the highest ratio of unused to
+   * live bytes: the one with the lowest charge. NONE when none gains.
    */
   #choose(deadBytesMin: number, closings: number): number {
     const segments = this.#segments
@@ -166,7 +166,7 @@ export class Cleaner {
     return spent
   }
 
-  /** Copies the record at the present offset. The order keeps one live copy at any moment. */
+  /** Copies the record at the current offset. The order of steps keeps exactly one live copy. */
   #copy(bytes: number, owners: LogOwners): void {
     const segments = this.#segments
     const from = locationAt(this.#victim, this.#offset)
@@ -178,7 +178,7 @@ export class Cleaner {
     if (this.#survivors === NONE || !segments.fits(this.#survivors, bytes)) {
       if (this.#survivors !== NONE) segments.close(this.#survivors)
       this.#survivors = segments.take(SEGMENT_SURVIVORS)
-      assert(this.#survivors !== NONE, 'the segment kept for the cleaner is gone')
+      assert(this.#survivors !== NONE, 'the segment reserved for the cleaner is missing')
     }
     const start = this.#offset + LOG_RECORD_HEADER_BYTES
     const end = this.#offset + (source.u32[base + RECORD_LENGTH] as number)

@@ -1,21 +1,21 @@
-// Decoded templates, remembered by their slots: the jobs of an account are sent one after the other
-// and say the same, so that the same bytes would be decoded and the same URLs split each time.
+// A cache of decoded templates, by slot: an account's jobs are sent one after the other with the
+// same template, whose bytes would otherwise be decoded, and URLs split, each time.
 // Thread: shard. Memory: a table of objects, at most TEMPLATES_DECODED_MAX.
-// Never: decodes, or remembers a slot longer than it is in use: its owner says when to forget.
-// Direct-mapped by the slot; slots are given out from the lowest on, so few share a place.
-// Where two do, the newcomer gets it one time in REPLACED_ONE_IN. Accounts that send in turn, more
-// than there are places, would otherwise push each other out before any is used again, and each
-// template would have lived for just so long that the garbage collector took it for one that stays.
+// Never: decodes, or keeps a slot longer than it is in use: its owner calls forget().
+// Direct-mapped by slot; slots are allocated from the lowest up, so few share a place. If two do,
+// the newcomer replaces the other one time in REPLACED_ONE_IN. Otherwise more accounts than places,
+// sending round robin, would evict each other before any entry is used again, and each template
+// would live just long enough to be promoted to the garbage collector's old generation.
 // (Qureshi et al., Adaptive Insertion Policies for High Performance Caching, ISCA 2007.)
 
 import { NONE, type TemplateSlot } from '../base/units.ts'
 import { TEMPLATES_DECODED_MAX } from '../memory/limits.ts'
 import type { Template } from '../wire/codec.ts'
 
-/** Of those that come to an occupied place. */
+/** One in this many newcomers to an occupied place replaces its entry. */
 const REPLACED_ONE_IN = 16
 
-/** A template with its URLs in the parts that a request needs. Nobody may change it. */
+/** A template with its URLs split into the parts that a request needs. Immutable. */
 export interface DecodedTemplate extends Readonly<Template> {
   /** Of the URL: scheme, host and port. */
   readonly origin: string
@@ -26,7 +26,7 @@ export interface DecodedTemplate extends Readonly<Template> {
   readonly webhookPath: string
 }
 
-/** The templates of one shard that were used last. */
+/** One shard's cache of recently used templates. */
 export class DecodedTemplates {
   readonly #slots: Uint32Array
   readonly #templates: (DecodedTemplate | undefined)[]
@@ -37,13 +37,13 @@ export class DecodedTemplates {
     this.#templates = new Array<DecodedTemplate | undefined>(count).fill(undefined)
   }
 
-  /** The template of the slot, if it is remembered. */
+  /** The template of the slot, if it is cached. */
   find(slot: TemplateSlot): DecodedTemplate | undefined {
     const place = slot % this.#slots.length
     return this.#slots[place] === slot ? this.#templates[place] : undefined
   }
 
-  /** Remembers it, unless its place is another's and stays so. */
+  /** Caches it, unless its place is occupied and not replaced this time. */
   keep(slot: TemplateSlot, template: DecodedTemplate): void {
     const place = slot % this.#slots.length
     const holder = this.#slots[place] as number
@@ -52,7 +52,7 @@ export class DecodedTemplates {
     this.#templates[place] = template
   }
 
-  /** The slot is free, and may be another template's next. */
+  /** The slot is free and may be reused for another template. */
   forget(slot: TemplateSlot): void {
     const place = slot % this.#slots.length
     if (this.#slots[place] !== slot) return

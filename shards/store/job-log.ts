@@ -1,17 +1,17 @@
-// The job log: where jobs, results and shared parts of jobs rest until they are done.
+// The job log: storage of jobs, results and shared parts of jobs (templates).
 // Thread: shard. Memory: the segments, and the words about them; see segments.ts.
 // Never: knows what a record means; keeps a list of records; moves one except in clean() and
-// makeRoom(): a location held across those two must be read again from its owner's facts.
+// makeRoom(): after a call of those, a location must be read again from its owner's facts.
 // Source: log-structured memory, Rumble, Kejriwal and Ousterhout, FAST 2014. A circular buffer
-// would be pinned by the oldest paused account; here its records are copied out of the way.
+// would be pinned by the oldest paused account; here its records are copied to another segment.
 //
-// The promise: when admits() says yes, makeRoom() and then append() succeed, for any mix of
-// record sizes up to a segment, for ever. Why it holds, for N segments of S bytes: admits() keeps
-// what is held (segments.ts) at most 0.9 * (N - 6) * S. Let makeRoom() clean every closed segment
-// that is charged less than S, once. A of them stay, charged S or more; the survivors lie in n
+// The guarantee: when admits() returns true, makeRoom() and then append() succeed, for any mix of
+// record sizes up to a segment, at any time. Proof, for N segments of S bytes: admits() keeps the
+// held bytes (segments.ts) at most 0.9 * (N - 6) * S. Let makeRoom() clean every closed segment
+// that is charged less than S, once. A of them stay, charged S or more; the survivors are in n
 // segments, and were charged more than (n - 1) * 15/16 * S; so A + n - 1 < 0.96 * (N - 6). Besides
 // them only the open segment is in use: A + n + 1 ≤ N - 4, and four free segments (the reserve,
-// and one to take) are what an append needs at most.
+// and one to take) are the most that an append needs.
 
 import { assert } from '../base/assert.ts'
 import { type Bytes, type Location, NONE } from '../base/units.ts'
@@ -33,15 +33,15 @@ export type { LogOwners } from './cleaner.ts'
 
 /** Payload: the job. Word: the slot of its template. */
 export const LOG_JOB_SHARED = 1
-/** Payload: a template's bytes, then the job's. Word: how many bytes are the template's. */
+/** Payload: the template, then the job. Word: the template's length in bytes. */
 export const LOG_JOB_INLINE = 2
 /** Payload: the result. Word: the slot of its job's template. */
 export const LOG_RESULT_SHARED = 3
-/** Payload: what the result needs of a template, then the result. Word: the bytes of the former. */
+/** Payload: the template's fields that the result needs, then the result. Word: their length. */
 export const LOG_RESULT_INLINE = 4
 export const LOG_TEMPLATE = 5
 
-/** What is private of the log; records and their words stay where they are. */
+/** The log's private state; records and segment words stay in shared memory. */
 export interface JobLogBaton {
   readonly open: number
   readonly segments: SegmentsBaton
@@ -50,18 +50,18 @@ export interface JobLogBaton {
 
 /** Records by location. All byte counts in arguments are of payload; sums include headers. */
 export class JobLog {
-  /** What live records may hold while jobs are admitted. */
+  /** The most that live records may hold for a job to be admitted. */
   readonly usableBytes: Bytes
-  /** And while results are stored with their bodies. */
+  /** The most that live records may hold for a result to be stored with its body. */
   readonly #bodiesBytesMax: number
   readonly #segments: Segments
   readonly #cleaner: Cleaner
-  /** The segment that new records go to. */
+  /** The segment to which new records are appended. */
   #open = NONE
   #isReady: boolean
 
   /**
-   * @param options.recover keep what the memory holds; recover() or takeOver() must be called
+   * @param options.recover keep the records in memory; recover() or takeOver() must be called
    *   before use.
    */
   constructor(
@@ -80,7 +80,7 @@ export class JobLog {
     if (!options.recover) this.#segments.format()
   }
 
-  /** What a successor on the same memory begins with. The log must not be used after it. */
+  /** The state a successor on the same memory starts from. The log must not be used after it. */
   handOver(): JobLogBaton {
     return {
       open: this.#open, segments: this.#segments.handOver(), cleaner: this.#cleaner.handOver(),
@@ -100,7 +100,7 @@ export class JobLog {
     return this.#segments.liveBytes
   }
 
-  /** What the live records hold, holes that they may leave included: what admits() bounds. */
+  /** Bytes held by live records, including the gaps they may leave; admits() limits this. */
   get heldBytes(): Bytes {
     return this.#segments.heldBytes
   }
@@ -109,15 +109,15 @@ export class JobLog {
     return this.#segments.freeCount
   }
 
-  /** Whether a new job of so many bytes may be accepted; then makeRoom() will find it room. */
+  /** Whether a new job of so many bytes may be accepted; then makeRoom() will succeed. */
   admits(bytes: number): boolean {
     const charge = this.#segments.chargeOf(recordBytes(bytes))
     return this.#segments.heldBytes + charge <= this.usableBytes
   }
 
   /**
-   * Whether a result with a body may be stored in the place of a record of `freed` bytes. Results
-   * without bodies are stored above that, too, so a body can always be given up.
+   * Whether a result with a body may replace a record of `freed` bytes. Results without bodies are
+   * stored above this limit, too, so a body can always be dropped.
    */
   admitsBody(bytes: number, freed: number): boolean {
     const charge = this.#segments.chargeOf(recordBytes(bytes)) -
@@ -127,9 +127,9 @@ export class JobLog {
 
   /**
    * Writes source[start … end) as a record. NONE when no segment may be taken for it; makeRoom()
-   * may help then. The record counts as live from now on: the caller names it in the owner's
-   * facts at once.
-   * @param reserve false for a new job, which leaves the reserve alone; true for a result or for
+   * may help then. The record counts as live from now on: the caller must store its location in
+   * the owner's facts at once.
+   * @param reserve false for a new job, which must not use the reserve; true for a result or for
    *   a template of an accepted job.
    */
   append(kind: number, owner: number, word: number, source: Buffer, start: number, end: number,
@@ -147,7 +147,7 @@ export class JobLog {
     return segments.add(this.#open, kind, owner, word, source, start, end)
   }
 
-  /** Gives a record up. The owner's facts must not name it any more. */
+  /** Frees a record, to which its owner's facts must no longer refer. */
   free(at: Location): void {
     this.#segments.kill(at)
   }
@@ -169,12 +169,12 @@ export class JobLog {
     return this.#headerWord(at, RECORD_LENGTH) - LOG_RECORD_HEADER_BYTES
   }
 
-  /** The segment's bytes, of which startOf … endOf are the payload. Never write to them. */
+  /** The segment's bytes, of which startOf … endOf are the payload. Read-only. */
   bytesOf(at: Location): Buffer {
     return (this.#segments.views[segmentAt(at)] as SegmentViews).bytes
   }
 
-  /** The same as words; a payload begins with a whole one. */
+  /** The same as words; a payload is aligned to them. */
   wordsOf(at: Location): Uint32Array {
     return (this.#segments.views[segmentAt(at)] as SegmentViews).u32
   }
@@ -187,14 +187,14 @@ export class JobLog {
     return offsetAt(at) + this.#headerWord(at, RECORD_LENGTH)
   }
 
-  /** Whether clean() has something to do that is worth doing. Cheap: asked at each turn. */
+  /** Whether clean() has work that is worth its cost. Cheap: called at each turn. */
   needsCleaning(): boolean {
     return this.#cleaner.isNeeded()
   }
 
   /**
-   * Cleans ahead of need, a bounded piece at each call; moves records.
-   * @returns bytes copied and looked at; 0 when there was nothing to do.
+   * Cleans ahead of need, bounded per call; moves records.
+   * @returns bytes copied and examined; 0 when there was nothing to do.
    */
   clean(bytesMax: number, owners: LogOwners): number {
     return this.#cleaner.clean(bytesMax, owners)
@@ -202,7 +202,7 @@ export class JobLog {
 
   /**
    * Cleans until an append of `bytes` would succeed; moves records. Copies each segment at most
-   * once. @returns false if that does not suffice, which admits() excludes.
+   * once. @returns false if that is not enough, which admits() excludes.
    */
   makeRoom(bytes: number, owners: LogOwners, reserve = false): boolean {
     if (this.#open !== NONE && this.#segments.fits(this.#open, recordBytes(bytes))) return true
@@ -211,8 +211,8 @@ export class JobLog {
   }
 
   /**
-   * After another thread's death: recounts everything by one walk over the segments. The owners'
-   * facts say which records are alive, whatever the dead thread last did to the log.
+   * After a crash: recounts everything in one pass over the segments. The owners' facts say which
+   * records are live, whatever the crashed thread last did to the log.
    */
   recover(owners: LogOwners): void {
     assert(!this.#isReady, 'the log is in use already')
@@ -246,7 +246,7 @@ export class JobLog {
       })
       assert(liveBytes === segments.liveBytesOf(segment), 'live bytes of a segment miscounted')
       const isClosed = segments.isClosedBy(segment, Infinity)
-      assert(liveBytes > 0 || !isClosed, 'a closed segment kept for nothing')
+      assert(liveBytes > 0 || !isClosed, 'a closed segment without live records')
       assert(charge === segments.chargedBytesOf(segment), 'charges of a segment miscounted')
       liveSum += liveBytes
       heldSum += Math.min(charge, segments.segmentBytes)
@@ -264,6 +264,6 @@ export class JobLog {
   }
 }
 
-/** How many segments must be free for one to be taken: (false) → 4, (true) → 2. */
+/** Segments that must be free before one is taken: (false) → 4, (true) → 2. */
 const freeCountMin = (reserve: boolean): number =>
   1 + (reserve ? SEGMENTS_FOR_CLEANER : SEGMENTS_RESERVED)

@@ -1,8 +1,8 @@
-// A job's records in the log: its template and body while it waits, its result afterwards.
+// A job's record in the log: its template and body until it is finished, then its result.
 // Thread: shard. Memory: through the log, the templates and jobs.location; a scratch buffer.
-// Never: keeps a location across a call that may clean the log; a record can move there.
-// One job has one record at a time, and a result takes over what its job's record says of the
-// template: a reference to a shared one, or the few fields of its own that it needs.
+// Never: keeps a location across a call that may clean the log, which can move the record.
+// A job has one record at a time. A result inherits the template from its job's record: a reference
+// to a shared one, or a copy of the few fields that it needs.
 
 import { assert } from '../base/assert.ts'
 import {
@@ -32,17 +32,17 @@ const isShared = (kind: number): boolean => kind === LOG_JOB_SHARED || kind === 
 const isResult = (kind: number): boolean =>
   kind === LOG_RESULT_SHARED || kind === LOG_RESULT_INLINE
 
-/** What a result needs of its job's template. */
+/** Encodes the template's fields that a result needs. */
 const encodeRest = ({ url, method, webhookUrl, receiver }: DecodedTemplate): Uint8Array =>
   encodeTemplate({ userId: '', url, method, headers: [], webhookUrl, receiver })
 
-/** Reads and writes what the log keeps for the jobs. */
+/** Reads and writes the jobs' records in the log. */
 export class JobRecords implements LogOwners {
   readonly #log: JobLog
   readonly #jobs: JobSlots
   readonly #templates: Templates
   readonly #decoded = new DecodedTemplates()
-  /** A result on its way to the log; as large as the largest so far, which is bounded. */
+  /** Buffer in which a result is encoded; as large as the largest so far, which is bounded. */
   #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES_MIN)
 
   constructor(log: JobLog, jobs: JobSlots, templates: Templates) {
@@ -51,7 +51,7 @@ export class JobRecords implements LogOwners {
     this.#templates = templates
   }
 
-  // --- what the log asks while it cleans ---
+  // --- LogOwners, called by the log while it cleans ---
 
   isLive(kind: number, owner: number, at: Location): boolean {
     if (kind === LOG_TEMPLATE) return this.#templates.isLive(owner as TemplateSlot, at)
@@ -71,8 +71,8 @@ export class JobRecords implements LogOwners {
   }
 
   /**
-   * Stores a new job's template and body, which lie one behind the other in `source`. False, and
-   * nothing stored, when the log has no room even after cleaning.
+   * Stores a new job's template and body, which are adjacent in `source`. False, and nothing is
+   * stored, when the log has no space even after cleaning.
    * @param start a multiple of four.
    */
   storeJob(
@@ -92,14 +92,14 @@ export class JobRecords implements LogOwners {
     return true
   }
 
-  /** After a recovery of the log: counts the record's hold on a shared template. */
+  /** After recovery of the log: counts the record's reference to a shared template. */
   recoverReference(slot: JobSlot): void {
     const shared = this.#sharedOf(this.#jobs.at.location[slot] as number)
     if (shared !== NONE) this.#templates.addReference(shared as TemplateSlot)
   }
 
   /**
-   * The job's template, before and after it is finished; but a finished job's may lack user and
+   * The job's template, before and after it is finished. A finished job's may lack user and
    * headers, which its result does not need.
    */
   readTemplate(slot: JobSlot): DecodedTemplate {
@@ -118,7 +118,7 @@ export class JobRecords implements LogOwners {
     return decodeJob(this.#log.bytesOf(at), this.#ownStart(at), this.#log.endOf(at))
   }
 
-  /** When the job came, in Unix ms, before and after it is finished. */
+  /** When the job was created, in Unix ms; before and after it is finished. */
   createdAtMs(slot: JobSlot): number {
     const at = this.#jobs.at.location[slot] as Location
     const read = isResult(this.#log.kindOf(at)) ? readCreatedAt : decodeCreatedAt
@@ -134,10 +134,10 @@ export class JobRecords implements LogOwners {
   // --- results ---
 
   /**
-   * Puts the result in the place of the job's record, or of an earlier result. The body is left
-   * out, and the result says truncated, when the log has no room for it. False when it has none
-   * for the rest either: the record that was there is still there then.
-   * @param template the job's, as readTemplate() gives it.
+   * Replaces the job's record, or an earlier result, by the result. If the log has no space for the
+   * body, it is omitted and the result is marked truncated. False if there is no space for the
+   * rest either: the earlier record is then unchanged.
+   * @param template the job's, as returned by readTemplate().
    */
   storeResult(slot: JobSlot, template: DecodedTemplate, result: StoredResult): boolean {
     if (this.#replace(slot, template, result)) return true
@@ -151,21 +151,21 @@ export class JobRecords implements LogOwners {
     return readResult(this.#log.bytesOf(at), this.#ownStart(at), this.#log.endOf(at))
   }
 
-  /** How long the body of the slot's result is; 0 when it has no body, or no record. */
+  /** The length of the slot's result body; 0 when it has no body, or no record. */
   bodyBytesOf(slot: JobSlot): number {
     const at = this.#jobs.at.location[slot] as Location
     if (!this.hasResult(slot)) return 0
     return readBodyBytes(this.#log.bytesOf(at), this.#ownStart(at), this.#log.endOf(at))
   }
 
-  /** Leaves the result without its body, truncated; false when not even that finds room. */
+  /** Drops the result's body and marks it truncated; false if there is no space even for that. */
   dropBody(slot: JobSlot): boolean {
     const at = this.#jobs.at.location[slot] as Location
     const result = readStoredResult(this.#log.bytesOf(at), this.#ownStart(at))
     return this.#replace(slot, this.readTemplate(slot), { ...result, truncated: true })
   }
 
-  /** Whether the log may take a result of so many bytes in the place of the slot's record. */
+  /** Whether a result of so many bytes may replace the slot's record. */
   admitsBody(slot: JobSlot, bytes: number): boolean {
     return this.#log.admitsBody(bytes, this.bytesOf(slot))
   }
@@ -176,7 +176,7 @@ export class JobRecords implements LogOwners {
     return at === NONE ? 0 : this.#log.lengthOf(at as Location)
   }
 
-  /** Frees the slot's record, and its hold on a shared template. */
+  /** Frees the slot's record and its reference to a shared template. */
   free(slot: JobSlot): void {
     const at = this.#jobs.at.location[slot] as number
     if (at === NONE) return
@@ -186,7 +186,7 @@ export class JobRecords implements LogOwners {
     if (shared !== NONE) this.#release(shared as TemplateSlot)
   }
 
-  /** The result's record; the reference to a shared template passes to it from the one before. */
+  /** Writes the result's record, which inherits the earlier one's shared template. */
   #replace(slot: JobSlot, template: DecodedTemplate, result: StoredResult): boolean {
     const shared = this.#sharedOf(this.#jobs.at.location[slot] as number)
     const keepsShared = shared !== NONE && this.#isWorthKeeping(shared as TemplateSlot, template)
@@ -200,7 +200,7 @@ export class JobRecords implements LogOwners {
     const at = keepsShared
       ? this.#log.append(LOG_RESULT_SHARED, slot, shared, this.#scratch, 0, end, true)
       : this.#log.append(LOG_RESULT_INLINE, slot, start, this.#scratch, 0, end, true)
-    assert(at !== NONE, 'the log made room that was not there')
+    assert(at !== NONE, 'makeRoom() did not make enough room')
     const before = this.#jobs.at.location[slot] as number
     this.#place(slot, at)
     if (before !== NONE) this.#log.free(before as Location)
@@ -208,7 +208,7 @@ export class JobRecords implements LogOwners {
     return true
   }
 
-  /** Whether it is cheaper, or nearly so, to keep the template than to repeat it in results. */
+  /** Whether keeping the template is cheaper, or nearly, than repeating its fields in results. */
   #isWorthKeeping(slot: TemplateSlot, { url, webhookUrl }: DecodedTemplate): boolean {
     const repeated = url.length + (webhookUrl?.length ?? 0) + TEMPLATE_PER_RESULT_BYTES_MAX
     return this.#log.lengthOf(this.#templates.locationOf(slot)) <=
@@ -223,13 +223,13 @@ export class JobRecords implements LogOwners {
     return template
   }
 
-  /** The slot of the shared template that a record refers to; NONE without a record, or inline. */
+  /** The slot of a record's shared template; NONE without a record, or if it is inline. */
   #sharedOf(at: number): number {
     if (at === NONE || !isShared(this.#log.kindOf(at as Location))) return NONE
     return this.#log.wordOf(at as Location)
   }
 
-  /** Where a record's own part begins, behind a template of its own. */
+  /** Where a record's job or result begins, after an inline template. */
   #ownStart(at: Location): number {
     const start = this.#log.startOf(at)
     return isShared(this.#log.kindOf(at)) ? start : start + this.#log.wordOf(at)

@@ -1,8 +1,8 @@
-// The job slots: the facts of every job, a field to an array, and the ways to find one.
+// The job slots: the facts of every job, one array per field, with indexes by id and key.
 // Thread: shard. Memory: owns views.jobs, views.idIndex, views.keyIndex, a word of views.progress.
 // Never: knows lanes, paces or the log's records; a location is a number here.
-// A slot's `next` and `prev` belong to the one list that the job is in: its lane's line, the
-// retry wheel, a list of finished jobs, or the free list.
+// A slot's `next` and `prev` belong to the one list that the job is in: its lane, the retry wheel,
+// a list of finished jobs, or the free list.
 //
 //   queued ──────────► in flight ──────────► completed | failed      (then: webhook, finished)
 //     │  ▲                 │ retry
@@ -19,7 +19,7 @@ import { SlotIndex } from '../memory/slot-index.ts'
 import { type JobStatus, STATUS_OF_STATE } from '../wire/contract.ts'
 import { type Reason, numberOfReason, reasonOfNumber } from '../wire/reasons.ts'
 
-// How callers see the states: STATUS_OF_STATE in contract.ts.
+// The states as shown to callers: STATUS_OF_STATE in contract.ts.
 export const JOB_FREE = 0
 export const JOB_QUEUED = 1
 export const JOB_IN_FLIGHT = 2
@@ -28,23 +28,23 @@ export const JOB_COMPLETED = 4
 export const JOB_FAILED = 5
 export const JOB_CANCELLED = 6
 
-/** The result is to be delivered to a webhook, and has not been. */
+/** The webhook is pending: the result is to be delivered and has not been. */
 export const JOB_WEBHOOK_PENDING = 1
 /** A stream or a socket watches the job. */
 export const JOB_WATCHED = 2
-/** The key index leads to this slot. */
+/** The slot is in the key index. */
 export const JOB_HOLDS_KEY = 4
-/** The journal may not have the job yet; see arrivals.ts. Of a job in a journal it says nothing. */
+/** The journal may not have the job yet; see arrivals.ts. Meaningless in a journal's image. */
 export const JOB_UNWRITTEN = 8
 
 const ATTEMPTS_MAX = 0xffff
-/** In the place of the retries: a reason. No number of retries is that large, but for -1, 0xff. */
+/** Marks a reason stored instead of max_retries, which is never that large, except -1 (0xff). */
 const REASON_MARK = 0x80
 const DELIVERIES_MAX = 0xff
-/** Hashes that differ in these lower bits only belong near each other in an index. */
+/** Hashes that differ only in these lower bits are near each other in an index. */
 const NEARNESS_BITS = 21
 
-/** What identifies a job: its id and its key share the first word, the user's hash. */
+/** A job's identity: id and key share the first word, the user's hash. */
 export interface JobIdentity {
   readonly route: number
   readonly idHigh: number
@@ -53,7 +53,7 @@ export interface JobIdentity {
   readonly keyLow: number
 }
 
-/** Heads and counts; links and indexes stay where they are. */
+/** Heads and counts; links and indexes stay in shared memory. */
 export interface JobSlotsBaton {
   readonly free: number
   readonly freeCount: number
@@ -71,7 +71,7 @@ export class JobSlots {
   readonly #marks: Marks
   #free = NONE
   #freeCount = 0
-  /** Slots from here on were never used; their memory is untouched. */
+  /** Slots from here on have never been used; their memory is untouched. */
   #fresh = 0
 
   constructor(views: ShardViews, marks = new Marks(views, false)) {
@@ -83,7 +83,7 @@ export class JobSlots {
     this.#keys = new SlotIndex(views.keyIndex, (slot) => this.at.keyLow[slot] as number)
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): JobSlotsBaton {
     return {
       free: this.#free, freeCount: this.#freeCount, fresh: this.#fresh, keys: this.#keys.size,
@@ -102,7 +102,7 @@ export class JobSlots {
     return this.#fresh - this.#freeCount
   }
 
-  /** Slots below this have been used at some time; a sweep need look no further. */
+  /** Slots below this have been used at some time; a sweep can stop here. */
   get highWater(): number {
     return this.#fresh
   }
@@ -112,9 +112,9 @@ export class JobSlots {
   }
 
   /**
-   * After another thread's death, on its memory: no slot is in a list or an index yet. To be
-   * followed by adoptFree() of all that are free, the highest first, so that low ones are given
-   * out first; and by index().
+   * After a crash, on the thread's memory: no slot is in a list or an index yet. To be followed by
+   * adoptFree() for all free slots, the highest first, so that low ones are allocated first; and
+   * by index().
    */
   recover(): void {
     this.#fresh = this.#progress[JOBS_FRESH] as number
@@ -122,7 +122,7 @@ export class JobSlots {
     this.#keys.recover(this.#fresh)
   }
 
-  /** Indexes all jobs that the memory holds, by their ids and by the keys that they hold. */
+  /** Indexes all jobs in memory by id, and by key where they hold theirs. */
   index(): void {
     this.#indexAll(this.#ids, this.at.idLow, () => true)
     this.#indexAll(this.#keys, this.at.keyLow, (slot) => this.hasFlag(slot, JOB_HOLDS_KEY))
@@ -133,8 +133,8 @@ export class JobSlots {
   }
 
   /**
-   * A slot for a new job, indexed by its id and key; asserts that one is free. It is no job until
-   * beginState(): a thread that dies before leaves no trace of it.
+   * Allocates a slot for a new job and indexes it by id and key; asserts that one is free. It is
+   * not a job until beginState(): if the thread crashes before, no trace of it is left.
    */
   take(identity: JobIdentity): JobSlot {
     assert(!this.isFull, 'no job slot is free')
@@ -161,13 +161,13 @@ export class JobSlots {
     return slot as JobSlot
   }
 
-  /** Forgets a job; the slot may be given out again at once. */
+  /** Forgets a job; its slot may be reused at once. */
   release(slot: JobSlot): void {
     assert(this.at.state[slot] !== JOB_FREE, 'a job slot was released twice')
     this.abandon(slot)
   }
 
-  /** Gives a slot back, which need not have become a job. */
+  /** Frees a slot, which need not have become a job. */
   abandon(slot: JobSlot): void {
     const { at } = this
     this.touch(slot)
@@ -183,14 +183,14 @@ export class JobSlots {
   }
 
   /**
-   * How long ago the job was accepted at that time: in whole seconds, up to one too few. A wall
-   * clock that is set changes nothing of it.
+   * The job's age at that time, in whole seconds, up to one too few. Not affected when the wall
+   * clock is set.
    */
   ageMs(slot: JobSlot, atUs: Micros): number {
     return ((Math.floor(atUs / US_PER_SECOND) - (this.at.acceptedS[slot] as number)) | 0) * 1000
   }
 
-  /** Lets the key be used by another job, as after a failure. */
+  /** Frees the key for another job, for instance after a failure. */
   freeKey(slot: JobSlot): void {
     if (!this.hasFlag(slot, JOB_HOLDS_KEY)) return
     this.setFlag(slot, JOB_HOLDS_KEY, false)
@@ -227,7 +227,7 @@ export class JobSlots {
     return (this.at.state[slot] as number) >>> 24
   }
 
-  /** To be called before a fact of the slot is changed, other than through a method here. */
+  /** To be called before a fact of the slot is changed by code outside of this class. */
   touch(slot: number): void {
     this.#marks.job(slot)
   }
@@ -240,7 +240,7 @@ export class JobSlots {
     this.at.state[slot] = (kept | (Math.min(attempts, ATTEMPTS_MAX) << 8) | state) >>> 0
   }
 
-  /** A new job: this state, no attempts, no deliveries. From here on it is one. */
+  /** Makes the slot a new job: this state, no attempts, no deliveries. */
   beginState(slot: JobSlot, state: number): void {
     this.touch(slot)
     this.at.state[slot] = state
@@ -271,14 +271,14 @@ export class JobSlots {
     this.at.resultWord[slot] = (on ? word | (flag << 16) : word & ~(flag << 16)) >>> 0
   }
 
-  /** What the receiver of a webhook that is done with has answered last; 0 for no answer. */
+  /** The last response status of a finalized webhook's receiver; 0 for no response. */
   webhookStatus(slot: JobSlot): number {
     return this.at.order[slot] as number
   }
 
   /**
-   * The webhook is done with. Its status goes into the place in a line that the job has no need of
-   * any more; a thread that dies in between leaves the webhook owed, and resent before its turn.
+   * Finalizes the webhook. Its status is stored in `order`, which the job no longer needs; if the
+   * thread crashes in between, the webhook is still pending and is resent, ahead of its place.
    */
   setWebhookDone(slot: JobSlot, status: number): void {
     this.touch(slot)
@@ -286,12 +286,12 @@ export class JobSlots {
     this.setFlag(slot, JOB_WEBHOOK_PENDING, false)
   }
 
-  /** The journal has the job, which it need not be told. */
+  /** The journal has the job. No dirty mark: the flag itself need not be journalled. */
   noteWritten(slot: JobSlot): void {
     this.at.resultWord[slot] = ((this.at.resultWord[slot] as number) & ~(JOB_UNWRITTEN << 16)) >>> 0
   }
 
-  /** Where an unfinished job's webhook is to go, or NONE; its place is the response status's. */
+  /** An unfinished job's webhook receiver, or NONE; stored in place of the response status. */
   receiver(slot: JobSlot): UpstreamSlot | typeof NONE {
     return ((this.responseStatus(slot) - 1) >>> 0) as UpstreamSlot
   }
@@ -300,12 +300,12 @@ export class JobSlots {
     this.setResponseStatus(slot, (receiver + 1) >>> 0)
   }
 
-  /** Why the job has failed. Its place is that of the retries, which it has no need of any more. */
+  /** Sets why the job has failed; stored in place of max_retries, which is no longer needed. */
   setReason(slot: JobSlot, reason: Reason): void {
     this.setRetriesMax(slot, REASON_MARK | numberOfReason(reason))
   }
 
-  /** Null for none, and where a job has ended before reasons were kept here. */
+  /** Null for none, and for jobs that ended in a version that did not store reasons here. */
   reason(slot: JobSlot): Reason | null {
     const byte = (this.at.resultWord[slot] as number) >>> 24
     return byte < REASON_MARK ? null : reasonOfNumber(byte - REASON_MARK)
@@ -322,7 +322,7 @@ export class JobSlots {
     this.at.resultWord[slot] = (word | (retries << 24)) >>> 0
   }
 
-  /** In about the order of the index's places, since one at random is a miss of all caches. */
+  /** Inserts in about the order of the index's entries: in random order each is a cache miss. */
   #indexAll(index: SlotIndex, hashes: Uint32Array, isIn: (slot: JobSlot) => boolean): void {
     const slots = new Uint32Array(this.used)
     const keys = new Uint32Array(this.used)

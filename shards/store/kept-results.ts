@@ -1,8 +1,9 @@
-// Whose results are kept, so that nobody's take the place of everybody else's.
-// Thread: shard. Memory: lists through the slots' result links, some for each user.
-// Never: forgets a job itself (finished.ts does), or looks for one: who holds most gives way.
-// Users are told apart by some bits of their hash: two of the same bits are one holder. The hash is
-// keyed, so nobody can choose whom to be one with.
+// Eviction of finished jobs' results: the largest user is evicted from, so that no user's results
+// displace all others'.
+// Thread: shard. Memory: lists through the slots' result links, several for each user.
+// Never: forgets a job itself (finished.ts does), or searches for one.
+// Users are distinguished by some bits of their hash; users with the same bits are one holder. The
+// hash is keyed, so no caller can choose with whom it collides.
 
 import { type JobSlot, type Micros, NONE } from '../base/units.ts'
 import { Heaviest, type HeaviestBaton } from '../memory/heaviest.ts'
@@ -13,21 +14,21 @@ import {
 import type { JobRecords } from './job-records.ts'
 import { JOB_COMPLETED, JOB_FAILED, type JobSlots } from './job-slots.ts'
 
-// A user's lists, oldest first: jobs whose slot is all that is left of them, by how they ended…
+// A user's lists, oldest first: by how they ended, jobs of which only the slot is left (BARE),
 const BARE = 0
 const CANCELLED = 0
 const FAILED = 1
 const COMPLETED = 2
 const KINDS = 3
-// … and the same again for those with a record.
+// and the same lists again for jobs with a record (RECORDED).
 const RECORDED = KINDS
 const LISTS = 2 * KINDS
 
-/** What is compared are ages by worth: of results, and of jobs. Of these, some hold their keys. */
+/** Ages are divided by these before they are compared, by kind of end; completed jobs hold keys. */
 const RESULT_WORTHS = [1, FAILED_RESULT_WORTH, 1] as const
 const JOB_WORTHS = [1, 1, KEY_WORTH] as const
 
-/** Ends of the lists, and what each user has: bytes of records, and jobs. */
+/** Ends of the lists, and each user's bytes of records and number of jobs. */
 export interface KeptResultsBaton {
   readonly heads: Uint32Array
   readonly tails: Uint32Array
@@ -48,7 +49,7 @@ export class KeptResults {
   readonly #counts = new Heaviest(RESULT_USERS_COUNT, 1)
   #bytesSum = 0
 
-  /** @param finishedUs when a job ended; what ended earlier gives way earlier. */
+  /** @param finishedUs when a job ended; of equal worth, the earlier one is evicted first. */
   constructor(jobs: JobSlots, records: JobRecords, finishedUs: (slot: JobSlot) => number) {
     this.#jobs = jobs
     this.#records = records
@@ -57,7 +58,7 @@ export class KeptResults {
     this.#lists = new JobLists(links, this.#heads, this.#tails)
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): KeptResultsBaton {
     return {
       heads: this.#heads, tails: this.#tails, bytes: this.#bytes.handOver(),
@@ -83,26 +84,26 @@ export class KeptResults {
     return this.#bytes.weightOf(this.#userOf(slot))
   }
 
-  /** And of about the most that any user has. */
+  /** Bytes of the records of about the largest user. */
   get bytesMost(): number {
     return this.#bytes.most
   }
 
-  /** A job is finished, and its record is as it will be kept. */
+  /** Adds a finished job, whose record is in its final form. */
   add(slot: JobSlot): void {
     this.#lists.pushBack(this.#listOf(slot), slot)
     this.#count(slot, 1)
   }
 
-  /** It is to be forgotten, or its record to change. */
+  /** Removes a job before it is forgotten or its record changes. */
   remove(slot: JobSlot): void {
     this.#lists.remove(this.#listOf(slot), slot)
     this.#count(slot, -1)
   }
 
   /**
-   * Who has most loses the body of the oldest result, or its record if there is no more to it.
-   * @returns what was lost; undefined when nobody has any.
+   * Evicts from the largest user: the oldest result's body, or its record if that is all it has.
+   * @returns what was evicted; undefined when there are no records.
    */
   giveUp(nowUs: Micros): 'body' | 'record' | undefined {
     const user = this.#bytes.first
@@ -121,15 +122,15 @@ export class KeptResults {
     return isWhole ? 'body' : 'record'
   }
 
-  /** The job that can best be spared, of who has most; or NONE. */
+  /** The job to forget first, of the user with the most jobs; or NONE. */
   spare(nowUs: Micros): JobSlot | typeof NONE {
     const user = this.#counts.first
     return user === NONE ? NONE : this.#oldest(user, BARE, JOB_WORTHS, nowUs)
   }
 
   /**
-   * Of the first jobs of a user's lists, the oldest by worth: of the same age, the one that is
-   * worth less.
+   * The oldest by worth among the first jobs of a user's lists; of equal ones, the one of lower
+   * worth.
    */
   #oldest(
     user: number, from: typeof BARE | typeof RECORDED, worths: readonly number[], nowUs: Micros,

@@ -1,12 +1,12 @@
-// One record of the job log: its layout, and the location that names it.
+// One record of the job log: its layout, and its location.
 // Thread: shard. Memory: describes and writes records inside segments.
 // Never: decides where a record goes or whether it is alive.
 //
 //   0        4        8        12       16            length    next multiple of 8
 //   | length | kind   | owner  | word   | payload ... |         |
 //
-// length: the header included, written last; 0 ends the segment's records.
-// kind:   the caller's, and DEAD once the record has been freed.
+// length: including the header, written last; 0 ends the segment's records.
+// kind:   the caller's, plus RECORD_DEAD once the record has been freed.
 // A location is segment << 20 | offset / 8: 4,096 segments of up to 8 MiB.
 
 import { assert } from '../base/assert.ts'
@@ -36,7 +36,7 @@ export const offsetAt = (at: Location): number => (at & UNIT_MASK) * LOG_ALIGN_B
 /** The index of the record's first word among the segment's. */
 export const wordAt = (at: Location): number => (at & UNIT_MASK) * WORDS_PER_UNIT
 
-/** What a record of so many payload bytes takes in a segment: 0 → 16, 1 → 24, 8 → 24. */
+/** The bytes in a segment of a record with so many payload bytes: 0 → 16, 1 → 24, 8 → 24. */
 export const recordBytes = (payloadBytes: number): number =>
   alignUp(LOG_RECORD_HEADER_BYTES + payloadBytes, LOG_ALIGN_BYTES)
 
@@ -46,8 +46,8 @@ export function writeEnd(segment: SegmentViews, offset: number): void {
 }
 
 /**
- * Writes source[start … end) as a record at `offset`, where the records end. A thread that dies
- * before the last line leaves the old end in place; one that dies after it leaves the new one.
+ * Writes source[start … end) as a record at `offset`, where the records end. The last store
+ * decides: a thread that crashes before it leaves the old end in place.
  */
 export function writeRecord(segment: SegmentViews, offset: number, kind: number, owner: number,
   word: number, source: Buffer, start: number, end: number): void {
@@ -55,7 +55,7 @@ export function writeRecord(segment: SegmentViews, offset: number, kind: number,
   assert(owner < NONE, 'a record without an owner')
   const { bytes, u32 } = segment
   const base = offset / 4
-  assert(u32[base + RECORD_LENGTH] === 0, 'a record written elsewhere than at the end')
+  assert(u32[base + RECORD_LENGTH] === 0, 'a record written before the end')
   writeEnd(segment, offset + recordBytes(end - start))
   source.copy(bytes, offset + LOG_RECORD_HEADER_BYTES, start, end)
   u32[base + RECORD_KIND] = kind

@@ -1,11 +1,11 @@
-// Whether a user may have another job that is not done with: a shard's log and slots are one pool.
+// Admission of a user's unfinished jobs: a shard's log and slots are one pool with shares.
 // Thread: shard. Memory: its own counts, derived from the slots and their records.
-// Never: makes room or stores anything. Imports no Node module.
-// A job takes its record, or what of the log there is for each slot if that is more: so whoever has
-// used up the slots has used up the pool as well. What is free is what is free in fact: shared
-// templates and holes between records are nobody's, but they are used. So nobody gets beyond a
-// share by records that leave holes. A job that owes its webhook takes its slot, which it keeps,
-// but not its body, which gives way. One that is done with does not count: it gives way whole.
+// Never: frees space or stores anything. Imports no Node module.
+// A job is charged its record's size, or the log's size per slot if that is more, so a user that
+// has used up the slots has used up the pool, too. Free space excludes shared templates and gaps
+// between records, which count for no user, so no user exceeds its share by records that leave
+// gaps. A job with a pending webhook is charged for its slot, which it keeps, but not for its body,
+// which can be evicted. A finalized job is not charged: all of it can be evicted.
 
 import type { Bytes, JobSlot, Micros } from '../base/units.ts'
 import { HeldCounts } from '../memory/held-counts.ts'
@@ -19,25 +19,25 @@ import type { JobSlots } from './job-slots.ts'
 import { recordBytes } from './log-record.ts'
 import type { Templates } from './templates.ts'
 
-/** What of a user's hash is the second word by which it is counted: the first are lower bits. */
+/** A user's second count is indexed by its hash shifted by this; the first uses the lower bits. */
 export const USER_BITS = 11
 
-/** All counts. */
+/** All counts, as handed over to a successor. */
 export interface LogSharesBaton {
   readonly pool: ShareCounts
   readonly users: Uint32Array
 }
 
-/** What of a shard's log and slots is whose. */
+/** Counts how much of a shard's log and slots each user holds. */
 export class LogShares {
   readonly #log: JobLog
   readonly #jobs: JobSlots
   readonly #records: JobRecords
   readonly #templates: Templates
   readonly #pool = makeShareCounts()
-  /** In units of LOG_ALIGN_BYTES: 32 bits hold the largest log so. */
+  /** In units of LOG_ALIGN_BYTES, so that the largest log fits in 32 bits. */
   readonly #share: Share
-  /** Of a job whose record takes less. */
+  /** The charge of a job whose record is smaller. */
   readonly #unitsMin: number
   readonly #userCounts = HeldCounts.make(LOG_USERS_COUNTED)
   readonly #users = new HeldCounts(this.#userCounts)
@@ -58,13 +58,13 @@ export class LogShares {
     }, this.#pool)
   }
 
-  /** Before the jobs that a dead thread has left are added. */
+  /** Resets the counts, before a crashed thread's jobs are added. */
   recover(): void {
     this.#pool.used = 0
     this.#users.clear()
   }
 
-  /** What a successor begins with. */
+  /** The state that a successor starts from. */
   handOver(): LogSharesBaton {
     return { pool: this.#pool, users: this.#userCounts }
   }
@@ -74,7 +74,7 @@ export class LogShares {
     this.#userCounts.set(users)
   }
 
-  /** What is to be warned of since the last call. */
+  /** The latest warning since the last call. */
   takeWarning(): PoolWarning | undefined {
     const warning = this.#warning
     this.#warning = undefined
@@ -82,20 +82,20 @@ export class LogShares {
   }
 
   /**
-   * Whether the user has its share. Who has nothing has not: for a first job, what the log and the
-   * slots have left decides.
+   * Whether the user has used up its share. Never for a user without jobs: a first job depends only
+   * on the free space of the log and the slots.
    */
   hasShare(user: number): boolean {
     const held = this.#heldBy(user)
     return held > 0 && held >= this.#threshold()
   }
 
-  /** Counts a job that was refused because its user has its share. */
+  /** Counts a job that was refused because its user has used up its share. */
   refuse(nowUs: Micros): void {
     this.#share.refuse('share', nowUs)
   }
 
-  /** What the user may have at present, and what it has. */
+  /** The user's current limit, and what it holds. */
   facts(user: number): { readonly limit: Bytes; readonly current: Bytes } {
     const limit = Math.max(0, Math.floor(this.#threshold()))
     return {
@@ -104,25 +104,25 @@ export class LogShares {
     }
   }
 
-  /** What a job takes of the pool while it is unfinished: to be asked while its record is there. */
+  /** An unfinished job's charge: to be called while its record exists. */
   unitsOf(slot: JobSlot): number {
     const bytes = recordBytes(this.#records.bytesOf(slot))
     return Math.max(this.#unitsMin, bytes / LOG_ALIGN_BYTES)
   }
 
-  /** And while it is finished, and owes its webhook. */
+  /** The charge of a finished job with a pending webhook. */
   get unitsPending(): number {
     return this.#unitsMin
   }
 
-  /** The job is there. @param units as unitsOf() or unitsPending says. */
+  /** Charges a job. @param units from unitsOf() or unitsPending. */
   add(slot: JobSlot, units: number): void {
     const user = this.#jobs.at.route[slot] as number
     this.#share.adopt(units)
     this.#users.add(user >>> USER_BITS, user, units)
   }
 
-  /** It is finished or gone. @param units as it was added with. */
+  /** Refunds a job that is finished or gone. @param units those of add(). */
   drop(slot: JobSlot, units: number): void {
     const user = this.#jobs.at.route[slot] as number
     this.#share.give(units)
@@ -133,7 +133,7 @@ export class LogShares {
     return this.#users.of(user >>> USER_BITS, user)
   }
 
-  /** In units; below the share's own by what templates take, and holes between records. */
+  /** In units; lower than the share's threshold, because of templates and gaps between records. */
   #threshold(): number {
     const { heldBytes, liveBytes } = this.#log
     const spread = liveBytes === 0 ? 1 : Math.max(1, heldBytes / liveBytes)

@@ -1,18 +1,18 @@
-// The segments of the job log: which are free, what is alive in each, and what that holds.
+// The segments of the job log: which are free, each one's live bytes and charges.
 // Thread: shard. Memory: writes the segments and their live, used and state words (facts; the
 // free list and the charges are private and derived).
-// Never: chooses what to clean or who may take a segment; that is cleaner.ts and job-log.ts.
+// Never: chooses what to clean or decides who may take a segment; cleaner.ts and job-log.ts do.
 //
-// Live bytes do not say whether the log is full: a record that did not fit left a hole behind it.
+// Live bytes do not say whether the log is full: a record that did not fit left a gap before it.
 // So every record is charged, a large one (above a sixteenth of a segment) twice its size: once
-// for itself and once for the hole that it may leave before itself. Records packed one behind
-// the other then satisfy, for n segments, whatever their order:
+// for itself and once for the gap that it may leave before itself. Records packed one after the
+// other then satisfy, for n segments, in any order:
 //
 //   charges > (n - 1) * 15/16 * segmentBytes
 //
-// because a hole is smaller than the record that follows it: that is either small, and the
-// segment at least 15/16 full, or it is large, and has been charged for the hole. A segment
-// holds what its records are charged, but no more than itself: it can always be left as it is.
+// because a gap is smaller than the record that follows it: that record is either small, and the
+// segment at least 15/16 full, or large, and charged for the gap. A segment's held bytes are its
+// records' charges, but at most its size, since it can always be left as it is.
 
 import { assert } from '../base/assert.ts'
 import { type Bytes, type Location, NONE } from '../base/units.ts'
@@ -25,18 +25,18 @@ import {
 } from './log-record.ts'
 
 export const SEGMENT_FREE = 0
-/** New records go here. */
+/** New records are appended here. */
 export const SEGMENT_OPEN = 1
-/** The cleaner's survivors go here. */
+/** The cleaner copies live records here. */
 export const SEGMENT_SURVIVORS = 2
 export const SEGMENT_CLOSED = 3
-/** The cleaner is copying its survivors out. */
+/** The cleaner is copying live records out of it. */
 export const SEGMENT_VICTIM = 4
 
 /** What a segment is used for while records are added to it. */
 export type SegmentRole = typeof SEGMENT_OPEN | typeof SEGMENT_SURVIVORS
 
-/** What is private of the table: charges, ages, the free list, and the sums. */
+/** The table's private state: charges, ages, the free list, and the sums. */
 export interface SegmentsBaton {
   readonly chargedBytes: Uint32Array
   readonly closedAs: Float64Array
@@ -51,7 +51,7 @@ export interface SegmentsBaton {
 /** The table of segments, and the sums over it. */
 export class Segments {
   readonly views: readonly SegmentViews[]
-  /** Of one segment. */
+  /** The size of one segment. */
   readonly segmentBytes: number
   readonly #liveBytes: Uint32Array
   readonly #usedBytes: Uint32Array
@@ -61,7 +61,7 @@ export class Segments {
   readonly #chargedBytes: Uint32Array
   /** When a segment was closed, as a count of closings. */
   readonly #closedAs: Float64Array
-  /** A stack. */
+  /** A stack of free segments. */
   readonly #free: Uint32Array
   #freeCount = 0
   #liveSum = 0
@@ -69,7 +69,7 @@ export class Segments {
   #closings = 0
   #changes = 0
 
-  /** Attaches to the views; one of format(), recover() and takeOver() comes next. */
+  /** Attaches to the views; to be followed by format(), recover() or takeOver(). */
   constructor(views: ShardViews, marks = new Marks(views, false)) {
     const count = views.segments.length
     this.#marks = marks
@@ -83,7 +83,7 @@ export class Segments {
     this.#free = new Uint32Array(count)
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): SegmentsBaton {
     return {
       chargedBytes: this.#chargedBytes, closedAs: this.#closedAs, free: this.#free,
@@ -112,17 +112,17 @@ export class Segments {
     return this.#liveSum as Bytes
   }
 
-  /** What the live records hold: their charges, but at most the segments that they are in. */
+  /** Bytes held by live records: their charges, but per segment at most its size. */
   get heldBytes(): Bytes {
     return this.#heldSum as Bytes
   }
 
-  /** How often a segment was closed; with isClosedBy it tells older segments from newer ones. */
+  /** Number of closings so far; with isClosedBy it distinguishes older segments from newer ones. */
   get closings(): number {
     return this.#closings
   }
 
-  /** Counts deaths and closings: while it stands still, so does what cleaning could gain. */
+  /** Counts freed records and closings: while it is unchanged, so is what cleaning could gain. */
   get changes(): number {
     return this.#changes
   }
@@ -139,7 +139,7 @@ export class Segments {
     for (let segment = this.#state.length - 1; segment >= 0; segment--) this.#release(segment)
   }
 
-  /** Opens a free segment for adding, or NONE. */
+  /** Takes a free segment to add records to; NONE if there is none. */
   take(role: SegmentRole): number {
     if (this.#freeCount === 0) return NONE
     const segment = this.#free[--this.#freeCount] as number
@@ -152,7 +152,7 @@ export class Segments {
     return segment
   }
 
-  /** Ends adding to a segment; with nothing alive in it, it is free at once. */
+  /** Closes a segment to additions; without live records it is free at once. */
   close(segment: number): void {
     const state = this.#state[segment]
     assert(state === SEGMENT_OPEN || state === SEGMENT_SURVIVORS, 'closing a segment not open')
@@ -163,13 +163,13 @@ export class Segments {
     this.#releaseIfEmpty(segment)
   }
 
-  /** Whether the segment is closed, and was so when there had been `closings` closings. */
+  /** Whether the segment is closed, and was closed by the time of `closings` closings. */
   isClosedBy(segment: number, closings: number): boolean {
     return this.#state[segment] === SEGMENT_CLOSED &&
       (this.#closedAs[segment] as number) <= closings
   }
 
-  /** Sets a closed segment aside for cleaning: it stays until finishVictim(). */
+  /** Marks a closed segment as being cleaned: it is not freed until finishVictim(). */
   startVictim(segment: number): void {
     assert(this.#state[segment] === SEGMENT_CLOSED, 'cleaning a segment that is not closed')
     this.#marks.segment(segment)
@@ -178,11 +178,11 @@ export class Segments {
 
   finishVictim(segment: number): void {
     assert(this.#state[segment] === SEGMENT_VICTIM, 'not the segment being cleaned')
-    assert(this.#liveBytes[segment] === 0, 'a record lives that the cleaner did not find')
+    assert(this.#liveBytes[segment] === 0, 'a live record that the cleaner did not find')
     this.#release(segment)
   }
 
-  /** Whether a record of `bytes` (as recordBytes says) can be added to the segment. */
+  /** Whether a record of `bytes` (from recordBytes()) can be added to the segment. */
   fits(segment: number, bytes: number): boolean {
     return this.usedBytesOf(segment) + bytes <= this.segmentBytes
   }
@@ -213,7 +213,7 @@ export class Segments {
     return locationAt(segment, offset)
   }
 
-  /** Marks a record dead; a closed segment with nothing alive is free at once. */
+  /** Marks a record dead; a closed segment without live records is free at once. */
   kill(at: Location): void {
     const segment = segmentAt(at)
     const word = wordAt(at)
@@ -229,10 +229,10 @@ export class Segments {
   }
 
   /**
-   * After another thread's death: walks the records of every segment in use, keeps those that
-   * `isLive` knows, and recounts. Dead records at the end of a segment that was being added to are
-   * cut off: one may be a copy that was not finished, in room that the cleaner counts on.
-   * @returns the segments that were being added to or cleaned, NONE for those there are none of.
+   * After a crash: visits the records of every segment in use, keeps those for which `isLive` is
+   * true, and recounts. Dead records at the end of a segment that was being added to are cut off:
+   * one may be an unfinished copy, in space on which the cleaner relies.
+   * @returns the segments that were being added to or cleaned; NONE where there is none.
    */
   recover(isLive: (kind: number, owner: number, at: Location) => boolean):
     { open: number; survivors: number; victim: number } {
@@ -251,7 +251,7 @@ export class Segments {
     return found
   }
 
-  /** Calls `visit` for each record of a segment in use, in the order in which they lie. */
+  /** Calls `visit` for each record of a segment in use, by offset. */
   forEach(segment: number, visit: (at: Location, kind: number, bytes: number) => void): void {
     const { u32 } = this.views[segment] as SegmentViews
     let offset = 0

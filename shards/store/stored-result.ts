@@ -1,18 +1,18 @@
-// The payload of a finished job's record: all that its template does not say of it.
-// Thread: shard. Memory: reads and writes payloads where it is told to.
-// Never: lends what it reads: the log may move a record, so a body is copied out.
+// The payload of a finished job's record: everything that its template does not contain.
+// Thread: shard. Memory: reads and writes payloads in the given buffers.
+// Never: returns views: the log may move a record, so a body is copied out.
 //
 //   0             8                10       11      12             16
 //   | createdAtMs | responseStatus | status | flags | reason bytes | reason ... | body ...
 //     float64       uint16           uint8    uint8   uint32         UTF-8
 //
-// By hand rather than as MessagePack: every job passes here twice, on its way in and to its
+// A custom format rather than MessagePack, since each result is written here and read again for its
 // webhook. Numbers are little-endian and need not be aligned.
 
 import { assert } from '../base/assert.ts'
 import type { Reason } from '../wire/reasons.ts'
 
-/** How a job ended, with what polls and webhooks show of it. */
+/** How a job ended, with the fields that polls and webhooks show. */
 export interface StoredResult {
   /** Unix ms. */
   readonly createdAtMs: number
@@ -34,14 +34,14 @@ const FLAG_REASON = 1
 const FLAG_BODY = 2
 const FLAG_TRUNCATED = 4
 
-/** A stored status is its place here; changing the order makes old memory lie. */
+/** A stored status is an index here; changing the order breaks stored results. */
 const STATUSES = ['completed', 'failed', 'cancelled'] as const
 
-/** The bytes that writeResult() will write. */
+/** The number of bytes that writeResult() writes. */
 export const resultBytes = ({ reason, body }: StoredResult): number =>
   HEAD_BYTES + (reason === null ? 0 : Buffer.byteLength(reason)) + (body?.length ?? 0)
 
-/** Writes a result from `start` on; there must be room for resultBytes(). */
+/** Writes a result at `start`; there must be resultBytes() of space. */
 export function writeResult(bytes: Buffer, start: number, result: StoredResult): void {
   const { createdAtMs, responseStatus, status, reason, body, truncated } = result
   const reasonAt = start + HEAD_BYTES
@@ -55,7 +55,7 @@ export function writeResult(bytes: Buffer, start: number, result: StoredResult):
   if (body !== null) bytes.set(body, reasonAt + reasonBytes)
 }
 
-/** Reads what writeResult() wrote, up to `end`. The body is a copy of its own. */
+/** Reads what writeResult() wrote, up to `end`. The body is a copy. */
 export function readResult(bytes: Buffer, start: number, end: number): StoredResult {
   const result = readStoredResult(bytes, start)
   if (((bytes[start + FLAGS] as number) & FLAG_BODY) === 0) return result
@@ -82,12 +82,12 @@ export function readStoredResult(bytes: Buffer, start: number): StoredResult {
   }
 }
 
-/** How long the body is that readResult() would give; 0 for none. */
+/** The length of the body that readResult() would return; 0 for none. */
 export function readBodyBytes(bytes: Buffer, start: number, end: number): number {
   const length = end - start - HEAD_BYTES - bytes.readUInt32LE(start + REASON_BYTES)
   assert(length >= 0 && end <= bytes.length, 'a stored result outside its record')
   return length
 }
 
-/** When the job came, in Unix ms; the cheap part of readResult(). */
+/** When the job was created, in Unix ms; the cheap part of readResult(). */
 export const readCreatedAt = (bytes: Buffer, start: number): number => bytes.readDoubleLE(start)

@@ -1,9 +1,10 @@
-// Templates: the part that many jobs have alike (URL, method, headers, webhook, user), kept once.
+// Templates: the part that many jobs have in common (URL, method, headers, webhook, user), stored
+// once.
 // Thread: shard. Memory: writes the template slots; `location` and `hash` are facts, references,
 // links and index are derived. The table of recent hashes is private.
-// Never: knows what a template says; compares by bytes only.
-// A template is kept apart only when the same hash came by before, recently: a caller whose
-// jobs are all different costs no slots, and its second job shares nothing with the first.
+// Never: interprets a template; compares bytes only.
+// A template gets a slot only if the same hash was seen recently: a caller whose jobs are all
+// different uses no slots, and an account's second job shares nothing with its first.
 
 import { assert } from '../base/assert.ts'
 import { type Location, NONE, type TemplateSlot } from '../base/units.ts'
@@ -14,31 +15,31 @@ import { SlotIndex } from '../memory/slot-index.ts'
 import { type JobLog, LOG_TEMPLATE } from './job-log.ts'
 import { recordBytes } from './log-record.ts'
 
-/** Where a template lies before it is kept: the same memory as bytes and as words. */
+/** Where a template is before it is stored: the same memory as bytes and as words. */
 export interface TemplateSource {
   readonly bytes: Buffer
   readonly u32: Uint32Array
 }
 
-/** Head and counts; slots, links and the index stay where they are. Recent hashes are let go. */
+/** Head and counts; slots, links and index stay in shared memory. Recent hashes are dropped. */
 export interface TemplatesBaton {
   readonly freeHead: number
   readonly used: number
   readonly bytes: number
 }
 
-/** Shared parts of jobs, counted by the jobs that refer to them. */
+/** Shared parts of jobs, with reference counts. */
 export class Templates {
   readonly #slots: TemplateArrays
   readonly #log: JobLog
   readonly #marks: Marks
   readonly #index: SlotIndex
-  /** Direct-mapped by the hash's lower bits: the last hash that came by. */
+  /** Direct-mapped by the hash's lower bits: the last hash seen. */
   readonly #recent = new Uint32Array(TEMPLATES_RECENT_COUNT)
   #freeHead = NONE
   #used = 0
   #recordsBytes = 0
-  // What #isSought compares with; fields, so that a search makes no closure.
+  // What #isSought compares with; fields, so that a search allocates no closure.
   #soughtHash = 0
   #source: Uint32Array
   #start = 0
@@ -52,9 +53,9 @@ export class Templates {
   }
 
   /**
-   * @param options.recover keep the templates that the memory holds. Their references are
-   *   counted anew: the owner calls addReference for each job, then finishRecovery.
-   * @param options.takesOver leave all as it is; takeOver() must be called before use.
+   * @param options.recover keep the templates in memory. Their references are counted anew: the
+   *   owner calls addReference for each job, then finishRecovery.
+   * @param options.takesOver leave everything as it is; takeOver() must be called before use.
    */
   constructor(
     views: ShardViews, log: JobLog,
@@ -77,7 +78,7 @@ export class Templates {
     }
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): TemplatesBaton {
     return { freeHead: this.#freeHead, used: this.#used, bytes: this.#recordsBytes }
   }
@@ -94,16 +95,16 @@ export class Templates {
     return this.#used
   }
 
-  /** What their records take of the log. */
+  /** Bytes of their records in the log. */
   get bytes(): number {
     return this.#recordsBytes
   }
 
   /**
-   * The template slot with these bytes, one reference of the caller's taken; or NONE when they
-   * are new, or when there is no slot or no room: the job then keeps them itself. May append to
-   * the log, so ask for room for job and template together before.
-   * @param hash uint32 of the bytes, seeded: outsiders must not be able to choose it.
+   * The template slot with these bytes, with a reference added for the caller; or NONE when they
+   * are new, or when there is no slot or no space: the job then stores them inline. May append to
+   * the log, so makeRoom() for job and template together before.
+   * @param hash uint32 of the bytes, seeded, so that outsiders cannot choose it.
    * @param start a multiple of four.
    */
   share(
@@ -124,14 +125,14 @@ export class Templates {
     return NONE
   }
 
-  /** One more job refers to the template. */
+  /** Adds a job's reference to the template. */
   addReference(slot: TemplateSlot): void {
     const { location, references } = this.#slots
     assert(location[slot] !== NONE, 'a reference to a template that is free')
     references[slot] = (references[slot] as number) + 1
   }
 
-  /** One job fewer refers to it. @returns whether it was the last, and the template is gone. */
+  /** Drops a job's reference. @returns whether it was the last, and the template is freed. */
   release(slot: TemplateSlot): boolean {
     const { references } = this.#slots
     const count = references[slot] as number
@@ -141,7 +142,7 @@ export class Templates {
     return count === 1
   }
 
-  /** Where the template's record is now; it moves when the log is cleaned. */
+  /** The current location of the template's record, which moves when the log is cleaned. */
   locationOf(slot: TemplateSlot): Location {
     const at = this.#slots.location[slot] as number
     assert(at !== NONE, 'the location of a template that is free')
@@ -157,14 +158,14 @@ export class Templates {
     return this.#slots.location[slot] === at
   }
 
-  /** For LogOwners: the slot's record is elsewhere now. */
+  /** For LogOwners: the slot's record has moved. */
   moved(slot: number, to: Location): void {
     assert(this.#slots.location[slot] !== NONE, 'a free template was moved')
     this.#marks.template(slot)
     this.#slots.location[slot] = to
   }
 
-  /** After the log was recovered and every job has called addReference: drops the unused. */
+  /** After recovery of the log and addReference for every job: drops unused templates. */
   finishRecovery(): void {
     const { location, references } = this.#slots
     for (let slot = 0; slot < location.length; slot++) {
@@ -174,7 +175,7 @@ export class Templates {
     }
   }
 
-  /** Gives the bytes a slot of their own, if there is one and the log has room. */
+  /** Stores the bytes as a template, if there is a slot and the log has space. */
   #promote(hash: number, source: Buffer, start: number, end: number):
     TemplateSlot | typeof NONE {
     const slot = this.#freeHead
@@ -182,7 +183,7 @@ export class Templates {
     const at = this.#log.append(LOG_TEMPLATE, slot, 0, source, start, end, true)
     if (at === NONE) return NONE
     this.#freeHead = this.#slots.next[slot] as number
-    // The location makes the slot a used one, so it is written after the hash.
+    // The location decides that the slot is in use, so it is written after the hash.
     this.#marks.template(slot)
     this.#slots.hash[slot] = hash
     this.#slots.location[slot] = at
@@ -220,7 +221,7 @@ export class Templates {
   }
 }
 
-/** Whether `bytes` from two words on are the same; what is behind them in the last word is not. */
+/** Compares `bytes` bytes from two word positions; ignores the rest of the last word. */
 function isSame(
   one: Uint32Array, oneAt: number, other: Uint32Array, otherAt: number, bytes: number,
 ): boolean {

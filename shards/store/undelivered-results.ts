@@ -1,7 +1,8 @@
-// Results that receivers have still to be told of, as far as they have a body that could be spared.
+// Results of pending webhooks that have a body worth evicting.
 // Thread: shard. Memory: lists through the slots' result links, one for each receiver.
-// Never: ends a webhook: what gives way is a body, and the result is told as truncated.
-// A receiver that hangs holds all its results; so who holds most gives way, its oldest first.
+// Never: ends a webhook: only a body is evicted, and the result is delivered as truncated.
+// A receiver that hangs holds all its results, so the largest receiver is evicted from, its oldest
+// first.
 
 import { type JobSlot, NONE, type UpstreamSlot } from '../base/units.ts'
 import { Heaviest, type HeaviestBaton } from '../memory/heaviest.ts'
@@ -18,7 +19,7 @@ export interface UndeliveredResultsBaton {
   readonly bytes: HeaviestBaton
 }
 
-/** The bodies that one shard's receivers hold. */
+/** The bodies of one shard's pending webhooks, by receiver. */
 export class UndeliveredResults {
   readonly #records: JobRecords
   readonly #stats: StatsWriter
@@ -37,7 +38,7 @@ export class UndeliveredResults {
     this.#bytes = new Heaviest(receivers, BODY_GIVEN_UP_BYTES_MIN)
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): UndeliveredResultsBaton {
     return { heads: this.#heads, tails: this.#tails, bytes: this.#bytes.handOver() }
   }
@@ -48,39 +49,39 @@ export class UndeliveredResults {
     this.#bytes.takeOver(baton.bytes)
   }
 
-  /** Bytes of the bodies that a receiver holds. */
+  /** Bytes of a receiver's undelivered bodies. */
   bytesOf(receiver: UpstreamSlot): number {
     return this.#bytes.weightOf(receiver)
   }
 
-  /** And of about the most that any one does. */
+  /** Bytes of about the largest receiver. */
   get bytesMost(): number {
     return this.#bytes.most
   }
 
-  /** The job's result is stored, and the receiver has to be told of it. */
+  /** Adds a stored result that is to be delivered to the receiver. */
   add(slot: JobSlot, receiver: UpstreamSlot): void {
-    const bytes = this.#sparedBytesOf(slot)
+    const bytes = this.#evictableBytesOf(slot)
     if (bytes === 0) return
     this.#lists.pushBack(receiver, slot)
     this.#bytes.add(receiver, bytes)
   }
 
-  /** It has been told, or will not be; the record is as it was. */
+  /** Removes a result that was delivered, or will not be; its record must be unchanged. */
   remove(slot: JobSlot, receiver: UpstreamSlot): void {
-    const bytes = this.#sparedBytesOf(slot)
+    const bytes = this.#evictableBytesOf(slot)
     if (bytes === 0) return
     this.#lists.remove(receiver, slot)
     this.#bytes.add(receiver, -bytes)
   }
 
-  /** Who holds most loses the body that it has held longest; false when nobody has any. */
+  /** Evicts the oldest body of the largest receiver; false when there is none. */
   giveUpBody(): boolean {
     const receiver = this.#bytes.first
     return receiver !== NONE && this.giveUpBodyOf(receiver as UpstreamSlot)
   }
 
-  /** The same of one receiver. */
+  /** Evicts the oldest body of one receiver; false if there is none, or no space to rewrite it. */
   giveUpBodyOf(receiver: UpstreamSlot): boolean {
     const slot = this.#lists.first(receiver) as JobSlot
     if (slot === NONE) return false
@@ -91,7 +92,7 @@ export class UndeliveredResults {
     return isDropped
   }
 
-  #sparedBytesOf(slot: JobSlot): number {
+  #evictableBytesOf(slot: JobSlot): number {
     const bytes = this.#records.bodyBytesOf(slot)
     return bytes < BODY_GIVEN_UP_BYTES_MIN ? 0 : bytes
   }

@@ -1,8 +1,8 @@
-// What a shard has not come to the end of: which jobs and webhooks have waited longest, and when
-// the next of those that wait for a time is due.
+// A shard's unfinished work: the oldest job or webhook of each kind, and when the next one that
+// waits for a time is due.
 // Thread: main, while a drain waits. Memory: reads the job slots that another thread writes, so
-// what it finds is as of about then.
-// Never: writes; nor looks at more than a bounded number of slots at once.
+// its results are approximate.
+// Never: writes; examines more than a bounded number of slots per call.
 
 import { type JobSlot, type Micros, US_PER_SECOND } from '../base/units.ts'
 import { JOBS_FRESH } from '../memory/crash-notes.ts'
@@ -12,15 +12,15 @@ import {
   JOB_COMPLETED, JOB_FREE, JOB_IN_FLIGHT, JOB_WEBHOOK_PENDING, JOB_RETRYING,
 } from './job-slots.ts'
 
-/** What is waited for. */
+/** The kinds of unfinished work. */
 export const UNENDED = ['queued', 'inFlight', 'webhooks'] as const
 export type UnendedKind = (typeof UNENDED)[number]
 
-/** The longest of one kind, and the next. */
+/** The oldest and the next of one kind. */
 export interface Unended {
-  /** Of the job that was accepted first; undefined where there is none. */
+  /** The job accepted first; undefined when there is none. */
   oldest: { readonly jobId: string, readonly ageS: number } | undefined
-  /** When the next that waits for a time is due; Infinity for none. */
+  /** When the next one that waits for a time is due; Infinity for none. */
   nextUs: number
 }
 
@@ -32,7 +32,7 @@ export const makeUnended = (): UnendedByKind => ({
   webhooks: { oldest: undefined, nextUs: Infinity },
 })
 
-/** Adds what another shard has. */
+/** Merges another shard's unfinished work into `all`. */
 export function joinUnended(all: UnendedByKind, one: UnendedByKind): void {
   for (const kind of UNENDED) {
     const { nextUs, oldest } = one[kind]
@@ -42,7 +42,7 @@ export function joinUnended(all: UnendedByKind, one: UnendedByKind): void {
   }
 }
 
-/** Goes through the slots of one shard, again and again. */
+/** Sweeps the slots of one shard repeatedly, in bounded steps. */
 export class UnendedSweep {
   readonly #views: ShardViews
   #next = 0
@@ -53,12 +53,12 @@ export class UnendedSweep {
     this.#views = views
   }
 
-  /** What the last sweep that came to its end has found; before that, what the first has. */
+  /** The result of the last complete sweep; before that, of the first one so far. */
   get found(): UnendedByKind {
     return this.#found
   }
 
-  /** Looks at so many slots more. */
+  /** Examines so many more slots. */
   advance(slotsMax: number, nowUs: Micros): void {
     const { progress } = this.#views
     const end = Math.min(progress[JOBS_FRESH] as number, this.#next + slotsMax)

@@ -1,14 +1,14 @@
-// Values to bytes and back: what rests in the job log and crosses the rings. Plain MessagePack.
-// Thread: any, each with an instance of this module. Memory: a scratch buffer of its own; reads
+// Encodes and decodes the values in the job log and the rings, as plain MessagePack.
+// Thread: any, each with its own instance of this module. Memory: a private scratch buffer; reads
 // shared memory only to copy it there.
-// Never: keeps a view of what it was given, or lends one of what it decodes from.
+// Never: keeps a view of its input, or returns one of what it decodes from.
 // Source: the msgpackr package, which only this file imports.
 //
 // Why the scratch copy: msgpackr's native reader cannot read strings from shared memory and returns
 // binary fields as views of its source. From a private copy both are safe, and binary fields are
 // copied once more, exact in length, because the next decode overwrites the scratch.
 // Why arrays in fixed order: half the bytes of maps, and no keys to check. Records (msgpackr's
-// schema extension) are off, since a reader would have to have seen what the writer saw.
+// schema extension) are off, since a reader would need the writer's schema state.
 
 import { Packr } from 'msgpackr'
 import { assert } from '../base/assert.ts'
@@ -16,7 +16,7 @@ import { powerOfTwoAtLeast } from '../base/units.ts'
 import { MSGPACK_DEPTH_MAX } from '../memory/limits.ts'
 import { isPlainMsgpack } from './msgpack-check.ts'
 
-/** What the jobs of one lane mostly have in common; stored once for all of them. */
+/** The part that jobs of a lane usually have in common; stored once for all of them. */
 export interface Template {
   userId: string
   url: string
@@ -28,7 +28,7 @@ export interface Template {
   receiver: number
 }
 
-/** What a job has to itself. */
+/** The part that is specific to a job. */
 export interface JobPayload {
   /** Unix ms. */
   createdAtMs: number
@@ -47,7 +47,7 @@ const TEMPLATE_FIELDS = 6
 export const NO_BODY = -1
 // A job is an array of createdAtMs, executeBeforeMs and body: float64, float64 or 0, bytes or nil.
 const ARRAY_OF_JOB = 0x93
-/** Six fields, of which the first three are texts. */
+/** Six fields, of which the first three are strings. */
 const ARRAY_OF_TEMPLATE = 0x96
 const FIX_STRING = 0xa0
 const FIX_STRING_BYTES_MAX = 0x1f
@@ -65,7 +65,7 @@ const OPTIONS = {
   mapsAsObjects: true,
   // Maps of any size, with the shortest header; the default stops at 65,535 entries.
   variableMapSize: true,
-  // Else undefined is an extension.
+  // Otherwise undefined is encoded as an extension.
   encodeUndefinedAsNil: true,
   // Exact to 2^53; a bigint would break arithmetic and JSON.stringify.
   int64AsType: 'number',
@@ -75,16 +75,16 @@ const OPTIONS = {
 
 const packr = new Packr(OPTIONS)
 
-/** Reads a map as a Map, whose keys are what they were; an object's `__proto__` is renamed. */
+/** Decodes maps as Map, which keeps the key `__proto__`; as an object msgpackr renames it. */
 const mapPackr = new Packr({ ...OPTIONS, mapsAsObjects: false })
 const PROTO = '__proto__'
 const PROTO_BYTES = Buffer.from(PROTO)
 
 const SCRATCH_BYTES_MIN = 16 * 1024
-/** Grows to the largest record or request body that this thread has seen; both are bounded. */
+/** Grows to the largest record or request body that this thread has decoded; both are bounded. */
 let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES_MIN)
 
-/** The bytes stay valid after later calls; they pin a larger buffer, so copy them soon. */
+/** The bytes stay valid after later calls, but pin a larger buffer, so copy them soon. */
 export function encodeTemplate(template: Template): Uint8Array {
   const fields: TemplateFields = [
     template.userId, template.url, template.method, template.headers, template.webhookUrl,
@@ -100,24 +100,24 @@ export function decodeTemplate(bytes: Buffer, start: number, end: number): Templ
   return { userId, url, method, headers, webhookUrl, receiver }
 }
 
-/** Where an encoded template says what is asked of whom: its URL and its method, one by one. */
+/** Where an encoded template's URL and method, which are adjacent, begin. */
 export const requestStart = (bytes: Uint8Array, start: number): number => {
   assert(bytes[start] === ARRAY_OF_TEMPLATE, 'a template is no array of its fields')
   return stringEnd(bytes, start + 1)
 }
 
-/** And where that ends. @param start as requestStart() says. */
+/** Where they end. @param start from requestStart(). */
 export const requestEnd = (bytes: Uint8Array, start: number): number =>
   stringEnd(bytes, stringEnd(bytes, start))
 
-/** The bytes of an encoded job. @param bodyBytes those of its body, or NO_BODY. */
+/** The size of an encoded job. @param bodyBytes the size of its body, or NO_BODY. */
 export const jobBytes = (executeBeforeMs: number, bodyBytes: number): number =>
   1 + FLOAT64_BYTES + (executeBeforeMs === 0 ? 1 : FLOAT64_BYTES) + binHeadBytes(bodyBytes) +
   Math.max(bodyBytes, 0)
 
 /**
- * Writes an encoded job but for its body, and returns where that belongs. By hand, straight into
- * shared memory: every job passes here, and its body is copied once instead of three times.
+ * Writes an encoded job except its body, and returns where the body belongs. Hand-written, directly
+ * into shared memory: every job passes here, and its body is copied once instead of three times.
  */
 export function writeJobHead(
   bytes: Uint8Array, start: number, createdAtMs: number, executeBeforeMs: number,
@@ -142,13 +142,13 @@ export function writeJobHead(
   return at
 }
 
-/** When the job came, in Unix ms; the cheap part of decodeJob(). */
+/** When the job was created, in Unix ms; the cheap part of decodeJob(). */
 export const decodeCreatedAt = (bytes: Uint8Array, start: number): number => {
   assert(bytes[start] === ARRAY_OF_JOB, 'a stored job is no array of its fields')
   return readFloat64(bytes, start + 1)
 }
 
-/** Where the body of an encoded job begins, which is its end if it has none. */
+/** Where the body of an encoded job begins; its end if it has none. */
 export const bodyStart = (bytes: Uint8Array, start: number): number => {
   const at = start + 1 + FLOAT64_BYTES
   const kindAt = bytes[at] === 0 ? at + 1 : at + FLOAT64_BYTES
@@ -156,7 +156,7 @@ export const bodyStart = (bytes: Uint8Array, start: number): number => {
   return kind === NIL ? kindAt + 1 : kindAt + 1 + (1 << (kind - BIN8))
 }
 
-/** The body is a copy, which may keep a pool of 8 KiB: not to be held for long. */
+/** The body is a copy, which may pin Buffer's pool of 8 KiB: not to be kept for long. */
 export function decodeJob(bytes: Buffer, start: number, end: number): JobPayload {
   assert(start < end && end <= bytes.length, 'a job outside its buffer')
   const createdAtMs = decodeCreatedAt(bytes, start)
@@ -169,24 +169,24 @@ export function decodeJob(bytes: Buffer, start: number, end: number): JobPayload
     assert(at + 1 === end, 'a stored job has another length')
     return { createdAtMs, executeBeforeMs, body: null }
   }
-  assert(kind >= BIN8 && kind <= BIN32, 'a stored job has a body that is no bytes')
+  assert(kind >= BIN8 && kind <= BIN32, 'a stored job has a body that is not binary')
   let bodyBytes = 0
   const lengthEnd = at + 1 + (1 << (kind - BIN8))
   for (at++; at < lengthEnd; at++) bodyBytes = (bodyBytes << 8) | (bytes[at] as number)
   assert(at + bodyBytes === end, 'a stored job has another length')
-  // From the pool: a body lives as long as its attempt, and one ArrayBuffer for each is what
-  // garbage collection of a sending shard was mostly about.
+  // From the pool: a body lives as long as its attempt, and one ArrayBuffer per body was most of a
+  // sending shard's garbage collection.
   const body = Buffer.allocUnsafe(bodyBytes)
   bytes.copy(body, 0, at, end)
   return { createdAtMs, executeBeforeMs, body }
 }
 
-/** Any value that JSON could carry, and Uint8Array; undefined becomes null. */
+/** Encodes any JSON value, and Uint8Array; undefined becomes null. */
 export function encodeValue(value: unknown): Uint8Array {
   return packr.pack(value)
 }
 
-/** Reads what encodeValue() wrote. Throws at anything else: these bytes are the engine's own. */
+/** Decodes what encodeValue() wrote. Throws on anything else: these bytes are the engine's own. */
 export function decodeValue(bytes: Buffer, start: number, end: number): unknown {
   assert(start >= 0 && start < end && end <= bytes.length, 'a value outside its buffer')
   const length = end - start
@@ -196,10 +196,10 @@ export function decodeValue(bytes: Buffer, start: number, end: number): unknown 
 }
 
 /**
- * Reads a request body. Never throws. Takes one plain value (see msgpack-check.ts) and nothing
- * behind it, at most MSGPACK_DEPTH_MAX deep. Integers beyond 2^53 lose their last bits. Every key,
- * `__proto__` too, is the object's own property, whatever it shadows, as JSON.parse() has it. The
- * caller has bounded the length of `bytes`.
+ * Decodes a request body. Never throws. Accepts one plain value (see msgpack-check.ts) without
+ * trailing bytes, at most MSGPACK_DEPTH_MAX deep. Integers beyond 2^53 lose their last bits. Every
+ * key, `__proto__` too, becomes an own property, whatever it shadows, as with JSON.parse(). The
+ * caller limits the length of `bytes`.
  */
 export function decodeUntrusted(
   bytes: Uint8Array,
@@ -213,12 +213,12 @@ export function decodeUntrusted(
     }
     return { ok: true, value: packr.unpack(scratch, bytes.length) }
   } catch {
-    // What passed the check decodes; should the package disagree, the caller gets a plain answer.
+    // What passed the check decodes; if the package disagrees, the caller gets a normal error.
     return { ok: false }
   }
 }
 
-/** A value whose maps are Maps, with objects in their place. */
+/** Replaces Maps by objects, recursively. */
 function withObjects(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withObjects)
   if (!(value instanceof Map)) return value
@@ -227,7 +227,7 @@ function withObjects(value: unknown): unknown {
     const plain = withObjects(item)
     if (key !== PROTO) object[key] = plain
     else {
-      // To assign it would set the prototype.
+      // An assignment would set the prototype.
       Object.defineProperty(object, key, {
         value: plain, configurable: true, enumerable: true, writable: true,
       })
@@ -240,7 +240,7 @@ function decodeFields<Fields extends unknown[]>(
   bytes: Buffer, start: number, end: number, count: Fields['length'],
 ): Fields {
   const fields = decodeValue(bytes, start, end)
-  assert(Array.isArray(fields), 'a stored value is no array of fields')
+  assert(Array.isArray(fields), 'a stored value is not an array of fields')
   assert(fields.length === count, 'a stored value has another number of fields')
   return fields as Fields
 }
@@ -250,14 +250,14 @@ function reserveScratch(length: number): void {
   scratch = Buffer.allocUnsafeSlow(powerOfTwoAtLeast(length))
 }
 
-/** The first byte behind a text. */
+/** The offset after a string. */
 function stringEnd(bytes: Uint8Array, start: number): number {
   const kind = bytes[start] as number
   if (kind >= FIX_STRING && kind <= FIX_STRING + FIX_STRING_BYTES_MAX) {
     return start + 1 + kind - FIX_STRING
   }
   if (kind === STRING8) return start + 2 + (bytes[start + 1] as number)
-  assert(kind === STRING16, 'a field of a template is no text')
+  assert(kind === STRING16, 'a field of a template is not a string')
   return start + 3 + ((bytes[start + 1] as number) << 8 | (bytes[start + 2] as number))
 }
 
@@ -267,11 +267,11 @@ const binHeadBytes = (bodyBytes: number): number => {
   return bodyBytes <= 0xffff ? 3 : 5
 }
 
-/** One float64 as bytes, least significant first as on all machines that this runs on. */
+/** One float64 as bytes, little-endian as on all machines that Sluice runs on. */
 const float64 = new Float64Array(1)
 const float64Bytes = new Uint8Array(float64.buffer)
 
-/** @returns where the next value goes. */
+/** @returns the offset of the next value. */
 function writeFloat64(bytes: Uint8Array, start: number, value: number): number {
   float64[0] = value
   bytes[start] = FLOAT64
@@ -280,7 +280,7 @@ function writeFloat64(bytes: Uint8Array, start: number, value: number): number {
 }
 
 function readFloat64(bytes: Uint8Array, start: number): number {
-  assert(bytes[start] === FLOAT64, 'a stored number is no float64')
+  assert(bytes[start] === FLOAT64, 'a stored number is not a float64')
   for (let at = 0; at < 8; at++) float64Bytes[7 - at] = bytes[start + 1 + at] as number
   return float64[0] as number
 }

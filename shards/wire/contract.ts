@@ -1,7 +1,7 @@
-// What crosses between the front door and a shard: record kinds, their words, and their values.
+// The messages between the front door and a shard: record kinds, their words, and their values.
 // Thread: main and shards. Memory: describes ring payloads, owns none.
 // Never: encodes or decodes text; that is codec.ts.
-// A payload starts on 8 bytes; words are little-endian 32-bit at 4 * index.
+// A payload is aligned to 8 bytes; words are little-endian 32-bit at 4 * index.
 
 import type { MessagePort } from 'node:worker_threads'
 import type { Micros, PerSecond } from '../base/units.ts'
@@ -15,10 +15,10 @@ export const INGRESS_GET = 2
 export const INGRESS_CANCEL = 3
 export const INGRESS_WATCH = 4
 export const INGRESS_UNWATCH = 5
-/** The front door wants an upstream's record back; answered RELEASED or BUSY. */
+/** The front door reclaims an upstream's record; answered by ANSWER_RELEASED: released or busy. */
 export const INGRESS_RELEASE_UPSTREAM = 6
 
-// Words that every request begins with.
+// The first words of every request.
 /** Chosen by the front door, echoed in the answer. */
 export const WORD_REQUEST = 0
 export const WORD_ROUTE = 1
@@ -26,7 +26,7 @@ export const WORD_ID_HIGH = 2
 export const WORD_ID_LOW = 3
 export const REQUEST_WORDS = 4
 
-// INGRESS_ENQUEUE goes on with these, then the encoded template, then the encoded job.
+// INGRESS_ENQUEUE continues with these, then the encoded template, then the encoded job.
 export const WORD_KEY_HIGH = 4
 export const WORD_KEY_LOW = 5
 /** Keyed hash of account and upstream. */
@@ -45,7 +45,7 @@ export const ENQUEUE_HEADER_BYTES = 56
 export const FLAG_ACCOUNT_QUEUE = 1
 /** Send events about this job from the start. */
 export const FLAG_WATCH = 2
-/** The job has an execute_before; its value is in the encoded job. */
+/** The job has an execute_before, whose value is in the encoded job. */
 export const FLAG_BEGIN_BY = 4
 export const FLAG_RETRIES_SHIFT = 24
 
@@ -55,25 +55,25 @@ export const FLAG_RETRIES_SHIFT = 24
 
 /** Words: request. */
 export const ANSWER_ACCEPTED = 1
-/** Words: request, the id's three, job state; then the encoded result or nil. */
+/** Words: request, three of the id, job state; then the encoded result or nil. */
 export const ANSWER_DUPLICATE = 2
 /** Words: request, REFUSED_… reason; float64 limit and current at float64 index 1 and 2. */
 export const ANSWER_REFUSED = 3
 /** Answers GET, CANCEL and WATCH. Words: request, CODE_…; then the encoded JobSnapshot or nil. */
 export const ANSWER_JOB = 4
-/** Words: EVENT_…, the id's three; then the encoded event data. */
+/** Words: EVENT_…, three of the id; then the encoded event data. */
 export const ANSWER_EVENT = 5
 /** Words: request, 1 released or 0 busy. */
 export const ANSWER_RELEASED = 6
 /** Words: upstream slot, 0; then an encoded ShardWarning about it. */
 export const ANSWER_WARNING = 7
-/** The request ended its shard's thread more than once and was given up. Words: request. */
+/** The request crashed its shard more than once and was dropped. Words: request. */
 export const ANSWER_DROPPED = 8
 
-/** A known key that came with another request. Words: request, the id's three of its job. */
+/** A known key with a different request. Words: request, three of the key's job's id. */
 export const ANSWER_REUSED = 9
 
-// Bytes of a result's words; in those that carry an encoded value it begins there.
+// Bytes of an answer's words; an encoded value begins there.
 export const ACCEPTED_BYTES = 4
 export const DUPLICATE_HEADER_BYTES = 20
 export const REFUSED_BYTES = 24
@@ -84,7 +84,7 @@ export const WARNING_HEADER_BYTES = 8
 
 export const REFUSED_MEMORY = 1
 export const REFUSED_JOBS = 2
-/** The user has its share of either. */
+/** The user has used up its share of memory or jobs. */
 export const REFUSED_MEMORY_SHARE = 3
 
 export const CODE_OK = 0
@@ -114,13 +114,13 @@ export const STATUS_OF_STATE: readonly JobStatus[] = [
   'queued', 'queued', 'in_flight', 'queued', 'completed', 'failed', 'cancelled',
 ]
 
-/** A pace header that made no sense. */
+/** A pace header that could not be understood. */
 export interface HeaderWarning {
   readonly name: string
   readonly value: string
 }
 
-/** A pool of the shard refuses those who ask for more of it. */
+/** A pool of the shard refuses further takes. */
 export interface PoolWarning {
   readonly pool: string
   readonly refusal: ShareRefusal
@@ -128,7 +128,7 @@ export interface PoolWarning {
   readonly used: number
 }
 
-/** What a shard has for the log about an upstream. */
+/** A shard's warning about an upstream, for the program's log. */
 export type ShardWarning = HeaderWarning | PoolWarning
 
 /** A finished job's result, as webhooks, streams and polls show it. */
@@ -140,23 +140,23 @@ export interface JobResult {
   body?: string
   /** Instead of `body` when the bytes are not UTF-8. */
   body_base64?: string
-  /** The response went on beyond the kept limit, or its bytes had to be given up. */
+  /** The response was longer than the limit, or its bytes were evicted. */
   truncated?: boolean
 }
 
-/** How the webhook of a finished job stands. */
+/** The state of a finished job's webhook. */
 export interface WebhookView {
   state: 'owed' | 'delivered' | 'given_up'
   /** Deliveries begun. */
   attempts: number
-  /** What the receiver answered at last, once no more is sent; absent when there was no answer. */
+  /** The receiver's last status, once no more is sent; absent when there was no response. */
   last_status?: number
 }
 
-/** What GET /jobs/:id shows, but for the id itself. */
+/** What GET /jobs/:id shows, except the id itself. */
 export interface JobSnapshot {
   status: JobStatus
-  /** With `method` and `created_at`, absent once a finished job's record was given up. */
+  /** Like `method` and `created_at`, absent once a finished job's record was evicted. */
   url?: string
   method?: string
   /** Unix ms. */
@@ -166,13 +166,13 @@ export interface JobSnapshot {
   /** Unix ms of the next attempt, while a retry waits. */
   retry_at?: number
   result?: JobResult
-  /** Of a finished job whose result has been, or is to be, sent to a webhook. */
+  /** For a finished job whose result has been, or is to be, sent to a webhook. */
   webhook?: WebhookView
 }
 
-// --- control plane: messages that start and steer a shard's thread ---
+// --- control plane: messages that start and control a shard's thread ---
 
-/** What a shard's task is given by the supervisor; SharedArrayBuffers are shared, not copied. */
+/** The supervisor's input to a shard's task; SharedArrayBuffers are shared, not copied. */
 export interface ShardTask {
   readonly shard: number
   readonly limits: Limits
@@ -182,51 +182,51 @@ export interface ShardTask {
   readonly seed: number
   /** Where the shard's journal is written; null when nothing is journalled. */
   readonly journal: JournalSettings | null
-  /** The memory has been used by another thread, which has ended: go on where it was. */
+  /** The memory was used by a thread that has ended: recover its state. */
   readonly recover: boolean
-  /** It begins as after `hold`, unless it takes a shard over. */
+  /** The shard starts as after `hold`, unless it takes over from a predecessor. */
   readonly isHeld: boolean
   readonly settings: ShardSettings
   readonly port: MessagePort
   /**
-   * Another thread is at work on the memory: its baton is to come through this port, and then what
-   * it hears of its requests. Until told to take over, the thread touches nothing.
+   * Present when a predecessor still runs on the memory: its baton arrives through this port, then
+   * the responses to its requests. Until `takeOver` the thread does not touch the memory.
    */
   readonly handOver?: MessagePort
 }
 
 /** How a shard writes its journal. */
 export interface JournalSettings {
-  /** Of this shard alone; made if it is not there. */
+  /** This shard's directory; created if it is missing. */
   readonly directory: string
-  /** Whether an answer waits until what it says is on the disk, or only with the system. */
+  /** Whether an answer waits until its facts are synced to disk, or only written to the system. */
   readonly mode: 'interval' | 'always'
-  /** With `interval`: how long what the system has may take to be on the disk. */
+  /** With `interval`: the longest time from the write to the sync. */
   readonly intervalMs: number
 }
 
-/** What a shard must know of the configuration. */
+/** The part of the configuration that a shard needs. */
 export interface ShardSettings {
   readonly completedTtlMs: number
   readonly failedTtlMs: number
   readonly responseBytesMax: number
-  /** What a known key is that comes with another method, URL or body: refused, or known. */
+  /** How a known key with another method, URL or body is treated: refused, or as a duplicate. */
   readonly keyMismatch: 'reject' | 'duplicate'
   readonly connectionsPerOriginMax: number
-  /** How long one may take to be made, whatever an attempt may; the default if absent. */
+  /** Connect timeout, besides the attempt timeout; the default if absent. */
   readonly connectTimeoutMs?: number
-  /** The longest that a webhook's receiver may put its delivery off. */
+  /** The longest Retry-After of a webhook's receiver that is honoured. */
   readonly webhookRetryAfterMsMax: number
   /** PEM of certificate authorities to trust besides the built-in ones, or empty. */
   readonly extraCaPem: string
   readonly userAgent: string
-  /** Who is asked for the addresses of names: name servers, or the system; the first if absent. */
+  /** How names are resolved: by name servers or by the system; `direct` if absent. */
   readonly dns?: 'direct' | 'system'
   /** Name servers to ask instead of the machine's, as `address` or `address:port`. */
   readonly dnsServers?: readonly string[]
 }
 
-/** What an upstream starts with; the front door writes it into the shared record. */
+/** An upstream's initial settings; the front door writes them into the shared record. */
 export interface UpstreamSettings {
   readonly pacePerSecond: PerSecond
   readonly concurrentMax: number
@@ -234,7 +234,7 @@ export interface UpstreamSettings {
   readonly timeoutMs: number
 }
 
-/** What a shard found in the memory of its predecessor. */
+/** What a shard recovered from its predecessor's memory. */
 export interface Recovered {
   /** Jobs without a result: waiting, in flight, or between two attempts. */
   readonly jobs: number
@@ -243,29 +243,29 @@ export interface Recovered {
   readonly webhooks: number
   readonly finished: number
   readonly ms: number
-  /** What was set aside because it has ended its shard more than once: a job's id, or a request. */
+  /** What was set aside since it crashed its shard more than once: a job's id, or 'request'. */
   readonly setAside: string | null
 }
 
 /** Main → shard. */
 export type ShardControl =
-  /** Send nothing new until told that it may; all else goes on. */
+  /** Send nothing new while on; everything else continues. */
   | { readonly kind: 'hold'; readonly isOn: boolean }
   /**
-   * Begin nothing new; finish what is in flight, then end the task. Without a journal webhooks are
-   * delivered for as long as that.
+   * Begin nothing new; finish what is in flight, then end the task. Without a journal, webhooks are
+   * delivered until then, too.
    */
   | { readonly kind: 'stop'; readonly untilUs: Micros }
   /** End the task now. */
   | { readonly kind: 'abort' }
-  /** Give the shard to the thread at the other end of the port, and relay what is in flight. */
+  /** Hand the shard over to the thread at the other end of the port; relay what is in flight. */
   | { readonly kind: 'handOver'; readonly port: MessagePort }
-  /** The thread before has handed over: the memory is yours. */
+  /** The predecessor has handed over: the thread may use the memory. */
   | { readonly kind: 'takeOver'; readonly isHeld: boolean }
 
-/** What a journal says of an upstream, which lies in memory that all shards share. */
+/** A journal's copy of an upstream's record, which is in memory that all shards share. */
 export interface UpstreamFacts {
-  /** The clock's time when it was written: of two shards' words the later holds. */
+  /** When it was written: of two shards' copies the later one is used. */
   readonly asOfUs: Micros
   /** KIND_… */
   readonly kind: number
@@ -280,7 +280,7 @@ export interface UpstreamFacts {
 /** By slot. */
 export type KnownUpstreams = ReadonlyMap<number, UpstreamFacts>
 
-/** A build, as far as another must be like it. */
+/** The properties of a build that must be equal for a handover. */
 export interface BuildMark {
   readonly layout: number
   readonly baton: number
@@ -293,13 +293,13 @@ export interface BuildMark {
 /** Shard → main. */
 export type ShardReport =
   | { readonly kind: 'ready'; readonly recovered: Recovered | null }
-  /** All modules are there; waits to be told to take over. */
+  /** All modules are loaded; the thread waits for `takeOver`. */
   | { readonly kind: 'loaded'; readonly mark: BuildMark }
-  /** The baton is in the port, and the memory is not touched from here any more. */
+  /** The baton is sent, and this thread no longer touches the memory. */
   | { readonly kind: 'handedOver' }
-  /** No request of the thread before is left. */
+  /** No request of the predecessor is left. */
   | { readonly kind: 'relayEnded' }
-  /** What ended the thread, from itself; nothing is reported after it. */
+  /** The error that ends the thread, reported by itself; the last report. */
   | { readonly kind: 'broken'; readonly error: string }
   | { readonly kind: 'stopped'; readonly queued: number }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn' | 'error'; readonly message: string

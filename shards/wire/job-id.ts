@@ -1,16 +1,16 @@
-// A job's id as text: 24 hexadecimal digits, the user's hash first, which leads to its shard.
+// Formats a job's id: 24 hexadecimal digits. The first part, the user's hash, selects the shard.
 // Thread: any. Memory: reads the id words of a slot; tables of two digits for each byte.
-// Never: parses; that is the front door's, which must judge what callers send.
+// Never: parses; the front door does, and validates what callers send.
 
 import type { JobSlot } from '../base/units.ts'
 import type { JobArrays } from '../memory/layout.ts'
 
-/** An id's length as text. */
+/** The length of a formatted id. */
 export const JOB_ID_DIGITS = 24
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
-/** The same as bytes, the two digits of byte n at 2n. */
+/** The same as ASCII bytes: the two digits of byte n at 2n. */
 const DIGITS = new Uint8Array(512)
 for (const [byte, digits] of HEX.entries()) {
   DIGITS[2 * byte] = digits.charCodeAt(0)

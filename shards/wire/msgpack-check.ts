@@ -1,12 +1,12 @@
-// Whether bytes from outside are one plain MessagePack value: looked at, not yet believed.
-// Thread: any. Memory: none; it walks the bytes.
-// Never: builds a value, throws, or recurses deeper than it is told.
+// Validates that untrusted bytes are one plain MessagePack value.
+// Thread: any. Memory: none; it scans the bytes.
+// Never: builds a value, throws, or recurses deeper than allowed.
 // Source: the MessagePack specification (github.com/msgpack/msgpack, spec.md).
 //
 // Plain means: nil, booleans, numbers, strings, binary, arrays, and maps with string keys. No
-// extension type passes: decoders give some of them powers (records, references, regular
-// expressions) that a request body has no use for. A string is UTF-8, as the specification has it:
-// decoders put the same character in place of all that is not, and two keys would become one.
+// extension type is accepted: decoders give some of them special meaning (records, references,
+// regular expressions) that a request body does not need. A string must be UTF-8, as specified:
+// decoders replace invalid bytes by the same character, and two keys would become one.
 
 import { isUtf8 } from 'node:buffer'
 
@@ -38,27 +38,27 @@ const FIX_ARRAY = 0x90
 const FIX_STR = 0xa0
 const NEGATIVE_FIX_INT = 0xe0
 
-/** The bit that no byte of ASCII has. */
+/** The bit that is not set in ASCII bytes. */
 const NOT_ASCII = 0x80
 
-/** Up to here a loop over the bytes is faster than a call that looks at many at once. */
+/** Up to this length a loop over the bytes is faster than a call of isUtf8(). */
 const SHORT_STRING_BYTES_MAX = 48
 
-/** Not plain, or not all there. */
+/** Not plain, or incomplete. */
 export const REFUSED = -1
 
 /**
  * True when `bytes` are exactly one plain value, nested at most `depthMax` arrays and maps deep.
- * The time is linear in the bytes.
+ * Takes time linear in the number of bytes.
  */
 export function isPlainMsgpack(bytes: Uint8Array, depthMax: number): boolean {
   return skipPlain(bytes, 0, depthMax, true) === bytes.length
 }
 
 /**
- * The offset behind the plain value at `at`, or REFUSED; never beyond the end of `bytes`. It may
+ * The offset after the plain value at `at`, or REFUSED; never beyond the end of `bytes`. It may
  * nest at most `depth` arrays and maps deep.
- * @param isUtf8Due whether strings have to be UTF-8; else whoever asks judges those that matter.
+ * @param isUtf8Due whether strings must be UTF-8; otherwise the caller checks those that matter.
  */
 export function skipPlain(
   bytes: Uint8Array, at: number, depth: number, isUtf8Due: boolean,
@@ -90,7 +90,7 @@ export function skipPlain(
   }
 }
 
-/** A big-endian count of `width` bytes, or REFUSED when it is cut off, which skip… passes on. */
+/** A big-endian count of `width` bytes; REFUSED if incomplete, which skip…() propagate. */
 function readCount(bytes: Uint8Array, at: number, width: number): number {
   if (at + width > bytes.length) return REFUSED
   let count = 0
@@ -120,7 +120,7 @@ function isText(bytes: Uint8Array, start: number, end: number): boolean {
 function skipArray(
   bytes: Uint8Array, at: number, count: number, depth: number, isUtf8Due: boolean,
 ): number {
-  // Every item takes a byte at least, so a count beyond the bytes is refused before the walk.
+  // Every item takes at least a byte, so a count above the bytes left is refused before the scan.
   if (count === REFUSED || depth === 0 || count > bytes.length - at) return REFUSED
   let end = at
   for (let item = 0; item < count && end !== REFUSED; item++) {

@@ -1,8 +1,8 @@
-// Why a job has failed: the names that callers see, and the numbers that a slot has room for.
+// Failure reasons: the names that callers see, and the numbers that are stored in slots.
 // Thread: any. Memory: none.
-// Never: decides what becomes of an attempt; verdict.ts does.
+// Never: decides the verdict of an attempt; verdict.ts does.
 
-/** In slots a reason is its place here; changing the order makes old memory lie. */
+/** In slots a reason is its index here + 1; changing the order breaks stored jobs. */
 const REASONS = [
   'upstream_error', 'timeout', 'connection_error', 'dns_error', 'tls_error', 'protocol_error',
   'response_headers_too_large', 'request_refused', 'execution_deadline_exceeded',
@@ -11,8 +11,8 @@ const REASONS = [
 
 export type Reason = (typeof REASONS)[number]
 
-/** 1 for the first reason, and so on, up to 126 for what a slot has room for. */
+/** 1 for the first reason, and so on, up to 126, the most that a slot can store. */
 export const numberOfReason = (reason: Reason): number => REASONS.indexOf(reason) + 1
 
-/** Null for a number that stands for none. */
+/** Null for a number without a reason. */
 export const reasonOfNumber = (number: number): Reason | null => REASONS[number - 1] ?? null
