@@ -1,11 +1,11 @@
-// Names as the machine's name servers know them, behind its hosts file and search domains.
-// Thread: shard. Memory: a channel of c-ares for each look-up at once, kept for the next.
-// Never: waits for one look-up with another, takes a thread of the pool, or sorts addresses.
+// Resolves names by the machine's name servers, after its hosts file and with its search domains.
+// Thread: shard. Memory: a c-ares channel for each concurrent look-up, reused by later ones.
+// Never: makes one look-up wait for another, uses a thread of the pool, or sorts addresses.
 //
-// c-ares, which Node brings along, asks over sockets of the thread's own event loop, sends again,
-// goes on to the next server and to TCP, and tells each answer's time to live. It knows neither
-// hosts file nor search domains in that, and only a whole channel can be told to give up. So each
-// look-up has a channel to itself, which then also draws a source port for it.
+// c-ares, which is part of Node, queries over sockets of the thread's own event loop, retransmits,
+// falls back to the next server and to TCP, and reports each answer's TTL. In this mode it uses
+// neither the hosts file nor search domains, and only a whole channel can be cancelled. So each
+// look-up has its own channel, which also gives it its own source port.
 
 import { Resolver as Channel, type RecordWithTtl } from 'node:dns'
 import { assert } from '../base/assert.ts'
@@ -14,30 +14,30 @@ import type { NameFiles } from './name-files.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 import { type ResolvConf, candidatesOf, withoutDot } from './resolv-conf.ts'
 
-/** What a DnsSource is made with. */
+/** Options of a DnsSource. */
 export interface DnsSourceOptions {
   readonly files: NameFiles
-  /** Asked instead of those that resolv.conf names, unless it is empty. */
+  /** Used instead of resolv.conf's servers, unless empty. */
   readonly servers: readonly string[]
   readonly families: () => Families
 }
 
-/** By RFC 6761, where the hosts file says nothing of it. */
+/** Addresses of localhost (RFC 6761), if the hosts file has none. */
 const LOOPBACK: readonly string[] = ['127.0.0.1', '::1']
 const LOCALHOST = /^(.+\.)?localhost$/
 
-/** The codes of c-ares that are an answer; every other says that there was none. */
+/** The codes of c-ares that are answers; any other means that there was no answer. */
 const NO_NAME: unknown = 'ENOTFOUND'
 const NO_ADDRESS: unknown = 'ENODATA'
-/** A name that cannot be asked for. */
+/** A name that cannot be queried. */
 const BAD_NAME: unknown = 'EBADNAME'
-/** A server's word that it cannot say: the next search domain may be another's. */
+/** The server could not answer; another server may be responsible for the next search domain. */
 const SERVER_FAILED: unknown = 'ESERVFAIL'
 
-/** Asks the name servers. */
+/** Queries the name servers. */
 export class DnsSource implements NameSource {
   readonly #options: DnsSourceOptions
-  /** Of channels that are made by it: others are not used again. */
+  /** The configuration of the idle channels; channels of an older one are not reused. */
   #resolvConf: ResolvConf | undefined
   #idle: Channel[] = []
 
@@ -65,7 +65,7 @@ export class DnsSource implements NameSource {
         done(answer)
       })
     return () => {
-      if (search.giveUp()) end()
+      if (search.cancel()) end()
     }
   }
 
@@ -77,15 +77,15 @@ export class DnsSource implements NameSource {
   }
 }
 
-/** What one name brought: nothing yet, addresses, or why there are none. */
+/** The results for one full name: addresses, or why there are none. */
 interface Findings {
   readonly addresses: string[]
   ttlMs: number
-  /** The code of whichever query failed; NO_NAME where both did. */
+  /** The codes of failed queries. */
   readonly codes: unknown[]
 }
 
-/** One look-up: one full name after the other, until one has an address. */
+/** One look-up: tries one full name after the other, until one has an address. */
 class Search {
   readonly #channel: Channel
   readonly #candidates: readonly string[]
@@ -93,7 +93,7 @@ class Search {
   readonly #done: (answer: NameAnswer) => void
   #next = 0
   #hasName = false
-  /** The first code of a candidate that nobody could tell of. */
+  /** The first error code of a candidate without an answer. */
   #trouble: unknown
   #isOver = false
 
@@ -108,8 +108,8 @@ class Search {
     this.#askNext()
   }
 
-  /** Whether it was still under way. */
-  giveUp(): boolean {
+  /** Cancels the look-up; false if it was over. */
+  cancel(): boolean {
     if (this.#isOver) return false
     this.#isOver = true
     this.#channel.cancel()
@@ -120,21 +120,21 @@ class Search {
     const name = this.#candidates[this.#next++]
     if (name === undefined) return this.#end(this.#nothing())
     const { v4, v6 } = this.#families
-    const both = v4 === v6 // neither: only the loopback is up, and may have either
+    const both = v4 === v6 // neither: only the loopback is up, and either may work
     const findings: Findings = { addresses: [], ttlMs: Infinity, codes: [] }
     let left = both ? 2 : 1
-    const hear = (error: NodeJS.ErrnoException | null, records: RecordWithTtl[]): void => {
+    const receive = (error: NodeJS.ErrnoException | null, records: RecordWithTtl[]): void => {
       if (this.#isOver) return
       if (error !== null) findings.codes.push(error.code)
       else take(records, findings)
       left -= 1
       if (left === 0) this.#judge(findings)
     }
-    if (both || v6) this.#channel.resolve6(name, { ttl: true }, hear)
-    if (both || v4) this.#channel.resolve4(name, { ttl: true }, hear)
+    if (both || v6) this.#channel.resolve6(name, { ttl: true }, receive)
+    if (both || v4) this.#channel.resolve4(name, { ttl: true }, receive)
   }
 
-  /** As glibc goes on: after "no" and after "cannot say", but not where nobody answers. */
+  /** Like glibc, continues after a negative answer or a server failure, but not after a timeout. */
   #judge({ addresses, ttlMs, codes }: Findings): void {
     if (addresses.length > 0) return this.#end({ kind: 'found', addresses, ttlMs })
     if (codes.includes(NO_ADDRESS)) this.#hasName = true

@@ -1,19 +1,19 @@
-// Which families of addresses a machine can use, and which of them goes first.
+// Which address families the machine can use, and which one is tried first.
 // Thread: shard. Memory: none.
-// Never: sends anything, or leaves an address out.
-// Why: getaddrinfo, as sockets ask it, does not look for addresses that the machine has no route
-// for, and tries IPv6 first where it has one (RFC 6724).
+// Never: sends anything, or omits an address.
+// Why: getaddrinfo, as sockets call it, does not query addresses of families for which the machine
+// has no address, and prefers IPv6 where it has one (RFC 6724).
 
 import { isIPv6 } from 'node:net'
 import os from 'node:os'
 
-/** What the machine has an address of, other than the loopback's and those local to a link. */
+/** The families of which the machine has an address, other than loopback and link-local ones. */
 export interface Families {
   readonly v4: boolean
   readonly v6: boolean
 }
 
-/** As the machine's interfaces are now. */
+/** Reads the machine's interfaces as they are now. */
 export function familiesOfMachine(): Families {
   let v4 = false
   let v6 = false
@@ -27,7 +27,7 @@ export function familiesOfMachine(): Families {
   return { v4, v6 }
 }
 
-/** The addresses in the order in which they are to be tried; within a family, as they are. */
+/** Sorts addresses into the order in which to try them; stable within a family. */
 export function ordered(addresses: readonly string[], { v4, v6 }: Families): string[] {
   const sixes = addresses.filter((each) => isIPv6(each))
   const fours = addresses.filter((each) => !isIPv6(each))

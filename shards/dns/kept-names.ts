@@ -1,6 +1,6 @@
-// What is known of host names: their addresses while they hold, and failures for a moment.
+// The cache of host names: addresses for their TTL, and failures briefly.
 // Thread: shard. Memory: bounded by NAMES_KEPT_MAX and NAME_ADDRESSES_KEPT_MAX.
-// Never: asks anybody, or reads a clock.
+// Never: queries a source, or reads a clock.
 
 import { type Micros, msToUs } from '../base/units.ts'
 import {
@@ -9,31 +9,31 @@ import {
 } from '../memory/name-limits.ts'
 import type { NameError } from './name-error.ts'
 
-/** What is kept of one name. */
+/** A name's cache entry. */
 export interface KeptName {
-  /** In the order in which they are to be tried; empty where none has been found yet. */
+  /** In the order in which to try them; empty if none has been found yet. */
   readonly addresses: readonly string[]
-  /** Until then they are what the name means. */
+  /** Until then the addresses are current. */
   readonly freshUntilUs: number
-  /** Until then they are better than nothing. */
+  /** Until then stale addresses may be used if no name server answers. */
   readonly usableUntilUs: number
-  /** Why they could not be found anew, or at all. */
+  /** Why the last look-up failed. */
   readonly error: NameError | undefined
-  /** Until then nobody asks again. */
+  /** Until then no new look-up is started. */
   readonly failedUntilUs: number
 }
 
-/** Names, the most recently used last. */
+/** The cache; the most recently used names are last. */
 export class KeptNames {
   readonly #names = new Map<string, KeptName>()
   #addressCount = 0
 
-  /** What is kept of it, however old. */
+  /** The name's entry, however old. */
   get(name: string): KeptName | undefined {
     return this.#names.get(name)
   }
 
-  /** As `get`; of those that are in use, others give way first. */
+  /** As `get`, but marks it as recently used, so that others are evicted first. */
   use(name: string): KeptName | undefined {
     const kept = this.#names.get(name)
     if (kept === undefined) return undefined
@@ -42,7 +42,7 @@ export class KeptNames {
     return kept
   }
 
-  /** The addresses hold for `ttlMs`, within limits: 0 → NAME_TTL_MS_MIN. */
+  /** Caches addresses for `ttlMs`, clamped to the limits: 0 → NAME_TTL_MS_MIN. */
   found(name: string, addresses: readonly string[], ttlMs: number, nowUs: Micros): void {
     const keptMs = Math.min(NAME_TTL_MS_MAX, Math.max(NAME_TTL_MS_MIN, ttlMs))
     const freshUntilUs = nowUs + msToUs(keptMs)
@@ -52,14 +52,14 @@ export class KeptNames {
     })
   }
 
-  /** Nobody could say: addresses of before stay usable. */
+  /** Caches that there was no answer: earlier addresses stay usable. */
   failed(name: string, error: NameError, nowUs: Micros): void {
     const { addresses, freshUntilUs, usableUntilUs } = this.#names.get(name) ?? NOTHING
     const failedUntilUs = nowUs + msToUs(NAME_FAILURE_MS)
     this.#keep(name, { addresses, freshUntilUs, usableUntilUs, error, failedUntilUs })
   }
 
-  /** There is no address: those of before are wrong. */
+  /** Caches that there is no address: earlier addresses are dropped. */
   none(name: string, error: NameError, nowUs: Micros): void {
     this.#keep(name, { ...NOTHING, error, failedUntilUs: nowUs + msToUs(NAME_FAILURE_MS) })
   }

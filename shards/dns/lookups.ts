@@ -1,13 +1,13 @@
-// The look-ups that are under way: one for a name, shared by all who wait for it.
+// The running look-ups: one per name, shared by all who wait for it.
 // Thread: shard. Memory: bounded by LOOKUPS_MAX and LOOKUP_WAITERS_MAX.
-// Never: keeps an answer, or lets a name wait for others.
+// Never: caches an answer, or makes a name wait for others.
 //
-// An account has a share of the places (share.ts). Where it has its share or all places are taken,
-// a new look-up does not wait: an old one ends for it, of the same account in the first case, and
-// in the second of the account that holds the most, or of the zone that does where accounts hold
-// one each. A look-up that is answered at all is answered in milliseconds, so the oldest most
-// likely waits for a silent server; and whoever fills the places ends his own first. (Longest queue
-// drop, as in stochastic fairness queueing, P. McKenney 1990.)
+// Look-ups are a pool with a share for each account (share.ts). If the account has used up its
+// share or the pool is full, a new look-up does not wait but evicts an old one: of the same account
+// in the first case; in the second, of the account that holds the most, or of the zone that does if
+// accounts hold equally many. A look-up is usually answered in milliseconds, so the oldest most
+// likely waits for a silent server; and an account that fills the pool evicts its own first.
+// (Longest queue drop, as in stochastic fairness queueing, P. McKenney 1990.)
 
 import type { Clock } from '../base/clock.ts'
 import { type Micros, msToUs } from '../base/units.ts'
@@ -16,13 +16,13 @@ import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share } from '../memory/share.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 
-/** Whose look-ups those are that no account's attempt waits for. */
+/** The account of look-ups that no account's attempt waits for. */
 export const NO_ACCOUNT = 0
 
-/** Is called once, when the name's look-up has ended. */
+/** Called once, when the name's look-up has ended. */
 export type Waiter = () => void
 
-/** One that is under way. */
+/** A running look-up. */
 interface Lookup {
   readonly account: number
   readonly zone: string
@@ -31,21 +31,21 @@ interface Lookup {
   cancel: () => void
 }
 
-/** What Lookups is made with. */
+/** Options of Lookups. */
 export interface LookupsOptions {
   readonly source: NameSource
-  /** One of its own, for a clock has one wake. */
+  /** Not shared, since a clock has only one wake-up. */
   readonly clock: Clock
-  /** Keeps an answer, before those who wait are called. */
+  /** Caches an answer, before the waiters are called. */
   readonly keep: (name: string, answer: NameAnswer) => void
 }
 
 /** The look-ups of one shard. */
 export class Lookups {
   readonly #options: LookupsOptions
-  /** The oldest first. */
+  /** By name, the oldest first. */
   readonly #running = new Map<string, Lookup>()
-  /** How many of these each account and each zone has. */
+  /** Number of running look-ups of each account and each zone. */
   readonly #accounts = new Map<number, number>()
   readonly #zones = new Map<string, number>()
   readonly #share = new Share(
@@ -61,8 +61,8 @@ export class Lookups {
   }
 
   /**
-   * Waits for the name's look-up, and begins it if there is none; false if too many wait.
-   * @param account whose look-up it is, if it is begun.
+   * Waits for the name's look-up, and starts it if there is none; false if too many wait.
+   * @param account the look-up's account, if it is started.
    */
   join(name: string, waiter: Waiter, account = NO_ACCOUNT): boolean {
     const lookup = this.#running.get(name) ?? this.#begin(name, account)
@@ -71,7 +71,7 @@ export class Lookups {
     return true
   }
 
-  /** Waits no longer; a look-up that nobody waits for is let go. */
+  /** Removes a waiter; a look-up without waiters is cancelled. */
   leave(name: string, waiter: Waiter): void {
     const lookup = this.#running.get(name)
     if (lookup?.waiters.delete(waiter) !== true || lookup.waiters.size > 0) return
@@ -79,7 +79,7 @@ export class Lookups {
     this.#remove(name, lookup)
   }
 
-  /** Ends all, without a word. */
+  /** Cancels all look-ups, without calling the waiters. */
   close(): void {
     for (const [name, lookup] of this.#running) {
       lookup.cancel()
@@ -102,7 +102,7 @@ export class Lookups {
     return lookup
   }
 
-  /** Ends an old one, if the account may not have another beside all that there are. */
+  /** Evicts an old look-up, if the pool does not admit another one of the account. */
   #makeRoom(account: number): void {
     const refusal = this.#share.refusal(this.#accounts.get(account) ?? 0, 1)
     if (refusal === undefined) return
@@ -115,10 +115,10 @@ export class Lookups {
       name = each
       found = lookup
     }
-    if (found !== undefined) this.#giveUp(name, found, 'given up for newer look-ups')
+    if (found !== undefined) this.#fail(name, found, 'given up for newer look-ups')
   }
 
-  /** Whether more places are held by the account of the one, or by its zone where that is equal. */
+  /** Whether the account of `one` holds more look-ups; if equal, whether its zone does. */
   #holdsMore(one: Lookup, other: Lookup): boolean {
     const accounts = (this.#accounts.get(one.account) ?? 0) -
       (this.#accounts.get(other.account) ?? 0)
@@ -126,7 +126,7 @@ export class Lookups {
     return (this.#zones.get(one.zone) ?? 0) > (this.#zones.get(other.zone) ?? 0)
   }
 
-  #giveUp(name: string, lookup: Lookup, detail: string): void {
+  #fail(name: string, lookup: Lookup, detail: string): void {
     lookup.cancel()
     this.#end(name, lookup, { kind: 'failed', detail })
   }
@@ -145,7 +145,7 @@ export class Lookups {
     if (this.#running.size === 0) this.#arm()
   }
 
-  /** For the oldest, or for one that was: a wake too many does no harm. */
+  /** Sets the wake-up for the oldest, or one that was the oldest: a spurious one is harmless. */
   #arm(): void {
     const [oldest] = this.#running.values()
     this.#options.clock.wakeAt(oldest?.endsUs ?? Infinity as Micros, () => this.#endOld())
@@ -155,7 +155,7 @@ export class Lookups {
     const nowUs = this.#options.clock.nowUs()
     for (const [name, lookup] of this.#running) {
       if (lookup.endsUs > nowUs) break
-      this.#giveUp(name, lookup, 'no name server answered in time')
+      this.#fail(name, lookup, 'no name server answered in time')
     }
     this.#arm()
   }
@@ -167,7 +167,7 @@ function count<Key>(counts: Map<Key, number>, key: Key, change: number): void {
   else counts.delete(key)
 }
 
-/** The last two labels, which most often belong to one owner: 'a.b.example.com' → 'example.com'. */
+/** The last two labels, which usually have one owner: 'a.b.example.com' → 'example.com'. */
 function zoneOf(name: string): string {
   const end = name.endsWith('.') ? name.length - 1 : name.length
   const last = name.lastIndexOf('.', end - 1)

@@ -1,11 +1,11 @@
-// Why a host name brought no address, as a socket takes it from whoever looks it up.
+// Why a host name has no address, in the form that a socket expects from its `lookup`.
 // Thread: shard. Memory: none.
-// Never: thrown; it is handed to a callback.
+// Never: thrown; it is passed to a callback.
 
-/** The codes are those of the system's own look-up. */
+/** The codes are those of getaddrinfo. */
 export class NameError extends Error {
   override name = 'NameError'
-  /** ENOTFOUND: the name servers say that there is none. EAI_AGAIN: they do not say. */
+  /** ENOTFOUND: the name servers answer that there is none. EAI_AGAIN: no answer. */
   readonly code: 'ENOTFOUND' | 'EAI_AGAIN'
 
   constructor(code: 'ENOTFOUND' | 'EAI_AGAIN', message: string) {
@@ -14,8 +14,8 @@ export class NameError extends Error {
   }
 }
 
-/** The name servers say that the name has no address. */
+/** The name servers answered that the name has no address. */
 export const noAddress = (message: string): NameError => new NameError('ENOTFOUND', message)
 
-/** Nobody could say. */
+/** There was no answer. */
 export const noAnswer = (message: string): NameError => new NameError('EAI_AGAIN', message)

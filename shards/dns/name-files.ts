@@ -1,6 +1,6 @@
-// The machine's hosts file and resolv.conf, followed while they change.
-// Thread: shard. Memory: none shared; what the two files say.
-// Never: reads a file that is as it was, or waits for one: they are small and local.
+// The machine's hosts file and resolv.conf, read again when they change.
+// Thread: shard. Memory: none shared; the parsed contents of the two files.
+// Never: reads an unchanged file. Reads synchronously: the files are small and local.
 
 import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import os from 'node:os'
@@ -9,23 +9,23 @@ import { msToUs } from '../base/units.ts'
 import { NAME_FILES_LOOK_MS, NAME_FILE_BYTES_MAX } from '../memory/name-limits.ts'
 import { type HostsFile, type ResolvConf, parseHosts, parseResolvConf } from './resolv-conf.ts'
 
-/** Where the files are, and when they are looked at. */
+/** Where the files are, and the clock for checking them. */
 export interface NameFilesOptions {
   readonly hostsPath: string
   readonly resolvConfPath: string
   readonly clock: Clock
 }
 
-/** Both files, as they are now or were a moment ago. */
+/** Both files, at most NAME_FILES_LOOK_MS old. */
 export class NameFiles {
-  readonly #hosts: FollowedFile<HostsFile>
-  readonly #resolvConf: FollowedFile<ResolvConf>
+  readonly #hosts: PolledFile<HostsFile>
+  readonly #resolvConf: PolledFile<ResolvConf>
   readonly #clock: Clock
   #lookUs = -Infinity
 
   constructor({ hostsPath, resolvConfPath, clock }: NameFilesOptions) {
-    this.#hosts = new FollowedFile(hostsPath, parseHosts)
-    this.#resolvConf = new FollowedFile(resolvConfPath,
+    this.#hosts = new PolledFile(hostsPath, parseHosts)
+    this.#resolvConf = new PolledFile(resolvConfPath,
       (text) => parseResolvConf(text, os.hostname()))
     this.#clock = clock
   }
@@ -35,7 +35,7 @@ export class NameFiles {
     return this.#hosts.value
   }
 
-  /** The same object as long as the file stays as it is. */
+  /** The same object as long as the file is unchanged. */
   get resolvConf(): ResolvConf {
     this.#look()
     return this.#resolvConf.value
@@ -50,8 +50,8 @@ export class NameFiles {
   }
 }
 
-/** One file and what it means; one that cannot be read counts as empty. */
-class FollowedFile<Value> {
+/** One file and its parsed value; a file that cannot be read counts as empty. */
+class PolledFile<Value> {
   value: Value
   readonly #path: string
   readonly #parse: (text: string) => Value
@@ -63,7 +63,7 @@ class FollowedFile<Value> {
     this.value = parse('')
   }
 
-  /** Reads it if it is another than before: replaced, as most programs do, or written to. */
+  /** Reads the file if it has changed: replaced, as most programs do, or written to. */
   look(): void {
     const mark = markOf(this.#path)
     if (mark === this.#mark) return

@@ -1,6 +1,6 @@
-// How a shard finds the hosts that it connects to: which parts, made of which settings.
-// Thread: shard. Memory: what its parts have.
-// Never: does anything afterwards, but for closing.
+// Assembles a shard's name resolution from the settings.
+// Thread: shard. Memory: that of its parts.
+// Never: does anything after assembly, except closing.
 
 import type { Clock } from '../base/clock.ts'
 import type { ShardSettings } from '../wire/contract.ts'
@@ -14,15 +14,15 @@ import { SystemSource } from './system-source.ts'
 const HOSTS_PATH = '/etc/hosts'
 const RESOLV_CONF_PATH = '/etc/resolv.conf'
 
-/** What connections by name need. */
+/** The parts that connections by name need. */
 export interface Names {
   readonly resolver: Resolver
   readonly moves: Moves
-  /** Gives up all look-ups. */
+  /** Cancels all look-ups. */
   close(): void
 }
 
-/** @param clock makes one; each part that is woken has its own. */
+/** @param clock creates a clock; each part with a wake-up has its own. */
 export function namesOf(
   { dns, dnsServers = [] }: Pick<ShardSettings, 'dns' | 'dnsServers'>, clock: () => Clock,
 ): Names {

@@ -1,19 +1,19 @@
-// The two files that say how a machine finds hosts: resolv.conf(5) and hosts(5), read as text.
-// Thread: shard. Memory: none shared; what the files say.
-// Never: opens a file, or asks a name server.
+// Parses the files that configure name resolution: resolv.conf(5) and hosts(5).
+// Thread: shard. Memory: none shared; the parsed contents.
+// Never: opens a file, or queries a name server.
 
 import { isIP } from 'node:net'
 
-/** What resolv.conf says, with that manual page's defaults and ceilings. */
+/** The contents of resolv.conf, with the manual page's defaults and maxima. */
 export interface ResolvConf {
   /** Addresses, with a port where it is not 53; at least one. */
   readonly servers: readonly string[]
-  /** Domains to try, without dots at their ends. */
+  /** Search domains, without trailing dots. */
   readonly search: readonly string[]
-  /** A name with so many dots is tried as it is first. */
+  /** ndots: a name with at least this many dots is first tried as it is. */
   readonly dots: number
   readonly timeoutMs: number
-  /** How often each server is asked. */
+  /** How often each server is tried. */
   readonly attempts: number
 }
 
@@ -30,9 +30,9 @@ const ATTEMPTS_DEFAULT = 2
 const ATTEMPTS_MAX = 5
 
 /**
- * Reads resolv.conf: 'search a.b c.d' → ['a.b', 'c.d'], 'options ndots:5' → 5. Of several `search`
- * or `domain` lines the last one counts; what cannot be read is passed over.
- * @param hostname the machine's, whose domain is searched when the file does not say.
+ * Parses resolv.conf: 'search a.b c.d' → ['a.b', 'c.d'], 'options ndots:5' → 5. Of several `search`
+ * or `domain` lines the last one counts; invalid lines are skipped.
+ * @param hostname the machine's, whose domain is the default search domain.
  */
 export function parseResolvConf(text: string, hostname: string): ResolvConf {
   const servers: string[] = []
@@ -59,7 +59,7 @@ export function parseResolvConf(text: string, hostname: string): ResolvConf {
   }
 }
 
-/** Reads a hosts file: '::1 localhost ip6-localhost' → localhost and ip6-localhost have ::1. */
+/** Parses a hosts file: '::1 localhost ip6-localhost' → localhost and ip6-localhost have ::1. */
 export function parseHosts(text: string): HostsFile {
   const hosts = new Map<string, string[]>()
   for (const line of text.split('\n')) {
@@ -76,7 +76,7 @@ export function parseHosts(text: string): HostsFile {
 }
 
 /**
- * The full names to ask for, in order. With search [a.b] and ndots 1: 'x' → x.a.b, x;
+ * The full names to query, in order. With search [a.b] and ndots 1: 'x' → x.a.b, x;
  * 'x.y' → x.y, x.y.a.b; 'x.' → x. With ndots 5: 'x.y' → x.y.a.b, x.y.
  */
 export function candidatesOf(name: string, { search, dots }: ResolvConf): string[] {
@@ -93,7 +93,7 @@ function domainOf(hostname: string): string[] {
   return dot < 0 ? [] : [withoutDot(hostname.slice(dot + 1))].filter((each) => each !== '')
 }
 
-/** An address; one that is local to a link names that: fe80::1%eth0. */
+/** Whether it is an address; a link-local one may have a zone: fe80::1%eth0. */
 const isServer = (text: string | undefined): text is string =>
   text !== undefined && isIP(text) !== 0
 

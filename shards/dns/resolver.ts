@@ -1,11 +1,11 @@
-// The addresses of host names, for sockets that are about to connect.
-// Thread: shard. Memory: names that are kept and look-ups under way; both are bounded.
-// Never: blocks the thread or takes one of the pool's, so that a name whose server is silent is
-// waited for by those alone who want that name.
+// Resolves host names for sockets that are about to connect.
+// Thread: shard. Memory: cached names and running look-ups; both are bounded.
+// Never: blocks the thread or uses one of the pool, so that a name with a silent server delays only
+// those who need that name.
 //
-// An address is used as long as its answer says. When it then cannot be found anew because no name
-// server answers, it is used on for a while (RFC 8767), and asked for again in the background; when
-// a name server says that there is none, it is not.
+// An address is used for its TTL. If it then cannot be refreshed because no name server answers, it
+// is used for a while longer (RFC 8767) and refreshed in the background; if a name server answers
+// that there is none, it is not used any more.
 
 import type { LookupAddress } from 'node:dns'
 import { type LookupFunction, isIPv6 } from 'node:net'
@@ -17,33 +17,33 @@ import { Lookups, NO_ACCOUNT } from './lookups.ts'
 import { NameError, noAddress, noAnswer } from './name-error.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 
-/** What a Resolver is made with. */
+/** Options of a Resolver. */
 export interface ResolverOptions {
   readonly source: NameSource
-  /** One of its own, for a clock has one wake. */
+  /** Not shared, since a clock has only one wake-up. */
   readonly clock: Clock
   readonly families: () => Families
 }
 
-/** Is told the addresses, at least one, or why there are none. */
-type Hear = (found: readonly string[] | NameError) => void
+/** Receives the addresses, at least one, or why there are none. */
+type Found = (found: readonly string[] | NameError) => void
 
 const CROWDED = noAnswer('too many connections wait for the name')
-/** Other names took its place at once. */
+/** Other names evicted it immediately. */
 const NOT_KEPT = noAnswer('too many names are looked up')
 const IN_BACKGROUND = (): void => {}
 
-/** The names of one shard. */
+/** The resolver of one shard. */
 export class Resolver {
   readonly #options: ResolverOptions
   readonly #kept = new KeptNames()
   readonly #lookups: Lookups
-  /** Whose attempt the next call of `lookup` is for. */
+  /** The account for whose attempt `lookup` is called next. */
   #account = NO_ACCOUNT
-  /** Gives up what `lookup` was last called for. */
-  #giveUp: (() => void) | undefined
-  /** Sockets to one host begin with its addresses in turn. */
-  #turn = 0
+  /** Cancels the last call of `lookup`. */
+  #cancel: (() => void) | undefined
+  /** Sockets to one host start with its addresses round robin. */
+  #rotation = 0
 
   constructor(options: ResolverOptions) {
     this.#options = options
@@ -51,67 +51,67 @@ export class Resolver {
     this.#lookups = new Lookups({ source, clock, keep: this.#keep })
   }
 
-  /** For the `lookup` of a socket. */
+  /** The `lookup` option of a socket. */
   readonly lookup: LookupFunction = (name, { all }, callback) => {
-    this.#giveUp = this.find(name, (found) => {
+    this.#cancel = this.find(name, (found) => {
       if (found instanceof NameError) return callback(found, [])
-      const addresses = this.#inTurn(found)
+      const addresses = this.#rotated(found)
       const [first] = addresses
       if (all === true || first === undefined) callback(null, addresses)
       else callback(null, first.address, first.family)
     }, this.#account)
   }
 
-  /** To be said before `connect`, since a socket calls `lookup` before that returns. */
+  /** To be called before `connect`, since a socket calls `lookup` before that returns. */
   expectFor(account: number): void {
     this.#account = account
   }
 
   /**
-   * Takes what gives up the last call of `lookup`, if anything is to be given up. A socket calls
-   * it before `connect` returns, and has no other way to say that it is gone.
+   * Returns the function that cancels the last call of `lookup`, if there is anything to cancel. A
+   * socket calls `lookup` before `connect` returns, and cannot cancel it otherwise.
    */
   takeGiveUp(): (() => void) | undefined {
-    const giveUp = this.#giveUp
-    this.#giveUp = undefined
-    return giveUp
+    const cancel = this.#cancel
+    this.#cancel = undefined
+    return cancel
   }
 
   /**
-   * Tells the name's addresses, after this has returned.
-   * @param account whose look-up it is, if there has to be one.
-   * @returns what gives up waiting, or undefined when there is nothing to wait for.
+   * Finds the name's addresses; calls `done` after this has returned.
+   * @param account the look-up's account, if one has to be started.
+   * @returns a function that cancels the wait; undefined when there is nothing to wait for.
    */
-  find(name: string, hear: Hear, account = NO_ACCOUNT): (() => void) | undefined {
+  find(name: string, done: Found, account = NO_ACCOUNT): (() => void) | undefined {
     const { source, clock, families } = this.#options
     const known = source.known(name)
-    if (known !== undefined) return soon(() => hear(ordered(known, families())))
+    if (known !== undefined) return soon(() => done(ordered(known, families())))
     const nowUs = clock.nowUs()
     const kept = this.#kept.use(name)
-    if (kept !== undefined && nowUs < kept.freshUntilUs) return soon(() => hear(kept.addresses))
+    if (kept !== undefined && nowUs < kept.freshUntilUs) return soon(() => done(kept.addresses))
     const isFailed = kept !== undefined && nowUs < kept.failedUntilUs
     if (kept?.error !== undefined && nowUs < kept.usableUntilUs) {
       if (!isFailed && !this.#lookups.has(name)) this.#lookups.join(name, IN_BACKGROUND)
-      return soon(() => hear(kept.addresses))
+      return soon(() => done(kept.addresses))
     }
-    if (isFailed) return soon(() => hear(kept.error ?? NOT_KEPT))
-    const waiter = (): void => hear(this.#resultOf(name))
-    if (!this.#lookups.join(name, waiter, account)) return soon(() => hear(CROWDED))
+    if (isFailed) return soon(() => done(kept.error ?? NOT_KEPT))
+    const waiter = (): void => done(this.#resultOf(name))
+    if (!this.#lookups.join(name, waiter, account)) return soon(() => done(CROWDED))
     return () => this.#lookups.leave(name, waiter)
   }
 
-  /** What is kept of the name while it holds; undefined too for one that nobody need be asked. */
+  /** The name's entry while it is fresh; undefined also for names known without a query. */
   fresh(name: string): KeptName | undefined {
     const kept = this.#kept.get(name)
     return kept !== undefined && this.#options.clock.nowUs() < kept.freshUntilUs ? kept : undefined
   }
 
-  /** Whether the name is one that changes with the answers of name servers. */
+  /** Whether the name is resolved by queries, so that its addresses can change. */
   isAsked(name: string): boolean {
     return this.#options.source.known(name) === undefined
   }
 
-  /** Gives up all look-ups; nobody is told. */
+  /** Cancels all look-ups, without calling their waiters. */
   close(): void {
     this.#lookups.close()
   }
@@ -139,11 +139,11 @@ export class Resolver {
     }
   }
 
-  /** Those of the first family, begun with another one each time, then the others likewise. */
-  #inTurn(found: readonly string[]): LookupAddress[] {
+  /** The first family's addresses, starting with another one each time; the others likewise. */
+  #rotated(found: readonly string[]): LookupAddress[] {
     const addresses = found.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }))
     const first = addresses[0]?.family
-    const turn = this.#turn++
+    const turn = this.#rotation++
     return [
       ...rotated(addresses.filter(({ family }) => family === first), turn),
       ...rotated(addresses.filter(({ family }) => family !== first), turn),
@@ -157,7 +157,7 @@ function rotated<Item>(items: readonly Item[], turn: number): Item[] {
   return [...items.slice(at), ...items.slice(0, at)]
 }
 
-/** A socket expects no answer while it asks. */
-function soon(tell: () => void): undefined {
-  queueMicrotask(tell)
+/** Calls it later: a socket does not expect the result while it calls `lookup`. */
+function soon(call: () => void): undefined {
+  queueMicrotask(call)
 }

@@ -1,20 +1,20 @@
-// Names as the system finds them: whatever nsswitch.conf has, mDNS and LDAP included.
+// Resolves names by the system: whatever nsswitch.conf has, including mDNS and LDAP.
 // Thread: shard, and one of libuv's pool for each look-up. Memory: one entry per waiting name.
-// Never: takes so many of those threads that none is left for the journal, or ends a look-up
-// that runs: getaddrinfo cannot be told to. Names therefore wait for each other here.
+// Never: uses so many of those threads that none is left for the journal, or cancels a running
+// look-up: getaddrinfo cannot be cancelled. So names wait for each other here.
 
 import { ADDRCONFIG, type LookupAddress, lookup } from 'node:dns'
 import { NAME_TTL_MS_SYSTEM, SYSTEM_LOOKUPS_MAX } from '../memory/name-limits.ts'
 import type { NameAnswer, NameSource } from './name-source.ts'
 
-/** A name that is asked for. */
+/** A requested name. */
 interface Question {
   readonly name: string
   readonly done: (answer: NameAnswer) => void
-  isGivenUp: boolean
+  isCancelled: boolean
 }
 
-/** Asks the system. */
+/** Queries the system. */
 export class SystemSource implements NameSource {
   readonly #lookup: typeof lookup
   readonly #waiting = new Set<Question>()
@@ -29,11 +29,11 @@ export class SystemSource implements NameSource {
   }
 
   ask(name: string, done: (answer: NameAnswer) => void): () => void {
-    const question: Question = { name, done, isGivenUp: false }
+    const question: Question = { name, done, isCancelled: false }
     this.#waiting.add(question)
     this.#begin()
     return () => {
-      question.isGivenUp = true
+      question.isCancelled = true
       this.#waiting.delete(question)
     }
   }
@@ -46,7 +46,7 @@ export class SystemSource implements NameSource {
       this.#lookup(question.name, { all: true, hints: ADDRCONFIG }, (error, found) => {
         this.#running -= 1
         this.#begin()
-        if (question.isGivenUp) return
+        if (question.isCancelled) return
         question.done(error === null ? answerOf(found) : failureOf(error))
       })
     }

@@ -1,9 +1,9 @@
-// What an upstream says about its pace, read from the headers of a response.
+// Reads an upstream's pace from the headers of a response.
 // Thread: any. Memory: none.
-// Never: applies what it reads, keeps a count, or trusts a value beyond the limits.
-// Of three names with one meaning the first that is present wins, even when its value is no good:
-// a wrong value is reported and ignored, and a lower name does not stand in for it. A value that is
-// given several times counts when all say the same.
+// Never: applies what it reads, keeps a count, or accepts a value beyond the limits.
+// Of three names with one meaning the first one present wins, even if its value is invalid: an
+// invalid value is reported and ignored, without falling back to a later name. A header with
+// several values counts if all of them are equal.
 
 import type { Millis, PerSecond } from '../base/units.ts'
 import {
@@ -11,13 +11,13 @@ import {
 } from '../memory/limits.ts'
 import type { ResponseHeaders } from './response.ts'
 
-/** A header whose value was not taken, its name in lower case, its value cut for a log line. */
+/** A header whose value was invalid: its name in lower case, its value truncated for the log. */
 export interface IgnoredHeader {
   readonly name: string
   readonly value: string
 }
 
-/** What one response says; a field that is absent was not said, or not in a way to be taken. */
+/** The pace fields of a response; a field is absent if the header is missing or invalid. */
 export interface PaceUpdate {
   /** Requests per second, PACE_PER_SECOND_MIN to PACE_PER_SECOND_MAX. */
   readonly pacePerSecond?: PerSecond
@@ -27,15 +27,15 @@ export interface PaceUpdate {
   readonly ignored: readonly IgnoredHeader[]
 }
 
-/** Names of the pace, in order of precedence. */
+/** Header names of the pace, in order of precedence. */
 export const PACE_HEADERS = ['x-aqueduct-rps', 'x-ezthrottle-rps', 'x-aquifer-rps'] as const
 
-/** Names of the limit on requests in flight, in order of precedence. */
+/** Header names of the limit on requests in flight, in order of precedence. */
 export const CONCURRENT_HEADERS = [
   'x-aqueduct-max-concurrent', 'x-ezthrottle-max-concurrent', 'x-aquifer-max-concurrent',
 ] as const
 
-/** Names of the switch for account queues, in order of precedence; callers use them too. */
+/** Header names of the switch for account queues, by precedence; callers use them, too. */
 export const ACCOUNT_QUEUE_HEADERS = [
   'x-aqueduct-account-queue', 'x-ezthrottle-account-queue', 'x-aquifer-account-queue',
 ] as const
@@ -46,7 +46,7 @@ export const IGNORED_VALUE_LENGTH_MAX = 64
 const DECIMAL = /^[ \t]*\d+(?:\.\d+)?[ \t]*$/
 const INTEGER = /^[ \t]*\d+[ \t]*$/
 
-/** What the response says about pace, or undefined when none of the nine names is present. */
+/** Reads the pace headers of a response; undefined when none of the nine names is present. */
 export function readPaceHeaders(headers: ResponseHeaders): PaceUpdate | undefined {
   const pace = firstPresent(headers, PACE_HEADERS)
   const concurrent = firstPresent(headers, CONCURRENT_HEADERS)
@@ -66,7 +66,7 @@ export function readPaceHeaders(headers: ResponseHeaders): PaceUpdate | undefine
   }
 }
 
-/** `enabled` → true, `disabled` → false, in any case and with spaces around; else undefined. */
+/** `enabled` → true, `disabled` → false, in any case, spaces trimmed; otherwise undefined. */
 export function readAccountQueue(value: string): boolean | undefined {
   const word = value.trim().toLowerCase()
   if (word === 'enabled') return true
@@ -74,9 +74,9 @@ export function readAccountQueue(value: string): boolean | undefined {
 }
 
 /**
- * How long a Retry-After asks to wait, in ms from `nowMs` (Unix): '2' → 2000, '0.5' → 500, a date
- * three seconds ahead → 3000, a date gone by → 0, '-1' or 'soon' → undefined. At most
- * RETRY_AFTER_MS_MAX. Of several values the first counts.
+ * The wait of a Retry-After in ms from `nowMs` (Unix): '2' → 2000, '0.5' → 500, a date three
+ * seconds ahead → 3000, a date in the past → 0, '-1' or 'soon' → undefined. At most
+ * RETRY_AFTER_MS_MAX. Of several values the first one counts.
  */
 export function readRetryAfterMs(
   value: string | string[] | undefined, nowMs: number,
@@ -95,7 +95,7 @@ function firstPresent(headers: ResponseHeaders, names: readonly string[]): strin
   return undefined
 }
 
-/** Reads one header; a value that cannot be taken, or another beside it, goes to `ignored`. */
+/** Reads one header; an invalid value, or several different ones, go to `ignored`. */
 function take<T>(
   headers: ResponseHeaders, name: string | undefined, read: (value: string) => T | undefined,
   ignored: IgnoredHeader[],
@@ -110,14 +110,14 @@ function take<T>(
   return taken
 }
 
-/** ['5', ' 5.0'] → 5; undefined when one is no good, or says something else than another. */
+/** ['5', ' 5.0'] → 5; undefined if one is invalid, or differs from another. */
 function readAlike<T>(values: readonly string[], read: (value: string) => T | undefined):
   T | undefined {
   const [first, ...others] = values.map(read)
   return others.every((other) => other === first) ? first : undefined
 }
 
-/** '2.5' → 2.5; undefined for what is not a plain decimal within the limits. */
+/** '2.5' → 2.5; undefined if it is not a plain decimal within the limits. */
 function readPace(value: string): PerSecond | undefined {
   if (!DECIMAL.test(value)) return undefined
   const pace = Number(value)
@@ -126,21 +126,21 @@ function readPace(value: string): PerSecond | undefined {
     : undefined
 }
 
-/** '100' → 100; undefined for what is not a positive integer within the limit. */
+/** '100' → 100; undefined if it is not a positive integer within the limit. */
 function readConcurrent(value: string): number | undefined {
   if (!INTEGER.test(value)) return undefined
   const concurrent = Number(value)
   return concurrent >= 1 && concurrent <= CONCURRENT_MAX ? concurrent : undefined
 }
 
-// RFC 9110, 5.6.7: the fixed format, and the two obsolete ones that must still be understood.
+// RFC 9110, 5.6.7: the fixed format, and the two obsolete ones that must still be accepted.
 //   Sun, 06 Nov 1994 08:49:37 GMT · Sunday, 06-Nov-94 08:49:37 GMT · Sun Nov  6 08:49:37 1994
 const DATE = /^\w+, (\d\d)[ -](\w{3})[ -](\d{4}|\d\d) (\d\d):(\d\d):(\d\d) GMT$/
 const ASCTIME_DATE = /^\w{3} (\w{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/
 const MONTHS = 'JanFebMarAprMayJunJulAugSepOctNovDec'
 const MS_PER_YEAR = 365.25 * 24 * 3600 * 1000
 
-/** Unix ms of an HTTP-date; NaN when it is none. Date.parse would take '5 apples' for a date. */
+/** Unix ms of an HTTP-date; NaN if it is none. Date.parse would accept '5 apples' as a date. */
 function readHttpDateMs(value: string, nowMs: number): number {
   const text = value.trim()
   const match = DATE.exec(text)

@@ -1,17 +1,17 @@
-// The headers that Sluice adds to each request it sends: which job this is, and how long the
-// line behind it is, for the upstream's autoscaler.
-// Thread: shard. Memory: the text of the last rate, as a line asks for the same one each time.
-// Never: changes one of the caller's own headers, among which none has a name of these: the front
-// door has dropped it (src/job/job-headers.ts). Names as the systems before this one sent them.
+// The headers that Sluice adds to each request it sends: the job's id, and the queue's length for
+// the upstream's autoscaler.
+// Thread: shard. Memory: the text of the last rate, since successive sends mostly have the same.
+// Never: changes a header of the caller. None of those has one of these names: the front door
+// drops them (src/job/job-headers.ts). The names, except X-Sluice-…, are those of earlier systems.
 
-/** What the load headers tell. */
+/** The values of the load headers. */
 export interface Load {
   readonly jobId: string
   /** 1 for the first. */
   readonly attempt: number
   /** Jobs held for the upstream, waiting or in flight. */
   readonly totalJobs: number
-  /** Jobs waiting in the line that this one came from. */
+  /** Jobs waiting: in the job's lane if that is an account queue, otherwise for the upstream. */
   readonly queueDepth: number
   /** Requests per second. */
   readonly flowRate: number
@@ -19,7 +19,7 @@ export interface Load {
   readonly accountQueue: boolean
 }
 
-/** Their names, in the order in which they are added. */
+/** The header names, in the order in which they are added. */
 export const loadHeaderNames = (): readonly string[] => {
   const headers: string[] = []
   addLoadHeaders(headers, {

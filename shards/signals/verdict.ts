@@ -1,34 +1,34 @@
-// What the end of an attempt means: an answer to report, or a reason to try again.
+// The verdict of an attempt: a result to report, or a reason to retry.
 // Thread: any. Memory: none.
-// Never: counts attempts or decides when the next one is; that is retry.ts and the dispatcher.
-// The codes are those of Node, OpenSSL and undici 8; a code unknown here reads as connection_error.
+// Never: counts attempts or decides when the next one is; retry.ts and the dispatcher do.
+// The codes are those of Node, OpenSSL and undici 8; an unknown code counts as connection_error.
 
 import type { FailureReason } from './response.ts'
 
-/** The upstream has answered, or the job is worth another attempt. */
+/** The upstream's response is final, or the job may be retried. */
 export type Verdict = 'completed' | 'retry'
 
 /**
- * What a final status means: 200, 302, 404 → completed; 408, 429, 500, 503 → retry.
- * A status outside 200 … 599 is none that HTTP knows; RFC 9110 (15) has it read as a 5xx.
+ * The verdict of a final status: 200, 302, 404 → completed; 408, 429, 500, 503 → retry.
+ * A status outside 200 … 599 is not defined by HTTP; RFC 9110 (15) treats it as a 5xx.
  */
 export function classify(status: number): Verdict {
   if (status === 408 || status === 429) return 'retry'
   return status >= 200 && status < 500 ? 'completed' : 'retry'
 }
 
-/** Whether an attempt without a response is worth another: all but one that cannot be sent. */
+/** Whether an attempt without a response may be retried: all but one that cannot be sent. */
 export function mayFailureRetry(reason: FailureReason): boolean {
   return reason !== 'request_refused'
 }
 
-/** What an error of the HTTP client or of the system says about itself. */
+/** The used fields of an error of the HTTP client or the system. */
 export interface ClientError {
   readonly name: string
   readonly message: string
-  /** As in Node: ECONNREFUSED, ERR_TLS_…, UND_ERR_…, or a certificate's fault by its name. */
+  /** As in Node: ECONNREFUSED, ERR_TLS_…, UND_ERR_…, or the name of a certificate error. */
   readonly code?: unknown
-  /** Of an AggregateError: why each of a host's addresses could not be reached. */
+  /** For an AggregateError: why each of a host's addresses could not be reached. */
   readonly errors?: readonly ClientError[]
 }
 
@@ -42,31 +42,31 @@ const REASON_OF_CODE: ReadonlyMap<unknown, FailureReason> = new Map([
   ['ENOTFOUND', 'dns_error'],
   ['EAI_AGAIN', 'dns_error'],
   ['EPROTO', 'tls_error'],
-  // The body ended short of its length: HTTP so far, then it broke off.
+  // The body ended before its content length: valid HTTP, then the connection was lost.
   ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'connection_error'],
-  // The client's own invariant, tripped by what the upstream sent.
+  // An assertion of the client, failed because of what the upstream sent.
   ['ERR_ASSERTION', 'protocol_error'],
 ])
 
-/** Socket errors of the client that are about what came, not about the connection. */
+/** Socket errors of the client that are about the received bytes, not about the connection. */
 const PROTOCOL_MESSAGES: ReadonlySet<string> = new Set(['bad response', 'bad upgrade'])
 
-/** Codes of a machine that has no descriptor, memory or port left for a connection. */
+/** Error codes when the machine has no descriptor, memory or port left for a connection. */
 const SHORTAGES: ReadonlySet<unknown> = new Set([
   'EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL',
 ])
 
-/** Whether a connection was not made for want of something here: nothing about its upstream. */
+/** Whether a connection failed for lack of a local resource, which says nothing of its upstream. */
 export function isShortage({ code, errors }: ClientError): boolean {
   return SHORTAGES.has(code) || errors?.some((each) => SHORTAGES.has(each.code)) === true
 }
 
 /**
- * The reason behind an error: ECONNREFUSED → connection_error, EAI_AGAIN → dns_error,
- * HTTPParserError → protocol_error, but for a chunked body cut short → connection_error. Of a host
- * with several addresses, one that did not answer in time says more than one that refused at once.
- * A HandshakeError has one of the many codes with which a certificate is refused, or that of a
- * connection which broke off before TLS was agreed upon: all are tls_error but for one in time.
+ * The failure reason of an error: ECONNREFUSED → connection_error, EAI_AGAIN → dns_error,
+ * HTTPParserError → protocol_error, except for a truncated chunked body → connection_error. Of a
+ * host with several addresses, a timeout of one takes precedence over a refusal of another.
+ * A HandshakeError has one of the many codes of rejected certificates, or that of a connection lost
+ * during the handshake: all are tls_error, except a timeout.
  */
 export function failureReason(error: ClientError): FailureReason {
   const { code, message, errors } = error

@@ -1,12 +1,11 @@
-// One connection: its socket is opened first, and undici's client put on it with the first request.
+// One connection: its socket is opened first; undici's client gets it with the first request.
 // Thread: shard. Memory: one undici client.
-// Never: opens a second socket: a connection that has lost its own is over, and whoever had a
-// request on it is told so.
+// Never: opens a second socket: a connection that has lost its socket is over, and its request, if
+// any, is notified.
 //
-// What undici does with a keep-alive socket that the upstream closes while it is idle: closed
-// before a request was written, it asks for another socket, which it does not get here, so that the
-// request is given back; closed after that, the request has failed, for the upstream may have
-// acted on it. Only the first is safe to repeat.
+// If the upstream closes a keep-alive socket before a request is written, undici asks for another
+// socket. It does not get one here, so the request is returned. If it closes after that, the
+// request fails, since the upstream may have processed it. Only the first is safe to repeat.
 
 import { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
@@ -23,15 +22,15 @@ import { wasReset } from './plain-socket.ts'
 import { isCutOff } from './secure-socket.ts'
 import type { OutgoingRequest } from './transport.ts'
 
-/** Who hears of a connection. */
+/** Receives the events of a connection. */
 export interface ConnectionOwner {
-  /** The first of its host's addresses is tried; told before the two below, unless it has none. */
+  /** The first address is tried; before the two below, unless the host has no address. */
   begun(connection: ClientConnection): void
-  /** Its socket is open. */
+  /** The socket is open. */
   made(connection: ClientConnection): void
-  /** Its socket could not be opened; told once. */
+  /** The socket could not be opened; at most once. */
   notMade(connection: ClientConnection, error: Error): void
-  /** Its socket is gone, or leads where its host's name no longer points to. */
+  /** The socket is closed, or its address is no longer one of its host's name. */
   lost(connection: ClientConnection): void
 }
 
@@ -41,13 +40,13 @@ export class ClientConnection implements PooledConnection {
   inTheMaking = false
   isStalled = false
   openedAfter = 0
-  /** By when it must be open, and then used, in ms of whoever keeps that time. */
+  /** By when it must be open, and later be used; in ms of the owner's clock. */
   deadlineMs = 0
-  /** When it is passed over if it is not open by then, in the same time. */
+  /** When it counts as stalled if it is not open yet; same clock. */
   stallsAtMs = Infinity
   /** It has been given a request. */
   isUsed = false
-  /** Its host's name leads elsewhere by now: it is not used again. */
+  /** Its address is no longer one of its host's name: it is not reused. */
   hasMoved = false
   readonly #owner: ConnectionOwner
   readonly #client: Client
@@ -56,7 +55,7 @@ export class ClientConnection implements PooledConnection {
   #isGiven = false
   #isEnded = false
 
-  /** @param account the route of the account that it is opened for. */
+  /** @param account the route of the account for which it is opened. */
   constructor(origin: string, connect: Connect, owner: ConnectionOwner, account: number) {
     this.#owner = owner
     this.#client = new Client(origin, {
@@ -74,9 +73,9 @@ export class ClientConnection implements PooledConnection {
     const target = targetOf(origin)
     const socket: unknown = connect(target, (...[error]) => this.#opened(error), () => {
       this.hasMoved = true
-      owner.lost(this) // one that is at work goes when it is released
+      owner.lost(this) // if it is in use, it is closed when it is released
     }, account)
-    assert(socket instanceof Socket, 'the connector keeps its socket to itself')
+    assert(socket instanceof Socket, 'the connector returned no socket')
     this.#socket = socket
     socket.once('connectionAttempt', () => owner.begun(this))
   }
@@ -86,7 +85,7 @@ export class ClientConnection implements PooledConnection {
     return this.#socket.destroyed || this.#socket.readableEnded
   }
 
-  /** Whether its other end has said that nothing more comes, rather than broken off. */
+  /** Whether the peer has ended the connection properly, rather than by a reset or truncation. */
   get isEnded(): boolean {
     const socket = this.#socket
     if (!socket.readableEnded) return false
@@ -97,7 +96,7 @@ export class ClientConnection implements PooledConnection {
     const { path, method, headers, body } = request
     this.isUsed = true
     this.#filter?.expect()
-    // Not blocking: undici would look at each head for more to send here, and there is no more.
+    // Not blocking: undici would check at each head for more requests here, and there are none.
     this.#client.dispatch({ path, method, headers, body, blocking: false }, handler)
   }
 
@@ -111,25 +110,25 @@ export class ClientConnection implements PooledConnection {
   #opened(error: Error | null): void {
     if (this.#isEnded) return
     if (error !== null) return this.#owner.notMade(this, error)
-    // Until a request comes nobody reads: whatever the socket has to say then is its end.
-    this.#socket.once('readable', this.#unfit)
-    this.#socket.once('close', this.#unfit)
+    // Nothing reads the socket before the first request: any event before it means its end.
+    this.#socket.once('readable', this.#onEarlyEvent)
+    this.#socket.once('close', this.#onEarlyEvent)
     this.#owner.made(this)
   }
 
-  readonly #unfit = (): void => this.#owner.lost(this)
+  readonly #onEarlyEvent = (): void => this.#owner.lost(this)
 
-  /** Hands the open socket to undici; there is no other, should it ask again. */
+  /** Passes the open socket to undici; if undici asks again, there is no other. */
   #give(callback: buildConnector.Callback): void {
     const socket = this.#socket
-    // Not at once: undici does not look again for what it may send before it has returned.
+    // Later: before this has returned, undici does not check again for requests to send.
     queueMicrotask(() => {
-      socket.removeListener('readable', this.#unfit)
-      socket.removeListener('close', this.#unfit)
+      socket.removeListener('readable', this.#onEarlyEvent)
+      socket.removeListener('close', this.#onEarlyEvent)
       const isGone = socket.destroyed || socket.readableEnded || socket.readableLength > 0 ||
         this.#isGiven
       this.#isGiven = true
-      // Not a SocketError: undici would ask again, and again, before it gave the request back.
+      // Not a SocketError: undici would ask again repeatedly before it returned the request.
       if (isGone) return callback(new Error('the connection is over'), null)
       this.#filter = new ContinueFilter(socket)
       this.#filter.expect()
@@ -139,8 +138,8 @@ export class ClientConnection implements PooledConnection {
 }
 
 /**
- * What a socket is opened to. Without the server name that undici takes from the caller's Host
- * header: a certificate is checked against the name in the URL, whatever Host says.
+ * The target of a socket. Without the server name that undici takes from the caller's Host header:
+ * a certificate is checked against the name in the URL, whatever Host says.
  */
 function targetOf(origin: string): buildConnector.Options {
   const { protocol, host, hostname, port } = new URL(origin)

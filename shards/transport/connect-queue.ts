@@ -1,21 +1,21 @@
-// Destinations that wait until they may open a connection. Accounts are served by round robin, so
-// that one that wants connections to a thousand hosts delays no connection of another.
+// The queue of destinations that wait to open a connection. Accounts are served round robin, so
+// that an account that needs connections to a thousand hosts does not delay other accounts.
 // Thread: shard. Memory: an entry for each destination that waits.
-// Never: says when a connection may be opened.
+// Never: decides when a connection may be opened.
 
-/** The connections to one destination, as far as they take others' room. */
+/** A holder of the connection pool: the connections to one destination. */
 export interface RoomTaker {
-  /** Idle, at work and being made. */
+  /** Idle, in use and opening. */
   readonly connectionCount: number
-  /** Ends the one that has been idle longest; false when none is. */
+  /** Closes the one that has been idle longest; false when none is idle. */
   endLongestIdle(): boolean
-  /** There may be room for what was refused. */
+  /** There may be room now for a connection that was refused. */
   retry(): void
 }
 
 /** The queue of one transport. */
 export class ConnectQueue {
-  /** By the route of the account that was the first to want the connection, in their turns. */
+  /** By the route of the account that first wanted the connection, in round-robin order. */
   readonly #queues = new Map<number, Set<RoomTaker>>()
   readonly #accounts = new Map<RoomTaker, number>()
 
@@ -23,7 +23,7 @@ export class ConnectQueue {
     return this.#accounts.size
   }
 
-  /** Adds one behind the others of its account; one that waits already keeps its place. */
+  /** Appends a destination to its account's queue; one that waits already keeps its place. */
   add(taker: RoomTaker, account: number): void {
     if (this.#accounts.has(taker)) return
     this.#accounts.set(taker, account)
@@ -42,8 +42,8 @@ export class ConnectQueue {
   }
 
   /**
-   * The first of the next account's, past those that are to be skipped; that account has the last
-   * turn from now on. Undefined when nobody is left.
+   * The first destination of the next account that is not to be skipped; that account is then the
+   * last in the round. Undefined when there is none.
    */
   next(isSkipped: (taker: RoomTaker) => boolean): RoomTaker | undefined {
     let accountsLeft = this.#queues.size
@@ -56,7 +56,7 @@ export class ConnectQueue {
     return undefined
   }
 
-  /** All of them, account by account. */
+  /** All waiting destinations, account by account. */
   * takers(): Iterable<RoomTaker> {
     for (const queue of this.#queues.values()) yield* queue
   }

@@ -1,11 +1,11 @@
-// How many connections are begun in one turn of the event loop, by how long that takes.
-// Thread: shard. Memory: none but a few numbers.
+// Limits the connections begun in one event-loop turn, by the time that this takes.
+// Thread: shard. Memory: a few numbers.
 // Never: opens a connection, or waits for one.
-// To begin one is a call of the system, of some 0.1 ms as a rule. It takes several ms where most of
-// the ports are taken from which an address can be reached, since the system tries one after the
-// other; whoever has enough names for one address can bring that about. Then fewer are begun at
-// once, and none for a while after that: sends that are due are late by one of them at most, and
-// the thread is not one that the system makes wait because it has run for so long.
+// Beginning a connection is a system call, usually of about 0.1 ms. It takes several ms if most of
+// the local ports for an address are in use, since the system tries one after the other; a caller
+// with enough names for one address can cause that. Then fewer are begun per turn, with a pause
+// after each: due sends are late by at most one such call, and the scheduler of the system does not
+// hold the thread back for having run too long.
 
 import type { Clock } from '../base/clock.ts'
 import type { Micros } from '../base/units.ts'
@@ -13,44 +13,44 @@ import {
   CONNECTS_PAUSE, CONNECTS_PER_TURN_MAX, CONNECTS_PER_TURN_US,
 } from '../memory/socket-limits.ts'
 
-/** What a ConnectTurns is made with. */
+/** Options of ConnectTurns. */
 export interface ConnectTurnsOptions {
-  /** Of the system's time; nobody else is woken by it. */
+  /** A clock with the system's time; not shared, since it has only one wake-up. */
   readonly clock: Pick<Clock, 'nowUs' | 'wakeAt'>
-  /** Runs something once the call is over in which connections are begun. */
+  /** Calls a function after the call in which connections are begun. */
   readonly soon: (run: () => void) => void
-  /** Runs something in the next turn of the event loop. */
+  /** Calls a function in the next event-loop turn. */
   readonly nextTurn: (run: () => void) => void
-  /** Some may be begun again. */
+  /** Called when connections may be begun again. */
   readonly onTurn: () => void
 }
 
-/** The turns of one shard. */
+/** The limit of one shard. */
 export class ConnectTurns {
   readonly #options: ConnectTurnsOptions
-  /** Connections that may be begun in a turn, and those of them that are left in this one. */
+  /** Connections that may be begun in a turn, and how many are left in this one. */
   #most = CONNECTS_PER_TURN_MAX
   #left = CONNECTS_PER_TURN_MAX
-  /** Since when the calls take that are not over. */
+  /** When the current calls began; undefined outside of them. */
   #fromUs: Micros | undefined
-  /** How long those of this turn took. */
+  /** Total time of this turn's calls. */
   #tookUs = 0
 
   constructor(options: ConnectTurnsOptions) {
     this.#options = options
   }
 
-  /** Whether one more may be begun in this turn; if not, onTurn() follows. */
+  /** Whether another connection may be begun in this turn; if not, onTurn() follows. */
   get mayBegin(): boolean {
     return this.#left > 0
   }
 
-  /** One is begun; its call may follow later, when its host has been found. */
+  /** Counts a connection; its system call may follow later, after the look-up. */
   begin(): void {
     if (this.#left-- === this.#most) this.#options.nextTurn(this.#next)
   }
 
-  /** The call comes now. */
+  /** The system call follows now. */
   calling(): void {
     if (this.#fromUs !== undefined) return
     this.#fromUs = this.#options.clock.nowUs()

@@ -1,6 +1,6 @@
-// The connections of all destinations together: a bounded pool, of which each has a share.
+// The limit on connections to all destinations: a bounded pool in which each has a share.
 // Thread: shard. Memory: an entry for each destination that has connections or waits for one.
-// Never: opens or closes a connection; it says who may, and whose idle one has to go.
+// Never: opens or closes a connection; decides who may, and whose idle one is evicted.
 
 import type { Micros } from '../base/units.ts'
 import { SHARD_POOLS } from '../memory/pools.ts'
@@ -11,17 +11,17 @@ import {
 import { ConnectQueue, type RoomTaker } from './connect-queue.ts'
 import { ConnectTurns, type ConnectTurnsOptions } from './connect-turns.ts'
 
-/** What a ConnectionRoom is made with. */
+/** Options of a ConnectionRoom. */
 export interface ConnectionRoomOptions extends Omit<ConnectTurnsOptions, 'onTurn'> {
   readonly connectionsMax: number
 }
 
-/** The room of one transport. */
+/** The pool of one transport. */
 export class ConnectionRoom {
   readonly #share: Share
   readonly #turns: ConnectTurns
   readonly #soon: (run: () => void) => void
-  /** Those that have connections. */
+  /** Destinations with connections. */
   readonly #holding = new Set<RoomTaker>()
   readonly #short = new ConnectQueue()
 
@@ -39,11 +39,11 @@ export class ConnectionRoom {
   }
 
   /**
-   * Room for one more of these, if need be that of an idle one elsewhere; else retry() follows.
+   * Takes room for a connection, evicting an idle one if necessary; if false, retry() follows.
    * @param account the route of the account that wants it.
    */
   take(taker: RoomTaker, account: number, nowUs: Micros): boolean {
-    // Who has its share waits for it; who has none yet finds room at the cost of an idle one.
+    // A destination at its share waits; if only the pool is full, an idle connection is evicted.
     if (this.#isFullFor(taker)) this.#endAnIdleOne(taker)
     if (!this.#turns.mayBegin || !this.#share.take(taker.connectionCount, 1, nowUs)) {
       this.#short.add(taker, account)
@@ -54,24 +54,24 @@ export class ConnectionRoom {
     return true
   }
 
-  /** The system is called now for one that has room; what follows in the same call is like it. */
+  /** The system call of an admitted connection, or of several, follows now; see ConnectTurns. */
   calling(): void {
     this.#turns.calling()
   }
 
-  /** One of these has ended, and is not among them any more. */
+  /** One of the destination's connections has ended; connectionCount excludes it already. */
   give(taker: RoomTaker): void {
     this.#share.give(1)
     if (taker.connectionCount === 0) this.#holding.delete(taker)
     if (this.#short.size > 0) this.#soon(this.#serveShort)
   }
 
-  /** Nobody waits for room for these any more. */
+  /** The destination no longer waits for room. */
   leave(taker: RoomTaker): void {
     this.#short.delete(taker)
   }
 
-  /** Makes room for those who wait, where connections have become idle meanwhile. */
+  /** Evicts connections that have become idle, for destinations that wait. */
   look(): void {
     let left = CONNECTS_PER_TURN_MAX
     for (const taker of this.#short.takers()) {
@@ -84,13 +84,13 @@ export class ConnectionRoom {
     return this.#share.refusal(taker.connectionCount, 1) === 'bound'
   }
 
-  /** A connection that idles elsewhere makes room for one that is needed. */
+  /** Evicts an idle connection of another destination. */
   #endAnIdleOne(taker: RoomTaker): void {
     let left = IDLE_ORIGINS_LOOKED_AT_MAX
     for (const other of this.#holding) {
       if (left-- === 0 || (other !== taker && other.endLongestIdle())) return
       this.#holding.delete(other)
-      this.#holding.add(other) // the next search begins behind it
+      this.#holding.add(other) // the next search starts after it
     }
   }
 

@@ -1,9 +1,9 @@
-// Passes over `100 Continue` before undici sees it: undici never asks for one, and ends the
-// connection when it comes all the same. RFC 9110, 15.2: a client must be able to parse interim
-// responses that it does not expect, and passes over a 100 that it did not ask for (15.2.1).
-// Thread: shard. Memory: what has come of one interim head, at most INTERIM_HEAD_BYTES_MAX.
-// Never: changes a final response, or another interim one; both are handed on as they came.
-// A head of 1xx that is larger, and comes in pieces, is left to undici as it is.
+// Drops `100 Continue` before undici sees it: undici never requests one, and closes the connection
+// when it receives one. RFC 9110, 15.2: a client must be able to parse interim responses that it
+// does not expect, and discards a 100 that it did not request (15.2.1).
+// Thread: shard. Memory: the partial head of one interim response, up to INTERIM_HEAD_BYTES_MAX.
+// Never: changes a final response, or another interim one; both are passed through.
+// A larger 1xx head that arrives in several chunks is passed through to undici, too.
 
 import type { Socket } from 'node:net'
 import { INTERIM_HEAD_BYTES_MAX, INTERIM_RESPONSES_MAX } from '../memory/socket-limits.ts'
@@ -16,14 +16,14 @@ const STATUS_END = 12
 const DIGIT_ONE = 0x31
 const HEAD_END = '\r\n\r\n'
 
-/** What a socket's reader is given, from the beginning of each response to its final head. */
+/** Filters what a socket's reader gets, from the start of each response to its final head. */
 export class ContinueFilter {
-  /** A final head has still to come. */
+  /** The final head has not been seen yet. */
   #isAwaiting = false
   #interim = 0
   #held: Buffer = NOTHING
 
-  /** From now on whoever reads the socket is given what the filter lets through. */
+  /** Replaces the socket's read(), which returns filtered bytes from now on. */
   constructor(socket: Socket) {
     const read = socket.read.bind(socket) as (size?: number) => Buffer | null
     socket.read = (size?: number): Buffer | null => {
@@ -37,7 +37,7 @@ export class ContinueFilter {
     }
   }
 
-  /** A request goes out: its response is the next to come. */
+  /** A request is sent: its response comes next. */
   expect(): void {
     this.#isAwaiting = true
     this.#interim = 0
@@ -71,7 +71,7 @@ export class ContinueFilter {
   }
 }
 
-/** Whether it begins as a response with a status of 1xx does, as far as it goes. */
+/** Whether the bytes so far can be the start of a 1xx response. */
 function mayBeInterim(head: Buffer): boolean {
   const common = Math.min(head.length, VERSION.length)
   if (VERSION.compare(head, 0, common, 0, common) !== 0) return false

@@ -1,6 +1,6 @@
-// One destination of the transport: its connections, what they say, and what its responses hold.
-// Thread: shard. Memory: an entry per connection that is being made or not yet used.
-// Never: sends, sets a timer, or knows of other destinations but for the room that all share.
+// One destination of the transport: its connections, their events, and its responses' memory.
+// Thread: shard. Memory: an entry per connection that is opening or not yet used.
+// Never: sends, sets a timer, or knows of other destinations, except for the shared pool.
 
 import type { Clock } from '../base/clock.ts'
 import { NO_ACCOUNT } from '../dns/lookups.ts'
@@ -25,7 +25,7 @@ export interface DestinationsShared {
   readonly room: ConnectionRoom
   readonly connectionsPerOriginMax: number
   readonly connectTimeoutMs: number
-  /** Those that have connections, or are to be looked at for another reason. */
+  /** Destinations with connections, or to be checked for another reason. */
   readonly open: Set<Destination>
   free(to: number): void
   unreachable(to: number, reason: FailureReason, detail: string): void
@@ -40,14 +40,14 @@ export class Destination implements AttemptPath, ConnectionOwner {
   isForgotten = false
   readonly #to: number
   readonly #shared: DestinationsShared
-  /** Connections that are being made, or have not been used when last looked at. */
+  /** Connections that are opening, or were unused at the last check. */
   readonly #young = new Set<ClientConnection>()
   #timeoutMs = 0
-  /** Who wanted connections last. */
+  /** The account that wanted connections last. */
   #account = NO_ACCOUNT
   /** Connections in a row that were lost before they were used. */
   #lostUnused = 0
-  /** The system had nothing left for a connection; it is asked again with the next look. */
+  /** The system lacked resources for a connection; opening is retried at the next look(). */
   #isStarved = false
 
   constructor(to: number, origin: string, shared: DestinationsShared) {
@@ -70,22 +70,22 @@ export class Destination implements AttemptPath, ConnectionOwner {
     this.pool.want(count)
   }
 
-  /** Nothing more is told of it; what is at work ends as it would have. */
+  /** No further events of the destination; connections in use finish their requests. */
   forget(): void {
     this.isForgotten = true
     this.held.isAwaited = false
     this.#isStarved = false
     this.#shared.room.leave(this.pool)
     this.pool.forgetWanted()
-    for (const connection of this.#young) if (connection.inTheMaking) this.#giveUp(connection)
+    for (const connection of this.#young) if (connection.inTheMaking) this.#drop(connection)
     this.pool.closeIdle()
   }
 
-  /** Gives up what has not become open or been used in time, and asks anew where there was none. */
+  /** Closes connections not open or not used in time; retries after a lack of resources. */
   look(nowMs: number): void {
     for (const connection of this.#young) {
       if (connection.isUsed) this.#young.delete(connection)
-      else if (connection.deadlineMs <= nowMs) this.#giveUpYoung(connection)
+      else if (connection.deadlineMs <= nowMs) this.#dropYoung(connection)
       else if (isStalling(connection, nowMs)) this.pool.passOver(connection)
     }
     if (!this.#isStarved) return
@@ -94,9 +94,9 @@ export class Destination implements AttemptPath, ConnectionOwner {
     if (this.pool.connectionCount === 0) this.#shared.open.delete(this)
   }
 
-  // --- what its connections say ---
+  // --- events of its connections ---
 
-  /** What a look-up takes, the next connection would have to wait for as well. */
+  /** The stall time starts after the look-up, since the next connection would wait for it, too. */
   begun(connection: ClientConnection): void {
     connection.stallsAtMs = this.#nowMs() + CONNECT_STALLED_MS
     this.#shared.room.calling()
@@ -110,12 +110,12 @@ export class Destination implements AttemptPath, ConnectionOwner {
   notMade(connection: ClientConnection, error: Error): void {
     if (isShortage(error)) {
       this.#isStarved = true
-      return this.#giveUp(connection)
+      return this.#drop(connection)
     }
     this.#fail(connection, failureReason(error), error.message)
   }
 
-  /** One that is at work tells its request, and that tells here. */
+  /** A connection in use notifies its request, which notifies this. */
   lost(connection: ClientConnection): void {
     if (connection.idleIndex === -1) return
     this.#young.delete(connection)
@@ -123,27 +123,27 @@ export class Destination implements AttemptPath, ConnectionOwner {
     if (!connection.isUsed) this.#countLost()
   }
 
-  // --- what its attempts say ---
+  // --- events of its attempts ---
 
   answered(): void {
     this.#lostUnused = 0
   }
 
   lostUnused(connection: ClientConnection): void {
-    this.#giveUp(connection)
+    this.#drop(connection)
     this.#countLost()
   }
 
   #countLost(): void {
     if (++this.#lostUnused <= CONNECTIONS_UNUSED_LOST_MAX || !this.pool.isWanted) return
     this.#lostUnused = 0
-    this.#tellUnreachable('connection_error', 'connections are closed before they are used')
+    this.#notifyUnreachable('connection_error', 'connections are closed before they are used')
   }
 
-  #giveUpYoung(connection: ClientConnection): void {
+  #dropYoung(connection: ClientConnection): void {
     if (connection.inTheMaking) {
-      // Who waits at an origin that others have reached has another connection to come.
-      if (this.pool.isReached) return this.#giveUp(connection)
+      // If other connections have reached the origin, waiters will get one of those.
+      if (this.pool.isReached) return this.#drop(connection)
       return this.#fail(connection, 'timeout', 'the connection was not made in time')
     }
     this.#young.delete(connection)
@@ -153,16 +153,16 @@ export class Destination implements AttemptPath, ConnectionOwner {
   #fail(connection: ClientConnection, reason: FailureReason, detail: string): void {
     const isAwaited = this.pool.isWanted
     this.pool.forgetWanted()
-    this.#giveUp(connection)
-    if (isAwaited) this.#tellUnreachable(reason, detail)
+    this.#drop(connection)
+    if (isAwaited) this.#notifyUnreachable(reason, detail)
   }
 
-  #giveUp(connection: ClientConnection): void {
+  #drop(connection: ClientConnection): void {
     this.#young.delete(connection)
     this.pool.drop(connection)
   }
 
-  #tellUnreachable(reason: FailureReason, detail: string): void {
+  #notifyUnreachable(reason: FailureReason, detail: string): void {
     this.pool.forgetWanted()
     this.#shared.unreachable(this.#to, reason, detail.slice(0, FAILURE_DETAIL_LENGTH_MAX))
   }

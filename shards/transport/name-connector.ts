@@ -1,5 +1,5 @@
-// Connections to host names: the look-up is let go with its socket, and moves are followed.
-// Thread: shard. Memory: nothing but what it hands on.
+// Connections to host names: cancels the look-up with its socket, and detects address changes.
+// Thread: shard. Memory: none of its own.
 // Never: opens a socket itself.
 
 import { Socket, isIP } from 'node:net'
@@ -9,8 +9,8 @@ import type { Names } from '../dns/names.ts'
 import { withoutDot } from '../dns/resolv-conf.ts'
 
 /**
- * Opens a socket; `moved` is called once if its host's name comes to lead elsewhere. `account` is
- * that of the attempt which it is opened for.
+ * Opens a socket. `moved` is called when its address is no longer one of its host's name. `account`
+ * is that of the attempt for which it is opened.
  */
 export type Connect = (
   target: buildConnector.Options, callback: buildConnector.Callback, moved: () => void,
@@ -18,8 +18,8 @@ export type Connect = (
 ) => unknown
 
 /**
- * Connects by `connect`, whose sockets must look up their hosts by `names.resolver.lookup`. A name
- * that ends in a dot is told to TLS without it (RFC 6066, 3).
+ * Connects by `connect`, whose sockets must resolve their hosts by `names.resolver.lookup`. A name
+ * that ends in a dot is passed to TLS without it (RFC 6066, 3).
  */
 export function connectByName(
   names: Names | undefined, connect: buildConnector.connector,
@@ -34,9 +34,9 @@ export function connectByName(
       const [error, connected] = result
       if (error === null) names.moves.follow(hostname, connected, moved)
     })
-    assert(socket instanceof Socket, 'the connector keeps its socket to itself')
-    const giveUp = names.resolver.takeGiveUp()
-    if (giveUp !== undefined) socket.once('close', giveUp)
+    assert(socket instanceof Socket, 'the connector returned no socket')
+    const cancel = names.resolver.takeGiveUp()
+    if (cancel !== undefined) socket.once('close', cancel)
     return socket
   }
 }

@@ -1,52 +1,52 @@
-// The connections to one origin: which is free, how many more are made, when the last is gone.
+// The connections to one origin: which are free, how many more to open, when the last is closed.
 // Thread: shard. Memory: one entry per connection; their number is bounded.
 // Never: opens a socket, sets a timer, or knows what a request is.
-// Last used, first used again: few connections stay warm, and the surplus of a burst idles out.
+// Last in, first out: few connections stay warm, and those opened for a burst time out.
 //
-// Nobody waits in here. Whoever finds no connection free says how many would be of use, and is told
-// once one is free or there is room for another.
+// There is no queue here. A caller that finds no free connection says how many it could use, and is
+// notified once one is free or there is room for another.
 //
-// Few are made at once: making one keeps this thread and the upstream busy for longer than most
-// requests do altogether. A burst that opened one for each of its sends would hold up the very
-// responses that free the others, and the next burst would be the larger for it. So
-// CONNECTIONS_MAKING_MIN may always be in the making, and one more for each that was made before a
-// quarter of the others became free: an upstream that is slow to answer, and does need a thousand,
-// gets twice as many with each round trip. (The slow start of TCP, RFC 5681, with a connection for
-// a segment.)
+// Few are opened at once: opening one keeps this thread and the upstream busy for longer than most
+// whole requests. A burst that opened one for each of its sends would delay the very responses that
+// free the others, and make the next burst larger. So CONNECTIONS_MAKING_MIN may always be opening,
+// and one more for each that was opened before a quarter of the others became free: an upstream
+// that responds slowly, and does need a thousand, gets twice as many with each round trip. (TCP
+// slow start, RFC 5681, with a connection for a segment.)
 //
-// One that stalls in the making says little about the next, which may reach another address, or
-// another machine behind it (RFC 8305). So CONNECTIONS_STALLED_MAX are passed over in these counts,
-// two made in the place of each, and they are used should they be made after all.
+// A connection that stalls while opening says little about the next, which may reach another
+// address, or another machine behind it (RFC 8305). So up to CONNECTIONS_STALLED_MAX stalled ones
+// are not counted as opening, two are opened in place of each, and if they open later, they are
+// used.
 
 import { VERIFY, assert } from '../base/assert.ts'
 import { CONNECTIONS_MAKING_MIN, CONNECTIONS_STALLED_MAX } from '../memory/socket-limits.ts'
 
-/** An upstream of which less than one in so many connections became free meanwhile is slow. */
+/** An upstream is slow if less than one in this many connections became free while one opened. */
 const SLOW_PART = 4
 
-/** A connection as its pool sees it; it serves one request at a time. */
+/** A connection as its pool sees it, for one request at a time. Only the pool writes the fields. */
 export interface PooledConnection {
-  /** Its place among the idle ones, or -1; written by the pool alone. */
+  /** Its index among the idle ones, or -1. */
   idleIndex: number
-  /** It is being made; written by the pool alone. */
+  /** It is opening. */
   inTheMaking: boolean
-  /** It is being made, and passed over for others; written by the pool alone. */
+  /** It is opening, but no longer counted as such. */
   isStalled: boolean
-  /** How often any connection of the pool had become free when it was begun; by the pool alone. */
+  /** The pool's count of releases when it began to open. */
   openedAfter: number
-  /** Ends it, with what it is doing; resolves when its socket is closed. */
+  /** Closes it, and whatever it is doing; resolves when its socket is closed. */
   destroy(): Promise<void>
 }
 
-/** What a pool is made with. */
+/** Options of a pool. */
 export interface PoolOptions<Connection> {
-  /** How many connections there may be at once, 1 or more. */
+  /** The most connections at once, 1 or more. */
   readonly connectionsMax: number
-  /** Begins to make one more connection; undefined where there is no room for it elsewhere. */
+  /** Begins to open a connection; undefined if a limit outside of this pool forbids it. */
   readonly open: () => Connection | undefined
-  /** One has been given up, whatever it was doing; its place elsewhere is free. */
+  /** A connection has been closed, whatever it was doing, and no longer counts elsewhere. */
   readonly onEnded: () => void
-  /** A connection is free, or one may be asked for, and somebody had asked. */
+  /** A connection is free, and a caller had asked for one. */
   readonly onFree: () => void
   /** No connection is left: the pool may be forgotten. */
   readonly onEmpty: () => void
@@ -57,22 +57,22 @@ export class OriginPool<Connection extends PooledConnection> {
   readonly #options: PoolOptions<Connection>
   readonly #connections = new Set<Connection>()
   readonly #idle: Connection[] = []
-  /** How many, free or being made, would be of use to who has asked; 0 when nobody waits. */
+  /** How many, free or opening, the callers could use; 0 when none waits. */
   #wanted = 0
-  /** Of the connections, those being made, but for those that stall. */
+  /** Connections that are opening, without stalled ones. */
   #making = 0
   #stalled = 0
-  /** How many of those there may be. */
+  /** The limit of #making. */
   #makingMax = CONNECTIONS_MAKING_MIN
-  /** How often a connection became free. */
+  /** Number of times that a connection became free. */
   #releases = 0
 
   constructor(options: PoolOptions<Connection>) {
-    assert(options.connectionsMax >= 1, 'a pool without connections serves nobody')
+    assert(options.connectionsMax >= 1, 'a pool that may have no connections')
     this.#options = options
   }
 
-  /** Connections, idle and at work and being made. */
+  /** Connections, idle, in use and opening. */
   get connectionCount(): number {
     return this.#connections.size
   }
@@ -82,17 +82,17 @@ export class OriginPool<Connection extends PooledConnection> {
     return this.#idle.length
   }
 
-  /** Whether a connection is open, idle or at work: the origin can be reached. */
+  /** Whether a connection is open, idle or in use: the origin can be reached. */
   get isReached(): boolean {
     return this.#connections.size > this.#making + this.#stalled
   }
 
-  /** Whether somebody waits for a connection. */
+  /** Whether a caller waits for a connection. */
   get isWanted(): boolean {
     return this.#wanted > 0
   }
 
-  /** A free connection, which is at work from now on; there must be one. */
+  /** Takes a free connection, which is then in use; there must be one. */
   take(): Connection {
     const connection = this.#idle.pop()
     assert(connection !== undefined, 'no connection is free')
@@ -101,7 +101,7 @@ export class OriginPool<Connection extends PooledConnection> {
     return connection
   }
 
-  /** Sees to it that `count` are free or being made, as far as limits allow; onFree follows. */
+  /** Ensures that `count` are free or opening, as far as limits allow; onFree follows. */
   want(count: number): void {
     this.#wanted = Math.max(this.#wanted, count)
     this.#openWanted()
@@ -118,20 +118,20 @@ export class OriginPool<Connection extends PooledConnection> {
     this.#enterIdle(connection)
   }
 
-  /** The connection takes too long in the making: others are made beside it, if any may be. */
+  /** The connection takes too long to open: others are opened in addition, if limits allow. */
   passOver(connection: Connection): void {
     assert(connection.inTheMaking && !connection.isStalled, 'passed over without cause')
     if (this.#stalled === CONNECTIONS_STALLED_MAX) return
     connection.isStalled = true
     this.#making -= 1
     this.#stalled += 1
-    // Who waits may have asked for one when nothing stalled.
+    // The caller may have asked for only one while none was stalled.
     if (this.#wanted > 0) this.#wanted = Math.max(this.#wanted, 2 * this.#stalled)
     this.#openWanted()
     if (VERIFY) this.#verify()
   }
 
-  /** The connection has served its request, and can serve another. */
+  /** The connection has completed its request and can be reused. */
   release(connection: Connection): void {
     assert(connection.idleIndex === -1, 'an idle connection is released')
     assert(this.#connections.has(connection), 'a connection is released that is not here')
@@ -140,24 +140,24 @@ export class OriginPool<Connection extends PooledConnection> {
     this.#enterIdle(connection)
   }
 
-  /** Ends a connection that is at work or being made. */
+  /** Closes a connection that is in use or opening. */
   drop(connection: Connection): void {
     assert(connection.idleIndex === -1, 'an idle connection is dropped')
     this.#end(connection)
     this.#openWanted()
-    this.#tellIfEmpty()
+    this.#notifyIfEmpty()
   }
 
-  /** Ends a connection that is idle, because its socket is gone. */
+  /** Closes an idle connection whose socket is lost; ignored if it is not idle. */
   lost(connection: Connection): void {
     if (connection.idleIndex === -1) return
     this.#unidle(connection)
     this.#end(connection)
     this.#openWanted()
-    this.#tellIfEmpty()
+    this.#notifyIfEmpty()
   }
 
-  /** Ends the connection that has been idle longest; false when none is. */
+  /** Closes the connection that has been idle longest; false when none is idle. */
   endLongestIdle(): boolean {
     const connection = this.#idle[0]
     if (connection === undefined) return false
@@ -165,26 +165,26 @@ export class OriginPool<Connection extends PooledConnection> {
     return true
   }
 
-  /** There is room elsewhere again; whoever waits here may have what open() refused. */
+  /** A limit outside of this pool allows more again: opens what open() refused. */
   retry(): void {
     this.#openWanted()
   }
 
-  /** Who waited is told otherwise, and asks again if need be. */
+  /** Forgets the waiting callers, which are notified otherwise and ask again if necessary. */
   forgetWanted(): void {
     this.#wanted = 0
   }
 
-  /** Ends the idle connections. */
+  /** Closes the idle connections. */
   closeIdle(): void {
     while (this.#idle.length > 0) {
       const connection = this.take()
       this.#end(connection)
     }
-    this.#tellIfEmpty()
+    this.#notifyIfEmpty()
   }
 
-  /** Ends all connections; resolves when the sockets are closed. */
+  /** Closes all connections; resolves when the sockets are closed. */
   async close(): Promise<void> {
     this.#wanted = 0
     const ended = [...this.#connections].map((connection) => connection.destroy())
@@ -250,7 +250,7 @@ export class OriginPool<Connection extends PooledConnection> {
     connection.idleIndex = -1
   }
 
-  #tellIfEmpty(): void {
+  #notifyIfEmpty(): void {
     if (VERIFY) this.#verify()
     if (this.#connections.size === 0 && this.#wanted === 0) this.#options.onEmpty()
   }

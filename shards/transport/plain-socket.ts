@@ -1,5 +1,5 @@
 // TCP connections without TLS, and how one ended.
-// Thread: shard. Memory: none. Never: knows of HTTP, or gives up by itself.
+// Thread: shard. Memory: none. Never: knows of HTTP, or has a timeout.
 
 import { readSync } from 'node:fs'
 import type { LookupFunction, Socket } from 'node:net'
@@ -7,18 +7,18 @@ import type { buildConnector } from 'undici'
 import { SOCKET_PROBE_MS } from '../memory/socket-limits.ts'
 import { LeanSocket } from './lean-socket.ts'
 
-/** What of Node's handle of a connection is used; it is not documented. */
+/** The used part of Node's handle of a connection, which is undocumented. */
 interface TcpHandle {
-  /** Less than 0 where the system has none. */
+  /** Negative if there is none. */
   readonly fd: number
 }
 
 const ONE_BYTE = Buffer.alloc(1)
 
 /**
- * Whether a socket that has ended was reset. Where a reset comes with the last bytes, libuv tells
- * of it as of an end; the system still has the error, for whoever reads next. At an end a read
- * waits for nothing.
+ * Whether a socket that has ended was reset. If a reset arrives with the last bytes, libuv reports
+ * an ordinary end; the next read of the descriptor still returns the error. At the end of a stream
+ * a read does not block.
  */
 export function wasReset(socket: Socket): boolean {
   const { _handle: handle } = socket as unknown as { readonly _handle: TcpHandle | null }
@@ -31,7 +31,7 @@ export function wasReset(socket: Socket): boolean {
   }
 }
 
-/** Opens one, as undici's own connector does for `http:`, but without a limit of time. */
+/** Opens one, as undici's own connector does for `http:`, but without a timeout. */
 export function connectPlain(
   { hostname, port }: buildConnector.Options, callback: buildConnector.Callback,
   lookup: { readonly lookup?: LookupFunction } = {},
@@ -39,14 +39,14 @@ export function connectPlain(
   const socket = new LeanSocket()
   socket.setNoDelay(true)
   socket.setKeepAlive(true, SOCKET_PROBE_MS)
-  let isTold = false
+  let isReported = false
   socket.once('connect', () => {
-    isTold = true
+    isReported = true
     callback(null, socket)
   })
   socket.on('error', (error) => {
-    if (isTold) return // undici listens itself
-    isTold = true
+    if (isReported) return // undici listens itself
+    isReported = true
     callback(error, null)
   })
   socket.connect({ host: hostname, port: port === '' ? 80 : Number(port), ...lookup })

@@ -1,45 +1,45 @@
-// How much of its time a shard spends on reading responses, in one turn of the event loop.
+// Limits the time that a shard spends on reading responses in one event-loop turn.
 // Thread: shard. Memory: an entry for each destination and response that is paused.
-// Never: reads a socket; it says who may go on reading, and when.
-// What a response costs is not its size alone: a chunk of one byte costs as much as one of a KiB.
-// Beyond the bound responses are paused, and go on when the next turn begins, the destinations in
-// turn, before anybody reads what has come meanwhile. A destination that has cost little is not
-// paused at once, so that small answers never wait behind large ones.
+// Never: reads a socket; decides which response may continue, and when.
+// The cost of a response is not its size alone: each chunk has an overhead (READ_COST_BYTES).
+// Above the limit, responses are paused. They continue when the next turn begins, round robin over
+// the destinations, before newly received data is read. A destination with a low cost is not paused
+// at first, so that small responses never wait behind large ones.
 
 import { WaitingLine } from '../base/fifo.ts'
 import {
   READERS_PER_TURN_MAX, READ_COST_BYTES, READ_COST_EXTRA, READ_COST_MAX, READ_COST_SMALL,
 } from '../memory/socket-limits.ts'
 
-/** Who reads a response, and can be told to go on in a turn of its own. */
+/** The reader of a response, which can be told to continue. */
 export interface Reader {
   goOn(): void
 }
 
-/** What the responses of one destination have cost, and those of them that are paused. */
+/** The cost of one destination's responses in a turn, and those that are paused. */
 export class Reading {
   turn = 0
   cost = 0
   readonly paused = new WaitingLine<Reader>()
 }
 
-/** The turns of one shard. */
+/** The scheduler of one shard. */
 export class ReadScheduler {
   readonly #nextTurn: (run: () => void) => void
   readonly #waiting = new WaitingLine<Reading>()
   #turn = 1
-  /** What may still be spent: of several turns of the event loop, until half of it is gone. */
+  /** The cost left; it is renewed once half of it is used, so it may span several turns. */
   #left = READ_COST_MAX
   #isEnding = false
 
-  /** @param nextTurn runs something when the present turn of the event loop is over. */
+  /** @param nextTurn calls a function after the current event-loop turn. */
   constructor(nextTurn: (run: () => void) => void) {
     this.#nextTurn = nextTurn
   }
 
   /**
-   * So many bytes of a response have been read at once, and count whatever becomes of it. Whether
-   * it may go on; if not it is to be paused, and to await() its turn.
+   * Charges bytes of a response that were read at once. @returns whether it may continue; if not,
+   * it must pause and call await().
    */
   spend(reading: Reading, bytes: number): boolean {
     const cost = 1 + Math.floor(bytes / READ_COST_BYTES)
@@ -55,7 +55,7 @@ export class ReadScheduler {
     return this.#left > least
   }
 
-  /** A response is paused, and goOn() follows. */
+  /** Queues a paused response; goOn() follows. */
   await(reading: Reading, reader: Reader): void {
     this.#end()
     if (reading.paused.length === 0) this.#waiting.join(reading)
@@ -67,12 +67,13 @@ export class ReadScheduler {
     if (reading.paused.leave(reader) && reading.paused.length === 0) this.#waiting.leave(reading)
   }
 
-  /** Each goes on until it is paused again; whoever has no turn now comes first the next time. */
+  /** Each continues until it is paused again; those not reached now are first the next time. */
   readonly #begin = (): void => {
     this.#isEnding = false
     this.#turn++
     this.#left = READ_COST_MAX
-    // What goes on may have nothing to read yet, and all that comes for it comes at once.
+    // Limited in number, too: a continued response may have nothing to read yet, and later get much
+    // at once.
     for (let left = READERS_PER_TURN_MAX; left > 0 && this.#left > 0; left--) {
       const reading = this.#waiting.next()
       if (reading === undefined) return
@@ -83,7 +84,7 @@ export class ReadScheduler {
     if (this.#waiting.length > 0) this.#end()
   }
 
-  /** The next turn is to begin, as soon as it may. */
+  /** Schedules #begin for the next turn. */
   #end(): void {
     if (this.#isEnding) return
     this.#isEnding = true

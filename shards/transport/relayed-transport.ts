@@ -1,22 +1,23 @@
-// Requests that outlive the thread which sent them: a shard's old thread keeps its sockets until
-// the last of them has ended, and relays what it hears to the new one, which sends its own itself.
+// Requests that outlive the thread that sent them: a shard's predecessor keeps its sockets until
+// their requests have ended, and relays their events to the successor, which sends new requests
+// itself.
 // Thread: shard; one end of the port in each. Memory: none shared; a set of attempts at each end.
-// Never: gives one attempt to two requests, or tells of an attempt that was aborted here: what the
-// other side had said by then is not heard. Whoever relays may be relayed from, too: what its
-// predecessor says passes on to its successor.
+// Never: gives one attempt to two requests, or reports an attempt that was aborted here: events
+// that the other side sent before are ignored. Relays may be chained: the events of a thread's
+// predecessor are relayed to its own successor.
 
 import { assert, unreachable } from '../base/assert.ts'
 import type { FailureReason, ResponseHeaders } from '../signals/response.ts'
 import type { Line, OutgoingRequest, Transport, TransportEvents } from './transport.ts'
 
-/** One end of the channel between the two threads: a MessagePort, or what a test puts there. */
+/** One end of the channel between the two threads: a MessagePort, or a test's double. */
 export interface RelayPort {
   postMessage(message: unknown, transfer?: readonly ArrayBuffer[]): void
   on(event: 'message' | 'close', listener: (message: object) => void): unknown
   close(): void
 }
 
-/** What the old thread says, after its baton. */
+/** The predecessor's messages after its baton. */
 type Relayed =
   | { readonly kind: 'written' | 'returned'; readonly attemptId: number }
   | { readonly kind: 'head'; readonly attemptId: number; readonly status: number
@@ -26,19 +27,19 @@ type Relayed =
   | { readonly kind: 'failed'; readonly attemptId: number; readonly reason: FailureReason
       readonly detail: string }
 
-/** What the new thread says. */
+/** The successor's message. */
 interface Abort {
   readonly abort: number
 }
 
 const GONE = 'the thread that held the connection has ended'
 
-/** A transport of its own, and the requests of the thread before. */
+/** A shard's own transport, combined with the requests of its predecessor. */
 export class RelayedTransport implements Transport {
   readonly #own: Transport
   #events: TransportEvents | undefined
   #port: RelayPort | undefined
-  /** Requests that the thread before has in flight for this one. */
+  /** Attempts that the predecessor has in flight for this thread. */
   readonly #attemptIds = new Set<number>()
   #onRelayEnded: () => void = () => {}
 
@@ -83,7 +84,7 @@ export class RelayedTransport implements Transport {
     this.#own.forget(to)
   }
 
-  /** Also lets the thread before give up what it has in flight. */
+  /** Also makes the predecessor drop what it has in flight. */
   async close(): Promise<void> {
     this.#attemptIds.clear()
     this.#port?.close()
@@ -91,15 +92,16 @@ export class RelayedTransport implements Transport {
   }
 
   /**
-   * These attempts' requests are with the thread at the other end of the port; should that end,
-   * they have failed. To be called once, before anything is sent. @param ended none is left.
+   * Receives the events of attempts that the thread at the other end of the port has in flight. If
+   * that thread ends, they fail. To be called once, before anything is sent.
+   * @param ended called when none is left.
    */
   receiveFrom(port: RelayPort, attemptIds: Iterable<number>, ended: () => void): void {
-    assert(this.#port === undefined, 'there is only one thread before')
+    assert(this.#port === undefined, 'there is only one predecessor')
     this.#port = port
     this.#onRelayEnded = ended
     for (const attemptId of attemptIds) this.#attemptIds.add(attemptId)
-    port.on('message', (message) => this.#hear(message as Relayed))
+    port.on('message', (message) => this.#receive(message as Relayed))
     port.on('close', () => {
       for (const attemptId of this.#attemptIds) {
         this.#settle(attemptId)
@@ -110,8 +112,8 @@ export class RelayedTransport implements Transport {
   }
 
   /**
-   * From now on everything is told to the thread at the other end of the port, and nobody here.
-   * @param attempts what is in flight. @returns a relay that says when it is over.
+   * From now on all events go to the thread at the other end of the port instead of to this one.
+   * @param attemptIds the attempts in flight. @returns a relay, which resolves when it is over.
    */
   relayTo(port: RelayPort, attemptIds: Iterable<number>): Relay {
     const relay = new Relay(port, this, attemptIds)
@@ -119,7 +121,7 @@ export class RelayedTransport implements Transport {
     return relay
   }
 
-  #hear(message: Relayed): void {
+  #receive(message: Relayed): void {
     const { attemptId } = message
     if (!this.#attemptIds.has(attemptId)) return
     switch (message.kind) {
@@ -144,9 +146,9 @@ export class RelayedTransport implements Transport {
   }
 }
 
-/** The old thread's end: passes on what becomes of its requests. */
+/** The predecessor's end: relays the events of its requests. */
 class Relay implements TransportEvents {
-  /** Resolves when no request is left, or nobody listens any more. */
+  /** Resolves when no request is left, or the successor has closed the port. */
   readonly over: Promise<void>
   readonly #port: RelayPort
   readonly #transport: Transport
@@ -162,7 +164,7 @@ class Relay implements TransportEvents {
     this.#attemptIds = new Set(attemptIds)
     port.on('message', (message) => {
       const { abort: attemptId } = message as Abort
-      if (!this.#attemptIds.has(attemptId)) return // its end was under way
+      if (!this.#attemptIds.has(attemptId)) return // its last event was already sent
       this.#transport.abort(attemptId)
       this.#settle(attemptId)
     })
@@ -175,30 +177,30 @@ class Relay implements TransportEvents {
   unreachable(): void {}
 
   written(attemptId: number): void {
-    this.#tell({ kind: 'written', attemptId })
+    this.#post({ kind: 'written', attemptId })
   }
 
   returned(attemptId: number): void {
-    this.#tell({ kind: 'returned', attemptId })
+    this.#post({ kind: 'returned', attemptId })
     this.#settle(attemptId)
   }
 
   head(attemptId: number, status: number, headers: ResponseHeaders): void {
-    this.#tell({ kind: 'head', attemptId, status, headers })
+    this.#post({ kind: 'head', attemptId, status, headers })
   }
 
   end(attemptId: number, body: Uint8Array, truncated: boolean): void {
-    const copy = Uint8Array.from(body) // it may be a part of something larger
-    this.#tell({ kind: 'end', attemptId, body: copy, truncated }, [copy.buffer])
+    const copy = Uint8Array.from(body) // it may be a view of a larger buffer
+    this.#post({ kind: 'end', attemptId, body: copy, truncated }, [copy.buffer])
     this.#settle(attemptId)
   }
 
   failed(attemptId: number, reason: FailureReason, detail: string): void {
-    this.#tell({ kind: 'failed', attemptId, reason, detail })
+    this.#post({ kind: 'failed', attemptId, reason, detail })
     this.#settle(attemptId)
   }
 
-  #tell(message: Relayed, transfer: readonly ArrayBuffer[] = []): void {
+  #post(message: Relayed, transfer: readonly ArrayBuffer[] = []): void {
     this.#port.postMessage(message, transfer)
   }
 

@@ -1,26 +1,26 @@
-// The beginning of a response's body, gathered as it arrives, up to a limit.
-// Thread: shard. Memory: one buffer per response in flight, that doubles as it fills.
-// Never: keeps the chunks: they may be parts of a larger piece of memory, and a body that drips in
-// byte by byte would cost hundreds of bytes each.
-// A first chunk gets exactly its size, since most responses have only one; no buffer becomes larger
-// than what the upstream has announced.
+// Collects the beginning of a response's body, up to a limit.
+// Thread: shard. Memory: one buffer per response in flight, which doubles as it fills.
+// Never: keeps the chunks: they may be views of larger buffers, and a body that arrives byte by
+// byte would cost hundreds of bytes each.
+// The first chunk gets a buffer of exactly its size, since most responses have only one. A buffer
+// does not grow beyond the Content-Length, unless more bytes arrive.
 
 const EMPTY = new Uint8Array(0)
 const CAPACITY_BYTES_MIN = 4096
 
-/** Gathers one body. */
+/** Collects one body. */
 export class ResponseBody {
   #buffer: Uint8Array = EMPTY
   #length = 0
-  /** What the upstream says that all of it is; it may say so of more than comes, or of less. */
+  /** The body's Content-Length, which may differ from the bytes that arrive. */
   #announced = Infinity
 
-  /** @param bytes a Content-Length; what is no number announces nothing. */
+  /** Sets the Content-Length; NaN is ignored. */
   announce(bytes: number): void {
     if (!Number.isNaN(bytes)) this.#announced = bytes
   }
 
-  /** Adds a chunk, by copying it; false when not all of it was kept. */
+  /** Adds a copy of a chunk; false when not all of it fit. */
   append(chunk: Uint8Array, bytesMax: number): boolean {
     const fits = this.#length + chunk.length <= bytesMax
     const kept = fits ? chunk : chunk.subarray(0, bytesMax - this.#length)
@@ -34,13 +34,13 @@ export class ResponseBody {
     return fits
   }
 
-  /** What has been gathered; valid for good once nothing more is added. */
+  /** The bytes collected; stays valid once nothing more is added. */
   get bytes(): Uint8Array {
     const isFull = this.#length === this.#buffer.length
     return isFull ? this.#buffer : this.#buffer.subarray(0, this.#length)
   }
 
-  /** The memory that it takes, in bytes. */
+  /** The size of the buffer, in bytes. */
   get heldBytes(): number {
     return this.#buffer.length
   }

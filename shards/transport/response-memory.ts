@@ -1,28 +1,29 @@
-// The memory that responses take while they arrive: bounded, and shared out among destinations.
-// Thread: shard. Memory: a count for each destination, and a line of those that are paused.
-// Never: reads a socket; it says who may go on reading.
-// A destination that holds its share has its responses paused, so that its upstream waits and
-// nobody else does. One of them may always go on, or those that hold something would wait for each
-// other; should even that come to the bound of all, a response is cut there, as at its own limit.
+// The memory of responses while they arrive: bounded, with a share for each destination.
+// Thread: shard. Memory: a count for each destination, and a queue of paused responses.
+// Never: reads a socket; decides which response may continue.
+// If a destination has used up its share, its responses are paused (backpressure), so that only its
+// upstream waits. One of them may always continue; otherwise partial responses could wait for each
+// other. If even that reaches the limit of the pool, the response is truncated there, as at its own
+// limit.
 
 import { WaitingLine } from '../base/fifo.ts'
 import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share } from '../memory/share.ts'
 import { RESPONSE_BUFFER_BYTES_MAX } from '../memory/socket-limits.ts'
 
-/** Who reads a response, and can be told to go on. */
+/** The reader of a response, which can be told to continue. */
 export interface ResponseReader {
   resume(): void
 }
 
-/** What one destination holds. */
+/** One destination's part of the memory. */
 export class BytesHeld {
   bytes = 0
-  /** The response that may go on though its destination holds its share. */
+  /** The response that may continue although its destination has used up its share. */
   exempt: ResponseReader | undefined
-  /** Bytes came for it, since it was made exempt or last looked at. */
+  /** It received bytes since it became exempt or since the last look(). */
   hasProgress = false
-  /** Somebody wants to hear when the destination no longer holds its share. */
+  /** onRoom is to be called when the destination is below its share again. */
   isAwaited = false
   readonly paused = new WaitingLine<ResponseReader>()
   readonly to: number
@@ -37,13 +38,13 @@ export class ResponseMemory {
   readonly #share: Share
   readonly #responseBytesMax: number
   readonly #onRoom: (to: number) => void
-  /** Destinations with paused responses, or that somebody waits for. */
+  /** Destinations with paused responses, or with isAwaited. */
   readonly #short = new Set<BytesHeld>()
   #isResuming = false
 
   /**
-   * @param responseBytesMax what is kept of one response.
-   * @param onRoom a destination that is awaited holds less than its share again.
+   * @param responseBytesMax the most that is kept of one response.
+   * @param onRoom called when an awaited destination is below its share again.
    */
   constructor(
     responseBytesMax: number, onRoom: (to: number) => void,
@@ -61,7 +62,7 @@ export class ResponseMemory {
     return this.#share.used
   }
 
-  /** How long a body may become that takes `bytes` now. */
+  /** The greatest length to which a body of `bytes` may grow now. */
   bytesMaxFrom(bytes: number): number {
     return Math.min(this.#responseBytesMax, bytes + this.#share.bound - this.#share.used)
   }
@@ -72,7 +73,7 @@ export class ResponseMemory {
     this.#share.adopt(bytes)
   }
 
-  /** One that may go on and has not, since the last look, lets another go on in its place. */
+  /** If an exempt response made no progress since the last call, another one becomes exempt. */
   look(): void {
     for (const held of this.#short) {
       if (!held.hasProgress) held.exempt = undefined
@@ -81,18 +82,18 @@ export class ResponseMemory {
     if (this.#short.size > 0) this.#resumeShort()
   }
 
-  /** Whether the destination holds its share, so that nothing more may be asked of it. */
+  /** Whether the destination has used up its share, so that no request may be sent to it. */
   isOver(held: BytesHeld): boolean {
     return held.bytes > 0 && !this.#share.mayTake(held.bytes, 0)
   }
 
-  /** onRoom is to follow. */
+  /** Requests a call of onRoom. */
   await(held: BytesHeld): void {
     held.isAwaited = true
     this.#short.add(held)
   }
 
-  /** Whether the response may go on; if not it is to be paused, and resume() follows. */
+  /** Whether the response may continue; if not, it must pause, and resume() follows. */
   mayGoOn(held: BytesHeld, reader: ResponseReader): boolean {
     if (!this.isOver(held) || this.#isExempt(held, reader)) return true
     held.paused.join(reader)
@@ -100,7 +101,7 @@ export class ResponseMemory {
     return false
   }
 
-  /** A response that held so many bytes has ended, paused or not; others may go on. */
+  /** A response that held so many bytes has ended, paused or not; others may continue. */
   settle(held: BytesHeld, reader: ResponseReader, bytes: number): void {
     if (held.exempt === reader) held.exempt = undefined
     if (held.paused.length > 0) held.paused.leave(reader)
@@ -117,7 +118,7 @@ export class ResponseMemory {
     return held.exempt === reader
   }
 
-  /** One that goes on may end at once and free more, which is seen in the same pass or the next. */
+  /** A resumed response may end at once and free more, which this or the next pass handles. */
   #resumeShort(): void {
     if (this.#isResuming) return
     this.#isResuming = true

@@ -1,10 +1,10 @@
-// TLS connections: whom they trust, their sessions, and whether one ended as TLS has it.
+// TLS connections: trusted authorities, session resumption, and whether one ended properly.
 // Thread: shard. Memory: the newest session of each origin, at most TLS_SESSIONS_MAX.
-// Never: knows of HTTP, or takes a certificate for another name than the one it connects to.
+// Never: knows of HTTP, or accepts a certificate for a name other than the one it connects to.
 //
-// A TLS connection ends with close_notify. Without it, whoever is on the way may have cut off what
-// was still to come (RFC 8446, 6.1), and so may the other end by a crash. Node tells of both ends
-// alike, so the TCP handle is asked under it: at its own end libuv has stopped reading.
+// A TLS connection ends with close_notify. Without it, an attacker on the path, or a crash of the
+// peer, may have truncated the data (RFC 8446, 6.1). Node reports both kinds of end alike, so the
+// TCP handle below is checked: at its own end libuv has stopped reading.
 
 import { type LookupFunction, type Socket, isIP } from 'node:net'
 import {
@@ -14,7 +14,7 @@ import type { buildConnector } from 'undici'
 import { SOCKET_PROBE_MS, TLS_SESSIONS_MAX } from '../memory/socket-limits.ts'
 import { connectLean } from './lean-socket.ts'
 
-/** A connection was made, and then no trusted TLS session over it. */
+/** The TCP connection was opened, but no trusted TLS session over it. */
 class HandshakeError extends Error {
   override readonly name = 'HandshakeError'
   readonly code: unknown
@@ -27,7 +27,7 @@ class HandshakeError extends Error {
 
 const handshakeError = (cause: Error): HandshakeError => new HandshakeError(cause)
 
-/** What of Node's handle of a TLS connection is used; it is not documented. */
+/** The used part of Node's handle of a TLS connection, which is undocumented. */
 interface TlsHandle {
   readonly reading: boolean
   /** The TCP handle below it. */
@@ -43,11 +43,11 @@ const cutOff = new WeakSet<TLSSocket>()
 /** Whether a socket that has ended did so without close_notify. */
 export const isCutOff = (socket: TLSSocket): boolean => cutOff.has(socket)
 
-/** Opens TLS connections, with what they have in common. */
+/** Opens TLS connections with a common context and session cache. */
 export class SecureConnector {
   readonly #context: SecureContext
   readonly #lookup: { readonly lookup?: LookupFunction }
-  /** By host and port, the one used last at the end. */
+  /** By host and port, the most recently stored last. */
   readonly #sessions = new Map<string, Buffer>()
 
   /** Throws what node:tls throws when `extraCaPem` is not empty and not PEM. */
@@ -58,7 +58,7 @@ export class SecureConnector {
     this.#lookup = lookup
   }
 
-  /** Opens one, as undici's own connector does for `https:`, but without a limit of time. */
+  /** Opens one, as undici's own connector does for `https:`, but without a timeout. */
   connect(target: buildConnector.Options, callback: buildConnector.Callback): TLSSocket {
     const { hostname, host = hostname, port } = target
     const servername = target.servername ?? (isIP(hostname) === 0 ? hostname : undefined)
@@ -76,23 +76,23 @@ export class SecureConnector {
     socket.setKeepAlive(true, SOCKET_PROBE_MS)
     socket.on('session', (newer) => this.#keep(host, newer))
     watchEnd(socket)
-    this.#tell(socket, host, callback)
+    this.#report(socket, host, callback)
     return socket
   }
 
-  #tell(socket: TLSSocket, host: string, callback: buildConnector.Callback): void {
+  #report(socket: TLSSocket, host: string, callback: buildConnector.Callback): void {
     let isConnected = false
-    let isTold = false
+    let isReported = false
     socket.once('connect', () => { isConnected = true })
     socket.once('secureConnect', () => {
-      isTold = true
+      isReported = true
       callback(null, socket)
     })
     socket.on('error', (error) => {
-      // Of a session that is there Node only tells, and then of the end that an alert is too. An
-      // alert may still refuse the client's part of a handshake of TLS 1.3.
-      if (isTold) return void socket.destroy(error)
-      isTold = true
+      // With an established session Node only emits the error, and then an end, since an alert ends
+      // the session. In TLS 1.3 an alert may still reject the client's part of the handshake.
+      if (isReported) return void socket.destroy(error)
+      isReported = true
       this.#sessions.delete(host)
       callback(isConnected ? handshakeError(error) : error, null)
     })
@@ -106,7 +106,7 @@ export class SecureConnector {
   }
 }
 
-/** Notes, while its end is told of, whether it was close_notify that ended the socket. */
+/** Records, when the socket reports its end, whether close_notify was missing. */
 function watchEnd(socket: TLSSocket): void {
   const push = socket.push.bind(socket) as Socket['push']
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
@@ -115,7 +115,7 @@ function watchEnd(socket: TLSSocket): void {
   }
 }
 
-/** Within the end's own call. A socket that does not read has heard of no end but close_notify. */
+/** Valid only during the end's call. If the socket is not reading, the end was close_notify. */
 function hasTcpEnded(socket: TLSSocket): boolean {
   const { _handle: handle } = socket as unknown as { readonly _handle: TlsHandle | null }
   const { _parent: tcp } = handle ?? {}

@@ -1,17 +1,17 @@
-// Teaches undici the names of the headers that Sluice adds to requests and looks for in responses.
+// Adds the names of the headers that Sluice sends and reads to undici's tables of known names.
 // Thread: shard. Memory: undici's own tables of names.
-// Never: changes what is sent or heard: names that are not in the tables only take longer.
+// Never: changes what is sent or received: names that are not in the tables only take longer.
 //
-// For each header of each request undici looks its name up in a table of the registered ones, which
-// are plain by definition. Any other name is lowered, looked up again, which makes V8 look for the
-// fresh string among all names that it has ever seen, and checked by a regular expression. Eleven
-// names a request made that an eighth of a shard's time. A name in a response is looked for in a
-// tree of the same names; any other becomes a fresh string. Neither table has a public way in, so
-// they are reached for inside of the very version that package.json pins.
+// For each header of a request undici looks up its name in a table of registered ones, which need
+// no check. Any other name is lower-cased, looked up again, for which V8 must internalize the new
+// string, and checked by a regular expression. With eleven names per request that was an eighth of
+// a shard's time. A name in a response is looked up in a tree of the same names; any other one
+// allocates a new string. Neither table is public, so they are accessed inside of the exact version
+// that package.json pins.
 
 import { createRequire } from 'node:module'
 
-/** Names as they are written, and their lower case. */
+/** Names in their original case, and in lower case. */
 interface Constants {
   readonly headerNameLowerCasedRecord: Record<string, string | undefined>
 }
@@ -24,16 +24,16 @@ interface Tree {
   }
 }
 
-/** Where undici's own files come from. */
+/** Loads undici's own files. */
 export type LoadModule = (path: string) => unknown
 
 const loadModule: LoadModule = createRequire(import.meta.url)
 
 /**
- * @param sent names of requests: tokens of RFC 9110 that undici has no use for itself.
+ * @param sent names of requests: RFC 9110 tokens that undici does not handle itself.
  * @param received names of responses, in lower case.
- * @returns what of undici is not as expected, so that some names still take longer; undefined when
- *   it knows all of them.
+ * @returns what differs from the expected undici, so that some names still take longer; undefined
+ *   if all names were added.
  */
 export function addHeaderNames(
   sent: readonly string[], received: readonly string[], load: LoadModule = loadModule,

@@ -1,10 +1,10 @@
 // Sends over real sockets: HTTP/1.1 on keep-alive connections, parsed by undici.
-// Thread: shard. Memory: none shared; what is in flight, and response bodies while they arrive.
-// Never: keeps an attempt's deadline, follows a redirect, decompresses, or repeats what was
-// written.
+// Thread: shard. Memory: none shared; attempts in flight, and response bodies while they arrive.
+// Never: enforces an attempt's timeout, follows a redirect, decompresses, or repeats a request that
+// was written.
 //
-// One undici Client per connection rather than its Pool: an aborted attempt must take down its
-// connection, and requests must not wait in a library for connections to come.
+// One undici Client per connection rather than its Pool: an aborted attempt must close its
+// connection, and requests must not wait for connections inside a library.
 
 import { assert } from '../base/assert.ts'
 import { type Clock, SystemClock, lookEvery } from '../base/clock.ts'
@@ -27,24 +27,24 @@ import {
 import { addHeaderNames } from './undici-header-tables.ts'
 import { type InFlight, WireAttempt, surface } from './wire-attempt.ts'
 
-/** What a UndiciTransport is made with. */
+/** Options of a UndiciTransport. */
 export interface UndiciTransportOptions {
   readonly clock: Clock
-  /** Connections to all origins at once; each has a share of what is free. */
+  /** Connections to all origins at once; each origin has a share. */
   readonly connectionsMax: number
   /** Connections to one origin at once, 1 or more. */
   readonly connectionsPerOriginMax: number
-  /** How long one may take to be made; who asks for it may allow less. */
+  /** Connect timeout; connect() may allow less. */
   readonly connectTimeoutMs: number
-  /** Bytes of a response's body that are kept; at the first byte beyond, the attempt ends. */
+  /** Bytes of a response's body that are kept; the first byte beyond ends the attempt. */
   readonly responseBytesMax: number
   /** PEM of authorities to trust besides Node's own and NODE_EXTRA_CA_CERTS, or ''. */
   readonly extraCaPem: string
-  /** Finds hosts; left out, sockets ask the system. */
+  /** Resolves host names; without it, sockets use the system's look-up. */
   readonly names?: Names
-  /** Sent when the caller gives no User-Agent; without it, or when it is empty, none is sent. */
+  /** The default User-Agent; if undefined or empty, none is added. */
   readonly userAgent?: string
-  /** Told what of undici is not as expected; all works without it, some of it more slowly. */
+  /** Called if undici's internals are not as expected; everything works, but more slowly. */
   readonly onUnknownUndici?: (reason: string) => void
 }
 
@@ -68,7 +68,7 @@ export class UndiciTransport implements Transport {
     if (unknownUndici !== undefined) options.onUnknownUndici?.(unknownUndici)
     this.#options = options
     this.#memory = new ResponseMemory(options.responseBytesMax,
-      (to) => this.#tellFree(to))
+      (to) => this.#notifyFree(to))
     this.#shared = {
       clock: options.clock,
       connect: connectorOf(options),
@@ -79,13 +79,13 @@ export class UndiciTransport implements Transport {
       connectionsPerOriginMax: options.connectionsPerOriginMax,
       connectTimeoutMs: options.connectTimeoutMs,
       open: new Set(),
-      free: (to) => this.#tellFree(to),
-      unreachable: (to, reason, detail) => this.#tellUnreachable(to, reason, detail),
+      free: (to) => this.#notifyFree(to),
+      unreachable: (to, reason, detail) => this.#notifyUnreachable(to, reason, detail),
     }
     this.#stopLooking = lookEvery(CONNECTS_LOOK_EVERY_MS, () => this.#look())
   }
 
-  /** Bytes set aside for response bodies that are still arriving. */
+  /** Bytes allocated for response bodies that are still arriving. */
   get bufferedBytes(): number {
     return this.#memory.usedBytes
   }
@@ -110,7 +110,7 @@ export class UndiciTransport implements Transport {
     const known = this.#destinations[to]
     assert(known === undefined || known.origin === origin, 'a destination stands for two origins')
     if (known === undefined && !isOrigin(origin)) {
-      return queueMicrotask(() => this.#tellUnreachable(to, 'request_refused', 'no such origin'))
+      return queueMicrotask(() => this.#notifyUnreachable(to, 'request_refused', 'no such origin'))
     }
     const destination = known ?? new Destination(to, origin, this.#shared)
     this.#destinations[to] = destination
@@ -122,8 +122,8 @@ export class UndiciTransport implements Transport {
     assert(destination !== undefined, 'a destination without a connection')
     assert(this.#attempts[attemptId] === undefined, 'the attempt is still in flight')
     assert(!(request.body?.buffer instanceof SharedArrayBuffer), 'a body in shared memory')
-    const attempt = new WireAttempt(attemptId, this.#dressed(request), destination, this.#listener)
-    assert(this.#attempts[attemptId] === attempt, 'an attempt that nobody knows')
+    const attempt = new WireAttempt(attemptId, this.#prepared(request), destination, this.#listener)
+    assert(this.#attempts[attemptId] === attempt, 'an attempt that is not in the table')
   }
 
   abort(attemptId: number): void {
@@ -144,11 +144,11 @@ export class UndiciTransport implements Transport {
   }
 
   get #listener(): InFlight {
-    assert(this.#inFlight !== undefined, 'nobody listens to the transport')
+    assert(this.#inFlight !== undefined, 'the transport was not started')
     return this.#inFlight
   }
 
-  #tellFree(to: number): void {
+  #notifyFree(to: number): void {
     try {
       this.#listener.events.free(to)
     } catch (error) {
@@ -156,7 +156,7 @@ export class UndiciTransport implements Transport {
     }
   }
 
-  #tellUnreachable(to: number, reason: FailureReason, detail: string): void {
+  #notifyUnreachable(to: number, reason: FailureReason, detail: string): void {
     try {
       this.#listener.events.unreachable(to, reason, detail)
     } catch (error) {
@@ -172,7 +172,7 @@ export class UndiciTransport implements Transport {
   }
 
   /** The request, with the default User-Agent if there is one and the caller gave none. */
-  #dressed(request: OutgoingRequest): OutgoingRequest {
+  #prepared(request: OutgoingRequest): OutgoingRequest {
     const { userAgent } = this.#options
     if (userAgent === undefined || userAgent === '' || hasUserAgent(request.headers)) {
       return request
@@ -189,7 +189,7 @@ function connectorOf(options: UndiciTransportOptions): Connect {
     ? secure.connect(target, callback) : connectPlain(target, callback, lookup))
 }
 
-/** As `URL.origin` spells it, and of a scheme that is spoken here. */
+/** Whether it is spelled as `URL.origin` does, with a supported scheme. */
 function isOrigin(origin: string): boolean {
   const url = URL.parse(origin)
   return url?.origin === origin && (url.protocol === 'http:' || url.protocol === 'https:')

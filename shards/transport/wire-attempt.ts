@@ -1,7 +1,7 @@
-// One request on its way: what undici tells of it, as the transport's listener hears it.
+// One request in flight: translates undici's events to those of the transport's listener.
 // Thread: shard. Memory: the response's body while it arrives.
 // Never: opens or chooses a connection; it has one when it begins.
-// Events after an attempt is settled are noise.
+// Events after an attempt is settled are ignored.
 
 import type { Dispatcher } from 'undici'
 import { assert } from '../base/assert.ts'
@@ -16,32 +16,32 @@ import { ResponseBody } from './response-body.ts'
 import type { BytesHeld, ResponseMemory, ResponseReader } from './response-memory.ts'
 import type { OutgoingRequest, TransportEvents } from './transport.ts'
 
-/** undici's hand on a request in flight. */
+/** undici's controller of a request in flight. */
 type Controller = Dispatcher.DispatchController
 
 /** What the attempts of one transport share. */
 export interface InFlight {
-  /** By attempt. Not a Map, for the reason that fifo.ts gives against a Set. */
+  /** By attempt. Not a Map, for the reason that fifo.ts gives for not using a Set. */
   readonly attempts: (WireAttempt | undefined)[]
   readonly memory: ResponseMemory
   readonly reads: ReadScheduler
   readonly events: TransportEvents
 }
 
-/** Where an attempt goes. */
+/** The destination of an attempt. */
 export interface AttemptPath {
   readonly pool: OriginPool<ClientConnection>
   readonly held: BytesHeld
   readonly reading: Reading
-  /** Its connections are not used again. */
+  /** Its connections are not reused. */
   readonly isForgotten: boolean
-  /** A response has come over one of the connections. */
+  /** A response was received on one of the connections. */
   answered(): void
-  /** A connection that was given a request had been lost before. */
+  /** A connection was lost before its request was written. */
   lostUnused(connection: ClientConnection): void
 }
 
-/** One attempt on its way: undici's handler of its request. */
+/** One attempt in flight: undici's handler of its request. */
 export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, Reader {
   readonly #attemptId: number
   readonly #path: AttemptPath
@@ -50,23 +50,23 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
   readonly #body = new ResponseBody()
   #controller: Controller | undefined
   #interim = 0
-  /** The upstream has said that it closes the connection behind this response. */
+  /** The upstream closes the connection after this response (`Connection: close`). */
   #isLast = false
-  /** Only the end of the connection says that the response is whole (RFC 9112, 6.3). */
+  /** Only the end of the connection marks the end of the response (RFC 9112, 6.3). */
   #isUntilEnd = false
-  /** It waits for memory, or for its turn. */
+  /** It waits for memory, or for the read scheduler. */
   #paused = false
   #awaitsTurn = false
-  /** The client is being handed the request: what fails now is told after `send` has returned. */
+  /** undici is being passed the request: a failure now is reported after `send` has returned. */
   #dispatching = true
   #written = false
   /** Its response has ended. */
   #isWhole = false
-  /** It ended since the connection broke off. */
+  /** It ended since the connection was lost. */
   #isCut = false
   #settled = false
 
-  /** Begins it, on a connection that is free. */
+  /** Begins the attempt, on a free connection. */
   constructor(attemptId: number, request: OutgoingRequest, path: AttemptPath, inFlight: InFlight) {
     this.#attemptId = attemptId
     this.#path = path
@@ -81,7 +81,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     this.#written = true
   }
 
-  /** Only now: between the start of the writing and its end the thread may have been held up. */
+  /** Reports `written` only now: the thread may have been delayed since the start of the write. */
   onRequestSent(): void {
     if (this.#settled) return
     try {
@@ -119,7 +119,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     memory.add(held, this, this.#body.heldBytes - heldBefore)
     const isInTurn = reads.spend(reading, chunk.length)
     if (!whole) return this.#end(true)
-    // At the end of its socket undici goes on with a response that is paused.
+    // At the end of its socket undici continues a paused response.
     if (this.#paused) return
     if (memory.mayGoOn(held, this)) {
       if (isInTurn) return
@@ -130,7 +130,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     this.#controller?.pause()
   }
 
-  /** There is memory for more of the response. Not at once: undici's parser may be at work. */
+  /** There is memory for more of the response. Resumes later: undici's parser may be running. */
   resume(): void {
     this.#paused = false
     queueMicrotask(() => {
@@ -138,14 +138,14 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     })
   }
 
-  /** Its turn has come, in which nothing else is read. */
+  /** Called by the read scheduler, when nothing else is read. */
   goOn(): void {
     this.#awaitsTurn = false
     this.#paused = false
     this.#controller?.resume()
   }
 
-  /** Not at once: only when it has returned does undici close what the upstream does not keep. */
+  /** Finishes later: after this has returned, undici closes a connection that is not kept alive. */
   onResponseEnd(): void {
     if (this.#settled) return
     this.#isWhole = true
@@ -153,7 +153,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     process.nextTick(endOf, this)
   }
 
-  /** What follows onResponseEnd(). */
+  /** The second part of onResponseEnd(). */
   finish(): void {
     if (this.#settled) return
     if (this.#isCut) this.#fail('connection_error', 'the connection broke off in the response')
@@ -166,19 +166,19 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     if (this.#dispatching) {
       queueMicrotask(() => this.#fail(reason, error.message))
     } else if (reason !== 'request_refused' && !this.#written) {
-      // The connection broke before anything of this request was on it: safe to send once more.
+      // The connection was lost before any part of the request was written: safe to send again.
       this.#return()
     } else {
       this.#fail(reason, error.message)
     }
   }
 
-  /** Ends the attempt without a word. */
+  /** Ends the attempt without an event. */
   abort(): void {
     if (this.settle()) this.#path.pool.drop(this.#connection)
   }
 
-  /** Makes the attempt a thing of the past; false when it was already. */
+  /** Marks the attempt as ended and releases its resources; false when it was already. */
   settle(): boolean {
     if (this.#settled) return false
     this.#settled = true
@@ -200,10 +200,10 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     this.#path.lostUnused(this.#connection)
   }
 
-  /** Tells the failure, unless the attempt was aborted meanwhile. */
+  /** Reports the failure, unless the attempt was aborted meanwhile. */
   #fail(reason: FailureReason, detail: string): void {
     if (!this.settle()) return
-    // Others need not pay for what this caller asks.
+    // The connection is unaffected by a request that cannot be sent.
     if (reason === 'request_refused' && !this.#written) this.#path.pool.release(this.#connection)
     else this.#path.pool.drop(this.#connection)
     try {
@@ -214,7 +214,7 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
     }
   }
 
-  /** The connection is free before the listener hears of it: what it sends next may reuse it. */
+  /** Frees the connection before it notifies the listener, whose next send may reuse it. */
   #end(truncated: boolean): void {
     this.settle()
     const connection = this.#connection
@@ -232,21 +232,21 @@ export class WireAttempt implements Dispatcher.DispatchHandler, ResponseReader, 
 
 const endOf = (attempt: WireAttempt): void => attempt.finish()
 
-/** What a Connection header says of what comes behind the response. */
+/** Whether a Connection header says that the connection closes after the response. */
 function isClose(value: string | string[]): boolean {
   return typeof value === 'string' && value.toLowerCase() === 'close'
 }
 
-/** Whether what a Transfer-Encoding header says of a response has an end of its own. */
+/** Whether the response is chunked, so that its end is marked. */
 function isChunked(value: string | string[] | undefined): boolean {
   if (value === undefined) return false
   return /(?:^|,)[ \t]*chunked[ \t]*$/i.test(typeof value === 'string' ? value : value.join())
 }
 
 /**
- * A rejection that nobody handles: Node makes it an uncaught exception, the error unchanged. The
- * listener is called out of undici's reach by it: undici would take an error of the listener (a
- * failed assertion, say) for one of the request, where it must end the shard.
+ * Raises the error as an unhandled rejection, which Node turns into an uncaught exception, with the
+ * error unchanged. If undici caught an error of the listener (for instance a failed assertion), it
+ * would treat it as an error of the request, but it must end the shard.
  */
 export function surface(fault: unknown): void {
   void Promise.reject(fault)
