@@ -1,6 +1,6 @@
-// The shard's word to the front door: acknowledgements, answers and events, into the answer ring.
+// Writes the shard's answers and events for the front door into the answer ring.
 // Thread: shard. Memory: writes the answer ring; main's bell, once a turn.
-// Never: waits for room: a full ring is an answer (false), and the caller keeps its request.
+// Never: waits for space: if the ring is full it returns false, and the caller keeps its request.
 
 import type { JobSlot, UpstreamSlot } from '../base/units.ts'
 import type { Progress } from '../memory/crash-notes.ts'
@@ -27,15 +27,15 @@ export class AnswerWriter {
   readonly #bell: Bell
   readonly #jobs: JobSlots
   readonly #progress: Progress
-  /** At the start, too: whoever died before this writer may have owed a ring. */
+  /** Initially true: a crashed predecessor may not have rung for its last answers. */
   #written = true
-  /** The position of the request that is being answered. */
+  /** The position of the request being answered. */
   #answeredAt = 0
   #isMuted = false
-  /** Until this position there are answers that must be published. */
+  /** Answers before this position must be published. */
   #ringDueUntil: number
 
-  /** @param isHeld whether the front door sees what is written only after publish(). */
+  /** @param isHeld whether answers become visible to the front door only by publish(). */
   constructor(
     views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress, isHeld: boolean,
   ) {
@@ -46,28 +46,28 @@ export class AnswerWriter {
     this.#progress = progress
   }
 
-  /** Answers from now on are to the request at this position of the ingress ring. */
+  /** Later answers are to the request at this position of the ingress ring. */
   beginRequest(position: number, isMuted: boolean): void {
     this.#answeredAt = position
     this.#isMuted = isMuted
   }
 
-  /** After another thread's death, before anything is written: was its last answer committed? */
+  /** After a crash, before any write: checks whether the last answer was committed. */
   recover(): void {
     this.#progress.checkAnswer(this.#ring.tailNext)
   }
 
-  /** Whether a request has been answered by a thread that died before it had taken it. */
+  /** Whether a crashed thread has answered a request that it had not consumed yet. */
   hasAnswered(position: number): boolean {
     return this.#progress.hasAnswered(position)
   }
 
-  /** And whether that answer said what it may not have done. */
+  /** Whether that answer was a promise, whose work may not have been done. */
   hasPromised(position: number): boolean {
     return this.#progress.hasPromised(position)
   }
 
-  /** Whether an acceptance or a refusal would find room now. */
+  /** Whether there is space for an acceptance or a refusal now. */
   hasRoom(): boolean {
     return this.#ring.fits(PLAIN_ANSWER_BYTES)
   }
@@ -80,8 +80,8 @@ export class AnswerWriter {
   }
 
   /**
-   * The same of a job that a thread before has stored, so that it stands in its line already: it
-   * may be sent before this is published, and its request cannot be given back.
+   * The same for a job that a predecessor has stored, which is in its lane already: it may be sent
+   * before this is published, so its request cannot be given back.
    */
   acceptedBefore(request: number): boolean {
     if (!this.accepted(request)) return false
@@ -89,12 +89,12 @@ export class AnswerWriter {
     return true
   }
 
-  /** Whether nothing that is held back says what has to be said. */
+  /** Whether no unpublished answer must be published. */
   get mayGiveBack(): boolean {
     return !isBefore(this.#ring.published, this.#ringDueUntil)
   }
 
-  /** The request cannot be handled: it ends the thread that tries. */
+  /** The request cannot be handled: it crashes the thread. */
   dropped(request: number): boolean {
     const at = this.#claim(ANSWER_DROPPED, 1, NO_BYTES)
     if (at < 0) return false
@@ -102,7 +102,7 @@ export class AnswerWriter {
     return this.#commitAnswer()
   }
 
-  /** A known key; `result` is there when the job that holds it is finished. */
+  /** A known key; `result` is defined if the job that holds it is finished. */
   duplicate(request: number, slot: JobSlot, result: JobResult | undefined): boolean {
     const encoded = encodeValue(result ?? null)
     const at = this.#claim(ANSWER_DUPLICATE, 5, encoded)
@@ -113,7 +113,7 @@ export class AnswerWriter {
     return this.#commitAnswer()
   }
 
-  /** A known key that came with another request than its job's. */
+  /** A known key with a request that differs from its job's. */
   reused(request: number, slot: JobSlot): boolean {
     const at = this.#claim(ANSWER_REUSED, 4, NO_BYTES)
     if (at < 0) return false
@@ -134,8 +134,8 @@ export class AnswerWriter {
   }
 
   /**
-   * Answers GET, CANCEL and WATCH. @param isPromise the answer says what is done after it: a thread
-   * that takes over from this one does that, and nothing of any other request that was answered.
+   * Answers GET, CANCEL and WATCH. @param isPromise the answer reports work that is done after it.
+   * If this thread crashes, its successor does that work; it ignores all other answered requests.
    */
   job(request: number, code: number, view: JobSnapshot | null, isPromise = false): boolean {
     if (this.#isMuted) return true
@@ -163,7 +163,7 @@ export class AnswerWriter {
     return this.#commitAnswer(done)
   }
 
-  /** For the log, so it is dropped when the ring is full. */
+  /** For the program's log, so it is dropped when the ring is full. */
   warning(upstream: UpstreamSlot, warning: ShardWarning): void {
     const at = this.#claim(ANSWER_WARNING, 2, encodeValue(warning))
     if (at < 0) return
@@ -171,22 +171,22 @@ export class AnswerWriter {
     this.#commit()
   }
 
-  /** Where the ring's writer is; all before it can be published. */
+  /** The writer's position in the ring; everything before it can be published. */
   get position(): number {
     return this.#ring.tailNext
   }
 
-  /** Where main's view of the ring ends. */
+  /** The published tail. */
   get published(): number {
     return this.#ring.published
   }
 
-  /** Wakes the front door for something that stands elsewhere. */
+  /** Rings main's bell for something outside of the ring. */
   ring(): void {
     this.#bell.ring()
   }
 
-  /** Shows what was held back, up to a position of before, and rings for it. */
+  /** Publishes held answers up to an earlier position, and rings. */
   publish(position: number): void {
     const isMore = this.#ring.publish(position)
     if (!isMore && !this.#written) return
@@ -209,7 +209,7 @@ export class AnswerWriter {
     return offset / WORD_BYTES
   }
 
-  /** A request is answered once, even if the thread dies before it has taken the request. */
+  /** Notes the answer, so that a request is answered once even if the thread crashes after it. */
   #commitAnswer(isPromise = false): boolean {
     this.#progress.answering(this.#answeredAt, this.#ring.tailNext, isPromise)
     return this.#commit()

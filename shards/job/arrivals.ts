@@ -1,9 +1,9 @@
-// New jobs between their acceptance and their line: with a journal, they wait until it has them.
+// New jobs between acceptance and their lane: with a journal, they wait until it has them.
 // Thread: shard. Memory: the links of the jobs that wait here; a flag of their slots.
 // Never: sends, answers, or keeps an entry per job.
-// What the journal does not have is not sent, so that it can be given back: when the journal cannot
-// be written, who has submitted it is told that it was refused, and then nothing of it may remain.
-// The jobs stand in a list in the order in which they came, which is also that of their lines.
+// A job that the journal does not have is not sent, so that it can be given back: if the journal
+// cannot be written, the submitter is answered that it was refused, and nothing of it may remain.
+// The jobs are in a list in order of arrival, which is also their order in the lanes.
 
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
 import { JOBS_FRESH } from '../memory/crash-notes.ts'
@@ -45,12 +45,12 @@ export class Arrivals {
     this.#next = views.jobs.next
   }
 
-  /** Jobs that the journal had not been given when last asked. */
+  /** Jobs that wait for their journal batch. */
   get count(): number {
     return this.#count
   }
 
-  /** A job that is stored, and names its lane and upstreams. */
+  /** Adds a stored job that refers to its lane and upstreams. */
   add(slot: JobSlot, nowUs: Micros): void {
     if (!this.#parts.jobs.hasFlag(slot, JOB_UNWRITTEN)) return this.#enter(slot, nowUs)
     this.#next[slot] = NONE
@@ -60,7 +60,7 @@ export class Arrivals {
     this.#count++
   }
 
-  /** The journal has the first so many: they stand in line from now on. */
+  /** The journal has the first so many: they enter their lanes. */
   enter(count: number, nowUs: Micros): void {
     for (let left = count; left > 0; left--) {
       const slot = this.#takeFirst()
@@ -69,7 +69,7 @@ export class Arrivals {
     }
   }
 
-  /** Forgets all that the journal does not have; GiveBack has said so before. */
+  /** Forgets all jobs that the journal does not have, after GiveBack.begin(). */
   forget(): void {
     while (this.#count > 0) this.#forget(this.#takeFirst())
   }
@@ -88,7 +88,7 @@ export class Arrivals {
     return slot as JobSlot
   }
 
-  /** The state decides; without it the rest is only what a sweep would find. */
+  /** The state decides; the rest is derived, and a recovery would find the same. */
   #forget(slot: JobSlot): void {
     const { jobs, lanes, logShares, records, watchers } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
@@ -109,8 +109,8 @@ export class Arrivals {
 }
 
 /**
- * After another thread's death, before anything else is looked at: what it had given back and not
- * forgotten is no job.
+ * After a crash, before anything else is read: frees the slots of jobs that the thread had given
+ * back but not forgotten.
  */
 export function finishGivingBack(views: ShardViews, jobs: JobSlots, giveBack: GiveBack): void {
   if (!giveBack.isUnderWay) return

@@ -1,7 +1,7 @@
-// The requests in flight: an attempt for each, with what its end will need, and its deadline.
-// Thread: shard. Memory: arrays of its own, IN_FLIGHT_PER_SHARD_MAX long.
-// Never: sends, aborts or judges; transport and dispatcher do.
-// An attempt is given out again once released, so nothing may be heard of it after that.
+// The table of requests in flight: an attempt for each, with the data for its end and its deadline.
+// Thread: shard. Memory: private arrays, IN_FLIGHT_PER_SHARD_MAX long.
+// Never: sends, aborts or decides a verdict; transport and dispatcher do.
+// An attempt's number is reused once released, so it must have no event after that.
 
 import { assert } from '../base/assert.ts'
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
@@ -16,15 +16,16 @@ import type { Charge } from '../pace/lane-budgets.ts'
 import type { UnwrittenSends } from '../pace/unwritten.ts'
 import type { DecodedTemplate } from '../store/decoded-templates.ts'
 
-/** What an attempt stands for: an attempt at a job, or at the delivery of its webhook. */
+/** The kind of an attempt: at a job, or at the delivery of its webhook. */
 export const ATTEMPT_JOB = 0
 export const ATTEMPT_WEBHOOK = 1
 
-/** A request that is on the wire or over; one that goes out within a turn. */
+/** The request is written or over. */
 export const UNCOUNTED = 0
+/** The request is about to be written, and counted so. */
 const ABOUT = 1
 
-/** The requests in flight, a field to an array: the attempt in each place, and what it has. */
+/** The requests in flight, one array per field: attempt numbers and their data. */
 export interface AttemptsBaton {
   readonly attemptId: Uint32Array
   readonly kind: Uint8Array
@@ -48,19 +49,19 @@ export class Attempts {
   readonly kind: Uint8Array
   /** The response's status once its headers are here, else 0. */
   readonly status: Uint16Array
-  /** What Retry-After asked for, in ms; 0 for nothing. */
+  /** The Retry-After of the response, in ms; 0 for none. */
   readonly retryAfterMs: Float64Array
-  /** Of an attempt at a job: when that came, in Unix ms. */
+  /** For an attempt at a job: when the job was created, in Unix ms. */
   readonly createdAtMs: Float64Array
-  /** What the attempt's write is charged: the budget's interval when it was decided, in ns. */
+  /** The attempt's charge: the budget's interval when the send was decided, in ns. */
   readonly intervalNs: Uint32Array
-  /** What the base of its budget has become by it; NaN where another thread has begun it. */
+  /** The budget's base after the charge; NaN if a predecessor began the attempt. */
   readonly spentUs: Float64Array
   /** 1 where that budget is an account queue. */
   readonly accountQueue: Uint8Array
   /** Whether the request is about to be written, and counted so: UNCOUNTED or ABOUT. */
   readonly writing: Uint8Array
-  /** Of an attempt at a job: its template. */
+  /** For an attempt at a job: its template. */
   readonly #templates: (DecodedTemplate | undefined)[]
   /** Whether the attempt's deadline is in the wheel. */
   readonly #armed: Uint8Array
@@ -69,7 +70,7 @@ export class Attempts {
   readonly #free: Uint32Array
   #freeCount: number
   #jobsInFlight = 0
-  /** Of webhooks: a part of the attempts, of which each receiver has a share. */
+  /** The pool for webhooks: a part of the attempts, of which each receiver has a share. */
   readonly #webhooks: Share
   readonly #deadlineUs: Float64Array
   readonly #deadlines: Wheel
@@ -102,7 +103,7 @@ export class Attempts {
     }, nowUs)
   }
 
-  /** What a successor begins with. Templates are left out: it finds them with the jobs. */
+  /** The state that a successor starts from. Without templates, which it reads with the jobs. */
   handOver(): AttemptsBaton {
     const attemptId = Uint32Array.from(this.slot.keys())
       .filter((other) => this.slot[other] !== NONE)
@@ -124,7 +125,7 @@ export class Attempts {
   }
 
   /**
-   * Requests in flight keep their attempts, so no other gets one of those before they have ended.
+   * Requests in flight keep their attempt numbers, so those are not reused before they have ended.
    */
   takeOver(baton: AttemptsBaton): void {
     assert(this.inFlight === 0, 'attempts in use take over from others')
@@ -151,7 +152,7 @@ export class Attempts {
     return this.slot.length - this.#freeCount
   }
 
-  /** Those of `inFlight` that are attempts at jobs, not deliveries of webhooks. */
+  /** The part of `inFlight` that are attempts at jobs, not deliveries of webhooks. */
   get jobsInFlight(): number {
     return this.#jobsInFlight
   }
@@ -167,8 +168,8 @@ export class Attempts {
   }
 
   /**
-   * An attempt for an attempt that is charged so, and must end by `deadlineUs`; asserts that one is
-   * free.
+   * Allocates an attempt with this charge, which must end by `deadlineUs`; asserts that there is a
+   * free one.
    */
   take(
     kind: number, slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, deadlineUs: Micros,
@@ -201,18 +202,18 @@ export class Attempts {
     this.#armed[attemptId] = 1
   }
 
-  /** Keeps what the job's result will say, so that the end need not read its record again. */
+  /** Keeps the data for the job's result, so that its record need not be read again at the end. */
   remember(attemptId: number, template: DecodedTemplate, createdAtMs: number): void {
     this.#templates[attemptId] = template
     this.createdAtMs[attemptId] = createdAtMs
   }
 
-  /** What remember() was given; undefined where another thread has begun the attempt. */
+  /** The template from remember(); undefined if a predecessor began the attempt. */
   templateOf(attemptId: number): DecodedTemplate | undefined {
     return this.#templates[attemptId]
   }
 
-  /** What the attempt has spent. */
+  /** The attempt's charge. */
   chargeOf(attemptId: number): Charge {
     return {
       accountQueue: this.accountQueue[attemptId] === 1,
@@ -220,12 +221,12 @@ export class Attempts {
     }
   }
 
-  /** What of that counts as about to be written, in ns. */
+  /** The part of the charge that counts as unwritten, in ns. */
   unwrittenNs(attemptId: number): number {
     return this.writing[attemptId] === UNCOUNTED ? 0 : this.intervalNs[attemptId] as number
   }
 
-  /** The request is on the wire, or will not be. */
+  /** The request is written, or will not be. */
   settleWrite(attemptId: number): void {
     if (this.writing[attemptId] === UNCOUNTED) return
     this.writing[attemptId] = UNCOUNTED
@@ -242,7 +243,7 @@ export class Attempts {
       this.accountQueue[attemptId] === 1, intervalNs)
   }
 
-  /** Gives an attempt back and disarms its deadline, unless that is what ended it. */
+  /** Frees an attempt and cancels its deadline, unless that has fired. */
   release(attemptId: number): void {
     assert(this.slot[attemptId] !== NONE, 'an attempt was released twice')
     if (this.#armed[attemptId] === 1) this.#deadlines.cancel(attemptId)
@@ -256,7 +257,7 @@ export class Attempts {
     this.#free[this.#freeCount++] = attemptId
   }
 
-  /** Hands over the attempts whose deadline has passed; the listener must release each. */
+  /** Calls `expired` for attempts whose deadline has passed; it must release each. */
   advance(nowUs: Micros, expired: (attemptId: number) => void): boolean {
     return this.#deadlines.advance(nowUs, (attemptId) => {
       this.#armed[attemptId] = 0
@@ -269,7 +270,7 @@ export class Attempts {
   }
 }
 
-/** Of a few, all are anybody's. */
+/** A small table, as in tests, has no reserve. */
 const permitRules = (count: number): ShareRules => ({
   name: SHARD_POOLS.inFlight.name, bound: count, alpha: SHARD_POOLS.inFlight.alpha,
   minimum: IN_FLIGHT_MINIMUM,

@@ -1,7 +1,7 @@
-// Attempts at jobs: a job leaves its lane, goes out, and comes back with a result or a retry.
+// Attempts at jobs: a job leaves its lane, is sent, and gets a result or a retry.
 // Thread: shard. Memory: job state and attempts, through the parts that own them.
-// Never: touches a socket (the transport does), nor decides when to send (the pacer does).
-// An attempt is a straight line: read the record, send, hear the head (response-head.ts), hear the
+// Never: touches a socket (the transport does), or decides when to send (the pacer does).
+// The steps of an attempt: read the record, send, receive the head (response-head.ts), receive the
 // end, then settle: finished, or waiting for a retry.
 
 import type { Prng } from '../base/prng.ts'
@@ -45,7 +45,7 @@ export interface DispatcherParts {
   readonly prng: Prng
 }
 
-/** Why an attempt brought no result, and what the response said if there was one. */
+/** Why an attempt has failed, and its response if there was one. */
 interface Failure {
   readonly reason: Reason
   readonly status: number
@@ -54,7 +54,7 @@ interface Failure {
   readonly mayRetry: boolean
 }
 
-/** Sends jobs and settles what comes back. */
+/** Sends jobs and settles their attempts. */
 export class Dispatcher {
   readonly #parts: DispatcherParts
 
@@ -62,7 +62,7 @@ export class Dispatcher {
     this.#parts = parts
   }
 
-  /** Starts an attempt; the budget is charged and the job has left its lane. */
+  /** Starts an attempt whose budget is charged; the job has left its lane. */
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
     const { jobs, records, attempts, transport, watchers, stats, budgets, pacer } = this.#parts
     jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + 1)
@@ -80,7 +80,7 @@ export class Dispatcher {
     transport.send(attemptId, upstream, { origin, path, method, headers, body })
   }
 
-  /** The response is whole, or cut at the limit. */
+  /** The response is complete, or truncated at the limit. */
   end(attemptId: number, body: Uint8Array, truncated: boolean, nowUs: Micros): void {
     const { attempts } = this.#parts
     const status = attempts.status[attemptId] as number
@@ -91,14 +91,14 @@ export class Dispatcher {
     this.#fail(attemptId, failure, nowUs)
   }
 
-  /** No whole response came. */
+  /** There is no complete response. */
   failed(attemptId: number, reason: FailureReason, nowUs: Micros): void {
     this.#fail(attemptId, {
       reason, status: 0, body: null, truncated: false, mayRetry: mayFailureRetry(reason),
     }, nowUs)
   }
 
-  /** No connection could be made for the job's turn: an attempt without a request. */
+  /** No connection could be opened when the job was due: an attempt without a request. */
   failUnsent(slot: JobSlot, reason: FailureReason, nowUs: Micros): void {
     const { jobs, records } = this.#parts
     jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + 1)
@@ -107,7 +107,7 @@ export class Dispatcher {
     }, nowUs)
   }
 
-  /** Nothing of the request was written: the job is where it was before, and first in its line. */
+  /** Nothing of the request was written: the job goes back to the front of its lane. */
   returned(attemptId: number, nowUs: Micros): void {
     const { attempts, jobs, lanes, pacer } = this.#parts
     const slot = attempts.slot[attemptId] as JobSlot
@@ -141,7 +141,7 @@ export class Dispatcher {
     this.#settleFailure(slot, template, createdAtMs, retryAfterMs, failure, nowUs)
   }
 
-  /** Another attempt later, or the end. */
+  /** Schedules a retry, or finishes the job as failed. */
   #settleFailure(
     slot: JobSlot, template: DecodedTemplate, createdAtMs: number, retryAfterMs: number,
     failure: Failure, nowUs: Micros,
@@ -177,7 +177,7 @@ export class Dispatcher {
     pacer.attemptEnded(lane, upstream, nowUs)
   }
 
-  /** A job that is tried without end has a day for it; any other has its number of retries. */
+  /** A job with unlimited retries ends after JOB_DEADLINE_MS; others only by their retries. */
   #withinDeadline(slot: JobSlot, dueUs: Micros): boolean {
     const { jobs } = this.#parts
     return jobs.retriesMax(slot) !== RETRIES_UNLIMITED || jobs.ageMs(slot, dueUs) < JOB_DEADLINE_MS

@@ -1,24 +1,24 @@
-// What a job asks for, in 32 bits: a key that is known is another request's when these differ.
-// Thread: shard. Memory: reads a job's record where it lies in the ring.
-// Never: tells more than method, URL and body: headers, webhook and times may differ. It is kept in
-// journals, so what goes into it, and how, stays as it is.
-// Source: MurmurHash3, x86_32 (Austin Appleby, public domain). No key: two requests of one user
-// that run into each other harm nobody but him, and whoever has one of 32 bits may have his way.
+// A 32-bit hash of a job's request: if it differs, a known idempotency key was reused for another.
+// Thread: shard. Memory: reads a job's record in the ring.
+// Never: covers more than method, URL and body: headers, webhook and times may differ. It is stored
+// in journals, so its input and algorithm must not change.
+// Source: MurmurHash3, x86_32 (Austin Appleby, public domain). Not keyed: a collision of two
+// requests affects only the user who sent both, and a collision of 32 bits can be found anyway.
 
 import { bodyStart, requestEnd, requestStart } from '../wire/codec.ts'
 
 const C1 = 0xcc9e2d51
 const C2 = 0x1b873593
 
-/** A record's memory, as bytes and as words of the same place. */
+/** A record's memory, as bytes and as words. */
 export interface RecordViews {
   readonly bytes: Uint8Array
   readonly u32: Uint32Array
 }
 
 /**
- * The fingerprint of a job whose template lies at `start`, and whose own part at `jobStart … end`.
- * URL and method stand with their lengths before them; a body that is empty is none.
+ * The fingerprint of a job whose template is at `start`, and whose own part is at `jobStart … end`.
+ * URL and method are hashed with their lengths; an empty body counts as none.
  */
 export function fingerprintOf(
   views: RecordViews, start: number, jobStart: number, end: number,
@@ -29,7 +29,7 @@ export function fingerprintOf(
   return hashSpan(views, hash, bodyStart(bytes, jobStart), end)
 }
 
-/** MurmurHash3 of bytes that need not begin on a word. */
+/** MurmurHash3 of bytes that need not be word-aligned. */
 export function hashSpan(
   { bytes, u32 }: RecordViews, seed: number, start: number, end: number,
 ): number {

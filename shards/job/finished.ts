@@ -1,8 +1,8 @@
-// Finished jobs: kept for their time to live so that polls and repeated keys find them.
+// Finished jobs: kept for their time to live, so that polls and repeated keys find them.
 // Thread: shard. Memory: three lists through the slots of finished jobs; frees slots and records.
-// Never: touches a job that still owes its webhook.
-// Bounded memory: results take at most RESULTS_PER_MILLE_MAX of the log. Beyond it, and when slots
-// or log run out, the user that has most gives way, with the oldest (kept-results.ts).
+// Never: touches a job with a pending webhook.
+// Bounded memory: results take at most RESULTS_PER_MILLE_MAX of the log. Above that, and when slots
+// or log run out, the largest user's oldest are evicted (kept-results.ts).
 
 import { type JobSlot, type Micros, NONE, msToUs } from '../base/units.ts'
 import { JobLists } from '../memory/job-list.ts'
@@ -25,11 +25,11 @@ export interface FinishedSettings {
   readonly completedTtlMs: number
   readonly failedTtlMs: number
   readonly resultBytesMax: number
-  /** Called before a watched job is forgotten, so that nobody speaks of its slot any more. */
+  /** Called before a watched job is forgotten, so that no more events are sent for its slot. */
   readonly unwatch: (slot: JobSlot) => void
 }
 
-/** Ends of the lists, how many there are, and whose; links are in the slots. */
+/** Ends of the lists, the number of jobs, and the results by user; links are in the slots. */
 export interface FinishedBaton {
   readonly heads: Uint32Array
   readonly tails: Uint32Array
@@ -61,7 +61,7 @@ export class Finished {
       (jobs.at.timeUs[slot] as number) - msToUs(this.#ttlMsOf(this.#listOf(slot))))
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): FinishedBaton {
     return {
       heads: this.#heads, tails: this.#tails, count: this.#count,
@@ -70,8 +70,8 @@ export class Finished {
   }
 
   /**
-   * Each job keeps the time that it was given. Where new settings shorten it, a later job may wait
-   * for an earlier one to be forgotten.
+   * Each job keeps its expiry. If new settings shorten the time to live, a later job may be
+   * forgotten late, since an earlier one is before it in the list.
    */
   takeOver(baton: FinishedBaton): void {
     this.#heads.set(baton.heads)
@@ -88,17 +88,17 @@ export class Finished {
     return this.#results.bytes
   }
 
-  /** Those of the job's user. */
+  /** Result bytes of the job's user. */
   resultBytesOfUser(slot: JobSlot): number {
     return this.#results.bytesOfUser(slot)
   }
 
-  /** And about the most that any user has. */
+  /** Result bytes of about the largest user. */
   get resultBytesMost(): number {
     return this.#results.bytesMost
   }
 
-  /** Keeps a job whose result is stored and, if it had one, whose webhook is done with. */
+  /** Keeps a job whose result is stored and whose webhook, if any, is finalized. */
   add(slot: JobSlot, nowUs: Micros): void {
     this.#jobs.touch(slot)
     this.#jobs.at.timeUs[slot] = nowUs + msToUs(this.#ttlMsOf(this.#listOf(slot)))
@@ -108,14 +108,14 @@ export class Finished {
     }
   }
 
-  /** After another thread's death: keeps a job until the time in its slot, behind the others. */
+  /** After a crash: keeps a job until the time in its slot, behind the others. */
   adopt(slot: JobSlot): void {
     this.#lists.pushBack(this.#listOf(slot), slot)
     this.#results.add(slot)
     this.#count++
   }
 
-  /** Forgets a finished job at once, as when its key is used anew after its time. */
+  /** Forgets a finished job. */
   remove(slot: JobSlot): void {
     this.#lists.remove(this.#listOf(slot), slot)
     this.#results.remove(slot)
@@ -130,7 +130,7 @@ export class Finished {
     return (this.#jobs.at.timeUs[slot] as number) <= nowUs
   }
 
-  /** Forgets what has had its time; at most EXPIRED_PER_TURN_MAX jobs a call. */
+  /** Forgets expired jobs; at most EXPIRED_PER_TURN_MAX per call. */
   expire(nowUs: Micros): void {
     let left = EXPIRED_PER_TURN_MAX
     for (let list = 0; list < LISTS; list++) {
@@ -142,7 +142,7 @@ export class Finished {
     }
   }
 
-  /** When the next job's time has passed; Infinity when there is none. */
+  /** When the next job expires; Infinity when there is none. */
   nextUs(): Micros {
     let next = Infinity
     for (let list = 0; list < LISTS; list++) {
@@ -152,7 +152,7 @@ export class Finished {
     return next as Micros
   }
 
-  /** Forgets the job that can best be spared, before its time; false when there is none. */
+  /** Evicts a job, chosen by KeptResults.spare(), before its expiry; false when there is none. */
   giveUpOldest(nowUs: Micros): boolean {
     const spare = this.#results.spare(nowUs)
     if (spare === NONE) return false
@@ -162,7 +162,7 @@ export class Finished {
     return true
   }
 
-  /** Leaves the result that can best be spared without its body, or a job without its record. */
+  /** Evicts the body or the record of a result, chosen by KeptResults; false when there is none. */
   giveUpResult(nowUs: Micros): boolean {
     const lost = this.#results.giveUp(nowUs)
     if (lost === 'body') this.#stats.add('resultsGivenUp')

@@ -1,9 +1,9 @@
-// What comes through the ingress ring: new jobs, questions, cancellations.
+// Handles requests of the ingress ring: new jobs, queries, cancellations.
 // Thread: shard. Memory: reads the ingress ring; makes slots, records and lanes of new jobs.
-// Never: accepts what it has not stored: the word "accepted" goes out after the slot's state is
-// written, and a refused job leaves no trace. A request whose answer finds no room in the
-// answer ring stays in the ingress ring, untouched. One that a dead thread was handling is
-// handled to its end, and answered once; one that ends its thread again and again is dropped.
+// Never: accepts what it has not stored: the answer "accepted" follows the write of the slot's
+// state, and a refused job leaves no trace. A request whose answer has no space in the answer
+// ring stays in the ingress ring, unchanged. One that a crashed thread was handling is handled
+// completely, and answered once; one that crashes its thread repeatedly is dropped.
 
 import { assert } from '../base/assert.ts'
 import {
@@ -61,14 +61,14 @@ export interface IntakeParts {
   readonly refusesReuse: boolean
 }
 
-/** Takes requests from the ring, one by one. */
+/** Handles requests of the ring, one by one. */
 export class Intake {
   readonly #parts: IntakeParts
   readonly #references: Uint32Array
   readonly #lastSendUs: Float64Array
-  /** Threads that have died of the next request, while it is the first of this one; else -1. */
-  #deathsOfNext = -1
-  /** Questions that this turn may still answer. */
+  /** Crashes at the next request, while it is this thread's first; otherwise -1. */
+  #crashesOfNext = -1
+  /** Queries that this turn may still answer. */
   #questionsLeft = 0
 
   constructor(views: ShardViews, parts: IntakeParts) {
@@ -78,26 +78,26 @@ export class Intake {
   }
 
   /**
-   * After another thread's death: it may have been handling the next request.
-   * @param deaths how many threads have died of it.
+   * After a crash: the thread may have been handling the next request.
+   * @param crashes how many threads it has crashed.
    */
-  recover(deaths: number): void {
-    this.#deathsOfNext = deaths
+  recover(crashes: number): void {
+    this.#crashesOfNext = crashes
   }
 
-  /** What a successor begins with: how many threads have died of the next request, or -1. */
+  /** The state that a successor starts from: crashes at the next request, or -1. */
   handOver(): number {
-    return this.#deathsOfNext
+    return this.#crashesOfNext
   }
 
-  takeOver(deathsOfNext: number): void {
-    this.#deathsOfNext = deathsOfNext
+  takeOver(crashesOfNext: number): void {
+    this.#crashesOfNext = crashesOfNext
   }
 
   /**
-   * Handles up to `recordsMax` requests; fewer when the answer ring is full, or when so many of
-   * them are questions and cancellations, which cost many times what a new job does, that sends
-   * would have to wait for them.
+   * Handles up to `recordsMax` requests; fewer when the answer ring is full, or when
+   * QUESTIONS_PER_TURN_MAX of them are queries and cancellations, which cost many times what a new
+   * job does and would delay sends.
    */
   read(recordsMax: number, nowUs: Micros): number {
     this.#questionsLeft = QUESTIONS_PER_TURN_MAX
@@ -105,27 +105,27 @@ export class Intake {
       (kind, offset, length) => this.#serve(kind, offset, length, nowUs), recordsMax)
   }
 
-  /** True when the request is done with; false leaves it in the ring. */
+  /** True when the request is handled; false leaves it in the ring. */
   #serve(kind: number, offset: number, length: number, nowUs: Micros): boolean {
     const { progress, answers, ring } = this.#parts
     if (isQuestion(kind) && this.#questionsLeft-- === 0) return false
     progress.serveRequest()
     answers.beginRequest(ring.position, false)
-    const isDone = this.#deathsOfNext < 0
+    const isDone = this.#crashesOfNext < 0
       ? this.#handle(kind, offset, length, nowUs)
       : this.#handleAgain(kind, offset, length, nowUs)
-    if (isDone) this.#deathsOfNext = -1
+    if (isDone) this.#crashesOfNext = -1
     progress.serveNobody()
     return isDone
   }
 
-  /** A request that may have been handled before, to any point. */
+  /** Handles a request that may have been handled before, up to any point. */
   #handleAgain(kind: number, offset: number, length: number, nowUs: Micros): boolean {
     const { answers, ring } = this.#parts
     const at = offset / 4
     const isEnqueue = kind === contract.INGRESS_ENQUEUE
     if (answers.hasAnswered(ring.position)) {
-      // What was asked may have another answer by now, so only what was promised is done.
+      // The same query may have another answer now, so only promised work is done.
       if (!answers.hasPromised(ring.position)) return true
       answers.beginRequest(ring.position, true)
       return this.#handle(kind, offset, length, nowUs)
@@ -133,7 +133,7 @@ export class Intake {
     if (isEnqueue && this.#find(at) !== NONE) {
       return answers.acceptedBefore(this.#word(at, contract.WORD_REQUEST))
     }
-    if (this.#deathsOfNext < SUSPECT_DEATHS_MAX) return this.#handle(kind, offset, length, nowUs)
+    if (this.#crashesOfNext < SUSPECT_DEATHS_MAX) return this.#handle(kind, offset, length, nowUs)
     if (kind === contract.INGRESS_UNWATCH) return true
     const request = this.#word(at, contract.WORD_REQUEST)
     return kind === contract.INGRESS_RELEASE_UPSTREAM
@@ -168,22 +168,22 @@ export class Intake {
     const fingerprint = fingerprintOf(this.#parts.ring, start,
       start + this.#word(at, contract.WORD_TEMPLATE_BYTES), offset + length)
     if (holder !== NONE && !this.#keyIsFree(holder as JobSlot, nowUs)) {
-      return this.#known(request, holder as JobSlot, fingerprint)
+      return this.#answerKnown(request, holder as JobSlot, fingerprint)
     }
-    // Before anybody's results give way to it.
+    // Checked before results are evicted for this job.
     if (logShares.hasShare(user)) return this.#refuseMore(at, user, nowUs)
     const bytes = length - contract.ENQUEUE_HEADER_BYTES
     if (!this.#makeRoom(bytes, nowUs)) return this.#refuse(request)
     const slot = this.#store(offset, length)
     if (slot === NONE) return this.#refuse(request)
     jobs.at.fingerprint[slot] = fingerprint
-    this.#line(at, slot as JobSlot, nowUs)
+    this.#enterLane(at, slot as JobSlot, nowUs)
     if (!answers.accepted(request)) return false
     this.#warn(at)
     return true
   }
 
-  /** Only once the job has its answer, whose room a warning must not take. */
+  /** Called after the job's answer, whose space in the ring a warning must not take. */
   #warn(at: number): void {
     const { lanes, logShares, answers } = this.#parts
     const warning = lanes.takeWarning() ?? logShares.takeWarning()
@@ -191,7 +191,7 @@ export class Intake {
     answers.warning(this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot, warning)
   }
 
-  /** A key may be used anew once its time is over; a waiting job keeps its place without it. */
+  /** A key may be reused once it has expired; a queued job then keeps its place without it. */
   #keyIsFree(holder: JobSlot, nowUs: Micros): boolean {
     const { jobs, finished } = this.#parts
     const state = jobs.state(holder)
@@ -200,15 +200,15 @@ export class Intake {
       jobs.freeKey(holder)
       return true
     }
-    // While the webhook is owed, the slot's time is not yet the one at which to forget the job.
+    // While the webhook is pending, the slot's time is not yet the job's expiry.
     if (state !== JOB_COMPLETED || jobs.hasFlag(holder, JOB_WEBHOOK_PENDING)) return false
     if (!finished.isExpired(holder, nowUs)) return false
     jobs.freeKey(holder)
     return true
   }
 
-  /** A key that is held: by a job that asks for the same, or for something else. */
-  #known(request: number, holder: JobSlot, fingerprint: number): boolean {
+  /** Answers a key that a job holds, for the same request or for another one. */
+  #answerKnown(request: number, holder: JobSlot, fingerprint: number): boolean {
     const { jobs, answers, refusesReuse, stats, views } = this.#parts
     if (refusesReuse && jobs.at.fingerprint[holder] !== fingerprint) {
       if (!answers.reused(request, holder)) return false
@@ -220,7 +220,7 @@ export class Intake {
     return true
   }
 
-  /** Makes sure of a slot and of room in the log, at the price of those who have most of either. */
+  /** Ensures a slot and space in the log, evicting from the largest holders if necessary. */
   #makeRoom(bytes: number, nowUs: Micros): boolean {
     const { jobs, finished, room } = this.#parts
     return (!jobs.isFull || finished.giveUpOldest(nowUs)) && room.admitJob(bytes, nowUs)
@@ -236,7 +236,7 @@ export class Intake {
     return answers.refused(request, contract.REFUSED_MEMORY, log.usableBytes, log.heldBytes)
   }
 
-  /** The user has its share; where no slot is left for anybody, that is what is said. */
+  /** Refuses since the user has used up its share; if all slots are used, that is the reason. */
   #refuseMore(at: number, user: number, nowUs: Micros): boolean {
     const { finished, jobs, logShares, answers, stats } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
@@ -249,7 +249,7 @@ export class Intake {
     return true
   }
 
-  /** Slot and record of a new job; NONE when the log has no room after all. */
+  /** Stores a new job's slot and record; NONE when the log has no space after all. */
   #store(offset: number, length: number): JobSlot | typeof NONE {
     const { ring, jobs, records } = this.#parts
     const at = offset / 4
@@ -268,10 +268,10 @@ export class Intake {
   }
 
   /**
-   * Gives a stored job its place in its lane's line. It is a job once its state is written; all
-   * that cannot be derived is written before that, all links and counts after it.
+   * Gives a stored job its place in its lane. It becomes a job when its state is written: all facts
+   * are written before that, all links and counts after it.
    */
-  #line(at: number, slot: JobSlot, nowUs: Micros): void {
+  #enterLane(at: number, slot: JobSlot, nowUs: Micros): void {
     const { arrivals, jobs, lanes, logShares, pacer, records, watchers, stats } = this.#parts
     const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
     const receiver = this.#word(at, contract.WORD_RECEIVER)
@@ -297,7 +297,7 @@ export class Intake {
     arrivals.add(slot, nowUs)
   }
 
-  // --- questions ---
+  // --- queries ---
 
   #get(at: number): boolean {
     const { answers, views } = this.#parts
@@ -313,7 +313,7 @@ export class Intake {
     const found = this.#find(at)
     if (found === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
     const slot = found as JobSlot
-    // Nobody has been told of the job yet: who has guessed its id waits until somebody has.
+    // The job's id is not published yet: a caller that has guessed it waits until it is.
     if (jobs.hasFlag(slot, JOB_UNWRITTEN)) return false
     const state = jobs.state(slot)
     const waiting = state === JOB_QUEUED || state === JOB_RETRYING
@@ -357,7 +357,7 @@ export class Intake {
     return true
   }
 
-  /** What an upstream has said holds as long after its last send as it does for a lane. */
+  /** An upstream's pace and limit are kept as long after its last send as a lane's. */
   #releaseUpstream(at: number, nowUs: Micros): boolean {
     const { answers, lanes, transport } = this.#parts
     const upstream = this.#word(at, contract.WORD_ROUTE) as UpstreamSlot
@@ -384,12 +384,12 @@ export class Intake {
 
   #addReference(upstream: UpstreamSlot): void {
     const references = this.#references[upstream] as number
-    // The journal must know which origin the slot stands for before it has a job that names it.
+    // The journal must have the slot's origin before it has a job that refers to it.
     if (references === 0) this.#parts.budgets.touch(upstream)
     this.#references[upstream] = references + 1
   }
 }
 
-/** Whether a request costs many times what a new job does. The end of a watch does not. */
+/** Whether a request costs many times what a new job does; the end of a watch does not. */
 const isQuestion = (kind: number): boolean =>
   kind !== contract.INGRESS_ENQUEUE && kind !== contract.INGRESS_UNWATCH

@@ -1,4 +1,4 @@
-// What callers see of a job: polls, streams, duplicates and webhooks all show the same shapes.
+// Job snapshots as shown to callers: polls, streams, duplicates and webhooks have the same shapes.
 // Thread: shard. Memory: none; builds plain values from slots and records.
 // Never: changes anything. Bytes that are not UTF-8 are shown as base64.
 
@@ -10,7 +10,7 @@ import { JOB_WEBHOOK_PENDING, JOB_QUEUED, JOB_RETRYING, type JobSlots } from '..
 import type { StoredResult } from '../store/stored-result.ts'
 import type { JobResult, JobSnapshot, WebhookView } from '../wire/contract.ts'
 
-/** A stored result as callers see it; the body is empty text when the response had none. */
+/** A stored result as shown to callers; the body is an empty string when the response had none. */
 export function showResult(stored: StoredResult): JobResult {
   const result: JobResult = { status: stored.status }
   if (stored.reason !== null) result.reason = stored.reason
@@ -24,13 +24,13 @@ export function showResult(stored: StoredResult): JobResult {
   return result
 }
 
-/** Whether a receiver that answers so has taken the result. */
+/** Whether a receiver's response with this status confirms the delivery. */
 export const isDelivered = (status: number): boolean => status >= 200 && status < 300
 
 const asBuffer = (bytes: Uint8Array): Buffer => Buffer.isBuffer(bytes) ? bytes
   : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-/** Shows jobs; made once, from the parts that know them. */
+/** Makes snapshots of jobs. */
 export class JobViews {
   readonly #jobs: JobSlots
   readonly #records: JobRecords
@@ -48,35 +48,35 @@ export class JobViews {
 
   /** The job as GET /jobs/:id shows it. */
   show(slot: JobSlot): JobSnapshot {
-    const view = this.#withoutWebhook(slot)
+    const snapshot = this.#showJob(slot)
     const webhook = this.#webhook(slot)
-    if (webhook !== undefined) view.webhook = webhook
-    return view
+    if (webhook !== undefined) snapshot.webhook = webhook
+    return snapshot
   }
 
-  #withoutWebhook(slot: JobSlot): JobSnapshot {
+  #showJob(slot: JobSlot): JobSnapshot {
     const status = this.#jobs.status(slot)
     const attempts = this.#jobs.attempts(slot)
     if (this.#records.bytesOf(slot) === 0) {
       return { status, attempts, result: this.#bareResult(slot) }
     }
     const { url, method } = this.#records.readTemplate(slot)
-    const view: JobSnapshot = {
+    const snapshot: JobSnapshot = {
       status, url, method, created_at: this.#records.createdAtMs(slot), attempts,
     }
     if (this.#records.hasResult(slot)) {
-      view.result = showResult(this.#records.readResult(slot))
-      return view
+      snapshot.result = showResult(this.#records.readResult(slot))
+      return snapshot
     }
     const state = this.#jobs.state(slot)
-    if (state === JOB_QUEUED) view.position = this.position(slot)
+    if (state === JOB_QUEUED) snapshot.position = this.position(slot)
     if (state === JOB_RETRYING) {
-      view.retry_at = this.#wallMs(this.#jobs.at.timeUs[slot] as Micros)
+      snapshot.retry_at = this.#wallMs(this.#jobs.at.timeUs[slot] as Micros)
     }
-    return view
+    return snapshot
   }
 
-  /** The result of a finished job; undefined while it is not finished. */
+  /** The result of a job; undefined while it is not finished. */
   result(slot: JobSlot): JobResult | undefined {
     if (this.#records.hasResult(slot)) return showResult(this.#records.readResult(slot))
     return this.#records.bytesOf(slot) === 0 ? this.#bareResult(slot) : undefined
@@ -92,12 +92,12 @@ export class JobViews {
     if (this.#jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) return { state: 'owed', attempts }
     if (attempts === 0) return undefined
     const status = this.#jobs.webhookStatus(slot)
-    const view: WebhookView = { state: isDelivered(status) ? 'delivered' : 'given_up', attempts }
-    if (status !== 0) view.last_status = status
-    return view
+    const webhook: WebhookView = { state: isDelivered(status) ? 'delivered' : 'given_up', attempts }
+    if (status !== 0) webhook.last_status = status
+    return webhook
   }
 
-  /** What a finished job's slot alone still knows, after its record was given up. */
+  /** The result from a finished job's slot alone, after its record was evicted. */
   #bareResult(slot: JobSlot): JobResult {
     const result: JobResult = {
       status: this.#jobs.status(slot) as JobResult['status'], truncated: true,

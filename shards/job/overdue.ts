@@ -1,9 +1,9 @@
-// Jobs that must begin by a certain time: found when it has passed, wherever they wait in line.
+// Finds queued jobs whose latest start (execute_before) has passed, wherever they are in a lane.
 // Thread: shard. Memory: reads jobs.state and jobs.timeUs.
-// Never: keeps an entry per job. A job in a line has no link left for a wheel, so a hand sweeps
-// over the slots, SLOTS_PER_LOOK each LOOK_EVERY_US: 3 million slots a second. It rests once a
-// whole round has found no such job. The times are the wall clock's, which may be set meanwhile:
-// each look judges by what it says then.
+// Never: keeps an entry per job. A job in a lane has no link left for a wheel, so a sweep examines
+// the slots, SLOTS_PER_LOOK each LOOK_EVERY_US: 3 million slots a second. It stops once a whole
+// round has found no such job. The times are wall-clock times, and the clock may be set meanwhile:
+// each step uses its current time.
 
 import { type JobSlot, type Micros, type Millis, US_PER_MS } from '../base/units.ts'
 import { EXPIRED_PER_TURN_MAX } from '../memory/limits.ts'
@@ -12,7 +12,7 @@ import { JOB_QUEUED, JOB_UNWRITTEN, type JobSlots } from '../store/job-slots.ts'
 const LOOK_EVERY_US = 20_000
 const SLOTS_PER_LOOK = 65_536
 
-/** Where the hand is, whether this round has met a job with a time, and the next look. */
+/** The sweep's position, whether this round has found a job with a time, and the next step. */
 export interface OverdueBaton {
   readonly hand: number
   readonly isAwaited: boolean
@@ -32,7 +32,7 @@ export class Overdue {
     this.#wallMs = wallMs
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): OverdueBaton {
     return { hand: this.#hand, isAwaited: this.#isAwaited, nextUs: this.#nextUs }
   }
@@ -43,7 +43,7 @@ export class Overdue {
     this.#nextUs = baton.nextUs
   }
 
-  /** There is a job that must begin by a certain time, which its slot says. */
+  /** Starts the sweep if it is stopped: there is a job with a latest start in its slot. */
   expect(nowUs: Micros): void {
     this.#isAwaited = true
     if (this.#nextUs !== Infinity) return
@@ -51,7 +51,7 @@ export class Overdue {
     this.#nextUs = nowUs + LOOK_EVERY_US
   }
 
-  /** Whether a job that waits in line should have begun by now. */
+  /** Whether a queued job's latest start has passed. */
   isOverdue(slot: JobSlot, nowUs: Micros): boolean {
     return this.#hasTime(slot) && !this.#jobs.hasFlag(slot, JOB_UNWRITTEN) &&
       this.#hasPassed(slot, this.#wallMs(nowUs))
@@ -62,8 +62,8 @@ export class Overdue {
   }
 
   /**
-   * Moves the hand on. `drop` takes the job out of its line and returns true, or it returns false
-   * and the hand stays at the job until the next look.
+   * Advances the sweep. `drop` removes the job from its lane and returns true, or returns false,
+   * and the sweep stays at the job until the next step.
    */
   advance(nowUs: Micros, drop: (slot: JobSlot) => boolean): void {
     if (nowUs < this.#nextUs) return

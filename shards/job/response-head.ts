@@ -1,7 +1,7 @@
-// The head of a response: what it says of pace, limit and waiting holds from the next send on.
+// Applies the head of a response: pace, limit and Retry-After take effect from the next send on.
 // Thread: shard. Memory: status and Retry-After of the attempt; budgets, through the pacer.
-// Never: waits for the body, nor judges the result. Upstreams and webhook receivers are heard
-// alike; a receiver has no accounts to tell apart, and the pacer knows that.
+// Never: waits for the body, or decides the verdict. Upstreams and webhook receivers are treated
+// alike; a receiver has no account queues, which the pacer handles.
 
 import {
   type LaneSlot, type Micros, type Millis, type UpstreamSlot, msToUs,
@@ -15,19 +15,19 @@ import type { Warnings } from './warnings.ts'
 
 const STATUS_TOO_MANY_REQUESTS = 429
 
-/** The parts that a head concerns. */
+/** The parts that a head affects. */
 export interface HeadParts {
   readonly attempts: Attempts
   readonly pacer: Pacer
   readonly warnings: Warnings
   readonly wallMs: (atUs: Micros) => Millis
-  /** The longest that a receiver may put off its webhooks. */
+  /** The longest Retry-After of a receiver that is honoured. */
   readonly webhookRetryAfterMsMax: number
 }
 
 /**
- * Takes in a response's status and headers. A 429 with Retry-After holds the whole budget, for at
- * most BUDGET_HOLD_MS_MAX: who says "too many requests" means more than this one.
+ * Applies a response's status and headers. A 429 with Retry-After holds the whole budget, for at
+ * most BUDGET_HOLD_MS_MAX, since "too many requests" is not about this one alone.
  */
 export function hearHead(
   parts: HeadParts, attemptId: number, status: number, headers: ResponseHeaders, nowUs: Micros,

@@ -1,9 +1,7 @@
-// Room in the log, at the price of results that are there already: for a new job, and for the body
-// of a response.
-// Thread: shard. Memory: none; undelivered-results.ts and kept-results.ts know whose result gives
-// way.
-// Never: takes more from anybody than they hold in excess: who holds most gives way, the oldest
-// first. A body that would make its holder that one costs that holder's own oldest, or is left out.
+// Makes room in the log for a new job, or for the body of a response, by evicting older results.
+// Thread: shard. Memory: none; undelivered-results.ts and kept-results.ts choose what is evicted.
+// Never: evicts from another holder unless that is the largest. The oldest result goes first. A
+// body that would make its own holder the largest evicts that holder's own oldest, or is omitted.
 
 import { type JobSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
 import {
@@ -16,7 +14,7 @@ import { type StoredResult, resultBytes } from '../store/stored-result.ts'
 import type { UndeliveredResults } from '../store/undelivered-results.ts'
 import type { Finished } from './finished.ts'
 
-/** Makes room for one shard's jobs and results. */
+/** Makes room in one shard's log. */
 export class ResultRoom {
   readonly #records: JobRecords
   readonly #finished: Finished
@@ -32,17 +30,17 @@ export class ResultRoom {
     this.#stats = stats
   }
 
-  /** Whether the log takes a new job of `bytes`, if need be for the results of who holds most. */
+  /** Whether the log admits a new job of `bytes`; evicts the largest holders' results if needed. */
   admitJob(bytes: number, nowUs: Micros): boolean {
     for (let left = RESULTS_GIVEN_UP_PER_STORE_MAX; !this.#records.admits(bytes); left--) {
-      if (left === 0 || !this.#giveUp(0, nowUs)) return false
+      if (left === 0 || !this.#evict(0, nowUs)) return false
     }
     return true
   }
 
   /**
-   * Stores a job's result as JobRecords.storeResult() does, and gives up for its body what others
-   * hold in excess, or its own holder has held longest. @param template the job's.
+   * Stores a job's result as JobRecords.storeResult() does. For its body it evicts from larger
+   * holders, or else the oldest body of its own receiver. @param template the job's.
    */
   store(
     slot: JobSlot, template: DecodedTemplate, result: StoredResult, nowUs: Micros,
@@ -61,20 +59,20 @@ export class ResultRoom {
       if (this.#records.admitsBody(slot, bytes)) return true
       const weight = bytes + (isUndelivered ? this.#undelivered.bytesOf(receiver as UpstreamSlot)
         : this.#finished.resultBytesOfUser(slot))
-      const isRoomMade = this.#giveUp(weight, nowUs) ||
-        (isUndelivered && this.#giveUpOwn(receiver as UpstreamSlot, bytes))
+      const isRoomMade = this.#evict(weight, nowUs) ||
+        (isUndelivered && this.#evictOwn(receiver as UpstreamSlot, bytes))
       if (!isRoomMade) return false
     }
     return false
   }
 
-  /** The oldest body of a receiver that holds enough to make room for so many bytes. */
-  #giveUpOwn(receiver: UpstreamSlot, bytes: number): boolean {
+  /** Evicts the oldest body of a receiver that holds enough to make room for so many bytes. */
+  #evictOwn(receiver: UpstreamSlot, bytes: number): boolean {
     return this.#undelivered.bytesOf(receiver) >= bytes && this.#undelivered.giveUpBodyOf(receiver)
   }
 
-  /** One result, or its body, of whoever holds most, if that weighs more than this. */
-  #giveUp(weight: number, nowUs: Micros): boolean {
+  /** Evicts one result, or its body, of the largest holder, if its weight is above this one. */
+  #evict(weight: number, nowUs: Micros): boolean {
     const kept = KEPT_RESULT_WEIGHT * this.#finished.resultBytesMost
     const undelivered = this.#undelivered.bytesMost
     if (Math.max(kept, undelivered) <= weight) return false

@@ -1,6 +1,6 @@
-// How long a job or a webhook waits before it is tried again, and whether it is at all.
+// Retry policy: whether a job or a webhook is retried, and after which delay.
 // Thread: any. Memory: none.
-// Never: reads a clock or draws its own randomness; keeps no count of attempts.
+// Never: reads a clock, has its own randomness, or counts attempts.
 // Source: full jitter, M. Brooker, "Exponential Backoff And Jitter", 2015.
 
 import { assert } from '../base/assert.ts'
@@ -21,10 +21,10 @@ export function retryCeilingMs(attempts: number): Millis {
 }
 
 /**
- * The delay before the next attempt: uniform in [0, ceiling), never below what Retry-After asks.
+ * The delay before the next attempt: uniform in [0, ceiling), but at least Retry-After.
  * With a draw of 0.5: attempts 1 → 0.5 s, 4 → 4 s, 7 → 30 s; 4 with Retry-After 10 s → 10 s.
  * @param attempts attempts made so far, 1 or more.
- * @param retryAfterMs from readRetryAfterMs; may be beyond the cap, which bounds jitter only.
+ * @param retryAfterMs from readRetryAfterMs; may exceed the cap, which limits only the jitter.
  */
 export function retryDelayMs(
   attempts: number, retryAfterMs: number | undefined, prng: Prng,
@@ -34,9 +34,9 @@ export function retryDelayMs(
 }
 
 /**
- * The delay before a webhook is delivered again: 1 → 1 s, 2 → 2 s, 3 → 4 s, 4 → 8 s, no jitter:
- * the receiver's own budget spreads what fails at once.
- * @param deliveries deliveries tried so far, 1 to WEBHOOK_RETRIES_MAX.
+ * The delay before a webhook is retried: 1 → 1 s, 2 → 2 s, 3 → 4 s, 4 → 8 s. Without jitter, since
+ * the receiver's own budget spreads deliveries that fail at once.
+ * @param deliveries deliveries so far, 1 to WEBHOOK_RETRIES_MAX.
  */
 export function webhookRetryDelayMs(deliveries: number): Millis {
   assert(deliveries <= WEBHOOK_RETRIES_MAX, 'a webhook is tried more often than it may')
@@ -45,7 +45,7 @@ export function webhookRetryDelayMs(deliveries: number): Millis {
 
 /**
  * Whether one more attempt is allowed: (1, 0) → no, (4, 4) → yes, (5, 4) → no, (1000, -1) → yes.
- * @param attempts attempts made so far. @param maxRetries -1 for no limit but the job's deadline.
+ * @param attempts attempts made so far. @param maxRetries -1 for no limit except the deadline.
  */
 export function mayRetry(attempts: number, maxRetries: number): boolean {
   return maxRetries === RETRIES_UNLIMITED || attempts <= maxRetries

@@ -1,8 +1,8 @@
-// What becomes of a job after an attempt: a retry that waits, or a result stored and reported.
+// Settles a job after an attempt: schedules a retry, or stores and reports its result.
 // Thread: shard. Memory: the retry wheel (through the slots' own links); job state.
-// Never: loses a result: one that the full log cannot take waits here, and while any does
-// nothing new is sent or found overdue, so that what is in flight is all that can ever wait. Nor
-// tells a receiver what the journal has not heard: a killed process would execute the job again.
+// Never: loses a result: one that does not fit into the full log waits here, and meanwhile nothing
+// new is sent or found overdue, so that only results of requests in flight can wait. Never delivers
+// a webhook before the journal has its result: a killed process would execute the job again.
 
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
 import type { ShardViews } from '../memory/layout.ts'
@@ -43,13 +43,13 @@ const STATE_OF = {
   completed: JOB_COMPLETED, failed: JOB_FAILED, cancelled: JOB_CANCELLED,
 } as const
 
-/** A result that waits for room. */
+/** A result that waits for space in the log. */
 interface Unstored {
   readonly template: DecodedTemplate
   readonly result: StoredResult
 }
 
-/** Who waits for a retry, and the results that found no room. */
+/** The retry wheel, counts, and the results that wait for space. */
 export interface SettlementBaton {
   readonly retries: WheelBaton
   readonly retrying: number
@@ -64,12 +64,12 @@ export class Settlement {
   readonly #retries: Wheel
   readonly #unstored = new Map<JobSlot, Unstored>()
   readonly #isJournalled: boolean
-  /** Owe a webhook, and the journal does not have their result yet: in no line until it has. */
+  /** Jobs with a pending webhook whose result is not journalled yet: not in a lane until it is. */
   readonly #unjournalled: JobSlot[] = []
   #retrying = 0
   #webhooksPending = 0
 
-  /** @param isJournalled whether webhooks wait until releaseWebhooks() says that they may go. */
+  /** @param isJournalled whether webhooks wait for releaseWebhooks(). */
   constructor(
     views: ShardViews, parts: SettlementParts, isJournalled: boolean, nowUs: Micros,
   ) {
@@ -80,11 +80,11 @@ export class Settlement {
       { next: views.jobs.next, prev: views.jobs.prev, dueUs: views.jobs.timeUs }, nowUs)
   }
 
-  /** What a successor on the same memory begins with. Not to be used after it. */
+  /** The state a successor on the same memory starts from. Not to be used after it. */
   handOver(): SettlementBaton {
     const unstored = new Map<JobSlot, Unstored>()
     for (const [slot, { template, result }] of this.#unstored) {
-      // A body may be a part of something larger, which need not be copied with it.
+      // A body may be a view of a larger buffer, which need not be cloned with it.
       const body = result.body === null ? null : Uint8Array.from(result.body)
       unstored.set(slot, { template, result: { ...result, body } })
     }
@@ -106,17 +106,17 @@ export class Settlement {
     return this.#retrying
   }
 
-  /** Finished jobs whose webhook is not done with. */
+  /** Finished jobs with a pending webhook. */
   get webhooksPending(): number {
     return this.#webhooksPending
   }
 
-  /** Of those, they whose result the journal had not been given when last asked. */
+  /** Of those, jobs whose result waits for its journal batch. */
   get unjournalled(): number {
     return this.#unjournalled.length
   }
 
-  /** The journal has the results of the first so many: their webhooks stand in line from now. */
+  /** The journal has the results of the first so many: their webhooks enter their lanes. */
   releaseWebhooks(count: number, nowUs: Micros): void {
     const { jobs, pacer } = this.#parts
     for (const slot of this.#unjournalled.splice(0, count)) {
@@ -124,17 +124,17 @@ export class Settlement {
     }
   }
 
-  /** Whether a result waits for room; nothing new may be sent until none does. */
+  /** Whether a result waits for space; nothing new may be sent meanwhile. */
   get isBlocked(): boolean {
     return this.#unstored.size > 0
   }
 
-  /** After another thread's death: a job or a webhook waits for the time that its slot names. */
+  /** After a crash: a job or a webhook waits for the time in its slot. */
   adoptWait(slot: JobSlot): void {
     this.#schedule(slot, this.#parts.jobs.at.timeUs[slot] as Micros)
   }
 
-  /** And a finished job owes its webhook. */
+  /** After a crash: a finished job has a pending webhook. */
   adoptPending(slot: JobSlot): void {
     const { jobs, lanes, logShares, undelivered } = this.#parts
     this.#webhooksPending++
@@ -143,7 +143,7 @@ export class Settlement {
     undelivered.add(slot, lanes.at.upstream[lane] as UpstreamSlot)
   }
 
-  /** The job waits until `dueUs`, then goes to the front of its lane and waits for its turn. */
+  /** The job waits until `dueUs`, then is queued at the front of its lane. */
   retryAt(slot: JobSlot, dueUs: Micros): void {
     const { jobs, stats } = this.#parts
     stats.add('retries')
@@ -153,18 +153,18 @@ export class Settlement {
     this.#schedule(slot, dueUs)
   }
 
-  /** A finished job's webhook waits until `dueUs` for its next delivery. */
+  /** A finished job's webhook waits until `dueUs` for its next delivery attempt. */
   redeliverAt(slot: JobSlot, dueUs: Micros): void {
     this.#schedule(slot, dueUs)
   }
 
-  /** Takes a job out of the wheel that waits for its retry. */
+  /** Removes a job that waits for its retry from the wheel. */
   withdraw(slot: JobSlot): void {
     this.#retrying--
     this.#retries.cancel(slot)
   }
 
-  /** Sends the retries that are due back to their lanes. */
+  /** Moves retries that are due back to their lanes. */
   advance(nowUs: Micros): boolean {
     this.#storeWaiting(nowUs)
     return this.#retries.advance(nowUs, (item) => {
@@ -184,7 +184,7 @@ export class Settlement {
     return this.#retries.nextUs()
   }
 
-  /** The result of a job that was waiting, and waits no more; see finish(). */
+  /** Finishes a job that was waiting and is removed from its lane or wheel; see finish(). */
   finishWaiting(
     slot: JobSlot, status: 'failed' | 'cancelled', reason: Reason | null, nowUs: Micros,
   ): void {
@@ -196,9 +196,9 @@ export class Settlement {
   }
 
   /**
-   * The job's result: stored, told to who watches, and sent to its webhook. The job must be in
-   * no lane and no wheel. A job that was cancelled has nobody to report to but who asks.
-   * @param template the job's, as JobRecords.readTemplate() gives it.
+   * Stores the job's result, reports it to watchers and sends it to its webhook. The job must be in
+   * no lane and no wheel. A cancelled job's result is not sent to its webhook.
+   * @param template the job's, as returned by JobRecords.readTemplate().
    */
   finish(
     slot: JobSlot, template: DecodedTemplate, result: StoredResult, nowUs: Micros,
@@ -207,7 +207,7 @@ export class Settlement {
     const units = logShares.unitsOf(slot)
     if (!room.store(slot, template, result, nowUs)) {
       if (result.status !== 'cancelled') return this.#keepUnstored(slot, { template, result })
-      records.free(slot) // the slot alone says that a job was cancelled
+      records.free(slot) // for a cancelled job the slot alone is enough
     }
     logShares.drop(slot, units)
     const lane = jobs.at.lane[slot] as LaneSlot
@@ -218,22 +218,22 @@ export class Settlement {
   }
 
   /**
-   * What follows once the result is stored: also for a thread that has taken over from one which
-   * had come so far. The job names no lane and no upstream yet. All that its state will say is
-   * written before the state.
+   * Finalizes a job once its result is stored; also called by recovery for a thread that crashed at
+   * this point. The job refers to no lane and no upstream yet. All facts that belong to its new
+   * state are written before the state.
    */
   conclude(
     slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus' | 'reason'>,
     receiver: number, nowUs: Micros,
   ): void {
     const { jobs, lanes, finished, logShares, undelivered, watchers, stats, pacer } = this.#parts
-    const owes = receiver !== NONE && result.status !== 'cancelled'
-    const lane = owes ? lanes.ofReceiver(receiver as UpstreamSlot) : NONE as LaneSlot
+    const isPending = receiver !== NONE && result.status !== 'cancelled'
+    const lane = isPending ? lanes.ofReceiver(receiver as UpstreamSlot) : NONE as LaneSlot
     jobs.touch(slot)
     jobs.at.timeUs[slot] = Infinity
     jobs.setResponseStatus(slot, result.responseStatus)
     if (result.reason !== null) jobs.setReason(slot, result.reason)
-    if (owes) {
+    if (isPending) {
       jobs.setFlag(slot, JOB_WEBHOOK_PENDING, true)
       jobs.at.lane[slot] = lane
       lanes.place(lane, slot, false)
@@ -242,7 +242,7 @@ export class Settlement {
     stats.add(result.status)
     if (result.status !== 'completed') jobs.freeKey(slot)
     watchers.finished(slot)
-    if (!owes) return finished.add(slot, nowUs)
+    if (!isPending) return finished.add(slot, nowUs)
     lanes.addReference(lane)
     this.#addReference(receiver as UpstreamSlot, 1)
     this.#webhooksPending++
@@ -253,8 +253,8 @@ export class Settlement {
   }
 
   /**
-   * The webhook was delivered or given up; the job is kept for polls.
-   * @param status of the receiver's last answer, 0 for none.
+   * The webhook was delivered, or has failed for the last time; the job is kept for polls.
+   * @param status of the receiver's last response, 0 for none.
    */
   webhookDone(slot: JobSlot, status: number, nowUs: Micros): void {
     const { jobs, lanes, finished, logShares, undelivered } = this.#parts
@@ -269,7 +269,7 @@ export class Settlement {
     finished.add(slot, nowUs)
   }
 
-  /** In no line and no wheel any more, the job must not look as if it could be taken out of one. */
+  /** The job is in no lane and no wheel; with this state nothing tries to remove it from one. */
   #keepUnstored(slot: JobSlot, result: Unstored): void {
     this.#parts.jobs.setState(slot, JOB_IN_FLIGHT)
     this.#unstored.set(slot, result)

@@ -1,6 +1,6 @@
-// Headers that made no sense: counted always, told to the log once per upstream and minute.
-// Thread: shard. Memory: a time for each upstream, its own.
-// Never: repeats a value that could be long; pace-headers.ts has cut it.
+// Warnings about invalid headers: all are counted, one per upstream and minute is logged.
+// Thread: shard. Memory: a private time for each upstream.
+// Never: logs a long value; pace-headers.ts has truncated it.
 
 import { type Micros, type UpstreamSlot, msToUs } from '../base/units.ts'
 import type { StatsWriter } from '../memory/stats.ts'
@@ -13,7 +13,7 @@ const WARN_EVERY_MS = 60_000
 export class Warnings {
   readonly #answers: AnswerWriter
   readonly #stats: StatsWriter
-  /** When to be silent until, per upstream. */
+  /** Until when no warning is logged, by upstream. */
   readonly #silentUntilUs: Float64Array
 
   constructor(upstreamsMax: number, answers: AnswerWriter, stats: StatsWriter) {
@@ -22,7 +22,7 @@ export class Warnings {
     this.#silentUntilUs = new Float64Array(upstreamsMax)
   }
 
-  /** What a successor begins with: until when to be silent, per upstream. */
+  /** The state that a successor starts from: until when no warning is logged, by upstream. */
   handOver(): Float64Array {
     return this.#silentUntilUs
   }
@@ -31,7 +31,7 @@ export class Warnings {
     this.#silentUntilUs.set(silentUntilUs)
   }
 
-  /** Counts ignored headers, and warns of the first of them if this upstream's minute is over. */
+  /** Counts ignored headers, and logs the first of them if the upstream's last warning is old. */
   ignored(upstream: UpstreamSlot, headers: readonly IgnoredHeader[], nowUs: Micros): void {
     const [first] = headers
     if (first === undefined) return

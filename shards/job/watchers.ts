@@ -1,7 +1,7 @@
-// Jobs that streams and sockets watch: what happens to them is told to the front door.
+// Jobs that streams and sockets watch: reports their events to the front door.
 // Thread: shard. Memory: writes events into the answer ring; a set of watched slots, bounded.
-// Never: slows a job down: when the ring is full, events wait here, the latest word of each job
-// only, since whoever watches wants to know how it stands.
+// Never: delays a job: if the ring is full, events wait here, only the latest of each job, since a
+// watcher needs its current state.
 
 import { type JobSlot, type Micros, msToUs } from '../base/units.ts'
 import { POSITION_EVERY_MS, POSITIONS_PER_TURN_MAX, WATCHED_JOBS_MAX } from '../memory/limits.ts'
@@ -15,7 +15,7 @@ import {
 import type { AnswerWriter } from './answer-writer.ts'
 import type { JobViews } from './job-snapshot.ts'
 
-/** What is watched, and what could not be told yet. */
+/** The watched jobs, and the events that are not reported yet. */
 export interface WatchersBaton {
   readonly watched: readonly JobSlot[]
   readonly unreported: ReadonlyMap<JobSlot, { event: number; data: object }>
@@ -30,7 +30,7 @@ export class Watchers {
   readonly #watched = new Set<JobSlot>()
   readonly #unreported = new Map<JobSlot, { event: number; data: object }>()
   #nextPositionsUs = Infinity
-  /** Who is still to be told a position in the round that is under way; null between rounds. */
+  /** The jobs whose position is still to be reported in this round; null between rounds. */
   #round: Iterator<JobSlot> | null = null
 
   constructor(jobs: JobSlots, views: JobViews, answers: AnswerWriter) {
@@ -39,7 +39,7 @@ export class Watchers {
     this.#answers = answers
   }
 
-  /** What a successor on the same memory begins with. */
+  /** The state that a successor on the same memory starts from. */
   handOver(): WatchersBaton {
     return {
       watched: [...this.#watched], unreported: this.#unreported,
@@ -49,7 +49,7 @@ export class Watchers {
 
   takeOver(baton: WatchersBaton): void {
     for (const slot of baton.watched) this.#watched.add(slot)
-    for (const [slot, word] of baton.unreported) this.#unreported.set(slot, word)
+    for (const [slot, event] of baton.unreported) this.#unreported.set(slot, event)
     this.#nextPositionsUs = baton.nextPositionsUs
   }
 
@@ -70,8 +70,8 @@ export class Watchers {
   }
 
   /**
-   * After another thread's death: whoever watches a job goes on. A job that was in flight is told
-   * to be tried again; one that is finished is told so, perhaps for a second time.
+   * After a crash: continues to watch a job. A job that was in flight is reported as retrying; one
+   * that is finished is reported as such, perhaps for a second time.
    */
   adopt(slot: JobSlot, wasInFlight: boolean, nowUs: Micros): void {
     if (!this.watch(slot, nowUs)) return this.#jobs.setFlag(slot, JOB_WATCHED, false)
@@ -79,7 +79,7 @@ export class Watchers {
     if (TERMINAL_EVENT_OF_STATE.has(this.#jobs.state(slot))) this.finished(slot)
   }
 
-  /** Nobody watches the job any longer. */
+  /** Ends the watch of a job. */
   unwatch(slot: JobSlot): void {
     this.#unreported.delete(slot)
     if (!this.#watched.delete(slot)) return
@@ -89,26 +89,26 @@ export class Watchers {
 
   dispatching(slot: JobSlot): void {
     if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
-    this.#tell(slot, EVENT_DISPATCHING, { attempt: this.#jobs.attempts(slot) })
+    this.#report(slot, EVENT_DISPATCHING, { attempt: this.#jobs.attempts(slot) })
   }
 
   /** @param responseStatus 0 when there was no response. */
   retrying(slot: JobSlot, delayMs: number, reason: string, responseStatus: number): void {
     if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
     const data = { attempt: this.#jobs.attempts(slot), retry_in_ms: Math.round(delayMs), reason }
-    this.#tell(slot, EVENT_RETRYING,
+    this.#report(slot, EVENT_RETRYING,
       responseStatus === 0 ? data : { ...data, response_status: responseStatus })
   }
 
-  /** The job is finished and its result stored; whoever watches is told, and watches no more. */
+  /** The job is finished and its result stored: reports it and ends the watch. */
   finished(slot: JobSlot): void {
     if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
     const event = TERMINAL_EVENT_OF_STATE.get(this.#jobs.state(slot)) ?? EVENT_FAILED
-    this.#tell(slot, event, this.#views.result(slot) ?? {})
+    this.#report(slot, event, this.#views.result(slot) ?? {})
     if (!this.#unreported.has(slot)) this.unwatch(slot)
   }
 
-  /** Tells positions every two seconds, some in each turn, and what the ring had no room for. */
+  /** Reports positions every two seconds, some in each turn, and events that the ring refused. */
   advance(nowUs: Micros): void {
     this.#reportRest()
     if (nowUs >= this.#nextPositionsUs) {
@@ -122,16 +122,16 @@ export class Watchers {
         return
       }
       if (this.#jobs.state(slot) !== JOB_QUEUED || this.#unreported.has(slot)) continue
-      this.#tell(slot, EVENT_POSITION, { position: this.#views.position(slot) })
+      this.#report(slot, EVENT_POSITION, { position: this.#views.position(slot) })
     }
   }
 
-  /** In the past while positions are left to be told. */
+  /** In the past while positions are left to report. */
   nextUs(): Micros {
     return (this.#round === null ? this.#nextPositionsUs : 0) as Micros
   }
 
-  #tell(slot: JobSlot, event: number, data: object): void {
+  #report(slot: JobSlot, event: number, data: object): void {
     if (this.#unreported.size === 0 && this.#answers.event(slot, event, data)) return
     this.#unreported.set(slot, { event, data })
   }

@@ -1,7 +1,7 @@
-// Webhooks: a result goes to its receiver, at the receiver's own pace, up to five times.
-// Thread: shard. Memory: deliveries in the slot's state; attempts of its attempts.
-// Never: changes the result. 2xx ends it; whatever else comes is tried again after 1, 2, 4, 8 s,
-// and after that the result stays where polls find it.
+// Webhooks: delivers a result to its receiver, at the receiver's own pace, in up to five attempts.
+// Thread: shard. Memory: deliveries in the slot's state; its attempts, through their table.
+// Never: changes the result. 2xx ends the delivery; anything else is retried after 1, 2, 4, 8 s (or
+// Retry-After, if longer). After the last attempt the result stays available to polls.
 
 import {
   type JobSlot, type LaneSlot, type Micros, type UpstreamSlot, msToUs,
@@ -35,7 +35,7 @@ export interface DeliveryParts {
   readonly userAgent: string
 }
 
-/** `{"job_id":…,` and then the result as all show it; an id needs no escapes. */
+/** `{"job_id":…,` and then the result as shown everywhere; an id needs no escapes. */
 const webhookBody = (jobId: string, result: StoredResult): Buffer =>
   Buffer.from(`{"job_id":"${jobId}",${JSON.stringify(showResult(result)).slice(1)}`)
 
@@ -47,7 +47,7 @@ export class Delivery {
     this.#parts = parts
   }
 
-  /** Starts a delivery; the receiver's budget is charged and the job has left its lane. */
+  /** Starts a delivery attempt; the receiver's budget is charged and the job has left its lane. */
   send(slot: JobSlot, lane: LaneSlot, receiver: UpstreamSlot, nowUs: Micros): void {
     const { jobs, records, attempts, transport, budgets, pacer, stats, userAgent } = this.#parts
     const deliveries = jobs.deliveries(slot) + 1
@@ -68,7 +68,7 @@ export class Delivery {
     })
   }
 
-  /** The receiver has answered, or could not be reached (status 0). */
+  /** The receiver has responded, or could not be reached (status 0). */
   ended(attemptId: number, nowUs: Micros): void {
     const { attempts } = this.#parts
     const slot = attempts.slot[attemptId] as JobSlot
@@ -78,21 +78,21 @@ export class Delivery {
     this.#settle(slot, status, retryAfterMs, nowUs)
   }
 
-  /** No whole response: a success all the same where the head has said so. */
+  /** No complete response: still a success if the head had a 2xx status. */
   failed(attemptId: number, nowUs: Micros): void {
     const { status } = this.#parts.attempts
     if (!isDelivered(status[attemptId] as number)) status[attemptId] = 0
     this.ended(attemptId, nowUs)
   }
 
-  /** No connection to the receiver could be made: a delivery without a request. */
+  /** No connection to the receiver could be opened: a delivery attempt without a request. */
   failUnsent(slot: JobSlot, nowUs: Micros): void {
     const { jobs } = this.#parts
     jobs.setDeliveries(slot, jobs.deliveries(slot) + 1)
     this.#settle(slot, 0, 0, nowUs)
   }
 
-  /** Nothing of the request was written: the webhook is where it was before, and first in line. */
+  /** Nothing of the request was written: the webhook goes back to the front of its lane. */
   returned(attemptId: number, nowUs: Micros): void {
     const { attempts, jobs, lanes, pacer } = this.#parts
     const slot = attempts.slot[attemptId] as JobSlot

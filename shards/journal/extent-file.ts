@@ -1,12 +1,12 @@
-// How far a shard's tails reach, noted in a file beside them: a newest tail that was removed, or
-// has lost whole batches at its end, leaves no other trace.
-// Thread: shard notes, the compactor of its journal reads and renews it at a start. Memory: one
-// note.
-// Never: puts a note on the disk while the shard runs: the system keeps it over the end of a
-// process, and by the end of the machine it says too little, or how much has been lost.
+// The extent file records the end of a shard's tails. Nothing else shows that the newest tail was
+// removed, or has lost whole batches at its end.
+// Thread: shard writes; the compactor of its journal reads and rewrites it at a start. Memory: one
+// record.
+// Never: syncs to disk while the shard runs: after the end of the process the system still has the
+// record; after a machine crash it is too low, or shows how much was lost.
 //
 //   0      8          16         24
-//   | tail | sequence | accepted | CRC-32 of what is before it |     little-endian
+//   | tail | sequence | accepted | CRC-32 of the fields before |     little-endian
 
 import { closeSync, constants, fsyncSync, openSync, readFileSync, write, writeSync } from 'node:fs'
 import path from 'node:path'
@@ -16,7 +16,7 @@ import { JOURNAL_ACCEPTED, JOURNAL_SEQUENCE } from '../memory/journal-words.ts'
 import { JOURNAL_EXTENT_MS } from '../memory/limits.ts'
 import { EXTENT_FILE } from './tail-names.ts'
 
-/** The last batch that was written, and where. */
+/** The last written batch, and its tail. */
 export interface Extent {
   readonly tail: number
   readonly sequence: number
@@ -28,7 +28,7 @@ const CRC = 24
 const EXTENT_BYTES = 28
 const FILE_MODE = 0o600
 
-/** The note of one shard, at most every JOURNAL_EXTENT_MS. */
+/** The extent file of one shard, written at most every JOURNAL_EXTENT_MS. */
 export class ExtentFile {
   readonly #file: number
   /** The shard's words about its journal. */
@@ -44,12 +44,12 @@ export class ExtentFile {
     this.#words = words
   }
 
-  /** Notes what has been written since, if anything. @param tail the newest. */
+  /** Records the last batch, if it is a new one. @param tail the newest tail. */
   tick(tail: number, nowUs: Micros): void {
     if (this.#isWriting || nowUs < this.#nextUs || !this.#fill(tail)) return
     this.#nextUs = nowUs + msToUs(JOURNAL_EXTENT_MS)
     this.#isWriting = true
-    // One that fails is followed by others; nothing depends on it but a later start's words.
+    // A failure is ignored: more writes follow, and only a later start's report depends on it.
     write(this.#file, this.#bytes, 0, EXTENT_BYTES, 0, () => {
       this.#isWriting = false
       this.#onWritten()
@@ -61,12 +61,12 @@ export class ExtentFile {
     try {
       if (this.#fill(tail)) writeSync(this.#file, this.#bytes, 0, EXTENT_BYTES, 0)
     } catch {
-      // The next start finds more than was noted, and says nothing of it.
+      // The next start finds more than was recorded, which it does not report.
     }
     closeSync(this.#file)
   }
 
-  /** False when the last note says it already. */
+  /** Encodes the record; false if it is unchanged. */
   #fill(tail: number): boolean {
     const sequence = this.#words[JOURNAL_SEQUENCE] as number
     if (sequence === this.#sequence) return false
@@ -78,7 +78,7 @@ export class ExtentFile {
   }
 }
 
-/** What is noted in a folder; undefined when nothing is, null when the note is damaged. */
+/** Reads a folder's extent file; undefined if there is none, null if it is damaged. */
 export function readExtent(directory: string): Extent | null | undefined {
   let bytes: Buffer
   try {
@@ -93,7 +93,7 @@ export function readExtent(directory: string): Extent | null | undefined {
   }
 }
 
-/** Notes it and puts it on the disk; throws what the system says. */
+/** Writes and syncs the file; throws the system's error. */
 export function writeExtent(directory: string, extent: Extent): void {
   const bytes = Buffer.alloc(EXTENT_BYTES)
   writeRecord(bytes, extent)

@@ -1,25 +1,26 @@
-// The bytes of the journal: rows of facts, in frames with a checksum, in batches that are atomic.
-// Thread: shard writes, the compactor of its journal reads. Memory: only what it is given.
-// Never: opens a file or knows what a row's facts mean; that is journal-image.ts.
+// The format of the journal: rows of facts, in frames with a checksum, in batches that are atomic.
+// Thread: shard writes, the compactor of its journal reads. Memory: the given buffers, and one
+// buffer per writer.
+// Never: opens a file or knows what a row's facts mean; journal-image.ts does.
 //
-// A tail file is frames, one behind the other. Everything is little-endian and starts on 8 bytes.
+// A tail file is a sequence of frames. Everything is little-endian and aligned to 8 bytes.
 //
 //   0       4       8     12      16         24         32
 //   | magic | bytes | crc | flags | sequence | accepted | rows, `bytes` of them |
-//   crc: CRC-32 of all behind it. flags: 1 in the last frame of a batch. sequence: the batch's.
-//   accepted: new jobs in this batch and all before it, so that what is lost can be counted.
+//   crc: CRC-32 of everything after it. flags: 1 in the last frame of a batch. sequence: the
+//   batch's. accepted: new jobs in this batch and all before it, so that losses can be counted.
 //
 //   0       4       8       12      16                next multiple of 8
 //   | table | key 1 | key 2 | bytes | data ... |
 //
-// Batches are numbered without gaps. A row replaces what an earlier one with its keys has said, so
-// reading a batch again does no harm; a batch without its last frame was never written.
+// Batches are numbered without gaps. A row replaces an earlier one with the same keys, so reading a
+// batch again is harmless; a batch without its last frame is ignored.
 
 import { crc32 } from 'node:zlib'
 import { assert } from '../base/assert.ts'
 import { alignUp } from '../base/units.ts'
 
-/** Counts that are no page's; keys 0, 0. */
+/** Counts that belong to no page; keys 0, 0. */
 export const TABLE_COUNTS = 1
 /** Key 1: a page of slots, as journal-image.ts divides them. */
 export const TABLE_JOBS = 2
@@ -27,16 +28,16 @@ export const TABLE_LANES = 3
 export const TABLE_TEMPLATES = 4
 /** Key 1: a segment of the log. Data: its state. */
 export const TABLE_SEGMENTS = 5
-/** Key 1: a segment. Whatever was said of its bytes before holds no more. No data. */
+/** Key 1: a segment. Earlier rows of its bytes are no longer valid. No data. */
 export const TABLE_CLEARED = 6
-/** Key 1: a segment; key 2: where in it the data belongs. */
+/** Key 1: a segment; key 2: the data's offset in it. */
 export const TABLE_LOG = 7
-/** Key 1: an upstream's slot. Data: which it is, and what has been learned of its pace. */
+/** Key 1: an upstream's slot. Data: its origin, pace and limits. */
 export const TABLE_UPSTREAMS = 8
 
 export const FRAME_HEADER_BYTES = 32
 export const ROW_HEADER_BYTES = 16
-/** What a frame's rows aim to fill; a single row may be larger. */
+/** The aimed size of a frame; a single row may be larger. */
 export const FRAME_BYTES_AIM = 256 * 1024
 
 const MAGIC = 0x324a4c53 // "SLJ2"
@@ -49,11 +50,11 @@ const FLAG_LAST = 1
 const ALIGN_BYTES = 8
 const BUFFER_BYTES_MIN = 64 * 1024
 
-/** Gets each row: its table, keys, and data at bytes[start … end). */
+/** Receives each row: its table, keys, and data at bytes[start … end). */
 export type VisitRow = (
   table: number, key1: number, key2: number, bytes: Buffer, start: number, end: number) => void
 
-/** What the header of a frame says of its batch. */
+/** The fields of a frame's header about its batch. */
 export interface FrameHeader {
   readonly sequence: number
   /** New jobs up to the end of the batch. */
@@ -62,14 +63,14 @@ export interface FrameHeader {
   readonly end: number
 }
 
-/** One frame, as it lies in a file. */
+/** One frame in a file. */
 export interface Frame extends FrameHeader {
   readonly isLast: boolean
   /** Its rows are at start … end. */
   readonly start: number
 }
 
-/** Builds the frames of a batch in one buffer, which it keeps and uses again. */
+/** Builds the frames of a batch in one buffer, which it reuses. */
 export class BatchWriter {
   #bytes = Buffer.allocUnsafeSlow(BUFFER_BYTES_MIN)
   #u32 = new Uint32Array(this.#bytes.buffer)
@@ -104,7 +105,7 @@ export class BatchWriter {
     this.#beginFrame()
   }
 
-  /** A row of `bytes` of data, which the caller writes. @returns its place, a multiple of 8. */
+  /** Adds a row; the caller writes its data. @returns the data's offset, a multiple of 8. */
   row(table: number, key1: number, key2: number, bytes: number): number {
     if (this.#at - this.#frameAt > FRAME_BYTES_AIM) {
       this.#endFrame(0)
@@ -155,7 +156,7 @@ export class BatchWriter {
   }
 }
 
-/** The frame that begins at `at`; undefined when there is none that is whole and true. */
+/** The frame at `at`; undefined if there is none that is complete and has a valid checksum. */
 export function readFrame(bytes: Buffer, at: number): Frame | undefined {
   const start = at + FRAME_HEADER_BYTES
   if (start > bytes.length || bytes.readUInt32LE(at) !== MAGIC) return undefined
@@ -170,7 +171,7 @@ export function readFrame(bytes: Buffer, at: number): Frame | undefined {
   }
 }
 
-/** The header at `at`, of a frame that may not be whole; undefined when there is none. */
+/** The header at `at`, of a frame that may be incomplete; undefined if there is none. */
 export function readHeader(bytes: Buffer, at: number): FrameHeader | undefined {
   const start = at + FRAME_HEADER_BYTES
   if (start > bytes.length || bytes.readUInt32LE(at) !== MAGIC) return undefined
@@ -181,7 +182,7 @@ export function readHeader(bytes: Buffer, at: number): FrameHeader | undefined {
   }
 }
 
-/** Calls `visit` for each row of a frame that readFrame() has found true. */
+/** Calls `visit` for each row of a frame that readFrame() returned. */
 export function forEachRow(bytes: Buffer, { start, end }: Frame, visit: VisitRow): void {
   for (let at = start; at < end;) {
     const data = at + ROW_HEADER_BYTES

@@ -1,9 +1,9 @@
-// What the rows of a journal say, and the way there and back: facts of a shard's memory to rows,
-// rows to the memory of a shard that has not begun.
+// The contents of a journal's rows: writes facts of a shard's memory to rows, and restores rows to
+// the memory of a shard that has not started.
 // Thread: shard writes rows, the compactor of its journal reads them at the start. Memory: the
 // facts.
-// Never: says a link, an index or a count: recovery.ts makes those, as after a thread's death.
-// Slots are journalled by pages: most of what changes together lies together.
+// Never: stores a link, an index or a count: recovery.ts rebuilds those, as after a crash.
+// Slots are journalled by pages, since slots that change together are mostly adjacent.
 
 import { type Micros, NONE, US_PER_SECOND } from '../base/units.ts'
 import { JOBS_FRESH, LANES_FRESH, markUsed } from '../memory/crash-notes.ts'
@@ -24,14 +24,14 @@ import {
 } from './journal-format.ts'
 
 const COUNTS_BYTES = 24
-/** Of an upstream's row, before its origin. */
+/** The bytes of an upstream's row before its origin. */
 const UPSTREAM_HEADER_BYTES = 48
 const SEGMENT_BYTES = 4
 
-/** What a job's result word says of this process alone. */
+/** Flags of a job's result word that are valid only in this process. */
 const NOT_KEPT_FLAGS = (JOB_WATCHED | JOB_UNWRITTEN) << 16
 
-/** Pages of one table of slots: all its facts, a field to an array. */
+/** Pages of one table of slots: all its facts, one array per field. */
 export class FactPages {
   readonly pages: number
   readonly bytesPerPage: number
@@ -55,7 +55,7 @@ export class FactPages {
     this.#f64 = new Float64Array(this.#scratch.buffer)
   }
 
-  /** Copies a page to `at` (a multiple of 8) of a buffer that is given as words. */
+  /** Copies a page to `at` (a multiple of 8) of a buffer given as word views. */
   copyOut(page: number, u32: Uint32Array, f64: Float64Array, at: number): void {
     const first = page * this.#slotsPerPage
     const last = first + this.#slotsPerPage
@@ -69,7 +69,7 @@ export class FactPages {
     }
   }
 
-  /** The way back; says what is wrong with a page that cannot be of this table. */
+  /** Restores a page; returns a description of the problem if it cannot be one of this table. */
   copyIn(page: number, bytes: Buffer, start: number, end: number): string | undefined {
     if (end - start !== this.bytesPerPage) return `a page of ${end - start} bytes`
     if (page >= this.pages) return `page ${page} of ${this.pages}`
@@ -110,7 +110,7 @@ export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
   }
 }
 
-/** The row of an upstream: its shared record and name, and the shard's own words about it. */
+/** Writes an upstream's row: its shared record and name, and the shard's own words about it. */
 export function writeUpstream(
   batch: BatchWriter, views: ShardViews, shared: SharedViews, upstream: number, nowUs: Micros,
 ): void {
@@ -132,7 +132,7 @@ export function writeUpstream(
   names.copy(batch.bytes, at + UPSTREAM_HEADER_BYTES, name + 2, name + 2 + length)
 }
 
-/** What holds of an upstream at a start; parameters as finish() below takes them. */
+/** An upstream's facts at a start; parameters as in finish() below. */
 export const resumeUpstream = (
   facts: UpstreamFacts, shiftUs: number, nowUs: Micros,
 ): UpstreamFacts => ({
@@ -140,7 +140,7 @@ export const resumeUpstream = (
   baseUs: Math.max(facts.baseUs === 0 ? 0 : facts.baseUs + shiftUs, nowUs) as Micros,
 })
 
-/** The row of an upstream that begins at `start`, by another clock: its three times are shifted. */
+/** Converts an upstream's row at `start` to another clock: shifts its three times. */
 export function shiftUpstreamRow(bytes: Buffer, start: number, shiftUs: number): void {
   for (let at = start; at < start + 24; at += 8) {
     const timeUs = bytes.readDoubleLE(at)
@@ -158,13 +158,13 @@ export function writeCounts(
   batch.u32[at / 4 + 5] = views.progress[LANES_FRESH] as number
 }
 
-/** A shard's memory on its way back from a journal; nobody else uses it meanwhile. */
+/** A shard's memory while it is restored from a journal; nothing else uses it meanwhile. */
 export class JournalImage {
-  /** By upstream slot: what this shard has last said. */
+  /** By upstream slot: this shard's last row about it. */
   readonly upstreams = new Map<number, UpstreamFacts>()
-  /** The last batch that the image holds; 0 for none. */
+  /** The last batch in the image; 0 for none. */
   sequence = 0
-  /** The clock's time at the last batch. */
+  /** The clock's time of the last batch. */
   asOfUs = 0 as Micros
   readonly #views: ShardViews
   readonly #facts: Facts
@@ -176,7 +176,7 @@ export class JournalImage {
     views.templates.location.fill(NONE)
   }
 
-  /** Takes a row in; says what is wrong with one that this memory cannot hold. */
+  /** Applies a row; returns a description of the problem if it does not fit this memory. */
   apply(
     table: number, key1: number, key2: number, bytes: Buffer, start: number, end: number,
   ): string | undefined {
@@ -194,17 +194,17 @@ export class JournalImage {
   }
 
   /**
-   * When all rows have been taken in: says so to the thread that will begin on the memory.
-   * @param shiftUs how much later the present clock's times are than the journal's.
-   * @param nowUs the present time. What was sent last the journal may not have been told, so every
-   *   budget goes on as if it had been spent just now.
+   * Called after all rows: prepares the memory for the thread that will start on it.
+   * @param shiftUs how much later the current clock's times are than the journal's.
+   * @param nowUs the current time. The journal may lack the last sends, so every budget continues
+   *   as if it had been spent just now.
    */
   finish(shiftUs: number, nowUs: Micros): void {
     const { jobs, journal, lanes, progress, segmentJournalledBytes, segments, upstreams } =
       this.#views
     journal[JOURNAL_SEQUENCE] = this.sequence
     if (this.sequence > 0) markUsed(progress)
-    // The journal has all of them; where their records end is for the recovery to say.
+    // The journal has all of them; recovery finds where their records end.
     for (const [at, { bytes }] of segments.entries()) segmentJournalledBytes[at] = bytes.length
     const jobsFresh = progress[JOBS_FRESH] as number
     for (let slot = 0; slot < jobsFresh; slot++) {
@@ -282,7 +282,7 @@ function copyLog(
   return undefined
 }
 
-/** A time to begin at the latest is one of the wall clock, and stays what it is. */
+/** The latest start of a queued job is a wall-clock time and stays unchanged. */
 function shiftJobs(jobs: JobArrays, count: number, shiftUs: number): void {
   const shiftS = Math.ceil(shiftUs / US_PER_SECOND)
   for (let slot = 0; slot < count; slot++) {
@@ -292,7 +292,7 @@ function shiftJobs(jobs: JobArrays, count: number, shiftUs: number): void {
   }
 }
 
-/** Zero means never. */
+/** Shifts times; zero means never and stays. */
 function shift(timesUs: Float64Array, count: number, shiftUs: number): void {
   for (let at = 0; at < count; at++) {
     const timeUs = timesUs[at] as number

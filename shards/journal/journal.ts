@@ -1,12 +1,12 @@
-// The shard's hand on its journal: batches of what has changed, and answers held until theirs is
-// written.
-// Thread: shard. Memory: views.journal, the marks, and the batch being written, beside --memory.
-// Never: waits. A batch is what has changed since the last, at the end of a turn; one is written at
-// a time, and what changes meanwhile goes into the next, so that a slow disk makes larger batches.
-// All that the front door and receivers of webhooks are told waits for the batch with the facts
-// behind it: nothing that was promised can be lost, and nothing that was told comes about again, by
-// the end of the process. A new job is sent once the journal has it, and its later attempts do not
-// wait. When nothing can be written for too long, what was taken meanwhile is given back.
+// A shard's journal: writes batches of changes, and holds answers back until theirs is written.
+// Thread: shard. Memory: views.journal, the marks, and the batch being written, in addition to
+// --memory.
+// Never: waits. A batch is made at the end of a turn from the changes since the last one. One is
+// written at a time, and later changes go into the next, so a slow disk gets larger batches.
+// Everything that is reported to the front door and to webhook receivers waits for the batch with
+// its facts: if the process ends, nothing promised is lost, and nothing reported happens again. A
+// new job is sent once the journal has it; its later attempts do not wait. If writes fail for too
+// long, the requests taken meanwhile are given back.
 
 import type { Clock } from '../base/clock.ts'
 import { type Micros, NONE, msToUs } from '../base/units.ts'
@@ -32,21 +32,21 @@ import { type FactPages, type Facts, factsOf, writeCounts, writeUpstream } from 
 /** Where batches go: a file, or a test's memory. */
 export interface JournalSink {
   /**
-   * Appends a batch behind the one before it; one at a time. `bytes` stay as they are until `done`
-   * is called, later, with what went wrong: then nothing counts as appended.
+   * Appends a batch after the previous one; one at a time. `bytes` must not change until `done` is
+   * called, asynchronously. After an error nothing counts as appended.
    */
   append(bytes: Buffer, done: (error: Error | null) => void): void
-  /** To be called now and then: what has been appended may have to be put on the disk. */
+  /** To be called regularly: appended batches may have to be synced. */
   tick(nowUs: Micros): void
-  /** All that was appended before this time is on the disk; Infinity while nothing is not. */
+  /** Everything appended before this time is synced to disk; Infinity if all of it is. */
   readonly syncedUs: number
-  /** What has been appended is gone, so nothing counts as appended, and may never do again. */
+  /** The appended batches are gone: nothing counts as appended, perhaps never again. */
   readonly isLost: boolean
-  /** Resolves when nothing is being written, and everything is on the disk. */
+  /** Resolves when nothing is being written and everything is synced. */
   close(): Promise<void>
 }
 
-/** What a journal is made of. */
+/** The parts that a journal uses. */
 export interface JournalParts {
   readonly views: ShardViews
   readonly shared: SharedViews
@@ -58,21 +58,21 @@ export interface JournalParts {
   readonly settlement: Settlement
   readonly clock: Clock
   readonly sink: JournalSink
-  /** A batch has ended, one way or the other: a turn may have more to do. */
+  /** Called when a batch was written or has failed: a turn may have more to do. */
   readonly wantTurn: () => void
 }
 
-/** How far what may be told goes. */
-interface Told {
+/** How much may be reported and released once a batch is written. */
+interface Releasable {
   /** A position of the answer ring. */
   readonly answers: number
-  /** How many of the webhooks that have not been told. */
+  /** The number of webhooks that wait for their batch. */
   readonly webhooks: number
-  /** How many of the new jobs that stand in no line. */
+  /** The number of new jobs that are not yet in their lanes. */
   readonly jobs: number
 }
 
-/** The end mark behind a segment's records, written anew each time: they may have been cut off. */
+/** The end mark after a segment's records, written each time, since they may have been cut off. */
 const END_MARK_BYTES = 8
 const SEGMENT_ROW_BYTES = 4
 
@@ -84,16 +84,15 @@ export class Journal {
   readonly #facts: Facts
   readonly #batch = new BatchWriter()
   #isWriting = false
-  /** When a batch that failed is tried again; Infinity while none is. */
+  /** When a failed batch is retried; Infinity if none has failed. */
   #retryUs: Micros = Infinity as Micros
   /**
-   * When a batch is written even without changes: by its time it is known, after a reboot, how long
-   * keys had been kept.
+   * When a batch is written even without changes: after a reboot its time shows the age of keys.
    */
   #dateUs: Micros
   #onWritten: () => void = () => {}
   #isOver = false
-  /** The process ends: what cannot be written now will never be. */
+  /** The process ends: a batch that fails now is never written. */
   #isEnding = false
   #hasPredecessors: boolean
   /** The requests before this position have been given back; NaN before the first time. */
@@ -108,27 +107,27 @@ export class Journal {
   }
 
   /**
-   * Whether new jobs have to wait, because what has come is not written. What a thread before this
-   * one has taken cannot be given back, since that one's last batch may still be written.
+   * Whether new jobs must wait because earlier ones are not written. Requests that a predecessor
+   * has taken cannot be given back, since its last batch may still be written.
    */
   get isBehind(): boolean {
     return !this.#hasPredecessors || this.#retryUs !== Infinity || this.#parts.sink.isLost ||
       this.#parts.marks.newBytes > JOURNAL_BEHIND_BYTES_MAX
   }
 
-  /** Whether all that has happened is written. */
+  /** Whether every change is written. */
   get isIdle(): boolean {
     return !this.#isWriting && this.#parts.marks.isEmpty
   }
 
-  /** Whether it has all that threads before this one had done, answers included. */
+  /** Whether the journal has all changes of predecessors, answers included. */
   get hasPredecessors(): boolean {
     return this.#hasPredecessors
   }
 
   /**
-   * Another thread goes on from the marks: a batch that is under way is no longer this one's. The
-   * other sends nothing before all that is marked now is written.
+   * Stops this journal: a successor continues from the marks, and the batch being written is no
+   * longer this one's. The successor sends nothing before everything marked now is written.
    */
   stop(nowUs: Micros): void {
     const { arrivals, settlement } = this.#parts
@@ -137,12 +136,12 @@ export class Journal {
     arrivals.enter(arrivals.count, nowUs)
   }
 
-  /** When a turn should end at the latest, for the journal's sake. */
+  /** When the journal needs a turn at the latest. */
   nextUs(): Micros {
     return this.#isWriting ? Infinity as Micros : this.#retryUs
   }
 
-  /** Writes what has changed, or lets the answers out if nothing has. */
+  /** Writes what has changed; if nothing has, releases the answers. */
   turnEnded(nowUs: Micros): void {
     const { sink, views: { journal } } = this.#parts
     sink.tick(nowUs)
@@ -151,18 +150,18 @@ export class Journal {
     if (this.#isWriting || nowUs < this.#retryAt()) return
     if (this.#parts.marks.isEmpty && nowUs < this.#dateUs) {
       journal[JOURNAL_WRITTEN_US] = nowUs
-      return this.#tell(this.#told(), nowUs)
+      return this.#release(this.#releasable(), nowUs)
     }
     this.#write(nowUs)
   }
 
-  /** Calls back once all that has happened until now is written, or the last try has failed. */
+  /** Calls back once every change until now is written, or the last attempt has failed. */
   settle(onWritten: () => void): void {
     this.#onWritten = onWritten
     this.#isEnding = true
     this.#retryUs = Infinity as Micros
     if (!this.#isWriting) this.turnEnded(this.#parts.clock.nowUs())
-    this.#tellIdle()
+    this.#notifyIfIdle()
   }
 
   #retryAt(): number {
@@ -173,7 +172,7 @@ export class Journal {
     const { marks, sink, views } = this.#parts
     const batch = this.#batch
     const sequence = (views.journal[JOURNAL_SEQUENCE] as number) + 1
-    const until = this.#told()
+    const until = this.#releasable()
     batch.begin(sequence, (views.journal[JOURNAL_ACCEPTED] as number) + until.jobs)
     this.#addSegments()
     this.#addPages(TABLE_TEMPLATES, this.#facts.templates, marks.templates)
@@ -195,7 +194,7 @@ export class Journal {
     })
   }
 
-  #written(sequence: number, bytes: number, until: Told, atUs: Micros): void {
+  #written(sequence: number, bytes: number, until: Releasable, atUs: Micros): void {
     const { clock, marks, views: { journal } } = this.#parts
     marks.written()
     this.#dateUs = dateAfter(atUs)
@@ -206,18 +205,18 @@ export class Journal {
     journal[JOURNAL_STALLED_US] = 0
     this.#retryUs = Infinity as Micros
     const nowUs = clock.nowUs()
-    this.#tell(until, nowUs)
+    this.#release(until, nowUs)
     this.turnEnded(nowUs)
-    this.#tellIdle()
+    this.#notifyIfIdle()
   }
 
-  #told(): Told {
+  #releasable(): Releasable {
     const { arrivals, answers, settlement } = this.#parts
     return { answers: answers.position, webhooks: settlement.unjournalled, jobs: arrivals.count }
   }
 
-  /** All that the journal has by now may be told. */
-  #tell(until: Told, nowUs: Micros): void {
+  /** Releases everything that the journal has: answers, webhooks and new jobs. */
+  #release(until: Releasable, nowUs: Micros): void {
     const { arrivals, answers, settlement } = this.#parts
     this.#hasPredecessors = true
     answers.publish(until.answers)
@@ -225,7 +224,7 @@ export class Journal {
     arrivals.enter(until.jobs, nowUs)
   }
 
-  /** Nothing is lost yet: all of it stays marked, and nobody is told of it. */
+  /** Nothing is lost: the changes stay marked, and nothing of them is reported. */
   #failed(): void {
     const { clock, marks, sink, views: { journal } } = this.#parts
     const nowUs = clock.nowUs()
@@ -236,14 +235,14 @@ export class Journal {
     const stalledUs = nowUs - (journal[JOURNAL_STALLED_US] as number)
     const isHopeless = this.#isEnding || sink.isLost
     if (isHopeless || stalledUs >= msToUs(JOURNAL_STALLED_MS)) this.#giveBackTaken()
-    const tell = this.#onWritten
+    const notify = this.#onWritten
     this.#onWritten = () => {}
-    tell()
+    notify()
   }
 
   /**
-   * Whoever waits for an answer is answered by the front door: his request has not been taken. At
-   * this moment nothing is being written, so the journal has nothing of it and will get nothing.
+   * Gives the taken requests back: the front door answers their callers that they were not taken.
+   * Nothing is being written at this moment, so the journal has nothing of them and never will.
    */
   #giveBackTaken(): void {
     const { arrivals, giveBack, ingress, answers } = this.#parts
@@ -257,11 +256,11 @@ export class Journal {
     answers.ring()
   }
 
-  #tellIdle(): void {
+  #notifyIfIdle(): void {
     if (!this.isIdle) return
-    const tell = this.#onWritten
+    const notify = this.#onWritten
     this.#onWritten = () => {}
-    tell()
+    notify()
   }
 
   #addPages(table: number, pages: FactPages, changed: MarkSet): void {

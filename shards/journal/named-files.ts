@@ -1,17 +1,17 @@
-// Whether files that are being written are still what their names stand for: a file that has been
-// removed takes writes as before, and nobody will ever find them.
-// Thread: any. Memory: a name and a number for each file.
+// Checks that open files are still under their names: a removed file still accepts writes, which
+// can never be read back.
+// Thread: any. Memory: a name and an inode number for each file.
 // Never: waits, or opens a file.
 
 import { fstatSync, stat, statSync } from 'node:fs'
 
-/** A file under the name that it was made with. */
+/** A file and the name that it was created with. */
 export interface NamedFile {
   readonly name: string
   readonly inode: number
 }
 
-/** Why nothing more is written to a file. */
+/** The error when a file is no longer under its name, so that nothing more is written to it. */
 export class GoneError extends Error {
   override name = 'GoneError'
 
@@ -23,27 +23,27 @@ export class GoneError extends Error {
 
 export const goneError = (name: string): GoneError => new GoneError(name)
 
-/** What the system says of a name that stands for nothing. */
+/** The system's error codes for a name that does not exist. */
 const NOTHING: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR'])
 
-/** The open file, under the name that it was opened by. */
+/** An open file, with the name by which it was opened. */
 export const openedFile = (name: string, descriptor: number): NamedFile =>
   ({ name, inode: fstatSync(descriptor).ino })
 
-/** What has this name now; undefined when nothing has. */
+/** The file that has this name now; undefined if none has. */
 export function presentFile(name: string): NamedFile | undefined {
   const found = statSync(name, { throwIfNoEntry: false })
   return found === undefined ? undefined : { name, inode: found.ino }
 }
 
-/** Calls back with null, or of the first file whose name stands for nothing or for another. */
+/** Calls back with null, or with the error of the first file that is missing or replaced. */
 export function findGone(
   files: readonly NamedFile[], done: (gone: GoneError | null) => void, at = 0,
 ): void {
   const file = files[at]
   if (file === undefined) return done(null)
   stat(file.name, (error, found) => {
-    // Of a name that cannot be looked up for another reason nothing is known.
+    // Any other error says nothing about the file.
     const isGone = error === null ? found.ino !== file.inode : NOTHING.has(error.code)
     if (isGone) done(goneError(file.name))
     else findGone(files, done, at + 1)

@@ -1,9 +1,9 @@
-// The file that a shard appends its batches to: one write at a time, by the system's own threads.
+// The file to which a shard appends its batches: one asynchronous write at a time.
 // Thread: shard. Memory: a file descriptor or two; the batch being written is the caller's.
-// Never: reads, waits, or removes a file: the compactor of the journal takes what is complete.
-// A batch that could be written in part only is written again at the same place.
-// A file that was removed takes writes as before. So every JOURNAL_LOOK_MS a look is begun whether
-// tail and store are still under their names, and while they are not, nothing is appended.
+// Never: reads, waits, or removes a file: the compactor of the journal takes complete ones.
+// A batch that was written only in part is written again at the same offset.
+// A removed file still accepts writes. So every JOURNAL_LOOK_MS tail and store are checked to be
+// still under their names, and while they are not, nothing is appended.
 
 import {
   close, closeSync, existsSync, fdatasync, fdatasyncSync, fsync, ftruncate, open, openSync,
@@ -23,14 +23,14 @@ import { STORE_FILE, STORE_FOLDER, tailName, tailNumber } from './tail-names.ts'
 /** Where and how a shard's batches are written. */
 export interface TailFileOptions {
   readonly directory: string
-  /** Whether a batch counts as appended only when it is on the disk. */
+  /** Whether a batch counts as appended only once it is synced. */
   readonly always: boolean
-  /** How often, else, what has been appended is put on the disk. */
+  /** Otherwise, the longest time until appended batches are synced. */
   readonly intervalMs: Millis
   readonly clock: Clock
   /** The shard's words about its journal. */
   readonly words: Float64Array
-  /** Told when writing begins to fail, and with null when it succeeds again. */
+  /** Called when writes begin to fail, and with null when they succeed again. */
   readonly onTrouble: (error: Error | null) => void
 }
 
@@ -38,35 +38,35 @@ type Done = (error: Error | null) => void
 
 const FILE_MODE = 0o600
 
-/** The newest tail of one shard; begins a file of its own, behind all that are there. */
+/** The newest tail of one shard; starts a new file, numbered after all existing ones. */
 export class TailFile implements JournalSink {
   readonly #options: TailFileOptions
-  /** For the entries of the files in it; undefined when it was gone from the beginning. */
+  /** The directory, to sync its entries; undefined if it was missing from the beginning. */
   readonly #folder: number | undefined
   readonly #store: NamedFile | undefined
   readonly #extent: ExtentFile | undefined
   #tail = 0
   #file: number | undefined
   #length = 0
-  /** The newest file whose entry in the folder is on the disk: it is brought there but once. */
+  /** The newest tail whose directory entry is synced, which is necessary only once. */
   #namedTail = -1
   #isWriting = false
-  /** Since when something is appended that no sync has begun for; Infinity while nothing is. */
+  /** Since when there are batches for which no sync has begun; Infinity if there are none. */
   #unsyncedUs = Infinity
-  /** The same of what is being synced. */
+  /** The same for the batches being synced. */
   #syncingUs = Infinity
   #syncBegunUs = -Infinity
   #onIdle: () => void = () => {}
   #isTroubled = false
   #present: NamedFile | undefined
-  /** Why nothing can be appended: tail, store or directory is gone. Null while all is there. */
+  /** Why nothing can be appended: tail, store or directory is missing. Null if all are present. */
   #gone: GoneError | null = null
   #isLooking = false
   #lookUs = -Infinity
 
   /**
-   * Makes the file with the first batch. A directory that is not there, or no more, is never made:
-   * what is written into a new one would follow nothing.
+   * Creates the file with the first batch. A missing directory is never created: batches in a new
+   * one would have no predecessors.
    */
   constructor(options: TailFileOptions) {
     this.#options = options
@@ -104,9 +104,9 @@ export class TailFile implements JournalSink {
       this.#noteTrouble(error)
       if (error === null) this.#length += bytes.length
       done(error)
-      this.#tellIdle()
+      this.#notifyIfIdle()
     }
-    // What is left of it would be found by the next process, or lie behind a shorter batch.
+    // The next process could find the partial batch, also after a shorter one written over it.
     const fail = (error: Error): void => ftruncate(file, this.#length, () => end(error))
     this.#isWriting = true
     this.#writeAll(file, bytes, 0, (error) => {
@@ -121,8 +121,8 @@ export class TailFile implements JournalSink {
   }
 
   /**
-   * Notes how far it goes; puts what was appended on the disk, twice in each interval; looks
-   * whether it is there.
+   * Records the extent; syncs appended batches, twice in each interval; checks that the files are
+   * present.
    */
   tick(nowUs: Micros): void {
     this.#extent?.tick(this.#tail, nowUs)
@@ -153,7 +153,7 @@ export class TailFile implements JournalSink {
     this.#lookUs = nowUs + msToUs(JOURNAL_LOOK_MS)
     findGone([present, this.#store].filter((file) => file !== undefined), (gone) => {
       this.#isLooking = false
-      // A tail that another has followed may have been taken and removed meanwhile.
+      // A tail that is no longer the newest may have been compacted and removed meanwhile.
       if (present !== this.#present) return
       this.#gone = gone
       if (gone !== null) this.#noteTrouble(gone)
@@ -165,18 +165,18 @@ export class TailFile implements JournalSink {
     setImmediate(done, problem)
   }
 
-  /** A thread that has died may have left its file half on the disk, and then ours is no use. */
+  /** Syncs a crashed predecessor's file: without all of it, ours could not be used. */
   #syncPredecessor(): void {
     open(path.join(this.#options.directory, tailName(this.#tail)), 'r', (error, file) => {
       if (error === null) fdatasync(file, () => close(file))
     })
   }
 
-  /** Begins the next file; the one before is put on the disk first, and then closed. */
+  /** Starts the next file; the previous one is synced, and then closed. */
   #next(): Error | null {
     const before = this.#file
     if (before !== undefined && this.#syncingUs !== Infinity) {
-      // The file is in use for a moment more; it may well grow a little larger.
+      // The current file is still being synced; it may grow a little larger.
       return null
     }
     try {
@@ -209,7 +209,7 @@ export class TailFile implements JournalSink {
       if (error !== null) this.#unsyncedUs = Math.min(this.#unsyncedUs, this.#syncingUs)
       this.#syncingUs = Infinity
       then()
-      this.#tellIdle()
+      this.#notifyIfIdle()
     })
   }
 
@@ -231,10 +231,10 @@ export class TailFile implements JournalSink {
     this.#isTroubled = isTroubled
   }
 
-  #tellIdle(): void {
+  #notifyIfIdle(): void {
     if (this.#isWriting || this.#syncingUs !== Infinity) return
-    const tell = this.#onIdle
+    const notify = this.#onIdle
     this.#onIdle = () => {}
-    tell()
+    notify()
   }
 }

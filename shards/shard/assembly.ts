@@ -1,7 +1,7 @@
-// How a shard is put together: which part is given which.
-// Thread: shard. Memory: hands each part the views that it owns.
-// Never: does anything afterwards; engine.ts moves the parts.
-// The one circle, a pacer that sends and a sender that hears from it, is closed by the engine.
+// Assembles a shard: constructs its parts and connects them.
+// Thread: shard. Memory: passes each part the views that it owns.
+// Never: does anything afterwards; engine.ts runs the parts.
+// The only cycle, between the pacer and its sender, is closed by the engine.
 
 import type { Clock } from '../base/clock.ts'
 import type { Prng } from '../base/prng.ts'
@@ -43,7 +43,7 @@ import type { Transport } from '../transport/transport.ts'
 import type { ShardSettings } from '../wire/contract.ts'
 import type { EngineBaton } from './baton.ts'
 
-/** What a shard is given. */
+/** The inputs of a shard. */
 export interface EngineParts {
   readonly shard: number
   readonly shared: SharedViews
@@ -55,17 +55,17 @@ export interface EngineParts {
   readonly transport: Transport
   /** Where batches of the journal go; null without one. */
   readonly journal: JournalSink | null
-  /** The memory is that of a thread which has ended; recovery.ts makes the parts whole again. */
+  /** The memory is that of a thread that has ended; recovery.ts rebuilds the parts' state. */
   readonly recover: boolean
-  /** A living thread has handed the memory over with this; it comes before `recover`. */
+  /** The baton of a running predecessor; takes precedence over `recover`. */
   readonly baton?: EngineBaton | undefined
-  /** Something ended outside a turn: one is wanted soon. */
+  /** Called when something ended outside of a turn: requests a turn soon. */
   readonly wantTurn: () => void
-  /** An event of the transport broke an assertion: the shard cannot go on. */
+  /** Called when an event of the transport failed an assertion: the shard cannot continue. */
   readonly broken: (error: unknown) => void
 }
 
-/** What a shard is made of, as far as its turn speaks to it. */
+/** The parts of a shard that its turn uses. */
 export interface ShardParts extends HeadParts {
   readonly stats: StatsWriter
   readonly progress: Progress
@@ -95,8 +95,7 @@ export interface ShardParts extends HeadParts {
 }
 
 /**
- * Puts a shard together, on fresh memory unless told otherwise; `sender` is asked and told by its
- * pacer.
+ * Assembles a shard, on fresh memory unless `given` says otherwise; its pacer calls `sender`.
  */
 export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const { clock, prng, settings, shard, shared, transport } = given

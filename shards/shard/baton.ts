@@ -1,9 +1,10 @@
-// The baton: what a living thread knows of its shard and the shared memory does not, as plain data.
-// Thread: the one that hands over makes it, the one that takes over reads it. Memory: none.
-// Never: holds what the memory says already, nor a cache: templates are decoded again.
-// Facts and links lie in shared memory and stay as they are; a baton is list ends, counts, bitmaps
-// and what is in flight: some hundred kilobytes, however many jobs there are. So a new thread goes
-// on after milliseconds, where recovery.ts, which has no baton, needs 0.3 s for a million jobs.
+// The baton: a running thread's private state of its shard, which shared memory lacks, as plain
+// data.
+// Thread: the predecessor makes it, the successor reads it. Memory: none.
+// Never: duplicates what is in shared memory, or holds a cache: templates are decoded again.
+// Facts and links stay in shared memory; a baton has list ends, counts, bitmaps and the requests in
+// flight: some hundred kilobytes, whatever the number of jobs. So a successor continues after
+// milliseconds, while recovery.ts, without a baton, needs 0.3 s for a million jobs.
 
 import type { AttemptsBaton } from '../job/attempts.ts'
 import type { FinishedBaton } from '../job/finished.ts'
@@ -18,7 +19,7 @@ import type { LogSharesBaton } from '../store/log-shares.ts'
 import type { TemplatesBaton } from '../store/templates.ts'
 import type { UndeliveredResultsBaton } from '../store/undelivered-results.ts'
 
-/** All that one engine hands to the next; structured-cloneable. */
+/** Everything that one engine hands over to the next; structured-cloneable. */
 export interface EngineBaton {
   readonly jobs: JobSlotsBaton
   readonly log: JobLogBaton
@@ -31,9 +32,9 @@ export interface EngineBaton {
   readonly finished: FinishedBaton
   readonly overdue: OverdueBaton
   readonly watchers: WatchersBaton
-  /** Until when to be silent about ignored headers, per upstream. */
+  /** Until when no warning about ignored headers is logged, by upstream. */
   readonly warnings: Float64Array
-  /** Threads that have died of the next request in the ingress ring, or -1. */
+  /** Crashes at the next request in the ingress ring, or -1. */
   readonly intake: number
   readonly attempts: AttemptsBaton
 }

@@ -1,4 +1,4 @@
-// What two builds must have in common for one to take over the memory of the other while it runs.
+// The properties that must be equal for one build to take over the memory of another running one.
 // Thread: any. Memory: none.
 // Never: decides anything; src/engine/supervisor.ts refuses a build with another mark.
 
@@ -6,11 +6,11 @@ import { BATON_VERSION, LAYOUT_VERSION, layoutSizes } from '../memory/layout.ts'
 import type { Limits } from '../memory/plan.ts'
 import type { BuildMark } from '../wire/contract.ts'
 
-/** This build's, for an engine of such limits. */
+/** This build's mark, for an engine with these limits. */
 export const buildMark = (limits: Limits): BuildMark =>
   ({ layout: LAYOUT_VERSION, baton: BATON_VERSION, ...layoutSizes(limits) })
 
-/** Why the new build cannot take over, in words for people; undefined when it can. */
+/** Why the new build cannot take over, as a message for people; undefined when it can. */
 export function differenceOf(present: BuildMark, next: BuildMark): string | undefined {
   if (next.layout !== present.layout) {
     return `the new code speaks memory layout ${next.layout}, the running server ` +

@@ -1,8 +1,8 @@
-// One shard, whole: the turn that moves all of its parts on.
-// Thread: shard. Memory: attaches to the views it is given; its parts own what they own.
-// Never: waits, sleeps or sets a timer: the shell calls turn() when something came or is due.
-// The order of a turn: what changed elsewhere, what came in, what is due, then sends, then
-// housekeeping. Everything in it is bounded, so that a turn cannot starve the sockets.
+// One shard: the turn that runs all of its parts.
+// Thread: shard. Memory: attaches to the given views; its parts own them.
+// Never: waits, sleeps or sets a timer: worker.ts calls turn() when there is input or work is due.
+// The order of a turn: notices of other shards, requests, timeouts and retries, then sends, then
+// housekeeping. Every step is bounded, so that a turn cannot starve the sockets.
 
 import { VERIFY } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
@@ -34,24 +34,24 @@ export class Engine implements TransportEvents, Sender {
   readonly #clock: Clock
   readonly #given: EngineParts
   readonly #parts: ShardParts
-  /** What it took over from its predecessor; null when it began on fresh memory. */
+  /** What was recovered, after a crash or from a journal; null on fresh memory or at a handover. */
   readonly recovered: Recovered | null
   #stopping = false
-  /** While it stops: until when it delivers webhooks that would be lost with the process. */
+  /** While stopping: until when webhooks are delivered that would be lost with the process. */
   #deliverUntilUs = -Infinity as Micros
   #isHeld = false
-  /** What held the shard when that was last looked at, a bit for each reason. */
+  /** The reasons for holding the shard at the last check, one bit each. */
   #hold = 0
-  /** Of each upstream, why a connection could not be made when it last could not. */
+  /** By upstream: why a connection last could not be opened. */
   readonly #unreachableFor: (FailureReason | undefined)[] = []
-  /** Requests of the last turn. */
+  /** Number of requests handled in the last turn. */
   #handled = 0
 
   constructor(given: EngineParts) {
     this.#given = given
     this.#clock = given.clock
     const views = given.shards[given.shard] as ShardViews
-    // Memory that nobody has begun to use may be half formatted.
+    // Memory that no thread has begun to use may be partly formatted.
     const { baton } = given
     const recover = baton === undefined && given.recover && new Progress(views).run > 0
     this.#parts = assemble({ ...given, recover }, this)
@@ -65,8 +65,8 @@ export class Engine implements TransportEvents, Sender {
   }
 
   /**
-   * Between two turns: what another engine on the same memory goes on from. This one is over: it
-   * must not be turned, asked or told anything after it. Requests in flight stay so.
+   * Called between two turns: the state from which a successor on the same memory continues. This
+   * engine must not be used afterwards. Requests in flight stay in flight.
    */
   handOver(): EngineBaton {
     this.#parts.journal?.stop(this.#clock.nowUs())
@@ -74,7 +74,7 @@ export class Engine implements TransportEvents, Sender {
     return handOver(this.#parts)
   }
 
-  /** Moves everything on that can move now. @returns when the next turn is due at the latest. */
+  /** Does all work that can be done now. @returns when the next turn is due at the latest. */
   turn(): Micros {
     const parts = this.#parts
     const nowUs = this.#clock.nowUs()
@@ -99,22 +99,22 @@ export class Engine implements TransportEvents, Sender {
     return busy ? nowUs : this.#nextUs()
   }
 
-  /** Whether a turn would find something in the rings or notices, though nothing is due. */
+  /** Whether a turn would find requests or notices, even if nothing is due. */
   hasWork(): boolean {
     const { budgets, ingress, journal } = this.#parts
     return budgets.hasNotices() || (journal?.isBehind !== true && !ingress.isEmpty())
   }
 
   /**
-   * Whether more requests are likely and nothing else can come, so that the thread may block for a
-   * moment: nothing is in flight, nothing is being written, and the last turn had requests.
+   * Whether more requests are likely and nothing else can arrive, so that the thread may block
+   * briefly: nothing is in flight, nothing is being written, and the last turn had requests.
    */
   get mayNap(): boolean {
     const { attempts, journal } = this.#parts
     return this.#handled > 0 && attempts.inFlight === 0 && journal?.isIdle !== false
   }
 
-  /** Lets those look again who wait for what holds the shard, when that has changed. */
+  /** Wakes what is parked at GATE_HOLD if the reasons for holding the shard have changed. */
   #lookAtHold(): void {
     const { journal, settlement } = this.#parts
     const hold = (this.#isHeld ? 1 : 0) | (this.#stopping ? 2 : 0) |
@@ -124,14 +124,14 @@ export class Engine implements TransportEvents, Sender {
     this.#parts.pacer.gateChanged()
   }
 
-  /** How often it has been looked whether something may be sent. */
+  /** Number of checks whether something may be sent. */
   get looks(): number {
     return this.#parts.pacer.looks
   }
 
   /**
-   * Begins nothing new: what waits is for the next start. Only webhooks that no journal keeps are
-   * still delivered, as far as their turn comes before `untilUs`. What is in flight goes on.
+   * Begins nothing new: waiting jobs are left for the next start. Only webhooks that no journal
+   * keeps are still delivered, if they are due before `untilUs`. Requests in flight continue.
    */
   stop(untilUs: Micros): void {
     this.#stopping = true
@@ -139,12 +139,12 @@ export class Engine implements TransportEvents, Sender {
     else this.#isHeld = true
   }
 
-  /** While it is on nothing new is sent at all: what is owed is for whoever goes on later. */
+  /** While on, nothing new is sent at all; pending jobs and webhooks are left for later. */
   hold(isOn: boolean): void {
     this.#isHeld = isOn
   }
 
-  /** Whether nothing is in flight and no webhook is owed that this engine is to deliver. */
+  /** Whether nothing is in flight and no webhook is pending that this engine is to deliver. */
   get isIdle(): boolean {
     const { attempts, settlement } = this.#parts
     if (attempts.inFlight > 0 || settlement.isBlocked) return false
@@ -152,7 +152,7 @@ export class Engine implements TransportEvents, Sender {
     return this.#stopping && !mayDeliverBy(this.#parts, this.#deliverUntilUs)
   }
 
-  /** Calls back when the journal has all that has happened, or cannot have it now. */
+  /** Calls back when the journal has every change, or cannot be written now. */
   settleJournal(onSettled: () => void): void {
     if (this.#parts.journal === null) onSettled()
     else this.#parts.journal.settle(onSettled)
@@ -164,18 +164,18 @@ export class Engine implements TransportEvents, Sender {
     return jobs.used - finished.count - settlement.webhooksPending
   }
 
-  /** Under VERIFY: walks what can be walked and asserts that the counts agree. */
+  /** Under VERIFY: asserts that the job log's records and counters agree. */
   verify(): void {
     this.#parts.log.verify(this.#parts.records)
   }
 
-  /** The same, with all that a baton holds. */
+  /** The same, and asserts everything that a baton holds. */
   #verifyWhole(): void {
     this.verify()
     verifyCounts(this.#parts, this.#given.shards[this.#given.shard] as ShardViews)
   }
 
-  // --- what the pacer asks ---
+  // --- Sender, called by the pacer ---
 
   gateOf(upstream: UpstreamSlot): Gate {
     const { attempts, budgets, journal, settlement } = this.#parts
@@ -197,7 +197,7 @@ export class Engine implements TransportEvents, Sender {
     if (line === LINE_NO_MEMORY) return GATE_MEMORY
     transport.connect(upstream, this.#originOf(upstream), connections, budgets.timeoutMs(upstream),
       lanes.at.user[lane] as number)
-    // It may have been told that one is free before it is parked for that.
+    // connect() may have reported a free connection already, before the lane is parked for it.
     return transport.lineTo(upstream) === LINE_FREE ? GATE_OPEN : GATE_CONNECTION
   }
 
@@ -224,7 +224,7 @@ export class Engine implements TransportEvents, Sender {
     progress.serveNobody()
   }
 
-  /** Read anew each time: a connection is seldom asked for, and a slot's origin may change. */
+  /** Not cached: connections are requested rarely, and a slot's origin may change. */
   #originOf(upstream: UpstreamSlot): string {
     const { upstreamNames } = this.#given.shared
     const at = upstream * UPSTREAM_NAME_BYTES
@@ -232,10 +232,9 @@ export class Engine implements TransportEvents, Sender {
     return upstreamNames.toString('latin1', begin, begin + upstreamNames.readUInt16LE(at))
   }
 
-  // --- what the transport tells ---
+  // --- TransportEvents ---
 
-  // Some come often, and may in the midst of a turn: they need none of their own, and what is wrong
-  // ends that one.
+  // `free` and `written` are frequent and may be called within a turn, which handles their errors.
 
   free(to: number): void {
     this.#parts.pacer.lineFree(to as UpstreamSlot)
@@ -258,12 +257,12 @@ export class Engine implements TransportEvents, Sender {
   }
 
   head(attemptId: number, status: number, headers: ResponseHeaders): void {
-    this.#hear(attemptId,
+    this.#handle(attemptId,
       () => hearHead(this.#parts, attemptId, status, headers, this.#clock.nowUs()))
   }
 
   end(attemptId: number, body: Uint8Array, truncated: boolean): void {
-    this.#hear(attemptId, () => {
+    this.#handle(attemptId, () => {
       const { attempts, delivery, dispatcher } = this.#parts
       const nowUs = this.#clock.nowUs()
       const isJob = attempts.kind[attemptId] === ATTEMPT_JOB
@@ -273,7 +272,7 @@ export class Engine implements TransportEvents, Sender {
   }
 
   returned(attemptId: number): void {
-    this.#hear(attemptId, () => {
+    this.#handle(attemptId, () => {
       const { attempts, delivery, dispatcher, pacer } = this.#parts
       const nowUs = this.#clock.nowUs()
       pacer.returned(
@@ -285,11 +284,11 @@ export class Engine implements TransportEvents, Sender {
   }
 
   failed(attemptId: number, reason: FailureReason): void {
-    this.#hear(attemptId, () => this.#settleFailure(attemptId, reason, this.#clock.nowUs()))
+    this.#handle(attemptId, () => this.#settleFailure(attemptId, reason, this.#clock.nowUs()))
   }
 
-  /** A network library must not swallow what is wrong with the shard, so it never sees it. */
-  #hear(attemptId: number, settle: () => void): void {
+  /** Catches all errors, so that the network library cannot swallow a failed assertion. */
+  #handle(attemptId: number, settle: () => void): void {
     const { attempts, progress } = this.#parts
     try {
       progress.serve(attempts.slot[attemptId] as JobSlot)
@@ -315,7 +314,7 @@ export class Engine implements TransportEvents, Sender {
     else delivery.failed(attemptId, nowUs)
   }
 
-  /** While results wait for room in the log, overdue jobs wait in their lines. */
+  /** While results wait for space in the log, overdue jobs stay in their lanes. */
   #dropSwept(slot: JobSlot, nowUs: Micros): boolean {
     if (this.#parts.settlement.isBlocked) return false
     this.#failOverdue(slot, nowUs)

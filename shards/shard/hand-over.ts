@@ -1,13 +1,13 @@
-// A shard changes threads while it lives: its parts hand over what is private to them, and the same
-// parts of the next thread go on from there.
-// Thread: shard, between two turns: the old one writes nothing after handOver(), the new one
-// nothing before takeOver(). Memory: none of its own; all of it changes hands.
-// Never: sweeps, sorts or decodes; that is recovery.ts, for threads that died.
+// The handover of a running shard between threads: its parts hand over their private state, and the
+// same parts of the successor continue from it.
+// Thread: shard, between two turns: the predecessor writes nothing after handOver(), the successor
+// nothing before takeOver(). Memory: none of its own; the shard's memory changes its owner.
+// Never: sweeps, sorts or decodes; recovery.ts does, after a crash.
 
 import type { ShardParts } from './assembly.ts'
 import type { EngineBaton } from './baton.ts'
 
-/** What the parts know; they must not be used any more. */
+/** Collects the parts' private state; the parts must not be used afterwards. */
 export function handOver(parts: ShardParts): EngineBaton {
   return {
     jobs: parts.jobs.handOver(),
@@ -27,7 +27,7 @@ export function handOver(parts: ShardParts): EngineBaton {
   }
 }
 
-/** Makes the parts whole; they have been assembled on the memory, and done nothing yet. */
+/** Gives the parts their predecessors' state, after assembly and before any other use. */
 export function takeOver(parts: ShardParts, baton: EngineBaton): void {
   parts.progress.begin()
   parts.jobs.takeOver(baton.jobs)

@@ -1,10 +1,10 @@
-// After a shard's thread has ended: another one makes lists, wheels, indexes and counts anew from
-// the facts that the dead one left, and finishes what it had half done.
-// Thread: shard, before its first turn. Memory: what the parts own; in passing, 24 bytes a job.
-// Never: decodes a job's record or allocates for a job, but for the few that were half finished,
-// are watched, or are the crash suspect. May itself be ended at any store: the next one begins
-// anew. The table in docs/ARCHITECTURE.md says which store decides each change; this is its last
-// column.
+// Recovery, after a shard's thread has crashed or its memory was restored from a journal: rebuilds
+// lists, wheels, indexes and counts from the facts, and completes half-done changes.
+// Thread: shard, before its first turn. Memory: what the parts own; temporarily 24 bytes per job.
+// Never: decodes a job's record or allocates for a job, except for the few that were half finished,
+// are watched, or are the crash suspect. May itself be interrupted at any store: the next recovery
+// starts over. The table in docs/ARCHITECTURE.md says which store decides each change; this file
+// implements its last column.
 
 import type { Clock } from '../base/clock.ts'
 import { radixSort, sortByTime } from '../base/radix-sort.ts'
@@ -24,10 +24,10 @@ import type { Recovered } from '../wire/contract.ts'
 import { jobIdText } from '../wire/job-id.ts'
 import type { ShardParts } from './assembly.ts'
 
-/** Orders wrap; half of their range behind a lane's next one is where all jobs in it are. */
+/** Orders wrap: all jobs of a lane are within half of the range around its next order. */
 const ORDER_MIDDLE = 2 ** 31
 
-/** Makes the parts whole; they have been assembled on the memory, and done nothing yet. */
+/** Rebuilds the parts' state, after assembly and before any other use. */
 export function recoverShard(
   parts: ShardParts, views: ShardViews, nowUs: Micros, clock: Clock,
 ): Recovered {
@@ -43,7 +43,7 @@ export function recoverShard(
   return { ...recovery.counts, setAside, ms: (clock.nowUs() - nowUs) / US_PER_MS }
 }
 
-/** A job whose very record ends whoever reads it: its slot alone says that it has failed. */
+/** Fails a job whose record crashes its readers, by its slot alone, without reading the record. */
 function setAsideUnread(
   { jobs }: ShardParts, { slot, deaths }: CrashSuspect & { kind: 'job' },
 ): void {
@@ -64,16 +64,16 @@ class Recovery {
   readonly #parts: ShardParts
   readonly #references: Uint32Array
   readonly #nowUs: Micros
-  /** Slots that wait in a line, from the end down, with their places; finished ones in front. */
+  /** Slots of queued jobs, from the end down, with their places; finished jobs from the start. */
   readonly #slots: Uint32Array
   readonly #places: Uint32Array
-  #linesFrom: number
-  #doneCount = 0
-  /** In flight, or between a retry's wait and its line. */
+  #queuedFrom: number
+  #finishedCount = 0
+  /** Jobs in flight, or between a retry's wait and its lane. */
   readonly #recalled: JobSlot[] = []
-  /** Have their result, or were cancelled without one, but their state does not say so yet. */
+  /** Jobs with a result, or cancelled without one, whose state does not say so yet. */
   readonly #finalized = new Set<JobSlot>()
-  /** Finished, but not yet told when to be forgotten. */
+  /** Finished jobs without an expiry yet. */
   readonly #untimed: JobSlot[] = []
   readonly #watched: JobSlot[] = []
   readonly #watchedInFlight = new Set<JobSlot>()
@@ -83,9 +83,9 @@ class Recovery {
     this.#references = views.upstreams.references
     this.#nowUs = nowUs
     parts.jobs.recover()
-    this.#linesFrom = parts.jobs.highWater
-    this.#slots = new Uint32Array(this.#linesFrom)
-    this.#places = new Uint32Array(this.#linesFrom)
+    this.#queuedFrom = parts.jobs.highWater
+    this.#slots = new Uint32Array(this.#queuedFrom)
+    this.#places = new Uint32Array(this.#queuedFrom)
   }
 
   run(): void {
@@ -100,7 +100,7 @@ class Recovery {
     this.#references.fill(0)
     for (let slot = jobs.highWater - 1; slot >= 0; slot--) this.#recoverJob(slot as JobSlot)
     jobs.index()
-    this.#linkLines()
+    this.#linkLanes()
     this.#keepFinished()
     lanes.settleIdle()
     pacer.recover(this.#nowUs)
@@ -112,8 +112,8 @@ class Recovery {
   }
 
   /**
-   * Fails a job that has ended its shard too often, or gives its webhook up, and has a request
-   * that did so dropped. @returns the job's id, or 'request'; null for none.
+   * Sets the crash suspect aside if it has crashed its shard too often: fails a job, or ends its
+   * webhook; a request will be dropped. @returns the job's id, or 'request'; null for none.
    */
   setAside(suspect: CrashSuspect): string | null {
     const { intake, jobs, pacer, progress, settlement, stats } = this.#parts
@@ -139,7 +139,7 @@ class Recovery {
     return jobIdText(jobs.at, slot)
   }
 
-  /** Which records live is the owners' to say; on the way, who holds which template. */
+  /** Recovers the log by the owners' facts, and counts references to templates on the way. */
   #recoverLog(): void {
     const { jobs, log, records } = this.#parts
     log.recover({
@@ -168,7 +168,7 @@ class Recovery {
     if (!isFinalized) this.#recoverUnfinished(slot, state)
   }
 
-  /** Nothing is sent before all that is there is written, so it may stand in line. */
+  /** A job that is not journalled may be queued: nothing is sent before everything is written. */
   #adoptArrival(slot: JobSlot): void {
     const { jobs, stats } = this.#parts
     jobs.noteWritten(slot)
@@ -178,13 +178,13 @@ class Recovery {
   #recoverUnfinished(slot: JobSlot, state: number): void {
     const { jobs, logShares, overdue, settlement } = this.#parts
     const timeUs = jobs.at.timeUs[slot] as Micros
-    this.#nameLane(jobs.at.lane[slot] as LaneSlot)
+    this.#referToLane(jobs.at.lane[slot] as LaneSlot)
     const receiver = jobs.receiver(slot)
-    if (receiver !== NONE) this.#name(receiver as UpstreamSlot)
+    if (receiver !== NONE) this.#referTo(receiver as UpstreamSlot)
     logShares.add(slot, logShares.unitsOf(slot))
     this.counts.jobs++
     if (state === JOB_QUEUED) {
-      this.#addToLine(slot)
+      this.#addQueued(slot)
       if (timeUs !== Infinity) overdue.expect(this.#nowUs)
     } else if (state === JOB_RETRYING && timeUs !== Infinity) {
       settlement.adoptWait(slot)
@@ -201,45 +201,45 @@ class Recovery {
     const hasTime = jobs.at.timeUs[slot] !== Infinity
     if (!jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) {
       this.counts.finished++
-      if (hasTime) this.#slots[this.#doneCount++] = slot
+      if (hasTime) this.#slots[this.#finishedCount++] = slot
       else this.#untimed.push(slot)
       return
     }
     this.counts.webhooks++
-    this.#nameLane(jobs.at.lane[slot] as LaneSlot)
+    this.#referToLane(jobs.at.lane[slot] as LaneSlot)
     settlement.adoptPending(slot)
-    // In flight or waiting for its turn is all one: its place is the same.
+    // A webhook in flight and a queued one are treated alike: the place is the same.
     if (hasTime) settlement.adoptWait(slot)
-    else this.#addToLine(slot)
+    else this.#addQueued(slot)
   }
 
-  #addToLine(slot: JobSlot): void {
-    this.#slots[--this.#linesFrom] = slot
-    this.#places[this.#linesFrom] = this.#placeOf(slot)
+  #addQueued(slot: JobSlot): void {
+    this.#slots[--this.#queuedFrom] = slot
+    this.#places[this.#queuedFrom] = this.#placeOf(slot)
   }
 
-  /** A job's order, so that those of one lane can be compared though they wrap. */
+  /** A job's order, shifted so that orders of one lane can be compared although they wrap. */
   #placeOf(slot: JobSlot): number {
     const { jobs, lanes } = this.#parts
     const nextOrder = lanes.at.nextOrder[jobs.at.lane[slot] as number] as number
     return ((jobs.at.order[slot] as number) - nextOrder + ORDER_MIDDLE) >>> 0
   }
 
-  #linkLines(): void {
+  #linkLanes(): void {
     const { jobs, lanes } = this.#parts
-    const items = this.#slots.subarray(this.#linesFrom)
-    const keys = this.#places.subarray(this.#linesFrom)
+    const items = this.#slots.subarray(this.#queuedFrom)
+    const keys = this.#places.subarray(this.#queuedFrom)
     const sorted = radixSort({ items, keys }, items.length).items
     for (const slot of sorted) {
       lanes.link(jobs.at.lane[slot] as LaneSlot, slot as JobSlot, false)
     }
-    // The last first, each before the one that follows it.
+    // From the last to the first, each placed in front of the previous one.
     const recalled = this.#recalled.map((slot) => ({ slot, place: this.#placeOf(slot) }))
     recalled.sort((one, other) => other.place - one.place)
     for (const { slot } of recalled) this.#recall(slot)
   }
 
-  /** Back to the front of its line. A job that has begun need not begin in time any more. */
+  /** Puts a job back to the front of its lane; one that has begun has no latest start any more. */
   #recall(slot: JobSlot): void {
     const { jobs, lanes, overdue } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
@@ -253,7 +253,7 @@ class Recovery {
 
   #keepFinished(): void {
     const { jobs, finished } = this.#parts
-    const slots = this.#slots.subarray(0, this.#doneCount)
+    const slots = this.#slots.subarray(0, this.#finishedCount)
     const timesUs = Float64Array.from(slots, (slot) => jobs.at.timeUs[slot] as number)
     for (const slot of sortByTime(slots, timesUs, slots.length)) finished.adopt(slot as JobSlot)
   }
@@ -271,12 +271,12 @@ class Recovery {
     progress.serveNobody()
   }
 
-  #nameLane(lane: LaneSlot): void {
+  #referToLane(lane: LaneSlot): void {
     this.#parts.lanes.adoptReference(lane)
-    this.#name(this.#parts.lanes.at.upstream[lane] as UpstreamSlot)
+    this.#referTo(this.#parts.lanes.at.upstream[lane] as UpstreamSlot)
   }
 
-  #name(upstream: UpstreamSlot): void {
+  #referTo(upstream: UpstreamSlot): void {
     this.#references[upstream] = (this.#references[upstream] as number) + 1
   }
 }

@@ -1,9 +1,9 @@
-// What a shard's thread loads first: brings in the file that it is to run.
+// The entry of a shard's thread: imports the file that it is to run.
 // Thread: shard. Memory: none.
-// Never: runs anything of that file; the pool does, once it is here.
-// Why CommonJS: the pool tries require() first. Required, a module of the other kind is handed over
-// through a facade, and a thread that is ended in that moment takes the whole process with it (an
-// assertion of Node). Imported from here it is not, and a thread may be ended at any time.
+// Never: runs anything of that file; the pool does, once it is loaded.
+// Why CommonJS: the pool tries require() first. An ES module that is loaded by require() goes
+// through a facade, and if the thread is ended at that moment, an assertion of Node aborts the
+// whole process. With import() from here, a thread may be ended at any time.
 
 const { workerData } = require('node:worker_threads') as { readonly workerData: { file: string } }
 

@@ -1,10 +1,10 @@
-// Takes from the system the pages that a shard is about to use, so that the shard need not wait for
-// them: a page is cleared when it is used first, and one of 2 MiB, which takes a millisecond on
-// some machines, would hold up all answers meanwhile.
-// Thread: toucher. Memory: reads how far a shard's job slots and log are used; writes every word
-// that it touches as it is, in one step, so that nothing of another thread's can be lost.
-// Never: goes ahead of a shard that is at rest, or by more than a limit. The indexes are used all
-// over from the beginning; nobody can be ahead of that.
+// Touches the pages that a shard is about to use, so that the system allocates them before: a page
+// is cleared at its first use, and one of 2 MiB, which takes a millisecond on some machines, would
+// delay all answers meanwhile.
+// Thread: toucher. Memory: reads how far a shard's job slots and log are used; touches a word by an
+// atomic OR with 0, which other threads cannot observe, so no write of theirs can be lost.
+// Never: touches for an idle shard, or further ahead than a limit. The indexes are not touched:
+// they are used in random order from the beginning.
 
 import { JOBS_FRESH } from '../memory/crash-notes.ts'
 import type { ShardViews } from '../memory/layout.ts'
@@ -14,34 +14,34 @@ import {
 import type { Limits } from '../memory/plan.ts'
 import { SEGMENT_FREE } from '../store/segments.ts'
 
-/** Smaller than any page that a system uses, so that every page is touched. */
+/** At most the size of any system's page, so that every page is touched. */
 const PAGE_BYTES = 4096
 const WORD_BYTES = 4
 
-/** What the toucher's thread is given. */
+/** The input of the toucher's thread. */
 export interface TouchTask {
   readonly limits: Limits
   readonly shardBuffers: readonly SharedArrayBuffer[]
 }
 
-/** Touches every page of some of these words' bytes. */
+/** Touches every page of a range of bytes. */
 export function touchPages(words: Int32Array, fromByte: number, toByte: number): void {
   for (let byte = fromByte; byte < toByte; byte += PAGE_BYTES) {
     Atomics.or(words, byte / WORD_BYTES, 0)
   }
 }
 
-/** Memory that is used from its beginning to its end, one time after the start. */
+/** Memory that is used sequentially from its beginning to its end, once. */
 interface Strip {
   readonly words: Int32Array
-  /** Bytes that have been used. */
+  /** Bytes used so far. */
   readonly used: () => number
   usedBefore: number
-  /** Where touching goes on; a multiple of a page's size. */
+  /** Where touching continues; a multiple of a page's size. */
   touchedTo: number
 }
 
-/** What of one shard's memory has been taken. */
+/** Touches ahead in one shard's memory. */
 export class TouchAhead {
   readonly #strips: readonly Strip[]
 
@@ -56,8 +56,8 @@ export class TouchAhead {
   }
 
   /**
-   * Touches what will be used before long at the pace since the last look.
-   * @returns how many bytes lie between the first and the last page touched, over all arrays.
+   * Touches what will be used soon at the rate since the last call.
+   * @returns the bytes between the first and the last page touched, summed over all arrays.
    */
   look(): number {
     let touched = 0
@@ -88,7 +88,7 @@ function stripOf(
   return { words, used, usedBefore: used(), touchedTo: 0 }
 }
 
-/** Segments lie one behind the other, and are used in that order before any is used again. */
+/** The log as one strip: segments are adjacent, and used in order before any is reused. */
 function logStrip(views: ShardViews): Strip {
   const { segments, segmentState, segmentUsedBytes } = views
   const offsetOf = (segment: number): number => segments[segment]?.bytes.byteOffset ?? 0

@@ -1,7 +1,7 @@
-// Counts against what they count: a walk over all of a shard's slots, lines and requests in flight.
+// Verifies counts against a full walk of a shard's slots, lanes and requests in flight.
 // Thread: shard, between two turns. Memory: reads what the parts own.
-// Never: changes anything, or runs in production: only under VERIFY, in a thread that hands its
-// shard over and in the one that takes it.
+// Never: changes anything, or runs in production: only under VERIFY, in the predecessor and the
+// successor of a handover.
 
 import { assert } from '../base/assert.ts'
 import {
@@ -24,7 +24,7 @@ import type { ShardParts } from './assembly.ts'
 /** Asserts that the shard's counts, lists and indexes agree with its facts. O(slots). */
 export function verifyCounts(parts: ShardParts, views: ShardViews): void {
   const walk = new Walk(parts, views)
-  walk.lines()
+  walk.lanes()
   walk.shares()
   walk.attempts()
   walk.jobs()
@@ -44,8 +44,8 @@ class Walk {
   #watched = 0
   #resultBytes = 0
   readonly #undeliveredBytes = new Map<number, number>()
-  #queuedInLine = 0
-  #undeliveredInLine = 0
+  #queuedInLane = 0
+  #undeliveredInLane = 0
   #lanes = 0
 
   constructor(parts: ShardParts, views: ShardViews) {
@@ -53,7 +53,7 @@ class Walk {
     this.#views = views
   }
 
-  lines(): void {
+  lanes(): void {
     const { lanes, pacer } = this.#parts
     const { limits, upstreams } = this.#views
     const queued = new Map<number, number>()
@@ -61,10 +61,10 @@ class Walk {
     for (let lane = 0; lane < limits.lanesMax; lane++) {
       if (lanes.at.flags[lane] === 0) continue
       this.#lanes++
-      const count = this.#line(lane as LaneSlot)
-      assert(count === lanes.count(lane as LaneSlot), 'the jobs of a line miscounted')
+      const count = this.#laneCount(lane as LaneSlot)
+      assert(count === lanes.count(lane as LaneSlot), 'the jobs of a lane miscounted')
       const isActive = ((lanes.at.flags[lane] as number) & LANE_ACTIVE) !== 0
-      assert(isActive === count > 0, 'a lane takes turns without jobs, or jobs without a turn')
+      assert(isActive === count > 0, 'an active lane has no jobs, or an inactive one has some')
       if (isActive) active++
       add(queued, lanes.at.upstream[lane] as number, count)
     }
@@ -93,14 +93,14 @@ class Walk {
     }
   }
 
-  #line(lane: LaneSlot): number {
+  #laneCount(lane: LaneSlot): number {
     const { jobs, lanes } = this.#parts
     let count = 0
     for (let slot = lanes.first(lane); slot !== NONE; slot = jobs.at.next[slot] as JobSlot) {
-      assert(jobs.at.lane[slot] === lane, 'a job stands in a line that is not its own')
-      if (jobs.state(slot as JobSlot) === JOB_QUEUED) this.#queuedInLine++
-      else if (jobs.hasFlag(slot as JobSlot, JOB_WEBHOOK_PENDING)) this.#undeliveredInLine++
-      else assert(false, 'a job stands in a line that does not wait')
+      assert(jobs.at.lane[slot] === lane, 'a job is in the list of another lane')
+      if (jobs.state(slot as JobSlot) === JOB_QUEUED) this.#queuedInLane++
+      else if (jobs.hasFlag(slot as JobSlot, JOB_WEBHOOK_PENDING)) this.#undeliveredInLane++
+      else assert(false, 'a job that does not wait is in a lane')
       count++
     }
     return count
@@ -122,7 +122,7 @@ class Walk {
       add(unwrittenNs, attempts.upstream[attemptId] as number, intervalNs)
       const isJob = attempts.kind[attemptId] === ATTEMPT_JOB
       assert(isJob ? jobs.state(slot as JobSlot) === JOB_IN_FLIGHT
-        : jobs.hasFlag(slot as JobSlot, JOB_WEBHOOK_PENDING), 'a request in flight for nobody')
+        : jobs.hasFlag(slot as JobSlot, JOB_WEBHOOK_PENDING), 'a request in flight without a job')
     }
     for (let lane = 0; lane < limits.lanesMax; lane++) {
       if (lanes.at.flags[lane] === 0) continue
@@ -154,7 +154,7 @@ class Walk {
       else if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) {
         this.#states.undelivered++
         this.#count(slot, this.#parts.logShares.unitsPending)
-        this.#name(slot)
+        this.#referTo(slot)
         const bytes = records.bodyBytesOf(slot)
         const receiver = lanes.at.upstream[jobs.at.lane[slot] as number] as number
         if (bytes >= BODY_GIVEN_UP_BYTES_MIN) add(this.#undeliveredBytes, receiver, bytes)
@@ -170,7 +170,7 @@ class Walk {
     else if (state === JOB_RETRYING) this.#states.retrying++
     else this.#states.inFlight++
     this.#count(slot, this.#parts.logShares.unitsOf(slot))
-    this.#name(slot)
+    this.#referTo(slot)
     const receiver = this.#parts.jobs.receiver(slot)
     if (receiver !== NONE) add(this.#references, receiver, 1)
   }
@@ -181,7 +181,7 @@ class Walk {
     this.#users.add(user >>> USER_BITS, user, units)
   }
 
-  #name(slot: JobSlot): void {
+  #referTo(slot: JobSlot): void {
     const lane = this.#parts.jobs.at.lane[slot] as LaneSlot
     add(this.#laneReferences, lane, 1)
     add(this.#references, this.#parts.lanes.at.upstream[lane] as UpstreamSlot, 1)
@@ -195,10 +195,10 @@ class Walk {
     const { queued, inFlight, retrying, undelivered, finished: done } = this.#states
     assert(jobs.used === this.#used, 'job slots miscounted')
     assert(lanes.used === this.#lanes, 'lanes miscounted')
-    assert(queued === this.#queuedInLine, 'a queued job stands in no line')
+    assert(queued === this.#queuedInLane, 'a queued job is in no lane')
     assert(undelivered === settlement.webhooksPending, 'webhooks miscounted')
     const delivering = attempts.inFlight - attempts.jobsInFlight
-    assert(settlement.retrying === retrying + undelivered - this.#undeliveredInLine - delivering,
+    assert(settlement.retrying === retrying + undelivered - this.#undeliveredInLane - delivering,
       'waiting retries miscounted')
     const unstored = inFlight - attempts.jobsInFlight
     assert(unstored >= 0 && (unstored > 0) === settlement.isBlocked, 'jobs in flight miscounted')

@@ -1,13 +1,14 @@
 // A shard's thread: the loop around its engine, and the only place in it that sleeps.
-// Thread: shard. Memory: attaches to what the task names.
-// Never: decides anything about jobs. It turns the engine when the bell rings, when something is
-// due, and after responses; it sleeps on bell and timer together in between, and blocks on the
-// bell for a moment where nothing else can come (SHARD_NAP_MS). And never outlives a
-// failure: its successor attaches to the same memory as soon as this thread has ended.
-// A thread that was told to hand its shard over makes no further turn: it keeps its sockets until
-// their requests have ended, and relays what it hears (relayed-transport.ts).
-// A pending wait on the bell does not keep a thread alive, so a slow poll does; it also bounds
-// what a lost ring could cost.
+// Thread: shard. Memory: attaches to the task's buffers.
+// Never: decides anything about jobs, or survives a failure: its successor attaches to the same
+// memory as soon as this thread has ended.
+// The engine's turn runs when the bell rings, when work is due, and after responses. In between the
+// thread sleeps on bell and timer together, or blocks briefly on the bell if nothing else can
+// arrive (SHARD_NAP_MS).
+// After handing its shard over, a thread makes no further turn: it keeps its sockets until their
+// requests have ended, and relays their events (relayed-transport.ts).
+// A pending wait on the bell does not keep a thread alive, so a slow poll does; it also limits the
+// cost of a lost wake-up.
 
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { assert, unreachable } from '../base/assert.ts'
@@ -33,8 +34,8 @@ const EXIT_BROKEN = 1
 const NAP_US = msToUs(SHARD_NAP_MS)
 
 /**
- * Runs one shard until it is told to stop; resolves with what it leaves behind. Never rejects: a
- * failed assertion or any other surprise is reported and ends the thread, sockets and all.
+ * Runs one shard until it is stopped; resolves with the number of unfinished jobs. Never rejects: a
+ * failed assertion or any other error is reported and ends the thread, including its sockets.
  */
 export default async function runShard(task: ShardTask): Promise<{ queued: number }> {
   try {
@@ -44,7 +45,7 @@ export default async function runShard(task: ShardTask): Promise<{ queued: numbe
   }
 }
 
-/** At once: not even a callback that has begun may go on with memory that is no longer its own. */
+/** Ends the thread immediately: no callback may continue on memory that it no longer owns. */
 function endThread(port: MessagePort, error: unknown): never {
   const text = error instanceof Error ? error.stack ?? error.message : String(error)
   const report: ShardReport = { kind: 'broken', error: text }
@@ -52,13 +53,13 @@ function endThread(port: MessagePort, error: unknown): never {
   process.exit(EXIT_BROKEN) // in a worker, ends the thread alone
 }
 
-/** What a thread attaches to. */
+/** The memory to which a thread attaches. */
 interface Memory {
   readonly shared: SharedViews
   readonly shards: readonly ShardViews[]
 }
 
-/** What a thread has from when the memory is its own. */
+/** What a thread has once it owns the memory. */
 interface Life {
   readonly engine: Engine
   readonly sleeper: Sleeper
@@ -66,7 +67,7 @@ interface Life {
   readonly stopLooking: () => void
 }
 
-/** What passes through the port between two threads before anything else. */
+/** The first message through the port between two threads. */
 interface BatonMessage {
   readonly baton: EngineBaton
 }
@@ -84,10 +85,10 @@ class ShardLoop {
   #reject: (error: unknown) => void = () => {}
   #turnWanted = false
   #stopping = false
-  /** No turn is made any more: the shard is another thread's, or nobody's. */
+  /** No more turns: the shard is handed over, or ends. */
   #over = false
   #ended = false
-  /** Set once another thread writes the journal. */
+  /** Set once the journal is handed over: resolves when this thread's tail is closed. */
   #tailClosed: Promise<void> | undefined
 
   constructor(task: ShardTask) {
@@ -122,7 +123,7 @@ class ShardLoop {
     else this.#prepare(task)
   }
 
-  /** All that can be done, or go wrong, before the memory is this thread's. */
+  /** Everything that can be done, or fail, before this thread owns the memory. */
   #prepare(task: ShardTask): void {
     const mark = buildMark(task.limits)
     const fits = task.shardBuffers[task.shard]?.byteLength === mark.shardBytes &&
@@ -150,7 +151,7 @@ class ShardLoop {
     this.#wantTurn()
   }
 
-  /** Behind the files of the thread before, so not before that has stopped. */
+  /** Numbered after the predecessor's files, so called only once that has stopped. */
   #openTail(words: Float64Array): TailFile | null {
     const { journal } = this.#task
     if (journal === null) return null
@@ -161,7 +162,7 @@ class ShardLoop {
     })
   }
 
-  /** One turn after what the event loop holds now, however often it is asked for. */
+  /** Requests one turn after the current event-loop phase, however often it is called. */
   #wantTurn(): void {
     if (this.#turnWanted || this.#over) return
     this.#turnWanted = true
@@ -185,7 +186,7 @@ class ShardLoop {
     }
   }
 
-  /** Whether more requests have come while it waited for them on the spot. */
+  /** Naps, if allowed; true if requests have arrived meanwhile. */
   #nap(nextUs: Micros, { engine, sleeper }: Life): boolean {
     if (!engine.mayNap || nextUs - this.#clock.nowUs() < NAP_US) return false
     return sleeper.nap(this.#hasWork, SHARD_NAP_MS)
@@ -201,7 +202,7 @@ class ShardLoop {
 
   readonly #hasWork = (): boolean => this.#life?.engine.hasWork() === true
 
-  /** Whoever rings has waited for more to come already, so this does not. */
+  /** Turns at once: the ringing thread has batched its requests already. */
   readonly #rung = (): void => {
     if (!this.#turnWanted) this.#turn()
   }
@@ -246,7 +247,7 @@ class ShardLoop {
 
   #takeOver(isHeld: boolean): void {
     const port = this.#task.handOver
-    assert(port !== undefined && this.#life === undefined, 'nobody hands over')
+    assert(port !== undefined && this.#life === undefined, 'no predecessor hands over')
     const first = receiveMessageOnPort(port) as { message: BatonMessage } | undefined
     assert(first !== undefined, 'the baton is not there')
     const { baton } = first.message
@@ -279,7 +280,7 @@ class ShardLoop {
     await life.tail?.close()
   }
 
-  /** From now on the bell is another's: it must not be touched again. */
+  /** Stops the loop. The bell is not touched afterwards, since a successor may own it. */
   #quiet(): void {
     if (this.#over) return
     this.#over = true
