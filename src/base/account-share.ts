@@ -1,7 +1,7 @@
-// A pool of the front door of which each account has a share. An account is known by its route, the
-// first word of its jobs' ids: a keyed hash, so that nobody can choose one that another has. Routes
-// in the ids that callers ask about are theirs to choose, so whatever can be taken with such an id
-// has another bound besides.
+// A pool of the front door that is shared fairly between accounts. An account is identified by its
+// route, the first word of its jobs' ids: a keyed hash, so that no caller can choose a route that
+// collides with another account's. In the ids that callers ask about, the route is theirs to
+// choose; so whatever can be taken with such an id has another limit besides.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { HeldCounts } from '../../shards/memory/held-counts.ts'
@@ -10,13 +10,13 @@ import {
   makeShareCounts, Share, type ShareCounts, type ShareRefusal, type ShareWarning,
 } from '../../shards/memory/share.ts'
 
-/** What of a pool is in use, and by whom, as plain data. */
+/** How much of a pool is in use, and by which accounts, as plain data. */
 export interface HeldTable {
   readonly counts: ShareCounts
   readonly held: Uint32Array
 }
 
-/** A pool of so many units, of which nothing is in use. */
+/** An unused pool of `units`. */
 export const makeHeldTable = (units: number): HeldTable =>
   ({ counts: makeShareCounts(), held: HeldCounts.make(units) })
 
@@ -27,19 +27,22 @@ export interface PoolContext {
   readonly warn: ShareWarning
 }
 
-/** What is said of a share to who has been refused more. */
+/** What a refused caller is told about its share. */
 export interface ShareFacts {
   readonly limit: number
   readonly current: number
 }
 
-/** One pool. Several may stand on one table: who may take how much differs, what is in use not. */
+/**
+ * One pool. Several instances may use the same table: they admit differently, but count the same
+ * usage.
+ */
 export class AccountShare {
   readonly #share: Share
   readonly #held: HeldCounts
   readonly #clock: Clock
 
-  /** @param reserve of the bound: not for those who take by this one. */
+  /** @param reserve part of the bound that this instance must leave free. */
   constructor(
     pool: SharedPool, bound: number, table: HeldTable, { clock, warn }: PoolContext,
     reserve = 0,
@@ -50,7 +53,7 @@ export class AccountShare {
     this.#clock = clock
   }
 
-  /** Why an account may have no more; a refusal is counted. */
+  /** Why an account may not take one more, or undefined; a refusal is counted. */
   refusal(route: number): ShareRefusal | undefined {
     const refusal = this.#share.refusal(this.#held.of(spread(route), route), 1)
     if (refusal !== undefined) this.#share.refuse(refusal, this.#clock.nowUs())
@@ -68,7 +71,7 @@ export class AccountShare {
     this.#held.drop(spread(route), route, 1)
   }
 
-  /** The account's share, and what it has of it. */
+  /** The account's limit, and how much it holds. */
   facts(route: number): ShareFacts {
     return {
       limit: Math.max(0, Math.ceil(this.#share.threshold)),
@@ -77,5 +80,5 @@ export class AccountShare {
   }
 }
 
-/** Other bits of the same word for the second place (Knuth's multiplicative hash). */
+/** The second probe position: other bits of the same word (Knuth's multiplicative hash). */
 const spread = (route: number): number => Math.imul(route, 0x9e3779b1) >>> 8

@@ -1,6 +1,6 @@
-// The memory that clients can make the main thread hold: what has come of bodies, batches and
-// frames, and answers that are not read. One pool for all of it, of which each connection has a
-// share, and a buffer that grows within it.
+// The memory that clients can make the main thread hold: partly received bodies, batches and
+// frames, and answers that clients have not read. All of it is counted in one pool, of which each
+// connection has a share; GrowingBytes is a buffer that grows within it.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { Share, type ShareCounts } from '../../shards/memory/share.ts'
@@ -11,7 +11,7 @@ import {
 } from './client-limits.ts'
 import { DOOR_POOLS } from './pools.ts'
 
-/** The settings that resident memory follows from. */
+/** The settings that determine the maximum of resident memory. */
 export interface ResidentSettings {
   readonly shards: number
   readonly memoryBytes: number
@@ -20,14 +20,14 @@ export interface ResidentSettings {
 }
 
 /**
- * What clients can make the process hold at the most: the pool, as much again in buffers that are
- * garbage or are growing, and what each connection takes besides.
+ * The most that clients can make the process hold: the pool, as much again for buffers that are
+ * garbage or being copied to grow, and what each connection takes besides.
  */
 export const clientBytesAtMost = (
   { clientBytesMax, clientConnectionsMax }: Omit<ResidentSettings, 'shards' | 'memoryBytes'>,
 ): number => 2 * clientBytesMax + clientConnectionsMax * CLIENT_CONNECTION_BYTES
 
-/** Resident memory at the most, whatever callers do. */
+/** The maximum of resident memory, whatever callers do. */
 export const residentBytesAtMost = (settings: ResidentSettings): number =>
   PROCESS_BYTES + settings.shards * (THREAD_BYTES + RESPONSE_BUFFER_BYTES_MAX) +
   settings.memoryBytes + clientBytesAtMost(settings)
@@ -37,7 +37,7 @@ export interface ClientBytesLog {
   warn(fields: object, message: string): void
 }
 
-/** All bytes that are held for clients; what is counted is buffers, not what is in them. */
+/** All bytes that are held for clients. Counts the sizes of buffers, not of their contents. */
 export class ClientBytes {
   readonly #share: Share
   readonly #clock: Clock
@@ -66,12 +66,12 @@ export class ClientBytes {
     return this.#share.counts
   }
 
-  /** Whether only those who hold little get more. */
+  /** Whether only holders of less than their minimum get more. */
   get isFull(): boolean {
     return this.#share.threshold <= 0
   }
 
-  /** Makes room for more bytes of one that holds `held`; false when it may not have them. */
+  /** Reserves more bytes for a holder of `held`; false when it may not have them. */
   take(held: number, bytes: number): boolean {
     const refusal = this.#share.refusal(held, bytes)
     if (refusal === undefined) this.#share.adopt(bytes)
@@ -79,12 +79,12 @@ export class ClientBytes {
     return refusal === undefined
   }
 
-  /** Whether take() would do. Counts nothing. */
+  /** Whether take() would succeed. Counts nothing. */
   mayTake(held: number, bytes: number): boolean {
     return this.#share.mayTake(held, bytes)
   }
 
-  /** Counts what is in memory anyway, or what mayTake() has allowed. */
+  /** Counts bytes that are in memory already, or that mayTake() has allowed. */
   adopt(bytes: number): void {
     this.#share.adopt(bytes)
   }
@@ -99,8 +99,8 @@ const GROWING_BYTES_MIN = 1024
 const GROWING_BYTES_KEPT = 16 * 1024
 
 /**
- * Bytes that come in pieces, in one buffer. It doubles as it grows, so that any number of pieces is
- * linear work; taken bytes leave at its beginning.
+ * Bytes that arrive in pieces, in one buffer. It doubles as it grows, so that any number of pieces
+ * is linear work; consumed bytes are dropped from its start.
  */
 export class GrowingBytes {
   readonly #pool: ClientBytes
@@ -112,7 +112,7 @@ export class GrowingBytes {
     this.#pool = pool
   }
 
-  /** What it takes of the pool. */
+  /** The bytes that it holds of the pool. */
   get heldBytes(): number {
     return this.#buffer.length
   }
@@ -121,17 +121,17 @@ export class GrowingBytes {
     return this.#to - this.#from
   }
 
-  /** What is in it; valid until it is changed. */
+  /** The contents; valid until the next change. */
   get bytes(): Buffer {
     return this.#buffer.subarray(this.#from, this.#to)
   }
 
-  /** Adds a piece; false when there is no room for it, and nothing has changed. */
+  /** Appends a piece; returns false, unchanged, when the pool has no room for it. */
   append(piece: Uint8Array): boolean {
     const needed = this.length + piece.length
     const size = this.#sizeFor(needed)
     if (size > 0) {
-      // Old and new are there at once.
+      // The old and the new buffer exist at the same time.
       if (!this.#pool.take(this.heldBytes, size)) return false
       this.#move(size)
     }
@@ -139,7 +139,7 @@ export class GrowingBytes {
     return true
   }
 
-  /** Adds a piece that is in memory anyway, whether there is room for it or not. */
+  /** Appends a piece that is in memory already, whether the pool has room for it or not. */
   appendAnyway(piece: Uint8Array): void {
     const size = this.#sizeFor(this.length + piece.length)
     if (size > 0) {
@@ -149,13 +149,13 @@ export class GrowingBytes {
     this.#put(piece)
   }
 
-  /** So many bytes at the beginning are not needed any more. */
+  /** Drops the first `bytes` bytes. */
   drop(bytes: number): void {
     this.#from += bytes
     if (this.#from === this.#to) this.#from = this.#to = 0
   }
 
-  /** Takes a small buffer in place of a large one with little in it. */
+  /** Replaces a large buffer that holds little by a small one. */
   shrink(): void {
     if (this.length === 0) return this.release()
     if (this.heldBytes <= GROWING_BYTES_KEPT || this.length > this.heldBytes / 8) return
@@ -163,18 +163,18 @@ export class GrowingBytes {
     this.#move(this.length)
   }
 
-  /** Gives everything back. */
+  /** Drops everything, and returns the memory to the pool. */
   release(): void {
     this.#pool.give(this.#buffer.length)
     this.#buffer = NOTHING
     this.#from = this.#to = 0
   }
 
-  /** The size of the buffer that is needed for so many bytes; 0: that which is there will do. */
+  /** The size of the new buffer that is needed for so many bytes; 0: the present one suffices. */
   #sizeFor(bytes: number): number {
     const { heldBytes, length } = this
     if (this.#from + bytes <= heldBytes) return 0
-    // Half empty at least: moving what is left costs no more than what has been dropped did.
+    // At least half is free: moving what is left costs no more than filling what was dropped did.
     if (bytes > heldBytes || length > heldBytes / 2) {
       return Math.max(bytes, 2 * heldBytes, GROWING_BYTES_MIN)
     }
@@ -184,7 +184,7 @@ export class GrowingBytes {
     return 0
   }
 
-  /** Into a buffer of another size, which the pool has counted. */
+  /** Copies into a buffer of another size, which the pool has counted already. */
   #move(size: number): void {
     const after = Buffer.allocUnsafeSlow(size)
     const length = this.#buffer.copy(after, 0, this.#from, this.#to)

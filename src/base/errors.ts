@@ -1,5 +1,5 @@
-// Every error that a caller can be answered with, in one table, and the one class that is thrown.
-// Codes are part of the API: they are added to, never renamed. docs/API.md has the table.
+// Every error that an API call can be answered with, in one table, and the one class that is
+// thrown. Codes are part of the API: they are added, never renamed. docs/API.md has the table.
 
 /** A code's HTTP status and what it means, for people. */
 export interface ErrorMeaning {
@@ -55,7 +55,7 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS
 
-/** What a caller did wrong: becomes {error, code, field}. Never quotes a value, only names. */
+/** A mistake in a request: becomes {error, code, field}. Never quotes a value, only names. */
 export interface Refusal {
   readonly ok: false
   readonly code: ErrorCode
@@ -70,22 +70,22 @@ export function refuse(code: ErrorCode, field: string, error: string): Refusal {
   return { ok: false, code, field, error }
 }
 
-/** Why something is not taken, as an answer tells it: {error, code, …more}. */
+/** Why something was not done, as an answer reports it: {error, code, …more}. */
 export interface Denial {
   readonly code: ErrorCode
   readonly error: string
   /** Further fields of the answer. */
   readonly more?: Readonly<Record<string, unknown>>
-  /** When to come back, where that is known. */
+  /** When to try again, where that is known. */
   readonly retryAfterSeconds?: number
 }
 
-/** Seconds, for a client that meets a server which is stopping or has lost a shard. */
+/** Seconds, for a client whose server is stopping or has lost a shard. */
 const RETRY_AFTER_UNAVAILABLE_S = 5
-/** Seconds, where only the moment was bad. */
+/** Seconds, for a client that was refused because of momentary load. */
 const RETRY_AFTER_BUSY_S = 1
 
-/** Nothing is wrong with what was asked, but it cannot be done now. */
+/** The request was valid, but cannot be served now. */
 export function unavailable(code: ErrorCode): Denial {
   const error = ERRORS[code].meaning
   if (ERRORS[code].status < 503) return { code, error }
@@ -96,22 +96,22 @@ export function unavailable(code: ErrorCode): Denial {
 export const TOO_MANY_WATCHED: Denial =
   { code: 'too_many_watched', error: 'too many jobs are watched already' }
 
-/** A refusal as an answer. */
+/** A refusal as a denial. */
 export const denialOf = ({ code, error, field }: Refusal): Denial =>
   ({ code, error, more: { field } })
 
-/** The value of an answer that is part of a larger one, where no header can say when to return. */
+/** The JSON value of a denial inside a larger answer, where no Retry-After header can be sent. */
 export const denialValue = ({ code, error, more, retryAfterSeconds }: Denial): object => ({
   error, code, ...more,
   ...(retryAfterSeconds === undefined ? {} : { retry_after_s: retryAfterSeconds }),
 })
 
-/** The reasons for which the process itself cannot go on. */
+/** The reasons for which the process itself cannot continue. */
 export type FailureCode =
   'cannot_listen' | 'native_missing' | 'control_taken' | 'control_failed' | 'data_refused' |
   'memory_refused' | 'take_over_refused' | 'log_failed'
 
-/** Thrown when the process cannot do what it was started for; the message is for people. */
+/** Thrown when the process cannot do what it was started for; the message is for operators. */
 export class OperatingError extends Error {
   override name = 'OperatingError'
   readonly code: FailureCode

@@ -1,8 +1,8 @@
-// What a process ends with.
+// The exit codes of the process.
 
-/** What was asked for was done. */
+/** Success. */
 export const EXIT_OK = 0
-/** It failed while it ran. */
+/** It failed while running. */
 export const EXIT_FAILED = 1
 /** Wrong usage or configuration. */
 export const EXIT_USAGE = 2

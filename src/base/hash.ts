@@ -1,4 +1,4 @@
-// Keyed hashes: which shard a user belongs to, and what tells keys, lanes and templates apart.
+// Keyed hashes: the shard of a user, and the hashes that identify keys, lanes and templates.
 // A caller who does not know the secret cannot choose texts that collide.
 // Source: HalfSipHash (Aumasson and Bernstein, github.com/veorq/SipHash): SipHash on 32-bit words.
 
@@ -15,7 +15,7 @@ export const SECRET_BYTES = 32
 /** A fresh secret from the machine's randomness. */
 export const makeSecret = (): Uint8Array => randomBytes(SECRET_BYTES)
 
-/** Where a hash is left; one object is reused, since the hot path allocates nothing. */
+/** Receives a hash; one object is reused, since the hot path allocates nothing. */
 export interface Hash64 {
   high: number
   low: number
@@ -27,7 +27,7 @@ const WIDE = 0xee
 const WIDE_AGAIN = 0xdd
 const NARROW = 0xff
 
-/** The four words between the steps of one hash; the steps work on copies of them. */
+/** The state of one hash between its steps, which work on local copies. */
 const state = new Int32Array(4)
 
 /**
@@ -69,7 +69,7 @@ export function halfSipHash32Fast(
   return ((state[1] as number) ^ (state[3] as number)) >>> 0
 }
 
-/** Takes in all bytes, `count` rounds a word; the last word carries the length in its top byte. */
+/** Absorbs all bytes, `count` rounds a word; the last word has the length in its top byte. */
 function absorb(
   words: Uint32Array, bytes: Uint8Array, start: number, length: number, count: number,
 ): void {
@@ -105,7 +105,7 @@ function absorb(
   state[3] = d
 }
 
-/** The same rounds with nothing to take in. */
+/** The same rounds without input. */
 function rounds(count: number): void {
   let a = state[0] as number
   let b = state[1] as number
@@ -129,16 +129,16 @@ function rounds(count: number): void {
   state[3] = d
 }
 
-/** Multiply-shift: (0, 4) → 0, (2^31, 4) → 2, (2^32 - 1, 4) → 3. */
+/** Multiply-shift range reduction: (0, 4) → 0, (2^31, 4) → 2, (2^32 - 1, 4) → 3. */
 export const shardOf = (route: number, shards: number): number =>
   Math.floor((route / 2 ** 32) * shards)
 
-/** Framing, and the longest text behind it: three bytes a character are the most. */
+/** The fixed prefix, and the longest text after it: at most three bytes of UTF-8 a character. */
 const SCRATCH_BYTES = 16 + 3 * Math.max(
   USER_ID_BYTES_MAX, IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX)
 assert(SCRATCH_BYTES % 4 === 0, 'the scratch is not made of words')
 
-/** The 64 bits that stand for a user: the route and 32 more. */
+/** The 64 bits that identify a user: the route and 32 more. */
 export interface UserHash {
   /** The first word of all ids of the user's jobs; it chooses the shard. */
   readonly route: number
@@ -146,17 +146,17 @@ export interface UserHash {
 }
 
 /**
- * The hashes of jobs. A user's 64 bits stand in front of keys and accounts, and what else there is
- * has a fixed width, so no two pairs run into each other.
+ * Computes the hashes of jobs. A user's 64 bits precede keys and accounts, and everything but the
+ * last part has a fixed width, so no two different inputs have the same encoding.
  */
 export class JobHasher {
-  /** What key(), keyBytes() or lane() has found last. */
+  /** Result of the last key(), keyBytes() or lane(). */
   readonly hash: Hash64 = { high: 0, low: 0 }
   readonly #keys: Uint32Array
   readonly #bytes = Buffer.alloc(SCRATCH_BYTES)
   readonly #words = new Uint32Array(this.#bytes.buffer, this.#bytes.byteOffset, SCRATCH_BYTES / 4)
 
-  /** @param secret SECRET_BYTES of it, from makeSecret() or a test. */
+  /** @param secret SECRET_BYTES bytes, from makeSecret() or a test. */
   constructor(secret: Uint8Array) {
     assert(secret.length === SECRET_BYTES, 'the hash secret has another length')
     const copy = Uint8Array.from(secret)
@@ -190,7 +190,7 @@ export class JobHasher {
     this.#hash(4, apiKey === null ? 16 : this.#write(apiKey, 16))
   }
 
-  /** 32 bits of the template that lies at `start` (a multiple of 4) in a ring. */
+  /** 32 bits of the template at `start` (a multiple of 4) in a ring. */
   template(words: Uint32Array, bytes: Uint8Array, start: number, length: number): number {
     const key0 = this.#keys[6] as number
     const key1 = this.#keys[7] as number
@@ -202,7 +202,7 @@ export class JobHasher {
     this.#words[1] = user.high
   }
 
-  /** @returns where the text ends. */
+  /** @returns the end of the text. */
   #write(text: string, start: number): number {
     assert(start + 3 * text.length <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
     return start + this.#bytes.write(text, start)

@@ -1,5 +1,5 @@
 // The public id of a job: 96 bits as 24 lower-case hex digits (shards/wire/job-id.ts writes them).
-// The first 32 bits are the user's route, so that an id alone says which shard to ask; the rest is
+// The first 32 bits are the user's route, so that an id alone identifies its shard; the rest is
 // random and cannot be guessed.
 
 import { randomFillSync } from 'node:crypto'
@@ -14,13 +14,13 @@ export interface JobIdWords {
 /** Fills all of `words` with randomness. */
 export type FillRandom = (words: Uint32Array) => void
 
-/** Randomness is drawn for this many words at once: a call costs more than its bytes. */
+/** Words drawn per call, since a call costs more than the bytes it returns. */
 const BATCH_WORDS = 2048
 
 const ROUTE_DIGITS = 8
 const ID_TEXT = /^[0-9a-f]{24}$/
 
-/** Hands out the random words of new ids. */
+/** Supplies the random words of new ids. */
 export class JobIdSource {
   readonly #words = new Uint32Array(BATCH_WORDS)
   readonly #fill: FillRandom
@@ -40,10 +40,10 @@ export class JobIdSource {
   }
 }
 
-/** The route in an id's text; 0 where that is none. */
+/** The route in an id's text; 0 where it has none. */
 export const routeOf = (jobId: string): number => parseInt(jobId.slice(0, ROUTE_DIGITS), 16) >>> 0
 
-/** The words of an id's text, or undefined for what is none. */
+/** The words of an id's text, or undefined where it is not an id. */
 export function parseJobId(text: string): JobIdWords | undefined {
   if (!ID_TEXT.test(text)) return undefined
   return {

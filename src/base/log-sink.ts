@@ -1,8 +1,8 @@
-// Where the lines of the log go: a descriptor that may fail, block or be gone.
+// Writes the lines of the log to a file descriptor that may fail, block or be gone.
 //
-// Nothing here waits for it, and nothing ends the process. Lines are written in the background, one
-// write at a time; what cannot be written is dropped and counted, and a later line is tried again.
-// pino's own destination tries a failed write again and again while the process stands still.
+// Nothing here blocks on it, and nothing ends the process. Lines are written in the background, one
+// write at a time; what cannot be written is dropped and counted, and later lines are tried again.
+// pino's own destination retries a failed write in a loop that blocks the process.
 
 import {
   constants, closeSync, fstatSync, openSync, write as writeInBackground, writeSync,
@@ -10,39 +10,39 @@ import {
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { KIB, MIB, type Micros, msToUs } from '../../shards/base/units.ts'
 
-/** Lines that wait, in bytes; beyond it the newest are dropped. */
+/** Queued lines, in bytes; beyond it the newest are dropped. */
 export const LOG_WAITING_BYTES_MAX = MIB
-/** What is written at once, in bytes; a longer line goes alone. */
+/** One write, in bytes; a longer line is written alone. */
 const WRITE_BYTES_MAX = 64 * KIB
-/** After a failed write lines are dropped for so long before one is tried again. */
+/** After a failed write, lines are dropped for this long before a write is tried again. */
 export const LOG_RETRY_MS = 1000
-/** How soon a reader that has no room is looked at again. */
+/** The pause before a write to a full pipe is retried. */
 const FULL_RETRY_MS = 50
-/** For the last lines of a process that ends, while nobody reads them. */
+/** How long the last lines of an ending process wait for a reader. */
 export const LOG_END_MS_MAX = 1000
-/** The owner writes, the group reads. */
+/** The owner may write, the group may read. */
 const FILE_MODE = 0o640
 const FULL = /^E(AGAIN|BUSY)$/
 const STDERR = 2
 
-/** What has become of the lines. */
+/** The state of the log. */
 export interface LogStatus {
   /** Lines that could not be written. */
   readonly dropped: number
-  /** The code of what is wrong with the log, `ENOSPC`; null when the last write succeeded. */
+  /** The code of the last write's error, `ENOSPC`; null when the last write succeeded. */
   readonly trouble: string | null
 }
 
-/** As fs.write() does it. */
+/** As fs.write(). */
 export type WriteLog = (
   fd: number, bytes: Uint8Array, done: (error: NodeJS.ErrnoException | null, count: number) => void,
 ) => void
 
-/** What a sink is made of. */
+/** What a sink needs. */
 export interface SinkOptions {
   /** Appended to; standard error when left out. */
   readonly file?: string
-  /** Its own: nobody else may set its wake. */
+  /** The sink's own, since a clock has one wake-up. */
   readonly clock: Clock
   /** A write has succeeded again after so many lines were dropped. */
   readonly onResumed?: (dropped: number) => void
@@ -60,10 +60,10 @@ export class LogSink implements LogStatus {
   #fd: number
   readonly #waiting: string[] = []
   #waitingBytes = 0
-  /** What is being written, and how many lines that is. */
+  /** The bytes that are being written, and how many lines they are. */
   #batch: Uint8Array | undefined
   #batchLines = 0
-  /** A write is under way; else a batch waits for its reader. */
+  /** A write is in progress; false with a batch set: it waits for the pipe to have room. */
   #isWriting = false
   /** Until then lines are dropped. */
   #closedUntilUs = 0
@@ -72,7 +72,7 @@ export class LogSink implements LogStatus {
   /** Lines that were dropped before the last write that succeeded. */
   #droppedBefore = 0
   #onIdle: () => void = () => {}
-  /** Where the write that is under way goes, once another file is open. */
+  /** The old file, while a write to it is in progress after a reopen. */
   #leftFd: number | undefined
 
   /** Throws the system's error when the file cannot be opened. */
@@ -101,8 +101,8 @@ export class LogSink implements LogStatus {
   }
 
   /**
-   * Opens the file anew, which somebody has moved away meanwhile; false where there is none. Throws
-   * the system's error when it cannot be opened: then the old one is written on.
+   * Reopens the file, which has been moved away (log rotation); false where there is none. Throws
+   * the system's error when it cannot be opened: then the old one stays in use.
    */
   reopen(): boolean {
     if (this.#file === undefined) return false
@@ -115,7 +115,7 @@ export class LogSink implements LogStatus {
     return true
   }
 
-  /** Writes what waits at once, for a process that ends now. What is under way is let end. */
+  /** Writes the queue synchronously, for a process that ends now. A write in progress completes. */
   flush(): void {
     const giveUpUs = this.#clock.nowUs() + msToUs(LOG_END_MS_MAX)
     if (this.#batch !== undefined && !this.#isWriting) this.#flush(this.#batch, giveUpUs)
@@ -124,7 +124,7 @@ export class LogSink implements LogStatus {
     if (rest !== '') this.#flush(Buffer.from(rest), giveUpUs)
   }
 
-  /** Resolves when all lines are written or dropped, or nobody reads them for LOG_END_MS_MAX. */
+  /** Resolves when all lines are written or dropped, at the latest after LOG_END_MS_MAX. */
   async end(): Promise<void> {
     if (this.#batch === undefined) return
     let stopWaiting = (): void => {}
@@ -206,13 +206,13 @@ const writeToDescriptor: WriteLog = (fd, bytes, done) => writeInBackground(fd, b
 const { O_APPEND, O_CREAT, O_NOCTTY, O_NONBLOCK, O_WRONLY } = constants
 const WITHOUT_WAITING = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY
 
-/** It may be a pipe: one that nobody reads is refused, and one that is full holds nothing up. */
+/** It may be a pipe: one without a reader is refused, and a full one does not block. */
 const openFile = (file: string): number => openSync(file, WITHOUT_WAITING | O_CREAT, FILE_MODE)
 
 /**
- * Standard error; a pipe or a terminal is opened anew, so that a write to it never blocks, neither
- * here nor one of the few threads that write in the background. Other processes that have it are
- * not affected. A file is not: it would have a place of its own to write at.
+ * Standard error; a pipe or a terminal is reopened as non-blocking, so that a write never blocks,
+ * neither here nor in libuv's thread pool. Other processes that share it are not affected. A file
+ * is not reopened: it would get a file offset of its own.
  */
 function openStandardError(): number {
   try {

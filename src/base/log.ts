@@ -1,6 +1,5 @@
-// The log: JSON lines on standard error or in a file, for what happens rarely. Nothing on a job's
-// path logs, and no line carries a secret: fields whose names sound like one are censored at any
-// depth.
+// The log: JSON lines on standard error or in a file, for rare events. The path of a job does not
+// log, and no line carries a secret: fields whose names look secret are redacted at any depth.
 
 import { type Logger as PinoLogger, pino } from 'pino'
 import { SystemClock } from '../../shards/base/clock.ts'
@@ -19,8 +18,8 @@ const SECRET_NAME = /authorization|api[-_]?key|cookie|secret|password|passwd|tok
 const REDACT_DEPTH_MAX = 5
 
 /**
- * The fields with every value censored whose name sounds secret. Errors are left to their own
- * serializer; what is nested deeper than five levels is left out.
+ * The fields, with the value of every name that looks like a secret redacted. Errors are left to
+ * their own serializer; what is nested deeper than five levels is omitted.
  */
 export function redact(fields: object): Record<string, unknown> {
   return redactMap(fields, 0)
@@ -41,16 +40,16 @@ function redactValue(value: unknown, depth: number): unknown {
   return redactMap(value, depth)
 }
 
-/** A log and the means to get its last lines out before the process ends. */
+/** A log that can be flushed before the process ends. */
 export interface ProcessLog extends Log {
   readonly status: LogStatus
-  /** From now on, the least severe lines that are written. */
+  /** Sets the lowest level that is written. */
   setLevel(level: string): void
-  /** Opens the log's file anew; says so, or why it cannot. */
+  /** Reopens the log's file; logs that, or why it cannot. */
   reopen(): void
-  /** Writes what waits; call it before the process ends at once. */
+  /** Writes queued lines synchronously; for a process that ends at once. */
   flush(): void
-  /** No more lines; resolves when all are written, so that what else is said comes behind them. */
+  /** Logs nothing more; resolves when all lines are written, so that later output follows them. */
   end(): Promise<void>
 }
 

@@ -1,5 +1,5 @@
-// The pools of the front door, and the list of all: docs/ARCHITECTURE.md has it as a table, which a
-// test compares with this.
+// The pools of the front door, and the list of all pools: docs/ARCHITECTURE.md has it as a table,
+// which a test compares with this.
 
 import { type Pool, SHARD_POOLS } from '../../shards/memory/pools.ts'
 import {
@@ -8,7 +8,7 @@ import {
 } from './client-limits.ts'
 import { UPSTREAM_SLOTS_ALPHA } from './limits.ts'
 
-/** The front door's, by what the code calls them, in the order in which a job meets them. */
+/** The front door's pools, in the order in which a job meets them. */
 export const DOOR_POOLS = {
   clientConnections: {
     name: 'client connections', bound: '--client-connections',

@@ -1,13 +1,13 @@
-// What is wrong with a configuration, each problem with its key, its source, what was given and
-// what was expected; all of them are told at once.
+// What is wrong with a configuration: each problem with its key, its source, the given value and
+// the expected one. All problems are reported together.
 
 /** One thing that stops the start. */
 export interface Problem {
-  /** The setting's name as its source spells it; empty when no single one is to blame. */
+  /** The setting's name as its source spells it; empty when the problem is not with one setting. */
   readonly key: string
   /** `flag --port`, `environment`, `file sluice.yaml:3`. */
   readonly source: string
-  /** What was there, shortened; undefined when the key itself is the problem. */
+  /** The given value, shortened; undefined when the key itself is the problem. */
   readonly given?: string
   readonly expected: string
 }
@@ -58,7 +58,7 @@ export function unknownText(name: string, candidates: readonly string[]): string
   return guess === undefined ? 'not a setting' : `not a setting; did you mean ${guess}?`
 }
 
-/** Levenshtein's distance, by rows: ('prot', 'port') → 2, ('a', 'a') → 0, ('', 'ab') → 2. */
+/** Levenshtein distance, row by row: ('prot', 'port') → 2, ('a', 'a') → 0, ('', 'ab') → 2. */
 function editDistance(left: string, right: string): number {
   let above = Array.from({ length: right.length + 1 }, (_, column) => column)
   for (let row = 1; row <= left.length; row++) {

@@ -1,11 +1,11 @@
-// Why a running server ends: a signal, a drain, another process that takes over, shards that end
-// again and again, or an error that nothing caught. The first reason decides; a second signal does
-// not wait for anything.
+// Why a running server ends: a signal, a drain, a take-over by another process, shards that crash
+// repeatedly, or an uncaught error. The first reason decides; a second signal ends the process
+// immediately.
 
 import os from 'node:os'
 import type { ProcessLog } from './log.ts'
 
-/** A shard's thread that ended without having been told to. */
+/** A shard's thread that ended without having been stopped. */
 export interface ShardLoss {
   readonly shard: number
   readonly reason: string
@@ -13,7 +13,7 @@ export interface ShardLoss {
   readonly deaths: number
 }
 
-/** What the server is ended by. */
+/** Why the server ends. */
 export type EndReason =
   | { readonly kind: 'signal'; readonly signal: NodeJS.Signals }
   | { readonly kind: 'drained' }
@@ -21,11 +21,11 @@ export type EndReason =
   | { readonly kind: 'lost'; readonly loss: ShardLoss }
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
-/** A process that a signal ended has 128 and the signal's number as its exit code. */
+/** A process ended by a signal has 128 plus the signal's number as its exit code. */
 const EXIT_SIGNAL_BASE = 128
 const EXIT_CRASHED = 1
 
-/** Listens for the end from its construction on; one per process. */
+/** Handles signals and uncaught errors from its construction on; one per process. */
 export class ProcessEnd {
   /** Resolves with the first reason. */
   readonly reason: Promise<EndReason>
@@ -47,19 +47,19 @@ export class ProcessEnd {
     return this.#decided
   }
 
-  /** A shard ended by itself, and is not replaced any more. */
+  /** A shard ended unexpectedly, and is not replaced any more. */
   lost(loss: ShardLoss): void {
     this.#decided = true
     this.#decide({ kind: 'lost', loss })
   }
 
-  /** Nothing is left to do, and that was what was waited for. */
+  /** A drain is complete. */
   drained(): void {
     this.#decided = true
     this.#decide({ kind: 'drained' })
   }
 
-  /** Another process goes on with all that there is. */
+  /** Another process has taken over. */
   handOver(): void {
     this.#decided = true
     this.#decide({ kind: 'handedOver' })
@@ -81,7 +81,7 @@ export class ProcessEnd {
     this.#decide({ kind: 'signal', signal })
   }
 
-  /** Unhandled rejections come here too. The state is unknown: end now, queued jobs are lost. */
+  /** Unhandled rejections come here too. The state is unknown: end now, without a shutdown. */
   readonly #onUncaught = (error: unknown): void => {
     this.#log.error({ err: error }, 'an error that nothing caught; the process ends')
     this.#log.flush()

@@ -55,7 +55,7 @@ export function parseDurationMs(text: string): number | undefined {
   return Number.isSafeInteger(ms) && Math.abs(ms - sum) < MS_ROUNDED_MAX ? ms : undefined
 }
 
-/** What 1.1h is off by, and half a millisecond is not. */
+/** The rounding error of 1.1h is below it, half a millisecond is not. */
 const MS_ROUNDED_MAX = 1e-3
 
 const SWITCHES: Readonly<Record<string, boolean>> = {
@@ -93,7 +93,7 @@ export function formatBytes(bytes: number): string {
   return `${rounded} ${BYTE_UNITS[unit]}`
 }
 
-/** Exact, as it can be read again: 536870912 → '512MiB', 1610612736 → '1536MiB', 100 → '100'. */
+/** Exact and parseable: 536870912 → '512MiB', 1610612736 → '1536MiB', 100 → '100'. */
 export function formatSize(bytes: number): string {
   for (const [at, unit] of [...BYTE_UNITS.entries()].toReversed()) {
     const size = 1024 ** at

@@ -1,5 +1,5 @@
-// The configuration file: where it is looked for, what it may hold at the top, and which of its
-// keys no setting has.
+// The configuration file: where it is searched, what its top level may hold, and which of its keys
+// are not settings.
 
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -19,13 +19,13 @@ export interface FilePlace {
 
 /** A file that could be read. */
 export interface ConfigFile {
-  /** As it was named. */
+  /** Its path, as given. */
   readonly name: string
   readonly root: Readonly<Record<string, unknown>>
   readonly source: YamlSource
 }
 
-/** The named file, or sluice.yaml where it exists; undefined where there is none to read. */
+/** The named file, or sluice.yaml where it exists; undefined where there is none. */
 export function readConfigFile(place: FilePlace): Checked<ConfigFile | undefined> {
   const named = place.configFile ?? readVariable(place.env, CONFIG_FILE_ENV)
   const name = expandHome(named ?? CONFIG_FILE_DEFAULT, place.env)
@@ -64,7 +64,7 @@ export function readConfigFile(place: FilePlace): Checked<ConfigFile | undefined
 const isMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** The value at a path of keys, own keys only. */
+/** The value at a path of keys; own properties only. */
 export function lookUp(
   root: unknown, keys: readonly string[],
 ): { found: boolean; value?: unknown } {
@@ -76,7 +76,7 @@ export function lookUp(
   return { found: true, value }
 }
 
-/** Keys that no setting has, at the top and inside the groups `defaults` and `webhooks`. */
+/** Keys that are not settings, at the top and inside the groups `defaults` and `webhooks`. */
 export function unknownKeys(file: ConfigFile): readonly Problem[] {
   const keys = SETTING_ENTRIES.map(([, setting]) => setting.key)
   const groups = new Set(keys.filter((key) => key.includes('.')).map((key) => key.split('.')[0]))
@@ -88,7 +88,7 @@ export function unknownKeys(file: ConfigFile): readonly Problem[] {
     })
   for (const [key, value] of Object.entries(file.root)) {
     if (!groups.has(key)) {
-      // A key with a dot in it is known only as a group and what is in the group.
+      // A key with a dot must be written as a group and a key in it.
       if (key.includes('.') || !keys.includes(key)) {
         report([key], { expected: unknownKeyText(key) })
       }
@@ -109,14 +109,14 @@ export function unknownKeys(file: ConfigFile): readonly Problem[] {
 
 /**
  * 'rsp' in 'defaults' → "not a setting; did you mean defaults.rps?", 'port' in 'defaults' → the
- * same with port, which stands at the top.
+ * same with port, which belongs at the top level.
  */
 function unknownKeyText(key: string, group?: string): string {
   const meant = meantKey(key.toLowerCase(), group)
   return meant === undefined ? 'not a setting' : `not a setting; did you mean ${meant}?`
 }
 
-/** By what a key is called in its group, as a flag, or anywhere else; then by what is near. */
+/** First the exact name in the group, as a flag, or anywhere; then the most similar name. */
 function meantKey(key: string, group: string | undefined): string | undefined {
   const settings = SETTING_ENTRIES.map(([, { flag, key: full }]) => ({
     full, flag: flag.replaceAll('-', '_'), group: groupOf(full),

@@ -1,5 +1,5 @@
-// From the user's configuration to what the engine and the front door are given: plain data and one
-// lookup. The only place that knows both vocabularies.
+// Translates the user's configuration into the settings of the engine and the front door: plain
+// data and one lookup. The only file that knows both vocabularies.
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -10,23 +10,23 @@ import { USER_AGENT } from '../base/version.ts'
 import { type Config, SETTINGS } from './settings.ts'
 import { type UpstreamDefaults, callersSwitchQueues, settingsOf } from './upstream-table.ts'
 
-/** What planMemory is asked with. */
+/** The input of planMemory. */
 export function memorySettings(config: Config): MemorySettings {
   const { memoryBytes, shards, bodyBytesMax, responseBytesMax } = config
   return { memoryBytes, shards, bodyBytesMax, responseBytesMax }
 }
 
-/** Where jobs are kept, or undefined where they are not. @param cwd where relative paths begin. */
+/** The data folder, or undefined with --journal off. @param cwd base of relative paths. */
 export const dataFolderOf = (
   config: Pick<Config, 'journal' | 'data'>, cwd: string,
 ): string | undefined =>
   config.journal === 'off' ? undefined : path.resolve(cwd, config.data)
 
-/** Where the log goes; undefined for standard error. @param cwd where relative paths begin. */
+/** The log file; undefined for standard error. @param cwd base of relative paths. */
 export const logFileOf = (config: Config, cwd: string): string | undefined =>
   config.logFile === '' ? undefined : path.resolve(cwd, config.logFile)
 
-/** What every shard is told; `extraCaPem` comes from readExtraCa. */
+/** The settings of every shard; `extraCaPem` comes from readExtraCa. */
 export function shardSettings(config: Config, extraCaPem: string): ShardSettings {
   return {
     completedTtlMs: config.completedTtlMs,
@@ -43,11 +43,11 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
   }
 }
 
-/** What an origin starts with, as a target of jobs or as a receiver of webhooks. */
+/** The initial settings of an origin, as a target of jobs or as a receiver of webhooks. */
 export type UpstreamResolver =
   (origin: string, role: 'upstream' | 'receiver') => UpstreamSettings
 
-/** The lookup through both tables and their defaults. */
+/** Looks up both tables, and the defaults for what they leave open. */
 export function upstreamResolver(config: Config): UpstreamResolver {
   const upstreams: UpstreamDefaults = {
     rps: config.defaultRps, maxConcurrent: config.defaultMaxConcurrent,

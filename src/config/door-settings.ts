@@ -1,24 +1,24 @@
-// What the user has chosen, as far as the front door needs it.
+// The settings of the front door.
 
 import type { UpstreamSettings } from '../../shards/wire/contract.ts'
 
-/** What an origin starts with, as a target of jobs or as a receiver of webhooks. */
+/** The initial settings of an origin, as a target of jobs or as a receiver of webhooks. */
 export type ResolveUpstream =
   (origin: string, role: 'upstream' | 'receiver') => UpstreamSettings
 
 /** The settings of a front door. */
 export interface FrontDoorSettings {
   readonly host: string
-  /** 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number
   readonly bodyBytesMax: number
   /** Jobs in one POST /jobs/batch. */
   readonly batchJobsMax: number
-  /** Without a byte, before a socket is closed. */
+  /** How long a socket may be silent before it is closed. */
   readonly socketIdleMs: number
   /** See ClientBytes. */
   readonly clientBytesMax: number
-  /** Sockets among them. */
+  /** WebSockets included. */
   readonly clientConnectionsMax: number
   readonly version: string
   readonly settingsOf: ResolveUpstream

@@ -1,12 +1,12 @@
-// `sluice config`: every setting's value as a file that gives the same values again, as YAML with
-// where each comes from, or as JSON.
+// `sluice config`: the value of every setting, as YAML with its source in a comment, or as JSON.
+// Both are configuration files that give the same values again.
 
 import path from 'node:path'
 import { Document, isPair, isScalar } from 'yaml'
 import type { LoadedConfig } from './load.ts'
 import { SETTING_ENTRIES } from './settings.ts'
 
-/** A file's text, with the source of each value as a comment behind it. */
+/** The text of a configuration file, with the source of each value as a comment. */
 export function configYaml(loaded: LoadedConfig): string {
   const document = new Document(fileOf(loaded))
   document.commentBefore = ` the configuration in effect; read from ${loaded.file ?? 'no file'}`
@@ -24,7 +24,7 @@ export function configYaml(loaded: LoadedConfig): string {
 export const configJson = (loaded: LoadedConfig): string =>
   `${JSON.stringify(fileOf(loaded), null, 2)}\n`
 
-/** By keys, the groups as maps of their own; paths do not depend on where the file lies. */
+/** By key, with nested groups; paths are absolute, so that the file can be moved. */
 function fileOf({ config, sources }: LoadedConfig): object {
   const root: Record<string, unknown> = {}
   for (const [name, { key, kind }] of SETTING_ENTRIES) {
@@ -38,7 +38,7 @@ function fileOf({ config, sources }: LoadedConfig): object {
   return root
 }
 
-/** Maps and lists may take several lines, so that a comment stands above them. */
+/** Maps and lists may span several lines, so their comment is put above them. */
 function noteBefore(document: Document, keys: readonly string[], comment: string): void {
   const parent = document.getIn(keys.slice(0, -1), true)
   const items = (parent as { readonly items?: readonly unknown[] } | undefined)?.items ?? []

@@ -1,4 +1,4 @@
-// The kind of value of `host`: a name or an address, and what people write for one by mistake.
+// The kind of value of `host`: a name or an address; common mistakes get a message of their own.
 
 import { isIP } from 'node:net'
 import { type Kind, word } from './kinds.ts'

@@ -1,5 +1,5 @@
-// The kinds of values that settings have: each is a zod schema that takes text (from a flag or the
-// environment) or a YAML value, with one sentence that says what is expected.
+// The kinds of values that settings have: each is a zod schema that accepts text (from a flag or
+// the environment) or a YAML value, with one sentence that describes what is expected.
 
 import { isIP } from 'node:net'
 import { z } from 'zod'
@@ -7,21 +7,21 @@ import {
   formatBytes, formatDurationMs, formatSize, parseBytes, parseDecimal, parseDurationMs, parseSwitch,
 } from '../base/quantities.ts'
 
-/** How the values of a setting are read, explained and shown. */
+/** How the values of a setting are parsed, explained and shown. */
 export interface Kind<T> {
   readonly schema: z.ZodType<T>
   /** Completes "expected …". */
   readonly expected: string
-  /** What stands for the value in a help text, `<size>`; empty for a switch that needs none. */
+  /** The placeholder in a help text, `<size>`; empty for a switch without a value. */
   readonly argument: string
   readonly format: (value: T) => string
-  /** As the value stands in a file, if not as it is: exact, and readable again. */
+  /** The value in a configuration file, where it differs: exact and parseable. */
   readonly toFile?: (value: T) => unknown
-  /** A path: it begins beside the file that names it, or in the home folder with ~. */
+  /** A path: relative to the file that names it; ~ is the home folder. */
   readonly isPath?: true
 }
 
-/** Text is parsed; everything else is left for the schema behind to accept or refuse. */
+/** Parses text; any other value is left to the schema behind. */
 const fromText = (parse: (text: string) => unknown) => (given: unknown): unknown =>
   typeof given === 'string' ? parse(given) : given
 
@@ -75,7 +75,7 @@ export function duration(minMs: number, maxMs: number): Kind<number> {
   return { ...kind, schema: z.preprocess(textOrZero, kind.schema), toFile: formatDurationMs }
 }
 
-/** A duration whose key in the file ends in _ms, where a bare number has its unit in the key. */
+/** A duration whose YAML key ends in _ms, so that a bare number there is in milliseconds. */
 export function milliseconds(min: number, max: number): Kind<number> {
   const expected = 'a duration such as 500ms, 30s (in lower case) or 1m30s, ' +
     `or in a file a number of milliseconds, from ${formatDurationMs(min)} to ` +
@@ -84,7 +84,7 @@ export function milliseconds(min: number, max: number): Kind<number> {
     parseDurationMs, formatDurationMs)
 }
 
-/** On or off. With `bare`, the flag stands alone (`--touch`, `--no-touch`). */
+/** On or off. With `bare`, the flag takes no value (`--touch`, `--no-touch`). */
 export function toggle(bare: boolean): Kind<boolean> {
   const expected = 'on or off'
   return {
@@ -104,7 +104,7 @@ export function choice<const T extends readonly [string, ...string[]]>(
   }
 }
 
-/** Text that is not empty and has no blank or control character in it. */
+/** Non-empty text without blanks or control characters. */
 export function word(expected: string, argument: string): Kind<string> {
   return {
     // oxlint-disable-next-line no-control-regex -- control characters are what is refused
@@ -113,7 +113,7 @@ export function word(expected: string, argument: string): Kind<string> {
   }
 }
 
-/** The path of a file; empty for none. */
+/** The path of a file; empty means none. */
 export function path(expected: string): Kind<string> {
   return {
     schema: z.string({ error: expected }).max(4096, { error: expected }),
@@ -133,7 +133,7 @@ export function folder(expected: string): Kind<string> {
 
 const SERVERS_MAX = 3
 
-/** Addresses with or without a port, at most three, with commas between them. */
+/** Up to three addresses with or without a port, separated by commas. */
 export function servers(): Kind<readonly string[]> {
   const expected = 'up to 3 addresses such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53, with commas'
   const list = z.array(z.string({ error: expected }).refine(isServer, { error: expected }),

@@ -1,4 +1,4 @@
-// Which settings can change while the server runs, and what is said about a change of the others.
+// Which settings can change while the server runs, and the error for changes of the others.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Problem } from '../base/problem.ts'
@@ -7,7 +7,7 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
 
 /**
  * A reload puts these into effect: paces and limits for upstreams that are not yet known, the rest
- * for all. All others need a restart, those included that are added one day.
+ * for all. All others need a restart; so does a new setting until it is listed here.
  */
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'keyMismatch',
@@ -17,7 +17,7 @@ const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'webhookRetryAfterMsMax', 'upstreams', 'webhookReceivers',
 ])
 
-/** The changes that a running server cannot follow; none of a setting that it does not know. */
+/** Changes that need a restart. A setting that the running server does not have is ignored. */
 export function changesThatNeedRestart(
   running: Config, { config, origins }: LoadedConfig,
 ): readonly Problem[] {

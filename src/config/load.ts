@@ -1,6 +1,6 @@
-// From flags, environment and file to one checked configuration, each value with its origin.
-// Flags win over the environment, which wins over the file, which wins over the default; a value
-// that is overruled must be valid all the same, because a mistake is a mistake.
+// Reads flags, environment and file into one checked configuration, each value with its origin.
+// Flags override the environment, which overrides the file, which overrides the default; an
+// overridden value must be valid all the same, since an invalid one is a mistake.
 
 import { type Checked, type Problem, showGiven } from '../base/problem.ts'
 import { type ConfigFile, type FilePlace, lookUp, readConfigFile, unknownKeys } from
@@ -13,28 +13,28 @@ import {
 } from './settings.ts'
 import { parseYaml } from './yaml-source.ts'
 
-/** Where a configuration comes from. */
+/** The sources of a configuration. */
 export interface Sources extends FilePlace {
-  /** Values of flags as they were typed, by setting; absent where a flag was not given. */
+  /** Values of flags as typed, by setting; absent where a flag was not given. */
   readonly flags: Readonly<Partial<Record<SettingName, string>>>
   readonly machine: Machine
 }
 
-/** A configuration and where each part of it came from. */
+/** A configuration, and the origin of each of its values. */
 export interface LoadedConfig {
   readonly config: Config
   /** `flag --port`, `env SLUICE_PORT`, `file sluice.yaml:port`, `default`. */
   readonly origins: Readonly<Record<SettingName, string>>
-  /** The file that was read, as it was named, or undefined. */
+  /** The file that was read, as it was named; undefined for none. */
   readonly file: string | undefined
-  /** What it was read from, so that it can be read again. */
+  /** Its sources, so that it can be read again. */
   readonly sources: Sources
 }
 
 /** Some settings, for a command that needs no others. */
 export interface LoadedPart<Name extends SettingName> {
   readonly config: Pick<Config, Name>
-  /** What was passed over: such a command works whatever else a file says. */
+  /** Problems in the file, which are ignored: such a command works whatever else a file says. */
   readonly passedOver: readonly Problem[]
 }
 
@@ -48,7 +48,7 @@ interface Given {
   readonly problemKey: string
 }
 
-/** Reads and checks everything; all problems are listed, in the order of the sources. */
+/** Reads and checks everything; lists all problems, in the order of the sources. */
 export function loadConfig(sources: Sources): Checked<LoadedConfig> {
   const problems: Problem[] = [...unknownVariables(sources.env)]
   const file = readConfigFile(sources)
@@ -70,8 +70,8 @@ export function loadConfig(sources: Sources): Checked<LoadedConfig> {
 }
 
 /**
- * Reads some settings alone: whatever is wrong with a file, or with other variables, is passed
- * over. Flags and variables of these must be right, and a file that a flag names must be there.
+ * Reads some settings alone: ignores whatever is wrong with a file, or with other variables. Flags
+ * and variables of these settings must be valid, and a file that a flag names must be readable.
  */
 export function loadPart<Name extends SettingName>(
   sources: Sources, names: readonly Name[],
@@ -92,7 +92,7 @@ export function loadPart<Name extends SettingName>(
   return { ok: true, value: { config: config as Pick<Config, Name>, passedOver } }
 }
 
-/** A setting's value, and what is wrong with it in the file and elsewhere. */
+/** A setting's value, and the problems with it, in the file and in the other sources. */
 function settle(
   name: SettingName, setting: Setting, sources: Sources, yaml: ConfigFile | undefined,
 ): { value: unknown; origin: string; inFile: Problem[]; outsideFile: Problem[] } {
@@ -100,7 +100,7 @@ function settle(
     value: setting.fallback(sources.machine), origin: 'default',
     inFile: [] as Problem[], outsideFile: [] as Problem[],
   }
-  // From the weakest source to the strongest: the last valid one stays.
+  // From the weakest source to the strongest: the last valid value wins.
   for (const given of givenFor(name, setting, sources, yaml)) {
     const checked = check(setting, given, sources.env)
     if (checked.ok) {
@@ -146,7 +146,7 @@ function fromText(
   const problemSource = (): string => source
   const given = { isInFile: false, value: text, origin, problemKey, problemSource }
   if (setting.kind.argument !== '<map>') return given
-  // A map on the command line is YAML in its flow form; what is no YAML stays text and is refused.
+  // A map on the command line is YAML in flow form; text that is not YAML is refused later.
   const yaml = parseYaml(text)
   return yaml.ok ? { ...given, value: yaml.source.value } : given
 }
@@ -171,7 +171,7 @@ function check(setting: Setting, given: Given, env: Environment): Checked<unknow
   const problems = result.error.issues.flatMap((issue): Problem[] => {
     const issuePath = issue.path.map(String)
     const source = given.problemSource(issuePath)
-    // What was typed as one text is shown as it was typed.
+    // A value that was typed as one text is shown as typed.
     const isText = typeof given.value === 'string'
     const key = isText ? given.problemKey : [given.problemKey, ...issuePath].join('.')
     if (issue.code === 'invalid_key') {

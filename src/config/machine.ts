@@ -1,6 +1,6 @@
 // What the machine offers, as far as defaults depend on it: processors, memory, file descriptors.
-// Containers are minded: a control group's memory limit counts where it is lower than the machine's
-// own.
+// In a container, the control group's memory limit counts where it is lower than the machine's
+// memory.
 
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
@@ -29,7 +29,7 @@ export function readMachine(): Machine {
 
 const LIMITS_FILE = '/proc/self/limits'
 
-/** RLIMIT_NOFILE, where the system says it. */
+/** RLIMIT_NOFILE, where the system reports it. */
 function readDescriptors(): number {
   try {
     const [, count] = /^Max open files\s+(\d+)/m.exec(readFileSync(LIMITS_FILE, 'utf8')) ?? []

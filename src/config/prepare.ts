@@ -1,5 +1,5 @@
-// What follows from a configuration before anything is opened: the plan of the memory, and what
-// shards and front door are told. Here it turns out whether valid settings go together.
+// What follows from a configuration before anything is opened: the memory plan, and the settings of
+// shards and front door. Checks whether settings that are valid alone are valid together.
 
 import { MIB } from '../../shards/base/units.ts'
 import { type Limits, planMemory } from '../../shards/memory/plan.ts'
@@ -17,7 +17,7 @@ import type { FrontDoorSettings } from './door-settings.ts'
 import type { LoadedConfig } from './load.ts'
 import { SETTINGS } from './settings.ts'
 
-/** All that a configuration comes to. */
+/** Everything that is derived from a configuration. */
 export interface Prepared {
   readonly loaded: LoadedConfig
   readonly limits: Limits
@@ -26,8 +26,8 @@ export interface Prepared {
 }
 
 /**
- * What can still be wrong with settings that are each valid: files, and memory for all of them.
- * @param cwd where relative paths begin.
+ * Checks what can be wrong with settings that are each valid: files, and memory for all of them.
+ * @param cwd base of relative paths.
  */
 export function prepare(loaded: LoadedConfig, cwd: string): Checked<Prepared> {
   const { config, origins } = loaded
@@ -55,7 +55,7 @@ export function prepare(loaded: LoadedConfig, cwd: string): Checked<Prepared> {
   return { ok: true, value: { loaded, limits: plan.limits, shard, door } }
 }
 
-/** A process without descriptors fails where nothing can be said about it any more. */
+/** Refuses the start, since a process out of descriptors fails where it cannot report that. */
 function tooFewDescriptors({ config: { shards }, sources: { machine } }: LoadedConfig): Problem[] {
   const least = DESCRIPTORS_PROCESS_MIN + CLIENT_CONNECTIONS_MIN + shards * DESCRIPTORS_SHARD_MIN
   if (machine.descriptors >= least) return []

@@ -1,5 +1,5 @@
 // The one table of settings. Flags, environment variables, YAML keys, help texts, `sluice config`
-// and the type Config all come from it; a new setting is a new entry here.
+// and the type Config are derived from it; a new setting is a new entry here.
 
 import type { z } from 'zod'
 import { KIB, MIB } from '../../shards/base/units.ts'
@@ -16,17 +16,17 @@ import {
   upstreamTableKind,
 } from './upstream-table.ts'
 
-/** One setting: where it may be given, what it takes, what it is when nobody gives it. */
+/** One setting: where it can be given, which values it takes, and its default. */
 export interface Setting<T = unknown> {
   /** Without the dashes. */
   readonly flag: string
   readonly env: string
-  /** The path in the YAML file, with dots. */
+  /** The path in the YAML file, separated by dots. */
   readonly key: string
   readonly kind: Kind<T>
   readonly fallback: (machine: Machine) => T
   readonly description: string
-  /** How the default reads in a help text where its value depends on the machine. */
+  /** How the help text shows a default that depends on the machine. */
   readonly fallbackText?: string
 }
 
@@ -173,13 +173,13 @@ export type Config = {
   readonly [Name in SettingName]: z.infer<(typeof SETTINGS)[Name]['kind']['schema']>
 }
 
-/** The table's entries, for those who treat all settings alike. */
+/** The table's entries, for code that treats all settings alike. */
 export const SETTING_ENTRIES =
   Object.entries(SETTINGS) as unknown as ReadonlyArray<readonly [SettingName, Setting]>
 
 /** The environment variable that names the configuration file. */
 export const CONFIG_FILE_ENV = 'SLUICE_CONFIG'
-/** The server that commands talk to; theirs alone, and no setting of a server. */
+/** The server that commands connect to; not a setting of a server. */
 export const SERVER_ENV = 'SLUICE_SERVER'
-/** Read where it stands, if there is one and no other is named. */
+/** Read from the working directory if it exists and no other file is named. */
 export const CONFIG_FILE_DEFAULT = 'sluice.yaml'

@@ -1,5 +1,5 @@
 // What the configuration says about single upstreams and webhook receivers: the table by host, and
-// the lookup that the front door uses when it meets an origin for the first time.
+// the lookup for an origin that the front door sees for the first time.
 
 import { z } from 'zod'
 import type { PerSecond } from '../../shards/base/units.ts'
@@ -9,7 +9,7 @@ import type { UpstreamSettings } from '../../shards/wire/contract.ts'
 import { hostIdentity } from '../base/host-name.ts'
 import { type Kind, decimal, milliseconds, toggle, wholeNumber } from './kinds.ts'
 
-/** Entries of one table; more than upstreams can be known at once would be a mistake. */
+/** Entries of one table: no more than upstreams can be known at once. */
 const TABLE_ENTRIES_MAX = UPSTREAMS_MAX
 
 export const rpsKind = decimal(engine.PACE_PER_SECOND_MIN, engine.PACE_PER_SECOND_MAX)
@@ -37,7 +37,7 @@ export type UpstreamEntries = Readonly<Record<string, UpstreamEntry>>
 
 const HOST_EXPECTED = 'a host or host:port, such as api.example.com or 127.0.0.1:8080'
 
-/** As an upstream is known by, the port kept: 'API.Example.com.:443' → 'api.example.com:443'. */
+/** The identity of an upstream, port included: 'API.Example.com.:443' → 'api.example.com:443'. */
 function normalizeHost(text: string): string | undefined {
   const match = /^(\[[0-9a-f:.]+\]|[^\s:/?#@[\]\\]+)(?::(\d{1,5}))?$/i.exec(text)
   const name = match?.[1]
@@ -52,7 +52,7 @@ function normalizeHost(text: string): string | undefined {
   return `${host}:${portNumber}`
 }
 
-/** A table as text on the command line is YAML's flow form, of which JSON is a part. */
+/** On the command line, a table is YAML in flow form, of which JSON is a subset. */
 function tableKind(entry: z.ZodType<UpstreamEntry>): Kind<UpstreamEntries> {
   const expected = 'a map from host to {rps, max_concurrent, …}'
   const host = z.string().refine((text) => normalizeHost(text) !== undefined, HOST_EXPECTED)
@@ -77,7 +77,7 @@ function tableKind(entry: z.ZodType<UpstreamEntry>): Kind<UpstreamEntries> {
 export const upstreamTableKind = tableKind(entrySchema)
 export const receiverTableKind = tableKind(receiverSchema)
 
-/** What an upstream that is in no table starts with. */
+/** The initial settings of an upstream that is in no table. */
 export interface UpstreamDefaults {
   readonly rps: number
   readonly maxConcurrent: number
@@ -88,8 +88,8 @@ export interface UpstreamDefaults {
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' }
 
 /**
- * The settings of an origin such as `https://api.example.com`: those of its host and port if the
- * table has them, else those of its host, what they leave open filled from the defaults.
+ * The settings of an origin such as `https://api.example.com`, each from its host and port if the
+ * table has it there, else from its host, else from the defaults.
  */
 export function settingsOf(
   origin: string, table: UpstreamEntries, defaults: UpstreamDefaults,
@@ -103,12 +103,12 @@ export function settingsOf(
   }
 }
 
-/** Whether callers may switch on the account queues of an origin, by a header of theirs. */
+/** Whether callers may switch on the account queues of an origin, by a request header. */
 export const callersSwitchQueues = (
   origin: string, table: UpstreamEntries, byDefault: boolean,
 ): boolean => entryOf(origin, table).account_queue_by_caller ?? byDefault
 
-/** What the table says about an origin: of its host, and above that of its host and port. */
+/** What the table says about an origin: host and port override host alone. */
 function entryOf(origin: string, table: UpstreamEntries): UpstreamEntry {
   const url = URL.parse(origin)
   const host = url?.hostname ?? ''

@@ -1,22 +1,22 @@
-// YAML text as values with their line numbers: duplicate keys, warnings and syntax errors are
-// problems, never guesses. Pure; who reads the file is file-source.ts.
+// YAML text as values with their line numbers. Duplicate keys, warnings and syntax errors are
+// problems, never guesses. Pure: config-file.ts reads the file.
 
 import { type Document, LineCounter, isNode, parseDocument } from 'yaml'
 
 /** A YAML text that could be read. */
 export interface YamlSource {
   readonly value: unknown
-  /** The line, counted from 1, of the value at a path; of what holds it where it has none. */
+  /** The line, from 1, of the value at a path; of the nearest enclosing value where it has none. */
   lineOf(path: readonly string[]): number
 }
 
-/** Why a YAML text cannot be used, and on which line. */
+/** Why a YAML text cannot be used, and the line. */
 export interface YamlFault {
   readonly line: number
   readonly message: string
 }
 
-/** Nesting through aliases beyond this is an attack or a mistake. */
+/** Limit of alias expansion: beyond it, the text is an attack or a mistake. */
 const ALIASES_MAX = 100
 
 /** Reads one document. */

@@ -1,6 +1,6 @@
-// What the shards say, read from their answer rings. Sleeps on the main thread's bell, after a nap
-// where answers are due at once; a slow tick looks all the same, in case a ring of the bell went
-// missing with the thread that owed it.
+// Reads the shards' messages from their answer rings. Sleeps on the main thread's bell, after a
+// short blocking wait where answers are expected at once. A periodic tick checks the rings too, in
+// case the thread that should have rung the bell crashed before it did.
 
 import { assert } from '../../shards/base/assert.ts'
 import type { Clock } from '../../shards/base/clock.ts'
@@ -19,26 +19,26 @@ import { formatJobId } from '../../shards/wire/job-id.ts'
 import { ANSWER_NAP_MS, ANSWER_NAPS_MISSED_MAX, ANSWERS_PER_TURN_MAX } from '../base/limits.ts'
 import type { ShardLink } from './shard-link.ts'
 
-/** Who is told. `request` is the number that the request was sent with. */
+/** Receives the answers. `request` is the number that the request was sent with. */
 export interface AnswerSink {
   accepted(request: number): void
   /** `result` is null while the job that holds the key is not finished. */
   duplicate(request: number, jobId: string, status: JobStatus, result: JobResult | null): void
-  /** The key is known, with another request: that of this job. */
+  /** The key belongs to another request: that of this job. */
   reused(request: number, jobId: string): void
   /** @param reason REFUSED_…; limit and current are in its unit. */
   refused(request: number, reason: number, limit: number, current: number): void
   /** @param code CODE_… */
-  job(request: number, code: number, view: JobSnapshot | null): void
+  job(request: number, code: number, snapshot: JobSnapshot | null): void
   /** @param event EVENT_… */
   event(jobId: string, event: number, data: object): void
-  /** The request has ended its shard's thread more than once. */
+  /** The request has crashed its shard's thread more than once. */
   dropped(request: number): void
-  /** Requests before this position of the ingress ring that have no answer will have none. */
+  /** Requests before this position of the ingress ring without an answer will never get one. */
   givenBack(shard: number, position: number): void
   released(request: number, done: boolean): void
   warning(upstream: number, value: unknown): void
-  /** No more is there to read for now. */
+  /** All rings have been read for now. */
   turnEnded(): void
   /** Every POLL_EVERY_MS or so. */
   tick(nowUs: Micros): void
@@ -46,7 +46,7 @@ export interface AnswerSink {
 
 const POLL_US = msToUs(POLL_EVERY_MS)
 
-/** Whether the next result was published before its shard gave back what it does not answer. */
+/** Whether the next answer was published before its shard gave back unanswered requests. */
 function mayTell({ answers, views }: ShardLink): boolean {
   const givenBack = givenBackBy(views)
   return givenBack === undefined || isBefore(answers.position, givenBack.answers)
@@ -61,11 +61,11 @@ export class AnswerPump {
   readonly #sink: AnswerSink
   #running = false
   #goingOn = false
-  /** How many naps are left out after one that brings nothing, and how many still are. */
+  /** Backoff: naps to skip after the next one without an answer, and naps still to be skipped. */
   #missedNext = 1
   #missed = 0
 
-  /** @param clock is the pump's own, since a clock has one wake. */
+  /** @param clock the pump's own, since a clock has one wake-up. */
   constructor(
     links: readonly ShardLink[], mainBell: Int32Array, clock: Clock, sink: AnswerSink,
   ) {
@@ -86,13 +86,13 @@ export class AnswerPump {
     this.#drain()
   }
 
-  /** After stop(), and once the shards have ended: all that they have said. */
+  /** Reads everything that is left; call it after stop(), once the shards have ended. */
   readRest(): void {
     for (let at = 0; at < this.#links.length; at++) this.#read(at)
     if (this.#hasAnswers()) this.readRest()
   }
 
-  /** Nothing is read any more. */
+  /** Stops reading. */
   stop(): void {
     this.#running = false
     this.#sleeper.awake()
@@ -100,9 +100,9 @@ export class AnswerPump {
   }
 
   /**
-   * To be called when shards have been rung and nothing else is at hand: waits on the spot for what
-   * they say, some tens of microseconds where nothing holds them up. Where something does, a
-   * journal for instance, the thread had better go on, and does so more and more often.
+   * Call it when shards have been rung and the event loop has nothing else to do: blocks until they
+   * answer, some tens of microseconds if nothing delays them. If something does, such as a journal,
+   * blocking is wasted, so naps are skipped with a doubling backoff.
    */
   nap(): void {
     if (!this.#running || this.#goingOn) return
@@ -130,7 +130,7 @@ export class AnswerPump {
     this.#drain()
   }
 
-  /** Reads until all rings are empty, or goes on in the next turn of the event loop. */
+  /** Reads until all rings are empty, or continues in the next iteration of the event loop. */
   readonly #drain = (): void => {
     this.#goingOn = false
     if (!this.#running) return
@@ -187,8 +187,8 @@ export class AnswerPump {
         return this.#sink.refused(first, second, limit, f64[word + 2] as number)
       }
       case ANSWER_JOB: {
-        const view = decodeValue(bytes, offset + JOB_HEADER_BYTES, end)
-        return this.#sink.job(first, second, view as JobSnapshot | null)
+        const snapshot = decodeValue(bytes, offset + JOB_HEADER_BYTES, end)
+        return this.#sink.job(first, second, snapshot as JobSnapshot | null)
       }
       case ANSWER_EVENT: {
         const jobId = formatJobId(second, u32[at + 2] as number, u32[at + 3] as number)

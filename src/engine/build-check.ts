@@ -1,12 +1,12 @@
-// Whether new code can take over from the code that runs: each of its threads must have loaded it,
-// and it must speak the same memory layout.
+// Whether new code can take over from the running code: every thread of the new pool must have
+// loaded it, and it must use the same memory layout.
 
 import type { Limits } from '../../shards/memory/plan.ts'
 import { buildMark, differenceOf } from '../../shards/shard/build-mark.ts'
 import type { BuildMark } from '../../shards/wire/contract.ts'
 import type { ShardRun } from './shard-run.ts'
 
-/** Resolves when all have loaded and can take over, or with the first reason why one cannot. */
+/** Resolves with undefined when all have loaded and can take over, else with the first reason. */
 export function whyNotTakeOver(
   runs: readonly ShardRun[], limits: Limits,
 ): Promise<string | undefined> {

@@ -1,23 +1,23 @@
-// Whose question goes to a shard next. Only so many lie in its ring at once, where new jobs wait
-// behind them; the others wait in here, and accounts take turns, so that one who asks ten thousand
-// things holds up nobody who asks one.
-// Source: McKenney, Stochastic fairness queueing, INFOCOM 1990: lines by a keyed hash, and one
-// question of each in turn.
+// The order in which questions go to a shard. A limited number is in its ring at once, since new
+// jobs wait behind them there; the others are queued here, and accounts are served round robin, so
+// that an account with ten thousand questions does not delay one with a single question.
+// Source: McKenney, Stochastic fairness queueing, INFOCOM 1990: FIFO queues by a keyed hash, served
+// round robin, one question each.
 
 import { NONE } from '../../shards/base/units.ts'
 import { QUESTION_LINES } from '../base/client-limits.ts'
 
-/** The lines of one shard, as plain data. Those with somebody in them form a ring. */
+/** The FIFO queues of one shard, as plain data. Those that are not empty form a ring. */
 export interface FairQueueTable {
   /** By line; NONE for an empty one. */
   readonly head: Uint32Array
   readonly tail: Uint32Array
   readonly nextLine: Uint32Array
-  /** The line that had its turn last: it stands before that which has the next. */
+  /** The queue that was served last: it precedes the next one in the ring. */
   lastLine: number
 }
 
-/** Empty lines. */
+/** Empty queues. */
 export const makeFairQueueTable = (): FairQueueTable => ({
   head: new Uint32Array(QUESTION_LINES).fill(NONE),
   tail: new Uint32Array(QUESTION_LINES),
@@ -25,13 +25,13 @@ export const makeFairQueueTable = (): FairQueueTable => ({
   lastLine: NONE,
 })
 
-/** The lines of one shard. */
+/** The FIFO queues of one shard. */
 export class FairQueue {
   readonly #table: FairQueueTable
-  /** By slot: who stands behind it in its line. */
+  /** By slot: the next slot in its queue. */
   readonly #next: Uint32Array
 
-  /** @param next one place for each slot; shards may share it. */
+  /** @param next one element for each slot; shards may share it. */
   constructor(table: FairQueueTable, next: Uint32Array) {
     this.#table = table
     this.#next = next
@@ -41,13 +41,13 @@ export class FairQueue {
     return this.#table.lastLine === NONE
   }
 
-  /** The slot whose turn it is; not to be asked of empty lines. */
+  /** The slot to be served next; there must be one. */
   get first(): number {
     const { head, lastLine, nextLine } = this.#table
     return head[nextLine[lastLine] as number] as number
   }
 
-  /** Lets a slot wait behind the others of its account. */
+  /** Appends a slot to the queue of its account. */
   add(slot: number, route: number): void {
     const { head, nextLine, tail } = this.#table
     const line = route & (QUESTION_LINES - 1)
@@ -64,7 +64,7 @@ export class FairQueue {
     tail[line] = slot
   }
 
-  /** The first has had its turn: it waits no longer, and the next line has the next. */
+  /** Removes the first slot and advances to the next queue. */
   shift(): void {
     const { head, lastLine, nextLine } = this.#table
     const line = nextLine[lastLine] as number
@@ -75,7 +75,7 @@ export class FairQueue {
     else nextLine[lastLine] = nextLine[line] as number
   }
 
-  /** Nobody waits any more. */
+  /** Empties all queues. */
   clear(): void {
     this.#table.head.fill(NONE)
     this.#table.lastLine = NONE

@@ -1,5 +1,5 @@
-// All memory of the engine, allocated once at the start by the main thread, which keeps it for as
-// long as the process lives: shard threads only attach to it.
+// All memory of the engine, allocated once at the start by the main thread, which keeps it until
+// the process ends: shard threads only attach to it.
 
 import {
   type ShardViews, type SharedViews, allocateShard, allocateShared, attachShard, attachShared,
@@ -14,7 +14,7 @@ export interface EngineMemory {
   readonly shards: readonly ShardViews[]
 }
 
-/** Reserves everything; says why where the system refuses. Pages cost nothing until touched. */
+/** Reserves everything; returns the reason if the system refuses. Untouched pages cost nothing. */
 export function allocateMemory(limits: Limits):
   { ok: true; memory: EngineMemory } | { ok: false; reason: string } {
   let sharedBuffer: SharedArrayBuffer
@@ -31,8 +31,8 @@ export function allocateMemory(limits: Limits):
 }
 
 /**
- * Takes every page from the system now; to be called before any thread attaches. It takes about
- * 0.4 s for each GiB, and ends the process where the system has not got that much.
+ * Takes every page from the system now; call it before any thread attaches. It takes about 0.4 s
+ * per GiB. The system kills the process where it has too little memory.
  */
 export function touchMemory(memory: EngineMemory): void {
   for (const { buffer } of [memory.shared, ...memory.shards]) {

@@ -1,5 +1,5 @@
-// Questions about single jobs on their way to a shard and back: show, cancel, watch; and the words
-// to a shard that need no answer.
+// Questions about single jobs, sent to a shard and answered by it: show, cancel, watch; and the
+// messages to a shard that need no answer.
 
 import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
@@ -26,17 +26,17 @@ export type QuestionKind = 'get' | 'cancel' | 'watch'
 
 const RECORD_KINDS = { get: INGRESS_GET, cancel: INGRESS_CANCEL, watch: INGRESS_WATCH } as const
 
-/** Who asks about a job; exactly one of its calls comes, at once or later. */
+/** The asker's callbacks; exactly one is called, synchronously or later. */
 export interface Question {
-  /** Whether it comes from one who may have many under way. */
+  /** Whether the asker may have many questions pending. */
   readonly isBulk: boolean
-  /** @param code CODE_…; the view is null where there is none. */
-  answered(code: number, view: JobSnapshot | null): void
-  /** Nobody can be asked. */
+  /** @param code CODE_…; the snapshot is null where there is none. */
+  answered(code: number, snapshot: JobSnapshot | null): void
+  /** The question cannot be answered. */
   unavailable(code: ErrorCode): void
 }
 
-/** All questions under way, as plain data. The columns are by slot. */
+/** All pending questions, as plain data. The columns are indexed by slot. */
 export interface QuestionTable {
   readonly waiting: WaitingTable<Question>
   readonly held: HeldTable
@@ -44,17 +44,17 @@ export interface QuestionTable {
   readonly route: Uint32Array
   readonly idHigh: Uint32Array
   readonly idLow: Uint32Array
-  /** 1: it lies in its shard's ring, or has been taken from there. */
+  /** 1: it is in its shard's ring, or the shard has taken it. */
   readonly sent: Uint8Array
   /** See FairQueue. */
   readonly next: Uint32Array
   /** By shard. */
   readonly queues: readonly FairQueueTable[]
-  /** How many are sent, by shard. */
+  /** Questions sent and not yet answered, by shard. */
   readonly sentCount: Uint32Array
 }
 
-/** Nothing has been asked. Its numbers are none of those of jobs that are under way. */
+/** An empty table. Its request numbers differ from those of pending jobs. */
 export const makeQuestionTable = (shards: number): QuestionTable => ({
   waiting: makeWaitingTable(QUESTIONS_PENDING_MAX, true),
   held: makeHeldTable(QUESTIONS_PENDING_MAX),
@@ -68,7 +68,7 @@ export const makeQuestionTable = (shards: number): QuestionTable => ({
   sentCount: new Uint32Array(shards),
 })
 
-/** All questions under way. */
+/** All pending questions. */
 export class Questions {
   readonly #links: readonly ShardLink[]
   readonly #bells: BatchBells
@@ -76,7 +76,7 @@ export class Questions {
   readonly #waiting: Waiting<Question>
   readonly #queues: readonly FairQueue[]
   readonly #single: AccountShare
-  /** For those who ask many at once: the same pool without what is kept for the others. */
+  /** For askers that ask many at once: the same pool, less what is reserved for the others. */
   readonly #bulk: AccountShare
 
   constructor(
@@ -99,7 +99,7 @@ export class Questions {
     return this.#waiting.size
   }
 
-  /** Asks the shard of a job; what is no id at all is the id of no job. */
+  /** Asks the shard of a job; a text that is not an id is answered as not found. */
   ask(kind: QuestionKind, jobId: string, question: Question): void {
     const id = parseJobId(jobId)
     if (id === undefined) return question.answered(CODE_NOT_FOUND, null)
@@ -122,28 +122,28 @@ export class Questions {
   }
 
   /** A shard's answer. */
-  answered(request: number, code: number, view: JobSnapshot | null): void {
-    this.#take(request)?.answered(code, view)
+  answered(request: number, code: number, snapshot: JobSnapshot | null): void {
+    this.#take(request)?.answered(code, snapshot)
   }
 
-  /** The question has ended its shard's thread more than once. */
+  /** The question has crashed its shard's thread more than once. */
   dropped(request: number): void {
     this.#take(request)?.unavailable('request_crashed')
   }
 
-  /** What found no room in a ring before may find some now. */
+  /** Retries questions that did not fit into a ring. */
   tick(): void {
     for (const { shard } of this.#links) this.#sendSome(shard)
   }
 
-  /** Nobody watches a job any more; false when its shard's ring is full. */
+  /** Tells the shard that a job has no watchers any more; false when its ring is full. */
   unwatch(jobId: string): boolean {
     const id = parseJobId(jobId)
     return id === undefined ||
       this.#send(this.#linkOf(id), INGRESS_UNWATCH, NONE, id) !== RING_FULL
   }
 
-  /** A shard does not answer for now: what it has not taken is withdrawn. */
+  /** A shard does not answer for now: withdraws and denies what it has not taken. */
   giveUp({ ingress, shard }: ShardLink, code: ErrorCode): void {
     this.#queueOf(shard).clear()
     for (const request of this.#waiting.requestsOf(shard)) {
@@ -153,7 +153,7 @@ export class Questions {
     }
   }
 
-  /** A shard cannot answer what it has taken before this position, and may have done it. */
+  /** A shard will not answer what it took before this position, and may have done it. */
   givenBack(shard: number, position: number): void {
     for (const request of this.#waiting.requestsOf(shard)) {
       if (!this.#isSent(request)) continue
@@ -162,7 +162,7 @@ export class Questions {
     }
   }
 
-  /** Nothing more is said by a shard. */
+  /** A shard will send nothing more. */
   abandon(shard: number): void {
     this.#queueOf(shard).clear()
     for (const request of this.#waiting.requestsOf(shard)) {
@@ -172,7 +172,7 @@ export class Questions {
 
   // --- inside ---
 
-  /** Takes out who asks, and sends what waits for that; undefined when nobody does any more. */
+  /** Removes a question, and sends queued ones in its place; undefined when it is gone already. */
   #take(request: number): Question | undefined {
     const question = this.#waiting.take(request)
     if (question === undefined) return undefined
@@ -187,7 +187,7 @@ export class Questions {
     return question
   }
 
-  /** Sends those whose turn it is, as many as may lie in the ring. */
+  /** Sends queued questions in order, as many as may be in the ring. */
   #sendSome(shard: number): void {
     const link = this.#links[shard] as ShardLink
     const queue = this.#queueOf(shard)
@@ -218,7 +218,7 @@ export class Questions {
     return this.#links[shardOf(id.route, this.#links.length)] as ShardLink
   }
 
-  /** @returns where it is in the ring, or RING_FULL. */
+  /** @returns its position in the ring, or RING_FULL. */
   #send(link: ShardLink, kind: number, request: number, id: JobIdWords): number {
     const position = sendRequest(link, kind, request, id.route, id.idHigh, id.idLow)
     if (position !== RING_FULL) this.#bells.ringSoon(link.shard)

@@ -1,5 +1,5 @@
-// What the main thread holds of one shard: the writing end of its ingress ring, the reading end of
-// its answer ring, and its bell. Bells are rung once per batch of records.
+// The main thread's side of one shard: the writer of its ingress ring, the reader of its answer
+// ring, and its bell. Bells are rung once per batch of records.
 
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { Bell } from '../../shards/memory/doorbell.ts'
@@ -16,9 +16,9 @@ import { RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX } from '../base/limits.ts'
 export interface ShardRestart {
   /** Unix ms. */
   readonly atMs: number
-  /** What ended the thread before. */
+  /** Why the predecessor ended. */
   readonly reason: string
-  /** Between the end of the one and the beginning of the other. */
+  /** Between the end of the predecessor and the moment when the successor is ready. */
   readonly downMs: number
 }
 
@@ -29,18 +29,18 @@ export interface ShardLink {
   readonly ingress: RingWriter
   readonly bell: Bell
   readonly answers: RingReader
-  /** Set by the supervisor while the shard's thread is not running, and will not be soon. */
+  /** Set by the supervisor while the shard's thread is not running and will not be soon. */
   down: boolean
   /** While true, the shard's journal cannot be written, so it does not answer. */
   stalled: boolean
-  /** While true, the files of its journal are gone, and nothing is accepted. */
+  /** While true, the files of its journal are gone, and no job is accepted. */
   lost: boolean
-  /** How often the shard's thread was replaced by another on the same memory. */
+  /** How often the shard's thread was replaced by a successor on the same memory. */
   restarts: number
   lastRestart: ShardRestart | null
 }
 
-/** The link to a shard; there must be one only, since the rings have one writer and one reader. */
+/** Opens the link to a shard; only once, since each ring has one writer and one reader. */
 export function openShardLink(shard: number, views: ShardViews): ShardLink {
   return {
     shard,
@@ -60,7 +60,7 @@ export function openShardLink(shard: number, views: ShardViews): ShardLink {
 export const absenceOf = ({ down, lost, stalled }: ShardLink): ErrorCode | undefined =>
   down ? 'shard_down' : lost ? 'journal_lost' : stalled ? 'journal_stalled' : undefined
 
-/** Looks whether a shard's journal is gone, or has not been written for too long. */
+/** Checks whether a shard's journal is gone, or has not been written for too long. */
 export function noteStall(link: ShardLink, nowUs: Micros): void {
   const { isLost, stalledUs } = readJournalWords(link.views)
   link.lost = isLost
@@ -68,36 +68,36 @@ export function noteStall(link: ShardLink, nowUs: Micros): void {
 }
 
 /**
- * Rings the shards that got records. Waking a thread costs more than handing it a job, so the
- * bells wait while more keeps coming: until a turn of the event loop brings nothing, or
- * RECORDS_PER_RING_MAX records or TURNS_PER_RING_MAX turns have passed. A lone record costs one
- * more look at the sockets, a few microseconds.
+ * Rings the shards that got records. Waking a thread costs more than handing it a job, so ringing
+ * is delayed while more records arrive: until an iteration of the event loop brings none, or
+ * RECORDS_PER_RING_MAX records or TURNS_PER_RING_MAX iterations have passed. For a single record
+ * this costs one more poll of the sockets, a few microseconds.
  */
 export class BatchBells {
   readonly #links: readonly ShardLink[]
   readonly #onLull: () => void
   readonly #due: Uint8Array
-  /** Committed since the bells were rung, and how many of them a turn ago. */
+  /** Records committed since the bells were rung, and as of the previous iteration. */
   #records = 0
   #recordsBefore = 0
   #turns = 0
   #scheduled = false
-  /** Of all turns in which bells waited; changes when one of these turns ends. */
+  /** Counts the iterations in which bells were delayed; changes when one of them ends. */
   turn = 0
 
-  /** @param onLull called after bells that were rung because no more records came. */
+  /** @param onLull called after bells were rung because no more records arrived. */
   constructor(links: readonly ShardLink[], onLull: () => void) {
     this.#links = links
     this.#onLull = onLull
     this.#due = new Uint8Array(links.length)
   }
 
-  /** Whether a bell waits, so that `turn` will change at the end of this turn. */
+  /** Whether ringing is delayed, so that `turn` will change at the end of this iteration. */
   get isWaiting(): boolean {
     return this.#scheduled
   }
 
-  /** Something was committed to the shard's ingress ring. */
+  /** A record was committed to the shard's ingress ring. */
   ringSoon(shard: number): void {
     this.#due[shard] = 1
     this.#records++
@@ -131,7 +131,7 @@ export class BatchBells {
 
 /**
  * Sends a record of REQUEST_WORDS words: every kind but an enqueue. Returns its position in the
- * ring, or RING_FULL. The bell is the caller's to ring.
+ * ring, or RING_FULL. The caller rings the bell.
  */
 export function sendRequest(
   link: ShardLink, kind: number, request: number, route: number, idHigh: number, idLow: number,

@@ -1,12 +1,11 @@
-// The threads of one build of the shards' code: as many as there are shards, and one that stands by
-// with its modules loaded. A pool's threads load what was on disk when they began, so new code
-// means a new pool.
+// The threads of one build of the shards' code: one per shard, and a standby with its modules
+// loaded. A pool's threads load what was on disk when they started, so new code needs a new pool.
 
 import type { MessagePort, Worker } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import type { ShardTask } from '../../shards/wire/contract.ts'
 
-/** What threads load first; it imports the file that they run. */
+/** The bootstrap of each thread; it imports the file that the thread runs. */
 const THREAD_FILE = new URL('../../shards/shard/thread.cts', import.meta.url)
 
 /** What a pool is made with. */
@@ -14,16 +13,16 @@ export interface ShardPoolOptions {
   /** The file that each thread runs. */
   readonly file: URL
   readonly shards: number
-  /** What a thread's heap may grow to, in MiB; the runtime's limit when it is left out. */
+  /** Limit of a thread's heap, in MiB; the runtime's own if omitted. */
   readonly heapMibMax: number | undefined
-  /** A thread that runs no task has failed; a task's failure rejects its promise instead. */
+  /** A thread without a task has failed; a task's failure rejects its promise instead. */
   readonly onIdleError: (error: unknown) => void
 }
 
 /** A pool of shard threads. */
 export class ShardPool {
   readonly #pool: Piscina<ShardTask, { queued: number }>
-  /** Every thread that has not ended, with its end. */
+  /** Every running thread, with a promise that resolves when it ends. */
   readonly #threads = new Map<Worker, Promise<void>>()
 
   constructor({ file, shards, heapMibMax, onIdleError }: ShardPoolOptions) {
@@ -33,7 +32,7 @@ export class ShardPool {
       minThreads: shards + 1,
       maxThreads: shards + 1,
       concurrentTasksPerWorker: 1,
-      // A task that must wait for the replacement of a dead thread.
+      // For tasks that wait for the replacement of a crashed thread.
       maxQueue: shards + 1,
       idleTimeout: Infinity,
       // Between tasks a thread waits for messages, not in Atomics.wait, which would stop its loop.
@@ -46,21 +45,21 @@ export class ShardPool {
     this.#watchThreads()
   }
 
-  /** Runs a shard's task until it ends; rejects when its thread does, or when it is aborted. */
+  /** Runs a shard's task until it ends; rejects when its thread ends, or when it is aborted. */
   run(
     task: ShardTask, transfer: MessagePort[], signal: AbortSignal,
   ): Promise<{ queued: number }> {
     return this.#pool.run(task, { transferList: transfer, signal })
   }
 
-  /** Waits until no thread runs any more that the pool has given up. */
+  /** Waits until the threads that the pool has dropped have ended. */
   async leftoversEnded(): Promise<void> {
     const kept = new Set(this.#pool.threads)
     await Promise.all([...this.#threads].filter(([thread]) => !kept.has(thread))
       .map(([, ended]) => ended))
   }
 
-  /** Ends all threads, whatever they do; resolves when none is left. */
+  /** Terminates all threads; resolves when all have ended. */
   async destroy(): Promise<void> {
     await this.#pool.destroy()
     await Promise.all(this.#threads.values())

@@ -1,6 +1,6 @@
-// One task of a shard in one thread, from its start to its end. It owns the shard's memory, or
-// waits to take it over from another, or has handed it over and relays what it still has in flight:
-// which of these is the supervisor's to know.
+// One task of a shard in one thread, from its start to its end. Either it owns the shard's memory,
+// or it waits to take it over, or it has handed it over and relays its requests in flight; only the
+// supervisor knows which.
 
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Micros } from '../../shards/base/units.ts'
@@ -11,9 +11,9 @@ import type { ShardPool } from './shard-pool.ts'
 
 /** How a run ended. */
 export interface RunEnd {
-  /** Jobs that it says were still queued. */
+  /** Jobs that were still queued, as it reported. */
   readonly queued: number
-  /** Why, in a line for the log. */
+  /** The cause, as one line for the log. */
   readonly reason: string
   /** Its task did not end by itself. */
   readonly hasFailed: boolean
@@ -24,11 +24,11 @@ export interface RunOptions {
   readonly pool: ShardPool
   readonly task: Omit<ShardTask, 'port' | 'handOver'>
   readonly startedUs: Micros
-  /** It waits for the baton of another thread. */
+  /** It waits for the baton of its predecessor. */
   readonly takesOver: boolean
-  /** Called at once for each report. */
+  /** Called synchronously for each report. */
   readonly hear: (run: ShardRun, report: ShardReport) => void
-  /** Called once, when everything that it said has been heard. */
+  /** Called once, after all of its reports. */
   readonly over: (run: ShardRun, end: RunEnd) => void
 }
 
@@ -37,28 +37,28 @@ export class ShardRun {
   readonly shard: number
   readonly pool: ShardPool
   readonly takesOver: boolean
-  /** It begins on the memory of a thread that has died. */
+  /** It starts on the memory of a crashed thread. */
   readonly recovers: boolean
-  /** When it began to do what it does now. */
+  /** When its present state began. */
   sinceUs: Micros
   isReady = false
-  /** Resolves with what it took over when it is ready, with undefined when it ends before that. */
+  /** Resolves when it is ready, with what it took over; with undefined when it ends before that. */
   readonly ready: Promise<{ readonly recovered: Recovered | null } | undefined>
-  /** Resolves with its build's mark, or undefined when it ends before that. */
+  /** Resolves with its build mark, or undefined when it ends before that. */
   readonly loaded: Promise<BuildMark | undefined>
   isLoaded = false
   /** Resolves when it has handed over, or ended. */
   readonly handedOver: Promise<void>
   /** The run that takes over when this one has handed over. */
   successor: ShardRun | undefined
-  /** When the thread that it relays to needs it no more; Infinity before that. */
+  /** When its successor stopped needing the relay; Infinity before that. */
   relayEndedUs = Infinity
   /** Set when it has ended. */
   end: RunEnd | undefined
-  /** Resolves, never rejects, when it has. */
+  /** Resolves when it has ended; never rejects. */
   readonly ended: Promise<void>
   readonly #port: MessagePort
-  /** The end of the baton's channel that is for the thread before. */
+  /** The predecessor's end of the baton's channel. */
   readonly #batonPort: MessagePort | undefined
   readonly #terminate = new AbortController()
   #broken: string | undefined
@@ -93,7 +93,7 @@ export class ShardRun {
       .then(({ queued }) => ({ queued, reason: 'its task ended early', hasFailed: false }),
         (cause: unknown) => ({ queued: 0, reason: this.#reasonOf(cause), hasFailed: true }))
       .then((end) => {
-        // What the thread has said of its own end comes through another port, perhaps later.
+        // Its last reports may arrive later than its end, since they use another port.
         for (let left = receiveMessageOnPort(port1); left !== undefined;
           left = receiveMessageOnPort(port1)) this.#hear(left.message as ShardReport, options)
         port1.close()
@@ -110,7 +110,7 @@ export class ShardRun {
     this.#port.postMessage(control)
   }
 
-  /** Asks it to hand its shard over to `successor`, which waits for that. */
+  /** Asks it to hand its shard over to `successor`, which is waiting. */
   handOverTo(successor: ShardRun): void {
     const port = successor.#batonPort
     if (port === undefined) return
@@ -119,7 +119,7 @@ export class ShardRun {
     this.#port.postMessage(control, [port])
   }
 
-  /** Ends its thread, wherever that is. @param reason for the log. */
+  /** Terminates its thread, whatever it is doing. @param reason for the log. */
   terminate(reason: string): void {
     this.#terminate.abort(reason)
   }

@@ -1,4 +1,4 @@
-// The last words of a server that ends, and its exit code.
+// The final log lines of a server that ends.
 
 import type { ShardViews } from '../../shards/memory/layout.ts'
 import { type StatName, type StatValues, readStats } from '../../shards/memory/stats.ts'
@@ -8,7 +8,7 @@ import type { ShardLoss } from '../base/process-end.ts'
 import type { EngineMemory } from './memory.ts'
 import type { StopSummary } from './supervisor.ts'
 
-/** Warns of requests that were in flight when the waiting was over, if any were. */
+/** Warns of requests that were in flight when the grace period ended. */
 export function reportCutOff(
   cutOff: readonly number[], shards: EngineMemory['shards'], log: Log,
 ): void {
@@ -20,8 +20,8 @@ export function reportCutOff(
 }
 
 /**
- * Says what a stop leaves behind. @param journal null without one; its trouble is why it does not
- * have all.
+ * Logs what a stop leaves behind. @param journal null without one; `trouble` is why it may be
+ * incomplete.
  */
 export function reportStop(
   { queued, cutOff }: StopSummary, { shards }: EngineMemory,
@@ -47,7 +47,7 @@ function reportLeft(count: object, what: string, isKept: boolean, log: Log): voi
   else log.warn(count, `${what} are given up: they were held in memory only`)
 }
 
-/** Shards end again and again: said clearly. @param isKept what is queued is in a journal. */
+/** Logs that shards keep crashing. @param isKept queued jobs are in a journal. */
 export function reportLoss(
   loss: ShardLoss, memory: EngineMemory, isKept: boolean, log: Log,
 ): void {

@@ -1,15 +1,15 @@
-// Starts the shard threads, watches them, replaces and stops them. Control only: messages start,
-// stop and report; jobs cross through rings that this file knows nothing of.
+// Starts the shard threads, monitors them, replaces and stops them. Control messages only: they
+// start, stop and report; jobs travel through the rings, which this file does not know.
 //
-// Each shard is one task of a pool, which runs until the shard is told to stop. One thread more
-// than there are shards stands by, its modules loaded. When a thread has ended, whatever
-// ended it, the shard's task runs again, on the same memory, as soon as nothing of the old thread
-// is left: two threads on one memory would be the end of it.
+// Each shard is one task of a pool, which runs until the shard is stopped. The pool has one thread
+// more than there are shards: a standby with its modules loaded. When a thread has ended for any
+// reason, the shard's task is started again, on the same memory, once nothing of the old thread is
+// left: two threads on one memory would corrupt it.
 //
-// A reload makes a pool of new threads. When all of them have loaded what is on disk, and speak the
-// same memory layout, one shard after another changes over: the old thread says that it has handed
-// over, and only then is the new one told to begin. `#running` names the one that may touch the
-// memory. It is set in the same moment, so that a thread's end is a loss to one of them at most.
+// A reload starts a pool of new threads. When all of them have loaded the code on disk and use the
+// same memory layout, the shards are handed over one after another: the old thread reports that it
+// has handed over, and only then is the new one told to begin. `#running` is the run that may touch
+// the memory. It is updated in the same step, so that a thread's end is a loss to at most one run.
 
 import { unreachable } from '../../shards/base/assert.ts'
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
@@ -30,7 +30,7 @@ import type { ShardRestart } from './shard-link.ts'
 import { ShardPool } from './shard-pool.ts'
 import { type RunEnd, ShardRun } from './shard-run.ts'
 
-/** The front door's view of a shard, as far as the supervisor changes it. */
+/** The part of a shard's link that the supervisor changes. */
 export interface ShardDoor {
   /** While true, the shard's users are answered 503. */
   down: boolean
@@ -41,22 +41,22 @@ export interface ShardDoor {
 /** What a supervisor needs. */
 export interface SupervisorOptions {
   readonly memory: EngineMemory
-  /** Until a reload brings others. */
+  /** Replaced by a reload. */
   readonly settings: ShardSettings
-  /** How a shard writes its journal; none does when it is left out. */
+  /** A shard's journal settings; null, or omitted, for none. */
   readonly journal?: (shard: number) => JournalSettings | null
-  /** One for each shard; marked down before a shard is ready and while it is lost for long. */
+  /** One per shard; marked down until a shard is ready, and while it is gone for long. */
   readonly doors: readonly ShardDoor[]
-  /** Where the shards' randomness starts; each run of each shard adds its number. */
+  /** Base of the shards' random seeds; each run adds its number. */
   readonly seed: number
-  /** A clock of its own, because a clock holds one timer. */
+  /** The supervisor's own, since a clock has one wake-up. */
   readonly clock: Clock
   readonly log: Log
-  /** Called once, when shards are not replaced any more: the process cannot go on. */
+  /** Called once, when shards are not replaced any more and the process must end. */
   readonly onLost: (loss: ShardLoss) => void
-  /** The file that each thread runs; the engine's own unless a test says otherwise. */
+  /** The file that each thread runs; replaced in tests. */
   readonly workerFile?: URL
-  /** What a thread's heap may grow to, in MiB; the runtime's limit unless a test says otherwise. */
+  /** Limit of a thread's heap, in MiB; the runtime's own unless a test sets one. */
   readonly heapMibMax?: number
 }
 
@@ -64,47 +64,47 @@ export interface SupervisorOptions {
 export interface StopSummary {
   /** Jobs that were still queued in the shards that reported. */
   readonly queued: number
-  /** Shards that had not ended when the grace period had passed. */
+  /** Shards that had not ended at the end of the grace period. */
   readonly cutOff: readonly number[]
 }
 
-/** A reload that was done. */
+/** A completed reload. */
 export interface ShardReload {
   /** Unix ms. */
   readonly atMs: number
-  /** The longest time that a shard stood still for it. */
+  /** The longest pause of a shard. */
   readonly downMs: number
 }
 
-/** What came of a reload. */
+/** The result of a reload. */
 export type ReloadResult =
   | { readonly ok: true }
   | { readonly ok: false; readonly reason: string }
 
 /** How long an aborted shard may take to end before its thread is terminated. */
 const ABORT_WAIT_MS = 2000
-/** After the main thread itself stood still, shards get so long to show that they live. */
+/** After the main thread itself was blocked, shards get this long to update their heartbeats. */
 const STOOD_STILL_GRACE_MS = 2000
 const WORKER_FILE = new URL('../../shards/shard/worker.ts', import.meta.url)
 const STUCK = `no sign of life for ${SHARD_SILENCE_MS_MAX / 1000} s`
 const ENDING = 'the server is ending'
 
-/** How a run began: with what it took over, or not at all. */
+/** How a run started: with what it recovered, or with its loss. */
 interface RunStart {
   readonly loss?: ShardLoss
   readonly recovered?: Recovered | null
 }
 
-/** What changing over has come to. */
+/** The result of one handover. */
 interface ChangeOver {
   readonly downMs: number
-  /** Why the new code is not wanted after all. */
+  /** Why the reload is abandoned. */
   readonly failure: string | undefined
 }
 
 const NOT_DOWN: ChangeOver = { downMs: 0, failure: undefined }
 
-/** A build of the shards' code, with the settings that its threads begin with. */
+/** A build of the shards' code, with the initial settings of its threads. */
 interface Build {
   readonly pool: ShardPool
   readonly settings: ShardSettings
@@ -112,20 +112,20 @@ interface Build {
 
 /** The shard threads of one engine. */
 export class Supervisor {
-  /** Reloads that were done; those that were refused do not count. */
+  /** Completed reloads; refused ones do not count. */
   reloads = 0
   lastReload: ShardReload | null = null
   readonly #options: SupervisorOptions
-  /** Where the next thread comes from. */
+  /** The build that new threads run. */
   #build: Build
-  /** The build before, while a reload may still fall back on it. */
+  /** The previous build, while a reload may still fall back to it. */
   #fallback: Build | undefined
   readonly #pools = new Set<ShardPool>()
   /** Every run that has not ended. */
   readonly #alive = new Set<ShardRun>()
-  /** Of each shard, the one run whose thread may touch its memory. */
+  /** By shard, the one run whose thread may touch its memory. */
   readonly #running = new Map<number, ShardRun>()
-  /** When a shard's thread ended, or began to hand over, that has no successor yet. */
+  /** When a shard's thread ended, or began to hand over; removed when its successor is ready. */
   readonly #lostAtUs = new Map<number, Micros>()
   readonly #losses = new WeakMap<ShardRun, ShardLoss>()
   readonly #stopLooking: () => void
@@ -133,7 +133,7 @@ export class Supervisor {
   #lookedAtUs: Micros
   #graceUntilUs = 0
   #runs = 0
-  /** For threads that begin meanwhile. */
+  /** The hold state that new threads start with. */
   #isHeld = false
   #stopping = false
   #stopUntilUs = 0 as Micros
@@ -149,7 +149,7 @@ export class Supervisor {
 
   /**
    * Starts every shard; resolves when all are ready, or with the first that was lost before.
-   * @param loaded by shard, whether its memory has come back from a journal; its users wait for it.
+   * @param loaded by shard, whether its memory was loaded from a journal; its users wait for it.
    */
   async start(loaded: readonly boolean[] = []): Promise<ShardLoss | undefined> {
     const starts = this.#options.doors.map((door, shard) => {
@@ -163,7 +163,7 @@ export class Supervisor {
   }
 
   /**
-   * Tells every shard to finish what is in flight and waits up to `graceMs`; then cuts off what is
+   * Tells every shard to finish what is in flight, waits up to `graceMs`, then aborts what is
    * left. Afterwards no thread runs.
    */
   async stop(graceMs: number): Promise<StopSummary> {
@@ -171,7 +171,7 @@ export class Supervisor {
     this.#stopLooking()
     const awaited = new Set([...this.#alive].map((run) => run.successor))
     for (const run of this.#alive) {
-      // It was to take over, and has been given nothing.
+      // It was to take over, but has been given nothing yet.
       if (this.#isIdle(run) && !awaited.has(run)) run.terminate(ENDING)
     }
     this.#stopUntilUs = (this.#options.clock.nowUs() + msToUs(graceMs)) as Micros
@@ -179,22 +179,22 @@ export class Supervisor {
     await this.#ended(graceMs, () => [...this.#running.values()])
     const cutOff = [...this.#running.keys()]
     this.#tellAll({ kind: 'abort' })
-    // Old threads that still relay end when those have whom they relay to.
+    // Old threads that still relay end when their successors have ended.
     await this.#ended(ABORT_WAIT_MS, () => [...this.#alive])
     await Promise.all([...this.#pools].map((pool) => pool.destroy()))
     return { queued: this.#queued, cutOff }
   }
 
-  /** Nothing new is sent while it is on; what is in flight goes on. */
+  /** While on, nothing new is sent; requests in flight continue. */
   hold(isOn: boolean): void {
     this.#isHeld = isOn
     this.#tellAll({ kind: 'hold', isOn })
   }
 
   /**
-   * Replaces the code of all shards by what is on disk now, one shard after the other; jobs,
-   * requests in flight and callers notice nothing. When the new code is refused, with a reason for
-   * people, the old goes on. @param settings for the new threads; the present ones if left out.
+   * Replaces the code of all shards by what is on disk now, one shard after another; jobs, requests
+   * in flight and callers are not affected. If the new code is refused, the result has the reason,
+   * and the old code keeps running. @param settings for the new threads; default: the present ones.
    */
   async reload(settings: ShardSettings = this.#build.settings): Promise<ReloadResult> {
     if (this.#stopping) return { ok: false, reason: ENDING }
@@ -242,12 +242,12 @@ export class Supervisor {
     return done
   }
 
-  /** One shard goes from its present thread to a new one. */
+  /** Hands one shard over from its present thread to a new one. */
   async #changeOver(next: ShardRun): Promise<ChangeOver> {
     const { clock, log } = this.#options
     const { shard } = next
     const before = this.#running.get(shard)
-    // One that has died meanwhile is replaced by new code anyway.
+    // A shard that has crashed meanwhile has been restarted with new code anyway.
     if (before === undefined || before.pool === next.pool) return NOT_DOWN
     await before.ready
     if (this.#running.get(shard) !== before || this.#stopping) return NOT_DOWN
@@ -266,7 +266,7 @@ export class Supervisor {
     return { downMs, failure: undefined }
   }
 
-  /** The memory changes hands at this moment. */
+  /** Transfers ownership of the shard's memory to the successor. */
   #startSuccessor(before: ShardRun): void {
     const { shard, successor: next } = before
     if (next === undefined || this.#running.get(shard) !== before) return
@@ -277,7 +277,7 @@ export class Supervisor {
     if (this.#stopping) next.tell({ kind: 'stop', untilUs: this.#stopUntilUs })
   }
 
-  /** The thread has nothing of a shard's: it waits for its baton, or has ended. */
+  /** The thread owns and relays nothing: it waits for its baton, or has ended. */
   #isIdle(run: ShardRun): boolean {
     return this.#running.get(run.shard) !== run && run.successor === undefined
   }
@@ -289,7 +289,7 @@ export class Supervisor {
     const pool = new ShardPool({
       file: workerFile ?? WORKER_FILE, shards: memory.limits.shards, heapMibMax,
       onIdleError: (error) => {
-        // A build that cannot be loaded is refused as a whole, and told of then.
+        // For a build that cannot be loaded, the reload is refused, and that is logged.
         if (pool === this.#build.pool) log.error({ err: error }, 'an idle shard thread failed')
       },
     })
@@ -297,7 +297,7 @@ export class Supervisor {
     return pool
   }
 
-  /** Ends the pools from which no thread is wanted any more. */
+  /** Destroys pools that no run uses and that no new thread will come from. */
   #retirePools(): void {
     if (this.#stopping) return
     const used = new Set([...this.#alive].map((run) => run.pool))
@@ -328,7 +328,7 @@ export class Supervisor {
     return run
   }
 
-  /** Runs a shard's task; resolves when the shard is ready, or with its loss before that. */
+  /** Starts a shard's task; resolves when the shard is ready, or with its loss before that. */
   async #run(shard: number, recover: boolean): Promise<RunStart> {
     const run = this.#launch(shard, this.#build, { recover })
     this.#running.set(shard, run)
@@ -353,7 +353,7 @@ export class Supervisor {
         }
         return undefined
       case 'stopped':
-        // The task's result says the same; this only shows it while others are still at work.
+        // The task's result has the same count; this logs it while others are still running.
         return this.#options.log.info({ shard, queued: report.queued }, 'shard stopped')
       case 'log':
         return this.#options.log[report.level]({ shard, ...report.fields }, report.message)
@@ -364,7 +364,7 @@ export class Supervisor {
     }
   }
 
-  /** A run has ended: as it was told to, or too early. */
+  /** A run has ended, as requested or unexpectedly. */
   #over(run: ShardRun, { queued, reason, hasFailed }: RunEnd): void {
     const { shard } = run
     if (run.successor !== undefined && this.#running.get(shard) !== run && hasFailed) {
@@ -386,7 +386,7 @@ export class Supervisor {
     this.#losses.set(run, this.#lost(shard, reason, mayReplace))
   }
 
-  /** A thread is gone. Unless that happens too often, another takes over. */
+  /** A thread has ended unexpectedly. Starts another, unless that happens too often. */
   #lost(shard: number, reason: string, mayReplace: boolean): ShardLoss {
     const { clock, log, onLost } = this.#options
     const nowUs = clock.nowUs()
@@ -430,7 +430,7 @@ export class Supervisor {
 
   // --- watching ---
 
-  /** Ends threads that are stuck, and lets no client wait for long for one that is gone. */
+  /** Terminates stuck threads, and marks shards down that have had no thread for too long. */
   #look(): void {
     const nowUs = this.#options.clock.nowUs()
     const stoodStill = nowUs - this.#lookedAtUs > msToUs(4 * SHARD_LOOK_EVERY_MS)
@@ -464,7 +464,7 @@ export class Supervisor {
     return nowUs - Math.max(heartbeatUs, run.sinceUs) > msToUs(SHARD_SILENCE_MS_MAX)
   }
 
-  // --- small things ---
+  // --- helpers ---
 
   #setDown(shard: number, down: boolean): void {
     const door = this.#options.doors[shard]
@@ -475,7 +475,7 @@ export class Supervisor {
     for (const run of this.#running.values()) run.tell(control)
   }
 
-  /** Waits until none of these runs is left, or for `waitMs`. */
+  /** Waits until all of these runs have ended, at most for `waitMs`. */
   async #ended(waitMs: number, left: () => readonly ShardRun[]): Promise<void> {
     const { clock } = this.#options
     const { promise: late, resolve } = Promise.withResolvers<void>()

@@ -1,4 +1,4 @@
-// Starts the thread that takes pages ahead of the shards (shards/shard/toucher.ts).
+// Starts the thread that touches pages ahead of the shards (shards/shard/toucher.ts).
 
 import { Worker } from 'node:worker_threads'
 import type { TouchTask } from '../../shards/shard/touch-ahead.ts'
@@ -7,7 +7,7 @@ import type { EngineMemory } from './memory.ts'
 
 const TOUCHER_FILE = new URL('../../shards/shard/toucher.ts', import.meta.url)
 
-/** Has pages taken shortly before the shards use them. The thread ends with the process. */
+/** Touches pages shortly before the shards use them. The thread ends with the process. */
 export function touchAhead({ limits, shards }: EngineMemory, log: Log): void {
   const workerData: TouchTask = { limits, shardBuffers: shards.map(({ buffer }) => buffer) }
   const thread = new Worker(TOUCHER_FILE, { workerData })

@@ -1,6 +1,6 @@
-// Who waits for which answer of a shard: an array indexed by the request's number, not a Map, since
-// every job passes through. A number is a slot and the slot's generation, so that an answer which
-// comes after its request was given up finds nobody.
+// The callers that wait for answers of shards, by request number: arrays, not a Map, since every
+// job passes through. A number consists of a slot and the slot's generation, so that an answer that
+// arrives after its request was dropped finds no caller.
 
 import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
@@ -8,30 +8,30 @@ import { NONE } from '../../shards/base/units.ts'
 const SLOT_BITS = 16
 const SLOT_MASK = 2 ** SLOT_BITS - 1
 const GENERATIONS = 0x7fff
-/** The first bit of the numbers of one table of two, so that no number is in both. */
+/** The top bit of the numbers of the second table, so that no number is in both. */
 const SECOND_TABLE = 0x8000
 
-/** The slot of a request's number, for columns beside the table. */
+/** The slot in a request's number, for columns beside the table. */
 export const slotOf = (request: number): number => request & SLOT_MASK
 
-/** Who waits, as plain data: one slot in each column for one who does. */
+/** The waiting callers, as plain data: columns by slot. */
 export interface WaitingTable<T extends object> {
   readonly entries: (T | undefined)[]
-  /** What all numbers of this table have in their upper half. */
+  /** The bits that all numbers of this table have in their upper half. */
   readonly mark: number
   /** The upper half of a slot's number: the mark and the slot's generation. */
   readonly generation: Uint16Array
   readonly shard: Uint8Array
-  /** Where the request is in the shard's ingress ring. */
+  /** The request's position in the shard's ingress ring. */
   readonly position: Int32Array
   readonly free: Uint32Array
   freeCount: number
 }
 
 /**
- * A table in which nobody waits.
+ * An empty table.
  * @param slotsMax 1 to 65,536.
- * @param isSecond gives numbers that a table which is not the second never does.
+ * @param isSecond makes its numbers differ from those of a table that is not the second.
  */
 export function makeWaitingTable<T extends object>(
   slotsMax: number, isSecond = false,
@@ -47,7 +47,7 @@ export function makeWaitingTable<T extends object>(
   }
 }
 
-/** A bounded table of those who wait. */
+/** A bounded table of waiting callers. */
 export class Waiting<T extends object> {
   readonly #table: WaitingTable<T>
   readonly #entries: (T | undefined)[]
@@ -75,12 +75,12 @@ export class Waiting<T extends object> {
     return this.#table.freeCount === 0
   }
 
-  /** The number under which the shard's answer will come, or NONE when the table is full. */
+  /** Adds a caller; returns its request number, or NONE when the table is full. */
   add(entry: T, shard: number): number {
     const table = this.#table
     if (table.freeCount === 0) return NONE
     const slot = this.#free[--table.freeCount] as number
-    // The last generation is left out: with the last slot it would be NONE.
+    // The last generation is not used: with the last slot, the number would be NONE.
     const before = (this.#generation[slot] as number) - this.#mark
     const generation = this.#mark + (before + 1) % GENERATIONS
     this.#generation[slot] = generation
@@ -89,12 +89,12 @@ export class Waiting<T extends object> {
     return (generation << SLOT_BITS | slot) >>> 0
   }
 
-  /** The number of who waits in a slot. */
+  /** The request number of an occupied slot. */
   requestAt(slot: number): number {
     return ((this.#generation[slot] as number) << SLOT_BITS | slot) >>> 0
   }
 
-  /** The request stands in its shard's ring, at this position. */
+  /** Records the request's position in its shard's ring. */
   sentAt(request: number, position: number): void {
     this.#position[request & SLOT_MASK] = position
   }
@@ -103,7 +103,7 @@ export class Waiting<T extends object> {
     return this.#position[request & SLOT_MASK] as number
   }
 
-  /** Takes who waits for `request` out of the table; undefined when nobody does any more. */
+  /** Removes and returns the caller of `request`; undefined when it is gone already. */
   take(request: number): T | undefined {
     const slot = request & SLOT_MASK
     if (this.#generation[slot] !== request >>> SLOT_BITS) return undefined
@@ -114,12 +114,12 @@ export class Waiting<T extends object> {
     return entry
   }
 
-  /** The shard that is waited for in a slot. */
+  /** The shard that the caller in a slot waits for. */
   shardAt(slot: number): number {
     return this.#shard[slot] as number
   }
 
-  /** The numbers of all who wait for a shard; a walk over the whole table. */
+  /** The numbers of all requests that wait for a shard; scans the whole table. */
   requestsOf(shard: number): number[] {
     const requests: number[] = []
     for (let slot = 0; slot < this.#entries.length; slot++) {

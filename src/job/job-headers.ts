@@ -1,6 +1,6 @@
-// The headers that a job is to be sent with: which may be, in what form, and how many.
-// They go out unchanged, but for those that only Sluice may say, which are dropped; so whatever
-// could break the request they are in is refused here.
+// The headers that a job is sent with: which are allowed, in what form, and how many. They are sent
+// unchanged, except for those that only Sluice may set, which are dropped; so whatever could break
+// the request that they are in is refused here.
 
 import { JOB_HEADERS_BYTES_MAX, JOB_HEADERS_COUNT_MAX } from '../../shards/memory/limits.ts'
 import { type Refusal, refuse } from '../base/errors.ts'
@@ -10,24 +10,24 @@ export interface JobHeaders {
   readonly ok: true
   /**
    * Name, value, name, value …, as given and in that order, without Content-Length and without
-   * those that begin like Sluice's own.
+   * those with a prefix of Sluice's own.
    */
   readonly list: readonly string[]
-  /** What tells the accounts of a user apart: Authorization, else X-Api-Key, else Api-Key. */
+  /** Identifies the account of a user: Authorization, else X-Api-Key, else Api-Key. */
   readonly apiKey: string | null
-  /** The Content-Length that was given, or -1; it is the transport that sends one. */
+  /** The given Content-Length, or -1; the transport sends its own. */
   readonly contentLength: number
 }
 
 export const NO_HEADERS: JobHeaders = { ok: true, list: [], apiKey: null, contentLength: -1 }
 
-/** They belong to one connection, which is the transport's affair. */
+/** Hop-by-hop headers and the like, which the transport handles. */
 const REFUSED_NAMES = new Set([
   'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer',
   'transfer-encoding', 'upgrade', 'proxy-connection', 'expect',
 ])
 
-/** What Sluice itself says to upstreams begins like this; a caller's own would pass for it. */
+/** Prefixes of the headers that Sluice sends to upstreams; a caller's could be taken for them. */
 const OWN_PREFIXES = ['x-sluice-', 'x-aqueduct-', 'x-ezthrottle-', 'x-aquifer-']
 
 /** API key headers, the first of which wins. */
@@ -40,7 +40,7 @@ const VALUE_ASCII = /^[\t\x20-\x7e]*$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const DIGITS = /^\d{1,15}$/
 
-/** A name in a refusal is quoted only when it is short and harmless. */
+/** A refusal quotes a name only up to this length, and only if it is a valid name. */
 const NAME_QUOTED_LENGTH_MAX = 64
 
 /** Checks the `headers` field; absent and null are no headers. */
@@ -99,7 +99,7 @@ function checkHeader(
   name: string, lower: string, value: string, isAscii: boolean,
 ): Refusal | undefined {
   if (!TOKEN.test(name)) {
-    return refuse('invalid_header', fieldOf(name), 'a header name is no attemptId of RFC 9110')
+    return refuse('invalid_header', fieldOf(name), 'a header name is not a token of RFC 9110')
   }
   if (REFUSED_NAMES.has(lower)) {
     return refuse('invalid_header', fieldOf(name),
@@ -126,7 +126,7 @@ function apiKeyOf(list: readonly string[]): string | null {
   let apiKey: string | null = null
   for (let at = 0; at < list.length; at += 2) {
     const name = list[at] as string
-    // No name is longer than the longest of the three; most headers fail here.
+    // The names of API key headers have 7 to 13 characters; most headers are skipped here.
     if (name.length > 13 || name.length < 7) continue
     const rank = API_KEY_NAMES.indexOf(name.toLowerCase())
     if (rank < 0 || rank >= best) continue

@@ -1,5 +1,5 @@
-// URLs that callers send: checked, normalised, and remembered, since the same few come again.
-// Why not zod here and in its neighbours: this is the hot path, once per job.
+// URLs that callers send: checked, normalised and cached, since the same few come again. Not zod,
+// here and in the neighbouring files, since this is the hot path: once per job.
 
 import { ORIGIN_BYTES_MAX, URL_BYTES_MAX } from '../../shards/memory/limits.ts'
 import { type Refusal, refuse } from '../base/errors.ts'
@@ -12,15 +12,15 @@ export interface JobUrl {
   /** Normalised, ASCII, without a fragment. */
   readonly href: string
   /**
-   * Scheme, host and port of the upstream: that of `href`, but for the dot behind a host's name.
-   * The dot stays in `href`, since it keeps search domains away from the look-up.
+   * Scheme, host and port of the upstream: as in `href`, but without a trailing dot of the host.
+   * The dot stays in `href`, since it keeps the resolver from trying search domains.
    */
   readonly origin: string
 }
 
 /** Absolute, with a host: WHATWG's parser alone would also take `http:host` and `http:///host`. */
 const ABSOLUTE = /^https?:\/\/[^/\\?#]/i
-/** WHATWG's parser drops these in silence; a caller should hear of them. */
+/** WHATWG's parser drops these silently; the caller gets an error instead. */
 // oxlint-disable-next-line no-control-regex
 const BLANK_OR_CONTROL = /[\x00-\x20\x7f]/
 
@@ -71,7 +71,7 @@ function parseUrl(text: string, field: string): JobUrl | Refusal {
   const host = plainHost(url.hostname)
   if (host !== url.hostname) url.hostname = host
   const href = url.href
-  // Percent-encoding makes what is not ASCII longer, and the longer form is what is stored.
+  // Percent-encoding makes non-ASCII text longer, and the encoded form is what is stored.
   if (href.length > URL_BYTES_MAX) {
     return refuse('too_long', field, `${field} has more than ${URL_BYTES_MAX} bytes when encoded`)
   }

@@ -1,16 +1,16 @@
-// The bytes of a request body become a value: JSON, or MessagePack where the caller says so.
-// Errors name a place, never the text around it: bodies hold secrets.
+// Decodes a request body: JSON, or MessagePack where the caller says so. Error messages name a
+// position, never the text around it, since bodies hold secrets.
 
 import { isUtf8 } from 'node:buffer'
 import { decodeUntrusted } from '../../shards/wire/codec.ts'
 import { type Refusal, refuse } from '../base/errors.ts'
 
-/** How a body is written. */
+/** The encoding of a body. */
 export type BodyFormat = 'json' | 'msgpack'
 
 const POSITION = /at position (\d+)/
 
-/** The format that a Content-Type names; none given is taken for JSON; undefined: not read here. */
+/** The format that a Content-Type names; JSON where it is empty; undefined: not supported. */
 export function formatOf(contentType: string): BodyFormat | undefined {
   if (contentType === '' || contentType === 'application/json') return 'json'
   const semicolon = contentType.indexOf(';')

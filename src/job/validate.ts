@@ -1,5 +1,5 @@
-// A request body becomes a job, or an answer that says what is wrong with it. Written by hand
-// because it is the hot path: once per job, before anything else is known about the caller.
+// Validates a request body: the result is a job, or a refusal that says what is wrong with it.
+// Written by hand because it is the hot path: once per job.
 
 import {
   IDEMPOTENT_KEY_BYTES_MAX, RETRIES_UNLIMITED, USER_ID_BYTES_MAX,
@@ -9,7 +9,7 @@ import { RETRIES_DEFAULT, RETRIES_MAX } from '../base/limits.ts'
 import { isPlainObject, type JobHeaders, readJobHeaders, wrongLength } from './job-headers.ts'
 import type { JobUrl, JobUrls } from './job-url.ts'
 
-/** A job as its caller wants it, every field checked. */
+/** A job as its caller submitted it, every field checked. */
 export interface ValidJob {
   readonly ok: true
   readonly userId: string
@@ -32,16 +32,16 @@ const METHODS = new Map(
 const METHOD_LENGTH_MAX = 7
 
 /**
- * What a key in the header is made of: visible ASCII, with spaces inside (RFC 9110, 5.5, without
- * obs-text). The library takes bytes beyond ASCII off both ends of a header's value before anybody
- * sees them, so only the others of that kind are found here.
+ * The characters of a key in the header: visible ASCII, with spaces inside (RFC 9110, 5.5, without
+ * obs-text). uWebSockets.js strips bytes beyond ASCII from both ends of a header's value, so only
+ * those inside are detected here.
  */
 const HEADER_KEY = /^[\x20-\x7e]+$/
 
-/** The least number of ten digits: as seconds, Unix times from 2001 to 2286 have so many. */
+/** The least number of ten digits: Unix times in seconds from 2001 to 2286 have ten. */
 const TEN_DIGITS = 1e9
 
-/** Any alphabet but the standard one is refused; padding may be left out. */
+/** The standard alphabet only; padding may be left out. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
 
 /**
@@ -93,7 +93,7 @@ function readText(value: unknown, field: string, bytesMax: number): string | Ref
   if (isAbsent(value)) return missing(field)
   if (typeof value !== 'string') return notText(field)
   if (value === '') return refuse('empty_field', field, `${field} is empty`)
-  // A character takes three bytes of UTF-8 at most, so short texts need no counting.
+  // A UTF-16 code unit takes three bytes of UTF-8 at most, so short texts need no counting.
   if (value.length * 3 > bytesMax &&
     (value.length > bytesMax || Buffer.byteLength(value) > bytesMax)) {
     return refuse('too_long', field, `${field} has more than ${bytesMax} bytes`)
@@ -169,7 +169,7 @@ function readWebhook(value: unknown, delivery: unknown, urls: JobUrls): JobUrl |
     return refuse('missing_field', 'webhook_url',
       'webhook_url is required unless delivery is poll or stream')
   }
-  // Whoever gives a webhook with another delivery gets both.
+  // A webhook_url with another delivery is delivered as well.
   return isAbsent(value) ? null : readUrl(value, 'webhook_url', urls)
 }
 

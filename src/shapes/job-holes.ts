@@ -1,33 +1,33 @@
-// Where a submitted job's key and body lie among its bytes. Everything around the two holes is the
-// job's shape (shapes.ts), which the jobs of one caller have alike.
+// The positions of a submitted job's key and body in its bytes. Everything around these two holes
+// is the job's shape (shapes.ts), which is the same for the jobs of one caller.
 
 const NOTHING = Buffer.alloc(0)
 
 /** The holes of one job; one object is reused from job to job. */
 export class JobHoles {
-  /** Of all bytes outside of the holes; int32. */
+  /** Hash of all bytes outside of the holes; int32. */
   hash = 0
-  /** Of a text: the key's hole is the first, or the only one. */
+  /** In JSON text: the key's hole is the first, or the only one. */
   isKeyFirst = true
-  /** What is around the holes of a text: 0 … firstTo, secondFrom … secondTo, thirdFrom … */
+  /** The text around the holes: 0 … firstTo, secondFrom … secondTo, thirdFrom … end. */
   firstTo = 0
   secondFrom = 0
   secondTo = 0
   thirdFrom = 0
-  /** The hole, and inside of it the key's own bytes: plain ASCII. */
+  /** The key's hole (From, To), and in it the key's own bytes (Start, End): plain ASCII. */
   keyFrom = 0
   keyStart = 0
   keyEnd = 0
   keyTo = 0
-  /** The body's hole, where `hasBody`. */
+  /** The body's hole, if `hasBody`. */
   bodyFrom = 0
   bodyTo = 0
   hasBody = false
-  /** The body itself: bytes bodyStart … bodyEnd of `body`, valid until another job is looked at. */
+  /** The body: bytes bodyStart … bodyEnd of `body`, valid until the next job is scanned. */
   body: Buffer = NOTHING
   bodyStart = 0
   bodyEnd = 0
-  /** The body has nothing beyond ASCII, so it need not be checked to be UTF-8. */
+  /** The body is ASCII only, so it need not be checked to be UTF-8. */
   isAscii = true
 
   get bodyBytes(): number {
@@ -41,7 +41,7 @@ export class JobHoles {
     this.keyTo = to
   }
 
-  /** Sets what is around the holes of a text; false when one of them lies in the other. */
+  /** Sets the spans around the holes of a text; false when one hole is inside the other. */
   setAround(textBytes: number): boolean {
     const { bodyFrom, bodyTo, keyFrom, keyTo } = this
     const isKeyFirst = !this.hasBody || keyTo <= bodyFrom
@@ -54,7 +54,7 @@ export class JobHoles {
     return true
   }
 
-  /** Of a text, without what is in the holes. @param textBytes of all of it. */
+  /** The length of a text without its holes. @param textBytes the length of all of it. */
   bytesAround(textBytes: number): number {
     return this.firstTo + this.secondTo - this.secondFrom + textBytes - this.thirdFrom
   }
@@ -67,7 +67,7 @@ export class JobHoles {
     this.body = NOTHING
   }
 
-  /** The hole; setText() says what is in it. */
+  /** Sets the hole; setText() sets its content. */
   setBody(from: number, to: number): void {
     this.hasBody = true
     this.bodyFrom = from

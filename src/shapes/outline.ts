@@ -1,5 +1,5 @@
-// A job without its key and its body: what the jobs of one caller have alike. Encoded and hashed
-// once, it serves all of them.
+// A job without its key and body: the part that is the same for the jobs of one caller, encoded and
+// hashed once.
 
 import type { UpstreamSlot } from '../../shards/base/units.ts'
 import {
@@ -11,7 +11,7 @@ import { wordsFor } from '../base/spans.ts'
 
 const ENQUEUE_HEADER_WORDS = ENQUEUE_HEADER_BYTES / 4
 
-/** What an outline has besides its words. */
+/** The parts of an outline besides its words. */
 export interface OutlineParts {
   readonly upstreamOrigin: string
   /** Null when the job has no webhook. */
@@ -21,18 +21,18 @@ export interface OutlineParts {
 }
 
 /**
- * All but the key and the body of a job, as its record in a shard's ring begins. It lies in one
- * piece, since with thousands of callers each job's outline has to come from far: objects of many
- * parts took longer to reach than to use.
+ * All but the key and body of a job, as its record in a shard's ring begins. It is one block of
+ * memory: with thousands of callers, reading a job's outline is a cache miss, and objects with many
+ * parts took longer to load than to use.
  */
 export class Outline implements OutlineParts, UserHash {
   /**
-   * The words of INGRESS_ENQUEUE, and the template with zeros up to a whole word. What differs from
-   * job to job is missing: in the key's place is the other half of the user's hash. Behind that
-   * may be what is the owner's (ws/packed-shapes.ts).
+   * The words of INGRESS_ENQUEUE, and the template, zero-padded to a whole word. Words that differ
+   * from job to job are not set: in the key's place is the other half of the user's hash. Extra
+   * words may follow, for the outline's owner (packed-shapes.ts).
    */
   readonly words: Uint32Array
-  /** Those of them that are the record's beginning. */
+  /** The part of `words` that is copied to the start of the record. */
   readonly record: Uint32Array
   readonly upstreamOrigin: string
   readonly receiverOrigin: string | null
@@ -46,7 +46,7 @@ export class Outline implements OutlineParts, UserHash {
     this.executeBeforeMs = parts.executeBeforeMs
   }
 
-  /** A copy with so many words more behind it. */
+  /** A copy with `words` more words behind the record. */
   withRoom(words: number): Outline {
     const copy = new Uint32Array(this.record.length + words)
     copy.set(this.record)
@@ -61,7 +61,7 @@ export class Outline implements OutlineParts, UserHash {
     return this.words[WORD_KEY_HIGH] as number
   }
 
-  /** What the two origins' slots were when the rest was put together. */
+  /** The upstreams' slots at the time when the outline was made. */
   get upstream(): UpstreamSlot {
     return this.words[WORD_UPSTREAM] as UpstreamSlot
   }
@@ -70,7 +70,7 @@ export class Outline implements OutlineParts, UserHash {
     return this.words[WORD_RECEIVER] as UpstreamSlot
   }
 
-  /** FLAG_… bits and retries, as WORD_FLAGS has them. */
+  /** FLAG_… bits and retries, as in WORD_FLAGS. */
   get flags(): number {
     return this.words[WORD_FLAGS] as number
   }

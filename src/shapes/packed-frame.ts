@@ -1,9 +1,8 @@
-// Finds the jobs in a binary `enqueue` frame without decoding it: one walk over the MessagePack
-// headers, which says where each job's ref, key and body lie. Unlike JSON, MessagePack says the
-// length of everything beforehand, so what is found is no guess. Whatever is unusual in a frame or
-// a job is left to the decoder, which can say what is wrong with it. So is whether strings are
-// UTF-8: those of a job that is not decoded equal a decoded one's, but for the three, which are
-// judged.
+// Finds the jobs in a binary `enqueue` frame without decoding it: one pass over the MessagePack
+// headers, which locates each job's ref, key and body. Unlike JSON, MessagePack is length-prefixed,
+// so the result is exact. Anything unusual in a frame or a job is left to the decoder, which
+// reports what is wrong with it. So is the check that strings are UTF-8: a job that is not decoded
+// has the same strings as a decoded one, except for ref, key and body, which are checked.
 
 import { MSGPACK_DEPTH_MAX } from '../../shards/memory/limits.ts'
 import { REFUSED, skipPlain } from '../../shards/wire/msgpack-check.ts'
@@ -35,7 +34,7 @@ const KEY_NAME = Buffer.from('idempotent_key')
 const BODY_NAME = Buffer.from('body')
 const REF_NAME = Buffer.from('ref')
 
-// What is kept of each job: offsets in the frame, or NOWHERE.
+// Columns per job: offsets in the frame, or NOWHERE.
 const START = 0
 const END = 1
 const KEY_FROM = 2
@@ -50,15 +49,15 @@ const IS_USUAL = 10
 const COLUMNS = 12
 const NOWHERE = -1
 
-/** A job's holes in a frame: its ref is a third one. */
+/** A job's holes in a frame, with the ref as a third hole. */
 export class PackedHoles extends JobHoles {
   start = 0
   end = 0
   refFrom = 0
   refTo = 0
-  /** The body is text, which has to be UTF-8. */
+  /** The body is a string, which must be UTF-8. */
   isText = false
-  /** What is outside of the holes: up to four spans of the frame, in their order. */
+  /** The bytes outside of the holes: up to four spans of the frame, in order. */
   readonly spans = new Int32Array(8)
   /** Which hole is between which spans. */
   order = 0
@@ -72,10 +71,10 @@ export class PackedFrame {
   #count = 0
   readonly #columns = new Int32Array(MESSAGE_JOBS_MAX * COLUMNS)
   readonly #seed: number
-  /** Where the string or bytes lie that #text() has read. */
+  /** The start of the string or bytes that #text() has read. */
   #textStart = 0
 
-  /** @param seed makes the hashes ones that callers cannot predict. */
+  /** @param seed makes the hashes unpredictable for callers. */
   constructor(seed: number) {
     this.#seed = seed
   }
@@ -85,7 +84,7 @@ export class PackedFrame {
     return this.#count
   }
 
-  /** True for a whole `enqueue` of a `type` and `jobs`, with at most MESSAGE_JOBS_MAX of these. */
+  /** True for a complete `enqueue` of just `type` and `jobs`, at most MESSAGE_JOBS_MAX of them. */
   scan(bytes: Buffer): boolean {
     this.#count = 0
     this.bytes = bytes
@@ -110,7 +109,7 @@ export class PackedFrame {
     return isEnqueue && hasJobs && at === bytes.length
   }
 
-  /** Fills `holes` for a job; false when only its start and end are known. */
+  /** Fills `holes` for a job; returns false when only its start and end are known. */
   open(job: number): boolean {
     const { holes } = this
     const columns = this.#columns
@@ -135,7 +134,7 @@ export class PackedFrame {
     return true
   }
 
-  /** The ref of the job that is open; undefined when it takes the decoder. */
+  /** The ref of the opened job; undefined when it needs the decoder. */
   ref(): Ref | undefined {
     const { bytes, holes } = this
     const { refFrom, refTo } = holes
@@ -151,7 +150,7 @@ export class PackedFrame {
 
   // --- the walk ---
 
-  /** Walks the array of jobs; the offset behind it, or REFUSED. */
+  /** Scans the array of jobs; returns the offset behind it, or REFUSED. */
   #jobs(start: number): number {
     const { bytes, view } = this
     const head = bytes[start] as number
@@ -174,7 +173,7 @@ export class PackedFrame {
     return at
   }
 
-  /** Walks one job and notes where its parts are; the offset behind it, or REFUSED. */
+  /** Scans one job and records its parts' offsets; returns the offset behind it, or REFUSED. */
   #job(start: number, to: number): number {
     const { bytes } = this
     const columns = this.#columns
@@ -210,7 +209,7 @@ export class PackedFrame {
     return at
   }
 
-  /** Notes a pair where it is one of the three; false when that makes the job unusual. */
+  /** Records a pair that is ref, key or body; false when that makes the job unusual. */
   #note(to: number, name: number, nameEnd: number, end: number): boolean {
     const columns = this.#columns
     const length = nameEnd - name
@@ -248,7 +247,7 @@ export class PackedFrame {
     return skipPlain(bytes, at, MSGPACK_DEPTH_MAX - 3, false)
   }
 
-  /** The offset behind a string, which is then noted; or REFUSED. */
+  /** Reads a string and sets #textStart; returns the offset behind it, or REFUSED. */
   #text(at: number): number {
     const head = this.bytes[at] as number
     if (head >= FIX_STR && head < FIX_STR_END) {
@@ -261,7 +260,7 @@ export class PackedFrame {
     return skipPlain(this.bytes, at, 0, false)
   }
 
-  /** Whether the text that was read last is this one. */
+  /** Whether the string that was read last equals `text`. */
   #is(text: Uint8Array, end: number): boolean {
     return end - this.#textStart === text.length && this.#equals(text, this.#textStart)
   }
@@ -273,11 +272,11 @@ export class PackedFrame {
     return true
   }
 
-  /** What is around the holes, and its hash. */
+  /** Computes the spans around the holes, and their hash. */
   #outside(): void {
     const { holes, view } = this
     const { spans } = holes
-    // The holes by their place; a body that is not there lies behind everything and is empty.
+    // The holes in order of position; an absent body is an empty hole behind everything.
     let a = KEY_HOLE, aFrom = holes.keyFrom, aTo = holes.keyTo
     let b = REF_HOLE, bFrom = holes.refFrom, bTo = holes.refTo
     if (bFrom < aFrom) {

@@ -1,10 +1,10 @@
-// Jobs in MessagePack that differ from one seen before only in ref, key and body need no decoding:
-// what was worked out for that one is used again.
+// MessagePack jobs that differ from an earlier one only in ref, key and body need no decoding: the
+// result for the earlier one is used again.
 //
-// Why that is sound. MessagePack is read from front to back, and each header says how much is its
-// own. So when the bytes around the three values equal those of a job that was judged in full, and
-// each of the three is one whole value of a kind that was judged fit, the job means the same but
-// for the three.
+// Why that is sound: MessagePack is read from front to back, and each header gives the length of
+// its value. So if the bytes around the three values equal those of a job that was validated in
+// full, and each of the three is one whole value of a valid type, then the two jobs differ only in
+// these three.
 
 import { isUtf8 } from 'node:buffer'
 import { IDEMPOTENT_KEY_BYTES_MAX } from '../../shards/memory/limits.ts'
@@ -16,7 +16,7 @@ import type { PackedFrame, PackedHoles } from './packed-frame.ts'
 import { ShapeStore } from './shape-store.ts'
 
 interface Shape {
-  /** Behind its own words it has what is around the holes, each span from a whole word on. */
+  /** Behind its record, its words have the spans around the holes, each word-aligned. */
   readonly outline: Outline
   /** The lengths of the spans. */
   readonly lengths: readonly number[]
@@ -26,7 +26,7 @@ interface Shape {
 /** The offsets of the spans' starts in PackedHoles.spans. */
 const SPANS = [0, 2, 4, 6]
 
-/** The shapes of the jobs that came by, bounded. */
+/** The known shapes; bounded. */
 export class PackedShapes {
   readonly #known = new ShapeStore<Shape>()
 
@@ -43,7 +43,7 @@ export class PackedShapes {
     return isFine ? shape.outline : undefined
   }
 
-  /** Keeps what a job has come to that match() did not know, if its like keeps coming. */
+  /** Stores the shape of a job that match() did not know, if it has been seen before. */
   learn({ holes, view }: PackedFrame, job: ValidJob, outline: Outline): void {
     if (!this.#known.wasSeen(holes.hash)) return
     // A Content-Length among the job's headers ties them to the body.
@@ -62,7 +62,7 @@ export class PackedShapes {
     this.#known.set(holes.hash, { outline: own, lengths, order: holes.order })
   }
 
-  /** What is wrong with a shape's outline by now: an origin has another slot. */
+  /** Drops a shape whose outline is out of date: an origin has another slot. */
   forget({ holes }: PackedFrame): void {
     this.#known.delete(holes.hash)
   }

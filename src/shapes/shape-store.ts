@@ -1,12 +1,11 @@
-// A bounded store of shapes by the hash of what makes them, and the rule by which one is worth a
-// place in it.
+// A bounded store of shapes by hash, and the rule that decides which shapes are stored.
 
 import { SHAPES_LEARNT_ONE_IN, SHAPES_MAX, SHAPES_SEEN_COUNT } from '../base/limits.ts'
 
-/** Shapes that keep coming; the oldest goes first. */
+/** Shapes that recur; the oldest is evicted. */
 export class ShapeStore<Shape> {
   readonly #known = new Map<number, Shape>()
-  /** Direct-mapped by the hash: a shape is learnt when it comes by for the second time. */
+  /** Direct-mapped by hash: a shape is learnt when it is seen for the second time. */
   readonly #seen = new Int32Array(SHAPES_SEEN_COUNT)
   #candidates = 0
 
@@ -14,7 +13,7 @@ export class ShapeStore<Shape> {
     return this.#known.get(hash)
   }
 
-  /** Notes the hash; true when it was here lately, though others may have come in between. */
+  /** Records the hash; true when it was seen lately and not overwritten since. */
   wasSeen(hash: number): boolean {
     const place = hash & (SHAPES_SEEN_COUNT - 1)
     if (this.#seen[place] === hash) return true
@@ -22,7 +21,7 @@ export class ShapeStore<Shape> {
     return false
   }
 
-  /** With more callers than shapes, learning each would cost more than it brings. */
+  /** Samples new shapes once the store is full: learning each would cost more than it saves. */
   mayLearn(): boolean {
     return this.#known.size < SHAPES_MAX || ++this.#candidates % SHAPES_LEARNT_ONE_IN === 0
   }

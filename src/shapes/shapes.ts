@@ -1,12 +1,12 @@
-// Jobs that differ from one seen before only in key and body need no parsing: their bytes around
-// the two are compared, and what was worked out then is used again.
+// JSON jobs that differ from an earlier one only in key and body need no parsing: the bytes around
+// the two are compared, and the result for the earlier one is used again.
 //
-// Why that is sound. A shape is three pieces of a text, A key B body C, that was parsed in full. It
+// Why that is sound: a shape is three pieces of a text, A key B body C, that was parsed in full. It
 // is learnt only if the same text with two fresh random texts in the holes parses to a job with
 // these as its key and body. So in A … B … C the holes are where key and body are read from, and
-// what is in a hole cannot change the meaning of the rest, as long as it is a string's content,
-// which the scanner makes sure of. A text whose pieces equal A, B and C byte for byte hence means
-// the same job but for the two.
+// the content of a hole cannot change the meaning of the rest as long as it is a string's content,
+// which the scanner ensures. So a text whose pieces equal A, B and C byte for byte is the same job
+// except for key and body.
 
 import { isUtf8 } from 'node:buffer'
 import { IDEMPOTENT_KEY_BYTES_MAX } from '../../shards/memory/limits.ts'
@@ -21,7 +21,7 @@ import type { JobText } from './scan/job-text.ts'
 import { ShapeTexts } from './scan/shape-texts.ts'
 import { ShapeStore } from './shape-store.ts'
 
-/** A text for a hole, as the format writes it, and what it means. */
+/** A text for a hole: as encoded, and as decoded. */
 export interface Probe {
   readonly written: Uint8Array
   readonly meant: string
@@ -38,7 +38,7 @@ export function makeProbes(ids: JobIdSource): readonly [Probe, Probe] {
 
 interface Shape {
   readonly outline: Outline
-  /** Where A, B and C are kept, and their bytes. */
+  /** The position of A, B and C in ShapeTexts, and their lengths. */
   readonly position: number
   readonly first: number
   readonly second: number
@@ -47,7 +47,7 @@ interface Shape {
   readonly hasBody: boolean
 }
 
-/** The shapes of the jobs that came by, bounded; the oldest goes first. */
+/** The known shapes; bounded, the oldest is evicted. */
 export class Shapes {
   readonly #known = new ShapeStore<Shape>()
   readonly #text: JobText
@@ -55,8 +55,8 @@ export class Shapes {
   readonly #probes: readonly [Probe, Probe]
 
   /**
-   * @param text whose holes have been found, whenever a method is called.
-   * @param probes random texts that no caller can guess, for the key and for the body.
+   * @param text the holes of its text have been found whenever a method is called.
+   * @param probes random texts that callers cannot guess, for the key and for the body.
    */
   constructor(text: JobText, probes: readonly [Probe, Probe]) {
     this.#text = text
@@ -77,7 +77,7 @@ export class Shapes {
     return shape.outline
   }
 
-  /** Whether learn() should be asked about a valid job that match() did not know. */
+  /** Whether learn() should be called for a valid job that match() did not know. */
   isWorthLearning(job: ValidJob, holes: JobHoles): boolean {
     if (!this.#known.wasSeen(holes.hash)) return false
     // A Content-Length among the job's headers ties them to the body.
@@ -86,7 +86,7 @@ export class Shapes {
     return this.#known.mayLearn()
   }
 
-  /** Keeps a shape, if a parse bears out that the holes are what they seem. */
+  /** Stores a shape, if a parse confirms that the holes are the key and the body. */
   learn(holes: JobHoles, outline: Outline): void {
     if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(holes)) return
     this.#known.set(holes.hash, {
@@ -96,7 +96,7 @@ export class Shapes {
     })
   }
 
-  /** What is wrong with a shape's outline by now: an origin has another slot. */
+  /** Drops a shape whose outline is out of date: an origin has another slot. */
   forget(holes: JobHoles): void {
     this.#known.delete(holes.hash)
   }

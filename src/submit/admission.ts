@@ -1,9 +1,9 @@
-// What was let in and what was not, and how long a refused caller is asked to wait.
+// Counts of admitted and refused jobs, and how long a refused caller is told to wait.
 
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../base/limits.ts'
 
-/** What a 429 names as `limit_reason`. */
+/** The `limit_reason` of a 429. */
 export type LimitReason =
   'memory' | 'memory_share' | 'jobs' | 'ingress' | 'upstreams' | 'upstreams_share' |
   'requests_share'
@@ -14,9 +14,9 @@ export interface AdmissionCounts {
   duplicates: number
   /** 422: a known key with another method, URL or body. */
   reusedKeys: number
-  /** Bodies that were no valid job: 400, 413 and 415. */
+  /** Bodies that were not a valid job: 400, 413 and 415. */
   invalid: number
-  /** 503: draining, a shard down, or too much under way. */
+  /** 503: draining, a shard down, or too many jobs pending. */
   unavailable: number
   refused: Record<LimitReason, number>
 }
@@ -28,16 +28,16 @@ export interface AdmissionCounts {
 export const retryAfterSeconds = (consecutive: number): number =>
   Math.min(RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN * 2 ** Math.min(consecutive - 1, 30))
 
-/** What is counted, as plain data. */
+/** The counts, as plain data. */
 export interface AdmissionTable {
   readonly counts: AdmissionCounts
   /** Bursts of refusals in a row, of each shard. */
   readonly consecutive: Uint32Array
-  /** When the wait is over that was asked for last, of each shard. */
+  /** When the wait ends that was asked for last, by shard. */
   readonly burstEndUs: Float64Array
 }
 
-/** Nothing counted yet. */
+/** All counts 0. */
 export const makeAdmissionTable = (shards: number): AdmissionTable => ({
   counts: {
     accepted: 0, duplicates: 0, reusedKeys: 0, invalid: 0, unavailable: 0,
@@ -51,8 +51,8 @@ export const makeAdmissionTable = (shards: number): AdmissionTable => ({
 })
 
 /**
- * The counts, and the refusals in a row of each shard. Whoever is refused before the wait is over
- * that was asked for last belongs to the same burst, and is asked for the same.
+ * The counts, and each shard's consecutive refusals. A refusal before the end of the wait that was
+ * asked for last belongs to the same burst, and asks for the same wait.
  */
 export class Admission {
   readonly counts: AdmissionCounts

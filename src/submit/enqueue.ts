@@ -1,4 +1,4 @@
-// A valid job becomes a record in the ingress ring of its user's shard.
+// Encodes a valid job as a record in the ingress ring of its user's shard.
 
 import { assert } from '../../shards/base/assert.ts'
 import type { UpstreamSlot } from '../../shards/base/units.ts'
@@ -17,10 +17,10 @@ import type { ValidJob } from '../job/validate.ts'
 import type { JobHoles } from '../shapes/job-holes.ts'
 import { Outline } from '../shapes/outline.ts'
 
-/** What a job is sent with, besides itself; one object is reused. */
+/** What else a job's record needs; one object is reused. */
 export interface Placement {
   link: ShardLink
-  /** The number under which the answer will come. */
+  /** The request number that the answer will have. */
   request: number
   /** FLAG_… bits, besides the outline's. */
   flags: number
@@ -34,10 +34,10 @@ export class Submitter {
   readonly #ids: JobIdSource
   /** The record's first word, between #begin() and #commit(). */
   #at = 0
-  /** The random words of the id of the job that was committed last. */
+  /** The random words of the id of the last committed job. */
   idHigh = 0
   idLow = 0
-  /** And where it is in the ring. */
+  /** Its position in the ring. */
   position = 0
 
   /** @param secret see JobHasher. */
@@ -46,12 +46,12 @@ export class Submitter {
     this.#ids = ids
   }
 
-  /** What stands for the job's user; its route chooses the shard. */
+  /** The hash that identifies the job's user; its route selects the shard. */
   user(job: ValidJob): UserHash {
     return this.#hasher.user(job.userId)
   }
 
-  /** All of a job but its key and body. @param flags further FLAG_… bits. */
+  /** Everything of a job but its key and body. @param flags further FLAG_… bits. */
   outline(
     job: ValidJob, user: UserHash, upstream: UpstreamSlot, receiver: UpstreamSlot, flags = 0,
   ): Outline {
@@ -81,8 +81,8 @@ export class Submitter {
   }
 
   /**
-   * Commits a job under a new id; false when the ring is full, and then nothing has happened. The
-   * bell is the caller's to ring.
+   * Commits a job under a new id; false, with no effect, when the ring is full. The caller rings
+   * the bell.
    */
   send(outline: Outline, job: ValidJob, placement: Placement): boolean {
     const { body } = job
@@ -94,7 +94,7 @@ export class Submitter {
     return true
   }
 
-  /** Likewise for a job whose key and body are still in the bytes of this view. */
+  /** The same for a job whose key and body are still in the bytes of this DataView. */
   sendRaw(
     outline: Outline, view: DataView, holes: JobHoles, placement: Placement,
   ): boolean {
@@ -108,7 +108,7 @@ export class Submitter {
     return true
   }
 
-  /** Claims the record and writes all but key, id and body; returns where the body belongs. */
+  /** Claims the record and writes all but key, id and body; returns the offset for the body. */
   #begin(outline: Outline, placement: Placement, bodyBytes: number): number {
     const { ingress, views } = placement.link
     const { executeBeforeMs, record, templateBytes } = outline
@@ -126,7 +126,7 @@ export class Submitter {
       placement.createdAtMs, executeBeforeMs, bodyBytes)
   }
 
-  /** Writes the key that was hashed last, and a new id. */
+  /** Writes the last hashed key, and a new id. */
   #commit(placement: Placement): void {
     const { ingress } = placement.link
     const { u32 } = ingress

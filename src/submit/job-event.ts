@@ -1,4 +1,4 @@
-// One event of a job, written at most once in each form however many watch the job.
+// One event of a job, encoded at most once in each format however many watch the job.
 
 import { encodeValue } from '../../shards/wire/codec.ts'
 import {
@@ -6,15 +6,15 @@ import {
   EVENT_QUEUED, EVENT_RETRYING, type JobStatus,
 } from '../../shards/wire/contract.ts'
 
-/** The event that tells of a status which is the last. */
+/** The event of each final status. */
 export const TERMINAL_EVENT_OF_STATUS: ReadonlyMap<JobStatus, number> = new Map([
   ['completed', EVENT_COMPLETED], ['failed', EVENT_FAILED], ['cancelled', EVENT_CANCELLED],
 ])
 
 /**
  * An event's place in the life of its job: queued 0, dispatching 1, retrying 1 … dispatching n is
- * 2n - 1, retrying n is 2n; a terminal event is behind all of them. NO_PLACE for a position, which
- * says how the job stands and not what has happened to it.
+ * 2n - 1, retrying n is 2n; a terminal event comes after all of them. NO_PLACE for a position
+ * event, which reports the job's present state and not a change of it.
  */
 export const NO_PLACE = -1
 
@@ -30,7 +30,7 @@ export function placeOfId(id: string): number {
 const placeOf = (isRetrying: boolean, attempt: number): number =>
   2 * attempt - (isRetrying ? 0 : 1)
 
-/** What has happened to a job. */
+/** Something that has happened to a job. */
 export class JobEvent {
   readonly jobId: string
   readonly #event: number
@@ -46,19 +46,19 @@ export class JobEvent {
     this.#data = data
   }
 
-  /** Nothing will happen to the job any more. */
+  /** No event follows it. */
   get isTerminal(): boolean {
     return this.#event >= EVENT_COMPLETED
   }
 
-  /** See NO_PLACE. It follows from facts of the job, so it is the same after a restart. */
+  /** See NO_PLACE. Derived from facts of the job, so it is the same after a restart. */
   get place(): number {
     if (this.isTerminal) return Infinity
     if (this.#event === EVENT_QUEUED) return 0
     return this.#isOfAttempt ? placeOf(this.#event === EVENT_RETRYING, this.#attempt) : NO_PLACE
   }
 
-  /** As text/event-stream has it; with an id where it has a place: `queued`, `dispatching-2`. */
+  /** As text/event-stream; with an id if it has a place: `queued`, `dispatching-2`. */
   get stream(): string {
     if (this.#stream !== undefined) return this.#stream
     const name = EVENT_NAMES[this.#event]
@@ -69,12 +69,12 @@ export class JobEvent {
     return this.#stream
   }
 
-  /** As a message of a socket, in JSON. */
+  /** As a WebSocket message in JSON. */
   get json(): string {
     return this.#json ??= JSON.stringify(this.#message())
   }
 
-  /** The same in MessagePack. */
+  /** As a WebSocket message in MessagePack. */
   get packed(): Uint8Array {
     return this.#packed ??= Uint8Array.from(encodeValue(this.#message()))
   }

@@ -1,5 +1,5 @@
-// Jobs that are on their way to a shard and have no answer yet, in columns: a socket may have
-// thousands of them, which are not worth an object each.
+// Jobs that were sent to a shard and have no answer yet, in columns: a socket may have thousands of
+// them, and one object each would cost too much.
 
 import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
@@ -23,7 +23,7 @@ export interface PendingTable {
   readonly idLow: Uint32Array
 }
 
-/** Columns in which nothing is under way. */
+/** An empty table. */
 export const makePendingTable = (): PendingTable => ({
   waiting: makeWaitingTable(REQUESTS_PENDING_MAX),
   held: makeHeldTable(REQUESTS_PENDING_MAX),
@@ -34,14 +34,14 @@ export const makePendingTable = (): PendingTable => ({
   idLow: new Uint32Array(REQUESTS_PENDING_MAX),
 })
 
-/** All of them. */
+/** All pending jobs. */
 export class PendingJobs {
-  /** What take() has found. */
+  /** Filled by take(). */
   readonly ticket: Ticket
   readonly #ticket = { ref: 0 as Ref, shard: 0, isWatched: false, route: 0, idHigh: 0, idLow: 0 }
   readonly #waiting: Waiting<Asker>
   readonly #single: AccountShare
-  /** For sockets and batches: the same pool without what is kept for single posts. */
+  /** For sockets and batches: the same pool, less what is reserved for single posts. */
   readonly #bulk: AccountShare
   readonly #refs: Ref[]
   readonly #watched: Uint8Array
@@ -74,17 +74,17 @@ export class PendingJobs {
     return asker.isBulk ? this.size >= REQUESTS_PENDING_BULK_MAX : this.#waiting.isFull
   }
 
-  /** Why an account may have no further job under way by this asker; undefined when it may. */
+  /** Why an account may have no further pending job from this asker; undefined when it may. */
   refusal(asker: { readonly isBulk: boolean }, route: number): ShareRefusal | undefined {
     return (asker.isBulk ? this.#bulk : this.#single).refusal(route)
   }
 
-  /** The account's share, and what it has of it. */
+  /** The account's limit, and how much it holds. */
   share(asker: { readonly isBulk: boolean }, route: number): ShareFacts {
     return (asker.isBulk ? this.#bulk : this.#single).facts(route)
   }
 
-  /** The number under which the answer will come, once refusal() has allowed it. */
+  /** Adds a job that refusal() has allowed; returns its request number. */
   add(asker: Asker, ref: Ref, shard: number, route: number, isWatched: boolean): number {
     const request = this.#waiting.add(asker, shard)
     assert(request !== NONE, 'the jobs under way were miscounted')
@@ -96,7 +96,7 @@ export class PendingJobs {
     return request
   }
 
-  /** The job's id, and where it is in its shard's ring. */
+  /** Records the job's id, and its position in its shard's ring. */
   sent(request: number, idHigh: number, idLow: number, position: number): void {
     const slot = slotOf(request)
     this.#waiting.sentAt(request, position)
@@ -104,7 +104,7 @@ export class PendingJobs {
     this.#idLow[slot] = idLow
   }
 
-  /** Takes out who waits, and fills the ticket; undefined when nobody does any more. */
+  /** Removes a job, fills the ticket, returns the asker; undefined when it is gone already. */
   take(request: number): Asker | undefined {
     const asker = this.#waiting.take(request)
     if (asker === undefined) return undefined
@@ -121,12 +121,12 @@ export class PendingJobs {
     return asker
   }
 
-  /** Where it is in its shard's ring. */
+  /** The job's position in its shard's ring. */
   positionOf(request: number): number {
     return this.#waiting.positionOf(request)
   }
 
-  /** All that wait for a shard. */
+  /** All requests that wait for a shard. */
   requestsOf(shard: number): number[] {
     return this.#waiting.requestsOf(shard)
   }

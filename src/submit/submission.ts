@@ -1,10 +1,10 @@
-// A request to submit jobs, besides the jobs themselves, and who may take them in place of this
-// process.
+// The parameters of a request that submits jobs, and the interface to the peer process that may
+// handle them instead of this one.
 
 import type { Asker, Ref } from '../base/asker.ts'
 import type { BodyFormat } from '../job/parse-body.ts'
 
-/** What the headers of a submitting request say. */
+/** The headers of a submitting request. */
 export interface Submission {
   readonly format: BodyFormat
   /** The Idempotency-Key header, '' for none. */
@@ -13,11 +13,11 @@ export interface Submission {
   readonly wantsAccountQueue: boolean
 }
 
-/** Who takes jobs in place of this process's shards. */
+/** Submits jobs to the peer process instead of this process's shards. */
 export interface PeerJobs {
   /**
    * @param body is kept until the answer.
-   * @param here takes the job after all, if the other process turns out to be gone.
+   * @param here submits the job to this process, in case the peer turns out to be gone.
    */
   submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission, here: () => void): void
 }

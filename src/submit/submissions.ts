@@ -1,5 +1,5 @@
-// Jobs on their way in: judged, given a place in their shard's ring, and noted until the shard has
-// answered. The same for a request, a batch and a socket; whoever asked is told through Asker.
+// The submission of jobs: validated, written to their shard's ring, and tracked until the shard has
+// answered. The same for a request, a batch and a socket; each gets the answer through Asker.
 
 import { assert } from '../../shards/base/assert.ts'
 import type { Clock } from '../../shards/base/clock.ts'
@@ -40,7 +40,7 @@ import type { PeerJobs, Submission } from './submission.ts'
 import type { Upstreams } from './upstream-slots.ts'
 import type { Watches } from './watches.ts'
 
-/** What a job passes through. */
+/** What submission depends on. */
 export interface SubmissionParts {
   readonly links: readonly ShardLink[]
   readonly clock: Clock
@@ -53,26 +53,26 @@ export interface SubmissionParts {
   readonly bodyBytesMax: number
   /** Whether a caller may switch on the account queues of an origin. */
   readonly mayAskAccountQueue: (origin: string) => boolean
-  /** The jobs under way. */
+  /** The pending jobs. */
   readonly pending: PendingTable
   readonly context: PoolContext
-  /** Whether the front door takes jobs at all. */
+  /** Whether the front door accepts jobs at all. */
   readonly isOpen: () => boolean
-  /** Who takes jobs in place of the shards, if so. */
+  /** The peer that jobs are submitted to instead of the shards; null for none. */
   readonly peer: () => PeerJobs | null
 }
 
-/** One who sends many jobs in a message. */
+/** An asker that submits many jobs in one message. */
 export interface MessageAsker extends Asker {
-  /** One more job is on its way; false when there are too many, and then it has been answered. */
+  /** Counts one more pending job; false when there are too many, which it has then answered. */
   begin(ref: Ref): boolean
   /** Whether one more job may be watched; false when that has been answered. */
   mayWatch(ref: Ref): boolean
-  /** A job without a ref that could be read. */
+  /** Denies a job without a readable ref. */
   deniedAt(index: number, denial: Denial): void
 }
 
-/** All jobs that come in. */
+/** Submits jobs and passes their answers on. */
 export class Submissions {
   readonly #parts: SubmissionParts
   readonly #pending: PendingJobs
@@ -86,7 +86,7 @@ export class Submissions {
   readonly #scanner: JsonScanner
   readonly #placement: Placement
   #nowUs: Micros
-  /** Of the bells, when the time was read. */
+  /** `turn` of the bells when the time was read. */
   #turn = -1
 
   constructor(parts: SubmissionParts) {
@@ -109,15 +109,15 @@ export class Submissions {
     return this.#pending.size
   }
 
-  /** Why no job can be taken from this asker now; undefined when one can. */
+  /** Why no job of this asker can be accepted now; undefined when one can. */
   refusal(asker: { readonly isBulk: boolean }): ErrorCode | undefined {
     if (!this.#parts.isOpen()) return 'draining'
     return this.#pending.isFullFor(asker) ? 'overloaded' : undefined
   }
 
-  // --- what comes in ---
+  // --- submission ---
 
-  /** A job in a text or in MessagePack. */
+  /** Submits a job in JSON or MessagePack. */
   submit(asker: Asker, ref: Ref, body: Uint8Array, submission: Submission): void {
     const peer = this.#parts.peer()
     if (peer !== null) {
@@ -150,14 +150,14 @@ export class Submissions {
     }
   }
 
-  /** The jobs of a decoded message. */
+  /** Submits the jobs of a decoded message. */
   submitAll(asker: MessageAsker, jobs: readonly unknown[], wantsAccountQueue: boolean): void {
     this.#readTime()
     const flags = wantsAccountQueue ? FLAG_ACCOUNT_QUEUE : 0
     for (const [index, value] of jobs.entries()) this.#submitValue(asker, value, index, flags)
   }
 
-  /** The jobs of a binary frame; false when it is not one that can be read undecoded. */
+  /** Submits the jobs of a binary frame; false when it must be decoded. */
   submitPacked(asker: MessageAsker, bytes: Buffer, wantsAccountQueue: boolean): boolean {
     const frame = this.#frame
     if (!frame.scan(bytes)) return false
@@ -179,7 +179,7 @@ export class Submissions {
     return true
   }
 
-  // --- what the shards say ---
+  // --- answers of the shards ---
 
   accepted(request: number): void {
     const asker = this.#pending.take(request)
@@ -196,7 +196,7 @@ export class Submissions {
     asker.duplicate(this.#pending.ticket, jobId, status, result)
   }
 
-  /** @param jobId of the job that holds the key. */
+  /** @param jobId the job that holds the key. */
   reused(request: number, jobId: string): void {
     const asker = this.#take(request)
     if (asker === undefined) return
@@ -220,14 +220,14 @@ export class Submissions {
     asker?.denied(this.#pending.ticket.ref, unavailable('request_crashed'))
   }
 
-  /** A shard does not answer for now: what it has not taken is withdrawn, and so refused. */
+  /** A shard does not answer for now: withdraws and denies what it has not taken. */
   giveUp({ ingress, shard }: ShardLink, code: ErrorCode): void {
     for (const request of this.#pending.requestsOf(shard)) {
       if (ingress.withdraw(this.#pending.positionOf(request))) this.#refuse(request, code)
     }
   }
 
-  /** A shard has taken what was before this position, and given it back. */
+  /** A shard took the requests before this position and gave them back unanswered. */
   givenBack(shard: number, position: number, code: ErrorCode): void {
     for (const request of this.#pending.requestsOf(shard)) {
       if (!isBefore(this.#pending.positionOf(request), position)) continue
@@ -235,7 +235,7 @@ export class Submissions {
     }
   }
 
-  /** Nothing more is said by a shard, and what it has taken it may have accepted. */
+  /** A shard will send nothing more; it may have accepted what it took. */
   abandon(shard: number): void {
     for (const request of this.#pending.requestsOf(shard)) this.#refuse(request, 'answer_unknown')
   }
@@ -247,7 +247,7 @@ export class Submissions {
     if (asker !== undefined) this.#unavailable(asker, this.#pending.ticket.ref, code)
   }
 
-  /** Who waits for a job that will have no events under its own id. */
+  /** Removes a job that will have no events under its own id; returns its asker. */
   #take(request: number): Asker | undefined {
     const asker = this.#pending.take(request)
     const { ticket } = this.#pending
@@ -255,7 +255,7 @@ export class Submissions {
     return asker
   }
 
-  /** Once for a message, and once for a turn of the event loop that brings many requests. */
+  /** Reads the clock once per message, and once per event-loop iteration with many requests. */
   #readTime(): void {
     const { bells, clock } = this.#parts
     if (bells.isWaiting && bells.turn === this.#turn) return
@@ -296,7 +296,7 @@ export class Submissions {
     return outline === undefined ? undefined : { job, outline }
   }
 
-  /** A job that is like one before. */
+  /** Sends a job of a known shape. */
   #sendKnown(
     asker: Asker, ref: Ref, outline: Outline, view: DataView, holes: JobHoles, flags: number,
   ): void {
@@ -309,7 +309,7 @@ export class Submissions {
       this.#submitter.sendRaw(outline, view, holes, this.#placement))
   }
 
-  /** A job that was judged in full; its outline, once it is in the ring. */
+  /** Sends a job that was validated in full; returns its outline once it is in the ring. */
   #send(asker: Asker, ref: Ref, job: ValidJob, flags: number): Outline | undefined {
     if (job.body !== null && job.body.length > this.#parts.bodyBytesMax) {
       this.#tooLarge(asker, ref)
@@ -329,7 +329,7 @@ export class Submissions {
     return links[shardOf(route, links.length)] as ShardLink
   }
 
-  /** Whether a shape's upstreams still have the slots that they had. */
+  /** Whether the upstreams of a known outline still have the same slots. */
   #isCurrent(outline: Outline): boolean {
     const { upstreams } = this.#parts
     const { receiverOrigin, upstreamOrigin } = outline
@@ -339,10 +339,10 @@ export class Submissions {
         upstreams.claim(receiverOrigin, KIND_RECEIVER, outline, nowUs) === outline.receiver)
   }
 
-  /** Whether the user's shard can be asked, and for more; else the answer has been given. */
+  /** Whether the job may be sent to its user's shard; if not, it has been answered. */
   #maySubmit(asker: Asker, ref: Ref, { route }: UserHash, flags: number): boolean {
     const { shard } = this.#linkOf(route)
-    // Asked again: the state may have changed while the body arrived.
+    // Checked again: the state may have changed while the body arrived.
     const refusal = this.refusal(asker) ?? absenceOf(this.#linkOf(route))
     if (refusal !== undefined) this.#unavailable(asker, ref, refusal)
     else if (this.#pending.refusal(asker, route) !== undefined) {
@@ -354,7 +354,7 @@ export class Submissions {
     return false
   }
 
-  /** The job's outline, its upstreams given their slots; undefined: answered with 429. */
+  /** The job's outline, with slots for its upstreams; undefined: answered with 429. */
   #outline(
     asker: Asker, ref: Ref, job: ValidJob, user: UserHash, flags: number,
   ): Outline | undefined {
@@ -371,7 +371,7 @@ export class Submissions {
     return undefined
   }
 
-  /** Notes who waits for the job that is about to be sent. */
+  /** Adds the job that is about to be sent to the pending ones. */
   #place(asker: Asker, ref: Ref, outline: Outline, flags: number): void {
     const link = this.#linkOf(outline.route)
     const isWatched = (outline.flags & FLAG_WATCH) !== 0
@@ -384,7 +384,7 @@ export class Submissions {
     placement.flags = isRefused ? flags & ~FLAG_ACCOUNT_QUEUE : flags
   }
 
-  /** The job is in the ring and has its id, or the ring was full, which is answered. */
+  /** Completes a send: records the job's id, or answers that the ring was full. */
   #placed(asker: Asker, ref: Ref, outline: Outline, isSent: boolean): boolean {
     const { link, request } = this.#placement
     if (!isSent) {
@@ -440,7 +440,7 @@ const REASONS: Readonly<Record<number, LimitReason>> = {
 const idOf = ({ route, idHigh, idLow }: Ticket): string => formatJobId(route, idHigh, idLow)
 
 const NOT_A_JOB = denialOf(refuse('not_an_object', '', 'the job is not an object'))
-// The frame's walk has found all else of it plain.
+// The scan of the frame has found no other fault in it.
 const NOT_MSGPACK =
   denialOf(refuse('invalid_msgpack', '', 'the job has a text that is not UTF-8'))
 const NOT_A_BOOLEAN = refuse('wrong_type', 'watch', 'watch is not a boolean')

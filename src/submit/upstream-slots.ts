@@ -1,9 +1,9 @@
-// Which slot of the shared table an upstream (or a webhook receiver) has. The table is bounded, and
-// a user has a share of it: the slots of origins that its jobs were the first to name. If there is
-// none left, the longest unused are asked back from the shards; meanwhile a new one is refused. An
-// origin that no job names any more and that nothing was ever sent to has nothing to be kept for,
-// and is asked back at the next look. A slot is free again only when every shard has said that it
-// knows nothing of it any more.
+// Assigns slots of the shared table to upstreams and webhook receivers. The table is bounded, and a
+// user has a share of it: the slots of origins that its jobs were the first to name. If none is
+// left, those unused for longest are reclaimed from the shards; meanwhile a new origin is refused.
+// An origin that no job names any more and that nothing was ever sent to has no state to keep, and
+// is reclaimed at the next scan. A slot is free again only when every shard has confirmed that it
+// holds no reference to it.
 
 import { assert } from '../../shards/base/assert.ts'
 import { type Micros, msToUs, NONE, type UpstreamSlot } from '../../shards/base/units.ts'
@@ -33,52 +33,52 @@ import type { LimitReason } from './admission.ts'
 /** KIND_UPSTREAM or KIND_RECEIVER. */
 export type UpstreamKind = typeof KIND_UPSTREAM | typeof KIND_RECEIVER
 
-/** What the table needs of its context. */
+/** What the table depends on. */
 export interface UpstreamsOptions {
   readonly shared: SharedViews
   readonly slotsMax: number
   readonly shards: number
   readonly settingsOf: ResolveUpstream
-  /** Asks every shard to give the slot back, or none of them: false when one has no room. */
+  /** Asks every shard to release the slot, or none of them: false when a ring has no room. */
   readonly release: (request: number, slot: UpstreamSlot) => boolean
   /** Whether no shard has a job that names it, or has ever sent anything to it. */
   readonly isUnused: (slot: UpstreamSlot) => boolean
   readonly warn?: ShareWarning
 }
 
-/** An origin with its slot. */
+/** An origin and its slot. */
 export interface UpstreamEntry {
   readonly slot: UpstreamSlot
   readonly origin: string
   readonly kind: UpstreamKind
   /** The user whose job was the first to name it; null for one from a journal. */
   readonly holder: UserHash | null
-  /** Of the last job that named it, or the last attempt to give it back. */
+  /** When a job named it last, or when its release was tried last. */
   usedUs: Micros
-  /** Shards that have not yet answered to a release; 0 when none is under way. */
+  /** Shards that have not yet answered a release; 0 when none is pending. */
   answersDue: number
-  /** Some shard still has a use for it. */
+  /** Some shard still uses it. */
   busy: boolean
-  /** Tells the answers to this release from those to an earlier one. */
+  /** Number of releases; distinguishes answers to this one from those to an earlier one. */
   releases: number
 }
 
-/** Which origins have slots, as plain data. */
+/** The origins that have slots, as plain data. */
 export interface UpstreamTable {
   readonly free: number[]
-  /** Slots in use, and those of each holder. */
+  /** Slots in use: their total, and those of each holder. */
   readonly pool: ShareCounts
   readonly held: Uint32Array
   /** By slot. */
   readonly entries: (UpstreamEntry | undefined)[]
   /** By the upstream's kind. */
   readonly byOrigin: readonly [Map<string, UpstreamEntry>, Map<string, UpstreamEntry>]
-  /** A ring through all entries, in the order of `usedUs`; it ends at the place `slotsMax`. */
+  /** A circular list of all entries, ordered by `usedUs`; index `slotsMax` is its head. */
   readonly next: Uint32Array
   readonly prev: Uint32Array
 }
 
-/** A table of so many slots, all of them free. */
+/** A table of free slots. */
 export const makeUpstreamTable = (slotsMax: number): UpstreamTable => ({
   free: Array.from({ length: slotsMax }, (_, at) => slotsMax - 1 - at),
   pool: makeShareCounts(),
@@ -94,7 +94,7 @@ const NAME_LENGTH_BYTES = UPSTREAM_NAME_BYTES - ORIGIN_BYTES_MAX
 const IDLE_KEEP_US = msToUs(IDLE_KEEP_MS_MIN)
 const UNUSED_US_MIN = msToUs(UPSTREAM_UNUSED_MS_MIN)
 
-/** The table of origins, and the main thread's hand on the shared records. */
+/** The table of origins. The main thread's only writer of upstream records. */
 export class Upstreams {
   readonly #options: UpstreamsOptions
   readonly #free: number[]
@@ -104,10 +104,10 @@ export class Upstreams {
   readonly #byOrigin: UpstreamTable['byOrigin']
   readonly #next: Uint32Array
   readonly #prev: Uint32Array
-  /** The slot that is looked at next. */
+  /** The slot to be scanned next. */
   #hand = 0
 
-  /** @param table of `slotsMax` slots. */
+  /** @param table with `slotsMax` slots. */
   constructor(options: UpstreamsOptions, table = makeUpstreamTable(options.slotsMax)) {
     assert(options.slotsMax <= 2 ** SLOT_BITS, 'an upstream slot has more than 16 bits')
     this.#options = options
@@ -121,21 +121,21 @@ export class Upstreams {
     this.#prev = table.prev
   }
 
-  /** Slots in use, those that are being given back included. */
+  /** Slots in use, those being released included. */
   get size(): number {
     return this.#options.slotsMax - this.#free.length
   }
 
   /**
-   * The slot of an origin, made for this user if it is new. NONE when the table is full or the user
-   * has its share of it; then room is asked for, and shortage() says which it was.
+   * The slot of an origin, newly assigned to this user if it has none. NONE when the table is full
+   * or the user has its share; then slots are reclaimed, and shortage() says which it was.
    */
   claim(origin: string, kind: UpstreamKind, user: UserHash, nowUs: Micros): UpstreamSlot {
     const entry = this.#byOrigin[kind].get(origin)
     if (entry !== undefined) {
-      // A shard reads the release before the job, and begins anew if it had let go of the slot.
+      // A shard reads the release before the job, and starts afresh if it had released the slot.
       if (entry.answersDue > 0) entry.busy = true
-      // Used at this very time already: it stands where it would be put.
+      // Already used at this very time, so it is in its right place in the list.
       if (entry.usedUs === nowUs) return entry.slot
       this.#unlink(entry.slot)
       this.#append(entry, nowUs)
@@ -152,7 +152,7 @@ export class Upstreams {
     return slot as UpstreamSlot
   }
 
-  /** Why the user has just been given no slot, as a 429 says it. */
+  /** Why claim() has just returned NONE, in the terms of a 429. */
   shortage(user: UserHash): { reason: LimitReason; limit: number; current: number } {
     const held = this.#held.of(user.route, user.high)
     return this.#pool.refusal(held, 1) === 'share'
@@ -160,7 +160,7 @@ export class Upstreams {
       : { reason: 'upstreams', limit: this.#pool.bound, current: this.#pool.used }
   }
 
-  /** Looks at some of the slots, and asks for those back that nothing is to be kept for. */
+  /** Scans some slots, and reclaims those that have no state to keep. */
   tick(nowUs: Micros): void {
     const { isUnused, slotsMax } = this.#options
     if (this.size === 0) return
@@ -176,7 +176,7 @@ export class Upstreams {
     }
   }
 
-  /** A shard's answer to a release; answers to one that was given up are ignored. */
+  /** Handles a shard's answer to a release; ignores answers to one that was superseded. */
   released(request: number, done: boolean): void {
     const entry = this.#entries[request & (2 ** SLOT_BITS - 1)]
     if (entry === undefined || entry.answersDue === 0) return
@@ -186,7 +186,7 @@ export class Upstreams {
     if (entry.answersDue > 0 || entry.busy) return
     this.#unlink(entry.slot)
     const names = this.#byOrigin[entry.kind]
-    // An origin that came from a journal with two slots is found by one of them.
+    // An origin that a journal has in two slots is in the map with one of them.
     if (names.get(entry.origin) === entry) names.delete(entry.origin)
     this.#entries[entry.slot] = undefined
     this.#free.push(entry.slot)
@@ -194,7 +194,7 @@ export class Upstreams {
     if (entry.holder !== null) this.#held.drop(entry.holder.route, entry.holder.high, 1)
   }
 
-  /** Takes slots over from a journal, with what was learned of them; nothing is claimed yet. */
+  /** Restores slots from a journal, with what was learned about them; only for an empty table. */
   adopt(known: KnownUpstreams, nowUs: Micros): void {
     const { shared, slotsMax } = this.#options
     assert(this.size === 0, 'a table of upstreams that is in use')
@@ -216,7 +216,7 @@ export class Upstreams {
     }
   }
 
-  /** The origin that has the slot, for the log. */
+  /** The origin in a slot, for the log. */
   originOf(slot: number): string {
     return this.#entries[slot]?.origin ?? 'unknown'
   }
@@ -236,8 +236,8 @@ export class Upstreams {
   }
 
   /**
-   * Asks the shards for the longest unused. One that is tried goes to the end of the ring: should
-   * a shard still need it, or never answer, it is tried again when it has been idle as long.
+   * Asks the shards to release the slots unused for longest. Each goes to the end of the list: if a
+   * shard still needs it, or never answers, it is tried again after being idle as long.
    */
   #askBack(nowUs: Micros): void {
     const end = this.#options.slotsMax
@@ -248,7 +248,7 @@ export class Upstreams {
     }
   }
 
-  /** Asks the shards for a slot; false when a ring has no room for the question. */
+  /** Asks the shards to release a slot; false when a ring has no room for the request. */
   #ask(entry: UpstreamEntry, nowUs: Micros): boolean {
     const releases = (entry.releases + 1) & (2 ** SLOT_BITS - 1)
     if (!this.#options.release(requestOf(entry.slot, releases), entry.slot)) return false
@@ -277,7 +277,7 @@ export class Upstreams {
     this.#prev[next] = prev
   }
 
-  /** For the journals: nobody else needs to know which origin a slot stands for. */
+  /** For the journals: no other code needs the origin of a slot. */
   #writeName(slot: UpstreamSlot, origin: string): void {
     const { upstreamNames: names } = this.#options.shared
     const at = slot * UPSTREAM_NAME_BYTES
@@ -286,7 +286,7 @@ export class Upstreams {
     names.writeUInt16LE(length, at)
   }
 
-  /** Nobody else knows the slot yet, so the order of these stores does not matter. */
+  /** No other thread knows the slot yet, so the order of these stores does not matter. */
   #writeRecord(slot: UpstreamSlot, settings: UpstreamSettings, kind: UpstreamKind): void {
     const { upstreams: words, upstreamTimesF64: times } = this.#options.shared
     const at = slot * UPSTREAM_RECORD_WORDS

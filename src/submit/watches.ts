@@ -1,5 +1,5 @@
-// Who watches which job: event streams and sockets alike. A shard tells the events of a job once,
-// however many watch it here, and is told when nobody does any more.
+// Which jobs are watched by whom, event streams and WebSockets alike. A shard sends each event of a
+// job once, however many watch it here, and is notified when the last watcher leaves.
 
 import { WATCHED_JOBS_MAX } from '../../shards/memory/limits.ts'
 import {
@@ -9,41 +9,41 @@ import { routeOf } from '../base/job-id.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
 import { JobEvent } from './job-event.ts'
 
-/** One who watches jobs. */
+/** Receives the events of jobs that it watches. */
 export interface Watcher {
-  /** Something has happened to a job that it watches; after a terminal event it does not. */
+  /** An event of a watched job; a terminal event ends the watch. */
   told(event: JobEvent): void
 }
 
 /** A job with watchers. */
 export interface WatchedJob {
-  /** Those who have been told of nothing yet: their job or their WATCH is on its way. */
+  /** Watchers that receive no events yet: their job or their WATCH request is on its way. */
   joining: number
   readonly watchers: Set<Watcher>
 }
 
-/** Who watches what, as plain data. */
+/** All watches, as plain data. */
 export interface WatchTable {
   /** By the job's id. */
   readonly watched: Map<string, WatchedJob>
-  /** Jobs that nobody watches any more, which their shards could not yet be told. */
+  /** Jobs without watchers whose shards could not be notified yet. */
   readonly unwatchDue: Set<string>
-  /** Both of them, by account. */
+  /** Jobs in either of them, counted by account. */
   readonly held: HeldTable
 }
 
-/** Nobody watches anything. */
+/** An empty table. */
 export const makeWatchTable = (): WatchTable =>
   ({ watched: new Map(), unwatchDue: new Set(), held: makeHeldTable(WATCHED_JOBS_MAX) })
 
-/** All jobs that are watched. */
+/** All watched jobs. */
 export class Watches {
   readonly #watched: Map<string, WatchedJob>
   readonly #unwatchDue: Set<string>
   readonly #share: AccountShare
   readonly #unwatch: (jobId: string) => boolean
 
-  /** @param unwatch tells the job's shard that nobody watches; false when its ring is full. */
+  /** @param unwatch notifies the job's shard; false when its ring is full. */
   constructor(
     { watched, held, unwatchDue }: WatchTable, context: PoolContext,
     unwatch: (jobId: string) => boolean,
@@ -54,12 +54,12 @@ export class Watches {
     this.#unwatch = unwatch
   }
 
-  /** Jobs, those included that a shard has still to be told to forget about. */
+  /** Watched jobs, including those whose shard has yet to be notified of the end. */
   get jobs(): number {
     return this.#watched.size + this.#unwatchDue.size
   }
 
-  /** Whether its account may have the job watched. */
+  /** Whether the job's account may have it watched. */
   mayWatch(jobId: string): boolean {
     return this.#isCounted(jobId) || this.mayWatchNew(routeOf(jobId))
   }
@@ -69,7 +69,7 @@ export class Watches {
     return this.#share.refusal(route) === undefined
   }
 
-  /** A shard is asked to watch: each call is followed by one of join() and giveUp(). */
+  /** Call it when a shard is asked to watch; join() or giveUp() must follow. */
   expect(jobId: string): void {
     if (!this.#isCounted(jobId)) this.#share.take(routeOf(jobId))
     this.#unwatchDue.delete(jobId)
@@ -78,7 +78,7 @@ export class Watches {
     else watched.joining++
   }
 
-  /** It was in vain: no such job, or who asked has gone. @param isWatched the shard does watch. */
+  /** No such job, or the asker has gone. @param isWatched the shard does watch. */
   giveUp(jobId: string, isWatched: boolean): void {
     const watched = this.#watched.get(jobId)
     if (watched === undefined) return
@@ -87,7 +87,7 @@ export class Watches {
     else if (isEmpty(watched)) this.#drop(jobId)
   }
 
-  /** The shard watches: the watcher is told from now on. */
+  /** The shard watches: the watcher receives events from now on. */
   join(jobId: string, watcher: Watcher): void {
     const watched = this.#watched.get(jobId)
     if (watched === undefined) return
@@ -95,34 +95,34 @@ export class Watches {
     watched.watchers.add(watcher)
   }
 
-  /** A watcher has had enough of a job that it has joined. */
+  /** Ends the watch of a job that the watcher has joined. */
   leave(jobId: string, watcher: Watcher): void {
     const watched = this.#watched.get(jobId)
     if (watched === undefined || !watched.watchers.delete(watcher)) return
     this.#dropUnwatched(jobId, watched)
   }
 
-  /** One watcher takes the place of another at a job that this one has joined. */
+  /** Replaces a watcher that has joined the job by another one. */
   replace(jobId: string, before: Watcher, after: Watcher): void {
     const watchers = this.#watched.get(jobId)?.watchers
     if (watchers?.delete(before) === true) watchers.add(after)
   }
 
-  /** Tells all who watch the job; nobody does after a terminal event. @param event EVENT_… */
+  /** Delivers an event to all watchers; a terminal one ends their watches. @param event EVENT_… */
   event(jobId: string, event: number, data: object): void {
     const watched = this.#watched.get(jobId)
     if (watched === undefined) return
     const told = new JobEvent(jobId, event, data)
     const watchers = [...watched.watchers]
     if (told.isTerminal) {
-      // A finished job is not watched any more, so the shard need not be told.
+      // The shard of a finished job watches it no more, so it need not be notified.
       watched.watchers.clear()
       if (watched.joining === 0) this.#drop(jobId)
     }
     for (const watcher of watchers) watcher.told(told)
   }
 
-  /** Tells the shards what they could not be told before. */
+  /** Retries the notifications that did not fit into a ring. */
   retryUnwatch(): void {
     for (const jobId of this.#unwatchDue) {
       if (!this.#unwatch(jobId)) return

@@ -1,6 +1,6 @@
-// The text of the job that is being judged, in memory that WebAssembly works on. Jobs are judged
-// one by one, so one text serves them all: to copy a body costs a third of making views of where
-// it came.
+// The text of the job that is being validated, in WebAssembly memory. Jobs are validated one by
+// one, so one buffer serves them all: copying a body takes a third of the time of making typed
+// arrays over the memory in which it arrived.
 
 import { assert } from '../../../shards/base/assert.ts'
 import { alignUp } from '../../../shards/base/units.ts'
@@ -8,7 +8,7 @@ import { SHAPES_BYTES } from '../../base/limits.ts'
 import { MODULE_BASE64 } from './module.ts'
 import { Instance, Memory, Module, WASM_PAGE_BYTES } from './wasm.ts'
 
-/** What scan.wat exports; it says what the parameters are. */
+/** The exports of scan.wat, which documents the parameters. */
 interface ScanFunctions {
   scan(
     length: number, keyGuess: number, bodyGuess: number, bodyAt: number, seed: number,
@@ -18,36 +18,36 @@ interface ScanFunctions {
   ): number
 }
 
-/** Where the text begins; before it is what belongs to scan.wat. */
+/** Offset of the text; scan.wat's own data is before it. */
 const TEXT_AT = 320
 const FOUND_WORDS = 16
-/** Behind all that has a place here: blocks of sixteen bytes are read and written whole. */
+/** Behind each region: blocks of sixteen bytes are read and written whole. */
 const SLACK_BYTES = 32
 const ALIGN_BYTES = 64
 
 const code = new Module(Buffer.from(MODULE_BASE64, 'base64'))
 
-/** A copy of the text that was taken last. Memory that is not used yet is none of the machine's. */
+/** A copy of the current text. Pages that were never written take no memory of the machine. */
 export class JobText {
-  /** The text, and behind it what is left of longer ones. */
+  /** The text, and behind it remains of longer ones. */
   readonly bytes: Buffer
   /** The same bytes. */
   readonly view: DataView
-  /** Of the text. */
+  /** Length of the text. */
   length = 0
-  /** What a scan has found: scan.wat's words. */
+  /** The result of a scan: scan.wat's words. */
   readonly found: Int32Array
-  /** Room for the body, as long as the text's. */
+  /** Space for the unescaped body, as large as for the text. */
   readonly body: Buffer
-  /** Where that begins in the memory. */
+  /** Its offset in the memory. */
   readonly bodyAt: number
-  /** Room for what is around holes: SHAPES_BYTES. */
+  /** Space for the text around holes: SHAPES_BYTES. */
   readonly kept: Buffer
-  /** Where that begins in the memory. */
+  /** Its offset in the memory. */
   readonly keptAt: number
   readonly functions: ScanFunctions
 
-  /** @param bytesMax of a text. */
+  /** @param bytesMax the longest text. */
   constructor(bytesMax: number) {
     const roomBytes = alignUp(bytesMax + SLACK_BYTES, ALIGN_BYTES)
     this.bodyAt = TEXT_AT + roomBytes
@@ -70,7 +70,7 @@ export class JobText {
     this.length = text.length
   }
 
-  /** The text alone. */
+  /** The text alone, without remains of others. */
   whole(): Buffer {
     return this.bytes.subarray(0, this.length)
   }

@@ -1,38 +1,38 @@
-// Finds the key and the body in a JSON request body without parsing it. What it finds is a guess
-// about the JSON's structure, and only shapes.ts may rely on it: that checks the guess once for
-// each shape against a real parse. A text that is unusual in any way (escapes in the key, \u in
-// the body, a control character) is left to the parser.
+// Finds the key and the body in a JSON request body without parsing it. The result is a guess about
+// the JSON's structure, which only shapes.ts may rely on: it verifies the guess once for each shape
+// by a real parse. A text that is unusual in any way (escapes in the key, \u in the body, a control
+// character) is left to the parser.
 //
-// The work is done by WebAssembly (scan.wat), which looks at sixteen bytes at a time: a fifth of
-// what the same took in JavaScript, four bytes at a time.
+// The work is done in WebAssembly (scan.wat), sixteen bytes at a time: a fifth of the time that the
+// same took in JavaScript, four bytes at a time.
 
 import type { JobHoles } from '../job-holes.ts'
 import type { JobText } from './job-text.ts'
 
-/** Where in JobText.found scan() leaves what it has found: places in the text, and more. */
+/** Indexes in JobText.found, where scan() stores offsets in the text, and more. */
 const KEY_NAME = 0
 const KEY_START = 1
 const KEY_END = 2
 const BODY_NAME = 3
 const BODY_START = 4
 const BODY_END = 5
-/** Of the body as what it means. */
+/** Length of the unescaped body. */
 const BODY_BYTES = 6
-/** Of what is around the two. */
+/** Hash of the text around the holes. */
 const HASH = 7
-/** Not 0: the body has bytes beyond ASCII. */
+/** Not 0: the body has non-ASCII bytes. */
 const BEYOND_ASCII = 8
 
 const NOTHING_FOUND = 0
 const BODY_FOUND = 2
 
-/** Looks at one text after the other. */
+/** Scans one text after another. */
 export class JsonScanner {
   readonly #text: JobText
   readonly #seed: number
   /**
-   * Where the names stood in the last text that was what it seemed; often they stand there again.
-   * The body's is counted from the key's end; 0 for none.
+   * Where the names were in the last text that matched a shape; the next text often has them there
+   * too. The body's is relative to the key's end; 0 for none.
    */
   #keyName = 0
   #bodyName = 0
@@ -44,8 +44,8 @@ export class JsonScanner {
   }
 
   /**
-   * Fills `holes` with where the text's `idempotent_key` and `body` lie, the body unescaped, and a
-   * hash of all the rest. False when this is no text that could be told apart by its rest alone.
+   * Fills `holes` with the positions of `idempotent_key` and `body`, the unescaped body, and a hash
+   * of the rest. False when the text needs the parser.
    */
   scan(holes: JobHoles): boolean {
     const { body, bodyAt, found, functions, length } = this.#text
@@ -64,7 +64,7 @@ export class JsonScanner {
     return holes.setAround(length)
   }
 
-  /** The text that was scanned last has been borne out: the next may well be like it. */
+  /** Call it when the scanned text matched a shape: the next text is probably like it. */
   expectTheSame(): void {
     const { found } = this.#text
     const bodyName = found[BODY_NAME] as number

@@ -1,4 +1,4 @@
-// scan.wat, assembled by `npm run wasm`: not to be edited.
+// scan.wat, assembled by `npm run wasm`: do not edit.
 
 /** The binary. */
 export const MODULE_BASE64 =

@@ -1,14 +1,14 @@
 ;; Finds the key and the body of a job in its JSON text (json-scanner.ts says what for), and
-;; compares what is around the two (shape-texts.ts), sixteen bytes at a time. `npm run wasm` makes
-;; module.ts of this.
+;; compares the text around the two (shape-texts.ts), sixteen bytes at a time. `npm run wasm`
+;; generates module.ts from this file.
 ;;
 ;; Memory, as job-text.ts lays it out:
-;;     0 …  63  what scan() has found: words, in the order of json-scanner.ts
-;;    64 … 319  for what stands behind a backslash the byte that is meant; 0: left to the parser
-;;   320 …      the text; then the body as what it means; then what was around others' holes
-;; Each of these has 32 bytes more than it needs: up to so many are read behind a text's end and
-;; written behind a body's. Where something lies in the text is counted from its first byte, hence
-;; the offset=320 of loads.
+;;     0 …  63  the result of scan(): words, in the order of json-scanner.ts
+;;    64 … 319  by the byte after a backslash, the byte that it stands for; 0: left to the parser
+;;   320 …      the text; then the unescaped body; then the text around the holes of known shapes
+;; Each region has 32 bytes more than it needs, since up to so many are read behind a text's end and
+;; written behind a body's. Offsets in the text are relative to its first byte, hence the offset=320
+;; of loads.
 (module
   (import "text" "memory" (memory 1))
 
@@ -21,12 +21,12 @@
   (data (i32.const 178) "\r")
   (data (i32.const 180) "\t")
 
-  ;; What $string has said last: how many bytes it wrote, and whether any is beyond ASCII.
+  ;; Results of the last $string: how many bytes it wrote, and whether any is non-ASCII.
   (global $written (mut i32) (i32.const 0))
   (global $beyondAscii (mut i32) (i32.const 0))
 
-  ;; Whether idempotent_key": stands at a place, or body": if it is the body that is looked for.
-  ;; Names are looked for without their first quote, since quotes are frequent.
+  ;; Whether idempotent_key": is at an offset, or body": if $ofBody is set. Names are searched
+  ;; without their opening quote, since quotes are frequent.
   (func $isName (param $at i32) (param $ofBody i32) (result i32)
     (if (result i32) (local.get $ofBody)
       (then (i32.and
@@ -37,7 +37,7 @@
         (v128.const i8x16 0x69 0x64 0x65 0x6d 0x70 0x6f 0x74 0x65
                           0x6e 0x74 0x5f 0x6b 0x65 0x79 0x22 0x3a))))))
 
-  ;; The first place of a name, or -1. Candidates are where its first two bytes stand.
+  ;; The first offset of a name, or -1. Candidates are the offsets of its first two bytes.
   (func $search (param $length i32) (param $ofBody i32) (result i32)
     (local $block i32) (local $candidates i32) (local $at i32)
     (local $first v128) (local $second v128)
@@ -64,7 +64,8 @@
       (br_if $blocks (i32.lt_s (local.get $block) (local.get $length))))
     (i32.const -1))
 
-  ;; A place of a name: the guess, or else the first; -1 for none. A guess of 0 is none.
+  ;; The offset of a name: the guess if it is right, else the first; -1 for none. A guess of 0 is
+  ;; ignored.
   (func $find (param $guess i32) (param $length i32) (param $ofBody i32) (result i32)
     (if (i32.and (i32.gt_s (local.get $guess) (i32.const 0))
           (i32.lt_s (i32.add (local.get $guess) (i32.const 16)) (local.get $length)))
@@ -72,8 +73,8 @@
         (then (return (local.get $guess))))))
     (call $search (local.get $length) (local.get $ofBody)))
 
-  ;; Where the content of a string begins whose name stands at $at and ends at $behind; -1 when
-  ;; the name is not quoted, or when no string follows.
+  ;; The start of the content of the string that follows a name at $at … $behind; -1 when the name
+  ;; is not quoted, or when no string follows.
   (func $contentAt (param $at i32) (param $behind i32) (param $length i32) (result i32)
     (if (i32.lt_s (local.get $at) (i32.const 1)) (then (return (i32.const -1))))
     (if (i32.ne (i32.load8_u offset=319 (local.get $at)) (i32.const 0x22))
@@ -87,9 +88,9 @@
       (then (return (i32.const -1))))
     (i32.add (local.get $behind) (i32.const 1)))
 
-  ;; Writes a string's content to $target as what it means, and returns where its end's quote is;
-  ;; -1 when it has an escape that is not in the table, or a control character, or no end. Blocks
-  ;; are written whole, and cut where a special byte stands.
+  ;; Writes a string's unescaped content to $target, and returns the offset of its closing quote;
+  ;; -1 when it has an escape that is not in the table, a control character, or no end. Blocks are
+  ;; written whole, and cut at a special byte.
   (func $string (param $at i32) (param $target i32) (param $length i32) (result i32)
     (local $block v128) (local $special i32) (local $plain i32) (local $byte i32)
     (local $to i32) (local $beyond i32)
@@ -130,15 +131,15 @@
     (global.set $beyondAscii (local.get $beyond))
     (local.get $at))
 
-  ;; One step of a hash: a word is taken in by a multiplication, and the upper half, which is the
-  ;; better mixed one, folded into the lower.
+  ;; One step of a hash: a word is absorbed by a multiplication, and the upper half, which is mixed
+  ;; better, is folded into the lower.
   (func $absorb (param $hash i64) (param $word i64) (result i64)
     (local.set $hash (i64.mul (i64.xor (local.get $hash) (local.get $word))
       (i64.const 0x9e3779b97f4a7c15)))
     (i64.xor (local.get $hash) (i64.shr_u (local.get $hash) (i64.const 32))))
 
-  ;; Goes on with a hash over a span, whose length is part of it. Every other word goes into a
-  ;; second hash, so that one multiplication need not wait for the one before.
+  ;; Continues a hash over a span, whose length is part of it. Every other word goes into a second
+  ;; hash, so that one multiplication need not wait for its predecessor.
   (func $hash (param $before i64) (param $at i32) (param $end i32) (result i64)
     (local $one i64) (local $two i64) (local $left i32)
     (local.set $left (i32.sub (local.get $end) (local.get $at)))
@@ -146,7 +147,7 @@
     (local.set $two (i64.xor (local.get $before) (i64.const -1)))
     (block $done (loop $next
       (br_if $done (i32.lt_s (local.get $left) (i32.const 16)))
-      ;; $absorb, twice: calls would take half as long again as all of it.
+      ;; $absorb, inlined twice: with calls, the whole scan would take 1.5 times as long.
       (local.set $one (i64.mul (i64.xor (local.get $one) (i64.load offset=320 (local.get $at)))
         (i64.const 0x9e3779b97f4a7c15)))
       (local.set $one (i64.xor (local.get $one) (i64.shr_u (local.get $one) (i64.const 32))))
@@ -160,7 +161,7 @@
       (local.set $one (call $absorb (local.get $one) (i64.load offset=320 (local.get $at))))
       (local.set $at (i32.add (local.get $at) (i32.const 8)))
       (local.set $left (i32.sub (local.get $left) (i32.const 8)))))
-    ;; The last bytes are less than a word: what lies behind them is cut off.
+    ;; The last bytes are less than a word: the bytes behind them are masked out.
     (local.set $two (call $absorb (local.get $two)
       (i64.and (i64.load offset=320 (local.get $at))
         (i64.sub
@@ -168,7 +169,7 @@
           (i64.const 1)))))
     (call $absorb (local.get $one) (local.get $two)))
 
-  ;; Hashes what is around two holes of the text.
+  ;; Hashes the text around two holes.
   (func $hashAround (param $seed i32) (param $length i32)
     (param $from i32) (param $to i32) (param $secondFrom i32) (param $secondTo i32)
     (i64.store32 (i32.const 28)
@@ -177,15 +178,15 @@
         (local.get $to) (local.get $secondFrom))
         (local.get $secondTo) (local.get $length))))
 
-  ;; Looks at a text of $length bytes. A guess says where a name may stand, counted from the text's
-  ;; beginning for the key's and from the key's end for the body's. Returns 2 when there are a key
-  ;; and a body, 1 when there is no body, and 0 when the text is one for the parser.
+  ;; Scans a text of $length bytes. The guesses are where the names may be, relative to the start of
+  ;; the text for the key's and to the key's end for the body's. Returns 2 when there are a key and
+  ;; a body, 1 when there is no body, and 0 when the text needs the parser.
   (func (export "scan")
     (param $length i32) (param $keyGuess i32) (param $bodyGuess i32) (param $target i32)
     (param $seed i32) (result i32)
     (local $at i32) (local $keyStart i32) (local $keyEnd i32)
     (local $bodyStart i32) (local $bodyEnd i32)
-    ;; Ends every search for a string's end.
+    ;; A sentinel that ends every search for the end of a string.
     (i32.store8 offset=320 (local.get $length) (i32.const 0x22))
 
     (local.set $at (call $find (local.get $keyGuess) (local.get $length) (i32.const 0)))
@@ -196,7 +197,7 @@
     (local.set $keyEnd
       (call $string (local.get $keyStart) (local.get $target) (local.get $length)))
     (if (i32.lt_s (local.get $keyEnd) (i32.const 0)) (then (return (i32.const 0))))
-    ;; The key's own bytes are what is hashed, so they must be what is meant, and plain ASCII.
+    ;; The key's raw bytes are hashed, so they must have no escapes, and be ASCII.
     (if (i32.or (global.get $beyondAscii) (i32.ne (global.get $written)
           (i32.sub (local.get $keyEnd) (local.get $keyStart))))
       (then (return (i32.const 0))))
@@ -225,13 +226,13 @@
         (call $hashAround (local.get $seed) (local.get $length)
           (local.get $keyStart) (local.get $keyEnd) (local.get $bodyStart) (local.get $bodyEnd)))
       (else
-        ;; One of the two lies in the other.
+        ;; One of the two is inside the other.
         (if (i32.gt_s (local.get $bodyEnd) (local.get $keyStart)) (then (return (i32.const 0))))
         (call $hashAround (local.get $seed) (local.get $length)
           (local.get $bodyStart) (local.get $bodyEnd) (local.get $keyStart) (local.get $keyEnd))))
     (i32.const 2))
 
-  ;; Whether so many bytes of the text and of the memory are the same.
+  ;; Whether $bytes bytes of the text equal those of the memory at $kept.
   (func $same (param $at i32) (param $kept i32) (param $bytes i32) (result i32)
     (local $different v128)
     (block $last (loop $next
@@ -249,7 +250,7 @@
           (v128.load offset=320 (local.get $at)) (v128.load (local.get $kept)))))
         (i32.sub (i32.shl (i32.const 1) (local.get $bytes)) (i32.const 1))))))
 
-  ;; Whether what is around two holes is what lies at $kept, piece behind piece.
+  ;; Whether the text around two holes equals what is stored at $kept, piece after piece.
   (func (export "isAround")
     (param $kept i32) (param $from i32) (param $to i32) (param $secondFrom i32)
     (param $secondTo i32) (param $length i32) (result i32)

@@ -1,14 +1,14 @@
-// What is around the holes of the texts whose shapes are known, piece behind piece, in the memory
-// that WebAssembly works on. A log that goes round: what is new overwrites what is oldest.
+// The text around the holes of known shapes, piece after piece, in WebAssembly memory. A circular
+// log: new entries overwrite the oldest.
 
 import { SHAPES_BYTES } from '../../base/limits.ts'
 import type { JobHoles } from '../job-holes.ts'
 import type { JobText } from './job-text.ts'
 
-/** Keeps and compares them. */
+/** Stores and compares them. */
 export class ShapeTexts {
   readonly #text: JobText
-  /** Bytes that were ever written, and left free at the memory's end. */
+  /** Bytes ever written, including those skipped at the memory's end. */
   #position = 0
 
   constructor(text: JobText) {
@@ -16,8 +16,8 @@ export class ShapeTexts {
   }
 
   /**
-   * Keeps what is around the holes of the text: SHAPES_BYTES at most.
-   * @returns its position, to be asked for with.
+   * Stores the text around the holes: SHAPES_BYTES at most.
+   * @returns its position, for isSame().
    */
   keep(holes: JobHoles): number {
     const { kept, length } = this.#text
@@ -34,7 +34,7 @@ export class ShapeTexts {
     return position
   }
 
-  /** Whether the same is kept at a position still. The lengths of its pieces must be the same. */
+  /** Whether the same text is still stored at a position. The lengths of its pieces must match. */
   isSame(position: number, holes: JobHoles): boolean {
     if (this.#position > position + SHAPES_BYTES) return false
     const { functions, keptAt, length } = this.#text

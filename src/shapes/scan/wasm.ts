@@ -1,12 +1,12 @@
-// What is used of WebAssembly. Every Node has it; TypeScript declares it for browsers only.
+// Types for the part of WebAssembly that is used. TypeScript declares it for browsers only.
 
 interface WasmMemory {
   readonly buffer: ArrayBuffer
 }
 
-/** The library. */
+/** The global WebAssembly object. */
 interface WasmLibrary {
-  /** In pages, all of them zeros, which the machine provides when they are first written. */
+  /** Size in pages of zeros, which the system provides when they are first written. */
   readonly Memory: new (size: { readonly initial: number }) => WasmMemory
   readonly Module: new (code: Uint8Array) => object
   readonly Instance: new (
