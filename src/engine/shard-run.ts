@@ -78,7 +78,7 @@ export class ShardRun {
     this.handedOver = this.#hasHandedOver.promise
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    port1.on('message', (report: ShardReport) => this.#hear(report, options))
+    port1.on('message', (report: ShardReport) => this.#onReport(report, options))
     const transfer = [port2]
     let handOver: MessagePort | undefined
     if (takesOver) {
@@ -95,7 +95,7 @@ export class ShardRun {
       .then((end) => {
         // Its last reports may arrive later than its end, since they use another port.
         for (let left = receiveMessageOnPort(port1); left !== undefined;
-          left = receiveMessageOnPort(port1)) this.#hear(left.message as ShardReport, options)
+          left = receiveMessageOnPort(port1)) this.#onReport(left.message as ShardReport, options)
         port1.close()
         this.#batonPort?.close()
         this.end = { ...end, reason: this.#broken ?? end.reason }
@@ -124,7 +124,7 @@ export class ShardRun {
     this.#terminate.abort(reason)
   }
 
-  #hear(report: ShardReport, { hear }: RunOptions): void {
+  #onReport(report: ShardReport, { hear }: RunOptions): void {
     if (report.kind === 'broken') this.#broken = report.error
     if (report.kind === 'ready') this.isReady = true
     if (report.kind === 'loaded') this.isLoaded = true

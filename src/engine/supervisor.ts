@@ -175,10 +175,10 @@ export class Supervisor {
       if (this.#isIdle(run) && !awaited.has(run)) run.terminate(ENDING)
     }
     this.#stopUntilUs = (this.#options.clock.nowUs() + msToUs(graceMs)) as Micros
-    this.#tellAll({ kind: 'stop', untilUs: this.#stopUntilUs })
+    this.#sendAll({ kind: 'stop', untilUs: this.#stopUntilUs })
     await this.#ended(graceMs, () => [...this.#running.values()])
     const cutOff = [...this.#running.keys()]
-    this.#tellAll({ kind: 'abort' })
+    this.#sendAll({ kind: 'abort' })
     // Old threads that still relay end when their successors have ended.
     await this.#ended(ABORT_WAIT_MS, () => [...this.#alive])
     await Promise.all([...this.#pools].map((pool) => pool.destroy()))
@@ -188,7 +188,7 @@ export class Supervisor {
   /** While on, nothing new is sent; requests in flight continue. */
   hold(isOn: boolean): void {
     this.#isHeld = isOn
-    this.#tellAll({ kind: 'hold', isOn })
+    this.#sendAll({ kind: 'hold', isOn })
   }
 
   /**
@@ -321,7 +321,7 @@ export class Supervisor {
     }
     const run = new ShardRun({
       pool, task, takesOver: how.takesOver ?? false, startedUs: clock.nowUs(),
-      hear: (heard, report) => this.#hear(heard, report),
+      hear: (heard, report) => this.#onReport(heard, report),
       over: (ended, end) => this.#over(ended, end),
     })
     this.#alive.add(run)
@@ -338,7 +338,7 @@ export class Supervisor {
     return loss === undefined ? {} : { loss }
   }
 
-  #hear(run: ShardRun, report: ShardReport): void {
+  #onReport(run: ShardRun, report: ShardReport): void {
     const { shard } = run
     switch (report.kind) {
       case 'ready':
@@ -471,7 +471,7 @@ export class Supervisor {
     if (door !== undefined) door.down = down
   }
 
-  #tellAll(control: ShardControl): void {
+  #sendAll(control: ShardControl): void {
     for (const run of this.#running.values()) run.tell(control)
   }
 

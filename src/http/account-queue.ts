@@ -5,7 +5,7 @@ import { asciiOf, type HttpRequest } from './uws.ts'
 
 const NAMES = ACCOUNT_QUEUE_HEADERS.map(asciiOf)
 
-/** The first name that is present decides, as it does in an upstream's response. */
+/** The first header that is present decides, as in an upstream's response. */
 export function asksAccountQueue(request: HttpRequest): boolean {
   for (const name of NAMES) {
     const value = request.getHeader(name)

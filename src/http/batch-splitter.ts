@@ -1,5 +1,5 @@
-// The body of a batch, cut into jobs as it arrives: one on each line, or the elements of one array.
-// What is inside of a job is not judged here, only where it ends.
+// Splits the body of a batch into jobs as it arrives: one on each line, or the elements of one
+// array. Finds only where a job ends; its content is not validated here.
 
 import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
 
@@ -23,61 +23,61 @@ const TYPES = new Set([
 export const isBatchType = (contentType: string): boolean =>
   TYPES.has((contentType.split(';')[0] ?? '').trim().toLowerCase())
 
-/** What next() has found. */
+/** A result of next(). */
 export type Piece =
-  /** The bytes of one job, without the blanks around it. */
+  /** The bytes of one job, without surrounding blanks. */
   | { readonly kind: 'job'; readonly bytes: Buffer }
-  /** A job that is longer than allowed; its bytes are not kept. */
+  /** A job that exceeds the limit; its bytes are not kept. */
   | { readonly kind: 'too long' }
-  /** The array was not closed, or something came behind it; nothing more follows. */
+  /** The array was not closed, or something follows it; no more pieces come. */
   | { readonly kind: 'broken' }
 
 const TOO_LONG: Piece = { kind: 'too long' }
 const BROKEN: Piece = { kind: 'broken' }
 
-/** Cuts one body. */
+/** Splits one body. */
 export class BatchSplitter {
   readonly #jobBytesMax: number
   #mode: 'start' | 'lines' | 'array' | 'behind' | 'over' = 'start'
   readonly #held: GrowingBytes
-  /** What is held, until more comes. */
+  /** The bytes in #held. */
   #bytes: Buffer
-  /** Where the job begins that is being looked at, and how far it has been looked at. */
+  /** The start of the current job, and the scan position. */
   #from = 0
   #at = 0
   #isEnded = false
-  /** The job is too long already. */
+  /** The current job exceeds the limit already. */
   #isSkipping = false
-  // Inside of an array's element.
+  // State inside an element of an array.
   #depth = 0
   #isText = false
   #isEscaped = false
   #elements = 0
 
-  /** @param pool pays for what is kept until more comes. */
+  /** @param pool counts the bytes that are kept until more arrive. */
   constructor(jobBytesMax: number, pool: ClientBytes) {
     this.#jobBytesMax = jobBytesMax
     this.#held = new GrowingBytes(pool)
     this.#bytes = this.#held.bytes
   }
 
-  /** Bytes that are kept until more comes. */
+  /** Bytes that are kept until more arrive. */
   get keptBytes(): number {
     return this.#bytes.length - this.#from
   }
 
-  /** The buffer that they are in. */
+  /** The size of their buffer. */
   get heldBytes(): number {
     return this.#held.heldBytes
   }
 
-  /** Whether next() has nothing more to give, now that the body has ended. */
+  /** Whether next() has returned everything and the body has ended. */
   get isDone(): boolean {
     return this.#mode === 'over' ||
       (this.#isEnded && this.#mode !== 'lines' && this.#at === this.#bytes.length)
   }
 
-  /** More of the body; the chunk need only be valid now. False when there is no room for it. */
+  /** Appends a part of the body; the chunk is copied. False when the pool has no room for it. */
   push(chunk: Uint8Array): boolean {
     this.#held.drop(this.#from)
     this.#at -= this.#from
@@ -87,7 +87,7 @@ export class BatchSplitter {
     return isHeld
   }
 
-  /** All that can be given for now has been: keeps no larger a buffer than that needs. */
+  /** Call it when next() has returned all it can: shrinks the buffer to what is left. */
   shrink(): void {
     this.#held.drop(this.#from)
     this.#held.shrink()
@@ -96,19 +96,19 @@ export class BatchSplitter {
     this.#bytes = this.#held.bytes
   }
 
-  /** Nothing more is asked for. */
+  /** Drops everything; next() must not be called any more. */
   release(): void {
     this.#held.release()
     this.#bytes = this.#held.bytes
     this.#from = this.#at = 0
   }
 
-  /** There is no more. */
+  /** The body is complete. */
   end(): void {
     this.#isEnded = true
   }
 
-  /** The next job; undefined when more has to come, or all has been given. */
+  /** The next job; undefined when it is incomplete, or when all have been returned. */
   next(): Piece | undefined {
     if (this.#mode === 'start') this.#start()
     switch (this.#mode) {
@@ -119,7 +119,7 @@ export class BatchSplitter {
     }
   }
 
-  /** The first byte that is no blank tells which form it is. */
+  /** The first non-blank byte tells lines from an array. */
   #start(): void {
     this.#skipBlanks()
     if (this.#at === this.#bytes.length) return
@@ -169,7 +169,7 @@ export class BatchSplitter {
     else if (byte === QUOTE) this.#isText = false
   }
 
-  /** An element's end is found; an empty one is a fault of its own, but for the empty array. */
+  /** At an element's end. An empty element is passed on, to be refused, except in `[]`. */
   #element(isLast: boolean): Piece | undefined {
     const piece = this.#cut(true)
     this.#from = ++this.#at
@@ -188,7 +188,7 @@ export class BatchSplitter {
     return BROKEN
   }
 
-  /** What lies between #from and #at, if it is a whole job; drops what is too long. */
+  /** The bytes between #from and #at, if they are a complete job; drops those over the limit. */
   #cut(isWhole: boolean): Piece | undefined {
     const isLong = this.#isSkipping || this.#at - this.#from > this.#jobBytesMax
     if (!isWhole) {

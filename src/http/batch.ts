@@ -1,8 +1,8 @@
-// POST /jobs/batch: jobs are judged and handed on as they arrive, and answered in their order, a
-// line of JSON each. What waits in here is bounded on both sides: while too many jobs have no
-// answer, or answers are not read, no more of the request is. A known key's result may be a
-// thousand times as long as its line: one for which there is no room now is let go, and asked for
-// again when its turn has come and all before it has been read.
+// POST /jobs/batch: jobs are validated and submitted as they arrive, and answered in their order,
+// one line of JSON each. Both directions are bounded: while too many jobs have no answer, or
+// answers are not read, the request is not read. A known key's result may be a thousand times as
+// long as its job: if there is no room for it now, it is dropped, and requested again when all
+// answers before it have been read.
 
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
@@ -25,18 +25,18 @@ export interface BatchParts {
   readonly pool: ClientBytes
   readonly jobsMax: number
   readonly bodyBytesMax: number
-  /** The batch has answers that wait for the end of this turn. */
+  /** Requests a flush of the batch at the end of this iteration of the event loop. */
   readonly flushSoon: (batch: Batch) => void
   readonly countInvalid: () => void
 }
 
 const NDJSON_TYPE = 'application/x-ndjson'
-/** A line that is counted takes two bytes for a character that is not Latin-1. */
+/** V8 stores a line with characters beyond Latin-1 in two bytes each. */
 const CHARACTER_BYTES_MAX = 2
-/** Longer lines are counted; there are a window's shorter ones in BATCH_BYTES. */
+/** Longer lines are counted; BATCH_BYTES covers a window of shorter ones. */
 const LINE_LENGTH_UNCOUNTED = BATCH_BYTES / BATCH_WINDOW_JOBS
 
-/** A finished job whose result is asked for when its line is to be written. */
+/** A finished job whose result is requested when its line is to be written. */
 interface LetGo {
   readonly jobId: string
   readonly status: JobStatus
@@ -50,23 +50,23 @@ export class Batch implements Asker {
   readonly #submission: Submission
   readonly #splitter: BatchSplitter
   #response: StreamedResponse | undefined
-  /** Answers of the jobs from #first on, as far as they have come. */
+  /** Answers of the jobs from #first on; undefined: none yet. */
   #answers: (string | LetGo | undefined)[] = []
   #first = 0
   #next = 0
-  /** Of answers that wait, as the pool has counted them. */
+  /** Counted bytes of answers that are not written yet. */
   #answersBytes = 0
-  /** Of what was written and may not have been read. */
+  /** Counted bytes that were written and may not have been read. */
   #unreadBytes = 0
   #letGo = 0
-  /** Jobs that may be without an answer: few until it is known how long answers are. */
+  /** Limit of unanswered jobs: small until it is known how long answers are. */
   #window = BATCH_WINDOW_JOBS_MIN
-  /** The last byte has come. */
+  /** The body is complete. */
   #isWhole = false
   /** No further job is read. */
   #isOver = false
   #isPaused = false
-  /** The client has not taken what was written before. */
+  /** The client has not read what was written before. */
   #isBlocked = false
   #isToFlush = false
 
@@ -77,7 +77,7 @@ export class Batch implements Asker {
     this.#splitter = new BatchSplitter(parts.bodyBytesMax, parts.pool)
   }
 
-  /** Begins to read a request's body and to answer it; the exchange is done with. */
+  /** Starts to read a request's body and to answer it; the exchange is not used any more. */
   static begin(
     parts: BatchParts, exchange: Exchange, response: StreamedResponse, wantsAccountQueue: boolean,
   ): void {
@@ -95,7 +95,7 @@ export class Batch implements Asker {
     response.onData((chunk, isLast) => batch.#take(Buffer.from(chunk), isLast))
   }
 
-  // --- what becomes of its jobs ---
+  // --- answers to its jobs ---
 
   accepted({ ref, route, idHigh, idLow }: Ticket): void {
     this.#answer(ref, `{"job_id":"${formatJobId(route, idHigh, idLow)}","status":"queued"}\n`)
@@ -117,7 +117,7 @@ export class Batch implements Asker {
     this.#answerValue(ref, denialValue(denial))
   }
 
-  /** Sends the answers whose turn it is. */
+  /** Writes the answers that are next in order. */
   flush(): void {
     this.#isToFlush = false
     this.#advance()
@@ -136,27 +136,27 @@ export class Batch implements Asker {
     this.#splitter.shrink()
   }
 
-  /** There is no room for more of the body. */
+  /** The pool has no room for more of the body. */
   #overload(): void {
     this.#splitter.release()
     this.#finish(unavailable('overloaded'))
     this.#advance()
   }
 
-  /** Reads on as far as it may, and sends what there is. */
+  /** Reads as many jobs as it may, and writes the answers that are ready. */
   #advance(): void {
     for (;;) {
       const wasFull = !this.#hasRoom()
       const before = this.#next
       while (this.#hasRoom() && this.#readOne());
       this.#write()
-      // What was written has made room, and there may be more to read.
+      // Writing has made room, and there may be more to read.
       if (!this.#hasRoom() || (!wasFull && this.#next === before)) break
     }
     this.#pauseOrResume()
   }
 
-  /** Takes the next job; false when there is none. */
+  /** Submits the next job; false when there is none. */
   #readOne(): boolean {
     const piece = this.#isOver ? undefined : this.#splitter.next()
     if (piece === undefined) return false
@@ -181,7 +181,7 @@ export class Batch implements Asker {
       error: `the job has more than ${bodyBytesMax} bytes` })
   }
 
-  /** The last line says why no more is read. */
+  /** Stops reading; the last line says why. */
   #finish(denial: Denial): void {
     if (this.#isOver) return
     this.#isOver = true
@@ -194,7 +194,7 @@ export class Batch implements Asker {
       this.#answersBytes < BATCH_BACKLOG_BYTES && this.#response !== undefined
   }
 
-  /** All that the pool has counted for it. */
+  /** All bytes that the pool counts for the batch. */
   get #heldBytes(): number {
     return BATCH_BYTES + this.#splitter.heldBytes + this.#answersBytes + this.#unreadBytes
   }
@@ -228,7 +228,7 @@ export class Batch implements Asker {
     this.#parts.flushSoon(this)
   }
 
-  /** Writes the answers that are complete from the first on; the last one ends the response. */
+  /** Writes consecutive answers from the first on; after the last one, the response ends. */
   #write(): void {
     const response = this.#response
     if (response === undefined || this.#isBlocked) return
@@ -251,7 +251,7 @@ export class Batch implements Asker {
       if (isDone && !this.#isBlocked) response.end(undefined, !this.#isWhole)
     })
     this.#written(bytes)
-    // What the client has not read is counted until it has: then it ends.
+    // Unread bytes are counted until the client has read them; only then the batch ends.
     if (isDone && !this.#isBlocked) return this.#gone()
     const first = this.#answers[0]
     if (this.#isBlocked || first === undefined) return
@@ -259,22 +259,22 @@ export class Batch implements Asker {
     else if (count > 0) this.#write()
   }
 
-  /** So much of what was counted is the library's now, or the system's. */
+  /** Moves bytes from waiting to unread, or returns them to the pool if nothing is unread. */
   #written(bytes: number): void {
     this.#answersBytes -= bytes
     if (this.#isBlocked) this.#unreadBytes += bytes
     else this.#parts.pool.give(bytes)
   }
 
-  /** All before it has been read: asks for the result that there was no room for. */
+  /** All answers before it have been read: requests the result that was dropped. */
   #ask(answer: LetGo): void {
     if (answer.isAsked) return
-    // It would have to be let go again.
+    // There is no room; it would have to be dropped again.
     if (this.#parts.pool.isFull) return this.#flushSoon()
     answer.isAsked = true
     this.#parts.questions.ask('get', answer.jobId, {
       isBulk: false,
-      answered: (_code, view) => this.#got(answer, view?.result ?? null),
+      answered: (_code, snapshot) => this.#got(answer, snapshot?.result ?? null),
       unavailable: (code) => {
         if (code === 'overloaded') this.#askLater(answer)
         else this.#got(answer, null)
@@ -282,7 +282,7 @@ export class Batch implements Asker {
     })
   }
 
-  /** In a later turn. */
+  /** Asks again in a later iteration of the event loop. */
   #askLater(answer: LetGo): void {
     answer.isAsked = false
     if (this.#response !== undefined) this.#flushSoon()
@@ -321,7 +321,7 @@ export class Batch implements Asker {
   }
 }
 
-/** Short lines are counted with the batch. */
+/** Short lines are covered by BATCH_BYTES. */
 const countedBytes = (line: string): number =>
   line.length <= LINE_LENGTH_UNCOUNTED ? 0 : line.length * CHARACTER_BYTES_MAX
 

@@ -1,12 +1,12 @@
-// What stands for a client's address where addresses have shares.
+// The key of a client's address in the pool of sockets.
 
 const V4_BYTES = 4
 const V6_BYTES = 16
-/** Of an address of IPv6: a household or a host has at least this many bytes to itself. */
+/** A /64 of IPv6, the least that a household or a host usually gets. */
 const V6_PREFIX_BYTES = 8
 const V4_MAPPED = '00000000000000000000ffff'
 
-/** 10.0.0.1 → '0a000001', ::ffff:10.0.0.1 likewise; of IPv6 the first 64 bits; '' for none. */
+/** 10.0.0.1 → '0a000001', ::ffff:10.0.0.1 too; of IPv6 the first 64 bits; '' for no address. */
 export function addressKey(address: ArrayBuffer): string {
   const text = Buffer.from(address).toString('hex')
   if (address.byteLength !== V6_BYTES) return text

@@ -1,5 +1,5 @@
 // One request and its answer, from the route's handler until the answer is written or the client
-// has gone. Holds the response, because a shard's answer comes in a later turn of the event loop.
+// has disconnected. Keeps the response, because a shard's answer arrives later.
 
 import { encodeValue } from '../../shards/wire/codec.ts'
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
@@ -10,7 +10,7 @@ import { ANSWER_BYTES_UNCOUNTED_MAX } from '../base/client-limits.ts'
 import { type Denial, type ErrorCode, ERRORS, unavailable } from '../base/errors.ts'
 import { asciiOf, type HttpResponse } from './uws.ts'
 
-/** Status lines, as far as they are used. */
+/** The status lines in use. */
 const STATUS_LINES: Readonly<Record<number, string>> = {
   200: '200 OK', 201: '201 Created', 204: '204 No Content',
   400: '400 Bad Request', 403: '403 Forbidden',
@@ -29,30 +29,30 @@ export const MSGPACK_TYPE = 'application/msgpack'
 export const wantsMsgpack = (accept: string): boolean =>
   accept !== '' && accept.toLowerCase().includes(MSGPACK_TYPE)
 
-/** What an answer has besides its status and value. */
+/** Optional parts of an answer. */
 export interface ReplyOptions {
   /** Seconds, for the Retry-After header. */
   readonly retryAfterSeconds?: number
   /** For the Allow header. */
   readonly allow?: string
-  /** Ends the connection, since the rest of the request is not wanted. */
+  /** Closes the connection, since the rest of the request is not read. */
   readonly close?: boolean
 }
 
 const NO_OPTIONS: ReplyOptions = {}
 
-/** What is known of a request before it is answered. */
+/** Properties of a request that its answer depends on. */
 export interface ExchangeOptions {
   readonly isHead: boolean
-  /** The connection ends with the answer: there are too many. */
+  /** The connection is closed with the answer, because there are too many connections. */
   readonly isLast: boolean
-  /** Counts long answers while they are read; undefined where there are none. */
+  /** Counts long answers until they are read; undefined: they are not counted. */
   readonly pool: ClientBytes | undefined
 }
 
 const USUAL: ExchangeOptions = { isHead: false, isLast: false, pool: undefined }
 
-/** The answer to nearly every request, all of it bytes. */
+/** The answer to nearly every request, prepared as bytes. */
 const ACCEPTED_STATUS = asciiOf(STATUS_LINES[201] as string)
 const TYPE_NAME = asciiOf('content-type')
 const JSON_TYPE_BYTES = asciiOf(JSON_TYPE)
@@ -60,7 +60,7 @@ const ACCEPTED_HEAD = '{"job_id":"'
 const ACCEPTED = asciiOf(`${ACCEPTED_HEAD}${'0'.repeat(JOB_ID_DIGITS)}","status":"queued"}`)
 const ACCEPTED_BYTES = Buffer.from(ACCEPTED)
 
-/** Whom writeAccepted() answers: one function for all, since cork() calls it before it returns. */
+/** Argument of writeAccepted(), a global so that no closure is made: cork() calls it at once. */
 let accepting: HttpResponse
 let isAcceptingLast = false
 
@@ -71,10 +71,10 @@ const writeAccepted = (): void => {
   accepting.end(ACCEPTED, isAcceptingLast)
 }
 
-/** A request that is answered once, or never when its client goes away. */
+/** A request that is answered once, or never if its client disconnects. */
 export class Exchange implements Asker {
   readonly isBulk = false
-  /** Called once if the client goes away before the answer has ended. */
+  /** Called once if the client disconnects before the answer is complete. */
   onGone: (() => void) | undefined
   readonly #msgpack: boolean
   readonly #options: ExchangeOptions
@@ -92,7 +92,7 @@ export class Exchange implements Asker {
     })
   }
 
-  /** False once it is answered or the client has gone. */
+  /** False once it is answered or the client has disconnected. */
   get isOpen(): boolean {
     return this.#response !== undefined
   }
@@ -125,20 +125,20 @@ export class Exchange implements Asker {
       retryAfterSeconds === undefined ? NO_OPTIONS : { retryAfterSeconds })
   }
 
-  /** Answers with an error and its table's status; `extra` goes into the value. */
+  /** Answers with an error, with the status from the table; `extra` is added to the value. */
   sendError(code: ErrorCode, error: string, extra?: object, options = NO_OPTIONS): void {
     this.send(ERRORS[code].status, { error, code, ...extra }, options)
   }
 
-  /** Answers 204: there is nothing, and will be nothing. */
+  /** Answers 204: no events, now or later. */
   sendNothing(): void {
     const response = this.#close()
     response?.cork(() => { response.writeStatus(STATUS_LINES[204] as string).endWithoutBody() })
   }
 
   /**
-   * Begins a streamed answer with status 200 and hands the response over: to be written to and
-   * ended by the caller, until `onGone` says that it is void. Undefined when the client has gone.
+   * Starts a streamed answer with status 200 and passes the response to the caller, which writes
+   * and ends it unless `onGone` is called. Undefined when the client has disconnected.
    */
   beginStream(type = 'text/event-stream'): HttpResponse | undefined {
     const response = this.#response
@@ -151,7 +151,7 @@ export class Exchange implements Asker {
     return response
   }
 
-  /** What is to be answered now, if the client has not gone. */
+  /** Closes the exchange; returns the response if the client has not disconnected. */
   #close(): HttpResponse | undefined {
     const response = this.#response
     this.#response = undefined
@@ -161,7 +161,7 @@ export class Exchange implements Asker {
 
   #write(status: number, body: string | Uint8Array, type: string, options: ReplyOptions): void {
     const { isHead, isLast, pool } = this.#options
-    // A character takes three bytes at most.
+    // A UTF-16 code unit takes three bytes at most.
     const isLong = body.length > ANSWER_BYTES_UNCOUNTED_MAX / 3 && !isHead
     if (isLong && pool !== undefined) return this.#writeLong(status, body, type, pool)
     const response = this.#close()
@@ -174,7 +174,7 @@ export class Exchange implements Asker {
     })
   }
 
-  /** The library keeps a copy of what the client has not taken; here it is ours, and counted. */
+  /** The library would buffer an unread answer out of sight; here it is buffered and counted. */
   #writeLong(status: number, body: string | Uint8Array, type: string, pool: ClientBytes): void {
     const bytes = typeof body === 'string' ? Buffer.from(body) : body
     if (!pool.take(0, bytes.length)) return this.denied(0, unavailable('overloaded'))

@@ -1,9 +1,9 @@
-// Why an address cannot be listened on. The library says only that it cannot; the system is asked
-// once more, for its reason.
+// Why an address cannot be listened on. The library reports only that it failed, so the attempt is
+// repeated with node:net for the system's error code.
 
 import { createServer } from 'node:net'
 
-/** A sentence for people, with what to do where there is something. */
+/** A sentence for the operator, with advice where there is any. */
 export async function listenProblem(host: string, port: number): Promise<string> {
   const code = await reasonOf(host, port)
   const where = `cannot listen on ${host}:${port}`
@@ -21,7 +21,7 @@ export async function listenProblem(host: string, port: number): Promise<string>
   }
 }
 
-/** The system's code; undefined when it can be listened on after all. */
+/** The system's error code; undefined when listening succeeds after all. */
 function reasonOf(host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer()

@@ -1,20 +1,20 @@
-// Request bodies as they arrive: bounded one by one and all together, and freed when a client goes.
+// Request bodies as they arrive: limited each and in total, and freed when a client disconnects.
 
 import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
 import type { Exchange } from './exchange.ts'
 import type { HttpResponse } from './uws.ts'
 
 const CLOSE = { close: true } as const
-/** Seconds, for a client whose body found no room. */
+/** Seconds, for a client whose body was refused for lack of memory. */
 const RETRY_AFTER_S = 1
 
-/** Who counts the bodies that are not taken. */
+/** Counts refused bodies. */
 export interface ReceiverCounts {
   countInvalid(): void
   countUnavailable(): void
 }
 
-/** Takes a whole body, which is only valid inside the call. */
+/** Handles a complete body, which is valid only until it returns. */
 export type BodyHandler<About> = (exchange: Exchange, bytes: Uint8Array, about: About) => void
 
 /** Collects request bodies. */
@@ -22,7 +22,7 @@ export class BodyReceiver {
   readonly #bodyBytesMax: number
   readonly #counts: ReceiverCounts
   readonly #pool: ClientBytes
-  /** A number of fewer digits is within the limit: nothing else need be known of most requests. */
+  /** A Content-Length with fewer digits is within the limit, which is enough for most requests. */
   readonly #limitDigits: number
 
   constructor(bodyBytesMax: number, counts: ReceiverCounts, pool: ClientBytes) {
@@ -33,11 +33,11 @@ export class BodyReceiver {
   }
 
   /**
-   * Calls `done` with the whole body; never when the client goes away first. Answers 413 for a
-   * body that is announced or found to be too large, and 503 when too much is arriving; both end
-   * the connection, since nobody wants the rest.
+   * Calls `done` with the complete body; never if the client disconnects first. Answers 413 for a
+   * body that is announced as too large or is too large, and 503 when the pool has no room; both
+   * close the connection, since the rest is not read.
    * @param announced the Content-Length header, '' for none.
-   * @param about is handed on, so that `done` can be the same for all requests.
+   * @param about is passed on, so that `done` can be the same for all requests.
    */
   receive<About>(
     response: HttpResponse, exchange: Exchange, announced: string, about: About,
@@ -56,21 +56,21 @@ export class BodyReceiver {
       body ??= this.#begin(exchange)
       if (!this.#add(exchange, body, chunk)) return body.release()
       if (!isLast) return
-      // Whoever is done with it answers, and then nobody hears of a client that goes away.
+      // The handler answers, and must not get the callback of a client that disconnects.
       exchange.onGone = undefined
       done(exchange, body.bytes, about)
       body.release()
     })
   }
 
-  /** A body that does not come in one piece. */
+  /** Starts a body that arrives in more than one piece. */
   #begin(exchange: Exchange): GrowingBytes {
     const body = new GrowingBytes(this.#pool)
     exchange.onGone = () => body.release()
     return body
   }
 
-  /** False when the client has been refused. */
+  /** Appends a chunk; false when the client has been refused. */
   #add(exchange: Exchange, body: GrowingBytes, chunk: ArrayBuffer): boolean {
     if (body.length + chunk.byteLength > this.#bodyBytesMax) {
       this.#refuse(exchange)

@@ -1,6 +1,6 @@
-// The headers of a request, in one look at all: what is wanted of them, and whether they say where
-// the request ends. A proxy in front may have read the same bytes as another number of
-// requests (RFC 9112, 11.2). What the library hides is in docs/REVERSE-PROXY.md.
+// The headers of a request, in one pass over all: the values that are used, and whether they define
+// the end of the request unambiguously. If not, a proxy in front may split the same bytes into
+// other requests (RFC 9112, 11.2). docs/REVERSE-PROXY.md says what the library does not expose.
 
 import { ACCOUNT_QUEUE_HEADERS } from '../../shards/signals/pace-headers.ts'
 import { Exchange } from './exchange.ts'
@@ -8,13 +8,13 @@ import type { HttpRequest, HttpResponse } from './uws.ts'
 
 const ACCOUNT_QUEUES: readonly string[] = ACCOUNT_QUEUE_HEADERS
 
-/** The headers of the request that was read last; of those given twice, the first. */
+/** The headers of the last read request; of a repeated header, the first value. */
 export class RequestHead {
   accept = ''
   contentLength = ''
   contentType = ''
   idempotencyKey = ''
-  /** There is a header that is about account queues. */
+  /** There is a header that concerns account queues. */
   hasAccountQueue = false
   #lengths = 0
   #hosts = 0
@@ -22,7 +22,7 @@ export class RequestHead {
   #codings = 0
   #coding = ''
 
-  /** Reads them; the fault of the framing in words, undefined for none. */
+  /** Reads the headers; returns a description of the framing fault, undefined for none. */
   read(request: HttpRequest): string | undefined {
     this.accept = this.contentLength = this.contentType = this.idempotencyKey = ''
     this.hasAccountQueue = false
@@ -57,7 +57,7 @@ export class RequestHead {
         this.#coding = value
         return
       default:
-        // Nearly all names begin otherwise.
+        // Nearly all names begin otherwise, so the list is rarely searched.
         if (name.startsWith('x-')) this.hasAccountQueue ||= ACCOUNT_QUEUES.includes(name)
     }
   }
@@ -73,9 +73,9 @@ export class RequestHead {
 }
 
 /**
- * Nobody can say where such a request ends, so the connection does. The answer comes a turn later:
- * the library reads on behind an answer, even one that ends the connection, but closes at once
- * where another request follows one that is not answered.
+ * The end of such a request is ambiguous, so the connection is closed. The answer is sent in the
+ * next iteration of the event loop: the library keeps reading behind an answer, even one that
+ * closes the connection, but closes at once where a request follows one that is not answered.
  */
 export function refuseFraming(response: HttpResponse, fault: string): void {
   const exchange = new Exchange(response, false)

@@ -1,4 +1,4 @@
-// What each route does: what is read of a request before it is over, and who answers it.
+// The route handlers: read what they need of a request while it is valid, and pass it on.
 
 import type { Readiness } from '../base/door-state.ts'
 import type { ErrorCode } from '../base/errors.ts'
@@ -17,25 +17,25 @@ import {
 
 const LAST_EVENT_ID = asciiOf('last-event-id')
 
-/** What nearly all of them say. */
+/** The values for nearly all submissions. */
 const USUAL: Submission = { format: 'json', idempotencyKey: '', wantsAccountQueue: false }
 
 /** What the routes need of the front door. */
 export interface Door {
-  /** Of the process. */
+  /** State of the process. */
   readonly readiness: Readiness
   readonly exchangeOptions: ExchangeOptions
-  /** What of the front door is used up; what comes may be refused. */
+  /** Limits of the front door that are reached, so that requests may be refused. */
   readonly atBound: readonly string[]
-  /** 503 for a reason that needs no body to be known; undefined: go on. */
+  /** Why jobs are refused whatever the body is (503); undefined: continue. */
   refusal(): ErrorCode | undefined
-  /** @param body is only valid inside the call. */
+  /** @param body valid only until it returns. */
   submit(exchange: Exchange, body: Uint8Array, submission: Submission): void
-  /** Reads jobs from the request's body and answers each, as they come. */
+  /** Reads jobs from the request's body and answers each, as they arrive. */
   submitBatch(exchange: Exchange, response: StreamedResponse, wantsAccountQueue: boolean): void
-  /** A body was refused before it was one: 413 and 415. */
+  /** Counts a request that was refused before its jobs were read: 400, 413 and 415. */
   countInvalid(): void
-  /** A body was given up because too much was arriving. */
+  /** Counts a body that was dropped because the pool had no room. */
   countUnavailable(): void
   show(exchange: Exchange, jobId: string): void
   cancel(exchange: Exchange, jobId: string): void
@@ -44,7 +44,7 @@ export interface Door {
   unavailable(exchange: Exchange, code: ErrorCode): void
 }
 
-/** The methods of every path; HEAD only where an answer costs nothing. */
+/** The methods of every path; HEAD only where an answer is cheap. */
 const METHODS: readonly (readonly [path: RegExp, allow: string])[] = [
   [/^\/jobs$/, 'POST'],
   [/^\/jobs\/batch$/, 'POST'],
@@ -53,11 +53,11 @@ const METHODS: readonly (readonly [path: RegExp, allow: string])[] = [
   [/^\/(health|ready)$/, 'GET, HEAD'],
 ]
 
-/** The Allow header of a path, or undefined when there is none such. */
+/** The Allow header of a path, or undefined for an unknown path. */
 const allowedMethods = (path: string): string | undefined =>
   METHODS.find(([pattern]) => pattern.test(path))?.[1]
 
-/** The handlers of all routes but that for sockets. */
+/** The handlers of all routes except the WebSocket upgrade. */
 export function routeHandlers(
   door: Door, receiver: BodyReceiver,
 ): Omit<RequestHandlers, 'upgrade'> {
@@ -66,7 +66,7 @@ export function routeHandlers(
   const head = new RequestHead()
   const open = (response: HttpResponse): Exchange =>
     new Exchange(response, wantsMsgpack(head.accept), door.exchangeOptions)
-  /** Reads the head, and refuses a request whose end is not known. */
+  /** Reads the head, and refuses a request whose framing is ambiguous. */
   const isRefused = (response: HttpResponse, request: HttpRequest): boolean => {
     const fault = head.read(request)
     if (fault === undefined) return false
@@ -107,7 +107,7 @@ export function routeHandlers(
   }
 }
 
-/** Undefined: nothing can be submitted, which has been answered. */
+/** Undefined: nothing can be submitted, and that has been answered. */
 function readSubmission(
   door: Door, exchange: Exchange, head: RequestHead, request: HttpRequest,
 ): Submission | undefined {

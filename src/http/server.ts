@@ -1,6 +1,6 @@
-// The HTTP server: its listening socket and its routes, made once for the life of the process.
-// Nothing of what happens behind a route is here: each hands over to whoever answers at that
-// moment, since a reload replaces the code that does.
+// The HTTP server: its listening socket and its routes, created once for the life of the process.
+// The handlers are not here: each route calls the handler of the present front door, since a reload
+// replaces its code.
 
 import { monotonicUs } from '../../shards/base/clock.ts'
 import { CONNECTIONS_KEPT_PER_MILLE } from '../base/client-limits.ts'
@@ -19,7 +19,7 @@ export interface Address {
   readonly port: number
 }
 
-/** What is answered to each route. A path that is not among these comes to `other`. */
+/** The handlers of all routes. Paths that match no other route go to `other`. */
 export interface RequestHandlers {
   readonly postJob: RouteHandler
   readonly postBatch: RouteHandler
@@ -29,81 +29,82 @@ export interface RequestHandlers {
   readonly health: RouteHandler
   readonly ready: RouteHandler
   readonly other: RouteHandler
-  /** @param tier which of the frame sizes the route has; false: ask the next one. */
+  /** @param tier index of the route's frame size; returns false to try the next route. */
   readonly upgrade: (
     response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, tier: number,
   ) => boolean
 }
 
-/** Who answers at this moment; asked anew for each request. */
+/** The present handlers; read for each request. */
 export interface Answering {
   readonly handlers: RequestHandlers
 }
 
-/** What the library keeps for each socket: its own properties only, no prototype. */
+/** The library's data for each socket: own properties only, no prototype. */
 export interface SocketData {
   /** Its jobs ask for account queues at their upstreams. */
   readonly wantsAccountQueue: boolean
   readonly frameBytesMax: number
-  /** What stands for its client's address in the pool of sockets. */
+  /** The key of its client's address in the pool of sockets. */
   readonly address: number
-  /** Who hears it. */
+  /** Receives its events. */
   owner: SocketOwner
-  /** The owner's own. */
+  /** For the owner's use. */
   socket: object | undefined
 }
 
-/** Who hears sockets. */
+/** Receives the events of sockets. */
 export interface SocketOwner {
   opened(handle: WebSocketHandle<SocketData>): void
-  /** The message is only valid inside. */
+  /** The message is valid only until it returns. */
   heard(handle: WebSocketHandle<SocketData>, message: ArrayBuffer, isBinary: boolean): void
   drained(handle: WebSocketHandle<SocketData>): void
   closed(handle: WebSocketHandle<SocketData>): void
 }
 
-/** The bounds of connections, which the library is told once. */
+/** Limits of connections, which are passed to the library once. */
 export interface ServerBounds {
   readonly bodyBytesMax: number
-  /** Without a byte, before a socket is closed. */
+  /** How long a socket may be silent before it is closed. */
   readonly idleMs: number
   readonly clientBytesMax: number
   readonly connectionsMax: number
 }
 
 /**
- * Whether two processes can listen at one port at once, each getting a share of the connections. A
- * server listens so that another can take over from it. That nobody is there already, of whom it
- * would take a share, it finds out before, by listening for an instant as one that does not share.
+ * Whether two processes can listen on one port at the same time, each getting a part of the
+ * connections. A server listens that way so that a successor can take over. To find out first
+ * whether the port is in use, so as not to take another server's connections, it briefly listens
+ * without sharing.
  */
 export const CAN_SHARE = process.platform === 'linux'
 const SHARED = 0
 /**
- * A turn of the event loop that was so short has taken what connections there were, a moment ago;
- * when there is none so short for a while, a longer one does.
+ * An iteration of the event loop this short has just accepted all pending connections; if none is
+ * this short for a while, a longer one is accepted as quiet.
  */
 const QUIET_TURN_US = 20
 const LOUD_TURN_US = 150
-/** Turns that are waited for one that is short. */
+/** Limit of iterations to wait for a quiet one. */
 const LOUD_TURNS_MAX = 2000
 const FREE_PORTS_MAX = 10
 const SOCKET_PATH = '/ws'
-/** All of them match SOCKET_PATH, each in its turn. */
+/** All of them match SOCKET_PATH; they are tried in this order. */
 const SOCKET_ROUTES = ['/ws', '/:socket', '/*'] as const
 
-/** The connections of clients; plain data. */
+/** The connections of clients, as plain data. */
 export interface ConnectionTable {
-  /** Those that are there, sockets among them. */
+  /** Open connections, sockets included. */
   open: number
   sockets: number
-  /** Above it a new one is closed at once. */
+  /** Beyond it, a new connection is closed at once. */
   readonly openMax: number
-  /** Above it an answer is its connection's last. */
+  /** Beyond it, connections are closed with their next answer. */
   readonly keptMax: number
   refused: number
 }
 
-/** No connections. */
+/** A table without connections. */
 export const makeConnectionTable = (openMax: number): ConnectionTable => ({
   open: 0, sockets: 0, openMax, refused: 0,
   keptMax: Math.ceil(openMax * CONNECTIONS_KEPT_PER_MILLE / 1000),
@@ -133,9 +134,9 @@ export class HttpServer {
   }
 
   /**
-   * Listens at a host and port; port 0 is any that is free. Throws OperatingError: `cannot_listen`
-   * when the address cannot be had, `native_missing` when there is no server for this platform.
-   * @param joins a server that listens there already, and lets another do so (CAN_SHARE).
+   * Listens at a host and port; port 0 is any free port. Throws OperatingError: `cannot_listen` if
+   * listening fails, `native_missing` if the library has no binary for this platform.
+   * @param joins shares the port with a server that listens already (CAN_SHARE).
    */
   static async listen(
     wanted: Address, answering: Answering, bounds: ServerBounds, joins = false,
@@ -159,15 +160,15 @@ export class HttpServer {
       { host: wanted.host, port: library.us_socket_local_port(socket) })
   }
 
-  /** Connections that speak HTTP; sockets are not among them. */
+  /** HTTP connections, without WebSockets. */
   get connections(): number {
     return this.table.open - this.table.sockets
   }
 
   /**
-   * Takes no more connections; those that are there stay. What has come and has not been taken is
-   * cut off by the system, so this waits for a moment at which the event loop has just looked and
-   * found nothing, and calls `closed` in that same moment.
+   * Stops accepting connections; open ones stay. The system resets connections that are pending in
+   * the accept queue, so this waits for a moment when the event loop has just found none, and calls
+   * `closed` in the same step.
    */
   stopListening(closed: () => void): void {
     let turns = 0
@@ -185,19 +186,19 @@ export class HttpServer {
     setImmediate(look)
   }
 
-  /** Takes connections again; false when the port cannot be had at present. */
+  /** Listens again; false when the port cannot be bound at present. */
   listenAgain(): boolean {
     this.#socket ??= openSocket(this.#app, this.address, SHARED)
     return this.#socket !== undefined
   }
 
-  /** Closes the listening socket and every connection, at once. */
+  /** Closes the listening socket and all connections immediately. */
   close(): void {
     this.#app.close()
   }
 }
 
-/** Where nobody listens yet; undefined when the address cannot be had. */
+/** Listens on an unused port; undefined when it cannot. */
 function openAlone(app: HttpApp, library: HttpLibrary, wanted: Address): ListenSocket | undefined {
   for (let tries = 0; tries < FREE_PORTS_MAX; tries++) {
     const alone = openSocket(app, wanted, library.LIBUS_LISTEN_EXCLUSIVE_PORT)
@@ -205,13 +206,13 @@ function openAlone(app: HttpApp, library: HttpLibrary, wanted: Address): ListenS
     const port = library.us_socket_local_port(alone)
     library.us_listen_socket_close(alone)
     const socket = openSocket(app, { host: wanted.host, port }, SHARED)
-    // A port that was any may be another's by now.
+    // A free port that the system chose may have been taken meanwhile.
     if (socket !== undefined || wanted.port !== 0) return socket
   }
   return undefined
 }
 
-/** Undefined when the address cannot be had. */
+/** Undefined when it cannot listen. */
 function openSocket(app: HttpApp, { host, port }: Address, options: number):
   ListenSocket | undefined {
   let socket: ListenSocket | false = false
@@ -223,7 +224,7 @@ function openSocket(app: HttpApp, { host, port }: Address, options: number):
 function addRoutes(
   app: HttpApp, now: Answering, bounds: ServerBounds, connections: ConnectionTable,
 ): void {
-  // The library has one size of frames for each route, and goes on to the next if it is asked to.
+  // The library has one frame size per route; a route that yields passes to the next match.
   for (const [tier, pattern] of SOCKET_ROUTES.entries()) {
     app.ws(pattern, socketBehavior(now, bounds, connections, tier))
   }
@@ -243,7 +244,7 @@ function socketBehavior(
 ): WebSocketBehavior<SocketData> {
   return {
     maxPayloadLength: payloadBytesMax(frameTiers(bodyBytesMax)[tier] as number),
-    // The limits on what is unread are the owner's, with a warning; this one is never met.
+    // The owner limits unread bytes, with a warning; this limit is never reached.
     maxBackpressure: clientBytesMax,
     closeOnBackpressureLimit: true,
     idleTimeout: Math.ceil(idleMs / 1000),
@@ -261,7 +262,7 @@ function socketBehavior(
       handle.getUserData().owner.heard(handle, message, isBinary),
     drain: (handle) => handle.getUserData().owner.drained(handle),
     close: (handle) => {
-      // The library does not tell filter() of the end of one that became a socket.
+      // The library does not call filter() at the end of a connection that became a socket.
       connections.sockets--
       connections.open--
       handle.getUserData().owner.closed(handle)

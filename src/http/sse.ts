@@ -1,6 +1,6 @@
-// Event streams of jobs, as text/event-stream. Whoever joins late gets what they missed in brief,
-// from the job as it stands; whoever joins again says by Last-Event-ID what they have, and is told
-// none of it twice. Browsers do so by themselves, until they are answered 204.
+// Event streams of jobs, as text/event-stream. A client that joins late gets a summary of the
+// events it missed, derived from the job's state. A client that reconnects states its last event in
+// Last-Event-ID, and gets no event twice. Browsers reconnect by themselves, until they get 204.
 
 import {
   EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobSnapshot,
@@ -20,10 +20,10 @@ import type { HttpResponse } from './uws.ts'
 
 const KEEP_ALIVE = ': keep-alive\n\n'
 
-/** A stream, as those see it who look after all of them. */
+/** A stream, as seen by the code that manages all of them. */
 export interface OpenStream {
   keepAlive(): void
-  /** Ends it, though its job goes on. */
+  /** Ends it, though its job is not finished. */
   close(): void
 }
 
@@ -31,18 +31,18 @@ export interface OpenStream {
 export interface Joining {
   readonly exchange: Exchange
   readonly jobId: string
-  /** The id of the last event that it has, or ''. */
+  /** The id of the last event that it has received, or ''. */
   readonly lastEventId: string
 }
 
 /** All streams, as plain data. */
 export interface StreamTable {
   readonly streams: Set<OpenStream>
-  /** These and those that are about to begin, by account. */
+  /** Open and starting streams, by account. */
   readonly held: HeldTable
 }
 
-/** No streams. */
+/** A table without streams. */
 export const makeStreamTable = (): StreamTable =>
   ({ streams: new Set(), held: makeHeldTable(STREAMS_MAX) })
 
@@ -50,15 +50,15 @@ export const makeStreamTable = (): StreamTable =>
 class Stream implements Watcher, OpenStream {
   readonly response: HttpResponse
   readonly jobId: string
-  /** Upper bound of what was written and not yet taken by the client. */
+  /** Upper limit of the bytes that were written and not yet read by the client. */
   backlogBytes = 0
-  /** Its job is finished: it ends when its client has taken all. */
+  /** Its job is finished: it ends when its client has read everything. */
   isOver = false
   readonly #streams: EventStreams
-  /** Of the last event that the client has. */
+  /** Place of the last event that the client has received. */
   #place: number
 
-  /** @param lastEventId of the last event that the client has had before, or ''. */
+  /** @param lastEventId id of the last event that the client received before, or ''. */
   constructor(
     response: HttpResponse, jobId: string, streams: EventStreams, lastEventId: string,
   ) {
@@ -73,7 +73,7 @@ class Stream implements Watcher, OpenStream {
     if (event.isTerminal) this.#streams.end(this)
   }
 
-  /** Whether the client has not had the event yet, which it has from now on. */
+  /** Whether the event is new to the client; marks it as received. */
   isNews({ place }: JobEvent): boolean {
     if (place === NO_PLACE) return true
     if (place <= this.#place) return false
@@ -107,7 +107,7 @@ export class EventStreams {
     this.#share = new AccountShare(DOOR_POOLS.streams, STREAMS_MAX, table.held, context)
   }
 
-  /** Streams, those included that are about to begin. */
+  /** Open and starting streams. */
   get count(): number {
     return this.#table.held.counts.used
   }
@@ -117,25 +117,25 @@ export class EventStreams {
     return this.#share.refusal(routeOf(jobId)) === undefined && this.#watches.mayWatch(jobId)
   }
 
-  /** A WATCH goes out for a client: each call is followed by one of join() and giveUp(). */
+  /** Call it when a WATCH is sent for a client; join() or giveUp() must follow. */
   expect(jobId: string): void {
     this.#share.take(routeOf(jobId))
     this.#watches.expect(jobId)
   }
 
-  /** The WATCH was in vain. */
+  /** The WATCH has failed. */
   giveUp(jobId: string): void {
     this.#share.give(routeOf(jobId))
     this.#watches.giveUp(jobId, false)
   }
 
   /**
-   * The job stands like this: tells it in brief, and its events from now on; or that there is
-   * nothing more to come.
+   * Starts the stream with a summary of the job's state, followed by its events; or answers 204
+   * when the client has them all.
    */
-  join({ exchange, jobId, lastEventId }: Joining, view: JobSnapshot, nowMs: number): void {
-    const isFinished = TERMINAL_EVENT_OF_STATUS.has(view.status)
-    const hasAll = isFinished && lastEventId === view.status
+  join({ exchange, jobId, lastEventId }: Joining, snapshot: JobSnapshot, nowMs: number): void {
+    const isFinished = TERMINAL_EVENT_OF_STATUS.has(snapshot.status)
+    const hasAll = isFinished && lastEventId === snapshot.status
     const response = hasAll ? undefined : exchange.beginStream()
     if (response === undefined || isFinished) this.#watches.giveUp(jobId, !isFinished)
     if (hasAll) exchange.sendNothing()
@@ -148,13 +148,13 @@ export class EventStreams {
       this.#drained(stream)
       return true
     })
-    const news = briefOf(jobId, view, nowMs).filter((event) => stream.isNews(event))
-    // Without a byte the client would not see the answer begin.
+    const news = briefOf(jobId, snapshot, nowMs).filter((event) => stream.isNews(event))
+    // The client sees the answer only with the first byte of its body.
     this.write(stream, news.map((event) => event.stream).join('') || KEEP_ALIVE)
     if (isFinished) this.end(stream)
   }
 
-  /** Sends every stream a comment, so that nothing on the way takes it for dead. */
+  /** Sends a comment to every stream, so that intermediaries do not time out. */
   keepAlive(): void {
     for (const stream of this.#table.streams) stream.keepAlive()
   }
@@ -164,7 +164,7 @@ export class EventStreams {
     for (const stream of this.#table.streams) stream.close()
   }
 
-  /** Writes to a stream, or cuts it when it has left too much unread. */
+  /** Writes to a stream; closes it if too much is unread. */
   write(stream: Stream, text: string): void {
     if (!this.#table.streams.has(stream) || stream.isOver) return
     const bytes = Buffer.byteLength(text)
@@ -179,11 +179,11 @@ export class EventStreams {
     stream.backlogBytes += bytes
     let isDrained = true
     stream.response.cork(() => { isDrained = stream.response.write(text) })
-    // Not drained: some of it waits, and how much of the earlier is gone is not known.
+    // Not drained: part of it is buffered, and how much of the earlier bytes is not known.
     if (isDrained) this.#drained(stream)
   }
 
-  /** Ends a stream whose job is finished, once it has been read. */
+  /** Ends a stream whose job is finished, once everything has been read. */
   end(stream: Stream): void {
     stream.isOver = true
     if (stream.backlogBytes === 0 && this.#forget(stream)) {
@@ -197,7 +197,7 @@ export class EventStreams {
     if (stream.isOver) this.end(stream)
   }
 
-  /** The stream's job has one watcher less. */
+  /** Ends the stream's watch of its job. */
   leave(stream: Stream): void {
     this.#watches.leave(stream.jobId, stream)
   }
@@ -215,9 +215,9 @@ export class EventStreams {
   }
 }
 
-/** What a late joiner missed: every stage that the job has reached, the latest attempt only. */
-function briefOf(jobId: string, view: JobSnapshot, nowMs: number): JobEvent[] {
-  const { attempts, position, retry_at: retryAt, result, status } = view
+/** The summary for a late client: every stage that the job has reached, only the last attempt. */
+function briefOf(jobId: string, snapshot: JobSnapshot, nowMs: number): JobEvent[] {
+  const { attempts, position, retry_at: retryAt, result, status } = snapshot
   const terminal = TERMINAL_EVENT_OF_STATUS.get(status)
   const events: JobEvent[] = []
   const tell = (event: number, data: object): void => {

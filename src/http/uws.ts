@@ -1,88 +1,88 @@
-// The native HTTP server, loaded when it is first needed, and the few of its types that are used.
-// Its own declarations say `any` about responses and leave out an overload of listen().
+// The native HTTP server, loaded on first use, and types for the part of it that is used. Its own
+// declarations type responses as `any` and lack an overload of listen().
 
 import { fail } from '../base/errors.ts'
 import { REQUEST_HEADERS_BYTES_MAX } from '../base/limits.ts'
 
 /**
- * A text as bytes, which the library takes at half of what a string costs it: for what each request
- * is asked or answered.
+ * A string as bytes, which the library accepts at half the cost of a string: for what is read or
+ * written for every request.
  */
 export type Ascii = ArrayBuffer
 
 /** 'ok' → its two bytes; ASCII. */
 export const asciiOf = (text: string): Ascii => new TextEncoder().encode(text).buffer
 
-/** A response; not to be touched after its onAborted has run or it has ended. */
+/** A response; must not be used after onAborted has been called or it has ended. */
 export interface HttpResponse {
   writeStatus(status: string | Ascii): HttpResponse
   writeHeader(name: string | Ascii, value: string | Ascii): HttpResponse
-  /** Chunked; true when nothing is left in the server's own buffer. */
+  /** Chunked; true when the server's own buffer is empty afterwards. */
   write(chunk: string | Uint8Array): boolean
   end(body?: string | Uint8Array | Ascii, closeConnection?: boolean): HttpResponse
-  /** Answers a HEAD: sends no body. (With a length, it would end the connection as well.) */
+  /** For HEAD: sends no body. (With a length as argument, it would also close the connection.) */
   endWithoutBody(): HttpResponse
-  /** Writes what the client takes now: whether that was all of the chunk, and of the body. */
+  /** Writes as much as the socket takes; returns whether the chunk, and the body, is complete. */
   tryEnd(chunk: Uint8Array, totalBytes: number): [isTaken: boolean, isDone: boolean]
   close(): HttpResponse
   onAborted(handler: () => void): HttpResponse
-  /** The chunk is only valid inside the handler. */
+  /** The chunk is valid only until the handler returns. */
   onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): HttpResponse
   cork(write: () => void): HttpResponse
   /**
-   * Called when what was written has gone out, with the offset of the body.
-   * @param handler true: that is all there was to do.
+   * Called when the socket is writable again, with the offset in the body.
+   * @param handler returns true when it has written everything.
    */
   onWritable(handler: (offset: number) => boolean): HttpResponse
 }
 
-/** A response that is written while its request is still read. */
+/** A response that is written while its request is still being read. */
 export interface StreamedResponse extends HttpResponse {
   /** Stops reading the request's body until resume(). */
   pause(): void
   resume(): void
 }
 
-/** The response of a request to open a socket. */
+/** The response to a WebSocket upgrade request. */
 export interface UpgradableResponse extends HttpResponse {
-  /** The client's: 4 or 16 bytes. */
+  /** The client's address: 4 or 16 bytes. */
   getRemoteAddress(): ArrayBuffer
   upgrade<Data>(data: Data, key: string, protocol: string, extensions: string,
     context: UpgradeContext): void
 }
 
-/** What an upgrade hands on; only the library knows what is in it. */
+/** Passed from the upgrade handler back to the library; opaque. */
 export type UpgradeContext = object
 
-/** An open socket; not to be touched after its close handler has run. */
+/** An open socket; must not be used after its close handler has been called. */
 export interface WebSocketHandle<Data> {
   getUserData(): Data
-  /** 1: gone out; 0: some of it waits in the server; 2: dropped, the backlog is full. */
+  /** 1: sent; 0: partly buffered in the server; 2: dropped, the backlog is full. */
   send(message: string | Uint8Array, isBinary: boolean): number
-  /** Bytes that the client has not taken. */
+  /** Bytes buffered in the server, not yet sent. */
   getBufferedAmount(): number
-  /** Says goodbye with a code of RFC 6455. */
+  /** Closes with a code of RFC 6455. */
   end(code: number, reason: string): void
-  /** Ends it at once. */
+  /** Closes immediately. */
   close(): void
   cork(write: () => void): unknown
 }
 
-/** How sockets of one path behave. */
+/** Behaviour of the sockets of one route. */
 export interface WebSocketBehavior<Data> {
-  /** Of one message; larger ones end the socket with 1009. */
+  /** Limit of one message; larger ones close the socket with 1009. */
   readonly maxPayloadLength: number
-  /** Of what one socket leaves unread. */
+  /** Limit of a socket's unread bytes. */
   readonly maxBackpressure: number
   readonly closeOnBackpressureLimit: boolean
-  /** Seconds without a byte, after which it is closed; a ping goes out shortly before. */
+  /** Seconds without a byte until it is closed; a ping is sent shortly before. */
   readonly idleTimeout: number
   readonly sendPingsAutomatically: boolean
   readonly upgrade: (
     response: UpgradableResponse, request: HttpRequest, context: UpgradeContext,
   ) => void
   readonly open: (socket: WebSocketHandle<Data>) => void
-  /** The message is only valid inside the handler. */
+  /** The message is valid only until the handler returns. */
   readonly message: (
     socket: WebSocketHandle<Data>, message: ArrayBuffer, isBinary: boolean,
   ) => void
@@ -90,22 +90,22 @@ export interface WebSocketBehavior<Data> {
   readonly close: (socket: WebSocketHandle<Data>) => void
 }
 
-/** A request; only valid inside the route's handler. Header names in lower case, '' for none. */
+/** A request; valid only inside the route's handler. Header names in lower case, '' for none. */
 export interface HttpRequest {
   getHeader(name: string | Ascii): string
   getParameter(index: number): string | undefined
   getUrl(): string
-  /** What is behind the question mark, '' for nothing. */
+  /** The query string without the question mark, '' for none. */
   getQuery(): string
   getMethod(): string
   forEach(tell: (name: string, value: string) => void): void
-  /** True: this route has not answered, and the next that matches is asked. */
+  /** True: this route does not answer; the next matching route is tried. */
   setYield(isToGoOn: boolean): void
 }
 
 export type RouteHandler = (response: StreamedResponse, request: HttpRequest) => void
 
-/** An open listening socket; only the library knows what is in it. */
+/** An open listening socket; opaque. */
 export type ListenSocket = object
 
 /** An application: routes and sockets. */
@@ -118,7 +118,7 @@ export interface HttpApp {
   listen(
     host: string, port: number, options: number, done: (socket: ListenSocket | false) => void,
   ): HttpApp
-  /** Told of each connection, 1, and of its end, -1; but of no end of one that became a socket. */
+  /** Called with 1 for each new connection and -1 at its end, unless it became a WebSocket. */
   filter(tell: (response: HttpResponse, change: number) => void): HttpApp
   close(): HttpApp
 }
@@ -129,7 +129,7 @@ export interface HttpLibrary {
   SSLApp(options: { readonly cert_file_name: string, readonly key_file_name: string }): HttpApp
   us_socket_local_port(socket: ListenSocket): number
   us_listen_socket_close(socket: ListenSocket): void
-  /** listen() without SO_REUSEPORT: fails where anybody listens, willing to share or not. */
+  /** listen() without SO_REUSEPORT: fails if any process listens there, sharing or not. */
   readonly LIBUS_LISTEN_EXCLUSIVE_PORT: number
 }
 
@@ -138,7 +138,7 @@ export interface HttpLibrary {
  * platform and version of Node.
  */
 export async function loadHttpLibrary(): Promise<HttpLibrary> {
-  // Read by the library when it is loaded, which is why it is not imported at the top.
+  // The library reads this when it is loaded; hence the dynamic import.
   process.env['UWS_HTTP_MAX_HEADERS_SIZE'] ??= String(REQUEST_HEADERS_BYTES_MAX)
   try {
     return await import('uWebSockets.js') as unknown as HttpLibrary

@@ -1,6 +1,6 @@
-// The compactor of one shard's journal, a thread of its own: at the start it loads the shard from
-// its store and its tails, then it takes tails into the store for as long as the shard writes them.
-// It may end or lag at any time: tails stay until they are taken.
+// The compactor of one shard's journal, a thread of its own. At the start it loads the shard from
+// its store and its tails, then it merges tails into the store for as long as the shard writes
+// them. It may crash or lag at any time: tails stay until they are merged.
 
 import { statfsSync } from 'node:fs'
 import path from 'node:path'
@@ -18,13 +18,13 @@ import { JournalStore, type StoreState } from './store.ts'
 import { Tails } from './tails.ts'
 
 const LOOK_EVERY_MS = 1000
-/** Read between two reports of progress. */
+/** Bytes read between two progress reports. */
 const REPORT_EVERY_BYTES = 8 * MIB
 const NOTHING: StoreState = { boot: '', tail: 0, sequence: 0, accepted: 0 }
 
 const report = (message: CompactorReport): void => parentPort?.postMessage(message)
 
-/** A shard's store and tails, from the start of the compactor to its end. */
+/** A shard's store and tails, for the life of the compactor. */
 class Compactor {
   readonly #task: CompactorTask
   readonly #store: JournalStore
@@ -88,11 +88,11 @@ class Compactor {
       this.#readState()
     }
     this.#reportSizes()
-    // In between, a message to stop is heard.
+    // In between, the event loop handles a message to stop.
     if (isMore) setImmediate(() => this.#look())
   }
 
-  /** Some of what was to be taken may be in the store already. */
+  /** After a failure: some of the tail may be in the store already. */
   #readState(): void {
     const { state } = this.#store
     if (typeof state === 'object') this.#state = state
@@ -105,14 +105,14 @@ class Compactor {
         tails: this.#tails.list().length,
       }
     } catch (error) {
-      // What was told last holds, as far as anybody can tell.
+      // Report the last known sizes.
       this.#trouble ??= describeFault(this.#task.directory, error)
     }
     report({ kind: 'sizes', ...this.#sizes, trouble: this.#trouble })
   }
 }
 
-/** Counts what has been read, and tells it now and then. */
+/** Counts what has been read, and reports it every REPORT_EVERY_BYTES. */
 class Counter {
   jobs = 0
   #bytes = 0
@@ -136,7 +136,7 @@ function openCompactor(task: CompactorTask): Compactor | string {
   return new Compactor(task, opened.store, state ?? NOTHING)
 }
 
-/** What the system says, and how much room there is: lmdb calls a full disk an I/O error. */
+/** The error and the free space: lmdb reports a full disk as an I/O error. */
 function describeFault(directory: string, error: unknown): string {
   const what = `${directory}: ${(error as Error).message}`
   try {

@@ -1,6 +1,6 @@
-// The compactors of all shards' journals, as the main thread sees them: starts their threads, hears
-// how loading goes, and what lies on the disk. A compactor that ends by itself is started again, as
-// long as its shard is loaded: nothing waits for it but the disk.
+// The compactors of all shards' journals, on the main thread: starts their threads, receives the
+// progress of loading, and the sizes on disk. A compactor that ends by itself is started again if
+// its shard is loaded: nothing depends on it except disk space.
 
 import { Worker } from 'node:worker_threads'
 import { lookEvery } from '../../shards/base/clock.ts'
@@ -10,32 +10,32 @@ import type { Log } from '../base/log.ts'
 import { type Dropped, reportDropped } from './dropped.ts'
 import type { CompactorControl, CompactorReport, CompactorTask, Sizes } from './messages.ts'
 
-/** What the compactors are started with. */
+/** What the compactors need. */
 export interface CompactorsOptions {
   readonly limits: Limits
   /** Each shard's fresh memory. */
   readonly memories: readonly SharedArrayBuffer[]
   readonly shardFolder: (shard: number) => string
-  /** Whether a shard may have no store yet. */
+  /** Whether a shard may not have a store yet. */
   readonly mayMake: boolean
   readonly boot: string
   readonly log: Log
 }
 
-/** How far a shard's journal has been read, and what it has on the disk. */
+/** The progress of loading a shard's journal, and its sizes on disk. */
 export interface CompactorStatus extends Sizes {
-  /** In all, and read so far; equal once the shard is loaded. */
+  /** Bytes to load in total, and bytes loaded; equal once the shard is loaded. */
   readonly loadBytes: number
   readonly loadedBytes: number
   readonly loadedJobs: number
   readonly isLoaded: boolean
-  /** Why tails cannot be taken into the store at the moment. */
+  /** Why tails cannot be merged into the store at the moment. */
   readonly trouble: string | null
-  /** What was left out at the start, because the end was missing. */
+  /** What was dropped at the start, because the end of the journal was missing. */
   readonly dropped: Dropped | null
 }
 
-/** Something that can be waited for, or that turns out to be impossible. */
+/** A result, or why there is none. */
 type Awaited<T> = { readonly ok: true; readonly value: T } | {
   readonly ok: false; readonly problem: string }
 
@@ -48,9 +48,9 @@ const NOTHING: CompactorStatus = {
 
 /** All compactors of one process. */
 export class Compactors {
-  /** By shard: the upstreams that its journal knows, by slot. Comes before any is loaded. */
+  /** By shard: the upstreams in its journal, by slot. Resolves before any shard is loaded. */
   readonly known: Promise<Awaited<readonly ReadonlyMap<number, UpstreamFacts>[]>>
-  /** By shard: the last batch in its journal; 0 where there is none, so that the shard begins. */
+  /** By shard: the last batch in its journal; 0 if it has none, so that the shard starts empty. */
   readonly loaded: Promise<Awaited<readonly number[]>>
   readonly #options: CompactorsOptions
   readonly #compactors: readonly Compactor[]
@@ -68,22 +68,22 @@ export class Compactors {
     return this.#compactors.map((compactor) => compactor.status)
   }
 
-  /** Closes all stores; resolves when no thread is left. */
+  /** Closes all stores; resolves when all threads have ended. */
   async stop(): Promise<void> {
     await Promise.all(this.#compactors.map((compactor) => compactor.stop()))
     this.#options.log.info({ shards: this.#compactors.length }, 'the journals are closed')
   }
 }
 
-/** One compactor, whatever thread it is at the moment. */
+/** One compactor, across restarts of its thread. */
 class Compactor {
   readonly known: Promise<Awaited<ReadonlyMap<number, UpstreamFacts>>>
   readonly loaded: Promise<Awaited<number>>
   status: CompactorStatus = NOTHING
   readonly #shard: number
   readonly #options: CompactorsOptions
-  readonly #tellKnown: (known: Awaited<ReadonlyMap<number, UpstreamFacts>>) => void
-  readonly #tellLoaded: (loaded: Awaited<number>) => void
+  readonly #resolveKnown: (known: Awaited<ReadonlyMap<number, UpstreamFacts>>) => void
+  readonly #resolveLoaded: (loaded: Awaited<number>) => void
   #thread: Worker
   #ended: Promise<void>
   #isStopping = false
@@ -96,8 +96,8 @@ class Compactor {
     const loaded = Promise.withResolvers<Awaited<number>>()
     this.known = known.promise
     this.loaded = loaded.promise
-    this.#tellKnown = known.resolve
-    this.#tellLoaded = loaded.resolve
+    this.#resolveKnown = known.resolve
+    this.#resolveLoaded = loaded.resolve
     const { thread, ended } = this.#begin(memory)
     this.#thread = thread
     this.#ended = ended
@@ -107,7 +107,7 @@ class Compactor {
     this.#isStopping = true
     this.#stopWaiting()
     const control: CompactorControl = { kind: 'stop' }
-    // While it loads it hears nothing; and all that it changes, it changes at once or not at all.
+    // It reads no messages while it loads; terminating is safe, since its changes are atomic.
     if (this.status.isLoaded) this.#thread.postMessage(control)
     else await this.#thread.terminate()
     await this.#ended
@@ -121,7 +121,7 @@ class Compactor {
     }
     const thread = new Worker(COMPACTOR_FILE, { workerData })
     let failure: unknown
-    thread.on('message', (message: CompactorReport) => this.#hear(message))
+    thread.on('message', (message: CompactorReport) => this.#onReport(message))
     thread.on('error', (error) => { failure = error })
     const ended = new Promise<void>((resolve) => {
       thread.once('exit', () => {
@@ -132,13 +132,13 @@ class Compactor {
     return { thread, ended }
   }
 
-  #hear(message: CompactorReport): void {
+  #onReport(message: CompactorReport): void {
     switch (message.kind) {
       case 'began':
         this.status = { ...this.status, loadBytes: message.bytes }
         return
       case 'known':
-        return this.#tellKnown({ ok: true, value: message.upstreams })
+        return this.#resolveKnown({ ok: true, value: message.upstreams })
       case 'progress': {
         const loadedBytes = Math.min(message.bytes, this.status.loadBytes)
         this.status = { ...this.status, loadedBytes, loadedJobs: message.jobs }
@@ -149,18 +149,18 @@ class Compactor {
           ...this.status, loadedBytes: this.status.loadBytes, loadedJobs: message.jobs,
           isLoaded: true,
         }
-        return this.#tellLoaded({ ok: true, value: message.sequence })
+        return this.#resolveLoaded({ ok: true, value: message.sequence })
       case 'dropped':
         this.status = { ...this.status, dropped: message.dropped }
         return reportDropped(this.#options.log, this.#shard, message.dropped)
       case 'refused':
         return this.#refuse(message.problem)
       case 'sizes':
-        return this.#hearSizes(message)
+        return this.#onSizes(message)
     }
   }
 
-  #hearSizes({ storeBytes, tailBytes, tails, trouble }: CompactorReport & { kind: 'sizes' }): void {
+  #onSizes({ storeBytes, tailBytes, tails, trouble }: CompactorReport & { kind: 'sizes' }): void {
     if (trouble !== null && trouble !== this.status.trouble) {
       this.#options.log.error({ shard: this.#shard, reason: trouble },
         'the journal cannot be taken into its store; it grows until it can')
@@ -170,8 +170,8 @@ class Compactor {
 
   #refuse(problem: string): void {
     if (this.status.isLoaded) this.status = { ...this.status, trouble: problem }
-    this.#tellKnown({ ok: false, problem })
-    this.#tellLoaded({ ok: false, problem })
+    this.#resolveKnown({ ok: false, problem })
+    this.#resolveLoaded({ ok: false, problem })
   }
 
   /** The thread has ended. */

@@ -1,5 +1,5 @@
-// The data folder as a whole: whose it is, which image in it is the present one, and whether the
-// memory of this start can hold it.
+// The data folder as a whole: whether it is Sluice's, which of its images is the present one, and
+// whether the memory of this start can hold it.
 //
 //   <data>/sluice.json            identity
 //   <data>/image-1/shard-0/store  lmdb, and beside it the shard's tails
@@ -17,11 +17,11 @@ import { makeFolder } from './make-folder.ts'
 
 const FOLDER_MODE = 0o700
 const IMAGE = /^image-(\d+)$/
-/** What a folder that is new may have in it: a disk's own, and the lock with its like. */
+/** Files that an unused folder may contain: the file system's, and the lock and its temporaries. */
 const HARMLESS = /^(lost\+found|control\.sock.*|sluice\.json\.new)$/
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id'
 
-/** Names the boot of the machine; empty where the system does not tell. */
+/** Identifies the boot of the machine; empty where the system does not report it. */
 export function readBootId(): string {
   try {
     return readFileSync(BOOT_ID_FILE, 'utf8').trim()
@@ -31,8 +31,8 @@ export function readBootId(): string {
 }
 
 /**
- * Makes the folder if it is not there. Fails when it is no folder, cannot be written to, or is not
- * Sluice's; to be called before anything is put into it.
+ * Makes the folder if it does not exist. Fails when it is not a folder, cannot be written, or is
+ * not Sluice's; call it before anything is written into it.
  */
 export function checkDirectory(folder: string): void {
   const names = prepareFolder(folder)
@@ -59,7 +59,7 @@ const cannotUse = (folder: string, error: unknown): never =>
   fail('data_refused', `cannot use the data folder ${folder}: ${(error as Error).message}; name ` +
     'another with --data, or keep nothing with --journal off', error)
 
-/** An open data folder, of which there is one process only: the lock has been taken. */
+/** An open data folder. Only the process that holds the lock has one. */
 export class DataDirectory {
   readonly folder: string
   readonly #version: string
@@ -71,7 +71,7 @@ export class DataDirectory {
     this.#version = version
   }
 
-  /** @param version of this program. Fails as checkDirectory() does, or with readIdentity(). */
+  /** @param version of this program. Fails like checkDirectory() and readIdentity(). */
   static open(folder: string, limits: Limits, version: string): DataDirectory {
     checkDirectory(folder)
     const known = readIdentity(folder)
@@ -89,37 +89,37 @@ export class DataDirectory {
     }
   }
 
-  /** Of the memory whose image this is. */
+  /** The sizes of the memory that the image belongs to. */
   get limits(): Limits {
     return this.#identity.limits
   }
 
-  /** Of the keyed hashes in the image. */
+  /** The secret of the keyed hashes in the image. */
   get secret(): Uint8Array {
     return Buffer.from(this.#identity.secret, 'base64')
   }
 
-  /** Whether shards of the image may have no store yet. */
+  /** Whether all shards of the image have a store. */
   get isWhole(): boolean {
     return this.#identity.isWhole
   }
 
-  /** The number that an image beside the present one would have. */
+  /** The number of a new image beside the present one. */
   get nextImage(): number {
     return this.#identity.image + 1
   }
 
-  /** The folder of one shard's journal. @param image the present one's number if left out. */
+  /** The folder of one shard's journal. @param image number; default: the present image. */
   shardFolder(shard: number, image = this.#identity.image): string {
     return path.join(this.#imageFolder(image), `shard-${shard}`)
   }
 
-  /** All shards have a store now, for memory of these sizes; fails when that cannot be noted. */
+  /** Records that all shards have a store, for memory of these sizes; fails if it cannot. */
   isComplete(limits: Limits): void {
     this.#note({ ...this.#identity, limits, isWhole: true })
   }
 
-  /** Another image is complete and on the disk: it is the present one from now on. */
+  /** Makes another image, which is complete and on disk, the present one. */
   change(image: number, limits: Limits): void {
     this.#note({ ...this.#identity, image, limits, isWhole: true })
     this.#tidy()
@@ -150,7 +150,7 @@ export class DataDirectory {
     }
   }
 
-  /** Removes images that were left half made, or that another has replaced. */
+  /** Removes images that are incomplete or were replaced. */
   #tidy(): void {
     for (const name of readdirSync(this.folder)) {
       const image = IMAGE.exec(name)?.[1]

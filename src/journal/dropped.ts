@@ -1,18 +1,18 @@
-// What a start leaves out because the end of a journal is missing, and the words for it in the log.
+// What a start drops because the end of a journal is missing, and its log line.
 
 import type { Log } from '../base/log.ts'
 
-/** What was not taken, behind the last batch that is whole. */
+/** What was dropped behind the last complete batch. */
 export interface Dropped {
-  /** Whole ones, by their numbers; they may have been told to somebody. */
+  /** Complete batches, by their numbers; clients may have been told of their content. */
   readonly batches: number
-  /** Of the tails, from where they are not whole any more. */
+  /** Bytes of the tails, from the first incomplete batch on. */
   readonly bytes: number
-  /** New jobs in all of it; null where nothing says how many. */
+  /** New jobs in all of it; null where the number is not known. */
   readonly jobs: number | null
-  /** Where the first of it was. */
+  /** The file with the first of it. */
   readonly file: string
-  /** The machine has stopped since: else it was being written, and nobody has been told of it. */
+  /** The machine has stopped since. If not, it was being written, and no client was told of it. */
   readonly hasStopped: boolean
 }
 

@@ -1,6 +1,6 @@
-// `sluice.json`, which says whose a data folder is and what has to be known before anything else
-// in it can be read. Replaced as a whole by renaming, so it is always one or the other. It ends
-// with a checksum: another secret would make every known key a new one, and nothing would tell.
+// `sluice.json`, which identifies a data folder and has what must be known before anything else in
+// it can be read. Replaced atomically by renaming. It ends with a checksum: with a damaged secret,
+// every known key would look new, and no error would show it.
 
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import path from 'node:path'
@@ -10,31 +10,31 @@ import { fail } from '../base/errors.ts'
 import { SECRET_BYTES } from '../base/hash.ts'
 
 /**
- * Counted up with every change of what lies in a data folder. 1: no checksum here, and no
+ * Incremented with every change of the data folder's format. 1: no checksum in this file, and no
  * fingerprints of requests, users of lanes and counts of new jobs in the shards' journals.
  */
 export const DIRECTORY_FORMAT = 2
 export const IDENTITY_FILE = 'sluice.json'
 const FILE_MODE = 0o600
 
-/** What a data folder is. */
+/** The content of sluice.json. */
 export interface Identity {
   readonly format: number
-  /** The version of Sluice that has last written this. */
+  /** The version of Sluice that wrote this last. */
   readonly version: string
-  /** Of the keyed hashes in the images; base64 of SECRET_BYTES. */
+  /** The secret of the keyed hashes in the images; base64 of SECRET_BYTES. */
   readonly secret: string
-  /** The sizes of the memory whose image this is. */
+  /** The sizes of the memory that the image belongs to. */
   readonly limits: Limits
-  /** Which of the folders `image-…` is the present one. */
+  /** The number of the present image, in the folder `image-…`. */
   readonly image: number
-  /** Every shard has a store there; before, some may be missing. */
+  /** Every shard has a store in it; until then, some may be missing. */
   readonly isWhole: boolean
 }
 
 /**
- * The identity of a folder; undefined when it has none. Fails with a sentence for people when the
- * file cannot be read, or is of another format.
+ * The identity of a folder; undefined when it has none. Fails with a message for the operator when
+ * the file cannot be read, or has another format.
  */
 export function readIdentity(folder: string): Identity | undefined {
   const file = path.join(folder, IDENTITY_FILE)
@@ -49,7 +49,7 @@ export function readIdentity(folder: string): Identity | undefined {
   const { checksum, ...identity } = value ?? {}
   const isTrue = checksum === checksumOf(identity)
   const isOther = identity.format !== undefined && identity.format !== DIRECTORY_FORMAT
-  // The first form had no checksum; any later one has it, whatever else will be in it.
+  // Format 1 had no checksum; every later one has it, whatever else it contains.
   if (isOther && (isTrue || checksum === undefined)) return refuseForm(file, identity)
   if (isTrue && isIdentity(identity)) return identity
   return fail('data_refused', `${file} is damaged: restore the folder from a copy, or name ` +
@@ -67,7 +67,7 @@ function refuseForm(file: string, { format, madeBy, version }: Found): never {
     : `${what}: start the version that has written it, or name another folder with --data`)
 }
 
-/** Puts an identity in the place of the one before, on the disk; throws what the system says. */
+/** Replaces the identity, durably; throws the system's error. */
 export function writeIdentity(folder: string, identity: Identity): void {
   const file = path.join(folder, IDENTITY_FILE)
   const descriptor = openSync(`${file}.new`, 'w', FILE_MODE)
@@ -82,7 +82,7 @@ export function writeIdentity(folder: string, identity: Identity): void {
   syncFolder(folder)
 }
 
-/** Puts the names in a folder on the disk. */
+/** Makes the entries of a folder durable. */
 export function syncFolder(folder: string): void {
   const descriptor = openSync(folder, 'r')
   try {
@@ -92,7 +92,7 @@ export function syncFolder(folder: string): void {
   }
 }
 
-/** What may be in the file: its fields now, and those of earlier forms. */
+/** What the file may contain: its present fields, and those of earlier formats. */
 type Found = Partial<Identity> & { readonly checksum?: unknown; readonly madeBy?: unknown }
 
 function parse(text: string): Found | undefined {
@@ -104,7 +104,7 @@ function parse(text: string): Found | undefined {
   }
 }
 
-/** Of all fields but itself, in the order in which they stand. */
+/** Over all fields but itself, in their order in the file. */
 const checksumOf = (identity: object): string =>
   crc32(JSON.stringify(identity)).toString(16).padStart(8, '0')
 

@@ -1,5 +1,5 @@
-// The journals in the life of a server: whose the data folder is, loading the shards from it at
-// the start, and the compactors until the end. Without --journal there are none of these.
+// The journals of a server: opening the data folder, loading the shards from it at the start, and
+// running the compactors until the end. With --journal off, none of this exists.
 
 import { monotonicUs } from '../../shards/base/clock.ts'
 import type { Micros } from '../../shards/base/units.ts'
@@ -16,41 +16,41 @@ import { DataDirectory, readBootId } from './directory.ts'
 import { readIdentity } from './identity.ts'
 import { mergeUpstreams, settleUpstreams } from './known-upstreams.ts'
 
-/** What the user has chosen. */
+/** The user's settings. */
 export interface JournalsSettings {
   readonly folder: string
   readonly mode: 'interval' | 'always'
   readonly intervalMs: number
   readonly version: string
-  /** What somebody has asked for; the rest may be as the folder has it. */
+  /** Whether the user set these; otherwise the folder's values may be used. */
   readonly isGiven: { readonly shards: boolean; readonly memory: boolean }
 }
 
-/** What it takes to move the jobs of a folder into an image for memory of other sizes. */
+/** What is needed to move the jobs of a folder into an image for memory of other sizes. */
 export interface MovingParts {
   readonly directory: DataDirectory
-  /** Of the memory of this start. */
+  /** The sizes of this start's memory. */
   readonly limits: Limits
   readonly boot: string
   readonly nowUs: Micros
   readonly log: Log
-  /** Gets lines for people about how far it is. */
+  /** Receives progress lines for the operator. */
   readonly tell: (line: string) => void
 }
 
-/** Moves them; rejects with a sentence for people when they cannot be moved. */
+/** Moves them; rejects with a message for the operator when they cannot be moved. */
 export type MoveJobs = (parts: MovingParts) => Promise<void>
 
-/** How far loading is, all shards together. */
+/** The progress of loading, over all shards. */
 export interface LoadingProgress {
-  /** Of the bytes, 0 to 1. */
+  /** The part of the bytes that is loaded, 0 to 1. */
   readonly share: number
   readonly jobs: number
 }
 
-/** The data folder of one server, and what goes on in it. */
+/** The data folder of one server, and the work on it. */
 export class Journals {
-  /** Of the memory that is to be allocated. */
+  /** The sizes of the memory to allocate. */
   readonly limits: Limits
   readonly #settings: JournalsSettings
   readonly #directory: DataDirectory
@@ -70,9 +70,9 @@ export class Journals {
   }
 
   /**
-   * Opens the data folder for memory of these sizes; to be called by whoever has its lock. Jobs
-   * that such memory cannot hold as they are get moved first, by `moveJobs`; `tell` gets lines
-   * about that. Fails with a sentence for people when the folder cannot be used.
+   * Opens the data folder for memory of these sizes; the caller must hold its lock. If such memory
+   * cannot hold the jobs as they are, `moveJobs` moves them first; `tell` receives its progress.
+   * Fails with a message for the operator when the folder cannot be used.
    */
   static async open(
     settings: JournalsSettings, planned: Limits, log: Log, tell: (line: string) => void,
@@ -89,8 +89,8 @@ export class Journals {
   }
 
   /**
-   * Which setting, as it is given and as the folder has it, keeps a start from taking the jobs of
-   * the folder as they are; undefined when none does.
+   * The setting, with its given value and the folder's, that prevents a start from loading the jobs
+   * of the folder as they are; undefined when none does.
    */
   static misfit(settings: JournalsSettings, planned: Limits): string | undefined {
     const image = readIdentity(settings.folder)?.limits
@@ -109,7 +109,7 @@ export class Journals {
     return differs('memory', formatBytes(chosen.memoryBytes), formatBytes(image.memoryBytes))
   }
 
-  /** Of the hashes in the journal. */
+  /** The secret of the hashes in the journal. */
   get secret(): Uint8Array {
     return this.#directory.secret
   }
@@ -135,12 +135,12 @@ export class Journals {
     return { share: all === 0 ? 0 : read / all, jobs }
   }
 
-  /** Whether all that has happened is written, as far as the shards could. */
+  /** Whether everything that happened is written, as far as the shards know. */
   get isWritten(): boolean {
     return this.#memory !== undefined && this.trouble === undefined
   }
 
-  /** Why something may not be written; undefined while all is well. */
+  /** Why something may not have been written; undefined when all is well. */
   get trouble(): string | undefined {
     const words = (this.#memory?.shards ?? []).map(readJournalWords)
     const where = `the journal in ${this.#settings.folder}`
@@ -149,16 +149,16 @@ export class Journals {
       : undefined
   }
 
-  /** How a shard writes its journal. */
+  /** The journal settings of a shard. */
   readonly forShard = (shard: number): JournalSettings => ({
     directory: this.#directory.shardFolder(shard), mode: this.#settings.mode,
     intervalMs: this.#settings.intervalMs,
   })
 
   /**
-   * Begins to load the shards into their fresh memory. Resolves with the upstreams that the
-   * journals know, long before the jobs are there; with undefined when only the jobs can tell,
-   * and then upstreamsByJobs() is to be asked. Fails when a journal cannot be loaded.
+   * Starts loading the shards into their fresh memory. Resolves with the upstreams in the journals,
+   * long before the jobs are loaded; with undefined when the journals disagree, so that
+   * upstreamsByJobs() must be called. Fails when a journal cannot be loaded.
    */
   async begin(memory: EngineMemory): Promise<KnownUpstreams | undefined> {
     this.#memory = memory
@@ -175,7 +175,7 @@ export class Journals {
     return disputed.size === 0 ? agreed : undefined
   }
 
-  /** Resolves when all is loaded: by shard, whether it goes on from there or begins anew. */
+  /** Resolves when all is loaded: by shard, whether it had a journal; if not, it starts empty. */
   async loaded(): Promise<readonly boolean[]> {
     const loaded = await this.#compactors?.loaded
     if (loaded?.ok === false) return this.#refused(loaded.problem)
@@ -183,12 +183,12 @@ export class Journals {
     return (loaded?.value ?? []).map((sequence) => sequence > 0)
   }
 
-  /** After loaded() and before the shards begin: the upstreams, as their jobs decide. */
+  /** Call it after loaded() and before the shards start: the upstreams, as their jobs decide. */
   upstreamsByJobs(): KnownUpstreams {
     return settleUpstreams(this.#known, this.#disputed, this.#memory?.shards ?? [])
   }
 
-  /** The shards have ended: closes everything. */
+  /** Closes everything; the shards must have ended. */
   async close(): Promise<void> {
     await this.#compactors?.stop()
   }
@@ -198,11 +198,13 @@ export class Journals {
   }
 }
 
-/**
- * The sizes of this start: those that were planned, if they can hold the image. Else those of the
- * image as far as nobody has asked for others.
- */
+/** For a check that logs nothing. */
 const UNHEARD: Log = { info: () => {}, warn: () => {}, error: () => {} }
+
+/**
+ * The sizes of this start: the planned ones if they can hold the image; else the image's, as far as
+ * the user has not set others.
+ */
 
 function chooseLimits(
   { folder, isGiven }: JournalsSettings, image: Limits, planned: Limits, log: Log,
@@ -219,14 +221,14 @@ function chooseLimits(
   return plan.limits
 }
 
-/** What the largest record follows from. */
+/** The settings that determine the largest record. */
 const RECORD_LIMITS =
   [['body-limit', 'bodyBytesMax'], ['response-limit', 'responseBytesMax']] as const
 
-/** Whether memory of some sizes holds an image of others as it is. */
+/** Whether memory of some sizes can hold an image of others unchanged. */
 function canHold(memory: Limits, image: Limits): boolean {
   const same = ['shards', 'segmentBytes', 'upstreamsMax'] as const
-  // Which of an upstream's lanes accounts share goes by their number.
+  // The number of groups decides which lanes of an upstream accounts share.
   if (laneGroups(memory) !== laneGroups(image)) return false
   const noLess = ['jobsMax', 'lanesMax', 'templatesMax', 'segmentsMax', 'recordBytesMax'] as const
   return same.every((name) => memory[name] === image[name]) &&

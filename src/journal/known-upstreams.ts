@@ -1,7 +1,7 @@
-// Which origins the journals' upstream slots stand for. Each shard's journal has its own word on
-// it; that of the latest holds. After a stop of the machine one may be older than another by a
-// moment, and name a slot that has been given to another origin since: then a slot is disputed, and
-// the shards' jobs decide.
+// Which origins the journals' upstream slots stand for. Each shard's journal records it, and the
+// latest record counts. After a stop of the machine, one journal may end a moment earlier than
+// another, and have a slot with an origin that it has been taken from since: then the slot is
+// disputed, and the shards' jobs decide.
 
 import { type Micros, NONE } from '../../shards/base/units.ts'
 import { JOBS_FRESH } from '../../shards/memory/crash-notes.ts'
@@ -13,7 +13,7 @@ const FLAGS_SHIFT = 16
 const RECEIVER_MASK = 0xffff
 const STATE_MASK = 0xff
 
-/** What the journals agree on, and the slots on which they do not. @param known by shard. */
+/** The merged upstreams, and the slots on which the journals disagree. @param known by shard. */
 export function mergeUpstreams(known: readonly KnownUpstreams[]):
   { agreed: KnownUpstreams; disputed: ReadonlySet<number> } {
   const agreed = new Map<number, UpstreamFacts>()
@@ -33,9 +33,9 @@ export function mergeUpstreams(known: readonly KnownUpstreams[]):
 }
 
 /**
- * Settles what is disputed, once all shards are loaded and before any begins: a slot stands for
- * the origin whose jobs name it, or else for the later; one that has no jobs while its origin has
- * another slot too is free. The lanes of an origin that has lost its slot are free as well.
+ * Settles disputed slots, once all shards are loaded and before any starts: a slot belongs to the
+ * origin whose jobs use it, or else to the later one. A slot without jobs whose origin has another
+ * slot too is free. So are the lanes of an origin that has lost its slot.
  */
 export function settleUpstreams(
   known: readonly KnownUpstreams[], disputed: ReadonlySet<number>, shards: readonly ShardViews[],
@@ -71,7 +71,7 @@ function hasOther(settled: KnownUpstreams, slot: number): boolean {
   return [...settled].some(([other, its]) => other !== slot && nameOf(its) === nameOf(facts))
 }
 
-/** Upstreams that a job of the shard is to be sent to, or whose webhook it owes. */
+/** Upstreams that a job of the shard is to be sent to, or that get its pending webhook. */
 function slotsInUse({ jobs, lanes, progress }: ShardViews): ReadonlySet<number> {
   const slots = new Set<number>()
   const fresh = progress[JOBS_FRESH] as number
@@ -88,7 +88,7 @@ function slotsInUse({ jobs, lanes, progress }: ShardViews): ReadonlySet<number> 
   return slots
 }
 
-/** Its lanes have learned from another origin. @param holds what the slot stands for now. */
+/** Resets lanes that were learned from another origin. @param holds the slot's present origin. */
 function freeLanes({ lanes, limits, upstreams }: ShardViews, slot: number,
   holds: UpstreamFacts | undefined): void {
   for (let lane = limits.upstreamsMax; lane < lanes.flags.length; lane++) {

@@ -1,8 +1,8 @@
-// Reads a shard's store into the shard's fresh memory, and brings its times to the present clock:
-// that of another boot began at another moment, so then the rows with times are written anew,
-// all at once, before anything by the present clock can be added to them. No wall clock is asked
-// how long the machine was off, since it may have been set, or be wrong until it is: from the last
-// batch to the start no time has passed. Keys and waits last longer by that, and never end early.
+// Reads a shard's store into the shard's fresh memory, and shifts its times to the present clock.
+// The clock of another boot started at another moment, so then all rows with times are rewritten,
+// in one commit, before anything with the present clock is added. The wall clock is not used to
+// find out how long the machine was off, since it may have been set, or be wrong until it is. So no
+// time passes between the last batch and the start: keys and waits last longer, never shorter.
 
 import type { Micros } from '../../shards/base/units.ts'
 import {
@@ -18,38 +18,38 @@ import { JOBS_PER_PAGE } from '../../shards/memory/limits.ts'
 import type { UpstreamFacts } from '../../shards/wire/contract.ts'
 import type { JournalStore, StoreState } from './store.ts'
 
-/** What is loaded, and where to. */
+/** The input of loadShard(). */
 export interface LoadOptions {
   readonly store: JournalStore
-  /** What the store says that it holds. */
+  /** The store's state row. */
   readonly state: StoreState
   /** Fresh memory, all zeros. */
   readonly views: ShardViews
   /** The present boot of the machine; empty where it is not known. */
   readonly boot: string
   readonly nowUs: Micros
-  /** Told of the upstreams, by slot, before the jobs are read. */
+  /** Receives the upstreams, by slot, before the jobs are read. */
   readonly known: (upstreams: ReadonlyMap<number, UpstreamFacts>) => void
-  /** Told of the bytes of each row, and of the jobs in it. */
+  /** Receives the bytes of each row, and the number of jobs in it. */
   readonly progress: (bytes: number, jobs: number) => void
 }
 
-/** What came of it. */
+/** The result of loadShard(). */
 export type Loaded =
   | { readonly ok: true; readonly state: StoreState }
   | { readonly ok: false; readonly problem: string }
 
-/** The small ones first; the upstreams are told before the jobs are read. */
+/** Small ones first; upstreams are reported before the jobs are read. */
 const TABLES = [
   TABLE_COUNTS, TABLE_UPSTREAMS, TABLE_SEGMENTS, TABLE_TEMPLATES, TABLE_LANES, TABLE_JOBS,
   TABLE_LOG,
 ] as const
 
-/** Loads one shard. What lmdb or the system says otherwise is thrown. */
+/** Loads one shard. Throws other errors of lmdb or the system. */
 export function loadShard(options: LoadOptions): Loaded {
   const { boot, nowUs, state, store, views } = options
   const image = new JournalImage(views)
-  // The compactor's own row is the first.
+  // Includes the state row, which is not visited.
   let rows = 1
   let shiftUs = 0
   let isSameClock = boot !== '' && state.boot === boot
@@ -62,7 +62,7 @@ export function loadShard(options: LoadOptions): Loaded {
     })
     if (problem !== undefined) return { ok: false, problem }
     if (table !== TABLE_UPSTREAMS) continue
-    // A container may have a clock of its own: one that is behind cannot be the same.
+  // A container may have a clock of its own: a clock that is behind cannot be the same.
     if (nowUs < image.asOfUs) isSameClock = false
     if (!isSameClock && image.sequence > 0) shiftUs = nowUs - image.asOfUs
     options.known(new Map([...image.upstreams].map(([slot, facts]) =>
@@ -80,7 +80,7 @@ export function loadShard(options: LoadOptions): Loaded {
   return { ok: true, state: present }
 }
 
-/** Whether the store is whole, as far as it can be told by counts. */
+/** Whether the store is complete, as far as counts can show. */
 function whatIsMissing(
   store: JournalStore, state: StoreState, image: JournalImage, rows: number,
 ): string | undefined {
@@ -100,7 +100,7 @@ function jobsIn({ jobs }: ShardViews, page: number): number {
   return count
 }
 
-/** Within commit(): every row with times, from memory, where they are shifted already. */
+/** Within commit(): rewrites every row with times from memory, where they are already shifted. */
 function rewriteTimes(
   { nowUs, store, views }: LoadOptions, sequence: number, shiftUs: number,
 ): void {

@@ -1,10 +1,10 @@
-// A folder with those above it that are missing. Not by Node's own recursive mkdir(), which tries
-// again for ever where a parent that is there answers that it is not, as /proc does.
+// Creates a folder and its missing parents. Not with Node's recursive mkdir(), which retries for
+// ever where an existing parent reports ENOENT, as /proc does.
 
 import { existsSync, mkdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 
-/** The system's error when it cannot be made. @param mode of all that are made. */
+/** Returns the system's error if it cannot be created. @param mode of all created folders. */
 export function makeFolder(folder: string, mode: number): Error | undefined {
   const target = path.resolve(folder)
   if (isFolder(target)) return undefined

@@ -1,5 +1,5 @@
-// What a run of batches comes to in the store: of rows with one key only the last is put, and what
-// was appended to a segment of the log bit by bit becomes a few rows.
+// The changes that a run of batches makes to the store: of rows with the same key only the last is
+// put, and appends to a segment of the log are combined into a few rows.
 
 import {
   type Frame, TABLE_CLEARED, TABLE_LOG, TABLE_SEGMENTS, forEachRow,
@@ -7,10 +7,10 @@ import {
 import { SEGMENT_FREE } from '../../shards/store/segments.ts'
 import type { JournalStore } from './store.ts'
 
-/** A row of a log fills so many pages of lmdb, but for their one header. */
+/** A row of the log fills this many lmdb pages, less their one header. */
 export const LOG_ROW_BYTES = 16 * 4096 - 64
 
-/** Data of a row, where the piece has it. */
+/** The position of a row's data in the piece. */
 interface Place {
   readonly table: number
   readonly key1: number
@@ -18,22 +18,22 @@ interface Place {
   readonly end: number
 }
 
-/** Bytes that belong at `offset` of a segment, and are at start … end of the piece. */
+/** Bytes at `offset` of a segment, which are start … end of the piece. */
 interface Extent {
   readonly offset: number
   readonly start: number
   end: number
 }
 
-/** What a piece says of a segment's bytes. */
+/** The changes of a piece to a segment's bytes. */
 interface SegmentChange {
-  /** Rows that the store has from this offset on hold no more. */
+  /** The store's rows from this offset on are invalid. */
   removedFrom: number
-  /** One behind the other, though each may begin within the end mark of the one before. */
+  /** In order; each may start within the end mark of its predecessor. */
   extents: Extent[]
 }
 
-/** The changes that the frames of one piece ask for; only valid as long as the piece's bytes. */
+/** The changes in the frames of one piece; valid only as long as the piece's bytes. */
 export class RowChanges {
   readonly #bytes: Buffer
   readonly #rows = new Map<number, Place>()
@@ -49,7 +49,7 @@ export class RowChanges {
     }
   }
 
-  /** Within commit() of the store. */
+  /** Applies the changes; only within commit() of the store. */
   putInto(store: JournalStore): void {
     for (const { table, key1, start, end } of this.#rows.values()) {
       store.put(table, key1, 0, this.#bytes, start, end)
@@ -72,7 +72,7 @@ export class RowChanges {
     this.#segments.set(segment, { removedFrom: 0, extents: [] })
   }
 
-  /** A log only grows at its end: what it had from here on holds no more. */
+  /** A log grows only at its end: earlier bytes from this offset on are invalid. */
   #addLog(segment: number, offset: number, start: number, end: number): void {
     const change = this.#segments.get(segment)
     if (change === undefined) {
@@ -98,7 +98,7 @@ export class RowChanges {
     }
   }
 
-  /** Extents without a gap between them, as rows of a good size. */
+  /** Writes adjacent extents as rows of LOG_ROW_BYTES. */
   #putJoined(store: JournalStore, segment: number, extents: readonly Extent[]): void {
     const [head] = extents
     if (head === undefined) return

@@ -1,6 +1,6 @@
-// Looks at an lmdb file before lmdb does: lmdb maps it into memory and trusts it, so that a file
-// of another kind, one that has lost its end, or one with a page that is damaged would end the
-// process instead of being refused.
+// Checks an lmdb file before lmdb opens it: lmdb maps the file into memory and trusts it, so that a
+// file of another kind, a truncated one, or one with a damaged page would crash the process instead
+// of being refused.
 // Source: the header of MDB_meta in lmdb 3.5's mdb.c (data version 2, pages with 24-byte headers).
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
@@ -11,14 +11,14 @@ const PAGE_FLAG_META = 8
 const META_MAGIC = 24
 const META_VERSION = 28
 const META_PAGE_BYTES = 48
-/** The two trees' descriptions, one behind the other. */
+/** The descriptions of the two trees. */
 const META_FREE_PAGES = 48
 const META_ROWS = 96
 const TREE_FLAGS = 4
 const TREE_DEPTH = 6
 const TREE_ENTRIES = 32
 const TREE_ROOT = 40
-/** Keys that are integers, or just bytes. */
+/** MDB_INTEGERKEY, or byte strings. */
 const FLAGS_OF = { 'free pages': 8, 'rows': 0 } as const
 const META_LAST_PAGE = 144
 const META_TRANSACTION = 152
@@ -28,7 +28,7 @@ const VERSION = 2
 const PAGE_BYTES_MIN = 256
 const PAGE_BYTES_MAX = 65_536
 
-/** What one of the two meta pages says. */
+/** The content of one of the two meta pages. */
 interface Meta {
   readonly pageBytes: number
   readonly lastPage: number
@@ -38,7 +38,7 @@ interface Meta {
 
 /**
  * Why a file cannot be opened as an lmdb environment of this version; undefined when it can.
- * Throws what the system says when the file cannot be read.
+ * Throws the system's error when the file cannot be read.
  */
 export function storeFileProblem(file: string): string | undefined {
   const descriptor = openSync(file, 'r')

@@ -1,6 +1,6 @@
-// Walks all pages of an lmdb file that lmdb would go to, before it does: it trusts every number in
-// them, so that a page which is zero or another's ends the process by an assertion or a signal.
-// What rows hold is not read here; each has a checksum of its own (store.ts).
+// Checks all pages of an lmdb file that lmdb could visit, before it does: lmdb trusts every number
+// in them, so that a zeroed or misplaced page crashes the process by an assertion or a signal. The
+// content of rows is not read here; each row has a checksum of its own (store.ts).
 // Source: MDB_page, MDB_node and MDB_db in lmdb 3.5's mdb.c, all little-endian.
 //
 //   page     | number, 8 | transaction, 8 | -, 2 | flags, 2 | lower, 2 | upper, 2 | places, nodes |
@@ -21,29 +21,29 @@ const FLAG_OVERFLOW = 4
 const NODE_HEADER_BYTES = 8
 const NODE_FLAG_OVERFLOW = 1
 const PAGE_NUMBER_BYTES = 8
-/** The root of a tree without pages: 2^64 - 1. */
+/** The root of an empty tree: 2^64 - 1. */
 const NO_PAGE = 2 ** 64
 const META_PAGES = 2
 
 /** One of the two trees of a file: of free pages, or of rows. */
 export interface Tree {
   readonly name: 'free pages' | 'rows'
-  /** Levels of pages; 0 when there is none. */
+  /** Levels of pages; 0 when the tree is empty. */
   readonly depth: number
   readonly entries: number
   readonly root: number
 }
 
-/** The file that is walked. */
+/** The file that is checked. */
 export interface PagedFile {
   readonly descriptor: number
   readonly pageBytes: number
   readonly lastPage: number
-  /** The newest; no page is of a later one. */
+  /** The latest; no page may have a later one. */
   readonly transaction: number
 }
 
-/** What keys of a page may be: from the first on, and less than the second. */
+/** The keys that a page may have: low included, high excluded. */
 interface KeyRange {
   readonly low: Buffer | undefined
   readonly high: Buffer | undefined
@@ -53,14 +53,14 @@ interface KeyRange {
 interface PageNode {
   readonly key: Buffer
   readonly flags: number
-  /** A branch's child. */
+  /** In a branch: the child's page number. */
   readonly child: number
-  /** A leaf's data: its size, and where in the page it or the number of its pages is. */
+  /** In a leaf: the size of the data, and the offset of the data or of its page number. */
   readonly dataBytes: number
   readonly dataAt: number
 }
 
-/** What is wrong with the pages of these trees, with the page's number; undefined if nothing. */
+/** The fault in the pages of these trees, with the page's number; undefined for none. */
 export function storePagesProblem(file: PagedFile, trees: readonly Tree[]): string | undefined {
   const walk = new PageWalk(file)
   for (const tree of trees) {
@@ -72,10 +72,10 @@ export function storePagesProblem(file: PagedFile, trees: readonly Tree[]): stri
 
 class PageWalk {
   readonly #file: PagedFile
-  /** By page number: whether some page points to it. */
+  /** By page number: whether a page refers to it. */
   readonly #isSeen: Uint8Array
   readonly #header: Buffer
-  /** By level: the page that is being walked there. */
+  /** By level: the page that is being checked. */
   readonly #pages: Buffer[] = []
   #entries = 0
 
@@ -90,7 +90,7 @@ class PageWalk {
     if (tree.root === NO_PAGE) {
       return tree.entries === 0 ? undefined : `there is no root of its ${tree.entries} ${tree.name}`
     }
-    // Keys of free pages are numbers, and lmdb walks them only in order.
+    // Keys of free pages are integers, which lmdb only iterates over in order.
     const range: KeyRange | null =
       tree.name === 'rows' ? { low: undefined, high: undefined } : null
     const problem = this.#page(tree, tree.root, 1, range)
@@ -135,7 +135,7 @@ class PageWalk {
     return undefined
   }
 
-  /** The pages of a value that lies outside of its node. */
+  /** Checks the overflow pages of a value. */
   #overflow(page: Buffer, number: number, node: PageNode): string | undefined {
     if (node.flags === 0) return undefined
     if (node.flags !== NODE_FLAG_OVERFLOW) return damaged(number, 'has values of another kind')
@@ -147,7 +147,7 @@ class PageWalk {
     readSync(descriptor, this.#header, 0, PAGE_HEADER_BYTES, first * pageBytes)
     const problem = this.#headerProblem(this.#header, first, FLAG_OVERFLOW)
     if (problem !== undefined) return damaged(first, problem)
-    // A value may have taken the place of a larger one.
+    // A value may have replaced a larger one.
     const pages = this.#header.readUInt32LE(PAGE_OVERFLOW_PAGES)
     if (pages < needed) return damaged(first, 'is shorter than its value')
     const more = this.#claim(first + 1, pages - 1)
@@ -160,7 +160,7 @@ class PageWalk {
     return isLater || page.readUInt16LE(PAGE_FLAGS) !== flags ? 'is of another kind' : undefined
   }
 
-  /** A list of pages that may be written: they must be no other's. */
+  /** Checks a list of free pages: no other page may refer to them. */
   #freePages(page: Buffer, number: number, node: PageNode): string | undefined {
     const { dataAt, dataBytes, flags } = node
     let list = page.subarray(dataAt, dataAt + dataBytes)
@@ -175,7 +175,7 @@ class PageWalk {
     const [count = -1] = numbers
     if (count < 0 || count >= numbers.length) return damaged(number, 'has a list of another length')
     for (let at = 1; at <= count; at++) {
-      // A number below zero says how many pages there are from the next one on.
+      // A negative number is a count of pages, which start at the next number.
       const found = numbers[at] as number
       const [first, pages] = found < 0 ? [numbers[++at] ?? 0, -found] : [found, 1]
       const wrong = first === 0 && pages === 1 ? undefined : this.#claim(first, pages)
@@ -184,7 +184,7 @@ class PageWalk {
     return undefined
   }
 
-  /** Each page is some page's once. */
+  /** Each page must be referred to only once. */
   #claim(first: number, count: number): string | undefined {
     if (first < META_PAGES || first + count > this.#isSeen.length) return 'is outside of the file'
     for (let page = first; page < first + count; page++) {
@@ -197,7 +197,7 @@ class PageWalk {
 
 const damaged = (page: number, what: string): string => `it is damaged: page ${page} ${what}`
 
-/** In the order of the page; undefined when one of them goes beyond it. */
+/** The nodes in page order; undefined when one exceeds the page. */
 function readNodes(page: Buffer, isBranch: boolean): PageNode[] | undefined {
   const lower = page.readUInt16LE(PAGE_LOWER) + PAGE_HEADER_BYTES
   const upper = page.readUInt16LE(PAGE_UPPER) + PAGE_HEADER_BYTES
@@ -222,7 +222,7 @@ function readNodes(page: Buffer, isBranch: boolean): PageNode[] | undefined {
   return nodes
 }
 
-/** The first key of a branch page says nothing: it stands for all that are less. */
+/** The first key of a branch page is not used: it stands for all lesser keys. */
 function areInOrder(
   nodes: readonly PageNode[], { high, low }: KeyRange, isBranch: boolean,
 ): boolean {

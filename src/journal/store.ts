@@ -1,6 +1,6 @@
-// A shard's store: the rows of its journal, each under its keys, in an lmdb environment. The only
-// file that knows lmdb. Each value begins with a checksum over its key and data, because lmdb has
-// none. A commit is on the disk when it returns, whole or not at all.
+// A shard's store: the rows of its journal by key, in an lmdb environment. The only file that
+// imports lmdb. Each value begins with a checksum over its key and data, because lmdb has none. A
+// commit is atomic, and durable when it returns.
 //
 //   key    | table, 1 byte | key 1, 4 | key 2, 4 |    big-endian, so that they sort as numbers
 //   value  | CRC-32 of key and data, 4, little-endian | data ... |
@@ -14,21 +14,21 @@ import { STORE_FILE } from '../../shards/journal/tail-names.ts'
 import { makeFolder } from './make-folder.ts'
 import { storeFileProblem } from './store-file.ts'
 
-/** The compactor's own table. Row 0, 0: what the store holds, as JSON. */
+/** The compactor's own table. Row 0, 0: the store's state, as JSON. */
 const TABLE_STATE = 0
 const KEY_BYTES = 9
 const CHECKSUM_BYTES = 4
 const VALUE_BYTES_MIN = 64 * 1024
 const FOLDER_MODE = 0o700
 const FILE_MODE = 0o600
-/** Address space only; the file grows as it fills. */
+/** Address space only; the file grows as it is filled. */
 const MAP_BYTES_MIN = 2 ** 32
 const MAP_PER_MEMORY = 4
 const FORMAT = 2
 
-/** What a store says of itself. */
+/** The state row of a store. */
 export interface StoreState {
-  /** The boot of the machine whose clock its times are by; empty where that is not known. */
+  /** The boot whose clock its times are in; empty where that is not known. */
   readonly boot: string
   /** All tails before this one are in the store, and of this one all batches … */
   readonly tail: number
@@ -38,16 +38,16 @@ export interface StoreState {
   readonly accepted: number
 }
 
-/** Gets each row; what it returns, if anything, is wrong with it and ends the walk. */
+/** Visits a row; a returned text says what is wrong with it, and ends the iteration. */
 export type VisitStored =
   (table: number, key1: number, key2: number, bytes: Buffer, start: number) => string | undefined
 
-/** A store that could be opened, or why it could not, for people. */
+/** An opened store, or why it cannot be opened, for the operator. */
 export type OpenedStore =
   | { readonly ok: true; readonly store: JournalStore }
   | { readonly ok: false; readonly problem: string }
 
-/** One shard's rows on the disk. */
+/** The rows of one shard on disk. */
 export class JournalStore {
   readonly #file: string
   readonly #database: RootDatabase<Buffer, Buffer>
@@ -60,7 +60,7 @@ export class JournalStore {
   }
 
   /**
-   * Opens the store in a folder, or makes it. @param mayMake whether it may be missing.
+   * Opens the store in a folder, or creates it. @param mayMake whether it may be missing.
    * @param memoryBytes of the shard; the store can grow to a multiple of it.
    */
   static open(folder: string, memoryBytes: number, mayMake: boolean): OpenedStore {
@@ -82,7 +82,7 @@ export class JournalStore {
     }
   }
 
-  /** What the store holds; undefined when it is new. A text: why that cannot be read. */
+  /** The store's state; undefined when it is new. A string: why it cannot be read. */
   get state(): StoreState | undefined | string {
     const value = this.#database.get(this.#keyOf(TABLE_STATE, 0, 0))
     if (value === undefined) return this.rows === 0 ? undefined : 'it does not say what it holds'
@@ -99,7 +99,7 @@ export class JournalStore {
     return entryCount
   }
 
-  /** Bytes that rows take in the file, the rest of their pages included. */
+  /** Bytes of the file in pages with rows, their free space included. */
   get usedBytes(): number {
     const { overflowPages, pageSize, treeBranchPageCount, treeLeafPageCount } =
       this.#database.getStats() as Readonly<Record<string, number>>
@@ -112,7 +112,7 @@ export class JournalStore {
     return statSync(this.#file).size
   }
 
-  /** Visits the rows of a table in the order of their keys. @returns what is wrong, if anything. */
+  /** Visits the rows of a table in key order. @returns what is wrong, if anything. */
   forEach(table: number, visit: VisitStored): string | undefined {
     const range = this.#database.getRange({
       start: keyBytes(table, 0, 0), end: keyBytes(table + 1, 0, 0),
@@ -129,7 +129,7 @@ export class JournalStore {
     return undefined
   }
 
-  /** The first keys of a table's rows, in order. */
+  /** The first parts of the keys of a table's rows, in order. */
   keysOf(table: number): number[] {
     const keys = this.#database.getKeys({
       start: keyBytes(table, 0, 0), end: keyBytes(table + 1, 0, 0),
@@ -138,8 +138,8 @@ export class JournalStore {
   }
 
   /**
-   * Makes all changes that `change` asks for at once, and puts them on the disk; throws what the
-   * system says when that cannot be done, and then none of them is made.
+   * Applies all changes that `change` makes, atomically and durably; throws the error of lmdb or
+   * the system if that fails, and then none is applied.
    */
   commit(state: StoreState, change: () => void): void {
     this.#database.transactionSync(() => {
@@ -149,7 +149,7 @@ export class JournalStore {
     })
   }
 
-  /** Within commit(): a row, in the place of the one with its keys. */
+  /** Within commit(): inserts a row, or replaces the one with the same key. */
   put(
     table: number, key1: number, key2: number, bytes: Buffer, start: number, end: number,
   ): void {
@@ -162,11 +162,11 @@ export class JournalStore {
     this.#database.putSync(key, value)
   }
 
-  /** Within commit(): takes out all rows of a table with this first key, from a second key on. */
+  /** Within commit(): removes the rows of a table with this first key, from a second key on. */
   removeFrom(table: number, key1: number, key2Min: number): void {
     const end = key1 === NONE ? keyBytes(table + 1, 0, 0) : keyBytes(table, key1 + 1, 0)
     const range = this.#database.getKeys({ start: keyBytes(table, key1, key2Min), end })
-    // All of them first: what is being walked should not change.
+    // Collected first, since the tree must not change during the iteration.
     for (const key of Array.from(range)) this.#database.removeSync(key)
   }
 
@@ -182,7 +182,7 @@ export class JournalStore {
 function openDatabase(folder: string, memoryBytes: number): RootDatabase<Buffer, Buffer> {
   const options = {
     path: folder, keyEncoding: 'binary', encoding: 'binary', cache: false, compression: false,
-    // A commit is to be on the disk when it returns.
+    // A commit must be durable when it returns.
     overlappingSync: false, eventTurnBatching: false, noMemInit: true, maxDbs: 1,
     mapSize: Math.max(MAP_BYTES_MIN, MAP_PER_MEMORY * memoryBytes), permissionsMode: FILE_MODE,
   } as const

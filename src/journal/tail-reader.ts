@@ -1,30 +1,30 @@
-// Reads a tail file: whole batches, in pieces of bounded size, and then how the file ends. A batch
-// counts only with its last frame, so a file may end anywhere: what is behind its last whole batch
-// was never promised to anybody. What may not be is something whole behind something broken.
+// Reads a tail file: complete batches, in pieces of bounded size, and then how the file ends. A
+// batch counts only with its last frame, so a file may end anywhere: no client was told of what is
+// behind the last complete batch. But a complete batch behind a broken one is an error.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { KIB, MIB } from '../../shards/base/units.ts'
 import { type Frame, type FrameHeader, readFrame, readHeader } from
   '../../shards/journal/journal-format.ts'
 
-/** What a piece aims to hold; a larger batch is a piece by itself. */
+/** Target size of a piece; a larger batch is a piece of its own. */
 const PIECE_BYTES = 16 * MIB
 const READ_BYTES_MIN = 64 * KIB
-/** No frame is larger: a few rows, or one of a whole segment. */
+/** Upper limit of a frame: a few rows, or one of a whole segment. */
 const FRAME_BYTES_MAX = 16 * MIB
-/** Frames start on so many bytes. */
+/** Alignment of frames. */
 const ALIGN_BYTES = 8
-/** What a file system gives or forgets at once when the machine stops. */
+/** The unit in which a file system keeps or loses bytes when the machine stops. */
 const DISK_PAGE_BYTES = 4096
 const HOLE_BYTES_MIN = 512
 
-/** Whole batches, one behind the other. */
+/** Consecutive complete batches. */
 export interface Piece {
   readonly kind: 'piece'
-  /** The frames are in it; valid until the next piece is asked for. */
+  /** Contains the frames; valid until the next call of next(). */
   readonly bytes: Buffer
   readonly frames: readonly Frame[]
-  /** Of the last of the batches. */
+  /** Of the last batch in it. */
   readonly sequence: number
   readonly accepted: number
 }
@@ -32,43 +32,43 @@ export interface Piece {
 /** How a tail ends. */
 export type TailEnd =
   /**
-   * As any tail may; the last bytes are no whole batch. Of that one, if it says so itself: the new
+   * Normal: the last bytes may be an incomplete batch. If its header is readable: the count of new
    * jobs up to its end.
    */
   | { readonly kind: 'end'; readonly tornBytes: number; readonly tornAccepted: number | undefined }
-  /** It begins later than the one before has ended. */
+  /** It begins later than its predecessor ended. */
   | { readonly kind: 'gap'; readonly sequence: number }
   /**
-   * At this byte there is no frame, though there are whole ones behind. A hole is bytes that the
-   * system had not written when the machine stopped: zeros up to the end of a page of the disk.
+   * At this byte there is no frame, though complete ones follow. A hole is bytes that the system
+   * had not written when the machine stopped: zeros up to the end of a page of the disk.
    */
   | { readonly kind: 'damage'; readonly at: number; readonly isHole: boolean }
 
-/** One tail, from its beginning to its end. */
+/** Reads one tail. */
 export class TailReader {
   readonly #file: number
   #size: number
-  /** Batches up to this one are passed over. */
+  /** Batches up to this one are skipped. */
   readonly #skipUntil: number
-  /** The last batch that was read or passed over; until there is one, the last before the tail. */
+  /** The last batch that was read or skipped; initially the last one before the tail. */
   #sequence: number
   #accepted = 0
   #isBegun = false
-  /** What has been read of the file and not been passed on. */
+  /** Bytes that were read from the file and not passed on yet. */
   #bytes: Buffer
   #length = 0
-  /** Where in the file #bytes begins. */
+  /** The file offset of #bytes. */
   #offset = 0
-  /** In #bytes: behind the last whole batch, and behind the last frame of the one after it. */
+  /** Offsets in #bytes: the end of the last complete batch, and of the last frame after it. */
   #batchEnd = 0
   #frameEnd = 0
   #frames: Frame[] = []
   #unfinished: Frame[] = []
 
   /**
-   * @param sequence the last batch that is known already.
-   * @param isKnown whether batches up to that one are to be passed over; else the tail may begin
-   *   with that very batch again, and what it says of it holds.
+   * @param sequence the last known batch.
+   * @param isKnown whether batches up to that one are skipped; if not, the tail may begin with that
+   *   very batch again, and its version replaces the known one.
    */
   constructor(file: string, sequence: number, isKnown: boolean) {
     this.#file = openSync(file, 'r')
@@ -78,12 +78,12 @@ export class TailReader {
     this.#bytes = Buffer.allocUnsafeSlow(Math.min(this.#size, PIECE_BYTES) + READ_BYTES_MIN)
   }
 
-  /** Bytes of the file that have been passed on or over. */
+  /** Bytes of the file that were passed on or skipped. */
   get position(): number {
     return this.#offset + this.#batchEnd
   }
 
-  /** The next piece, or how the file ends; throws what the system says if it cannot be read. */
+  /** The next piece, or how the file ends; throws the system's error if it cannot be read. */
   next(): Piece | TailEnd {
     for (;;) {
       this.#dropPassed()
@@ -125,7 +125,7 @@ export class TailReader {
     this.#unfinished.length = 0
   }
 
-  /** Whether the frame is the one that can come next. */
+  /** Whether the frame may come next. */
   #fits({ sequence }: FrameHeader): boolean {
     const [first] = this.#unfinished
     if (first !== undefined) return sequence === first.sequence
@@ -134,7 +134,7 @@ export class TailReader {
     return sequence === this.#sequence || sequence === this.#sequence + 1
   }
 
-  /** Whether no frame was found only because not enough of the file has been read. */
+  /** Whether there is no frame only because more of the file must be read. */
   #mayBeCutShort(): boolean {
     const isAll = this.#offset + this.#length === this.#size
     return !isAll && this.#length - this.#frameEnd < FRAME_BYTES_MAX
@@ -181,8 +181,8 @@ export class TailReader {
   }
 
   /**
-   * Whether there are whole frames behind a broken one, of batches that were begun after the broken
-   * one had been written. Those of the batch itself may be left of an attempt that failed.
+   * Whether complete frames follow a broken one, of batches that were begun after the broken one
+   * was written. Frames of the same batch may be left from a failed attempt.
    */
   #lookBehind(brokenAt: number): TailEnd | undefined {
     const rest = Buffer.allocUnsafeSlow(this.#size - brokenAt)
@@ -200,8 +200,8 @@ export class TailReader {
 
 /**
  * Whether the bytes up to `end` have a part that was never written: zeros up to the end of a page
- * of the disk, from the very first byte on, or so many that no batch has them. Chance could do it
- * too, but then the machine has to have stopped as well. @param offset the file's at bytes[0].
+ * of the disk, from the very first byte on, or so many that no batch has them. Data may look like
+ * that by chance, but the caller also requires a stop of the machine. @param offset of bytes[0].
  */
 function hasHole(bytes: Buffer, end: number, offset: number): boolean {
   const first = DISK_PAGE_BYTES - offset % DISK_PAGE_BYTES
@@ -213,7 +213,7 @@ function hasHole(bytes: Buffer, end: number, offset: number): boolean {
   return false
 }
 
-/** Reads until all is there or the file ends. @returns the bytes read. */
+/** Reads until all is read or the file ends. @returns the bytes read. */
 function readFully(
   file: number, bytes: Buffer, start: number, length: number, position: number,
 ): number {

@@ -1,9 +1,10 @@
-// Takes a shard's tails into its store: all of them at a start, all but the newest later. A tail is
-// removed only when all of it is in the store and on the disk, so an end in between costs nothing:
-// what is in both is passed over.
+// Merges a shard's tails into its store: all of them at a start, all but the newest later. A tail
+// is removed only when all of it is durable in the store, so a crash in between is harmless: what
+// is in both is skipped.
 //
-// The newest tail's name always stays, if only as an empty file: the next is named by it, and the
-// store counts on names that never come again. Whether that end is all is told by the extent.
+// The newest tail's name always stays, if only as an empty file: the next one is named after it,
+// and the store requires that names are never reused. The extent file shows whether the end is
+// missing.
 
 import {
   closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, readdirSync, statSync,
@@ -18,22 +19,22 @@ import { RowChanges } from './row-changes.ts'
 import type { JournalStore, StoreState } from './store.ts'
 import { type TailEnd, TailReader } from './tail-reader.ts'
 
-/** What came of taking tails. */
+/** The result of merging tails. */
 export type Taken =
   | { readonly ok: true; readonly state: StoreState; readonly dropped: Dropped | null }
   | { readonly ok: false; readonly problem: string }
 
-/** What lies behind the last whole batch. */
+/** What follows the last complete batch. */
 interface Rest {
   readonly batches: number
   readonly bytes: number
-  /** New jobs up to its end; undefined where it does not say so. */
+  /** Count of new jobs up to its end; undefined where it is not known. */
   readonly accepted: number | undefined
   readonly file: string
 }
 
 const FILE_MODE = 0o600
-/** Frames start on so many bytes. */
+/** Alignment of frames. */
 const FRAME_ALIGN_BYTES = 8
 
 /** The tails of one shard. */
@@ -46,13 +47,13 @@ export class Tails {
     this.#store = store
   }
 
-  /** Numbers of the tails that are there, in order; throws what the system says. */
+  /** Numbers of the existing tails, in order; throws the system's error. */
   list(): number[] {
     return readdirSync(this.#directory).map(tailNumber)
       .filter((tail) => tail !== undefined).sort((one, other) => one - other)
   }
 
-  /** Bytes of all tails; throws what the system says. */
+  /** Bytes of all tails; throws the system's error. */
   get bytes(): number {
     let bytes = 0
     for (const tail of this.list()) bytes += statSync(this.#fileOf(tail)).size
@@ -60,9 +61,9 @@ export class Tails {
   }
 
   /**
-   * Takes everything, while nobody writes. @param hasStopped the machine may have stopped since the
-   * tails were written: then their ends may be missing, else something is wrong if they are.
-   * @param progress is told the bytes of each piece.
+   * Merges all tails; the shard must not be writing. @param hasStopped the machine may have stopped
+   * since they were written: then their ends may be missing, otherwise that is an error.
+   * @param progress receives the bytes of each piece.
    */
   takeAll(state: StoreState, hasStopped: boolean, progress: (bytes: number) => void): Taken {
     const tails = this.list()
@@ -96,7 +97,7 @@ export class Tails {
     }
   }
 
-  /** All of it is in the store: the tails begin anew behind what that has. */
+  /** Everything is in the store: starts a new tail after it. */
   #renew(state: StoreState): void {
     this.#store.commit(state, () => {})
     for (const tail of this.list()) if (tail < state.tail) unlinkSync(this.#fileOf(tail))
@@ -105,8 +106,8 @@ export class Tails {
   }
 
   /**
-   * Takes the oldest tail, unless it is the newest too. Undefined when there is none to be taken.
-   * Throws what the system or lmdb says; then it can be tried again.
+   * Merges the oldest tail, unless it is also the newest. Undefined when there is nothing to do.
+   * Throws the error of lmdb or the system; then it can be tried again.
    */
   takeOldest(state: StoreState): Taken | undefined {
     const tails = this.list()
@@ -144,7 +145,7 @@ export class Tails {
     return { batches: 0, bytes, accepted, file: this.#fileOf(tail) }
   }
 
-  /** Empties what is behind a gap. The last first: what is left must never look whole. */
+  /** Empties the tails behind a gap, the last one first: the remains must never look complete. */
   #drop(tails: readonly number[], tornAt: number, sequence: number): Rest {
     const [first] = tails
     let batches = 0
@@ -184,7 +185,7 @@ export class Tails {
     return `${file} ${found}. ` + adviseOn(`that file${others} and ${EXTENT_FILE}`, sequence)
   }
 
-  /** The tails are whole as far as they go, which is not as far as they went. */
+  /** The tails are intact as far as they go, but more had been written. */
   #explainEnd({ accepted, sequence, tail }: Extent, present: StoreState): string {
     const file = this.#fileOf(tail)
     const found = existsSync(file) ? `ends with batch ${present.sequence}` : 'is missing'
@@ -193,7 +194,7 @@ export class Tails {
       adviseOn(path.join(this.#directory, EXTENT_FILE), present.sequence)
   }
 
-  /** What it notes is not known, so neither is whether the newest tail is there. */
+  /** The extent cannot be read, so it is not known whether the end of the tails is missing. */
   #explainDamage({ sequence }: StoreState): string {
     const file = path.join(this.#directory, EXTENT_FILE)
     return `${file} is damaged, so that nothing tells whether batches behind ${sequence} ` +
@@ -211,7 +212,7 @@ const adviseOn = (files: string, sequence: number): string =>
   `Restore the directory from a copy; or remove ${files}, and what the shard's batches from ` +
   `${sequence + 1} on have said is lost`
 
-/** The rest, as far as it is there, and what is known to have been behind it. */
+/** The rest that is present, and what is known to have followed it. */
 const missing = (extent: Extent, { sequence }: StoreState, rest: Rest): Rest => ({
   ...rest, batches: Math.max(rest.batches, extent.sequence - sequence),
   accepted: Math.max(rest.accepted ?? 0, extent.accepted),
@@ -224,7 +225,7 @@ const describe = (
   jobs: accepted === undefined ? null : Math.max(0, accepted - present.accepted),
 })
 
-/** Whole batches later than a given one, wherever in the file they are, and the jobs up to them. */
+/** Complete batches later than `sequence` at any offset in the file, and the jobs up to them. */
 function countBatches(file: string, sequence: number): { batches: number; accepted: number } {
   const bytes = readFileSync(file)
   let batches = 0
@@ -240,7 +241,7 @@ function countBatches(file: string, sequence: number): { batches: number; accept
   return { batches, accepted }
 }
 
-/** Makes the file if it is not there. */
+/** Creates the file if it does not exist. */
 function truncate(file: string, bytes: number): void {
   const descriptor = openSync(file, 'a', FILE_MODE)
   try {

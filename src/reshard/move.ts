@@ -1,7 +1,7 @@
-// A start with another number of shards, or memory that cannot hold the image as it is: every job
-// is moved to the shard that its user belongs to now, into a new set of stores beside the old one.
-// One shard of the old image is in memory at a time. Only when the new set is whole and on the
-// disk does it become the present one; an end before that leaves the old one as it was.
+// A start with another number of shards, or with memory that cannot hold the image as it is, moves
+// every job to the shard that its user belongs to now, into a new set of stores beside the old one.
+// One shard of the old image is in memory at a time. Only when the new set is complete and durable
+// does it become the present one; a crash before that leaves the old one unchanged.
 
 import { type Location, NONE } from '../../shards/base/units.ts'
 import { JOBS_FRESH } from '../../shards/memory/crash-notes.ts'
@@ -16,23 +16,23 @@ import { RECORD_KIND, segmentAt, wordAt } from '../../shards/store/log-record.ts
 import { shardOf } from '../base/hash.ts'
 import { MovedShard, type Shortage, recordAt } from './moved-shard.ts'
 
-/** Orders wrap; half of their range behind a lane's next one is where all jobs in it are. */
+/** Orders wrap around; relative to a lane's next order, all its jobs lie within half the range. */
 const ORDER_MIDDLE = 2 ** 31
 const STATE_MASK = 0xff
 const FLAGS_SHIFT = 16
 const RECEIVER_MASK = 0xffff
 const SHARDS_BITS = 6
 
-/** What does not fit, and where; `jobs` that had been placed when it turned out. */
+/** What does not fit, and where; `jobs` is the number placed before. */
 export interface NoRoom extends Shortage {
   readonly shard: number
   readonly jobs: number
 }
 
-/** The shards of another size, filled from those of an image. */
+/** The shards of the new size, filled from those of an image. */
 export class Move {
   readonly shards: readonly MovedShard[]
-  /** The last switches of account queues that all old shards with the upstream have followed. */
+  /** The last account queue switch that all old shards with the upstream have applied. */
   readonly #switches = new Map<number, number>()
 
   constructor(limits: Limits) {
@@ -43,7 +43,7 @@ export class Move {
     return this.shards.reduce((sum, { jobs }) => sum + jobs, 0)
   }
 
-  /** Moves all jobs of a loaded shard. @param upstreams that its journal knows. */
+  /** Moves all jobs of a loaded shard. @param upstreams in its journal. */
   take(from: ShardViews, upstreams: Iterable<number>): NoRoom | undefined {
     const mover = new Mover(from, this.shards)
     const fresh = from.progress[JOBS_FRESH] as number
@@ -59,7 +59,7 @@ export class Move {
     for (const shard of this.shards) shard.finish()
   }
 
-  /** The old shards' words: what was sent last, and the switches that their lanes have followed. */
+  /** Copies the old shards' words: the last send, and the switches that their lanes applied. */
   #takeUpstream(from: ShardViews, upstream: number): void {
     const lastSendUs = from.upstreams.lastSendUs[upstream] as number
     const switches = Math.min(from.upstreams.switches[upstream] as number,
@@ -79,7 +79,7 @@ export class Move {
   }
 }
 
-/** The way of one old shard's jobs. */
+/** Moves the jobs of one old shard. */
 class Mover {
   readonly #from: ShardViews
   readonly #to: readonly MovedShard[]
@@ -93,7 +93,7 @@ class Mover {
     this.#to = to
   }
 
-  /** False when there is no room for the job where it belongs. */
+  /** False when the shard that the job belongs to has no room. */
   move(job: number): boolean {
     const { jobs } = this.#from
     const word = jobs.state[job] as number
@@ -109,7 +109,7 @@ class Mover {
     const isPending = (result >>> FLAGS_SHIFT & JOB_WEBHOOK_PENDING) !== 0
     const lane = state <= JOB_RETRYING || isPending ? this.#moveLane(job, shard, slot) : 0
     const receiver = state <= JOB_RETRYING ? result & RECEIVER_MASK : 0
-    // A receiver's slot is the same; it only has to exist.
+    // A receiver keeps its slot; it only has to exist.
     if (lane === NONE || (receiver > 0 && to.receiver(this.#from, receiver - 1) === NONE)) {
       return false
     }
@@ -131,8 +131,8 @@ class Mover {
   }
 
   /**
-   * Lanes without jobs that have learned a pace of their own: whose they are is known only when
-   * their next job comes, so every shard gets them, as long as it has lanes to spare.
+   * Lanes without jobs that have learned a pace of their own. Their user is known only when their
+   * next job arrives, so every shard gets a copy, if it has lanes to spare.
    */
   moveIdleLanes(): void {
     const { lanes, limits } = this.#from
@@ -147,7 +147,7 @@ class Mover {
     }
   }
 
-  /** @returns where the record is now, NONE where the job has none; undefined without room. */
+  /** @returns the record's new location, NONE if the job has none; undefined without room. */
   #moveRecord(job: number, shard: number, slot: number): number | undefined {
     const at = this.#from.jobs.location[job] as number
     if (at === NONE) return NONE
@@ -198,7 +198,7 @@ class Mover {
 
 const keyOf = (slot: number, shard: number): number => slot * 2 ** SHARDS_BITS + shard
 
-/** Of a record; NONE for one that is dead, which no job should name. */
+/** The kind of a record; NONE for a dead one, which no job should refer to. */
 function kindAt(views: ShardViews, at: number): number {
   const words = views.segments[segmentAt(at as Location)]?.u32
   return words?.[wordAt(at as Location) + RECORD_KIND] ?? NONE

@@ -1,5 +1,5 @@
-// A shard that is put together from jobs of others: the facts alone, in fresh memory, as recovery
-// needs them. Everything derived is left for the recovery.
+// A shard that is assembled from jobs of others: only the facts, in fresh memory, as recovery needs
+// them. Recovery rebuilds everything derived.
 
 import { type Location, NONE } from '../../shards/base/units.ts'
 import { JOBS_FRESH, LANES_FRESH } from '../../shards/memory/crash-notes.ts'
@@ -15,7 +15,7 @@ import {
   RECORD_LENGTH, RECORD_WORD, offsetAt, recordBytes, segmentAt, wordAt,
 } from '../../shards/store/log-record.ts'
 
-/** Something of which a shard has less than the jobs need. */
+/** A resource of which the shard has less than the jobs need. */
 export interface Shortage {
   readonly what: string
   readonly have: number
@@ -29,7 +29,7 @@ export interface MovedRecord {
   readonly word: number
 }
 
-/** A job that has to be given a new order: its place among those of its old line. */
+/** A job that gets a new order, by its place in its old lane. */
 interface Placed {
   readonly slot: number
   readonly place: number
@@ -46,23 +46,23 @@ export function recordAt(views: ShardViews, at: number): MovedRecord {
   }
 }
 
-/** The new shard. Methods return NONE, or false, when it is full; `shortage` then says of what. */
+/** The new shard. Methods return NONE, or false, when it is full; `shortage` says of what. */
 export class MovedShard {
   readonly views: ShardViews
   shortage: Shortage | undefined
-  /** Slots given out. */
+  /** Slots in use. */
   jobs = 0
   templates = 0
   readonly #log: JobLog
   readonly #lanesFrom: number
   readonly #groups: number
   #lanes = 0
-  /** By upstream and group; the overflow lane where there was no other. */
+  /** By upstream and group; the overflow lane where there is no other. */
   readonly #sharedLanes = new Map<number, number>()
   #sharedLeft: number
-  /** By lane in which jobs of several old lines may meet. */
+  /** By lane, the jobs of lanes that may receive jobs of several old lanes. */
   readonly #placed = new Map<number, Placed[]>()
-  /** By hash, the slots of templates with it. */
+  /** Slots of templates, by hash. */
   readonly #byHash = new Map<number, number[]>()
 
   constructor(limits: Limits) {
@@ -74,13 +74,13 @@ export class MovedShard {
     this.#sharedLeft = lanesKeptForShared(limits)
   }
 
-  /** A slot for a job; its facts are for the caller to fill in. */
+  /** Allocates a job slot; the caller fills in its facts. */
   job(): number {
     const { length } = this.views.jobs.state
     return this.jobs < length ? this.jobs++ : this.#lacks('job slots', length)
   }
 
-  /** Appends a record of a job or template. @returns where it is now. */
+  /** Appends a record of a job or template. @returns its location. */
   append(kind: number, owner: number, word: number, { bytes, end, start }: MovedRecord): number {
     const { recordBytesMax } = this.views.limits
     if (recordBytes(end - start) > recordBytesMax) {
@@ -93,7 +93,7 @@ export class MovedShard {
     return at === NONE ? this.#lacks('bytes for jobs and results', this.#log.usableBytes) : at
   }
 
-  /** The slot of a template with these bytes, made if there is none. @param kind of its record. */
+  /** The slot of a template with these bytes, created if new. @param kind of its record. */
   template(kind: number, hash: number, record: MovedRecord): number {
     const { hash: hashes, location } = this.views.templates
     const same = this.#byHash.get(hash) ?? []
@@ -114,7 +114,7 @@ export class MovedShard {
     return slot
   }
 
-  /** A lane with the facts of another shard's. */
+  /** Creates a lane with the facts of another shard's lane. */
   lane(from: ShardViews, lane: number): number {
     const { lanes } = this.views
     const to = this.#lanesFrom + this.#lanes
@@ -127,17 +127,17 @@ export class MovedShard {
     return to
   }
 
-  /** Lanes that are not in use yet. */
+  /** Free lanes. */
   get lanesLeft(): number {
     return this.views.lanes.flags.length - this.#lanesFrom - this.#lanes
   }
 
-  /** The lane of a webhook receiver, with the facts of another shard's if it has none yet. */
+  /** The lane of a webhook receiver, created from another shard's if it does not exist. */
   receiver(from: ShardViews, upstream: number): number {
     return this.#overflow(from, upstream, upstream)
   }
 
-  /** The lane that the user's accounts share from now on. @param lane that they shared before. */
+  /** The new shared lane of the user's accounts. @param lane their old shared lane. */
   sharedLane(from: ShardViews, lane: number, user: number): number {
     const { lanes } = this.views
     const upstream = from.lanes.upstream[lane] as number
@@ -159,8 +159,8 @@ export class MovedShard {
   }
 
   /**
-   * A job in a line that may get those of several old lines: its order is made anew.
-   * @param place in its old line.
+   * Adds a job to a lane that may receive jobs of several old lanes: it gets a new order.
+   * @param place in its old lane.
    */
   place(slot: number, lane: number, place: number): void {
     const placed = this.#placed.get(lane)
@@ -168,7 +168,7 @@ export class MovedShard {
     else placed.push({ slot, place })
   }
 
-  /** All jobs are there. */
+  /** Call it when all jobs have been moved. */
   finish(): void {
     const { jobs, lanes, progress } = this.views
     for (const [lane, placed] of this.#placed) {

@@ -1,4 +1,4 @@
-// Moves all jobs of a data folder into an image for memory of other sizes; see move.ts for how.
+// Moves all jobs of a data folder into an image for memory of other sizes; move.ts describes how.
 
 import { existsSync } from 'node:fs'
 import path from 'node:path'
@@ -28,7 +28,7 @@ interface OldShard {
 
 /**
  * Moves everything; afterwards the folder is one for `limits`. Fails with numbers when the jobs do
- * not fit, and with what is wrong when they cannot be read or written; then nothing has changed.
+ * not fit, and with the reason when they cannot be read or written; then nothing has changed.
  */
 export async function moveJobs(parts: MovingParts): Promise<void> {
   const { directory, limits, log, tell } = parts
@@ -63,7 +63,7 @@ async function loadOld(parts: MovingParts, shard: number): Promise<OldShard> {
   const { boot, directory, log, nowUs } = parts
   const folder = directory.shardFolder(shard)
   const views = attachShard(allocateShard(directory.limits), directory.limits)
-  // A folder that was never whole may lack a shard; then there are no jobs of it.
+  // A folder that was never complete may lack a shard, which then has no jobs.
   if (!directory.isWhole && !existsSync(folder)) return { views, known: new Map() }
   const opened = JournalStore.open(
     path.join(folder, STORE_FOLDER), shardBytes(directory.limits), !directory.isWhole)
@@ -120,7 +120,7 @@ async function writeAll(
   }
 }
 
-/** What the journal says takes their place. */
+/** Placeholders, which the journal's values replace. */
 const NO_SETTINGS = {
   pacePerSecond: 1 as PerSecond, concurrentMax: 1, accountQueues: false, timeoutMs: 1,
 }

@@ -1,4 +1,4 @@
-// Writes a whole shard's facts into a store of its own, which counts only once all of it is there.
+// Writes all facts of a shard into a new store, which is not used before all of it is written.
 
 import type { Micros } from '../../shards/base/units.ts'
 import {
@@ -15,26 +15,26 @@ import { LOG_ROW_BYTES } from '../journal/row-changes.ts'
 import type { JournalStore, StoreState } from '../journal/store.ts'
 import type { MovedShard } from './moved-shard.ts'
 
-/** The number of the one batch that the image then is. */
+/** The image is a single batch with this number. */
 const SEQUENCE = 1
 const END_MARK_BYTES = 8
 const ROW_START = FRAME_HEADER_BYTES + ROW_HEADER_BYTES
-/** In one transaction. */
+/** Pages per transaction. */
 const PAGES_MAX = 50_000
 
-/** What the facts are written with. */
+/** The input of writeImage(). */
 export interface ImageParts {
   readonly store: JournalStore
   readonly moved: MovedShard
   /** Names and budgets of the upstreams. */
   readonly shared: SharedViews
-  /** Their slots. */
+  /** Slots of the upstreams. */
   readonly upstreams: Iterable<number>
   readonly boot: string
   readonly nowUs: Micros
 }
 
-/** Writes everything; throws what the system or lmdb says. */
+/** Writes everything; throws the error of lmdb or the system. */
 export function writeImage(parts: ImageParts): void {
   const { boot, moved: { jobs, templates, views }, store } = parts
   const state: StoreState = { boot, tail: 0, sequence: SEQUENCE, accepted: 0 }

@@ -1,6 +1,6 @@
-// Answers to a socket's jobs, gathered into one `accepted` message: written by hand into bytes,
-// since there is one for each job. An entry for a job that was taken is {ref, job_id}; whatever
-// else there is to say comes as an object.
+// Answers to a socket's jobs, collected in one `accepted` message. It is encoded by hand, since
+// there is an entry for each job. The entry of an accepted job is {ref, job_id}; any other entry is
+// passed as an object.
 
 import { encodeValue } from '../../shards/wire/codec.ts'
 import { JOB_ID_DIGITS, writeJobId } from '../../shards/wire/job-id.ts'
@@ -26,7 +26,7 @@ const FLOAT_64 = 0xcb
 
 const packedText = (text: string): number[] => [FIX_STR + text.length, ...Buffer.from(text)]
 
-/** The same in MessagePack; the count of the array, two bytes, is written last. */
+/** The same in MessagePack; the array's length, two bytes, is written last. */
 const PACKED_HEAD = Buffer.from([
   MAP_OF_TWO, ...packedText('type'), ...packedText('accepted'), ...packedText('jobs'),
   ARRAY_16, 0, 0,
@@ -34,7 +34,7 @@ const PACKED_HEAD = Buffer.from([
 const PACKED_REF = Buffer.from([MAP_OF_TWO, ...packedText('ref')])
 const PACKED_JOB_ID = Buffer.from([...packedText('job_id'), FIX_STR + JOB_ID_DIGITS])
 
-/** More than any entry of a job that was taken needs: a ref of escapes, and the words around. */
+/** Upper limit of the entry of an accepted job: a ref of escapes, and the fixed parts. */
 const ENTRY_BYTES_MAX = 512
 const COUNT_MAX = 0xffff
 const BUFFERS_KEPT_MAX = 256
@@ -47,7 +47,7 @@ export class Answers {
   #at = 0
   #count = 0
 
-  /** @param spare buffers, lent to those who have answers; each comes back to it. */
+  /** @param spare a pool of buffers; giveBack() returns one to it. */
   constructor(isBinary: boolean, spare: Buffer[]) {
     this.isBinary = isBinary
     this.#spare = spare
@@ -55,12 +55,12 @@ export class Answers {
     this.#copy(isBinary ? PACKED_HEAD : JSON_HEAD)
   }
 
-  /** Whether there may be no room for one more. */
+  /** Whether there may be no room for another entry. */
   get isFull(): boolean {
     return this.#at + ENTRY_BYTES_MAX > ANSWERS_BYTES_MAX || this.#count === COUNT_MAX
   }
 
-  /** A job was taken; only while it is not full. */
+  /** Adds the entry of an accepted job; only while not full. */
   accept({ ref, route, idHigh, idLow }: Ticket): void {
     this.#count++
     if (this.isBinary) {
@@ -78,10 +78,10 @@ export class Answers {
     this.#copy(JSON_END)
   }
 
-  /** Anything else; false when there is no room for it. */
+  /** Adds any other entry; false when there is no room for it. */
   add(entry: object): boolean {
     const bytes = this.isBinary ? encodeValue(entry) : Buffer.from(JSON.stringify(entry))
-    // The message's own end has to fit too.
+    // The end of the message must fit too.
     if (this.#at + bytes.length + 8 > ANSWERS_BYTES_MAX || this.#count === COUNT_MAX) return false
     this.#count++
     if (!this.isBinary && this.#count > 1) this.#bytes[this.#at++] = COMMA
@@ -89,20 +89,20 @@ export class Answers {
     return true
   }
 
-  /** The whole message; valid until giveBack(). */
+  /** The complete message; valid until giveBack(). */
   finish(): Uint8Array {
     if (this.isBinary) this.#bytes.writeUInt16BE(this.#count, PACKED_HEAD.length - 2)
     else this.#copy(JSON_TAIL)
     return this.#bytes.subarray(0, this.#at)
   }
 
-  /** The answers are sent, or of no use any more. */
+  /** Returns the buffer; the message must not be used any more. */
   giveBack(): void {
     if (this.#spare.length < BUFFERS_KEPT_MAX) this.#spare.push(this.#bytes)
   }
 
   #copy(bytes: Uint8Array): void {
-    // Short runs: a loop costs less than a call out of JavaScript.
+    // For short runs, a loop costs less than a call of a built-in.
     if (bytes.length > 64) {
       this.#bytes.set(bytes, this.#at)
       this.#at += bytes.length
@@ -143,5 +143,5 @@ export class Answers {
   }
 }
 
-/** An answer too long to be gathered, as a message of its own. */
+/** An answer that is too long for a collected message, as a message of its own. */
 export const loneAnswer = (entry: object): object => ({ type: 'accepted', jobs: [entry] })

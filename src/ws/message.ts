@@ -1,4 +1,4 @@
-// What clients say over a socket: one frame becomes one message, or an error that names its fault.
+// Messages of clients over a WebSocket: a frame is decoded to one message, or to an error.
 
 import { readAccountQueue } from '../../shards/signals/pace-headers.ts'
 import { decodeUntrusted } from '../../shards/wire/codec.ts'
@@ -9,7 +9,7 @@ import { isPlainObject } from '../job/job-headers.ts'
 import { parseBody } from '../job/parse-body.ts'
 import { readRef, REF_FAULT } from '../job/read-ref.ts'
 
-/** A message that makes sense. */
+/** A valid message. */
 export type ClientMessage =
   | { readonly type: 'enqueue'; readonly jobs: readonly unknown[]
       readonly wantsAccountQueue: boolean }
@@ -17,7 +17,7 @@ export type ClientMessage =
       readonly ref: Ref | undefined }
   | { readonly type: 'ping'; readonly ref: Ref | undefined }
 
-/** What is wrong with a message, and what it called itself where that could be read. */
+/** An invalid message: what is wrong with it, and its ref if it could be read. */
 export interface Malformed {
   readonly type: 'malformed'
   readonly denial: Denial

@@ -1,4 +1,4 @@
-// The name of what is spoken over sockets, known to both ends.
+// The name of the WebSocket protocol, used by server and client.
 
-/** The subprotocol; a change that old clients would not understand gets another. */
+/** The subprotocol; incompatible changes get a new name. */
 export const PROTOCOL = 'sluice.v1'

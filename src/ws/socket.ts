@@ -1,4 +1,4 @@
-// One socket: hands a client's messages on, and tells it what has become of its jobs.
+// One WebSocket: passes a client's messages on, and sends answers and events of its jobs.
 
 import { encodeValue } from '../../shards/wire/codec.ts'
 import {
@@ -23,26 +23,26 @@ import { readMessage } from './message.ts'
 
 const CLOSE_TRY_AGAIN = 1013
 
-/** What a socket needs of those around it. */
+/** What a socket needs of its surroundings. */
 export interface SocketHost {
   readonly submissions: Submissions
   readonly questions: Questions
   readonly watches: Watches
   /** See Answers. */
   readonly spareAnswers: Buffer[]
-  /** The socket has answers that wait for the end of this turn. */
+  /** Requests a flush of the socket at the end of this iteration of the event loop. */
   flushSoon(socket: JobSocket): void
-  /** Whether a socket may leave so many bytes more unread. */
+  /** Whether a socket may have this many more unread bytes. */
   mayBuffer(socket: JobSocket, bytes: number): boolean
-  /** What the socket leaves unread has changed. */
+  /** Reports a change of the socket's unread bytes. */
   noteBacklog(change: number): void
   countInvalid(): void
 }
 
-/** A socket as another build's code takes it on. */
+/** The state of a socket that is handed over to another build's code. */
 export interface SocketState {
   readonly handle: WebSocketHandle<SocketData>
-  /** Who watched the jobs until now. */
+  /** The previous watcher of its jobs. */
   readonly watcher: Watcher
   readonly watched: readonly string[]
   readonly isBinary: boolean
@@ -50,25 +50,25 @@ export interface SocketState {
   readonly isWarned: boolean
 }
 
-/** An open socket, whichever build's code is behind it. */
+/** An open socket, of any build's code. */
 export interface OpenSocket {
   flush(): void
-  /** Ends it in peace. */
+  /** Closes it gracefully. */
   end(code: number, reason: string): void
   /**
-   * Lets go of its client, for another to take it on, unless something is under way that only this
-   * one can answer; then undefined, and nothing has changed.
+   * Gives up its client for another object to take over, unless answers are pending that only this
+   * one can give; then it returns undefined, and nothing has changed.
    */
   handOver(): SocketState | undefined
 }
 
-/** A client's connection, from its first word to its last. */
+/** The connection of a client, from open to close. */
 export class JobSocket implements MessageAsker, Watcher, OpenSocket {
   readonly isBulk = true
   readonly #host: SocketHost
   readonly #wantsAccountQueue: boolean
   #handle: WebSocketHandle<SocketData> | undefined
-  /** The format of the client's last frame, in which it is answered. */
+  /** The format of the client's last frame, which is used for answers. */
   #isBinary = false
   #answers: Answers | undefined
   /** Jobs without an answer. */
@@ -76,12 +76,12 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
   /** Questions without an answer. */
   #asked = 0
   readonly #watched: Set<string>
-  /** Jobs that a shard has been asked to watch. */
+  /** Jobs for which a WATCH is pending. */
   readonly #joining = new Set<string>()
   #backlogBytes = 0
   #isWarned = false
 
-  /** @param before what another has let go of. */
+  /** @param before the state of a socket that was handed over. */
   constructor(
     handle: WebSocketHandle<SocketData>, host: SocketHost, wantsAccountQueue: boolean,
     before?: SocketState,
@@ -97,14 +97,14 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     for (const jobId of before.watched) host.watches.replace(jobId, before.watcher, this)
   }
 
-  /** What the client has not taken yet. */
+  /** Bytes that the client has not read yet. */
   get backlogBytes(): number {
     return this.#backlogBytes
   }
 
-  // --- what the client says ---
+  // --- messages of the client ---
 
-  /** One frame; the bytes are only valid inside. */
+  /** Handles one frame; the bytes are valid only until it returns. */
   hear(bytes: Buffer, isBinary: boolean): void {
     if (this.#isBinary !== isBinary) this.flush()
     this.#isBinary = isBinary
@@ -147,30 +147,31 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
       watches.expect(jobId)
     }
     questions.ask(isKnown ? 'get' : 'watch', jobId, this.#question(jobId, ref, isKnown
-      ? (code, view) => this.#shown(jobId, ref, code, view)
-      : (code, view) => this.#joined(jobId, ref, code, view)))
+      ? (code, snapshot) => this.#shown(jobId, ref, code, snapshot)
+      : (code, snapshot) => this.#joined(jobId, ref, code, snapshot)))
   }
 
   /** The answer to a WATCH. */
-  #joined(jobId: string, ref: Ref | undefined, code: number, view: JobSnapshot | null): void {
+  #joined(jobId: string, ref: Ref | undefined, code: number, snapshot: JobSnapshot | null): void {
     const { watches } = this.#host
     const isWanted = this.#joining.delete(jobId) && this.#handle !== undefined
-    const isWatched = code === 0 && view !== null && !TERMINAL_EVENT_OF_STATUS.has(view.status)
+    const isWatched =
+      code === 0 && snapshot !== null && !TERMINAL_EVENT_OF_STATUS.has(snapshot.status)
     if (isWatched && isWanted) {
       watches.join(jobId, this)
       this.#watched.add(jobId)
     } else watches.giveUp(jobId, isWatched)
-    if (isWanted) this.#shown(jobId, ref, code, view)
+    if (isWanted) this.#shown(jobId, ref, code, snapshot)
   }
 
-  #shown(jobId: string, ref: Ref | undefined, code: number, view: JobSnapshot | null): void {
+  #shown(jobId: string, ref: Ref | undefined, code: number, snapshot: JobSnapshot | null): void {
     if (code === CODE_TOO_MANY_WATCHED) return this.#fail(TOO_MANY_WATCHED, ref, jobId)
-    if (code === CODE_NOT_FOUND || view === null) return this.#fail(NOT_FOUND, ref, jobId)
-    const { result, ...state } = view
+    if (code === CODE_NOT_FOUND || snapshot === null) return this.#fail(NOT_FOUND, ref, jobId)
+    const { result, ...state } = snapshot
     this.tell({ type: 'watched', ...withRef(ref), job_id: jobId, ...state })
-    const event = TERMINAL_EVENT_OF_STATUS.get(view.status)
+    const event = TERMINAL_EVENT_OF_STATUS.get(snapshot.status)
     if (event === undefined) return
-    this.told(new JobEvent(jobId, event, result ?? { status: view.status }))
+    this.told(new JobEvent(jobId, event, result ?? { status: snapshot.status }))
   }
 
   #unwatch(jobId: string, ref: Ref | undefined): void {
@@ -180,13 +181,13 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
   }
 
   #cancel(jobId: string, ref: Ref | undefined): void {
-    this.#host.questions.ask('cancel', jobId, this.#question(jobId, ref, (code, view) => {
-      if (code === CODE_NOT_FOUND || view === null) return this.#fail(NOT_FOUND, ref, jobId)
+    this.#host.questions.ask('cancel', jobId, this.#question(jobId, ref, (code, snapshot) => {
+      if (code === CODE_NOT_FOUND || snapshot === null) return this.#fail(NOT_FOUND, ref, jobId)
       if (code === CODE_NOT_CANCELLABLE) {
-        return this.#fail({ code: 'not_cancellable', error: `the job is ${view.status}`,
-          more: { status: view.status } }, ref, jobId)
+        return this.#fail({ code: 'not_cancellable', error: `the job is ${snapshot.status}`,
+          more: { status: snapshot.status } }, ref, jobId)
       }
-      // This answer is its event as well: it is told once.
+      // The answer is also the event, which is not sent a second time.
       if (this.#watched.delete(jobId)) this.#host.watches.leave(jobId, this)
       this.tell({ type: 'cancelled', ...withRef(ref), job_id: jobId, status: 'cancelled' })
     }))
@@ -196,9 +197,9 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     this.#asked++
     return {
       isBulk: true,
-      answered: (code, view) => {
+      answered: (code, snapshot) => {
         this.#asked--
-        answered(code, view)
+        answered(code, snapshot)
       },
       unavailable: (code: ErrorCode) => {
         this.#asked--
@@ -208,7 +209,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     }
   }
 
-  // --- what becomes of its jobs ---
+  // --- answers and events of its jobs ---
 
   begin(ref: Ref): boolean {
     if (this.#unanswered < SOCKET_WINDOW_JOBS) {
@@ -252,7 +253,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
 
   told(event: JobEvent): void {
     if (event.isTerminal) this.#watched.delete(event.jobId)
-    // A job's acceptance is told before its events.
+    // The answer that accepts a job comes before its events.
     this.flush()
     this.#send(this.#isBinary ? event.packed : event.json)
   }
@@ -264,21 +265,21 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     this.#watched.add(jobId)
   }
 
-  /** Jobs that are under way count as if all of them were to be watched. */
+  /** Pending jobs are counted as if all of them were to be watched. */
   #hasRoomToWatch(): boolean {
     const watched = this.#watched.size + this.#joining.size + this.#unanswered
     return watched < SOCKET_WATCHED_MAX
   }
 
-  // --- what it is told ---
+  // --- messages to the client ---
 
-  /** Sends one message, after all answers that are gathered. */
+  /** Sends one message, after all collected answers. */
   tell(message: object): void {
     this.flush()
     this.#send(this.#isBinary ? encodeValue(message) : JSON.stringify(message))
   }
 
-  /** Sends the answers that are gathered. */
+  /** Sends the collected answers. */
   flush(): void {
     const answers = this.#answers
     if (answers === undefined) return
@@ -287,7 +288,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     answers.giveBack()
   }
 
-  /** The client has taken some of what it left unread. */
+  /** The client has read some of its backlog. */
   drained(): void {
     this.#noteBacklog()
     if (this.#backlogBytes < SOCKET_WARN_BYTES) this.#isWarned = false
@@ -309,7 +310,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     }
   }
 
-  /** The connection is no more. */
+  /** The connection has closed. */
   closed(): void {
     this.#handle = undefined
     this.#answers?.giveBack()
@@ -345,7 +346,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     if (handle === undefined) return
     const bytes = typeof message === 'string' ? Buffer.byteLength(message) : message.length
     if (this.#backlogBytes > 0) this.#noteBacklog()
-    // It has been warned; what it misses is at its webhook and at GET /jobs/:id.
+    // It has been warned; results are still sent to webhooks and available at GET /jobs/:id.
     const isCounted = this.#backlogBytes > 0 || bytes > CLIENT_BYTES_FREE_OF_SHARES
     if (isCounted && !this.#host.mayBuffer(this, bytes)) return this.#cut(handle)
     if (handle.send(message, isBinary) !== 1) this.#noteBacklog()
@@ -355,7 +356,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
       error: 'messages are not read as fast as they come; the socket is cut when too many wait' })
   }
 
-  /** A goodbye would wait behind what is unread. */
+  /** With a backlog, a close frame would wait behind it. */
   #cut(handle: WebSocketHandle<SocketData>): void {
     if (this.#backlogBytes > 0) handle.close()
     else handle.end(CLOSE_TRY_AGAIN, 'too much is unread by all clients; come again')

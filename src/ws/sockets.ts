@@ -1,4 +1,4 @@
-// All sockets: who may open one, what they leave unread together, and the end of each.
+// All WebSockets: admission, their unread bytes in total, and their end.
 
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolContext,
@@ -40,14 +40,14 @@ export interface SocketsParts {
   readonly secret: Uint8Array
   readonly version: string
   readonly bodyBytesMax: number
-  /** Without a byte, before a socket is closed. */
+  /** How long a socket may be silent before it is closed. */
   readonly idleMs: number
   readonly isOpen: () => boolean
   readonly countInvalid: () => void
   readonly unavailable: (exchange: Exchange, code: ErrorCode) => void
 }
 
-/** Who takes sockets on. */
+/** Takes over sockets. */
 export interface SocketAdopter extends SocketOwner {
   adopt(state: SocketState): void
 }
@@ -55,28 +55,28 @@ export interface SocketAdopter extends SocketOwner {
 /** All sockets, as plain data. */
 export interface SocketTable {
   readonly open: Set<OpenSocket>
-  /** By what stands for their clients' addresses. */
+  /** By the key of the client's address. */
   readonly held: HeldTable
-  /** What all clients together have not taken yet. */
+  /** Bytes that all clients together have not read yet. */
   unreadBytes: number
-  /** What their unfinished frames may take, as the pool has counted it. */
+  /** Bytes that the pool counts for unfinished frames. */
   framesBytes: number
   /** Sockets with answers that have not been sent. */
   toFlush: OpenSocket[]
-  /** Another process takes over: what is said is not heard any more, and will be said there. */
+  /** A take-over is in progress: messages are ignored, and clients will repeat them there. */
   isLeaving: boolean
-  /** Who takes sockets on at present. */
+  /** The present owner, which gets new sockets. */
   owner: SocketAdopter | undefined
 }
 
-/** No sockets. */
+/** A table without sockets. */
 export const makeSocketTable = (): SocketTable =>
   ({
     open: new Set(), held: makeHeldTable(SOCKETS_MAX), unreadBytes: 0, framesBytes: 0,
     toFlush: [], isLeaving: false, owner: undefined,
   })
 
-/** The sockets that are open. */
+/** The open sockets. */
 export class Sockets implements SocketHost, SocketAdopter {
   readonly submissions: Submissions
   readonly questions: Questions
@@ -105,23 +105,23 @@ export class Sockets implements SocketHost, SocketAdopter {
     return this.#table.open.size
   }
 
-  /** What all clients together have not taken yet. */
+  /** Bytes that all clients together have not read yet. */
   get unreadBytes(): number {
     return this.#table.unreadBytes
   }
 
   /**
-   * New sockets are this one's from now on, and so are those of its predecessor: at once if they
-   * are idle, else at the next message that finds them so.
+   * Makes this the owner: of new sockets, and of its predecessor's, at once if they are idle, else
+   * at the first message that finds them idle.
    */
   takeOver(): void {
     this.#table.owner = this
-    // Not the set itself: whoever is taken on comes into it anew.
+    // A copy, since sockets that are taken over are added to the set again.
     const before = [...this.#table.open]
     for (const socket of before) this.#takeOn(socket)
   }
 
-  /** Sends all answers that are gathered: once a turn, not once a job. */
+  /** Sends all collected answers: once per event-loop iteration, not once per job. */
   flush(): void {
     if (this.#table.toFlush.length === 0) return
     const sockets = this.#table.toFlush
@@ -129,17 +129,17 @@ export class Sockets implements SocketHost, SocketAdopter {
     for (const socket of sockets) socket.flush()
   }
 
-  /** Says goodbye to every client. */
+  /** Closes every socket: the server is stopping. */
   closeAll(): void {
     for (const socket of this.#table.open) socket.end(CLOSE_GOING_AWAY, 'the server is stopping')
   }
 
-  /** Says to every client that it is to come again. */
+  /** Closes every socket and asks its client to reconnect. */
   restartAll(): void {
     for (const socket of this.#table.open) socket.end(CLOSE_RESTART, RESTART)
   }
 
-  // --- what a socket asks ---
+  // --- for sockets ---
 
   flushSoon(socket: JobSocket): void {
     this.#table.toFlush.push(socket)
@@ -157,7 +157,7 @@ export class Sockets implements SocketHost, SocketAdopter {
     else this.#parts.pool.give(-change)
   }
 
-  // --- what the library tells ---
+  // --- events of the library ---
 
   opened(handle: WebSocketHandle<SocketData>): void {
     const data = handle.getUserData()
@@ -209,7 +209,7 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.#table.open.add(socket)
   }
 
-  /** Decides on a request to open a socket; false when another tier's route is to be asked. */
+  /** Decides about an upgrade request; false when another tier's route must be tried. */
   upgrade(
     response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, tier: number,
   ): boolean {
@@ -233,7 +233,7 @@ export class Sockets implements SocketHost, SocketAdopter {
     return true
   }
 
-  /** Says why no socket is opened; undefined when one is. */
+  /** A function that answers why no socket is opened; undefined when one is. */
   #refusal(request: HttpRequest, address: number):
     ((exchange: Exchange) => void) | undefined {
     const { isOpen, unavailable } = this.#parts
@@ -253,17 +253,17 @@ export class Sockets implements SocketHost, SocketAdopter {
     return undefined
   }
 
-  /** Of a socket that is opened now: the frames of all have a share of what is free. */
+  /** The tier of a new socket: by the share that the frames of all sockets have of the pool. */
   #tier(): number {
     const { pool } = this.#parts
     const { framesBytes } = this.#table
     const bytes = this.#tiers.map(heldByFrame)
-    // Large ones have half of what all may have, so that there are smaller ones after them.
+    // Large frames get half of what all may have, so that smaller ones can follow.
     if (pool.mayTake(2 * framesBytes, bytes[0] as number)) return 0
     return pool.mayTake(framesBytes, bytes[1] as number) ? 1 : 2
   }
 
-  /** Another takes a socket on, if it is idle. */
+  /** Hands an idle socket over to another owner. */
   #takeOn(socket: OpenSocket, owner: SocketAdopter = this): boolean {
     const state = socket.handOver()
     if (state === undefined) return false
@@ -285,13 +285,13 @@ export class Sockets implements SocketHost, SocketAdopter {
   }
 }
 
-/** A socket of these; whose it is the library's data say. */
+/** The socket object of a handle. */
 const socketOf = (handle: WebSocketHandle<SocketData>): JobSocket | undefined =>
   handle.getUserData().socket as JobSocket | undefined
 
 /**
- * Browsers let any page open a socket to any host, this machine's own included, but say which page
- * it was; everybody else says nothing.
+ * Browsers let any page open a socket to any host, including this machine, but send the page's
+ * origin; other clients send none.
  */
 function isSameOrigin(origin: string, host: string): boolean {
   return origin === '' || URL.parse(origin)?.host === host
