@@ -1,4 +1,4 @@
-// `scripts/check`: types, lint, and the project's own rules, all three even if the first fails.
+// `scripts/check`: types, lint, and the project's own rules; all three run even if one fails.
 
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
@@ -13,7 +13,7 @@ function runTool(name: string, command: string, args: readonly string[]): boolea
   return status === 0
 }
 
-// Both are started by this very Node: the one on the PATH may be too old for them.
+// Both are started with this same Node: the one on the PATH may be too old for them.
 const typesOk = runTool('tsc', process.execPath, [bin('tsc'), '-p', root])
 const lintOk = runTool('oxlint', process.execPath, [bin('oxlint'), '--quiet', '.'])
 const findings = await checkProject(root)

@@ -1,10 +1,10 @@
-# Sourced by the scripts beside it. Finds the project, and sees to it that its dependencies and the
-# Node that it brings along are there, before anything is run with them.
+# Sourced by the scripts beside it. Finds the project, and ensures that its dependencies and its own
+# Node are installed before anything is run with them.
 #
-# Sets: root, the project's folder; node, the Node to run it with; node_flags, to run Sluice with.
-# use_huge_pages is for what serves.
+# Sets: root, the project's folder; node, the Node to run it with; node_flags, its flags for Sluice.
+# use_huge_pages is for servers.
 
-# How long a second start waits for the first one's installation.
+# How long a second start waits for the installation of a first one.
 lock_wait_seconds=600
 
 set_up_fail() {
@@ -12,19 +12,19 @@ set_up_fail() {
   exit 1
 }
 
-# Node would end with a stack before it runs anything.
+# Without it, Node would print a stack and end before it runs anything.
 need_working_folder() {
   env pwd -P >/dev/null 2>&1 || set_up_fail "the working folder is gone; change to one that is there"
 }
 
-# The project's folder, from the real path of a script in it.
+# Finds the project's folder from the real path of a script in it.
 find_root() {
   root=$(CDPATH='' cd -P "$(dirname "$1")/.." && pwd) || set_up_fail "cannot find its own folder"
   node=$root/node_modules/.bin/node
 }
 
-# Whether there is a Node that runs. What keeps it from running is said: options that it refuses
-# (code 9) are their giver's to mend, not a new installation's.
+# Whether the project's Node runs. Prints the error if not. Refused options (code 9) are an error of
+# the user, which a new installation would not fix.
 node_works() {
   said=$("$node" --version 2>&1) && return 0
   code=$?
@@ -51,10 +51,10 @@ install() {
 
   if ! installed; then
     echo "sluice: installing dependencies (npm ci) ..." >&2
-    # Errors come on standard error; what npm has to say otherwise would only be in the way.
+    # Errors are printed on standard error; npm's other output is suppressed.
     (cd "$root" && npm ci --include=dev --loglevel=error --no-progress >/dev/null) ||
       set_up_fail "npm ci failed; see above"
-    # It may keep an older date from npm's cache of the tree: it is as new as this installation.
+    # npm may restore an older date from its cache, but the file is as new as this installation.
     touch "$root/node_modules/.package-lock.json"
   fi
   if ! node_works; then
@@ -68,8 +68,8 @@ install() {
   node_works || set_up_fail "$node does not run on this machine: $said"
 }
 
-# One installation at a time in one folder. A folder is made by one process only, which is the lock;
-# a lock whose process is gone is taken over.
+# Only one installation at a time in a folder. mkdir succeeds for one process only, which makes it
+# the lock; the lock of a process that has ended is taken over.
 lock=''
 take_lock() {
   waited=0
@@ -93,8 +93,8 @@ take_lock() {
   echo $$ >"$lock/pid"
 }
 
-# Moves the lock aside first, so that of two who find it stale only one removes it; a lock that was
-# taken in between has another process in it and is put back.
+# Moves the lock aside first, so that only one of two processes that find it stale removes it; a
+# lock that was taken in between belongs to another process and is put back.
 drop_stale_lock() {
   aside=$root/.set-up-lock.$$
   mv "$root/.set-up-lock" "$aside" 2>/dev/null || return 0
@@ -108,11 +108,11 @@ release_lock() {
   lock=''
 }
 
-# V8 helps its threads with threads of its own, four of them unless told: they mark what is garbage
-# and compile. Sluice's threads have the cores already, so four helpers mostly take them away: with
-# one for every eight cores a collection is shorter, and nothing else waits for it. And it is not to
-# collect all of a thread's heap because that has little to do: heaps are small, jobs are not in
-# them, and a send that is due would wait for some tens of milliseconds.
+# V8 uses helper threads for garbage collection and compilation, four unless told otherwise.
+# Sluice's threads already use all cores, so four helpers mostly compete with them: with one for
+# every eight cores a collection is shorter, and nothing else waits for it. The memory reducer is
+# off, since it would collect a whole heap just because its thread is idle: heaps are small, jobs
+# are not in them, and a send that is due would wait for some tens of milliseconds.
 set_node_flags() {
   cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
   helpers=$((cores / 8))
@@ -121,9 +121,9 @@ set_node_flags() {
   node_flags="--disable-warning=ExperimentalWarning --v8-pool-size=$helpers --no-memory-reducer"
 }
 
-# Jobs are looked for all over some gigabytes. In pages of 4 KiB the processor has to find out anew
-# nearly each time where they are; glibc asks Linux for pages of 2 MiB, if it is told to, and where
-# there is none nothing changes. Whoever tells glibc something of his own decides.
+# Jobs are looked up all over some gigabytes. With pages of 4 KiB, nearly each look-up is a TLB
+# miss; glibc asks Linux for pages of 2 MiB if this tunable is set, and where there are none,
+# nothing changes. A value that the user has set is kept.
 use_huge_pages() {
   GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}
   export GLIBC_TUNABLES
@@ -135,7 +135,7 @@ set_up() {
   set_node_flags
   if ! installed || ! node_works; then
     take_lock
-    # Another start may have done it while this one waited.
+    # Another start may have installed it while this one waited.
     if ! installed || ! node_works; then install; fi
     release_lock
     trap - EXIT INT TERM

@@ -1,5 +1,5 @@
-// `npm run wasm`: makes module.ts in src/shapes/scan of scan.wat beside it. To be run when that was
-// changed; test/unit/src/shapes/scan-module.test.ts fails until it is.
+// `npm run wasm`: generates src/shapes/scan/module.ts from scan.wat. Run it after every change of
+// scan.wat; until then, test/unit/src/shapes/scan-module.test.ts fails.
 
 import { writeFileSync } from 'node:fs'
 import { MODULE, moduleSource } from './wasm-module.ts'

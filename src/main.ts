@@ -4,7 +4,7 @@ import { standardInput } from './cli/input.ts'
 import { Output } from './cli/output.ts'
 import { runProgram } from './cli/program.ts'
 
-// A terminal that went away is no reason to crash.
+// A closed terminal must not crash the process.
 process.stderr.on('error', () => {})
 const output = new Output(process.stdout)
 
@@ -20,5 +20,5 @@ const exitCode = await runProgram(process.argv.slice(2), {
   },
   flushErrors: () => new Promise((resolve) => { process.stderr.write('', () => resolve()) }),
 })
-// Said aloud: what a stopped server leaves open must not keep the process.
+// Explicit, since what a stopped server leaves open must not keep the process alive.
 process.exit(exitCode)

@@ -1,9 +1,9 @@
-// Calls that have one home: time, randomness, errors.
+// Calls that are restricted to certain files: time, randomness, errors.
 
 import { OUTSIDE_PRODUCT, THROW_HOMES, TIME_HOMES } from './policy.ts'
 import { type Finding, type Source, findAll } from './source.ts'
 
-/** Math.random cannot be seeded, so that a failing run could not be repeated. */
+/** Math.random cannot be seeded, so a failing run could not be repeated. */
 export function randomness(source: Source): Finding[] {
   return findAll(source, source.code, /\bMath\s*\.\s*random\b/g, 'randomness',
     () => 'Math.random; take a Prng, or node:crypto for secrets')
@@ -15,7 +15,7 @@ const TIME_CALLS = new RegExp([
   String.raw`\b(?:setTimeout|setInterval)\s*\(`, String.raw`\bAbortSignal\s*\.\s*timeout\b`,
 ].join('|'), 'g')
 
-/** Time comes in through a Clock, so that tests can drive it. */
+/** Time comes from a Clock, so that tests can control it. */
 export function time(source: Source): Finding[] {
   if (OUTSIDE_PRODUCT.test(source.path) || TIME_HOMES.includes(source.path)) return []
   return [
@@ -26,7 +26,7 @@ export function time(source: Source): Finding[] {
   ]
 }
 
-/** Errors are one table; what can happen is returned, not thrown. */
+/** Errors are one table; expected failures are returned, not thrown. */
 export function thrown(source: Source): Finding[] {
   if (OUTSIDE_PRODUCT.test(source.path) || THROW_HOMES.includes(source.path)) return []
   return findAll(source, source.code, /\bthrow\b|\bnew\s+\w*Error\s*\(/g, 'throw',

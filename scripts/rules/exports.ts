@@ -1,6 +1,6 @@
-// No dead exports: what src/ and shards/ export is imported somewhere, by tests at least. A type
-// may be exported for the signatures of its own file, and a named number for its family's sake,
-// as long as the file itself uses it.
+// No dead exports: what src/ and shards/ export is imported somewhere, at least by tests. A type
+// may be exported for the signatures of its own file, and a named number for consistency with its
+// family, as long as the file itself uses it.
 
 import path from 'node:path'
 import { ENTRY_FILES } from './policy.ts'
@@ -47,11 +47,11 @@ const DYNAMIC = /\bimport\s*\(\s*(['"])([^'"]+)\1\s*\)/g
 interface ImportSite {
   /** Relative to the project. */
   readonly target: string
-  /** What stands between `import` and `from`; undefined for a dynamic import. */
+  /** The text between `import` and `from`; undefined for a dynamic import. */
   readonly clause: string | undefined
 }
 
-/** Those of a file, in no particular order; one for its effect alone takes no name. */
+/** The imports of a file, in no particular order; a side-effect import is not included. */
 function importsOf(source: Source): ImportSite[] {
   const text = source.uncommented
   const site = (specifier: string, clause?: string): ImportSite => ({
@@ -67,7 +67,7 @@ function importsOf(source: Source): ImportSite[] {
 const WHOLE = '*'
 const NAMED_NUMBER = /^[A-Z][A-Z0-9_]*$/
 
-/** The names that a file takes from others: target file → names; `*` for the whole of it. */
+/** The names that a file imports from others: target file → names; `*` for all of them. */
 function takenBy(source: Source): ReadonlyArray<readonly [string, readonly string[]]> {
   return importsOf(source).map(({ target, clause }) => {
     if (clause === undefined) return [target, [WHOLE]] as const
@@ -87,7 +87,7 @@ function takenBy(source: Source): ReadonlyArray<readonly [string, readonly strin
   })
 }
 
-/** The rule over all files at once. */
+/** Checks all files together. */
 export function deadExports(sources: readonly Source[]): Finding[] {
   const taken = new Map<string, Set<string>>()
   for (const source of sources) {
@@ -112,7 +112,7 @@ export function deadExports(sources: readonly Source[]): Finding[] {
     })
 }
 
-/** Whether a name stands in its own file besides its declaration. */
+/** Whether a name is used in its own file besides its declaration. */
 function usedInside(source: Source, name: string): boolean {
   return [...source.code.matchAll(new RegExp(`\\b${name}\\b`, 'g'))].length > 1
 }

@@ -1,5 +1,5 @@
-// Who may import what: the order of the rooms, import circles, the homes of packages, and the pure
-// files. dependency-cruiser reads the imports, those of types included, and judges them.
+// What may import what: the order of the rooms, import circles, packages restricted to certain
+// files, and the pure files. dependency-cruiser reads and checks the imports, type-only included.
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -8,14 +8,14 @@ import { BENCH_FILES, HOMES, PURE } from './policy.ts'
 import { importableFrom, MAIN_FILE, SHARD_ROOMS, SRC_ROOMS } from './rooms.ts'
 import { type Finding, lineAt } from './source.ts'
 
-/** `a/b.ts` as a pattern of it. */
+/** Escapes a path for a regular expression. */
 const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
 const isFile = (paths: readonly string[]): string => `^(${paths.map(escaped).join('|')})$`
 const isIn = (folders: readonly string[]): string => `^(${folders.map(escaped).join('|')})/`
 
 const allowed = (room: string): string => importableFrom(room).join(', ') || 'none but its own'
 
-/** A room imports itself and those that are open to it; of the project, nothing else. */
+/** A room imports itself and the rooms open to it, and nothing else of the project. */
 const roomOrder: readonly IForbiddenRuleType[] = [...SHARD_ROOMS, ...SRC_ROOMS].map((room) => ({
   name: room.path, comment: `of the rooms, it may import ${allowed(room.path)}`,
   from: { path: isIn([room.path]), pathNot: isFile(BENCH_FILES) },
@@ -50,7 +50,7 @@ const rules: readonly IForbiddenRuleType[] = [
   },
 ]
 
-/** Findings about all imports in some folders of the project at `root`. */
+/** Findings about all imports in folders of the project at `root`. */
 export async function importRules(root: string, folders: readonly string[]): Promise<Finding[]> {
   const { output } = await cruise([...folders], {
     baseDir: root, ruleSet: { forbidden: [...rules] }, validate: true,
@@ -70,7 +70,7 @@ export async function importRules(root: string, folders: readonly string[]): Pro
   })
 }
 
-/** A file of shards/ or src/ lies in a room. */
+/** Every file of shards/ and src/ must be in a room. */
 export function looseFile(file: string): Finding[] {
   const isOfCode = /^(shards|src)\//.test(file)
   const hasRoom = file === MAIN_FILE ||

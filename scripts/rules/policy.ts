@@ -1,11 +1,11 @@
-// What the rules allow, in one place. An exception is a line here with its reason.
+// What the rules allow, in one place. Each exception is one line here, with its reason.
 
 /** The files of src that may import bench/: the commands of the bench that Sluice ships. */
 export const BENCH_FILES: readonly string[] = ['src/cli/bench.ts', 'src/cli/bench-options.ts']
 
 /**
- * Packages and modules with one home each, both as patterns of paths; types may be imported
- * anywhere.
+ * Packages and modules that only certain files may import, both as path patterns; their types may
+ * be imported anywhere.
  */
 export const HOMES: ReadonlyArray<readonly [module: string, home: string, where: string]> = [
   ['/uWebSockets\\.js/', '^src/http/', 'src/http'],
@@ -34,36 +34,36 @@ export const PURE: readonly string[] = [
   'pace/lane-shares', 'pace/shared-lane-order', 'job/retry',
 ].map((name) => `shards/${name}.ts`)
 
-/** Where the time may be read and timers set. */
+/** Files that may read the time and set timers. */
 export const TIME_HOMES: readonly string[] = ['shards/base/clock.ts']
 
-/** Where errors are made and thrown. */
+/** Files that may create and throw errors. */
 export const THROW_HOMES: readonly string[] = [
   'src/base/errors.ts', 'shards/base/assert.ts',
-  // undici takes nothing but an Error from whoever opens a socket
+  // undici accepts nothing but an Error from its connector
   'shards/transport/client-connection.ts',
-  // a socket takes nothing but an Error from whoever looks up its host
+  // net.connect() accepts nothing but an Error from its lookup function
   'shards/dns/name-error.ts',
-  // as undici takes it from its own connector
+  // undici accepts nothing but an Error from its connector
   'shards/transport/secure-socket.ts',
-  // whoever appends gets the system's Error, or this one
+  // the caller gets either the system's Error or this one
   'shards/journal/named-files.ts',
 ]
 
-/** Folders whose code is no part of the product: they may throw and read the clock. */
+/** Folders that are not part of the product: their code may throw and read the clock. */
 export const OUTSIDE_PRODUCT = /^(test|bench|scripts)\//
 
-/** What may lie at the top, besides names that begin with a dot. */
+/** Names that may be at the top level, besides those that begin with a dot. */
 export const TOP_LEVEL: ReadonlySet<string> = new Set([
   'package.json', 'package-lock.json', 'tsconfig.json', 'README.md', 'LICENSE', 'CHANGELOG.md',
   'SECURITY.md', 'src', 'shards', 'test', 'bench', 'scripts', 'docs', 'deploy',
 ])
 
-/** At the top of a working copy, but not of the project. */
+/** At the top level of a working copy, but not part of the project. */
 export const TOP_LEVEL_IGNORED: ReadonlySet<string> =
   new Set(['node_modules', 'dist', 'sluice-data'])
 
-/** Files that are started or loaded by name, so that nothing imports their exports. */
+/** Files that are started or loaded by name, so that no file imports their exports. */
 export const ENTRY_FILES: ReadonlySet<string> = new Set([
   'src/main.ts', 'src/door/replaceable.ts', 'src/journal/compactor.ts', 'shards/shard/worker.ts',
 ])

@@ -1,5 +1,5 @@
-// All rules over all files of the project: what `scripts/check` runs besides the compiler and the
-// linter.
+// Applies all rules to all files of the project: what `scripts/check` runs besides the compiler and
+// the linter.
 
 import { readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
@@ -20,7 +20,7 @@ const FILE_RULES: ReadonlyArray<(source: Source) => Finding[]> = [
 export const checkSource = (source: Source): Finding[] =>
   FILE_RULES.flatMap((rule) => rule(source))
 
-/** The findings about the project in a folder, ordered by place. */
+/** The findings about the project in a folder, ordered by file and line. */
 export async function checkProject(root: string): Promise<Finding[]> {
   const sources = FOLDERS.flatMap((folder) => typescriptFiles(root, folder))
     .map((file) => readSource(file, readFileSync(path.join(root, file), 'utf8')))

@@ -1,5 +1,5 @@
-// Rules about how a file looks: width of its lines, its header, its name, leftover notes. The
-// lengths of files and functions are oxlint's.
+// Rules about a file's form: line width, header, name, leftover notes. The lengths of files and
+// functions are checked by oxlint.
 
 import { LINE_CHARS_MAX } from './policy.ts'
 import { type Finding, type Source, findAll } from './source.ts'
@@ -20,7 +20,7 @@ export function lineWidth(source: Source): Finding[] {
   return findings
 }
 
-/** A file opens with what it is for; one in shards/ also with its thread and its memory. */
+/** A file begins with a comment on its purpose; in shards/ also on its thread and its memory. */
 export function header(source: Source): Finding[] {
   const first = /^(?:#!.*\n)?((?:\/\/.*\n)+|\/\*[\s\S]*?\*\/)/.exec(source.text)?.[1]
   const report = (message: string): Finding[] =>
@@ -33,7 +33,7 @@ export function header(source: Source): Finding[] {
 
 const VAGUE_NAME = /(^|[-./])(utils?|common|helpers?|managers?)([-.]|$)/
 
-/** kebab-case, and a name that says what is inside. */
+/** kebab-case, and a name that describes the content. */
 export function fileName(source: Source): Finding[] {
   const name = source.path.split('/').at(-1) ?? ''
   const report = (message: string): Finding[] =>

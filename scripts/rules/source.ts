@@ -1,7 +1,7 @@
-// A source file as the rules see it: its text, and the same text with comments or strings blanked
-// out, so that a rule about code is not set off by a word in a sentence. Lines and columns agree.
+// A source file for the rules: its text, and copies with comments or strings blanked out, so that a
+// rule about code does not match words in a sentence. Lines and columns are the same in all copies.
 
-/** What a rule says about a place. */
+/** A violation of a rule, and its place. */
 export interface Finding {
   readonly path: string
   /** Counted from 1. */
@@ -10,7 +10,7 @@ export interface Finding {
   readonly message: string
 }
 
-/** A file with its views, all of one length. */
+/** A file and its copies, all of the same length. */
 export interface Source {
   /** Relative to the project, with slashes. */
   readonly path: string
@@ -25,7 +25,7 @@ export interface Source {
 
 type Kind = 'code' | 'comment' | 'string'
 
-/** Builds the views. Understands TypeScript's tokens as far as comments and quotes need it. */
+/** Builds the copies. Understands TypeScript's tokens as far as comments and quotes need it. */
 export function readSource(path: string, text: string): Source {
   const kinds = classify(text)
   const keep = (...kept: Kind[]): string => {
@@ -42,7 +42,7 @@ export function readSource(path: string, text: string): Source {
   }
 }
 
-/** Findings for every match of a pattern in a view. */
+/** Findings for every match of a pattern in one of the copies. */
 export function findAll(
   source: Source, view: string, pattern: RegExp, rule: string,
   message: (match: RegExpExecArray) => string | undefined,
@@ -56,7 +56,7 @@ export function findAll(
   return findings
 }
 
-/** The line of an offset, counted from 1. */
+/** The line of an offset, from 1. */
 export function lineAt(text: string, offset: number): number {
   let line = 1
   for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) {
@@ -65,17 +65,17 @@ export function lineAt(text: string, offset: number): number {
   return line
 }
 
-/** After these a slash begins a regular expression; after a value it divides. */
+/** After these, a slash begins a regular expression; after a value, it divides. */
 const BEFORE_REGEX = /(^|[=([{,;:!&|?+\-*%<>~^]|\b(return|typeof|case|in|of|do|else|void|await))$/
 
-/** The kind of every character; quotes count as code, what is between them as string. */
+/** The kind of every character; quotes count as code, the text between them as string. */
 function classify(text: string): Kind[] {
   const kinds: Kind[] = Array.from({ length: text.length }, () => 'code')
   const mark = (from: number, to: number, kind: Kind): number => {
     for (let at = from; at < to; at++) kinds[at] = kind
     return to
   }
-  // For each template that is open around this place: how many braces deep its `${` is.
+  // For each open template: the brace depth of its `${`.
   const templates: number[] = []
   let depth = 0
   let at = 0
@@ -104,7 +104,7 @@ function classify(text: string): Kind[] {
 
 const CODE_BEFORE_CHARS = 12
 
-/** The last few characters of code before a place, blanks left out at their end. */
+/** The last few characters of code before an offset, without trailing blanks. */
 function codeBefore(text: string, kinds: readonly Kind[], at: number): string {
   let end = at
   while (end > 0 && (kinds[end - 1] === 'comment' || /\s/.test(text[end - 1] as string))) end--

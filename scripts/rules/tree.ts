@@ -1,17 +1,17 @@
-// Rules about the project as a whole: what lies at its top, what the lock file holds, and whether
-// the policy's own lists still name files that exist.
+// Rules about the project as a whole: its top-level names, the content of the lock file, and
+// whether the files that the policy lists exist.
 
 import { ENTRY_FILES, PURE, TOP_LEVEL, TOP_LEVEL_IGNORED } from './policy.ts'
 import type { Finding } from './source.ts'
 
-/** Only known names at the top. */
+/** Only known names at the top level. */
 export function topLevel(names: readonly string[]): Finding[] {
   return names
     .filter((name) => !name.startsWith('.') && !TOP_LEVEL.has(name) && !TOP_LEVEL_IGNORED.has(name))
     .map((name) => ({ path: name, line: 1, rule: 'top-level', message: 'does not belong here' }))
 }
 
-/** The lock file says what, by hash; where from is the installing machine's own choice. */
+/** The lock file has hashes only; the registry is the installing machine's own choice. */
 export function lockFile(text: string): Finding[] {
   return text.split('\n').flatMap((line, index) => /"resolved"|https?:\/\/[^"]*\.tgz/.test(line)
     ? [{ path: 'package-lock.json', line: index + 1, rule: 'lock-file',
@@ -19,7 +19,7 @@ export function lockFile(text: string): Finding[] {
     : [])
 }
 
-/** A listed file that is gone would be an exception for nobody. */
+/** A listed file that does not exist is a stale exception. */
 export function stalePolicy(paths: ReadonlySet<string>): Finding[] {
   return [...PURE, ...ENTRY_FILES].filter((path) => !paths.has(path))
     .map((path) => ({ path: 'scripts/rules/policy.ts', line: 1, rule: 'stale-policy',

@@ -1,5 +1,5 @@
-// The flags of `sluice bench`, in one table: what each takes, which scenarios have it, and what
-// it is there when nobody gives it.
+// The flags of `sluice bench`, in one table: the values of each, the scenarios that have it, and
+// its default for each of them.
 
 import { PROFILES } from '../../bench/load/payloads.ts'
 import { type BenchSettings, SCENARIOS, type ScenarioName } from '../../bench/load/settings.ts'
@@ -13,12 +13,12 @@ import { rpsKind } from '../config/upstream-table.ts'
 interface BenchOption {
   readonly flag: string
   readonly kind: Pick<Kind<unknown>, 'schema' | 'expected' | 'argument'>
-  /** Several values with commas between them. */
+  /** Several values, separated by commas. */
   readonly isList?: boolean
   readonly description: string
-  /** By scenario, undefined for none; a scenario without an entry does not have the flag. */
+  /** Default by scenario, undefined for none; a scenario without an entry lacks the flag. */
   readonly defaults: Readonly<Partial<Record<ScenarioName, unknown>>>
-  /** As the help says it where there is no default. */
+  /** Shown in the help where there is no default. */
   readonly fallbackText?: string
 }
 
@@ -31,7 +31,7 @@ const DEPTH_MAX = 256
 const ALTERNATIONS_MAX = 99
 const LOAD_PER_SECOND_MAX = 1_000_000
 
-/** The same value for every scenario. */
+/** The same default for every scenario. */
 const everywhere = (value: unknown): BenchOption['defaults'] =>
   Object.fromEntries(SCENARIOS.map((name) => [name, value]))
 
@@ -114,7 +114,7 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   },
 }
 
-/** For scenarios that have no use for them. */
+/** Values for scenarios that do not use a setting. */
 const UNUSED: Readonly<Partial<BenchSettings>> = {
   upstreams: 1, seconds: 1, jobs: 1, depth: 1, alternations: 1, concurrency: 1, drained: 1,
   rates: [], queued: [],
@@ -134,13 +134,13 @@ const MODERATE: Readonly<Partial<Record<ScenarioName, Partial<BenchSettings>>>> 
 
 const OPTION_ENTRIES = Object.entries(OPTIONS) as [OptionName, BenchOption][]
 
-/** A flag as the command line takes it. */
+/** A flag for the command line's parser. */
 export interface OptionHelp {
   readonly flags: string
   readonly description: string
 }
 
-/** The flags of one scenario, or of all of them together. */
+/** The flags of one scenario, or the union for all of them. */
 export function optionHelps(scenarios: readonly ScenarioName[]): OptionHelp[] {
   return OPTION_ENTRIES.filter(([, { defaults }]) => scenarios.some((name) => name in defaults))
     .map(([, option]) => {
@@ -161,10 +161,10 @@ const showDefault = (value: unknown): string | undefined => {
   return Array.isArray(value) ? value.join(',') : String(value)
 }
 
-/** What was typed, by the names that the command line's parser gives to flags. */
+/** The given flags, by the names that the command line's parser uses. */
 export type GivenOptions = Readonly<Record<string, string | boolean | undefined>>
 
-/** The settings of one scenario. @param isModerate with the sizes of `all`. */
+/** The settings of one scenario. @param isModerate uses the sizes of `all`. */
 export function benchSettings(
   name: ScenarioName, given: GivenOptions, serveFlags: readonly string[], isModerate: boolean,
 ): Checked<BenchSettings> {

@@ -1,4 +1,4 @@
-// `sluice bench`: its commands and flags. The bench itself is loaded when one of them runs.
+// `sluice bench`: its commands and flags. The bench itself is loaded when one of them is run.
 
 import { type Command, Option } from 'commander'
 import { SCENARIOS, type ScenarioName } from '../../bench/load/settings.ts'
@@ -17,9 +17,9 @@ const DESCRIPTIONS: Readonly<Record<ScenarioName | 'all', string>> = {
   all: 'all of these, with moderate sizes',
 }
 
-/** What the bench needs of the program around it. */
+/** What the bench commands need of the program. */
 export interface BenchContext {
-  /** As typed, behind `sluice`. */
+  /** The arguments after `sluice`. */
   readonly args: readonly string[]
   readonly stdout: (text: string) => void
   readonly stderr: (text: string) => void

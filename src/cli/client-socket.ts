@@ -1,4 +1,4 @@
-// The client's end of a socket to a server: JSON messages both ways, over Node's own WebSocket.
+// A client's WebSocket to a server: JSON messages both ways, over Node's own WebSocket.
 
 import { ERRORS } from '../base/errors.ts'
 import { PROTOCOL } from '../ws/protocol.ts'
@@ -7,44 +7,44 @@ import type { ServerAddress } from './server-address.ts'
 /** A message of the server. */
 export type ServerMessage = Readonly<Record<string, unknown>> & { readonly type: string }
 
-/** How a connection ended. */
+/** Why a connection ended. */
 export interface Ending {
   readonly reason: string
-  /** The server has closed it in peace: nothing that was sent is to blame. */
+  /** The server closed it in an orderly way, so the sent messages did not cause it. */
   readonly isGoodbye: boolean
 }
 
-/** Who hears what the server says. */
+/** Receives the server's messages. */
 export interface Listener {
   onMessage(message: ServerMessage): void
-  /** The connection is no more; not called after close(). */
+  /** The connection has ended; not called after close(). */
   onClose(ending: Ending): void
 }
 
-/** A connection as it is used. */
+/** An open connection, as its users see it. */
 export interface Link {
-  /** Jobs that may be without an answer. */
+  /** Limit of unanswered jobs. */
   readonly window: number
-  /** Bytes of one item that a frame has room for. */
+  /** Largest item that fits into a frame, in bytes. */
   readonly itemBytesMax: number
-  /** Sends one message for as many of the items, each a JSON value, as the server takes in one. */
+  /** Sends the items, each a JSON value, in as few messages as the server's limits allow. */
   sendList(type: ListType, items: readonly string[]): void
   close(): void
 }
 
-/** Messages that are lists, and the names of their lists. */
+/** Messages that carry a list, and the field of the list. */
 const LISTS = { enqueue: 'jobs', watch: 'job_ids' } as const
 export type ListType = keyof typeof LISTS
 
-/** Codes of a WebSocket's close: going away, restart, try again later. */
+/** WebSocket close codes: normal, going away, restart, try again later. */
 const GOODBYES: ReadonlySet<number> = new Set([1000, 1001, 1012, 1013])
 const FRAME_BYTES_DEFAULT = 16 * 1024
-/** More than what a message has around its list. */
+/** Upper limit of the bytes around a message's list. */
 const AROUND_BYTES = 64
 
 /**
- * The texts of as few messages as carry all items.
- * @param itemsMax in one message. @param bytesMax of one message.
+ * Packs all items into as few messages as possible.
+ * @param itemsMax per message. @param bytesMax per message.
  */
 export function framesOf(
   type: ListType, items: readonly string[], itemsMax: number, bytesMax: number,
@@ -67,7 +67,7 @@ export function framesOf(
   return frames
 }
 
-/** An open socket, greeted by the server. */
+/** An open socket whose hello has been received. */
 export class ClientSocket implements Link {
   readonly window: number
   readonly #itemsMax: number
@@ -88,7 +88,7 @@ export class ClientSocket implements Link {
     })
   }
 
-  /** Connects; the reason when that cannot be done. */
+  /** Connects; resolves with the reason if that fails. */
   static open(server: ServerAddress, listener: Listener): Promise<ClientSocket | string> {
     const { promise, resolve } = Promise.withResolvers<ClientSocket | string>()
     const address = server.at('ws')
@@ -100,7 +100,7 @@ export class ClientSocket implements Link {
       opened = new ClientSocket(socket, hello, listener)
       resolve(opened)
     }, { once: true })
-    // What went wrong is not told to a WebSocket's owner, and not always by the close event.
+    // WebSocket reports no reason for a failure, and does not always send the close event.
     const failed = (): void => {
       if (opened === undefined) resolve(whyNot(server))
     }
@@ -136,7 +136,7 @@ export class ClientSocket implements Link {
   }
 }
 
-/** Why no socket is opened, as far as the server says it over HTTP. */
+/** Why no socket can be opened, as far as the server reports it over HTTP. */
 async function whyNot(server: ServerAddress): Promise<string> {
   const cannot = `cannot connect to ${server.shown}`
   try {

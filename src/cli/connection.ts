@@ -1,43 +1,43 @@
-// A client's connection to a server that may go away and come back: opened again, with pauses that
-// grow, until it has failed too often in a row.
+// A client's connection to a server, reopened with growing pauses when it breaks, until too many
+// attempts in a row have failed.
 
 import type { Prng } from '../../shards/base/prng.ts'
 import type { Ending, Link, Listener, ServerMessage } from './client-socket.ts'
 import type { Pauses } from './pauses.ts'
 
-/** What a connection stands on. */
+/** What a connection needs. */
 export interface ConnectionParts {
-  /** Opens a socket, or says why that cannot be done. */
+  /** Opens a socket; resolves with the reason if that fails. */
   readonly open: (listener: Listener) => Promise<Link | string>
-  /** The server, as it is shown. */
+  /** The server's address for messages. */
   readonly shown: string
   readonly pauses: Pauses
   readonly prng: Prng
   readonly say: (text: string) => void
 }
 
-/** Who uses a connection. */
+/** The user of a connection. */
 export interface ConnectionUser {
-  /** There is a socket, perhaps not the first. */
+  /** A socket is open, perhaps not the first one. */
   onOpen(link: Link): void
   onMessage(message: ServerMessage): void
-  /** There is none for now. */
+  /** The socket is lost; another attempt follows. */
   onLost(ending: Ending): void
-  /** There will be none. */
+  /** All attempts have failed. */
   onFailed(reason: string): void
 }
 
 const ATTEMPTS_MAX = 16
 const PAUSE_MS_MIN = 100
 const PAUSE_MS_MAX = 5000
-/** A server that is loading its journal or is about to end lets those who connect wait. */
+/** A server that is loading its journal, or is about to end, lets connections wait. */
 const CONNECT_MS_MAX = 60_000
-/** One that lived so long is no sign of a server that cannot keep any. */
+/** A connection that lasted this long resets the count of failed attempts. */
 const STABLE_US = 10_000_000
 
 /**
- * Before an attempt to connect, milliseconds: of the first one from 50 on and less than 100, of the
- * second from 100 on and less than 200, of the seventh and all later ones from 2500 to 5000.
+ * The pause before an attempt to connect, in milliseconds, with jitter: 50 to 100 before the first,
+ * 100 to 200 before the second, 2500 to 5000 before the seventh and all later ones.
  */
 export const reconnectPauseMs = (attempt: number, unit: number): number =>
   Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** (attempt - 1)) * (0.5 + unit / 2)
@@ -48,10 +48,10 @@ export class Connection implements Listener {
   readonly #user: ConnectionUser
   #link: Link | undefined
   #openedUs = 0
-  /** In a row, none of which brought an answer. */
+  /** Consecutive attempts without an answer from the server. */
   #attempts = 0
   #isOver = false
-  /** Of the pause or the deadline that there is. */
+  /** Cancels the present pause or deadline. */
   #cancel: () => void = () => {}
 
   constructor(parts: ConnectionParts, user: ConnectionUser) {
@@ -59,18 +59,18 @@ export class Connection implements Listener {
     this.#user = user
   }
 
-  /** The socket, while there is one. */
+  /** The socket, if one is open. */
   get link(): Link | undefined {
     return this.#link
   }
 
-  /** The first attempt; a server that was never there is not waited for. */
+  /** Makes the first attempt; if that fails, there are no others. */
   async start(): Promise<void> {
     const reason = await this.#attempt()
     if (reason !== undefined) this.#fail(reason)
   }
 
-  /** The server has done something that it was asked for. */
+  /** The server has answered: resets the count of attempts. */
   noteProgress(): void {
     this.#attempts = 0
   }
@@ -107,7 +107,7 @@ export class Connection implements Listener {
     }
   }
 
-  /** The reason when there is no socket. */
+  /** Returns the reason if no socket could be opened. */
   async #attempt(): Promise<string | undefined> {
     const { open, shown } = this.#parts
     const late = Promise.withResolvers<undefined>()

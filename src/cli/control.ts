@@ -1,4 +1,4 @@
-// `sluice reload` and `sluice drain`: the commands that steer a running server over its control
+// `sluice reload` and `sluice drain`: the commands for a running server, sent over its control
 // socket.
 
 import os from 'node:os'
@@ -11,7 +11,7 @@ import { callControl } from '../control/client.ts'
 import { controlFile, dependsOnPort } from '../control/place.ts'
 import { drainProgress } from './drain-progress.ts'
 
-/** What the commands need of the program around them. */
+/** What the commands need of the program. */
 export interface ControlContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
@@ -26,7 +26,7 @@ export interface ControlContext {
     command: Command, names: readonly Name[]) => Checked<LoadedPart<Name>>
 }
 
-/** What says where a server's socket lies. */
+/** The settings that determine the path of a server's socket. */
 const PLACE_SETTINGS = ['control', 'data', 'journal', 'port'] as const
 const PASSED_OVER = '(passed over: only where the server is matters here)'
 const EXIT_INTERRUPTED = 128 + os.constants.signals.SIGINT
@@ -43,7 +43,7 @@ export function addControlCommands(program: Command, context: ControlContext): v
       flags.cancel === true ? runCancel(command, context) : runDrain(command, context))
 }
 
-/** The socket's file, or undefined once the usage error has been told. */
+/** The socket's path, or undefined after reporting a usage error. */
 function fileOf(command: Command, context: ControlContext): string | undefined {
   const loaded = context.load(command, PLACE_SETTINGS)
   const refuse = (text: string): undefined => {

@@ -1,20 +1,20 @@
-// How far `sluice drain` is: a bar with rate and time left on a terminal, plain lines elsewhere.
+// The progress of `sluice drain`: on a terminal a bar with rate and time left, else plain lines.
 
 import { SingleBar } from 'cli-progress'
 import type { Progress } from '../control/client.ts'
 
-/** Shows what the server says until it is ended. */
+/** Shows the server's progress reports. */
 export interface DrainProgress {
   update(progress: Progress): void
   end(): void
 }
 
-/** Between two plain lines. */
+/** The interval of plain lines. */
 const LINE_EVERY_MS = 5000
-/** The rate is that of so much time before. */
+/** The period that the rate is averaged over. */
 const RATE_OVER_MS = 10_000
 
-/** @param write for plain lines. */
+/** @param write writes plain lines. */
 export function drainProgress(write: (line: string) => void): DrainProgress {
   return process.stdout.isTTY ? barProgress(process.stdout) : lineProgress(write)
 }
@@ -89,9 +89,9 @@ function showWait(seconds: number): string {
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
-/** What is left over the last while, by the server's own clock. */
+/** What is left over time, by the server's clock. */
 class Trend {
-  /** The most that was ever left. */
+  /** The maximum so far. */
   most = 0
   #samples: { readonly atMs: number, readonly left: number }[] = []
 
@@ -111,7 +111,7 @@ class Trend {
     return this.#samples.at(-1)?.atMs ?? 0
   }
 
-  /** 0 while nobody knows. */
+  /** 0 while it is not known. */
   get perSecond(): number {
     const first = this.#samples[0]
     if (first === undefined || first.atMs === this.atMs) return 0

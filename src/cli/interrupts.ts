@@ -1,19 +1,19 @@
-// Ctrl-C and SIGTERM while a command runs: the first lets it end in its own way, a second one ends
-// the process at once.
+// SIGINT and SIGTERM while a command runs: the first lets it end in an orderly way, a second one
+// kills the process.
 
 import os from 'node:os'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
-/** Which signal has come, if any. */
+/** The signal that was received, if any. */
 export interface Interrupts {
-  /** As a shell knows it: 128 and the signal's number; undefined when none has come. */
+  /** The exit code for it: 128 plus the signal's number; undefined when there was none. */
   readonly exitCode: number | undefined
-  /** Signals are the process's own again. */
+  /** Restores the default handling of signals. */
   end(): void
 }
 
-/** @param stop is called at the first signal. */
+/** @param stop called at the first signal. */
 export function onInterrupt(stop: () => void): Interrupts {
   let exitCode: number | undefined
   const listeners = SIGNALS.map((signal) => [signal, (): void => {

@@ -1,4 +1,4 @@
-// The flags of `sluice submit` that make up one job.
+// The flags of `sluice submit` that describe one job.
 
 import { randomUUID } from 'node:crypto'
 import { type Command, Option } from 'commander'
@@ -7,7 +7,7 @@ import { RETRIES_MAX } from '../base/limits.ts'
 import { showGiven } from '../base/problem.ts'
 import { wholeNumber } from '../config/kinds.ts'
 
-/** What was typed, by the names that the command line's parser gives to flags. */
+/** The given flags, by the names that the command line's parser uses. */
 export interface JobFlags {
   readonly url?: string
   readonly user?: string
@@ -40,14 +40,14 @@ const JOB_FLAGS = [
   'user', 'key', 'method', 'header', 'body', 'webhook', 'maxRetries', 'executeBefore',
 ] as const
 
-/** The first flag that says something of a job, as it is typed; undefined when none does. */
+/** The first flag that describes a job, as typed; undefined when none was given. */
 export const jobFlagIn = (flags: JobFlags): string | undefined =>
   JOB_FLAGS.find((name) => flags[name] !== undefined)
     ?.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 type Made<T> = { readonly value: T } | { readonly problem: string }
 
-/** The job, or what is wrong with a flag; the server judges the rest. */
+/** The job, or what is wrong with a flag; the server validates the rest. */
 export function jobOf(flags: JobFlags): { readonly job: object } | { readonly problem: string } {
   const headers = headersOf(flags.header ?? [])
   if ('problem' in headers) return headers

@@ -1,19 +1,19 @@
-// Jobs as lines of JSON in a stream of bytes. A line is handed on as it stands, so that nothing of
-// it is changed on the way, and one that cannot be is told with its number.
+// Reads jobs as JSON lines from a stream of bytes. A line is passed on unparsed, so that nothing in
+// it changes, and an invalid one is reported with its number.
 
-/** A line that is not empty; all lines count, from 1 on. */
+/** A line that is not empty; empty lines are counted too, from 1. */
 export type JobLine =
   { readonly number: number; readonly text: string } |
   { readonly number: number; readonly fault: string }
 
-/** Longer than any job, however it is written, of the largest bodies that a server can take. */
+/** Longer than any job, in any notation, with the largest body that a server can accept. */
 export const LINE_BYTES_MAX = 64 * 1024 * 1024
 const LINE_FEED = 0x0a
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const BYTE_ORDER_MARK = '\ufeff'
 
-/** The lines, as they come; only the one that is not complete is kept. */
+/** The lines, as they arrive; only the incomplete line is buffered. */
 export async function* jobLines(chunks: AsyncIterable<Uint8Array>): AsyncIterable<JobLine> {
   const line = new OpenLine()
   for await (const chunk of chunks) {
@@ -31,7 +31,7 @@ export async function* jobLines(chunks: AsyncIterable<Uint8Array>): AsyncIterabl
   if (last !== undefined) yield last
 }
 
-/** The line that is not complete. */
+/** The incomplete line. */
 class OpenLine {
   #parts: Uint8Array[] = []
   #bytes = 0
@@ -43,7 +43,7 @@ class OpenLine {
     else this.#parts = []
   }
 
-  /** What it is; undefined when nothing is in it. */
+  /** The complete line; undefined when it is empty. */
   end(): JobLine | undefined {
     const number = this.#number++
     const isTooLong = this.#bytes > LINE_BYTES_MAX
@@ -74,7 +74,7 @@ function isObject(text: string): boolean {
 }
 
 /**
- * A job's text with fields of the sender's own, which win over those of the same names.
+ * A job's JSON text with additional fields, which override those of the same names.
  * ('{"a":1}', '"ref":2') → '{"a":1,"ref":2}'
  */
 export const withFields = (text: string, fields: string): string =>

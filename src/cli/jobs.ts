@@ -1,4 +1,4 @@
-// `sluice submit`, `status`, `watch` and `cancel`: the commands that talk to a running server.
+// `sluice submit`, `status`, `watch` and `cancel`: the commands for jobs on a running server.
 
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
@@ -16,11 +16,11 @@ import { submitProgress } from './submit-progress.ts'
 import { SubmitRun } from './submit-run.ts'
 import { WatchRun } from './watch-run.ts'
 
-/** What the commands need of the program around them. */
+/** What the commands need of the program. */
 export interface JobsContext {
   readonly env: Environment
   readonly stdin: () => AsyncIterable<Uint8Array>
-  /** Whether somebody would have to type what is read. */
+  /** Whether standard input is a terminal. */
   readonly isStdinTerminal: boolean
   readonly stdout: (text: string) => void
   readonly stderr: (text: string) => void
@@ -61,7 +61,7 @@ export function addJobCommands(program: Command, context: JobsContext): void {
     .action((ids: string[], flags: ServerFlags) => runWatch(ids, flags, context))
 }
 
-/** The address, or undefined once the usage error has been told. */
+/** The address, or undefined after reporting a usage error. */
 function serverOf({ server }: ServerFlags, context: JobsContext): ServerAddress | undefined {
   const read = serverAddress(server, context.env)
   if (read.ok) return read.server
@@ -89,7 +89,7 @@ async function runSubmit(flags: SubmitFlags, context: JobsContext): Promise<void
   const run = new SubmitRun({
     ...connectionTo(server, (line) => progress.above(() => context.stderr(`${line}\n`))),
     wait: flags.wait === true,
-    // Only what is printed on the same terminal gets in the way of the bar.
+    // Only output on the same terminal disturbs the bar.
     stdout: (text) => process.stdout.isTTY
       ? progress.above(() => context.stdout(text)) : context.stdout(text),
     onProgress: (counts) => progress.update(counts),
@@ -119,7 +119,7 @@ async function* one(job: object): AsyncIterable<JobLine> {
   yield { number: 1, text: JSON.stringify(job) }
 }
 
-/** One request about one job; what is answered is printed. */
+/** Sends one request about a job, and prints the answer. */
 async function ask(
   method: string, id: string, flags: ServerFlags, context: JobsContext,
 ): Promise<void> {

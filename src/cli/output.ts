@@ -1,5 +1,5 @@
-// Standard output of a command: what cannot be written ends it. A reader that went away ends it as
-// quietly as any tool of the system (`sluice watch ID | head -1`), every other fault is told.
+// Standard output of a command: a write error ends the command. A closed pipe ends it silently, as
+// for any Unix tool (`sluice watch ID | head -1`); any other error is reported.
 
 import os from 'node:os'
 import type { Writable } from 'node:stream'
@@ -12,7 +12,7 @@ export class Output {
   readonly #stream: Writable
   readonly #broken = Promise.withResolvers<Error>()
   #error: Error | undefined
-  /** The last that was written has been taken. */
+  /** Resolves when the last write is complete. */
   #written: Promise<void> = Promise.resolve()
 
   constructor(stream: Writable) {
@@ -23,7 +23,7 @@ export class Output {
     })
   }
 
-  /** Resolves when something could not be written. */
+  /** Resolves with the first write error. */
   get broken(): Promise<Error> {
     return this.#broken.promise
   }
@@ -35,14 +35,14 @@ export class Output {
     this.#stream.write(text, () => resolve())
   }
 
-  /** Resolves when all is written that can be, for which a pipe may take time; with the error. */
+  /** Resolves when everything is written, or has failed; with the error, if any. */
   async flush(): Promise<Error | undefined> {
     await this.#written
     return this.#error
   }
 }
 
-/** The exit code after an error of standard output; a message unless there was just no reader. */
+/** The exit code after an error of standard output; reports it unless the pipe was closed. */
 export function endOfOutput(error: Error, stderr: (text: string) => void): number {
   if ('code' in error && error.code === 'EPIPE') return EXIT_NO_READER
   stderr(`sluice: cannot write to standard output: ${error.message}\n`)

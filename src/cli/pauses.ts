@@ -1,20 +1,20 @@
-// Time for the commands that talk to a server: now, and being called later.
+// Time for the commands that connect to a server: the present time, and delayed calls.
 
 import { SystemClock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 
-/** Time, as far as a client needs it. */
+/** The time functions that a client needs. */
 export interface Pauses {
   nowUs(): Micros
-  /** Calls `run` once, unless the function that it returns is called before. */
+  /** Calls `run` once after a delay; the returned function cancels it. */
   after(ms: number, run: () => void): () => void
 }
 
-/** The machine's. */
+/** The system's time. */
 export const systemPauses: Pauses = {
   nowUs: () => new SystemClock().nowUs(),
   after: (ms, run) => {
-    // A clock has one wake, so each pause has a clock.
+    // A clock has one wake-up, so each pause needs a clock.
     const clock = new SystemClock()
     clock.wakeAt((clock.nowUs() + msToUs(ms)) as Micros, run)
     return () => clock.wakeAt(Infinity as Micros, run)

@@ -1,5 +1,5 @@
-// The command line: commands, flags and help texts, all flags from the table of settings. Exit
-// codes: 0 done, 1 failed while running, 2 wrong usage or configuration.
+// The command line: commands, flags and help texts; the flags of settings come from their table.
+// Exit codes: 0 success, 1 failure while running, 2 wrong usage or configuration.
 
 import { Command, CommanderError, Option } from 'commander'
 import { lookEvery } from '../../shards/base/clock.ts'
@@ -17,26 +17,26 @@ import { addControlCommands } from './control.ts'
 import { addJobCommands } from './jobs.ts'
 import { endOfOutput, type Output } from './output.ts'
 
-/** What the program reads and writes besides its arguments. */
+/** The program's input and output. */
 export interface CommandContext {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
-  /** What is piped in; nothing when left out. */
+  /** Standard input; by default, empty. */
   readonly stdin?: () => AsyncIterable<Uint8Array>
-  /** Whether that is a terminal. */
+  /** Whether standard input is a terminal. */
   readonly isStdinTerminal?: boolean
   readonly stdout: (text: string) => void
-  /** Where that goes; commands end when it can go there no more, but a server does not. */
+  /** The stream behind `stdout`: a write error ends a command, but not a server. */
   readonly output?: Output
   readonly stderr: (text: string) => void
-  /** Resolves when all of that is written, or cannot be; nothing is waited for when left out. */
+  /** Resolves when standard error has been flushed, or cannot be; by default, at once. */
   readonly flushErrors?: () => Promise<void>
 }
 
-/** How long a server that ends waits for whoever does not read what it has printed. */
+/** How long a server that ends waits for its output to be read. */
 const UNREAD_MS_MAX = 1000
 
-/** Runs one command line, without the program's own name; resolves with the exit code. */
+/** Runs one command line, without the program's name; resolves with the exit code. */
 export async function runProgram(
   args: readonly string[], context: CommandContext,
 ): Promise<number> {
@@ -94,7 +94,7 @@ function buildProgram(
       onServe()
       const loaded = load(command, context)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
-      // Only the server needs the native parts; help and config work where they do not.
+      // Loaded only here, so that help and config work without the native modules.
       const { serve } = await import('../start/serve.ts')
       return exit(await serve(loaded.value, context, takeOver === true))
     })
@@ -130,7 +130,7 @@ function refuse(result: Checked<unknown> & { ok: false }, stderr: (text: string)
   return EXIT_USAGE
 }
 
-/** @param names of those that the command has; all when left out. */
+/** @param names the settings that the command has; by default, all. */
 function withSettings(command: Command, names?: readonly SettingName[]): Command {
   command.addOption(new Option('--config <file>', 'the configuration file ' +
     `(env ${CONFIG_FILE_ENV}; default ./${CONFIG_FILE_DEFAULT} if it is there)`))
@@ -149,7 +149,7 @@ function describe(setting: Setting): string {
   return `${setting.description} (env ${setting.env}; default ${fallback})`
 }
 
-/** Only for defaults that do not depend on the machine; the others have a text of their own. */
+/** For defaults that do not depend on the machine; the others have a fallbackText. */
 function showDefault(setting: Setting): string {
   return setting.kind.format(setting.fallback({ cores: 1, memoryBytes: 0, descriptors: 0 }))
 }

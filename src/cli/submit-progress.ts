@@ -1,19 +1,19 @@
-// How far `sluice submit` is: a line that draws over itself, on a terminal only.
+// The progress of `sluice submit`: a line that is redrawn in place, on a terminal only.
 
 import type { Pauses } from './pauses.ts'
 import type { RunCounts } from './submit-run.ts'
 import { type BarTexts, TerminalBar } from './terminal-bar.ts'
 
-/** Shows counts until it is ended. */
+/** Shows counts. */
 export interface SubmitProgress {
   update(counts: RunCounts): void
-  /** Has a line written where the counts stand, which come again below it. */
+  /** Writes a line in place of the counts, which are redrawn below it. */
   above(write: () => void): void
-  /** Leaves the terminal as it was. */
+  /** Removes the line. */
   end(): void
 }
 
-/** @param isWaiting whether the jobs' results are waited for: these are what the bar is about. */
+/** @param isWaiting whether the command waits for results: the bar then shows these. */
 export function submitProgress(
   isWaiting: boolean, { nowUs }: Pauses, stream: NodeJS.WriteStream = process.stderr,
 ): SubmitProgress {

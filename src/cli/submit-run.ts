@@ -1,10 +1,10 @@
-// One run of `sluice submit`: jobs go out within the server's window, ids or results come back.
-// When the connection breaks, what has no answer is sent again, under the same keys, so that
-// nothing runs twice, and what is waited for is watched again.
+// One run of `sluice submit`: sends jobs within the server's window, and prints ids or results.
+// When the connection breaks, unanswered jobs are sent again, with the same keys, so that nothing
+// runs twice, and jobs that the run waits for are watched again.
 //
-// How many jobs may be without an answer at once goes down to one when the server refuses some for
-// now, or when the connection breaks, and up by one with each that is accepted. So a full server
-// is not flooded, and a job that breaks the connection is found: it is the only one under way.
+// The number of jobs that may be unanswered drops to one when the server refuses jobs temporarily,
+// or when the connection breaks, and grows by one with each accepted job. So a full server is not
+// flooded, and a job that breaks the connection is identified: it is the only one in flight.
 
 import type { Ending, Link, ServerMessage } from './client-socket.ts'
 import { Connection, type ConnectionParts, type ConnectionUser } from './connection.ts'
@@ -12,65 +12,65 @@ import { type JobLine, withFields } from './job-lines.ts'
 import { isPassing, secondsToWait, waitMs } from './refusals.ts'
 import { TERMINAL, WatchList } from './watch-list.ts'
 
-/** What a run needs of the program around it. */
+/** What a run needs of the program. */
 export interface RunParts extends ConnectionParts {
-  /** Wait for results, and print these instead of ids. */
+  /** Wait for results, and print them instead of ids. */
   readonly wait: boolean
   readonly stdout: (text: string) => void
   readonly onProgress: (counts: RunCounts) => void
-  /** How a line is named in what is said; empty where there is only one job. */
+  /** The prefix of messages about a line; empty where there is only one job. */
   readonly nameOf: (line: number) => string
 }
 
-/** How far a run is. */
+/** The progress of a run. */
 export interface RunCounts {
-  /** Jobs that were accepted. */
+  /** Accepted jobs. */
   answered: number
   refused: number
   finished: number
 }
 
-/** So many are gathered before they are sent within a turn of the event loop. */
+/** Jobs collected before they are sent within one iteration of the event loop. */
 const BATCH_JOBS = 256
-/** What may be without an answer, beside one job: a shard's ring may be little larger. */
+/** Unanswered bytes besides one job; a shard's ring may be little larger. */
 const UNDER_WAY_BYTES_MAX = 1024 * 1024
-/** What is held of the input. */
+/** Input bytes held until their jobs are answered. */
 const SENT_BYTES_MAX = 64 * 1024 * 1024
-/** Waits in a row in which the server has not accepted a single job. */
+/** Consecutive waits without an accepted job, after which the run fails. */
 export const HOLDS_MAX = 20
-/** Connections that a job may break while it is the only one under way. */
+/** Connections that a job may break as the only one in flight before it is left out. */
 const CUTS_MAX = 2
 
-/** A job without an answer. */
+/** An unanswered job. */
 interface Sent {
   readonly text: string
   isUnderWay: boolean
   cuts: number
 }
 
-/** Sends jobs and prints what becomes of them. */
+/** Sends jobs and prints their ids or results. */
 export class SubmitRun implements ConnectionUser {
   readonly #parts: RunParts
   readonly #connection: Connection
   readonly counts: RunCounts = { answered: 0, refused: 0, finished: 0 }
-  /** By line; kept until they are answered. */
+  /** Unanswered jobs, by line. */
   readonly #sent = new Map<number, Sent>()
   #sentBytes = 0
-  /** Lines whose jobs are to be sent. */
+  /** Lines whose jobs are waiting to be sent. */
   #waiting: number[] = []
   #underWay = 0
   #underWayBytes = 0
   #burst = Infinity
   #isPumping = false
-  /** While it lasts, nothing is sent. */
+  /** While set, nothing is sent. */
   #hold: { readonly seconds: number; readonly cancel: () => void } | undefined
   #holds = 0
   #toldCode: unknown
-  /** Ids by line, empty for none, of lines that are printed after an earlier one. */
+  /** Ids by line that are printed after those of earlier lines; empty: the line has none. */
   readonly #ids = new Map<number, string>()
-  /** Lines of which no id was printed yet, in their order. */
+  /** Lines whose id is not printed yet, in order. */
   readonly #order: number[] = []
-  /** Jobs that are waited for, each with its lines. */
+  /** Jobs that the run waits for, each with its lines. */
   readonly #awaited: WatchList<number[]>
   #lastLine = 0
   #isReading = true
@@ -85,7 +85,7 @@ export class SubmitRun implements ConnectionUser {
     this.#awaited = new WatchList(parts.pauses, parts.prng, () => this.#connection.link)
   }
 
-  /** Connects, sends all jobs, and waits; resolves with whether all went well. */
+  /** Connects, sends all jobs, and waits; resolves with whether everything succeeded. */
   async run(lines: AsyncIterable<JobLine>): Promise<boolean> {
     await this.#connection.start()
     await this.#read(lines)
@@ -99,7 +99,7 @@ export class SubmitRun implements ConnectionUser {
     return this.#failure === undefined && this.#isWell && this.counts.refused === 0
   }
 
-  /** Ends it; what was accepted is printed. */
+  /** Ends the run; ids of accepted jobs are printed. */
   stop(reason: string): void {
     this.#fail(reason)
   }
@@ -159,7 +159,7 @@ export class SubmitRun implements ConnectionUser {
     this.#isReading = false
   }
 
-  /** The next line; undefined at once when the run fails, whether there will be one or not. */
+  /** The next line; undefined as soon as the run fails, without waiting for input. */
   #next(lines: AsyncIterator<JobLine>): Promise<IteratorResult<JobLine> | undefined> {
     const { promise, reject, resolve } =
       Promise.withResolvers<IteratorResult<JobLine> | undefined>()
@@ -184,7 +184,7 @@ export class SubmitRun implements ConnectionUser {
   #hasRoom(): boolean {
     const { link } = this.#connection
     if (link === undefined) return false
-    // What is waited for is bounded too: the server watches only so many jobs.
+    // Jobs that the run waits for are limited too: the server watches a limited number.
     return this.#sent.size < link.window / 2 && this.#awaited.size < link.window &&
       this.#sentBytes < SENT_BYTES_MAX
   }
@@ -225,7 +225,7 @@ export class SubmitRun implements ConnectionUser {
     if (items.length > 0) link.sendList('enqueue', items)
   }
 
-  /** A job is not under way any more. */
+  /** Marks a job as not in flight. */
   #back(line: number): void {
     const sent = this.#sent.get(line)
     if (sent?.isUnderWay !== true) return
@@ -247,7 +247,7 @@ export class SubmitRun implements ConnectionUser {
     const line = Number(ref)
     if (!this.#sent.has(line)) return
     this.#connection.noteProgress()
-    // A key that is known with another request names the job that holds it.
+    // A key that belongs to another request comes with an error and that job's id.
     if (error !== undefined || typeof jobId !== 'string') {
       if (isPassing(entry)) return this.#holdOff(line, entry)
       return this.#refuse(line, `${String(error)} (${String(code)}` +
@@ -264,7 +264,7 @@ export class SubmitRun implements ConnectionUser {
     }
   }
 
-  /** The server takes no more for now: nothing is sent before it is asked again. */
+  /** The server refuses jobs temporarily: nothing is sent until the wait is over. */
   #holdOff(line: number, refusal: ServerMessage): void {
     this.#back(line)
     this.#waiting.push(line)
@@ -298,7 +298,7 @@ export class SubmitRun implements ConnectionUser {
     this.#notify()
   }
 
-  /** Ids come out in the order of their lines, whatever the shards' order was. */
+  /** Prints ids in the order of their lines, whatever order the answers came in. */
   #printIds(): void {
     let count = 0
     let text = ''
@@ -334,7 +334,7 @@ export class SubmitRun implements ConnectionUser {
     this.#notify()
   }
 
-  /** What is known of each job, and why that is all. */
+  /** On failure: prints what is known of each job, and the reason. */
   #tellRest(reason: string): void {
     const { say, stdout } = this.#parts
     for (const line of this.#order) {
@@ -363,7 +363,7 @@ export class SubmitRun implements ConnectionUser {
   }
 }
 
-/** Numbers that grow: [1, 2, 3, 7, 9, 10] → '1-3, 7, 9-10' */
+/** Ascending numbers as ranges: [1, 2, 3, 7, 9, 10] → '1-3, 7, 9-10' */
 export function ranges(numbers: readonly number[]): string {
   const parts: [first: number, last: number][] = []
   for (const number of numbers) {

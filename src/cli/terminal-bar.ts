@@ -1,9 +1,9 @@
-// A progress bar that draws over itself on a terminal, and leaves the terminal as it was, however
-// the process ends by itself.
+// A progress bar that is redrawn in place on a terminal, and removed when the process exits by
+// itself in any way.
 
 import { SingleBar } from 'cli-progress'
 
-/** What the bar's format names. */
+/** Values for the placeholders of the bar's format. */
 export type BarTexts = Readonly<Record<string, string | number>>
 
 /** A bar on a terminal. */
@@ -13,7 +13,7 @@ export class TerminalBar {
   #done = 0
   #texts: BarTexts
 
-  /** @param format as cli-progress has it. */
+  /** @param format in cli-progress's notation. */
   constructor(stream: NodeJS.WriteStream, format: string, total: number, texts: BarTexts) {
     this.#bar = new SingleBar({
       stream, format, clearOnComplete: true, hideCursor: false, noTTYOutput: false,
@@ -33,9 +33,9 @@ export class TerminalBar {
     this.#bar.update(done, texts)
   }
 
-  /** Has lines written where the bar stands; it comes again below them. */
+  /** Writes lines in place of the bar, which is redrawn below them. */
   above(write: () => void): void {
-    // Its end goes back to where it was drawn first: above these lines, if it were not drawn anew.
+    // Stopped and redrawn, since the bar returns to where it was first drawn: above these lines.
     this.#bar.stop()
     write()
     this.#draw()

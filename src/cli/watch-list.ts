@@ -1,20 +1,20 @@
-// The jobs that a command waits for, watched over a connection that may be another one later.
+// The jobs that a command waits for, watched over a connection that may be replaced.
 
 import type { Prng } from '../../shards/base/prng.ts'
 import type { Link, ServerMessage } from './client-socket.ts'
 import type { Pauses } from './pauses.ts'
 import { isPassing, secondsToWait, waitMs } from './refusals.ts'
 
-/** Ends of a job. */
+/** Final statuses of a job. */
 export const TERMINAL: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled'])
 
-/** Jobs by id, each with whatever is known of it. */
+/** Jobs by id, each with a value. */
 export class WatchList<T> {
   readonly #jobs = new Map<string, T>()
   readonly #pauses: Pauses
   readonly #prng: Prng
   readonly #link: () => Link | undefined
-  /** Cancels the pauses after which jobs are asked for again. */
+  /** Cancels the pauses before jobs are watched again. */
   readonly #cancels = new Set<() => void>()
 
   constructor(pauses: Pauses, prng: Prng, link: () => Link | undefined) {
@@ -31,7 +31,7 @@ export class WatchList<T> {
     return this.#jobs.get(jobId)
   }
 
-  /** A job that the server watches already, or will with the next socket. */
+  /** Adds a job that the server watches already, or will with the next socket. */
   add(jobId: string, known: T): void {
     this.#jobs.set(jobId, known)
   }
@@ -44,12 +44,12 @@ export class WatchList<T> {
     return this.#jobs.entries()
   }
 
-  /** Has a new socket watch all of them. */
+  /** Watches all jobs over a new socket. */
   watchAll(link: Link): void {
     link.sendList('watch', [...this.#jobs.keys()].map((jobId) => JSON.stringify(jobId)))
   }
 
-  /** The server cannot watch a job now: it is asked again. False when it never will. */
+  /** The server refused a watch: retries it later. False when the refusal is permanent. */
   askAgain(jobId: string, refusal: ServerMessage): boolean {
     if (!isPassing(refusal)) return false
     const cancel = this.#pauses.after(waitMs(secondsToWait(refusal), this.#prng.unit()), () => {
@@ -60,7 +60,7 @@ export class WatchList<T> {
     return true
   }
 
-  /** Nothing is waited for any more. */
+  /** Cancels all pending retries. */
   close(): void {
     for (const cancel of this.#cancels) cancel()
     this.#cancels.clear()

@@ -1,11 +1,11 @@
-// One run of `sluice watch`: what happens to jobs is printed until they are finished, over a
-// connection that may break meanwhile.
+// One run of `sluice watch`: prints the events of jobs until all are finished, over a connection
+// that may break meanwhile.
 
 import type { Link, ServerMessage } from './client-socket.ts'
 import { Connection, type ConnectionParts, type ConnectionUser } from './connection.ts'
 import { TERMINAL, WatchList } from './watch-list.ts'
 
-/** What a run needs of the program around it. */
+/** What a run needs of the program. */
 export interface WatchParts extends ConnectionParts {
   readonly stdout: (text: string) => void
 }
@@ -24,7 +24,7 @@ export class WatchRun implements ConnectionUser {
     this.#open = new WatchList(parts.pauses, parts.prng, () => this.#connection.link)
   }
 
-  /** Resolves with whether all jobs were completed. */
+  /** Resolves with whether all jobs have completed. */
   async run(jobIds: readonly string[]): Promise<boolean> {
     for (const jobId of jobIds) this.#open.add(jobId, true)
     await this.#connection.start()
@@ -34,7 +34,7 @@ export class WatchRun implements ConnectionUser {
     return this.#isWell
   }
 
-  /** Ends it. */
+  /** Ends the run. */
   stop(reason: string): void {
     this.onFailed(reason)
   }

@@ -1,11 +1,12 @@
-// Binds the control socket, which is also the lock of the data folder: whoever holds it may write
-// there. A socket file outlives a process that was killed; then the next one replaces it.
+// Binds the control socket, which is also the lock of the data folder: only the process that has
+// bound it may write there. A socket file survives a process that was killed; the next process
+// replaces it.
 //
-// Why only one can win. bind() creates the file or fails, so nobody replaces what is there by
-// accident. A file is removed only if it was seen to refuse connections for a while and if what
-// was moved away is the very file that was seen: it goes to a name of this process's own first,
-// which of several processes only one can do with the same file. Should it be another by then, the
-// socket of one who was quicker, it is put back.
+// Why only one process can win: bind() creates the file or fails, so a file is never replaced by
+// accident. A file is removed only if it refused connections for a while, and if the removed file
+// is the very one that was checked: it is first renamed to a name of this process's own, which only
+// one of several processes can do with the same file. If it is another file by then, the socket of
+// a process that was quicker, it is put back.
 
 import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs'
 import { type Server, connect } from 'node:net'
@@ -15,16 +16,16 @@ import { fail } from '../base/errors.ts'
 import { CONTROL_STALE_AFTER_MS } from '../base/limits.ts'
 import { SOCKET_PATH_BYTES_MAX, type SocketPath, openSocketPath } from './socket-path.ts'
 
-/** Whoever replaces the same file at the same time is done after a few. */
+/** Processes that replace the same file at the same time are done after a few tries. */
 const TRIES_MAX = 5
-/** All but the owner's rights to read and write. */
+/** Masks all permissions but the owner's to read and write. */
 const UMASK_PRIVATE = 0o177
 
 /**
- * Binds the server to the file, which only this user may connect to from then on. Throws
+ * Binds the server to the file, which from then on only this user may connect to. Throws
  * OperatingError: `control_taken` when a server answers there, `control_failed` when the file
- * cannot be made, or is there and is no socket. @param clock is used for a wake meanwhile.
- * @returns the way to the file, to be closed when the server is.
+ * cannot be created, or exists and is not a socket. @param clock is used for one wake-up.
+ * @returns the path to the file, to be closed together with the server.
  */
 export async function bindControl(
   server: Server, file: string, clock: Clock,
@@ -72,7 +73,7 @@ function listen(server: Server, file: string): Promise<NodeJS.ErrnoException | u
   return new Promise((resolve) => {
     const onError = (error: NodeJS.ErrnoException): void => resolve(error)
     server.once('error', onError)
-    // The file is made inside of listen(), so nobody else's files are affected.
+    // The file is created inside listen(), so no other file gets this umask.
     const before = process.umask(UMASK_PRIVATE)
     server.listen(file, () => {
       server.off('error', onError)
@@ -82,11 +83,11 @@ function listen(server: Server, file: string): Promise<NodeJS.ErrnoException | u
   })
 }
 
-/** Whether nobody was behind the file, so that it is gone now. */
+/** Whether the file had no listener; it has been removed then. */
 async function isStale(file: string, short: string, clock: Clock): Promise<boolean> {
   const seen = identityOf(file)
   if (seen === undefined) return true
-  // Whoever has bound it a moment ago may not listen yet.
+  // A process that has just bound it may not listen yet.
   if (await answers(short)) return false
   await pause(clock)
   if (await answers(short)) return false
@@ -102,8 +103,8 @@ async function isStale(file: string, short: string, clock: Clock): Promise<boole
 }
 
 /**
- * What tells a socket from a later one of the same name; neither changes when it is renamed. Fails
- * of anything else, which is somebody's and stays as it is.
+ * Distinguishes a socket from a later one of the same name; renaming does not change it. Fails for
+ * any other kind of file, which is not touched.
  */
 function identityOf(file: string): string | undefined {
   const stat = lstatSync(file, { bigint: true, throwIfNoEntry: false })
@@ -120,7 +121,7 @@ function answers(file: string): Promise<boolean> {
       socket.destroy()
       resolve(true)
     })
-    // Anything else may be a server that is too busy, or a file that is not ours to judge.
+    // With any other error, it may be a server that is busy, or a file without access.
     socket.once('error', ({ code }: NodeJS.ErrnoException) =>
       resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'))
   })

@@ -1,4 +1,4 @@
-// The other end of the control socket: one request, its progress, its answer.
+// A client of the control socket: sends one request, and receives its progress and its answer.
 
 import { type Socket, connect } from 'node:net'
 import { CONTROL_ANSWER_BYTES_MAX } from '../base/limits.ts'
@@ -6,18 +6,18 @@ import type { ControlAnswer, ControlRequest } from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
 import { withSocketPath } from './socket-path.ts'
 
-/** What a server says while it is at it. */
+/** Progress that a server reports before its answer. */
 export type Progress = Readonly<Record<string, unknown>>
 
-/** A request under way. */
+/** A pending request. */
 export interface ControlCall {
-  /** Settles with the answer, or with why there is none; never rejects. */
+  /** Resolves with the answer, or with the reason why there is none; never rejects. */
   readonly answer: Promise<ControlAnswer>
-  /** Goes away without it. */
+  /** Disconnects without waiting for the answer. */
   leave(): void
 }
 
-/** Asks the server at a socket file. */
+/** Sends a request to the server at a socket file. */
 export function callControl(
   file: string, request: ControlRequest & { readonly command: string },
   onProgress: (progress: Progress) => void = () => {},

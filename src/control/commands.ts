@@ -1,36 +1,36 @@
-// What can be asked over the control socket: a table of commands by name.
+// The interface of control commands, and the table of commands by name.
 
-/** A request: an object with the name of a command, and what else that command reads of it. */
+/** A request: an object with the name of a command and its parameters. */
 export type ControlRequest = Readonly<Record<string, unknown>>
 
-/** How a request ends: {"ok":true,…} or {"error":…} on the wire. */
+/** The answer to a request: {"ok":true,…} or {"error":…} on the wire. */
 export type ControlAnswer =
   | { readonly ok: true, readonly fields?: Readonly<Record<string, unknown>> }
   | { readonly ok: false, readonly error: string }
 
-/** Who has asked, until the answer. */
+/** The client of a command, until the answer. */
 export interface Asking {
-  /** {"progress":…} on the wire; left out for a client that does not read. */
+  /** Sends {"progress":…}; skipped for a client that does not read. */
   progress(fields: Readonly<Record<string, unknown>>): void
   /**
-   * Resolves if the client goes away before the answer, which shows when it is told of progress: it
-   * may have said all it has to say and still listen.
+   * Resolves if the client disconnects before the answer, which shows when progress is sent to it:
+   * a client may have closed its sending side and still listen.
    */
   readonly gone: Promise<void>
   /**
-   * Until the answer, whatever else the client says comes here, and is not answered; undefined once
-   * it says nothing more, or has gone.
+   * Until the answer, further messages of the client are passed to the callback and not answered;
+   * undefined when the client sends no more, or has disconnected.
    */
   hear(heard: (said: ControlRequest | undefined) => void): void
 }
 
-/** Does what is asked. What it begins may go on when the client has gone. */
+/** Executes a request. What it starts may continue when the client has disconnected. */
 export type ControlCommand = (request: ControlRequest, asking: Asking) => Promise<ControlAnswer>
 
-/** By the name that stands in a request's `command`. */
+/** By the name in a request's `command`. */
 export type ControlCommands = ReadonlyMap<string, ControlCommand>
 
-/** The request in a line, or what is wrong with it. */
+/** The request in a line, or why it is invalid. */
 export function readRequest(line: string):
   { readonly name: string, readonly request: ControlRequest } | { readonly error: string } {
   let value: unknown

@@ -1,4 +1,4 @@
-// Cuts what comes over a control socket into lines, and gives up at one that is too long.
+// Splits the bytes of a control connection into lines, and fails if one is too long.
 
 const LINE_FEED = 0x0a
 
@@ -8,12 +8,12 @@ export class LineCutter {
   #parts: Buffer[] = []
   #heldBytes = 0
 
-  /** @param bytesMax of a line, its end not counted. */
+  /** @param bytesMax of a line, without its end. */
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 
-  /** The lines that are complete by now, in order; undefined when one is too long. */
+  /** The lines that are complete, in order; undefined when one is too long. */
   push(chunk: Buffer): readonly string[] | undefined {
     const lines: string[] = []
     let from = 0

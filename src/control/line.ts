@@ -1,5 +1,5 @@
-// A conversation over a control socket, from the side of the one who has begun it: what is said and
-// heard are lines of JSON, in no fixed turns.
+// A two-way connection to a control socket, from the client's side: JSON lines in both directions,
+// in no fixed order.
 
 import { type Socket, connect } from 'node:net'
 import { CONTROL_ANSWER_BYTES_MAX } from '../base/limits.ts'
@@ -7,10 +7,10 @@ import type { ControlRequest } from './commands.ts'
 import { LineCutter } from './line-cutter.ts'
 import { withSocketPath } from './socket-path.ts'
 
-/** What has been heard: {"progress":…}, {"ok":true,…} or {"error":…}. */
+/** A received message: {"progress":…}, {"ok":true,…} or {"error":…}. */
 export type Heard = Readonly<Record<string, unknown>>
 
-/** An open conversation; made by open(). */
+/** An open connection; created by open(). */
 export class ControlLine {
   readonly #socket: Socket
   readonly #cutter = new LineCutter(CONTROL_ANSWER_BYTES_MAX)
@@ -20,7 +20,7 @@ export class ControlLine {
 
   private constructor(socket: Socket) {
     this.#socket = socket
-    socket.on('data', (chunk: Buffer) => this.#hear(chunk))
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('error', () => { /* 'close' follows */ })
     socket.on('close', () => {
       this.#isOver = true
@@ -28,7 +28,7 @@ export class ControlLine {
     })
   }
 
-  /** Undefined when nobody answers at the file. */
+  /** Undefined when no server answers at the file. */
   static open(file: string): Promise<ControlLine | undefined> {
     return new Promise((resolve) => {
       const socket = withSocketPath(file, (path) => connect(path))
@@ -41,12 +41,12 @@ export class ControlLine {
     })
   }
 
-  /** Nothing is said once the other side has gone. */
+  /** Sends a message; no-op once the other side has disconnected. */
   say(request: ControlRequest): void {
     if (this.#socket.writable) this.#socket.write(`${JSON.stringify(request)}\n`)
   }
 
-  /** What is heard next; undefined once the other side has gone. To be called by one at a time. */
+  /** The next message; undefined once the other side has disconnected. One call at a time. */
   async next(): Promise<Heard | undefined> {
     while (this.#heard.length === 0 && !this.#isOver) {
       await new Promise<void>((resolve) => { this.#wake = resolve })
@@ -54,12 +54,12 @@ export class ControlLine {
     return this.#heard.shift()
   }
 
-  /** Ends it after what has been said. */
+  /** Closes the connection after what has been sent. */
   close(): void {
     this.#socket.end()
   }
 
-  #hear(chunk: Buffer): void {
+  #receive(chunk: Buffer): void {
     const lines = this.#cutter.push(chunk)
     if (lines === undefined) return void this.#socket.destroy()
     for (const line of lines) this.#heard.push(JSON.parse(line) as Heard)

@@ -1,6 +1,6 @@
-// The control socket in the life of a server: bound as soon as its place is known, which in a data
-// folder is before anything else there is touched; answering once the server is up; removed at the
-// end.
+// The control socket over the life of a server: bound as soon as its path is known, which for a
+// data folder is before anything else in it is touched; answering once the server is running;
+// removed at the end.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
@@ -18,7 +18,7 @@ export class Control {
   readonly #log: ProcessLog
   readonly #servers: ControlServer[] = []
 
-  /** @param clock its own: nobody else may set its wake. */
+  /** @param clock its own, since a clock has one wake-up. */
   constructor(facts: Omit<PlaceFacts, 'port'>, clock: Clock, log: ProcessLog) {
     this.#facts = facts
     this.#clock = clock
@@ -26,10 +26,10 @@ export class Control {
   }
 
   /**
-   * Binds the socket if its place does not depend on the port. There is always one in the data
-   * folder, besides one that is named elsewhere, so that no other server uses the folder. Throws as
-   * bindControl() does. @param triesMax how often a socket that answers is asked again: that of a
-   * process which was killed may do so until the system has closed the last of its files.
+   * Binds the socket if its path does not depend on the port. There is always one in the data
+   * folder, besides one that the setting names, so that no other server uses the folder. Throws
+   * like bindControl(). @param triesMax how often it tries while a server answers there: the socket
+   * of a killed process may answer until the system has closed the last of its files.
    */
   async lock(triesMax: number): Promise<void> {
     const { dataFolder } = this.#facts
@@ -40,13 +40,13 @@ export class Control {
     }
   }
 
-  /** The server listens: answers from now on. Throws as bindControl() does. */
+  /** Call it when the server listens: answers requests from now on. Throws like bindControl(). */
   async open(port: number, commands: ControlCommands): Promise<void> {
     if (dependsOnPort(this.#facts)) await this.#openByPort(port)
     for (const server of this.#servers) server.commands(commands)
   }
 
-  /** Another may bind the sockets; who is connected stays so. */
+  /** Lets another process bind the sockets; connections stay open. */
   release(): void {
     for (const server of this.#servers) server.release()
   }
@@ -68,7 +68,7 @@ export class Control {
     return this.#lockFile(file, triesLeft - 1)
   }
 
-  /** A place that nobody has chosen need not be one where a file can be made. */
+  /** If this default path cannot be used, the server runs without a control socket. */
   async #openByPort(port: number): Promise<void> {
     const file = controlFile({ ...this.#facts, port })
     try {

@@ -1,5 +1,5 @@
-// The control socket of a running server: a line of JSON is a request, answered with lines of JSON,
-// one after the other. Who may connect is the business of the file's mode.
+// The control socket of a running server: each line is a JSON request, answered with JSON lines,
+// one request after another. The file's mode restricts who may connect.
 
 import { type Server, type Socket, createServer } from 'node:net'
 import type { Clock } from '../../shards/base/clock.ts'
@@ -17,7 +17,7 @@ import type { SocketPath } from './socket-path.ts'
 
 const STARTING: ControlCommands = new Map()
 
-/** A bound control socket; made by open(). */
+/** A bound control socket; created by open(). */
 export class ControlServer {
   readonly file: string
   readonly #server: Server
@@ -35,11 +35,11 @@ export class ControlServer {
   }
 
   /**
-   * Binds the file; until commands() every request is answered with an error. Throws as
-   * bindControl() does. @param clock is used for a wake meanwhile.
+   * Binds the file; until commands() is called, every request is answered with an error. Throws
+   * like bindControl(). @param clock is used for one wake-up.
    */
   static async open(file: string, clock: Clock, log: Log): Promise<ControlServer> {
-    // A client that has said all it has to say may still listen.
+    // A client that has closed its sending side may still listen.
     const server = createServer({ allowHalfOpen: true })
     const control = new ControlServer(file, server, log)
     control.#way = await bindControl(server, file, clock)
@@ -47,19 +47,19 @@ export class ControlServer {
     return control
   }
 
-  /** What can be asked from now on. */
+  /** Sets the available commands. */
   commands(commands: ControlCommands): void {
     this.#commands = commands
   }
 
-  /** Removes the file, so that another may bind it; connections stay. */
+  /** Removes the file, so that another process may bind it; connections stay open. */
   release(): void {
     if (this.#server.listening) this.#server.close()
     this.#way?.close()
     this.#way = undefined
   }
 
-  /** Removes the file, and ends every connection after what it is still to be told. */
+  /** Removes the file, and closes every connection after its pending output. */
   close(): void {
     this.release()
     for (const socket of this.#connections) socket.end(() => socket.destroy())
@@ -70,7 +70,7 @@ export class ControlServer {
     socket.on('close', () => { this.#connections.delete(socket) })
     socket.on('error', () => { /* 'close' follows, and nobody is left to tell */ })
     const conversation = new Conversation(socket, (line, asking) => this.#answer(line, asking))
-    socket.on('data', (chunk: Buffer) => conversation.hear(chunk))
+    socket.on('data', (chunk: Buffer) => conversation.receive(chunk))
     socket.on('end', () => conversation.ended())
   }
 
@@ -92,7 +92,7 @@ export class ControlServer {
   }
 }
 
-/** One connection: its requests, one at a time. */
+/** One connection: handles its requests one at a time. */
 class Conversation {
   readonly #socket: Socket
   readonly #answer: (line: string, asking: Asking) => Promise<ControlAnswer>
@@ -100,9 +100,9 @@ class Conversation {
   readonly #gone: Promise<void>
   #lines: string[] = []
   #isBusy = false
-  /** Who hears the lines while a request has no answer. */
+  /** Receives the client's messages while a request has no answer. */
   #heard: ((said: ControlRequest | undefined) => void) | undefined
-  /** Nothing more will be asked. */
+  /** The client sends no more requests. */
   #isEnded = false
 
   constructor(
@@ -118,14 +118,14 @@ class Conversation {
     })
   }
 
-  hear(chunk: Buffer): void {
+  receive(chunk: Buffer): void {
     if (this.#isEnded) return
     const lines = this.#cutter.push(chunk)
     if (lines === undefined) {
       return this.#refuse(`a request has at most ${CONTROL_LINE_BYTES_MAX} bytes`)
     }
     for (const line of lines) if (line.trim() !== '') this.#lines.push(line)
-    if (this.#heard !== undefined) return this.#tellHeard(this.#heard)
+    if (this.#heard !== undefined) return this.#deliver(this.#heard)
     if (this.#lines.length > CONTROL_REQUESTS_WAITING_MAX) return this.#refuse('too much at once')
     void this.#goOn()
   }
@@ -137,7 +137,7 @@ class Conversation {
     void this.#goOn()
   }
 
-  /** Nothing more is heard from this client. */
+  /** Answers with an error and closes the connection. */
   #refuse(error: string): void {
     this.#isEnded = true
     this.#lines = []
@@ -152,7 +152,7 @@ class Conversation {
     for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
       const answer = await this.#answer(line, {
         gone: this.#gone, progress: (progress) => this.#progress(progress),
-        hear: (heard) => this.#hearBy(heard),
+        hear: (heard) => this.#listenBy(heard),
       })
       this.#heard = undefined
       this.#say(answer.ok ? { ok: true, ...answer.fields } : { error: answer.error })
@@ -161,14 +161,14 @@ class Conversation {
     if (this.#isEnded) this.#socket.end()
   }
 
-  #hearBy(heard: (said: ControlRequest | undefined) => void): void {
+  #listenBy(heard: (said: ControlRequest | undefined) => void): void {
     this.#heard = heard
-    this.#tellHeard(heard)
+    this.#deliver(heard)
     if (this.#isEnded) heard(undefined)
   }
 
-  /** What is no request is left out. */
-  #tellHeard(heard: (said: ControlRequest | undefined) => void): void {
+  /** Delivers the queued messages; skips invalid ones. */
+  #deliver(heard: (said: ControlRequest | undefined) => void): void {
     const lines = this.#lines
     this.#lines = []
     for (const line of lines) {

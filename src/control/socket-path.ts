@@ -1,22 +1,22 @@
-// The path by which the system is told of a socket file. It has room for some hundred bytes, and a
-// file deeper than that is named by way of its folder, which is held open.
+// The path under which the system gets a socket file. It is limited to about a hundred bytes; a
+// longer path is replaced by one through a descriptor of the file's folder, which is kept open.
 
 import { closeSync, constants, openSync } from 'node:fs'
 import path from 'node:path'
 
-/** What the system's structure holds, in bytes, less its zero. */
+/** The size of sun_path in bytes, less its terminating zero. */
 export const SOCKET_PATH_BYTES_MAX = process.platform === 'linux' ? 107 : 103
 
-/** A way to a socket file. */
+/** A path that the system accepts. */
 export interface SocketPath {
-  /** Good until close(). */
+  /** Valid until close(). */
   readonly path: string
   close(): void
 }
 
 const nothing = (): void => {}
 
-/** Undefined when there is no way that is short enough; throws when the folder is not there. */
+/** Undefined when there is no path that is short enough; throws when the folder does not exist. */
 export function openSocketPath(file: string): SocketPath | undefined {
   if (Buffer.byteLength(file) <= SOCKET_PATH_BYTES_MAX) return { path: file, close: nothing }
   if (process.platform !== 'linux') return undefined
@@ -30,8 +30,8 @@ export function openSocketPath(file: string): SocketPath | undefined {
 }
 
 /**
- * Calls back with the path of a file that is to be connected to; as it is where nobody can be
- * behind it, so that connecting says what is wrong.
+ * Calls back with a path for connecting to the file; with the file's own path if it cannot be
+ * shortened, so that connecting reports the error.
  */
 export function withSocketPath<T>(file: string, connect: (path: string) => T): T {
   let way: SocketPath | undefined

@@ -1,6 +1,6 @@
 // The door logic: everything on the main thread between a client's request and a shard's rings. It
-// holds no job: it checks, hands over, and answers when the shard has answered. A reload puts
-// another in its place, of newer code, on the same tables (door-tables.ts).
+// holds no jobs: it validates, passes on, and answers when the shard has answered. A reload
+// replaces it by one of newer code, on the same tables (door-tables.ts).
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../../shards/base/units.ts'
@@ -44,29 +44,29 @@ export interface DoorLogicParts {
   /** Only read. */
   readonly clock: Clock
   readonly log: Log
-  /** Shards have been rung, and no more requests are at hand. */
+  /** Called after shards were rung because no more requests arrived. */
   readonly onLull: () => void
-  /** Where the random part of job ids comes from; the machine's randomness when left out. */
+  /** The source of the random part of job ids; by default, the system's randomness. */
   readonly fillRandom?: FillRandom
 }
 
-/** A door logic, as the front door sees it. */
+/** The interface of a door logic to the front door. */
 export interface Logic extends AnswerSink {
   readonly handlers: RequestHandlers
   /** Takes over the sockets of its predecessor. */
   takeOver(): void
-  /** Says to the client of every socket that it is to come again. */
+  /** Closes every socket and asks its client to reconnect. */
   restartSockets(): void
-  /** Answers whoever still waits, and ends all streams and sockets. */
+  /** Answers all pending requests, and ends all streams and sockets. */
   stop(): void
 }
 
 const POOL_WARNING = 'a pool refuses those who ask for more of it'
 
-/** What a question to a shard takes in its ring. */
+/** The size of a question in a shard's ring. */
 const REQUEST_BYTES = REQUEST_WORDS * 4
 
-/** What the routes and the shards talk to. */
+/** Connects the routes and the shards. */
 export class DoorLogic implements Logic, Door {
   readonly handlers: RequestHandlers
   readonly #parts: DoorLogicParts
@@ -83,7 +83,7 @@ export class DoorLogic implements Logic, Door {
   readonly #usual: ExchangeOptions
   readonly #crowded: ExchangeOptions
 
-  /** Touches nothing of the place until it is asked something. */
+  /** Does not change the tables until one of its methods is called. */
   constructor(parts: DoorLogicParts) {
     const { clock, config, place } = parts
     const { links, shared, tables } = place
@@ -105,7 +105,7 @@ export class DoorLogic implements Logic, Door {
         references[slot] === 0 && lastSendUs[slot] === 0),
       warn: context.warn,
     }, tables.upstreams)
-    // While the shards are being loaded, what comes waits for them.
+    // While the shards are being loaded, jobs are accepted into the rings and wait there.
     const isOpen = (): boolean => place.tables.phase !== 'draining'
     const countInvalid = (): void => admission.invalid()
     const submissions = new Submissions({
@@ -160,7 +160,7 @@ export class DoorLogic implements Logic, Door {
     this.#sockets.closeAll()
   }
 
-  // --- what the routes ask ---
+  // --- for the routes ---
 
   get exchangeOptions(): ExchangeOptions {
     const { keptMax, open } = this.#place.tables.connections
@@ -201,7 +201,7 @@ export class DoorLogic implements Logic, Door {
   show(exchange: Exchange, jobId: string): void {
     this.#questions.ask('get', jobId, {
       isBulk: false,
-      answered: (_code, view) => this.#show(exchange, jobId, view),
+      answered: (_code, snapshot) => this.#show(exchange, jobId, snapshot),
       unavailable: (code) => this.unavailable(exchange, code),
     })
   }
@@ -209,12 +209,12 @@ export class DoorLogic implements Logic, Door {
   cancel(exchange: Exchange, jobId: string): void {
     this.#questions.ask('cancel', jobId, {
       isBulk: false,
-      answered: (code, view) => {
-        if (code !== CODE_NOT_CANCELLABLE || view === null) {
-          return this.#show(exchange, jobId, view)
+      answered: (code, snapshot) => {
+        if (code !== CODE_NOT_CANCELLABLE || snapshot === null) {
+          return this.#show(exchange, jobId, snapshot)
         }
-        exchange.sendError('not_cancellable', `the job is ${view.status}`,
-          { job_id: jobId, status: view.status })
+        exchange.sendError('not_cancellable', `the job is ${snapshot.status}`,
+          { job_id: jobId, status: snapshot.status })
       },
       unavailable: (code) => this.unavailable(exchange, code),
     })
@@ -226,9 +226,9 @@ export class DoorLogic implements Logic, Door {
     this.#streams.expect(jobId)
     this.#questions.ask('watch', jobId, {
       isBulk: false,
-      answered: (code, view) => {
-        if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && view !== null) {
-          return this.#streams.join(joining, view, this.#wallMs())
+      answered: (code, snapshot) => {
+        if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && snapshot !== null) {
+          return this.#streams.join(joining, snapshot, this.#wallMs())
         }
         this.#streams.giveUp(jobId)
         if (code === CODE_TOO_MANY_WATCHED) this.unavailable(exchange, 'overloaded')
@@ -264,7 +264,7 @@ export class DoorLogic implements Logic, Door {
     exchange.denied(0, unavailable(code))
   }
 
-  // --- what the shards say ---
+  // --- answers of the shards ---
 
   accepted(request: number): void {
     this.#submissions.accepted(request)
@@ -282,12 +282,12 @@ export class DoorLogic implements Logic, Door {
     this.#submissions.refused(request, reason, limit, current)
   }
 
-  job(request: number, code: number, view: JobSnapshot | null): void {
-    this.#questions.answered(request, code, view)
+  job(request: number, code: number, snapshot: JobSnapshot | null): void {
+    this.#questions.answered(request, code, snapshot)
   }
 
   dropped(request: number): void {
-    // A number is in one of the two tables at most.
+    // A request number is in at most one of the two tables.
     this.#submissions.dropped(request)
     this.#questions.dropped(request)
   }
@@ -353,12 +353,12 @@ export class DoorLogic implements Logic, Door {
     return clock.wallMs(clock.nowUs())
   }
 
-  #show(exchange: Exchange, jobId: string, view: JobSnapshot | null): void {
-    if (view === null) exchange.sendError('job_not_found', 'there is no such job')
-    else exchange.send(200, { job_id: jobId, ...view })
+  #show(exchange: Exchange, jobId: string, snapshot: JobSnapshot | null): void {
+    if (snapshot === null) exchange.sendError('job_not_found', 'there is no such job')
+    else exchange.send(200, { job_id: jobId, ...snapshot })
   }
 
-  /** All shards or none: a slot that only some were asked about would never come back. */
+  /** All shards or none: a slot that only some were asked to release would never be freed. */
   #releaseEverywhere(request: number, slot: UpstreamSlot): boolean {
     const { links } = this.#place
     for (const link of links) {
@@ -371,7 +371,7 @@ export class DoorLogic implements Logic, Door {
     return true
   }
 
-  /** Answers all who wait for a shard that has not taken their requests, and will not now. */
+  /** Answers the requests that a shard has not taken, and will not take now. */
   #giveUp(link: ShardLink, code: ErrorCode): void {
     this.#submissions.giveUp(link, code)
     this.#questions.giveUp(link, code)
@@ -381,5 +381,5 @@ export class DoorLogic implements Logic, Door {
 const isPoolWarning = (value: unknown): value is PoolWarning =>
   typeof value === 'object' && value !== null && 'pool' in value
 
-/** Who submits one job at a time. */
+/** Submits one job at a time. */
 const SINGLE = { isBulk: false } as const

@@ -1,14 +1,14 @@
-// All that the front door knows and must not forget at a reload, as plain data: the door logics,
-// old and new, work on the same tables.
+// The state of the front door that survives a reload, as plain data: the old and the new door logic
+// work on the same tables.
 //
-// Why that is sound. Everything here belongs to the main thread, and every call from outside (a
-// request, a shard's answer, a tick) runs to its end in one door logic's code, so none ever finds a
-// table half changed by another. An entry that waits for an answer is an object with methods (an
+// Why that is sound: everything here belongs to the main thread, and every call from outside (a
+// request, a shard's answer, a tick) runs to completion in one door logic's code, so no code sees a
+// table half changed by other code. An entry that waits for an answer is an object with methods (an
 // Asker, a Question, a Watcher, a stream, a socket), made by the code that took the request; it
-// answers in that code, whoever finds it in the table. So there is nothing to divide between old
-// and new: numbers, slots and counts are drawn from the same places. An old door logic is garbage
-// as soon as none of its entries is left. What must not differ between two builds is the form of
-// the tables and of those objects, and DOOR_FORM stands for it.
+// answers in that code, whichever code finds it in the table. So nothing needs to be divided
+// between old and new: numbers, slots and counts come from the same tables. An old door logic is
+// garbage as soon as none of its entries is left. What two builds must have in common is the form
+// of the tables and of those objects, which DOOR_FORM stands for.
 
 import type { Micros } from '../../shards/base/units.ts'
 import type { SharedViews } from '../../shards/memory/layout.ts'
@@ -33,14 +33,13 @@ import { makeSocketTable, type SocketTable } from '../ws/sockets.ts'
 import type { LastReload, ShownJournals, ShownPool, TakenOver } from './health.ts'
 
 /**
- * To be counted up with every change that makes old and new code misunderstand each other: of
- * these tables, of the interfaces of what is in them, of ShardLink, of RequestHandlers, of Logic
- * and DoorLogicParts, or of what src/door/replaceable.ts exports. A build of another form needs a
- * restart.
+ * Must be incremented with every change that makes old and new code incompatible: of these tables,
+ * of the interfaces of their entries, of ShardLink, RequestHandlers, Logic and DoorLogicParts, or
+ * of the exports of src/door/replaceable.ts. A build with another form needs a restart.
  */
 export const DOOR_FORM = 6
 
-/** One with answers to be sent at the end of a turn. */
+/** Has answers to send at the end of an iteration of the event loop. */
 export interface Flushable {
   flush(): void
 }
@@ -53,7 +52,7 @@ export interface DoorTables {
   phase: DoorState
   /** Null without a journal. */
   journals: ShownJournals | null
-  /** What has become of the log's lines. */
+  /** The state of the log. */
   logStatus: LogStatus | null
   readonly admission: AdmissionTable
   readonly upstreams: UpstreamTable
@@ -62,25 +61,25 @@ export interface DoorTables {
   readonly watches: WatchTable
   readonly streams: StreamTable
   readonly sockets: SocketTable
-  /** What is held for clients; it lives as long as the process. */
+  /** The memory held for clients; lives as long as the process. */
   readonly clientBytes: ClientBytes
   connections: ConnectionTable
   /** Batches with answers that have not been sent. */
   batchesToFlush: Flushable[]
   /** By slot: when an upstream may be warned about again. */
   readonly silentUntilUs: Float64Array
-  /** When streams are sent their next comment. */
+  /** When streams get their next comment. */
   keepAliveUs: number
-  /** How often the code was replaced, and what came of the last attempt to. */
+  /** How often the code was replaced, and the result of the last attempt. */
   reloads: number
   lastReload: LastReload | null
-  /** Who takes jobs while another process takes over from this one. */
+  /** Submits jobs to the peer that is taking over from this process; null for none. */
   peer: PeerJobs | null
-  /** The process from which this one has taken over. */
+  /** The process that this one has taken over from. */
   takenOver: TakenOver | null
 }
 
-/** The tables of a front door that begins. */
+/** The tables of a new front door. */
 export function makeDoorTables(
   links: readonly ShardLink[], secret: Uint8Array, startedUs: Micros,
   clientBytes: ClientBytes,
@@ -98,7 +97,7 @@ export function makeDoorTables(
   }
 }
 
-/** The pools with shares that are among the tables. */
+/** The tables' pools that have shares. */
 export const poolsOf = (
   { watches, clientBytes, jobs, questions, sockets, streams, upstreams }: DoorTables,
 ): readonly ShownPool[] => [
@@ -111,7 +110,7 @@ export const poolsOf = (
   { pool: DOOR_POOLS.watchedJobs, bound: WATCHED_JOBS_MAX, counts: watches.held.counts },
 ]
 
-/** What stays while door logics come and go. */
+/** What stays the same when the door logic is replaced. */
 export interface DoorPlace {
   readonly tables: DoorTables
   /** One for each shard, in order. */

@@ -1,5 +1,5 @@
-// The front door: the listening socket, the reading end of the answer rings, and the tables, for
-// as long as the process lives. Who judges and answers is its door logic, and that can change.
+// The front door: the listening socket, the reader of the answer rings, and the tables, for the
+// life of the process. Requests are handled by its door logic, which a reload replaces.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
@@ -25,18 +25,18 @@ import { Upstreams } from '../submit/upstream-slots.ts'
 import { DoorLogic, type DoorLogicParts, type Logic } from './door-logic.ts'
 import { type DoorTables, makeDoorTables } from './door-tables.ts'
 
-/** What a front door is made of. */
+/** What a front door needs. */
 export interface FrontDoorOptions {
   readonly config: FrontDoorSettings
   /** One for each shard, in order. */
   readonly links: readonly ShardLink[]
   readonly shared: SharedViews
-  /** Its own: nobody else may set its wake. */
+  /** Its own, since a clock has one wake-up. */
   readonly clock: Clock
   readonly log: Log
-  /** SECRET_BYTES of it; a fresh one when left out. */
+  /** SECRET_BYTES bytes; by default a new secret. */
   readonly secret?: Uint8Array
-  /** Where the random part of job ids comes from; the machine's randomness when left out. */
+  /** The source of the random part of job ids; by default, the system's randomness. */
   readonly fillRandom?: FillRandom
 }
 
@@ -59,7 +59,7 @@ export class FrontDoor implements Answering {
     this.#pump = new AnswerPump(links, shared.mainBell, clock, this.#post)
   }
 
-  /** Before anything else: the upstreams that a journal knows. */
+  /** Restores the upstreams of a journal; must be called before anything else. */
   adopt(known: KnownUpstreams): void {
     const { clock, config, links, shared } = this.#options
     const table = this.tables.upstreams
@@ -70,9 +70,9 @@ export class FrontDoor implements Answering {
   }
 
   /**
-   * Begins to listen; throws OperatingError as HttpServer.listen() does.
-   * @param isReady whether the shards are there; else jobs wait in the rings, until ready().
-   * @param listening a server that listens already, and asks `handlers` of this door.
+   * Starts to listen; throws OperatingError like HttpServer.listen().
+   * @param isReady whether the shards are running; if not, jobs wait in the rings until ready().
+   * @param listening a server that listens already and uses this door's `handlers`.
    */
   async listen(isReady = true, listening?: HttpServer): Promise<Address> {
     const { clock, config } = this.#options
@@ -84,12 +84,12 @@ export class FrontDoor implements Answering {
     return this.#server.address
   }
 
-  /** The shards are there. Whoever has asked for a drain before does not mean that it is over. */
+  /** The shards are running. Does not end a drain that was requested before. */
   ready(): void {
     if (this.tables.phase === 'starting') this.tables.phase = 'ready'
   }
 
-  /** What a door logic for this door needs. */
+  /** The parts for a door logic of this door. */
   partsFor(config: FrontDoorSettings): DoorLogicParts {
     const { clock, fillRandom, links, log, shared } = this.#options
     return {
@@ -99,7 +99,7 @@ export class FrontDoor implements Answering {
     }
   }
 
-  /** From now on another door logic answers, made with partsFor(). */
+  /** Replaces the door logic by another one, made with partsFor(). */
   replaceLogic(logic: Logic): void {
     this.#post.logic = logic
     logic.takeOver()
@@ -109,24 +109,24 @@ export class FrontDoor implements Answering {
     return this.#post.handlers
   }
 
-  /** Where it listens; undefined before that. */
+  /** The address that it listens at; undefined before listen(). */
   get address(): Address | undefined {
     return this.#server?.address
   }
 
-  /** Connections that are not sockets. */
+  /** HTTP connections, without WebSockets. */
   get connections(): number {
     return this.#server?.connections ?? 0
   }
 
-  /** Whether every job and every question that was handed to a shard has its answer. */
+  /** Whether every job and question that was sent to a shard has its answer. */
   get isAnswered(): boolean {
     const { jobs, questions } = this.tables
     return [jobs.waiting, questions.waiting].every(
       ({ entries, freeCount }) => freeCount === entries.length)
   }
 
-  /** Whether one more request that has waited would find room: in the rings, and for its answer. */
+  /** Whether there is room for one more request that was held: in the rings, and for its answer. */
   get hasRoom(): boolean {
     const { entries, freeCount } = this.tables.jobs.waiting
     return entries.length - freeCount < LET_IN_PENDING_MAX && this.#options.links.every(
@@ -135,9 +135,9 @@ export class FrontDoor implements Answering {
   }
 
   /**
-   * Another process listens at the same address: no connection is taken any more, and what comes
-   * over those that are there is proxied. Resolves when that has begun.
-   * @param clock nobody else may set its wake.
+   * The peer listens at the same address: stops accepting connections, and proxies the requests of
+   * open ones to it. Resolves when that has begun.
+   * @param clock for this only, since a clock has one wake-up.
    */
   async proxyToPeer(clock: Clock): Promise<void> {
     const server = this.#server
@@ -159,7 +159,7 @@ export class FrontDoor implements Answering {
     }
   }
 
-  /** The other process is gone: all as before. False when the port cannot be had at present. */
+  /** Undoes proxyToPeer(): the peer is gone. False when the port cannot be bound at present. */
   takeBack(): boolean {
     if (this.#server?.listenAgain() === false) return false
     this.tables.peer = null
@@ -170,27 +170,27 @@ export class FrontDoor implements Answering {
     return true
   }
 
-  /** Says to the clients of sockets that they are to come again. */
+  /** Closes every socket and asks its client to reconnect. */
   restartSockets(): void {
     this.#post.logic.restartSockets()
   }
 
-  /** The shards have ended: ends streams and sockets. What is proxied goes on. */
+  /** Ends streams and sockets, once the shards have ended. Proxied requests continue. */
   retire(): void {
     this.#post.logic.stop()
   }
 
-  /** No new jobs from now on: 503, and /ready says so. Everything else goes on. */
+  /** Refuses new jobs with 503, and reports that at /ready. Everything else continues. */
   drain(): void {
     this.tables.phase = 'draining'
   }
 
-  /** New jobs are taken again. */
+  /** Accepts new jobs again. */
   reopen(): void {
     this.tables.phase = 'ready'
   }
 
-  /** Answers whoever still waits, ends all streams, and closes every connection. */
+  /** Answers all pending requests, ends all streams, and closes every connection. */
   close(): void {
     this.drain()
     this.#pump.stop()
@@ -202,18 +202,18 @@ export class FrontDoor implements Answering {
   }
 }
 
-/** What the server is told once. */
+/** Limits that the server gets once. */
 export const boundsOf = (config: FrontDoorSettings): ServerBounds => ({
   bodyBytesMax: config.bodyBytesMax, idleMs: config.socketIdleMs,
   clientBytesMax: config.clientBytesMax, connectionsMax: config.clientConnectionsMax,
 })
 
-/** Where the door logic of the moment stands: what comes goes to that one. */
+/** Dispatches requests and answers to the present door logic. */
 class Post implements Answering, AnswerSink {
   logic: Logic
-  /** While another process takes over, what comes goes there. */
+  /** During a take-over: requests go to the peer. */
   proxy: RequestProxy | undefined
-  /** The door logic of the moment, for those who must not be proxied. */
+  /** The present door logic, for requests that must not be proxied. */
   readonly inside: Answering
 
   constructor(logic: Logic) {
@@ -242,8 +242,8 @@ class Post implements Answering, AnswerSink {
     this.logic.refused(request, reason, limit, current)
   }
 
-  job(request: number, code: number, view: JobSnapshot | null): void {
-    this.logic.job(request, code, view)
+  job(request: number, code: number, snapshot: JobSnapshot | null): void {
+    this.logic.job(request, code, snapshot)
   }
 
   event(jobId: string, event: number, data: object): void {

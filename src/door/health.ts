@@ -1,4 +1,4 @@
-// The answer of GET /health, put together from what the shards count; no shard is asked.
+// The answer of GET /health, from the counters of the shards; no shard is asked.
 
 import { type Micros, US_PER_MS } from '../../shards/base/units.ts'
 import { readJournalWords } from '../../shards/memory/journal-words.ts'
@@ -13,7 +13,7 @@ import type { ConnectionTable } from '../http/server.ts'
 import type { CompactorStatus } from '../journal/compactors.ts'
 import type { AdmissionCounts } from '../submit/admission.ts'
 
-/** What came of an attempt to replace the code. */
+/** The result of an attempt to replace the code. */
 export interface LastReload {
   /** Unix ms. */
   readonly atMs: number
@@ -22,29 +22,29 @@ export interface LastReload {
   readonly reason: string | null
 }
 
-/** From whom this process has taken over. */
+/** The process that this one has taken over from. */
 export interface TakenOver {
   readonly pid: number
   /** Unix ms. */
   readonly atMs: number
 }
 
-/** What is shown of the journals. */
+/** The journals' part of /health. */
 export interface ShownJournals {
   readonly mode: string
   /** By shard. */
   readonly statuses: readonly CompactorStatus[]
-  /** Of loading, all shards together; its share is 0 to 1. */
+  /** Progress of loading over all shards; `share` is 0 to 1. */
   readonly progress: { readonly share: number; readonly jobs: number }
 }
 
-/** What /health is made of, besides the shards' own words. */
+/** The input of /health, besides the shards' counters. */
 export interface HealthInputs {
   readonly state: DoorState
   readonly nowUs: Micros
   /** Null without a journal. */
   readonly journals: ShownJournals | null
-  /** Null where nobody says it. */
+  /** Null where it is not known. */
   readonly log: LogStatus | null
   readonly version: string
   readonly uptimeSeconds: number
@@ -57,7 +57,7 @@ export interface HealthInputs {
   readonly pending: number
   readonly streams: number
   readonly sockets: number
-  /** What their clients have not taken yet. */
+  /** Bytes that their clients have not read yet. */
   readonly socketsUnreadBytes: number
   /** Jobs that streams and sockets watch. */
   readonly watched: number
@@ -73,7 +73,7 @@ export interface ShownPool {
   readonly counts: Readonly<ShareCounts>
 }
 
-/** Which pools of the front door are at their bound: what clients bring is refused or paused. */
+/** Pools of the front door that are at their limit, so that requests are refused or paused. */
 export const atBound = (clientBytes: ClientBytes, connections: ConnectionTable): string[] => [
   ...(clientBytes.isFull ? ['client_memory'] : []),
   ...(connections.open >= connections.openMax ? ['client_connections'] : []),
@@ -138,7 +138,7 @@ export function describeHealth(inputs: HealthInputs): object {
     clients: showClients(inputs),
     pools: inputs.pools.map(showPool),
     log: { dropped_lines: inputs.log?.dropped ?? 0, trouble: inputs.log?.trouble ?? null },
-    // The heap is the main thread's; the resident memory is all threads', job memory included.
+    // The heap is the main thread's; resident memory is that of all threads, jobs included.
     process: { heap_used_bytes: heapUsed, rss_bytes: rss },
   }
 }
@@ -159,7 +159,7 @@ function showClients({ clientBytes, connections }: HealthInputs): object {
   }
 }
 
-/** Lags in ms: of what the system has, and of what is on the disk. */
+/** Lags in ms: of data passed to the system, and of data on disk. */
 function showJournal({ shard, views }: ShardLink, { journals, nowUs }: HealthInputs):
   object | null {
   if (journals === null) return null
@@ -174,7 +174,7 @@ function showJournal({ shard, views }: ShardLink, { journals, nowUs }: HealthInp
   }
 }
 
-/** 0 for a time that has not come yet. */
+/** 0 for a time that is not set. */
 const msSince = (atUs: number, nowUs: number): number =>
   atUs === 0 ? 0 : Math.max(0, Math.round((nowUs - atUs) / US_PER_MS))
 

@@ -1,6 +1,6 @@
-// The way into all code that a reload replaces: what judges and answers requests, and what reads
-// the configuration. Only life/new-code.ts loads this file, and what it imports, anew from disk;
-// the names here are part of DOOR_FORM.
+// The entry to all code that a reload replaces: the door logic, and the code that reads the
+// configuration. Only src/handover/new-code.ts loads this file, and what it imports, again from
+// disk; the exported names are part of DOOR_FORM.
 
 export { loadConfig } from '../config/load.ts'
 export { prepare } from '../config/prepare.ts'

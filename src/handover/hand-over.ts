@@ -1,14 +1,15 @@
-// The end of a server from which another process takes over, in five steps:
+// The handover of a server to its successor, another process, in five steps:
 //
-//   1. the other asks, over the control socket; it may, or it is told why not
-//   2. the other says that it listens: this one takes no more connections and proxies what still
-//      comes over those that it has; what it has taken already it answers
-//   3. nothing new is sent, webhooks neither, and requests in flight are finished
-//   4. the shards end, the journal is closed, the control socket is given up, and the other is told
-//   5. the other loads the journal, and says that it has; this one ends with its last connection
+//   1. the successor asks over the control socket; it is accepted, or refused with a reason
+//   2. the successor reports that it listens: this process stops accepting connections, and proxies
+//      what still arrives over open ones; what it has accepted already, it answers
+//   3. nothing new is sent, webhooks included, and requests in flight are finished
+//   4. the shards end, the journal is closed, the control socket is released, and the successor is
+//      notified
+//   5. the successor loads the journal and reports that; this process ends with its last connection
 //
-// Until step 4 begins all can go back; afterwards the other, or a new start, goes on from the
-// journal. If this process ends in between, the other hears of it and does the same.
+// Until step 4 begins, everything can be undone; afterwards the successor, or a new start,
+// continues from the journal. If this process ends before, the successor notices and does the same.
 
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { US_PER_MS, msToUs } from '../../shards/base/units.ts'
@@ -27,13 +28,13 @@ import type { StopSummary, Supervisor } from '../engine/supervisor.ts'
 import { CAN_SHARE } from '../http/server.ts'
 import type { Journals } from '../journal/journals.ts'
 
-/** Counted up with every change of what the two processes say to each other. */
+/** Incremented with every change of the protocol between the two processes. */
 export const TAKE_OVER_FORM = 1
 
-/** For shards to end that have nothing in flight; what others have is cut off then. */
+/** How long shards with nothing in flight may take to end; what is in flight then is cut off. */
 const END_MS_MAX = 1000
 
-/** What a hand-over works on. */
+/** What a handover needs. */
 export interface HandOverParts {
   readonly door: FrontDoor
   readonly links: readonly ShardLink[]
@@ -41,19 +42,19 @@ export interface HandOverParts {
   readonly journals: Journals | null
   readonly control: Pick<Control, 'release'>
   readonly end: Pick<ProcessEnd, 'decided' | 'handOver'>
-  /** How long requests in flight are waited for. */
+  /** How long to wait for requests in flight. */
   readonly graceMs: () => number
   readonly log: Log
   /** Only read. */
   readonly clock: Clock
-  /** Its own: nobody else may set its wake. */
+  /** For retries only, since a clock has one wake-up. */
   readonly againClock: Clock
 }
 
-/** What the other process says, and that it says nothing more. */
+/** The successor's messages; `gone`: it sends no more. */
 type Step = 'listening' | 'loaded' | 'gone'
 
-/** A hand-over, from when it is asked for. */
+/** A handover, from the successor's request on. */
 export class HandOver {
   readonly #parts: HandOverParts
   #isUnderWay = false
@@ -68,7 +69,7 @@ export class HandOver {
     this.#parts = parts
   }
 
-  /** The command `take-over`: answered when the other process has loaded all, or when it failed. */
+  /** The command `take-over`: answered when the successor has loaded everything, or on failure. */
   readonly command = async (request: ControlRequest, asking: Asking): Promise<ControlAnswer> => {
     const obstacle = this.#obstacle(request)
     if (obstacle !== undefined) return { ok: false, error: obstacle }
@@ -77,7 +78,7 @@ export class HandOver {
     this.#asking = asking
     this.#said = this.#heard = undefined
     this.#pid = Number(request['pid'])
-    asking.hear((said) => this.#hear(said))
+    asking.hear((said) => this.#onMessage(said))
     log.info({ pid: this.#pid, version: String(request['version']) },
       'another process is about to take over')
     asking.progress({ state: 'ready', pid: process.pid })
@@ -89,12 +90,12 @@ export class HandOver {
       return promise
     }
     this.#isUnderWay = false
-    // Told to stop, it does so, and the other hears of the end: as after a crash, it goes on.
+    // This process is stopping: the successor notices its end, and continues as after a crash.
     if (end.decided) return new Promise(() => {})
     return { ok: false, error: 'the hand-over has been given up' }
   }
 
-  /** Everything from the fourth step on; resolves with whether the other process goes on. */
+  /** Steps 4 and 5; resolves with whether the successor continues. */
   async finish(): Promise<boolean> {
     const { clock, control, door, journals, links, log, supervisor } = this.#parts
     const fromUs = clock.nowUs()
@@ -106,7 +107,7 @@ export class HandOver {
     control.release()
     this.#asking?.progress({ state: 'handed_over', queued: summary.queued })
     this.#report(summary, isWritten, (clock.nowUs() - fromUs) / US_PER_MS)
-    const hasLoaded = await this.#hearStep() === 'loaded'
+    const hasLoaded = await this.#nextStep() === 'loaded'
     if (hasLoaded) await this.#proxyRest()
     else {
       log.error({ pid: this.#pid }, 'the process that took over is gone before it had loaded the ' +
@@ -138,10 +139,10 @@ export class HandOver {
       'do so as well: give the same --host and --port'
   }
 
-  /** The second step and the third; false when all has gone back. */
+  /** Steps 2 and 3; false when everything has been undone. */
   async #leave(): Promise<boolean> {
     const { againClock, door, end, graceMs, log, supervisor } = this.#parts
-    if (await this.#hearStep() !== 'listening') {
+    if (await this.#nextStep() !== 'listening') {
       log.warn({ pid: this.#pid }, 'the other process has given up; nothing has changed')
       return false
     }
@@ -165,8 +166,8 @@ export class HandOver {
   }
 
   /**
-   * Whether nothing is in flight any more, by what the shards count after a turn. Deliveries to
-   * receivers that hang are not waited for: the other process sends those webhooks again.
+   * Whether nothing is in flight any more, by the shards' counters after a turn. Deliveries to
+   * receivers that hang are not waited for: the successor sends those webhooks again.
    */
   #landed(isOff: () => boolean): () => boolean {
     const { clock, links } = this.#parts
@@ -179,7 +180,7 @@ export class HandOver {
       (stats.webhooksInFlight === 0 || clock.nowUs() >= leftBehindUs))
   }
 
-  /** The last step. */
+  /** The end of step 5. */
   async #proxyRest(): Promise<void> {
     const { clock, door, log } = this.#parts
     const fromUs = clock.nowUs()
@@ -197,17 +198,17 @@ export class HandOver {
     log.info({ pid: this.#pid, queued, ms: Math.round(ms) }, 'handed over')
   }
 
-  #hear(said: ControlRequest | undefined): void {
+  #onMessage(said: ControlRequest | undefined): void {
     const step = said === undefined ? 'gone' : said['command']
     if (step !== 'listening' && step !== 'loaded' && step !== 'gone') return
-    // It may go once it has said that it has loaded.
+    // It may disconnect after it has reported that it has loaded.
     if (this.#said === 'loaded') return
     this.#said = step
     this.#wake()
   }
 
-  /** The last thing that the other process has said, once it is a new one. */
-  async #hearStep(): Promise<Step> {
+  /** Waits for a new message of the successor; returns the latest one. */
+  async #nextStep(): Promise<Step> {
     while (this.#said === undefined || (this.#said === this.#heard && this.#said !== 'gone')) {
       await new Promise<void>((resolve) => { this.#wake = resolve })
     }
@@ -215,7 +216,7 @@ export class HandOver {
     return this.#said
   }
 
-  /** Looks until something is so, or the time is over. */
+  /** Polls until the condition holds, or the time is over. */
   #until(isSo: () => boolean, msMax: number): Promise<void> {
     const { clock } = this.#parts
     const lateUs = clock.nowUs() + msToUs(msMax)

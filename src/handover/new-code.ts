@@ -1,10 +1,9 @@
-// Loads the project's code from disk once more, beside the code that runs. A module is known by its
-// URL, so new code is the same files with ?generation=N behind their names: whatever a file of a
-// generation imports of this project belongs to that generation, and packages are shared by all.
+// Loads the project's code from disk again, beside the running code. A module is identified by its
+// URL, so new code is the same files with ?generation=N appended: whatever a file of a generation
+// imports from this project belongs to that generation; packages are shared by all generations.
 //
-// Node keeps every module that it has ever loaded, so each reload costs the memory of the code
-// itself, about 1.6 MB of heap and 2.2 MB in all; what that code had allocated is garbage with the
-// last who uses it.
+// Node never unloads a module, so each reload costs the memory of the code itself, about 1.6 MB of
+// heap and 2.2 MB in total; what the code has allocated is garbage once nothing refers to it.
 
 import { registerHooks } from 'node:module'
 import path from 'node:path'
@@ -13,15 +12,15 @@ import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { CODE_LOAD_MS_MAX } from '../base/limits.ts'
 import type * as Replaceable from '../door/replaceable.ts'
 
-/** What is replaced. */
+/** The exports that are replaced. */
 export type NewCode = typeof Replaceable
 
-/** The code, or why there is none, for people. */
+/** The code, or why it cannot be loaded, for the operator. */
 export type Loaded =
   | { readonly ok: true, readonly code: NewCode }
   | { readonly ok: false, readonly reason: string }
 
-// Relative to this file, whichever ending it has, so that a compiled package works alike.
+// Relative to this file, with its extension, so that a compiled package works too.
 const ENTRY = new URL(`../door/replaceable${path.extname(import.meta.url)}`, import.meta.url).href
 const ROOT = new URL('../../', import.meta.url).href
 const OURS = [new URL('src/', ROOT).href, new URL('shards/', ROOT).href]
@@ -47,7 +46,7 @@ function hook(): void {
   })
 }
 
-/** Loads all of it anew; never rejects. @param clock is used for a wake meanwhile. */
+/** Loads everything again; never rejects. @param clock is used for one wake-up. */
 export async function loadNewCode(clock: Clock): Promise<Loaded> {
   hook()
   generations++
@@ -63,7 +62,7 @@ export async function loadNewCode(clock: Clock): Promise<Loaded> {
   return loaded
 }
 
-/** One line about what is wrong with new code, with the place where it is known. */
+/** One line that describes an error in new code, with its place if it is known. */
 export function describeFault(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const place = /file:\/\/[^\s)]+?\?generation=\d+:\d+/.exec(error.stack ?? '')?.[0]
@@ -71,6 +70,6 @@ export function describeFault(error: unknown): string {
   return plain(place === undefined ? text : `${place}: ${text}`)
 }
 
-/** Names of files as people know them. */
+/** Shows file names without generation and folder. */
 const plain = (text: string): string => text.replaceAll(/\?generation=\d+/g, '')
   .replaceAll(ROOT, '').replaceAll(new URL(ROOT).pathname, '')

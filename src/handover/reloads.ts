@@ -1,6 +1,6 @@
-// Replaces the code of a running server by what is on disk, and its configuration by what its
-// sources say now: first everything is loaded and checked, then the shards change over, and last,
-// in one step that cannot fail, the door logic. Whatever is refused before that leaves no trace.
+// Replaces the code of a running server by what is on disk, and its configuration by its sources'
+// present values: first everything is loaded and checked, then the shards are handed over, and
+// last, in one step that cannot fail, the door logic. A refusal before that step changes nothing.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { US_PER_MS } from '../../shards/base/units.ts'
@@ -16,25 +16,25 @@ import type { FrontDoor } from '../door/front-door.ts'
 import type { Supervisor } from '../engine/supervisor.ts'
 import { describeFault, loadNewCode } from './new-code.ts'
 
-/** What came of a reload; the reason is for people, and may have several lines. */
+/** The result of a reload; the reason is for the operator, and may have several lines. */
 type ReloadResult =
   | { readonly ok: true, readonly ms: number }
   | { readonly ok: false, readonly reason: string }
 
-/** What a reload works on. */
+/** What reloads need. */
 export interface ReloadParts {
   readonly prepared: Prepared
   readonly door: FrontDoor
   readonly supervisor: Pick<Supervisor, 'reload'>
   readonly end: Pick<ProcessEnd, 'decided'>
   readonly log: ProcessLog
-  /** Where relative paths in settings begin. */
+  /** Base of relative paths in settings. */
   readonly cwd: string
-  /** Its own: nobody else may set its wake. */
+  /** Its own, since a clock has one wake-up. */
   readonly clock: Clock
 }
 
-/** What the new build and the sources of settings come to. */
+/** The new door logic and configuration. */
 interface Replacement {
   readonly prepared: Prepared
   readonly logic: Logic
@@ -43,7 +43,7 @@ interface Replacement {
 type Refused = ReloadResult & { readonly ok: false }
 type Checked = { readonly ok: true, readonly replacement: Replacement } | Refused
 
-/** All reloads of one server, one at a time. */
+/** All reloads of a server, one at a time. */
 export class Reloads {
   readonly #parts: ReloadParts
   #prepared: Prepared
@@ -54,7 +54,7 @@ export class Reloads {
     this.#prepared = parts.prepared
   }
 
-  /** What is in effect now. */
+  /** The configuration in effect. */
   get prepared(): Prepared {
     return this.#prepared
   }
@@ -71,7 +71,7 @@ export class Reloads {
       : { ok: false, error: result.reason }
   }
 
-  /** Replaces code and configuration, or says why not; never rejects. */
+  /** Replaces code and configuration, or returns why not; never rejects. */
   async #reload(): Promise<ReloadResult> {
     const { clock, door: { tables }, end } = this.#parts
     if (this.#isUnderWay) return this.#refuse('another reload is under way')
@@ -95,7 +95,7 @@ export class Reloads {
     const { logic, prepared } = checked.replacement
     const shards = await supervisor.reload(prepared.shard)
     if (!shards.ok) return shards
-    // The end closes the door by way of whoever stands there then.
+    // The shutdown uses the present door logic, so it must not change now.
     if (end.decided) return refused('the server is stopping')
     door.replaceLogic(logic)
     log.setLevel(prepared.loaded.config.logLevel)

@@ -1,6 +1,6 @@
-// The start of a process that takes over from a server on the same data folder and port. What is
-// wrong with its own settings is found before it asks; then it listens beside the other, and what
-// comes waits until the other has given up the folder.
+// The start of a process that takes over from a server on the same data folder and port. It checks
+// its own settings before it asks; then it listens beside the predecessor, and holds requests until
+// the predecessor has released the folder.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { ClientBytes } from '../base/client-bytes.ts'
@@ -26,14 +26,14 @@ export interface TakeOverParts {
   readonly clock: Clock
 }
 
-/** A take-over, from when the other process lets it listen; made by begin(). */
+/** A take-over, from when the predecessor allows it to listen; created by begin(). */
 export class TakeOver {
   readonly #parts: TakeOverParts
   readonly #line: ControlLine
   readonly #room: WaitingRoom
-  /** Listens already. */
+  /** The server, which listens already. */
   readonly server: HttpServer
-  /** Of the other process. */
+  /** The predecessor's process id. */
   readonly pid: number
 
   #isDone = false
@@ -49,8 +49,8 @@ export class TakeOver {
   }
 
   /**
-   * Resolves when the data folder may be locked; undefined when this process is to end before.
-   * Fails with `take_over_refused` when there is nobody to take over from, or the other refuses.
+   * Resolves when the data folder may be locked; undefined when this process is to end before that.
+   * Fails with `take_over_refused` when there is no server to take over from, or it refuses.
    */
   static async begin(parts: TakeOverParts): Promise<TakeOver | undefined> {
     const { address, bounds, clock, dataFolder, end, log } = parts
@@ -78,7 +78,7 @@ export class TakeOver {
     return takeOver.#handedOver(handedOver) ? takeOver : undefined
   }
 
-  /** All is there: lets in those who wait, and lets the other process end. */
+  /** Everything is loaded: admits the held requests, and lets the predecessor end. */
   done(door: FrontDoor): void {
     this.#isDone = true
     const { clock } = this.#parts
@@ -88,7 +88,7 @@ export class TakeOver {
     this.#line.close()
   }
 
-  /** This process ends: nobody is kept waiting. No-op after done(). */
+  /** This process ends: answers the held requests with 503. No-op after done(). */
   close(): void {
     if (this.#isDone) return
     this.#room.sendAway()

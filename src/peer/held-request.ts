@@ -1,5 +1,5 @@
-// A request of which it is decided later who answers it: the library's own request is gone with the
-// call in which it came, so what it says is kept, and what comes of its body.
+// A request on hold: which process answers it is decided later. The library's request object is
+// valid only during its handler, so its headers are copied, and its body is buffered.
 
 import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
 import { unavailable } from '../base/errors.ts'
@@ -10,30 +10,30 @@ import type {
   Ascii, HttpRequest, HttpResponse, StreamedResponse, UpgradableResponse, UpgradeContext,
 } from '../http/uws.ts'
 
-/** The routes of requests that are answered by HTTP. */
+/** The routes of plain HTTP requests. */
 export type RouteName = Exclude<keyof RequestHandlers, 'upgrade'>
 
-/** What came with the call. */
+/** The arguments of the library's handler, and what to do with them later. */
 interface Came {
   readonly response: StreamedResponse | UpgradableResponse
   readonly request: HttpRequest
-  /** Gives it to whoever answers it in the end. */
+  /** Passes the request to the handlers that answer it in the end. */
   readonly answer: (
     handlers: RequestHandlers, response: HttpResponse, request: HttpRequest) => void
   readonly holder: Holder
 }
 
-/** Who keeps requests on hold. */
+/** Holds requests. */
 export interface Holder {
-  /** What bodies take is counted there. */
+  /** Counts the buffered bodies. */
   readonly pool: ClientBytes
-  /** The client has gone away before it was given to anybody. */
+  /** The client has disconnected while the request was on hold. */
   gone(held: HeldRequest): void
 }
 
 type OnData = (chunk: ArrayBuffer, isLast: boolean) => void
 
-/** A request on hold. Of a large body the rest is not read until it is. */
+/** A request on hold. The rest of a large body is not read until it is given to handlers. */
 export class HeldRequest implements HttpRequest {
   readonly #response: StreamedResponse | UpgradableResponse
   readonly #answer: Came['answer']
@@ -66,7 +66,7 @@ export class HeldRequest implements HttpRequest {
     })
   }
 
-  /** A request of a route. */
+  /** Holds a request of a route. */
   static hold(
     route: RouteName, response: StreamedResponse, request: HttpRequest, holder: Holder,
   ): HeldRequest {
@@ -78,13 +78,13 @@ export class HeldRequest implements HttpRequest {
     return held
   }
 
-  /** The same for a request to open a socket. */
+  /** Holds a WebSocket upgrade request. */
   static holdUpgrade(
     response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, holder: Holder,
   ): HeldRequest {
     return new HeldRequest({
       response, request, holder,
-      // The next tier's route cannot be asked any more.
+      // It is too late to try the route of the next frame size.
       answer: (handlers, to, from) => to.cork(() => {
         if (handlers.upgrade(to as UpgradableResponse, from, context, 0)) return
         new Exchange(to, false).denied(0, unavailable('overloaded'))
@@ -92,12 +92,12 @@ export class HeldRequest implements HttpRequest {
     })
   }
 
-  /** The client has gone away. */
+  /** The client has disconnected. */
   get isGone(): boolean {
     return this.#isGone
   }
 
-  /** The body, as far as it is held; valid until it is given to somebody. */
+  /** The buffered part of the body; valid until the request is given to handlers. */
   get body(): Buffer {
     return this.#held.bytes
   }
@@ -106,12 +106,12 @@ export class HeldRequest implements HttpRequest {
     return this.#response
   }
 
-  /** Some of its body is not read before it is given to somebody. */
+  /** Reading is paused: the rest of its body is read after it is given to handlers. */
   get isPaused(): boolean {
     return this.#isPaused
   }
 
-  /** Calls back when the rest of the body has come to whom it was given. */
+  /** Calls back when the handlers have received the rest of the body. */
   onArrived(then: () => void): void {
     this.#onArrived = then
   }
@@ -125,7 +125,7 @@ export class HeldRequest implements HttpRequest {
     return this.#query === '' ? this.#url : `${this.#url}?${this.#query}`
   }
 
-  /** Calls back, at once or later, with whether the whole body is held or is too large for that. */
+  /** Calls back, at once or later: true with the whole body, false if it exceeds the limit. */
   whole(bytesMax: number, then: (isWhole: boolean) => void): void {
     this.#bytesMax = bytesMax
     this.#onWhole = () => {
@@ -135,16 +135,16 @@ export class HeldRequest implements HttpRequest {
     if (this.#isWhole || this.#isPaused || this.#held.length > bytesMax) this.#onWhole()
   }
 
-  /** Its body is not needed any more. */
+  /** Drops the body. */
   release(): void {
     this.#held.release()
   }
 
-  /** Lets these answer it; no-op if the client has gone. */
+  /** Gives the request to handlers; no-op if the client has disconnected. */
   give(handlers: RequestHandlers): void {
     if (this.#isGone) return
     this.#answer(handlers, this.#asResponse(), this)
-    // Who did not ask for the body has answered without it.
+    // A handler that did not ask for the body has answered without it.
     this.#held.release()
     if (!this.#isPaused || this.#isGone) return
     this.#isPaused = false
@@ -152,7 +152,7 @@ export class HeldRequest implements HttpRequest {
     resume.call(this.#response)
   }
 
-  // --- as a request ---
+  // --- as HttpRequest ---
 
   getHeader(name: string | Ascii): string {
     return this.#headers.get(typeof name === 'string' ? name : Buffer.from(name).toString()) ?? ''
@@ -178,7 +178,7 @@ export class HeldRequest implements HttpRequest {
     for (const [name, value] of this.#headers) tell(name, value)
   }
 
-  /** It has left its route. */
+  /** No-op: it has left its route. */
   setYield(): void {}
 
   // --- inside ---
@@ -186,7 +186,7 @@ export class HeldRequest implements HttpRequest {
   #take(response: StreamedResponse, chunk: ArrayBuffer, isLast: boolean): void {
     const bytes = new Uint8Array(chunk)
     const isHeld = this.#held.append(bytes)
-    // It has come already; but no more is read.
+    // The chunk is in memory already, so it is kept; but reading is paused.
     if (!isHeld) this.#held.appendAnyway(bytes)
     this.#isWhole = isLast
     const isToPause = !isHeld || this.#held.length > this.#bytesMax
@@ -197,7 +197,7 @@ export class HeldRequest implements HttpRequest {
     if (isLast || isToPause) this.#onWhole?.()
   }
 
-  /** The library's own, but for the body, of which some has come already. */
+  /** The library's response, with an onData() that delivers the buffered part of the body first. */
   #asResponse(): HttpResponse {
     const response = this.#response
     const onData = (handler: OnData): HttpResponse => {

@@ -1,5 +1,5 @@
-// Jobs that have begun to arrive at a process from which another takes over: bodies that come
-// slowly, and batches. Each job is handed to the other one, and whoever waits hears what that says.
+// Submits jobs to the peer during a take-over: those that had begun to arrive at this process, in
+// slow bodies and batches. The peer's answers are passed to the askers.
 
 import type { IncomingMessage } from 'node:http'
 import { ACCOUNT_QUEUE_HEADERS } from '../../shards/signals/pace-headers.ts'
@@ -13,8 +13,8 @@ import type { Address } from '../http/server.ts'
 import type { PeerJobs, Submission } from '../submit/submission.ts'
 import { type Again, begin, localAddress } from './peer-request.ts'
 
-/** A job on its way. */
-interface Passed {
+/** A job that is being submitted to the peer. */
+interface ProxiedJob {
   readonly asker: Asker
   readonly ref: Ref
   readonly body: Buffer
@@ -22,7 +22,7 @@ interface Passed {
   readonly here: () => void
 }
 
-/** What POST /jobs answers. */
+/** The body of an answer to POST /jobs. */
 interface JobAnswer {
   readonly job_id?: string
   readonly status?: JobStatus
@@ -31,7 +31,7 @@ interface JobAnswer {
   readonly code?: ErrorCode
 }
 
-/** Hands jobs to another process, those of each asker one after the other. */
+/** Submits jobs to the peer, those of each asker one after another. */
 export class PeerClient implements PeerJobs {
   readonly #address: Address
   readonly #again: Again
@@ -46,15 +46,15 @@ export class PeerClient implements PeerJobs {
   submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission, here: () => void): void {
     const job = { asker, ref, body, headers: headersOf(submission), here }
     const before = this.#last.get(asker) ?? Promise.resolve()
-    this.#last.set(asker, before.then(() => this.#pass(job)))
+    this.#last.set(asker, before.then(() => this.#submit(job)))
   }
 
-  /** The other is gone, and this process goes on. */
+  /** The peer is gone, and this process continues. */
   giveBack(): void {
     this.#isBack = true
   }
 
-  async #pass(job: Passed): Promise<void> {
+  async #submit(job: ProxiedJob): Promise<void> {
     for (let tries = 0; tries < PROXY_TRIES_MAX; tries++) {
       if (this.#isBack) return job.here()
       const answer = await this.#ask(job)
@@ -64,7 +64,7 @@ export class PeerClient implements PeerJobs {
     job.asker.denied(job.ref, unavailable('answer_unknown'))
   }
 
-  #ask({ body, headers }: Passed): Promise<Answered | undefined> {
+  #ask({ body, headers }: ProxiedJob): Promise<Answered | undefined> {
     return new Promise((resolve) => {
       begin(this.#address, { method: 'POST', target: '/jobs', headers }, {
         answered: (answer) => {
@@ -105,7 +105,7 @@ function readAnswer({ headers, statusCode }: IncomingMessage, text: string): Ans
   }
 }
 
-function tell({ asker, ref }: Passed, { retryAfterSeconds, status, value }: Answered): void {
+function tell({ asker, ref }: ProxiedJob, { retryAfterSeconds, status, value }: Answered): void {
   const { code, error, job_id: jobId, result, status: state, ...more } = value
   const id = parseJobId(jobId ?? '')
   if (id === undefined || (status !== 201 && status !== 200)) {

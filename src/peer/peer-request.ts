@@ -1,5 +1,5 @@
-// One request of a client that is proxied to another process, and that process's answer on its
-// way back. The client's connection ends with the answer, so that its next one goes to the other.
+// One request that is proxied to the peer, and the peer's answer on its way back. The client's
+// connection is closed after the answer, so that its next connection goes to the peer.
 
 import { type ClientRequest, type IncomingMessage, request as open } from 'node:http'
 import type { Clock } from '../../shards/base/clock.ts'
@@ -9,11 +9,11 @@ import { PROXY_AGAIN_MS } from '../base/limits.ts'
 import type { Address } from '../http/server.ts'
 import type { StreamedResponse } from '../http/uws.ts'
 
-/** Of one connection only. Expect is answered by the library before anybody sees the request. */
+/** Not forwarded. The library answers Expect itself before the request reaches a handler. */
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer',
   'transfer-encoding', 'upgrade', 'expect'])
 
-/** What is proxied. */
+/** A request to be proxied. */
 export interface Forwarded {
   readonly method: string
   /** Path and query. */
@@ -21,17 +21,17 @@ export interface Forwarded {
   readonly headers: ReadonlyMap<string, string>
 }
 
-/** Where a server that listens at an address can be spoken to from this machine. */
+/** The address at which a server that listens at `host` can be reached from this machine. */
 export const localAddress = ({ host, port }: Address): Address => ({
   host: host === '0.0.0.0' ? '127.0.0.1' : host === '::' || host === '' ? '::1' : host, port,
 })
 
-/** Does things once more after a while, however many: a clock has one wake only. */
+/** Retries after PROXY_AGAIN_MS; collects all callbacks, since a clock has one wake-up. */
 export class Again {
   readonly #clock: Clock
   #due: (() => void)[] = []
 
-  /** @param clock its own: nobody else may set its wake. */
+  /** @param clock its own, since a clock has one wake-up. */
   constructor(clock: Clock) {
     this.#clock = clock
   }
@@ -47,7 +47,7 @@ export class Again {
   }
 }
 
-/** Begins a request to the other process, on a connection of its own. */
+/** Starts a request to the peer, on a connection of its own. */
 export function begin(
   { host, port }: Address, { headers, method, target }: Forwarded,
   told: { answered: (answer: IncomingMessage) => void, failed: () => void },
@@ -69,8 +69,8 @@ export function begin(
 }
 
 /**
- * Writes the other's answer to the client as it comes, and ends the client's connection with it.
- * @returns cuts it short, in peace.
+ * Copies the peer's answer to the client as it arrives, and closes the client's connection after
+ * it. @returns a function that ends the answer early, cleanly if possible.
  */
 export function writeBack(
   answer: IncomingMessage, response: StreamedResponse, method: string, over: () => void,
@@ -90,7 +90,7 @@ export function writeBack(
   const isHead = method === 'head'
   const length = answer.headers['content-length']
   const parts: Buffer[] = []
-  // A long one goes on as it comes, no faster than the client reads it.
+  // A long answer is streamed, no faster than the client reads it.
   const isCollected = isHead || Number(length ?? Infinity) <= ANSWER_BYTES_UNCOUNTED_MAX
   const writeHead = (): void => {
     response.writeStatus(`${answer.statusCode} ${answer.statusMessage}`)
@@ -126,7 +126,7 @@ export function writeBack(
       response.endWithoutBody()
     } else response.end(Buffer.concat(parts), true)
   }))
-  // It broke off in the midst; so does this.
+  // The peer's answer was cut off, so the client's is too.
   answer.on('error', () => end(() => response.close()))
   return () => {
     answer.destroy()

@@ -1,6 +1,6 @@
-// Requests that still come to a process from which another has taken over: each is proxied to the
-// other and answered with what that says. If the other turns out to be gone, and this process is to
-// go on after all, they are given back to those who have answered before.
+// Proxies the requests that still arrive at a process after another has started to take over: each
+// is forwarded to the peer and answered with the peer's answer. If the peer turns out to be gone,
+// and this process continues after all, they are given back to its own handlers.
 
 import type { ClientRequest } from 'node:http'
 import type { ClientBytes } from '../base/client-bytes.ts'
@@ -13,23 +13,23 @@ import type { HttpRequest, RouteHandler, StreamedResponse } from '../http/uws.ts
 import { HeldRequest, type RouteName } from './held-request.ts'
 import { type Again, begin, localAddress, writeBack } from './peer-request.ts'
 
-/** What passing on needs. */
+/** What a proxy needs. */
 export interface RequestProxyParts {
-  /** Where the other process listens. */
+  /** The address of the peer. */
   readonly address: Address
-  /** Who has answered before, and does so again if all goes back. */
+  /** The local handlers, which answer again if the take-over fails. */
   readonly before: Answering
   readonly bodyBytesMax: number
   readonly pool: ClientBytes
   readonly again: Again
 }
 
-/** Passes all requests on but those to open a socket. */
+/** Proxies all requests but WebSocket upgrades. */
 export class RequestProxy implements Answering {
   readonly handlers: RequestHandlers
   readonly #parts: RequestProxyParts
   readonly #address: Address
-  /** Ends those answers that are under way. */
+  /** Ends the answers that are in progress. */
   readonly #open = new Set<() => void>()
   #passed = 0
   #isBack = false
@@ -37,30 +37,30 @@ export class RequestProxy implements Answering {
   constructor(parts: RequestProxyParts) {
     this.#parts = parts
     this.#address = localAddress(parts.address)
-    const pass = (route: RouteName): RouteHandler => (response, request) =>
+    const proxied = (route: RouteName): RouteHandler => (response, request) =>
       this.#take(route, response, request)
     this.handlers = {
-      postJob: pass('postJob'), getJob: pass('getJob'), deleteJob: pass('deleteJob'),
-      streamJob: pass('streamJob'), health: pass('health'), ready: pass('ready'),
-      other: pass('other'),
+      postJob: proxied('postJob'), getJob: proxied('getJob'), deleteJob: proxied('deleteJob'),
+      streamJob: proxied('streamJob'), health: proxied('health'), ready: proxied('ready'),
+      other: proxied('other'),
       postBatch: (response, request) => this.#stream(response, request),
-      // Its socket is told to come again, and then it comes to the other.
+      // Such a socket is closed at once with a request to reconnect, which reaches the peer.
       upgrade: (response, request, context, tier) =>
         parts.before.handlers.upgrade(response, request, context, tier),
     }
   }
 
-  /** Requests that were proxied. */
+  /** Number of proxied requests. */
   get passed(): number {
     return this.#passed
   }
 
-  /** The other is gone, and this process goes on. */
+  /** The peer is gone, and this process continues. */
   giveBack(): void {
     this.#isBack = true
   }
 
-  /** Ends what is still under way. */
+  /** Ends the answers that are still in progress. */
   close(): void {
     for (const end of this.#open) end()
   }
@@ -72,7 +72,7 @@ export class RequestProxy implements Answering {
     const held = HeldRequest.hold(
       route, response, request, { pool: this.#parts.pool, gone: () => {} })
     held.whole(this.#parts.bodyBytesMax, (isWhole) => {
-      // What is too large for anybody, or for now, can be said here.
+      // The local handlers can refuse a body that is too large, or that memory has no room for.
       if (isWhole) this.#try(held, response, 1)
       else held.give(this.#parts.before.handlers)
     })
@@ -101,7 +101,7 @@ export class RequestProxy implements Answering {
     sent.end(held.body)
   }
 
-  /** A batch may be larger than what can be held, and is answered while it comes. */
+  /** A batch may be too large to be held, and is answered while it is read. */
   #stream(response: StreamedResponse, request: HttpRequest): void {
     const fault = new RequestHead().read(request)
     if (fault !== undefined) return refuseFraming(response, fault)

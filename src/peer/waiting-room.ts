@@ -1,6 +1,6 @@
-// Where requests wait while the process takes over from another: connections are taken already, but
-// nobody can judge what they bring. In the end all are let in, in the order in which they came, and
-// no faster than the shards take what they bring: whoever has waited finds no ring full.
+// Holds requests while this process takes over: it accepts connections already, but cannot answer
+// yet. In the end all are admitted, in order of arrival, and no faster than the shards process
+// them, so that no request that has waited finds a ring full.
 
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { msToUs } from '../../shards/base/units.ts'
@@ -16,13 +16,13 @@ import type { Answering, RequestHandlers } from '../http/server.ts'
 import type { HttpRequest, HttpResponse, RouteHandler } from '../http/uws.ts'
 import { HeldRequest, type Holder, type RouteName } from './held-request.ts'
 
-/** Who answers in the end. */
+/** The handlers that answer in the end. */
 export interface Inside extends Answering {
-  /** Whether what one more request brings would find room on its way to the shards. */
+  /** Whether there is room for one more request on its way to the shards. */
   readonly hasRoom: boolean
 }
 
-/** Those who wait, and after them whoever answers. */
+/** Holds requests, and admits them to the handlers later. */
 export class WaitingRoom implements Answering, Holder {
   readonly #version: string
   /** Only read. */
@@ -31,7 +31,7 @@ export class WaitingRoom implements Answering, Holder {
   readonly #hold: RequestHandlers
   readonly pool: ClientBytes
   #inside: Inside | undefined
-  /** Large bodies of which the rest is being read, and until when that is waited for. */
+  /** Large bodies whose rest is being read, each with a deadline. */
   #arriving: { untilUs: number }[] = []
 
   constructor(version: string, pool: ClientBytes, clock: Clock) {
@@ -39,7 +39,7 @@ export class WaitingRoom implements Answering, Holder {
     this.#clock = clock
     this.pool = pool
     const wait = (route: RouteName): RouteHandler => (response, request) => {
-      if (this.#isFull()) return turnAway(response, request)
+      if (this.#isFull()) return refuseOverload(response, request)
       const fault = new RequestHead().read(request)
       if (fault !== undefined) return refuseFraming(response, fault)
       this.#held.add(HeldRequest.hold(route, response, request, this))
@@ -48,11 +48,11 @@ export class WaitingRoom implements Answering, Holder {
       postJob: wait('postJob'), postBatch: wait('postBatch'), getJob: wait('getJob'),
       deleteJob: wait('deleteJob'), streamJob: wait('streamJob'), other: wait('other'),
       upgrade: (response, request, context) => {
-        if (this.#isFull()) turnAway(response, request)
+        if (this.#isFull()) refuseOverload(response, request)
         else this.#held.add(HeldRequest.holdUpgrade(response, request, context, this))
         return true
       },
-      // What comes is taken and answered, if later: balancers may send it here.
+      // Load balancers may send requests here: they are accepted and answered, if later.
       ready: (response) => new Exchange(response, false).send(200, { status: 'taking_over' }),
       health: (response) => new Exchange(response, false).send(200, {
         status: 'taking_over', version: this.#version, waiting: this.#held.size, shards: [],
@@ -60,23 +60,23 @@ export class WaitingRoom implements Answering, Holder {
     }
   }
 
-  /** While others are let in, whoever comes waits only where there is no room. */
+  /** While held requests are being admitted, a new one waits only if there is no room. */
   get handlers(): RequestHandlers {
     const inside = this.#inside
     const isOpen = inside !== undefined && (this.#held.size === 0 || inside.hasRoom)
     return isOpen ? inside.handlers : this.#hold
   }
 
-  /** Lets in all who wait, some at a time, and whoever comes after them. */
+  /** Admits all held requests, some at a time, and then new ones directly. */
   letIn(inside: Inside): void {
     this.#inside = inside
     const stop = lookEvery(LET_IN_EVERY_MS, () => {
-      this.#letSomeIn(inside)
+      this.#admitSome(inside)
       if (this.#held.size === 0) stop()
     })
   }
 
-  #letSomeIn(inside: Inside): void {
+  #admitSome(inside: Inside): void {
     const nowUs = this.#clock.nowUs()
     this.#arriving = this.#arriving.filter(({ untilUs }) => untilUs > nowUs)
     let left = LET_IN_AT_ONCE
@@ -89,7 +89,7 @@ export class WaitingRoom implements Answering, Holder {
     }
   }
 
-  /** Whether the rest of a large body may be read now, since few others are being read. */
+  /** Whether the rest of a large body may be read now: few are at the same time. */
   #mayArrive(held: HeldRequest, nowUs: number): boolean {
     if (this.#arriving.length >= LET_IN_ARRIVING_MAX) return false
     const arriving = { untilUs: nowUs + msToUs(LET_IN_ARRIVING_MS_MAX) }
@@ -98,7 +98,7 @@ export class WaitingRoom implements Answering, Holder {
     return true
   }
 
-  /** Answers all who wait with 503. */
+  /** Answers all held requests with 503. */
   sendAway(): void {
     for (const held of this.#held) {
       this.gone(held)
@@ -116,7 +116,7 @@ export class WaitingRoom implements Answering, Holder {
   }
 }
 
-function turnAway(response: HttpResponse, request: HttpRequest): void {
+function refuseOverload(response: HttpResponse, request: HttpRequest): void {
   new Exchange(response, wantsMsgpack(request.getHeader('accept')))
     .denied(0, unavailable('overloaded'))
 }

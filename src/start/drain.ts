@@ -1,5 +1,5 @@
-// A drain: no new jobs are taken until nothing is left, and then the server ends; or until someone
-// says that it shall take jobs again.
+// A drain: no new jobs are accepted until nothing is left, and then the server ends; or until the
+// drain is cancelled.
 
 import { lookEvery, type Clock } from '../../shards/base/clock.ts'
 import { type Micros, US_PER_MS, msToUs } from '../../shards/base/units.ts'
@@ -16,7 +16,7 @@ import type { Asking, ControlAnswer, ControlRequest } from '../control/commands.
 import type { FrontDoor } from '../door/front-door.ts'
 import type { ShardLink } from '../engine/shard-link.ts'
 
-/** What a drain works on. */
+/** What a drain needs. */
 export interface DrainParts {
   readonly door: FrontDoor
   readonly links: readonly ShardLink[]
@@ -26,38 +26,38 @@ export interface DrainParts {
   readonly clock: Clock
 }
 
-/** What is left to do. */
+/** The work that is left. */
 interface Left {
-  /** Waiting jobs, those included that wait for a retry. */
+  /** Waiting jobs, including those that wait for a retry. */
   readonly queued: number
   readonly inFlight: number
   readonly webhooks: number
-  /** Requests whose jobs may yet be accepted. */
+  /** Requests whose jobs may still be accepted. */
   readonly arriving: number
 }
 
-/** One who wants to know how it goes. */
+/** A client that receives the drain's progress. */
 interface Watcher {
   readonly asking: Asking
   readonly answer: (answer: ControlAnswer) => void
 }
 
 /**
- * Looks in a row that have to find nothing left, each after another turn of every shard: what a
- * shard accepts it tells before it counts it, but counts it in the same turn.
+ * Consecutive checks that must find nothing left, each after another turn of every shard: a shard
+ * answers that it has accepted a job before it counts the job, but in the same turn.
  */
 const EMPTY_LOOKS = 2
 
-/** Every drain of one server. */
+/** All drains of a server. */
 export class Drain {
   readonly #parts: DrainParts
   readonly #watchers = new Set<Watcher>()
-  /** The turns of each shard at the last look. */
+  /** The turn counts of the shards at the last check. */
   #turns: readonly number[] = []
   #emptyLooks = 0
   #sinceUs = 0 as Micros
   #nextLogUs = 0
-  /** By shard. */
+  /** One per shard. */
   #sweeps: readonly UnendedSweep[] = []
   #stopLooking: (() => void) | undefined
 
@@ -65,7 +65,7 @@ export class Drain {
     this.#parts = parts
   }
 
-  /** The command `drain`: begins one, or joins the one that is under way; or ends it. */
+  /** The command `drain`: starts a drain, joins the present one, or cancels it. */
   readonly command = (request: ControlRequest, asking: Asking): Promise<ControlAnswer> => {
     if (request['cancel'] === true) return Promise.resolve(this.#cancel())
     const obstacle = this.#begin()
@@ -81,14 +81,14 @@ export class Drain {
     })
   }
 
-  /** The server ends, whatever is left. */
+  /** Ends the drain, because the server ends before it is empty. */
   stop(): void {
     if (this.#stopLooking === undefined) return
     this.#halt()
     this.#answerAll({ ok: false, error: 'the server was stopped before it was empty' })
   }
 
-  /** Why no drain can begin, if so. */
+  /** Starts a drain; returns why it cannot, if so. */
   #begin(): string | undefined {
     const { clock, door, end, links, log } = this.#parts
     if (door.tables.phase === 'starting') return 'the server is still starting'
@@ -162,7 +162,7 @@ export class Drain {
     return { queued, inFlight, webhooks, arriving: entries.length - freeCount }
   }
 
-  /** Somebody who reads the log shall see what a drain still waits for. */
+  /** Logs periodically what the drain still waits for. */
   #logAgain(left: Left): void {
     const { clock, log } = this.#parts
     if (clock.nowUs() < this.#nextLogUs || sum(left) === 0) return
@@ -195,7 +195,7 @@ const sum = ({ arriving, inFlight, queued, webhooks }: Left): number =>
 const counted = ({ arriving, inFlight, queued, webhooks }: Left): Record<string, number> =>
   ({ queued, in_flight: inFlight, webhooks, arriving })
 
-/** Of each kind that is left; a sweep may have found what has ended since. */
+/** Only kinds of which something is left, since a sweep may have found jobs that ended since. */
 const showAll = (
   { inFlight, queued, webhooks }: UnendedByKind, left: Left, nowUs: Micros,
 ): object => ({

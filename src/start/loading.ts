@@ -1,5 +1,5 @@
-// A start with a journal: the door opens first, and jobs wait in the rings while the shards are
-// loaded. What takes longer than a second shows how far it is.
+// A start with a journal: the front door opens first, and jobs wait in the rings while the shards
+// are loaded. Progress is printed once a second.
 
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { type Micros, US_PER_SECOND } from '../../shards/base/units.ts'
@@ -17,15 +17,15 @@ export interface LoadingParts {
   /** Only read. */
   readonly clock: Clock
   readonly stdout: (text: string) => void
-  /** Opens the door for those who can wait. */
+  /** Opens the front door. */
   readonly open: () => Promise<void>
 }
 
 const SHOW_EVERY_MS = 1000
 
 /**
- * Loads all shards; resolves, by shard, with whether it goes on from there or begins anew, or with
- * undefined when the end has come first. Fails when a journal cannot be loaded.
+ * Loads all shards; resolves with, by shard, whether it had a journal (if not, it starts empty), or
+ * with undefined when the process is to end before. Fails when a journal cannot be loaded.
  */
 export async function loadShards(parts: LoadingParts): Promise<readonly boolean[] | undefined> {
   const { clock, door, end, journals, memory, open } = parts

@@ -1,6 +1,6 @@
 // The server from start to end: configuration, memory, shard threads, front door, report; then, on
-// a signal, the same way back. Nothing here is on a job's path. What happens in between (reloads,
-// drains) is in src/life.
+// a signal, a shutdown in reverse order. Not on the path of jobs. Reloads and take-overs are in
+// src/handover, drains in drain.ts.
 
 import { randomInt } from 'node:crypto'
 import { SystemClock } from '../../shards/base/clock.ts'
@@ -35,7 +35,7 @@ import { Drain } from './drain.ts'
 import { loadShards } from './loading.ts'
 import { startReport } from './start-report.ts'
 
-/** What the server knows of the process that it runs in, and where it prints. */
+/** The process that the server runs in. */
 export interface ServerProcess {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
@@ -44,9 +44,9 @@ export interface ServerProcess {
 }
 
 /**
- * Runs the server until a signal, or until it cannot go on; resolves with the exit code.
- * SIGTERM and SIGINT: no new jobs, requests in flight are finished for up to the grace period,
- * exit 0. A second signal ends the process at once, with 128 and the signal's number.
+ * Runs the server until a signal, or until it cannot continue; resolves with the exit code.
+ * SIGTERM and SIGINT: no new jobs, requests in flight are finished within the grace period, exit 0.
+ * A second signal ends the process at once, with exit code 128 plus the signal's number.
  * @param takesOver from a server that runs on the same data folder and port.
  */
 export async function serve(
@@ -70,7 +70,7 @@ export async function serve(
     if (!takesOver) return await run(prepared.value, tools)
     return await runAfterAnother(prepared.value, tools)
   } catch (error) {
-    // What a person can mend is said plainly; anything else is a defect, with its stack.
+    // An OperatingError is for the operator; any other error is a defect, logged with its stack.
     if (error instanceof OperatingError) {
       await log.end()
       io.stderr(`sluice: ${error.message}\n`)
@@ -86,7 +86,7 @@ export async function serve(
   }
 }
 
-/** Undefined, with the reason said, when there is a file that cannot be opened. */
+/** Undefined, after printing the reason, when the log file cannot be opened. */
 function openLog(config: Config, { cwd, stderr }: ServerProcess): ProcessLog | undefined {
   try {
     return createLog(config.logLevel, logFileOf(config, cwd))
@@ -164,18 +164,18 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
     io.stdout(startReport({
       limits: memory.limits, config, configFile: file, dataFolder, ...address,
     }))
-    // Only now: its start would hold up that of the shards.
+    // Only now: starting this thread would delay the start of the shards.
     if (!config.touch) touchAhead(memory, log)
   }
 
   const reason = await end.reason
   drain.stop()
   if (reason.kind === 'handedOver') return await handOver.finish() ? EXIT_OK : EXIT_FAILED
-  return conclude(reason, { door, supervisor, journals, log, memory, reloads })
+  return shutDown(reason, { door, supervisor, journals, log, memory, reloads })
 }
 
-/** The server ends for itself, and nobody goes on. */
-async function conclude(reason: EndReason, running: Running): Promise<number> {
+/** The server ends without a successor. */
+async function shutDown(reason: EndReason, running: Running): Promise<number> {
   const { journals, log, memory, reloads } = running
   if (reason.kind === 'lost') {
     reportLoss(reason.loss, memory, journals?.isWritten === true, log)
@@ -186,7 +186,7 @@ async function conclude(reason: EndReason, running: Running): Promise<number> {
   return EXIT_OK
 }
 
-/** The same, once another server has handed over, or has ended. */
+/** As run(), after a take-over from another server, or after that server has ended. */
 async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number> {
   const { door, loaded: { config } } = prepared
   const { end, log, io: { cwd, stderr } } = tools
@@ -225,7 +225,7 @@ interface Running {
   readonly reloads: Reloads
 }
 
-/** In peace: what is in flight may end within the grace period, and what is queued is kept. */
+/** Graceful shutdown: requests in flight may finish; queued jobs stay in the journal, if any. */
 async function stop(
   { door, journals, log, memory, supervisor }: Running, graceMs: number,
 ): Promise<void> {
@@ -237,7 +237,7 @@ async function stop(
   reportStop(summary, memory, journal, log)
 }
 
-/** The system promises more than it has, and ends whoever takes it at its word. */
+/** The system reserves more memory than it has, and kills processes when it runs out. */
 function warnOfMemory({ loaded: { config, sources: { machine } } }: Prepared, log: Log): void {
   if (config.memoryBytes <= machine.memoryBytes) return
   log.warn({
@@ -246,7 +246,7 @@ function warnOfMemory({ loaded: { config, sources: { machine } } }: Prepared, lo
     'the process')
 }
 
-/** Fails when the system has not got so much memory. */
+/** Fails when the system refuses so much memory. */
 function reserve(limits: Limits, config: Config): EngineMemory {
   const allocated = allocateMemory(limits)
   if (!allocated.ok) {

@@ -1,5 +1,5 @@
-// What the server says on standard output once it listens: for people, but for the line
-// `listening on http://HOST:PORT`, which scripts may wait for.
+// The report on standard output when the server listens, for the operator; scripts may wait for its
+// line `listening on http://HOST:PORT`.
 
 import {
   type Limits, plannedBytes, shardParts, UPSTREAM_SHARED_BYTES,
@@ -9,12 +9,12 @@ import { formatBytes } from '../base/quantities.ts'
 import { VERSION } from '../base/version.ts'
 import type { Config } from '../config/settings.ts'
 
-/** What the report tells. */
+/** The content of the report. */
 export interface StartFacts {
   readonly limits: Limits
   readonly config: Config
   readonly configFile: string | undefined
-  /** Where jobs are kept; undefined when they are held in memory only. */
+  /** The data folder; undefined when jobs are held in memory only. */
   readonly dataFolder: string | undefined
   readonly host: string
   readonly port: number
@@ -28,7 +28,7 @@ function listenUrl(host: string, port: number): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** The whole report, with a line break at its end. */
+/** The whole report, with a final line break. */
 export function startReport(facts: StartFacts): string {
   const { config, limits } = facts
   const lines = [
