@@ -75,7 +75,7 @@ const OPTIONS: Readonly<Record<OptionName, BenchOption>> = {
   alternations: {
     flag: 'alternations', kind: wholeNumber(1, ALTERNATIONS_MAX),
     defaults: { ingest: 5, drain: 5, journal: 5 },
-    description: 'how often Sluice and the baseline take turns',
+    description: 'alternating runs of Sluice and of the baseline',
   },
   concurrency: {
     flag: 'concurrency', kind: wholeNumber(1, limits.CONNECTIONS_PER_ORIGIN_MAX_DEFAULT),

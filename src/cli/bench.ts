@@ -43,8 +43,8 @@ export function addBench(program: Command, context: BenchContext): void {
       command.option('--ws', 'over WebSocket, in batches, beside HTTP in the same run')
     }
     if (name === 'drain') {
-      command.option('--tls', 'over TLS to the upstream and the receiver, whom the server is ' +
-        'told to trust')
+      command.option('--tls', 'over TLS to the upstream and the receiver, whose certificate ' +
+        'the server trusts')
     }
     command
       .option('--target <url>', 'measure a server that runs already; what needs its process is ' +

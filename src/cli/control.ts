@@ -34,11 +34,11 @@ const EXIT_INTERRUPTED = 128 + os.constants.signals.SIGINT
 /** Adds the commands. */
 export function addControlCommands(program: Command, context: ControlContext): void {
   context.withSettings(program.command('reload'), PLACE_SETTINGS)
-    .description('have a running server load its code and configuration anew')
+    .description('reload the code and the configuration of a running server')
     .action((_flags: object, command: Command) => runReload(command, context))
   context.withSettings(program.command('drain'), PLACE_SETTINGS)
-    .description('have a running server take no new jobs, finish all that it has, and end')
-    .option('--cancel', 'end a drain instead: the server takes jobs again')
+    .description('drain a running server: it takes no new jobs, finishes all that it has, and ends')
+    .option('--cancel', 'cancel a drain instead: the server takes jobs again')
     .action((flags: { readonly cancel?: boolean }, command: Command) =>
       flags.cancel === true ? runCancel(command, context) : runDrain(command, context))
 }

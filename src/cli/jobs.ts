@@ -56,7 +56,7 @@ export function addJobCommands(program: Command, context: JobsContext): void {
     .action((id: string, flags: ServerFlags) => ask('GET', id, flags, context))
   command('cancel', 'cancel a job that has not been sent').argument('<id>')
     .action((id: string, flags: ServerFlags) => ask('DELETE', id, flags, context))
-  command('watch', 'print what happens to jobs, as lines of JSON, until they are finished')
+  command('watch', 'print the events of jobs, as lines of JSON, until they are finished')
     .argument('<id...>')
     .action((ids: string[], flags: ServerFlags) => runWatch(ids, flags, context))
 }

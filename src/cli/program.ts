@@ -100,9 +100,9 @@ function buildProgram(
     })
 
   withSettings(program.command('config'))
-    .description('print the configuration in effect as a file that gives the same again, and ' +
-      'where each value comes from')
-    .option('--json', 'print it as JSON, without where it comes from')
+    .description('print the configuration in effect as a configuration file, with the source ' +
+      'of each value')
+    .option('--json', 'print it as JSON, without sources')
     .action((options: { json?: boolean }, command: Command) => {
       const loaded = load(command, context)
       if (!loaded.ok) return exit(refuse(loaded, stderr))
