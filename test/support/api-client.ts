@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { type Dispatcher, Pool } from 'undici'
 
-/** Every field that an answer of the API may have; product's tables by name. */
+/** Every field that an answer of the API may have, by name. */
 export interface AnswerBody {
   readonly job_id?: string
   readonly status?: string
@@ -29,7 +29,7 @@ export interface AnswerBody {
   readonly current?: number
 }
 
-/** An outcome, as polls, streams and webhooks show it. */
+/** A result, as polls, streams and webhooks show it. */
 export interface ResultBody {
   readonly status?: string
   readonly response_status?: number
@@ -44,7 +44,7 @@ export interface WebhookBody extends ResultBody {
   readonly job_id?: string
 }
 
-/** What GET /health answers, as far as tests read it. */
+/** The part of GET /health that tests read. */
 export interface HealthBody {
   readonly status: string
   readonly version: string
@@ -174,7 +174,7 @@ export class ApiClient {
     return JSON.parse(answer.bytes.toString()) as HealthBody
   }
 
-  /** Waits until the job has an outcome, by its event stream; what GET then shows. */
+  /** Waits until the job is finished, by its event stream; returns what GET then shows. */
   async finished(jobId: string): Promise<AnswerBody> {
     await this.send('GET', `/jobs/${jobId}/stream`)
     const { body } = await this.show(jobId)
@@ -182,12 +182,12 @@ export class ApiClient {
     return body
   }
 
-  /** Submits a job and waits for its outcome. */
+  /** Submits a job and waits for its result. */
   async run(job: JobFields, headers: Headers = {}): Promise<AnswerBody> {
     return this.finished(await this.accept(job, headers))
   }
 
-  /** Closes the connections, whatever is under way. */
+  /** Closes the connections immediately. */
   close(): Promise<void> {
     return this.#pool.destroy()
   }

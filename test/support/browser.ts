@@ -3,29 +3,29 @@
 import type { TestContext } from 'node:test'
 import { type Page, chromium } from 'playwright-core'
 
-/** Where Chromium is, or '' for nowhere; scripts/test looks for it. */
+/** The path of Chromium, or '' for none; scripts/test searches for it. */
 const chromiumPath = process.env['CHROMIUM_PATH'] ?? ''
 
 /** Why tests that need a browser are skipped; false when there is one. */
 export const noBrowser: string | false =
   chromiumPath === '' ? 'no Chromium here; CHROMIUM_PATH says where one is' : false
 
-/** Nothing of its own goes over the network. */
+/** Disables the browser's own network traffic. */
 const ARGUMENTS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
   '--disable-background-networking', '--disable-component-update',
 ]
 
-/** A page, and what it had to complain of or to load since it was opened. */
+/** A page, and its errors and requests since it was opened. */
 export interface WatchedPage {
   readonly page: Page
   /** Exceptions, and messages of errors and warnings. */
   readonly complaints: readonly string[]
-  /** Addresses that it asked for, its own among them. */
+  /** Requested addresses, including the page's own. */
   readonly requests: readonly string[]
 }
 
-/** Opens an address in a browser that ends with the test. */
+/** Opens an address in a browser that is closed after the test. */
 export async function openPage(
   t: TestContext, address: string, size: { readonly width: number; readonly height: number },
 ): Promise<WatchedPage> {

@@ -1,5 +1,5 @@
-// A server as the commands of a client see it, in virtual time: connections that a test accepts,
-// answers and cuts.
+// A fake server for the client commands, in virtual time: connections that a test accepts, answers
+// and cuts.
 
 import { Prng } from '../../shards/base/prng.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
@@ -32,7 +32,7 @@ export class FakeLink implements Link {
   }
 
   sendList(type: ListType, items: readonly string[]): void {
-    // As over a network: nothing is answered before the client has gone on.
+    // As over a network: no answer arrives before the client's call has returned.
     queueMicrotask(() => {
       if (!this.isOpen) return
       const values = items.map((item) => JSON.parse(item) as unknown)
@@ -60,23 +60,23 @@ export class FakeLink implements Link {
   }
 }
 
-/** What a test has the server do. */
+/** A server whose actions the test controls. */
 export class FakeServer {
   readonly time = new VirtualTime()
   window = 4096
   itemBytesMax = 10_000
   /** Connections in the order of their opening. */
   readonly links: FakeLink[] = []
-  /** Milliseconds of virtual time at which each was opened. */
+  /** The virtual time of each opening, in milliseconds. */
   readonly openedMs: number[] = []
   readonly said: string[] = []
-  /** Why no connection is opened, if so. */
+  /** Why connections are refused, if they are. */
   closed: string | undefined
   onJobs: (link: FakeLink, jobs: readonly SentJob[]) => void = (link, jobs) =>
     link.answer(jobs.map(({ idempotent_key: key, ref }) => ({ ref, job_id: `id-${key}` })))
   onWatch: (link: FakeLink, jobIds: readonly string[]) => void = () => {}
 
-  /** @param seed of what the client draws. */
+  /** @param seed of the client's random numbers. */
   parts(seed: number): ConnectionParts {
     const { time } = this
     return {
@@ -99,12 +99,12 @@ export class FakeServer {
     }
   }
 
-  /** Lets time pass whenever nothing else happens, until `promise` has come about. */
+  /** Advances time whenever nothing else happens, until `promise` settles. */
   async until<T>(promise: Promise<T>): Promise<T> {
     let isOver = false
     void promise.finally(() => { isOver = true })
     for (;;) {
-      // Two turns: one may only have gathered what the next sends.
+      // Two iterations: the first may only have collected what the next one sends.
       for (let turn = 0; turn < 2; turn++) {
         await new Promise<void>((resolve) => { setImmediate(resolve) })
       }

@@ -1,8 +1,8 @@
-// A small HTTP client for tests, on kept-alive connections: one call, one answer with its text.
+// A small HTTP client for tests, on keep-alive connections: each call returns one answer as text.
 
 import http from 'node:http'
 
-/** An answer that has arrived whole. */
+/** A complete answer. */
 export interface Answer {
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
@@ -14,7 +14,7 @@ export interface Answer {
 /** Idle connections do not keep a test's process alive. */
 const agent = new http.Agent({ keepAlive: true })
 
-/** Sends one request; an object as body goes as JSON, with its content type. */
+/** Sends one request; an object as body is sent as JSON, with its content type. */
 export function send(
   method: string, url: string, body?: object | string | Uint8Array,
   headers: Readonly<Record<string, string>> = {},

@@ -1,4 +1,4 @@
-// Runs a command line of the program in this process, as if beside a server of a test.
+// Runs a command line of the program in this process, against a server of a test.
 
 import { runProgram } from '../../src/cli/program.ts'
 
@@ -9,7 +9,7 @@ export interface CommandEnd {
   readonly stderr: string
 }
 
-/** @param folder where the server runs whose control socket is meant. */
+/** @param folder of the server whose control socket is used. */
 export async function runCommand(folder: string, args: readonly string[]): Promise<CommandEnd> {
   let stdout = ''
   let stderr = ''

@@ -1,5 +1,5 @@
-// Whether two shards' memories hold the same facts: all that a recovery builds on, and nothing that
-// it makes anew.
+// Whether two shards' memories hold the same facts: everything that a recovery is based on, and
+// nothing that it rebuilds.
 
 import assert from 'node:assert/strict'
 import { NONE, alignUp } from '../../shards/base/units.ts'
@@ -14,7 +14,7 @@ const JOB_FACTS = [
   'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'fingerprint', 'location', 'lane', 'order',
   'state', 'acceptedS', 'timeUs',
 ] as const
-/** Of the word of a job's outcome; the rest is of its process alone. */
+/** The bits of a job's result word that are facts; the others belong to the process. */
 const ANSWER_FACTS = ~(JOB_UNWRITTEN << 16)
 const LANE_FACTS = [
   'keyHigh', 'keyLow', 'upstream', 'baseUs', 'lastSendUs', 'intervalNs', 'concurrentMax',
@@ -22,7 +22,7 @@ const LANE_FACTS = [
 ] as const
 const LANE_FLAGS = LANE_USED | LANE_ACCOUNT_QUEUE
 
-/** What a difference is called is worked out where there is one: millions are looked at. */
+/** Builds the label only for a difference, since millions of words are compared. */
 function same(copy: unknown, own: unknown, name: string, of: string, at: number): void {
   if (copy !== own) assert.equal(copy, own, `${name} of ${of} ${at}`)
 }
@@ -78,7 +78,7 @@ function compareLanes(views: ShardViews, copy: ShardViews): void {
   }
 }
 
-/** Whether a record has been freed is for its owner's facts to say. */
+/** Whether a record is freed follows from its owner's facts. */
 function compareRecords(segment: number, words: Uint32Array, copy: Uint32Array): void {
   const of = `segment ${segment} at word`
   for (let at = 0; at < words.length;) {

@@ -1,32 +1,32 @@
-// A name server on 127.0.0.1 that says what a test tells it to, over UDP and, where that answer is
-// cut off, over TCP.
+// A name server on 127.0.0.1 with answers that a test sets, over UDP and, where an answer is
+// truncated, over TCP.
 
 import { type RemoteInfo, createSocket } from 'node:dgram'
 import { type AddressInfo, createServer } from 'node:net'
 import type { Cleanup } from './server.ts'
 
-/** What is said of a name: addresses of IPv4, or no answer at all, or an error's code. */
+/** The answer for a name: IPv4 addresses, no answer at all, or an error code. */
 export type Said = { readonly addresses: readonly string[]; readonly ttlS?: number
   readonly cutOff?: boolean } | 'silence' | 'none' | 'failure'
 
 const CODES = { none: 3, failure: 2 } as const
 const TYPE_A = 1
 
-/** One that runs. */
+/** A running server. */
 export interface DnsServer {
-  /** As Sluice takes it: 127.0.0.1:53001. */
+  /** In the notation of --dns-servers: 127.0.0.1:53001. */
   readonly address: string
-  /** Names that were asked for over UDP, of type A alone, in order. */
+  /** Names queried over UDP, type A only, in order. */
   readonly asked: string[]
-  /** Of these, over TCP. */
+  /** Those queried over TCP. */
   readonly askedByTcp: string[]
-  /** By full name; of a name that is not here there is none. */
+  /** Answers by full name; other names do not exist. */
   readonly says: Map<string, Said>
-  /** Resolves when the name has been asked for so often. */
+  /** Resolves when the name has been queried `times` times. */
   askedFor(name: string, times?: number): Promise<void>
 }
 
-/** Starts one, for as long as the test runs. */
+/** Starts a server that is stopped after the test. */
 export async function startDnsServer(t: Cleanup): Promise<DnsServer> {
   const udp = createSocket('udp4')
   const asked: string[] = []
@@ -55,7 +55,7 @@ export async function startDnsServer(t: Cleanup): Promise<DnsServer> {
       }
     })
   })
-  // TCP first: of its ports many are in use, of those of UDP hardly any.
+  // TCP first: many of its ports are in use, of UDP's hardly any.
   await new Promise<void>((resolve) => { tcp.listen(0, '127.0.0.1', resolve) })
   const { port } = tcp.address() as AddressInfo
   await new Promise<void>((resolve) => { udp.bind(port, '127.0.0.1', resolve) })

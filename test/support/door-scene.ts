@@ -1,4 +1,4 @@
-// A front door in front of fake shards, for tests that look at both of its sides.
+// A front door with fake shards, for tests that control both sides of it.
 
 import assert from 'node:assert/strict'
 import { type Clock, SystemClock } from '../../shards/base/clock.ts'
@@ -22,21 +22,21 @@ export const SHARDS = 2
 /** The origin whose account queues callers may switch on. */
 export const ACCOUNT_QUEUES_ORIGIN = 'http://queues.example'
 
-/** A front door, its fake shards, and what they were asked. */
+/** A front door, its fake shards, and the requests that they received. */
 export interface Scene {
   url: string
   port: number
   door: FrontDoor
   links: ShardLink[]
   shards: FakeShard[]
-  /** All that the shards were asked, in order. */
+  /** All requests to the shards, in order. */
   requests: FakeRequest[]
   warnings: object[]
-  /** What happens at a request; accepts every job unless a test says otherwise. */
+  /** Called for each request; by default, accepts every job. */
   answer: (shard: FakeShard, request: FakeRequest) => void
-  /** Resolves when so many requests have come. */
+  /** Resolves when the shards have received so many requests. */
   asked: (count: number) => Promise<void>
-  /** Resolves when so many requests in all lie in the rings of shards that are dead. */
+  /** Resolves when so many requests in total are in the rings of stopped shards. */
   lying: (count: number) => Promise<void>
 }
 
@@ -104,7 +104,7 @@ export async function openScene(
   return scene
 }
 
-/** What nobody has taken yet: a look from the reader's side, which consumes nothing. */
+/** Counts the records that were not taken yet, without consuming them. */
 function recordsIn({ views }: ShardLink): number {
   const { bytes, control, u32 } = views.ingress
   const copy = {
@@ -113,7 +113,7 @@ function recordsIn({ views }: ShardLink): number {
   return new RingReader(copy).read(() => true, Infinity)
 }
 
-/** A job that is accepted. */
+/** A valid job. */
 export const JOB = {
   user_id: 'ann', idempotent_key: 'k1', url: 'http://api.example/v1', method: 'POST',
   headers: { Authorization: 'Bearer t' }, body: 'hi', webhook_url: 'http://hook.example/done',
@@ -142,11 +142,11 @@ export const post = (scene: Scene, changes: object = {}, headers: Record<string,
 export const wordsOf = ({ words }: FakeRequest, ...at: number[]): number[] =>
   at.map((word) => words[word] as number)
 
-/** The three words of the id that a request is about. */
+/** The three words of the id in a request. */
 export const idOf = (request: FakeRequest): number[] =>
   wordsOf(request, WORD_ROUTE, WORD_ID_HIGH, WORD_ID_LOW)
 
-/** The same as text. */
+/** The same id as text. */
 export function idText(request: FakeRequest): string {
   const [route = 0, high = 0, low = 0] = idOf(request)
   return formatJobId(route, high, low)
@@ -157,6 +157,6 @@ export const VIEW: JobSnapshot = {
   status: 'queued', url: 'http://api.example/v1', method: 'POST', created_at: 5, attempts: 0,
   position: 3,
 }
-/** The second of two shards has it. */
+/** An id that belongs to the second of two shards. */
 export const ID = '80000000aaaaaaaabbbbbbbb'
 export const ID_WORDS = [0x80000000, 0xaaaaaaaa, 0xbbbbbbbb]

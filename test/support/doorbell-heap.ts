@@ -1,12 +1,12 @@
-// A program that sleeps and is rung in rounds and says what each has left behind.
+// A program that sleeps and is woken by a bell, in rounds, and prints the heap growth of each.
 
 import { Bell, Sleeper } from '../../shards/memory/doorbell.ts'
 import { BELL_BYTES } from '../../shards/memory/layout.ts'
 import { tellGrowths } from './heap-rounds.ts'
 
-/** Until the code is compiled and the young generation has its size. */
+/** So that all code is compiled and the young generation has its final size. */
 const WARM_UP_WAKES = 40_000
-/** Of each round. */
+/** Per round. */
 const WAKES = 20_000
 
 const words = new Int32Array(new SharedArrayBuffer(BELL_BYTES))

@@ -1,4 +1,4 @@
-// A job's bytes as the front door writes them into a ring.
+// Encodes a job as the front door writes it into a ring.
 
 import { type JobPayload, jobBytes, NO_BODY, writeJobHead } from '../../shards/wire/codec.ts'
 

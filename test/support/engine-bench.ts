@@ -1,5 +1,5 @@
-// One engine on virtual time, between a front door that a test plays and a scripted transport.
-// Turns are taken as a shard's thread takes them: when something came, and when the last one said.
+// One engine in virtual time, with a test as front door and a scripted transport. It takes turns
+// like a shard's thread: when something has arrived, and when the previous turn asked for it.
 
 import assert from 'node:assert/strict'
 import { Prng } from '../../shards/base/prng.ts'
@@ -22,7 +22,7 @@ import {
 import { SEED } from './swarm.ts'
 import { VirtualTime } from './virtual-clock.ts'
 
-/** The upstream that jobs go to unless they say otherwise, and the receiver of webhooks. */
+/** The default upstream of jobs, and the receiver of webhooks. */
 export const UPSTREAM = 0
 export const OTHER_UPSTREAM = 1
 export const RECEIVER = 2
@@ -34,10 +34,10 @@ export const SETTINGS: contract.ShardSettings = {
   userAgent: 'sluice-test',
 }
 
-/** Turns at one moment; more means that the shard asks for turns in which nothing happens. */
+/** Turns at one moment; more means that the shard keeps asking for turns without work. */
 const TURNS_AT_ONCE_MAX = 1000
 
-/** What a test may say of a job; by default a GET of a user's own, polled for, with 4 retries. */
+/** Options of a job; by default a GET with 4 retries, polled for, for the user USER. */
 export interface JobParts {
   readonly key?: string
   readonly account?: string
@@ -45,7 +45,7 @@ export interface JobParts {
   readonly url?: string
   readonly body?: string
   readonly retries?: number
-  /** Deliver the outcome to RECEIVER, or another one. */
+  /** Deliver the result to RECEIVER, or to another receiver. */
   readonly webhook?: boolean | typeof OTHER_RECEIVER
   /** The user's hash. */
   readonly user?: number
@@ -55,7 +55,7 @@ export interface JobParts {
   readonly watch?: boolean
 }
 
-/** A job that was submitted: the request that did it, and the words that name the job. */
+/** A submitted job: its request, and the words of its id. */
 export interface Submitted {
   readonly request: number
   readonly user: number
@@ -63,7 +63,7 @@ export interface Submitted {
   readonly idText: string
 }
 
-/** What names a job of USER's, or of another user. */
+/** Identifies a job of USER, or of another user. */
 type Asked = Pick<Submitted, 'idLow'> & Partial<Pick<Submitted, 'user'>>
 
 const USER = 0x5eed
@@ -78,37 +78,37 @@ function hashOf(text: string): number {
   return spread(hash)
 }
 
-/** What a bench is made with. */
+/** Options of a bench. */
 export interface BenchOptions extends UpstreamStart {
   readonly limits?: Partial<Limits>
   readonly receiver?: UpstreamStart
   /** In place of those of SETTINGS. */
   readonly settings?: Partial<contract.ShardSettings>
-  /** Where every thread's journal goes; there is none unless said. */
+  /** The journal of all threads; by default none. */
   readonly journal?: JournalSink
-  /** Share these with another bench, as two shards of one process. */
+  /** Shared with another bench, like two shards of one process. */
   readonly with?: EngineContext
 }
 
-/** What the shards of a process share. */
+/** What the shards of a process have in common. */
 interface EngineContext {
   readonly memory: ShardMemory
   readonly time: VirtualTime
   readonly shard: number
 }
 
-/** A shard, its surroundings, and what it has said so far. */
+/** A shard, its surroundings, and its answers so far. */
 export class EngineBench {
   readonly time: VirtualTime
   readonly memory: ShardMemory
   readonly views: ShardViews
-  /** The present thread's. */
+  /** Of the present thread. */
   transport: ScriptedTransport
   engine: Engine
-  /** Everything that came through the answer ring, in order. */
+  /** All records of the answer ring, in order. */
   readonly answers: AnyOutcome[] = []
   readonly broken: unknown[] = []
-  /** The front door does not read: the answer ring fills up. */
+  /** Does not read, so that the answer ring fills up. */
   isDeaf = false
   readonly #clock: ReturnType<VirtualTime['clock']>
   readonly #ingress: RingWriter
@@ -145,9 +145,9 @@ export class EngineBench {
   }
 
   /**
-   * The thread ends where it stands, and another takes over its memory.
-   * @param prepare is given the new thread's transport before it is used.
-   * @returns what the new one has found.
+   * Ends the thread at any point, and lets a successor take over its memory.
+   * @param prepare is called with the successor's transport before it is used.
+   * @returns what the successor has recovered.
    */
   replace(prepare: (transport: ScriptedTransport) => void = () => {}): contract.Recovered {
     this.transport = new ScriptedTransport(() => this.time.nowUs())
@@ -191,23 +191,23 @@ export class EngineBench {
     return this.sent.filter(({ request }) => /^http:\/\/hook\d?\.test$/.test(request.origin))
   }
 
-  /** The latest request that is not over. */
+  /** The latest request that has not ended. */
   get inFlight(): Sent {
     const sent = this.sent.findLast((other) => !other.isOver)
     assert.ok(sent !== undefined, 'nothing is in flight')
     return sent
   }
 
-  // --- what the front door does ---
+  // --- as the front door ---
 
-  /** Puts a job into the ring and lets the shard take its turn. */
+  /** Puts a job into the ring and lets the shard take a turn. */
   submit(parts: JobParts = {}): Submitted {
     const submitted = this.put(parts)
     this.turn()
     return submitted
   }
 
-  /** Puts a job into the ring, and no more. */
+  /** Only puts a job into the ring. */
   put(parts: JobParts = {}): Submitted {
     const request = this.#requests++
     const idLow = spread(this.#jobs++)
@@ -235,7 +235,7 @@ export class EngineBench {
     return { request, user, idLow, idText: idText(user, idLow) }
   }
 
-  /** GET, CANCEL, WATCH or UNWATCH of a job. @returns the answer's place among the answers. */
+  /** GET, CANCEL, WATCH or UNWATCH of a job. @returns the index of the answer in `answers`. */
   ask(kind: number, { idLow, user = USER }: Asked): number {
     const request = this.#requests++
     this.#write(kind, [request, user, ID_HIGH, idLow], [])
@@ -244,8 +244,8 @@ export class EngineBench {
   }
 
   /**
-   * The same question about many jobs at once. @returns how many answers each of the engine's
-   * turns has brought, as long as it had something to read.
+   * Asks the same question about many jobs at once. @returns the number of answers in each turn of
+   * the engine, until there is nothing to read.
    */
   askAll(kind: number, jobs: readonly Asked[]): number[] {
     for (const { idLow, user = USER } of jobs) {
@@ -274,7 +274,7 @@ export class EngineBench {
     return answer.code
   }
 
-  /** Asks for an upstream's record back; true when it is. */
+  /** Asks for the release of an upstream's record; returns whether it is released. */
   release(upstream: number): boolean {
     const request = this.#requests++
     this.#write(contract.INGRESS_RELEASE_UPSTREAM, [request, upstream, 0, 0], [])
@@ -298,7 +298,7 @@ export class EngineBench {
       outcome.kind === 'event' && outcome.id === job.idText ? [[outcome.event, outcome.data]] : [])
   }
 
-  // --- what the upstream does ---
+  // --- as the upstream ---
 
   respond(sent: Sent, answer: Answer = {}): void {
     this.transport.respond(sent, answer)
@@ -312,7 +312,7 @@ export class EngineBench {
 
   // --- time ---
 
-  /** Takes turns until the shard wants none at this moment, and reads what it says. */
+  /** Takes turns until the shard needs none at this time, and reads its answers. */
   turn(): void {
     let nextUs = this.engine.turn()
     for (let turns = 1; nextUs <= this.nowUs; turns++) {
@@ -325,7 +325,7 @@ export class EngineBench {
     assert.deepEqual(this.broken, [], 'an assertion of the shard')
   }
 
-  /** Moves time on, with all the turns that the shard wants on the way. */
+  /** Advances time, with all turns that the shard needs on the way. */
   advance(ms: number): void {
     this.time.advanceTo((this.nowUs + msToUs(ms)) as Micros)
   }
@@ -362,7 +362,7 @@ export function twoShards(options: UpstreamStart = {}): [EngineBench, EngineBenc
   ]
 }
 
-/** Requests per second as a header says them. */
+/** Requests per second as a response header. */
 export const rps = (pacePerSecond: number): { 'x-aqueduct-rps': string } =>
   ({ 'x-aqueduct-rps': String(pacePerSecond) })
 

@@ -1,5 +1,5 @@
-// Follows a job's event stream with a parser that is not the project's own, and keeps what came and
-// when.
+// Reads a job's event stream with a parser that is not the project's own, and records the events
+// with their times.
 
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
@@ -51,8 +51,8 @@ export class EventStream {
   }
 
   /**
-   * Joins a job's stream; asserts that the server begins one.
-   * @param lastEventId of the last event that the client has already, if any.
+   * Joins a job's stream; asserts that the server starts one.
+   * @param lastEventId id of the last event that the client has already received, if any.
    */
   static async join(origin: string, jobId: string, lastEventId?: string): Promise<EventStream> {
     const headers = lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }
@@ -88,7 +88,7 @@ export class EventStream {
     while (!this.closed) await once(this.#changed, 'changed')
   }
 
-  /** Goes away. */
+  /** Disconnects. */
   leave(): void {
     this.response.destroy()
   }

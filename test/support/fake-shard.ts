@@ -1,5 +1,5 @@
 // A shard that keeps no jobs: it reads the ingress ring on the test's own thread, shows the test
-// each request, and writes whatever outcome the test wants.
+// each request, and writes the answers that the test wants.
 
 import { NONE } from '../../shards/base/units.ts'
 import { Bell, Sleeper } from '../../shards/memory/doorbell.ts'
@@ -19,7 +19,7 @@ import {
 /** An ingress record, copied out of the ring. */
 export interface FakeRequest {
   readonly kind: number
-  /** All words up to the header's end; see WORD_… in contract.ts. */
+  /** All words of the header; see WORD_… in contract.ts. */
   readonly words: readonly number[]
   /** Of an enqueue. */
   readonly template?: Template
@@ -30,7 +30,7 @@ export interface FakeRequest {
 export class FakeShard {
   /** Called for each request, in order; replace it to answer. */
   onRequest: (request: FakeRequest) => void = () => {}
-  /** Jobs that name an upstream, as a shard counts them; these never end. */
+  /** Reference counts of upstreams, as in a real shard; these never reach zero. */
   readonly #references: Uint32Array
   readonly #ingress: RingReader
   readonly #answers: RingWriter
@@ -50,7 +50,7 @@ export class FakeShard {
     this.#run()
   }
 
-  /** Takes nothing from now on, as after the end of its thread; until revive(). */
+  /** Takes nothing from now on, as after the end of its thread, until revive(). */
   die(): void {
     this.#isDead = true
   }
@@ -61,7 +61,7 @@ export class FakeShard {
     this.#run()
   }
 
-  /** Says as a shard does whose journal is stalled: what it has taken has no answer. */
+  /** As a shard with a stalled journal: gives back unanswered what it has taken. */
   giveBack(): void {
     this.#giveBack.begin({
       requests: this.#ingress.position, answers: this.#answers.published,

@@ -1,10 +1,10 @@
-// Very many POST /jobs in little time and little memory: raw connections, one request at a time on
-// each, answers counted by their status. An HTTP library would be the slower half of the test.
+// Sends very many POST /jobs fast and with little memory: raw connections, one request at a time on
+// each, answers counted by status. An HTTP library would be slower than the server.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-/** What to send. */
+/** The requests to send. */
 export interface FloodOptions {
   readonly port: number
   readonly count: number
@@ -19,7 +19,7 @@ const HEAD_END = '\r\n\r\n'
 const STATUS_AT = 'HTTP/1.1 '.length
 const LENGTH = /content-length: (\d+)/i
 
-/** Sends them all; resolves with how many answers there were of each status. */
+/** Sends them all; resolves with the number of answers by status. */
 export async function flood(options: FloodOptions): Promise<Map<number, number>> {
   const { port, count, connections = 64, bodyOf, onAnswer } = options
   const statuses = new Map<number, number>()

@@ -1,10 +1,10 @@
-// A disk that takes each batch of a journal when the test says so.
+// A disk that completes each batch of a journal only when the test says so.
 
 import assert from 'node:assert/strict'
 import type { JournalSink } from '../../shards/journal/journal.ts'
 import type { EngineBench } from './engine-bench.ts'
 
-/** Where a shard's batches wait for the test. */
+/** Holds a shard's batches until the test ends them. */
 export class HeldSink implements JournalSink {
   readonly syncedUs = Infinity
   isLost = false
@@ -23,7 +23,7 @@ export class HeldSink implements JournalSink {
     return this.#done !== undefined
   }
 
-  /** Ends the batch that is under way. */
+  /** Ends the batch in progress. */
   end(error: Error | null = null): void {
     const done = this.#done
     assert.ok(done !== undefined, 'nothing is being written')
@@ -31,7 +31,7 @@ export class HeldSink implements JournalSink {
     done(error)
   }
 
-  /** Writes until nothing is left to be written. */
+  /** Writes until nothing is left. */
   writeAll(bench: EngineBench): void {
     while (this.isWriting) {
       this.end()

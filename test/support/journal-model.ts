@@ -1,5 +1,5 @@
-// A shard as far as its journal is concerned: memory whose facts change at random, and batches of
-// what has changed since the last that was written, as shards/journal/journal.ts makes them.
+// A model of a shard for its journal: memory whose facts change at random, and batches of the
+// changes since the last written one, as shards/journal/journal.ts makes them.
 
 import assert from 'node:assert/strict'
 import type { Prng } from '../../shards/base/prng.ts'
@@ -29,7 +29,7 @@ export const MODEL_LIMITS: Limits = {
 }
 const END_BYTES = 8
 
-/** Which parts of the memory have changed. */
+/** The changed parts of the memory. */
 class Changes {
   readonly jobs = new Set<number>()
   readonly lanes = new Set<number>()
@@ -44,7 +44,7 @@ class Changes {
   }
 }
 
-/** One shard's memory and what its journal has not got. */
+/** One shard's memory and what its journal does not have yet. */
 export class JournalModel {
   readonly views: ShardViews
   readonly shared: SharedViews
@@ -52,7 +52,7 @@ export class JournalModel {
   readonly #batch = new BatchWriter()
   readonly #changes = new Changes()
   readonly #used: number[]
-  /** By segment; NONE where the journal does not know of its present use. */
+  /** By segment; NONE where the journal does not know its present use. */
   readonly #journalled: number[]
 
   constructor(prng: Prng, limits = MODEL_LIMITS) {
@@ -82,7 +82,7 @@ export class JournalModel {
     if (this.#prng.chance(0.2)) this.#changeUpstream()
   }
 
-  /** All that has changed since the last batch that was written(). */
+  /** All changes since the last batch that was written(). */
   batch(sequence: number, nowUs: Micros, accepted = 0): Buffer {
     const facts = factsOf(this.views)
     this.#batch.begin(sequence, accepted)
@@ -105,7 +105,7 @@ export class JournalModel {
     this.#changes.clear()
   }
 
-  /** A thread has died: its records end somewhere before where the journal says. */
+  /** After the crash of a thread: its records end somewhere before where the journal says. */
   cutLog(): void {
     const segment = this.#prng.below(this.#used.length)
     const used = this.#used[segment] as number
@@ -117,7 +117,7 @@ export class JournalModel {
     this.#changes.segments.add(segment)
   }
 
-  /** Compares all facts with memory that has been loaded. */
+  /** Compares all facts with memory that was loaded. */
   equals(loaded: ShardViews, nowUs: Micros): void {
     const { jobs, lanes, templates } = this.views
     const kept = jobs.resultWord.map((word) => word & ~((JOB_WATCHED | JOB_UNWRITTEN) << 16))
@@ -143,13 +143,13 @@ export class JournalModel {
     }
   }
 
-  /** Goes on with what a load has made of the memory. */
+  /** Continues with the memory that was loaded. */
   adopt(loaded: ShardViews): void {
     this.views.jobs.resultWord.set(loaded.jobs.resultWord)
     this.views.lanes.baseUs.set(loaded.lanes.baseUs)
   }
 
-  /** Random words in one slot. @returns which. */
+  /** Fills one slot with random words. @returns the slot. */
   #fill(words: readonly Uint32Array[], times: readonly Float64Array[]): number {
     const slot = this.#prng.below((words[0] as Uint32Array).length)
     for (const array of words) array[slot] = this.#prng.uint32()

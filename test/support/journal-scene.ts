@@ -1,5 +1,5 @@
-// One shard's journal on the disk for a test: tails written from a model, a store, and a start
-// that loads both.
+// One shard's journal on disk, for tests: tails written from a model, a store, and a start that
+// loads both.
 
 import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ const NOTHING: StoreState = { boot: '', tail: 0, sequence: 0, accepted: 0 }
 /** New jobs in each batch. */
 export const BATCH_JOBS = 3
 
-/** What a start came to. */
+/** The result of a start. */
 export type SceneStart =
   | { readonly ok: true; readonly views: ShardViews; readonly state: StoreState
       readonly dropped: Dropped | null }
@@ -42,7 +42,7 @@ export class JournalScene {
     return path.join(this.folder, tailName(tail))
   }
 
-  /** Appends batches to a tail. @returns where each of them begins. */
+  /** Appends batches to a tail. @returns the offset of each. */
   write(tail: number, batches: number): number[] {
     const starts: number[] = []
     for (let count = 0; count < batches; count++) {
@@ -62,7 +62,7 @@ export class JournalScene {
     return bytes
   }
 
-  /** Notes how far the tails reach, as the shard does. */
+  /** Records how far the tails reach, as the shard does. */
   note(tail: number, sequence = this.sequence): void {
     writeExtent(this.folder, { tail, sequence, accepted: BATCH_JOBS * sequence })
   }
@@ -74,7 +74,7 @@ export class JournalScene {
     writeFileSync(this.fileOf(tail), bytes)
   }
 
-  /** Does something with the store, opened for that alone. */
+  /** Opens the store for one action. */
   async withStore<T>(act: (store: JournalStore, state: StoreState) => T): Promise<T> {
     const opened = JournalStore.open(path.join(this.folder, 'store'), MEMORY_BYTES, true)
     assert.ok(opened.ok, opened.ok ? '' : opened.problem)
@@ -87,7 +87,7 @@ export class JournalScene {
     }
   }
 
-  /** A start on a boot of the machine, at a time of its clock. */
+  /** A start during a given boot of the machine, at a time of its clock. */
   start(boot: string, nowUs = NOW_US): Promise<SceneStart> {
     return this.withStore((store, state): SceneStart => {
       const taken = new Tails(this.folder, store).takeAll(state, state.boot !== boot, () => {})

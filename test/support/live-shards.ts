@@ -1,5 +1,5 @@
-// Real shard threads under a real supervisor, and the main thread's ends of their rings, played by
-// a test: jobs go in, and what the shards say is kept. Without an HTTP server around them.
+// Real shard threads under a real supervisor, with a test as the main thread: it puts jobs into
+// their rings and keeps their answers. Without an HTTP server.
 
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
@@ -27,7 +27,7 @@ const SETTINGS: contract.ShardSettings = {
   userAgent: 'sluice-test',
 }
 
-/** What a test says of a job. */
+/** A job of a test. */
 export interface LiveJob {
   readonly shard: number
   readonly account: number
@@ -39,31 +39,31 @@ export interface LiveJob {
   readonly retries?: number
 }
 
-/** What a bench is made with. */
+/** Options of a bench. */
 export interface LiveOptions extends Pick<Partial<SupervisorOptions>, 'workerFile'> {
   readonly shards: number
   readonly memoryMib?: number
-  /** The upstreams that jobs may name; the slot behind them is the receivers'. */
+  /** The upstreams that jobs may name; the slot after them is the receivers'. */
   readonly upstreams: readonly UpstreamStart[]
 }
 
 /** Spreads numbers over 32 bits, as hashes do. */
 const spread = (value: number): number => Math.imul(value + 1, 0x9e3779b1) >>> 0
 
-/** FNV-1a, which is enough where nobody chooses colliding texts. */
+/** FNV-1a; sufficient, since no text is chosen to collide. */
 function hashOf(bytes: Uint8Array): number {
   let hash = 0x811c9dc5
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)
   return hash >>> 0
 }
 
-/** Shards that run. */
+/** Running shards. */
 export class LiveShards {
   readonly memory: EngineMemory
   readonly links: readonly ShardLink[]
   readonly supervisor: Supervisor
   readonly losses: ShardLoss[] = []
-  /** What each line of the log said, with its fields. */
+  /** The log lines, with their fields. */
   readonly logged: { readonly message: string; readonly fields: object }[] = []
   /** Requests that were accepted. */
   readonly accepted = new Set<number>()
@@ -102,7 +102,7 @@ export class LiveShards {
     this.#read()
   }
 
-  /** Shards that are ready; they are stopped after the test. */
+  /** Starts shards, which are stopped after the test. */
   static async start(t: TestContext, options: LiveOptions): Promise<LiveShards> {
     const live = new LiveShards(options)
     t.after(async () => {
@@ -114,7 +114,7 @@ export class LiveShards {
     return live
   }
 
-  /** Sums of all shards. */
+  /** Sums over all shards. */
   get stats(): StatValues {
     const all = this.memory.shards.map((views) => readStats(views.stats))
     const [first] = all
@@ -165,7 +165,7 @@ export class LiveShards {
     while (this.accepted.size < count) await once(this.#heard, 'answer')
   }
 
-  /** How long each shard stood still, change by change. */
+  /** The pause of each shard at each handover. */
   get downMs(): number[] {
     return this.logged.filter(({ message }) => message === 'a shard runs new code')
       .map(({ fields }) => (fields as { down_ms: number }).down_ms)

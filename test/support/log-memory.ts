@@ -1,9 +1,9 @@
-// A shard's memory with a small job log and next to nothing else.
+// A shard's memory with a small job log and almost nothing else.
 
 import { allocateShard, attachShard, type ShardViews } from '../../shards/memory/layout.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
 
-/** The memory of a log of so many segments; attach() gives fresh views of it, as a new thread's. */
+/** Memory for a log of so many segments; attach() returns new typed arrays, as for a new thread. */
 export function logMemory(segmentBytes: number, segmentsMax: number, templatesMax = 1):
   { limits: Limits; attach: () => ShardViews } {
   const limits: Limits = {

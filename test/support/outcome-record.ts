@@ -1,4 +1,4 @@
-// What a shard says through its answer ring, as plain values for a test to compare.
+// Decodes records of the answer ring as plain values for tests to compare.
 
 import assert from 'node:assert/strict'
 import type { RingReader } from '../../shards/memory/ring.ts'

@@ -1,4 +1,4 @@
-// The table of pools as docs/ARCHITECTURE.md has it.
+// The table of pools, as in docs/ARCHITECTURE.md.
 
 import type { Pool } from '../../shards/memory/pools.ts'
 import { POOLS } from '../../src/base/pools.ts'
@@ -18,5 +18,5 @@ const shareOf = (pool: Pool): string => {
 const row = (pool: Pool): string =>
   `| ${pool.name} | \`${pool.bound}\` | ${shareOf(pool)} | ${pool.atBound} |`
 
-/** All of its lines. */
+/** All lines of it. */
 export const poolsTable = (): string => [...HEAD, ...Object.values(POOLS).map(row)].join('\n')

@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
-/** What the program is made of; its packages are those of the project itself. */
+/** The files that the program needs; its packages are those of the project. */
 const PARTS = ['src', 'shards', 'bench', 'package.json'] as const
 
 /** One copy. */
@@ -22,7 +22,7 @@ export class ProjectCopy {
     symlinkSync(path.join(ROOT, 'node_modules'), path.join(this.root, 'node_modules'))
   }
 
-  /** Replaces a text that occurs once in a file; returns what takes it back. */
+  /** Replaces a text that occurs once in a file; returns a function that undoes it. */
   edit(file: string, before: string, after: string): () => void {
     const place = path.join(this.root, file)
     const text = readFileSync(place, 'utf8')

@@ -1,7 +1,7 @@
-// Ends of shard threads at random places of their code, for tests of a real server: to be loaded
+// Crashes of shard threads at random points of their code, for tests of a real server. Loaded
 // before anything else (`node --import`), in every thread. At SIGUSR2 the main thread reads an
-// order from the file that TORTURE_ORDERS names and passes it to one of the threads that run a
-// shard; that thread then counts calls of its engine's methods, and ends at one of them.
+// order from the file that TORTURE_ORDERS names and passes it to one of the shard threads, which
+// then counts calls of its engine's methods, and ends at one of them.
 
 import { readFileSync } from 'node:fs'
 import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads'
@@ -26,16 +26,16 @@ import { UndiciTransport } from '../../shards/transport/undici-transport.ts'
 
 /** What is to happen to one of the threads. */
 export interface DeathOrder {
-  /** An order that was carried out before is not carried out again. */
+  /** An order with the number of an earlier one is ignored. */
   readonly number: number
   /**
-   * exit: between two calls, from which no `catch` saves; throw: out of a turn; uncaught: between
+   * exit: between two calls, which no `catch` prevents; throw: inside a turn; uncaught: between
    * turns; exit-twice: its successor exits as well, while it takes over; hang: in a turn, for ever.
    */
   readonly how: 'exit' | 'throw' | 'uncaught' | 'exit-twice' | 'hang'
-  /** Chooses the thread: its remainder among those that run shards. */
+  /** Selects the thread: modulo the number of threads that run shards. */
   readonly which: number
-  /** Calls that the thread still makes. */
+  /** Calls before it happens. */
   readonly calls: number
   readonly successorCalls: number
 }
@@ -84,7 +84,7 @@ function obeyOrders(): void {
     if (message.kind !== 'order') return
     const { how, calls: callsLeft, successorCalls } = message.order
     if (message.thread !== threadId) {
-      // Whoever stands by may be the successor.
+      // The standby thread may become the successor.
       if (how === 'exit-twice' && !isShard) calls = successorCalls
     } else if (how === 'uncaught') setImmediate(() => { throw new Error('a random death') })
     else if (how === 'throw' || how === 'hang') inTurn = how
@@ -109,7 +109,7 @@ function obeyOrders(): void {
   Engine.prototype.turn = function () {
     if (!isShard) {
       isShard = true
-      // A successor that was to die while it took over, and had less to do, lives.
+      // A successor that was to crash while it took over, but made fewer calls, survives.
       calls = 0
       channel.postMessage({ kind: 'shard', thread: threadId } satisfies Message)
     }

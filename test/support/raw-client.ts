@@ -1,12 +1,12 @@
-// A client of bare bytes, for requests that no HTTP library would send: slow, broken off, or none.
+// A client that sends raw bytes, for requests that no HTTP library sends: slow, cut off, empty.
 
 import { EventEmitter, once } from 'node:events'
 import { type Socket, connect } from 'node:net'
 
-/** One connection; keeps all that came back. */
+/** One connection; records everything it receives. */
 export class RawClient {
   readonly socket: Socket
-  /** Whether the other side has ended or reset the connection. */
+  /** Whether the server has closed or reset the connection. */
   closed = false
   #received = ''
   readonly #changed = new EventEmitter().setMaxListeners(0)
@@ -46,7 +46,7 @@ export class RawClient {
     this.socket.write(bytes)
   }
 
-  /** Resolves when `count` answers have begun, or the connection is over. */
+  /** Resolves when `count` answers have begun, or the connection is closed. */
   async waitForAnswers(count: number): Promise<number[]> {
     while (this.statuses.length < count && !this.closed) await once(this.#changed, 'changed')
     return this.statuses
@@ -57,7 +57,7 @@ export class RawClient {
     while (!this.closed) await once(this.#changed, 'changed')
   }
 
-  /** Ends the connection without waiting for anything. */
+  /** Closes the connection immediately. */
   destroy(): void {
     this.socket.destroy()
   }

@@ -1,4 +1,4 @@
-// A ring's or a bell's memory by itself, laid out as in shards/memory/layout.ts, at any size.
+// The memory of a single ring or bell, laid out as in shards/memory/layout.ts, of any size.
 
 import { BELL_BYTES, RING_CONTROL_BYTES, type RingViews } from '../../shards/memory/layout.ts'
 
@@ -10,7 +10,7 @@ const TAKEN_WORD = HEAD_WORD + 1
 export const allocateRing = (capacityBytes: number): SharedArrayBuffer =>
   new SharedArrayBuffer(RING_CONTROL_BYTES + capacityBytes)
 
-/** Views of a ring that fills a buffer of allocateRing(). */
+/** The typed arrays of a ring that fills a buffer of allocateRing(). */
 export function ringViews(buffer: SharedArrayBuffer): RingViews {
   const capacityBytes = buffer.byteLength - RING_CONTROL_BYTES
   const bytes = Buffer.from(
@@ -23,7 +23,7 @@ export function ringViews(buffer: SharedArrayBuffer): RingViews {
   }
 }
 
-/** Makes an empty ring stand at a position, as if so many bytes had gone through it. */
+/** Sets the position of an empty ring, as if so many bytes had passed through it. */
 export function startRingAt(views: RingViews, position: number): void {
   views.control[TAIL_WORD] = position
   views.control[HEAD_WORD] = position

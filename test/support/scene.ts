@@ -1,5 +1,5 @@
-// What a black-box test file stands on: one real server and one caller for all of its tests, and
-// upstreams of bare sockets or HTTP that live as long as the test that wants them.
+// The base of a black-box test file: one real server and one client for all of its tests, and HTTP
+// or raw TCP upstreams that each test starts for itself.
 
 import assert from 'node:assert/strict'
 import { type TestContext, after, before } from 'node:test'
@@ -7,19 +7,19 @@ import { ApiClient } from './api-client.ts'
 import { type ServerOptions, type TestServer, startServer } from './server.ts'
 import { type Respond, RawUpstream, RefusingUpstream, TestUpstream } from './upstream.ts'
 
-/** A pace at which it is not the pace that a test waits for. */
+/** A pace high enough that no test waits for it. */
 export const UNPACED = ['--default-rps', '100000', '--default-max-concurrent', '10000']
 
 /**
- * A server for the tests of one file: started before the first, stopped after the last. However
- * they treated it, it must then be well and end by itself.
+ * A server for the tests of one file: started before the first, stopped after the last. It must
+ * then still be ready, and end by itself.
  */
 export class Scene {
   #server: TestServer | undefined
   #api: ApiClient | undefined
 
   /**
-   * To be called at the top level of a test file.
+   * Must be called at the top level of a test file.
    * @param prepare is awaited once the server listens, before the first test.
    */
   constructor(options: ServerOptions = {}, prepare?: () => Promise<void> | void) {
@@ -56,7 +56,7 @@ export async function upstreamFor(t: TestContext, respond?: Respond): Promise<Te
   return startUpstream(t, respond === undefined ? {} : { respond })
 }
 
-/** The same with whatever else an upstream may be given. */
+/** The same with all options of an upstream. */
 export async function startUpstream(
   t: TestContext, options: Parameters<typeof TestUpstream.start>[0] = {},
 ): Promise<TestUpstream> {
@@ -65,7 +65,7 @@ export async function startUpstream(
   return upstream
 }
 
-/** An upstream of bare sockets for one test. */
+/** A raw TCP upstream for one test. */
 export async function rawUpstreamFor(
   t: TestContext, onData: Parameters<typeof RawUpstream.start>[0],
 ): Promise<RawUpstream> {
@@ -81,14 +81,14 @@ export async function refusingOriginFor(t: TestContext): Promise<string> {
   return upstream.origin
 }
 
-/** An answer that holds the requests until they are released, in the order of their arrival. */
+/** A response that is held until it is released, in the order of arrival. */
 export class Gate {
   readonly #held: (() => void)[] = []
   #isOpen = false
-  /** The most that were held at once. */
+  /** The maximum number held at once. */
   heldMax = 0
 
-  /** For `respond`; released requests go on with `then`. */
+  /** For `respond`; released requests are answered with `then`. */
   hold(then: Respond): Respond {
     return (request, response, record) => {
       const answer = (): void => then(request, response, record)
@@ -102,12 +102,12 @@ export class Gate {
     return this.#held.length
   }
 
-  /** Answers the oldest `count` of the held. */
+  /** Releases the oldest `count`. */
   release(count: number): void {
     for (const answer of this.#held.splice(0, count)) answer()
   }
 
-  /** Answers all that are held and all that come. */
+  /** Releases all held requests and all later ones. */
   open(): void {
     this.#isOpen = true
     this.release(Infinity)

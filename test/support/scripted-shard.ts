@@ -1,5 +1,5 @@
-// A stand-in for a shard's thread that does as it is told, for the supervisor's tests. Its default
-// export has the contract of shards/shard/worker.ts.
+// A scripted replacement of a shard's thread, for tests of the supervisor. Its default export has
+// the signature of shards/shard/worker.ts.
 
 import type { MessagePort } from 'node:worker_threads'
 import { monotonicUs } from '../../shards/base/clock.ts'
@@ -16,19 +16,19 @@ const BEAT_EVERY_MS = 100
 export type Script = 'obeys' | 'ignores-stop' | 'throws' | 'exits' | 'returns' | 'never-ready' |
   'breaks' | 'hangs' | 'fills-heap' | 'throws-always' | HandOverScript
 
-/** What it does about handing over, or taking over. */
+/** What it does when it hands over, or takes over. */
 type HandOverScript = 'relays' | 'relays-for-ever' | 'dies-handing-over' | 'hangs-handing-over' |
   'never-loads' | 'other-layout' | 'other-sizes' | 'other-baton' | 'dies-loading' |
   'dies-taking-over' | 'reports-settings'
 
-/** What those scripts found that take over from one that has ended. */
+/** What scripts report that take over from a crashed one. */
 export const RECOVERED: Recovered = {
   jobs: 7, inFlight: 2, webhooks: 1, finished: 3, ms: 4, setAside: null,
 }
 
 /**
- * Shard 0 always obeys; the others follow the script that `settings.userAgent` names. Whoever takes
- * over from the dead obeys, but for `throws-always`.
+ * Shard 0 always obeys; the others follow the script that `settings.userAgent` names. A successor
+ * of a crashed thread obeys, except with `throws-always`.
  */
 export default function run(task: ShardTask): Promise<{ queued: number }> {
   const named = task.settings.userAgent as Script
@@ -115,7 +115,7 @@ function fail(message: string): never {
   throw new Error(message)
 }
 
-/** Until the thread has no heap left. */
+/** Until the thread's heap is exhausted. */
 function fillHeap(): void {
   const kept: object[] = []
   for (;;) kept.push(Array.from({ length: 100_000 }, (_, at) => ({ at })))

@@ -1,4 +1,4 @@
-// A transport without a network: it keeps what is sent, and answers when and as the test says.
+// A transport without a network: it records what is sent, and answers as the test says.
 
 import assert from 'node:assert/strict'
 import type { Micros } from '../../shards/base/units.ts'
@@ -12,14 +12,14 @@ export interface Sent {
   readonly attemptId: number
   readonly atUs: Micros
   readonly request: OutgoingRequest
-  /** Names in the case in which they were sent. */
+  /** Header names as they were sent. */
   readonly headers: Readonly<Record<string, string>>
   /** Whether an answer, a failure or the shard itself has ended it. */
   isOver: boolean
   isAborted: boolean
 }
 
-/** What an upstream answers; 200 without headers and body unless said. */
+/** The answer of an upstream; by default 200 without headers and body. */
 export interface Answer {
   readonly status?: number
   readonly headers?: ResponseHeaders
@@ -27,16 +27,16 @@ export interface Answer {
   readonly truncated?: boolean
 }
 
-/** Sends nothing anywhere. */
+/** Records requests instead of sending them. */
 export class ScriptedTransport implements Transport {
   readonly sent: Sent[] = []
-  /** What becomes of a request: written at once or by write(). */
+  /** Whether a request is written at once, or by write(). */
   writes: 'at once' | 'later' = 'at once'
-  /** What a request would find, at every destination. */
+  /** The state of connections, at every destination. */
   line: Line = LINE_FREE
-  /** Connections that were asked for, in order. */
+  /** Requested connections, in order. */
   readonly asked: { readonly to: number; readonly origin: string; readonly count: number }[] = []
-  /** Destinations that stand for nothing any more, in order. */
+  /** Destinations that were forgotten, in order. */
   readonly forgotten: number[] = []
   readonly #nowUs: () => Micros
   #events: TransportEvents | undefined
@@ -85,7 +85,7 @@ export class ScriptedTransport implements Transport {
     return Promise.resolve()
   }
 
-  /** A connection is there, or one may be asked for again. */
+  /** Reports that a connection is free, or that one may be requested again. */
   free(to: number): void {
     this.#listener().free(to)
   }
@@ -94,25 +94,25 @@ export class ScriptedTransport implements Transport {
     this.#listener().unreachable(to, reason, 'as the test wants it')
   }
 
-  /** A request's connection is lost before it was written. */
+  /** Reports that a request's connection was lost before it was written. */
   giveBack(sent: Sent): void {
     assert.ok(!sent.isOver, 'a request that is over is given back')
     sent.isOver = true
     this.#listener().returned(sent.attemptId)
   }
 
-  /** A request goes out. */
+  /** Reports that a request was written. */
   write(sent: Sent): void {
     this.#listener().written(sent.attemptId)
   }
 
-  /** The response's headers come, and its end does not. */
+  /** Reports a response's headers, but not its end. */
   head(sent: Sent, { status = 200, headers = {} }: Answer): void {
     assert.ok(!sent.isOver, 'an answer to a request that is over')
     this.#listener().head(sent.attemptId, status, headers)
   }
 
-  /** A whole response comes. */
+  /** Reports a complete response. */
   respond(sent: Sent, answer: Answer): void {
     this.head(sent, answer)
     sent.isOver = true

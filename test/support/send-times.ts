@@ -1,5 +1,5 @@
-// What an upstream may hold against its pace: the promise of a window, checked on the upstream's
-// own clock, which sees each send only after the network and its own event loop let it.
+// Checks the pace guarantee on the upstream's own clock, which shows each send only after the
+// network and the upstream's event loop.
 
 import assert from 'node:assert/strict'
 import { monotonicUs } from '../../shards/base/clock.ts'
@@ -8,43 +8,43 @@ import { ApiClient } from './api-client.ts'
 import type { RecordedRequest } from './upstream.ts'
 
 /**
- * How much closer together two requests may be seen than they were sent, besides what the probe
- * measures: the first was held up on its way out of the server, by a connection that had to be made
- * or a thread that had to wait for a processor, and the second was not.
+ * How much closer together two requests may arrive than they were sent, besides what the probe
+ * measures: the first was delayed on its way out of the server, by a new connection or a thread
+ * that waited for a processor, and the second was not.
  */
 const JITTER_ALLOWANCE_US = 100_000
 /**
- * Where a question to a shard takes longer than this, the machine has no time for the test: what a
- * thread misses beyond the tolerance of 5 ms is lost to the pace, as the promise wants it.
+ * If a question to a shard takes longer than this, the machine is too busy for the test: whatever a
+ * thread misses beyond the tolerance of 5 ms is lost to the pace, as the guarantee requires.
  */
 const STARVED_US = 50_000
 
 const PROBE_EVERY_MS = 10
-/** Jobs that are nowhere, of the first and of the last shard. */
+/** Ids of jobs that do not exist, on the first and on the last shard. */
 const PROBE_JOBS = ['0'.repeat(24), 'f'.repeat(24)]
 
 /**
- * How late things are on this machine while a test runs: asks the shards for jobs that they do not
- * have, again and again, and keeps the longest time from when a question was due to its answer.
+ * Measures delays on this machine during a test: repeatedly asks the shards for jobs that do not
+ * exist, and keeps the longest time from when a question was due to its answer.
  */
 export class LagProbe {
   #maxUs = 0
   #stopped = false
   #api: ApiClient | undefined
 
-  /** Begins to ask a server. */
+  /** Starts to probe a server. */
   watch(origin: string): void {
     const api = new ApiClient(origin, PROBE_JOBS.length)
     this.#api = api
     for (const jobId of PROBE_JOBS) this.#askSoon(api, jobId)
   }
 
-  /** The longest so far. */
+  /** The longest time so far. */
   get maxUs(): number {
     return this.#maxUs
   }
 
-  /** Whether other work on the machine left too little for what a test expects to be done. */
+  /** Whether the machine was too busy for what a test expects. */
   get isStarved(): boolean {
     return this.#maxUs > STARVED_US
   }
@@ -66,12 +66,12 @@ export class LagProbe {
   }
 }
 
-/** How much closer together, or the other way round, two requests may be seen than were sent. */
+/** How much closer together, or out of order, two requests may arrive. */
 const jitterUs = (lag: LagProbe): number => JITTER_ALLOWANCE_US + 2 * lag.maxUs
 
 /**
- * Asserts that requests were sent in the order of their numbers, each of which came once. Two that
- * take different connections may arrive the other way round, but only within the jitter.
+ * Asserts that requests were sent in the order of their numbers, each exactly once. Two on
+ * different connections may arrive out of order, but only within the jitter.
  */
 export function assertSentInOrder(
   requests: readonly RecordedRequest[], numberOf: (request: RecordedRequest) => number,
@@ -91,13 +91,13 @@ export function assertSentInOrder(
 }
 
 /**
- * Asserts the promise for every window that begins and ends with a request: in any T seconds at
+ * Asserts the guarantee for every window that begins and ends with a request: in any T seconds at
  * most floor(pace * (T + tolerance + jitter)) + 1.
  */
 export function assertWithinPace(
   requests: readonly RecordedRequest[], pacePerSecond: number, lag: LagProbe,
 ): void {
-  // A send has two ways to go late: out of the server, and into this process.
+  // A send may be delayed twice: out of the server, and into this process.
   const allowanceUs = PACE_TOLERANCE_US + jitterUs(lag)
   const times = requests.map((request) => request.atUs)
   for (let first = 0; first < times.length; first++) {
@@ -115,8 +115,8 @@ export function assertWithinPace(
 }
 
 /**
- * Asserts that so many requests arrived within so many seconds from the first, unless the machine
- * was busy with other work: then only the promise can be held against the server.
+ * Asserts that so many requests arrived within so many seconds from the first. If the machine was
+ * too busy, only the pace guarantee can be required of the server.
  */
 export function assertKeepsUp(
   requests: readonly RecordedRequest[], countMin: number, seconds: number, lag: LagProbe,

@@ -1,5 +1,5 @@
-// A real server in a process of its own, for tests that look at Sluice from outside: started on a
-// free port with little memory, and never left behind.
+// A real server in a process of its own, for black-box tests: started on a free port with little
+// memory, and always stopped.
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,18 +12,18 @@ const ROOT = path.resolve(import.meta.dirname, '../..')
 const QUIET = '--disable-warning=ExperimentalWarning'
 const LISTENING = /^listening on (http:\/\/\S+:(\d+))$/m
 
-/** How to start. */
+/** How to start a server. */
 export interface ServerOptions {
-  /** After the defaults `--port 0 --memory 128MiB --journal off`, so that they win. */
+  /** After the defaults `--port 0 --memory 128MiB --journal off`, which they override. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** A module that is loaded before anything else, in every thread. */
+  /** A module that is loaded first, in every thread. */
   readonly preload?: string
   /** Further flags of Node's own. */
   readonly nodeFlags?: readonly string[]
   /** The text of a configuration file to start with. */
   readonly configYaml?: string
-  /** The folder of the project whose code is run; this one when left out. */
+  /** The folder of the project whose code is run; default: this one. */
   readonly root?: string
 }
 
@@ -39,12 +39,12 @@ export interface Cleanup {
   after(run: () => Promise<void>): void
 }
 
-// A signal ends a process without its 'exit', whose listeners end the servers that it has started.
+// A signal ends a process without the 'exit' event, whose listeners stop the servers.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
-/** One process of Sluice. It keeps the test's process alive only while somebody waits for it. */
+/** A process of Sluice. It keeps the test's process alive only while a caller waits for it. */
 export class SluiceProcess {
-  /** Where it runs, and where its control socket lies; gone when it has ended. */
+  /** Its working folder, with its control socket; removed when it has ended. */
   readonly folder: string
   readonly #child: ChildProcessByStdio<null, Readable, Readable>
   readonly #ended: Promise<Ended>
@@ -95,7 +95,7 @@ export class SluiceProcess {
     return this.#child.pid ?? 0
   }
 
-  /** Everything that it wrote so far. */
+  /** Its output so far. */
   get stdout(): string {
     return this.#stdout
   }
@@ -109,7 +109,7 @@ export class SluiceProcess {
     return this.#waitingFor(this.#ended)
   }
 
-  /** Resolves with the match as soon as the output has it; undefined when it ends without. */
+  /** Resolves with the match when the output has it; undefined when it ends without. */
   waitFor(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray | undefined> {
     const { promise, resolve } = Promise.withResolvers<RegExpExecArray | undefined>()
     const look = (): void => {
@@ -124,7 +124,7 @@ export class SluiceProcess {
     return this.#waitingFor(promise)
   }
 
-  /** Whoever reads what it prints goes away. */
+  /** Closes the reading end of its standard output. */
   closeStdout(): void {
     this.#child.stdout.destroy()
   }
@@ -139,7 +139,7 @@ export class SluiceProcess {
     return (await this.ended()).code
   }
 
-  /** Ends it at once, as a crash of the machine would. */
+  /** Kills it (SIGKILL). */
   async kill(): Promise<void> {
     this.signal('SIGKILL')
     await this.ended()
@@ -153,7 +153,7 @@ export class SluiceProcess {
   }
 
   #keepAlive(keep: boolean): void {
-    // The pipes of a child are sockets, whatever their declared type says.
+    // A child's pipes are sockets, whatever their declared type says.
     for (const handle of [this.#child, this.#child.stdout, this.#child.stderr] as Socket[]) {
       if (keep) handle.ref()
       else handle.unref()
@@ -161,7 +161,7 @@ export class SluiceProcess {
   }
 }
 
-/** A server that listens. */
+/** A listening server. */
 export interface TestServer extends SluiceProcess {
   readonly url: string
   readonly port: number
@@ -169,8 +169,8 @@ export interface TestServer extends SluiceProcess {
 
 /**
  * Starts a server and waits until it listens; rejects with its output when it ends before.
- * @param t the test that it is for: it is killed after it, if it then still runs. Left out, it is
- *   killed when the test's process ends.
+ * @param t the server is killed after this test, if it is still running; without it, when the
+ *   test's process ends.
  */
 export async function startServer(options: ServerOptions = {}, t?: Cleanup): Promise<TestServer> {
   const args = [
@@ -187,7 +187,7 @@ export async function startServer(options: ServerOptions = {}, t?: Cleanup): Pro
   return Object.assign(server, { url: match[1] ?? '', port: Number(match[2]) })
 }
 
-/** A port that nobody listens on now. */
+/** A port that is not in use now. */
 export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
@@ -196,7 +196,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** The environment of this process without its settings for Sluice, but for the assertions. */
+/** This process's environment without settings of Sluice, except those for assertions. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env)
     .filter(([name]) => !name.startsWith('SLUICE_') || name === 'SLUICE_VERIFY'))

@@ -1,6 +1,6 @@
-// Faults inside the shard threads of a real server, for tests that let them die. To be loaded
-// before anything else (`node --import`), in every thread: the requests that a shard sends, and the
-// jobs that it takes, then say themselves what is to happen.
+// Faults in the shard threads of a real server, for crash tests. Loaded before anything else
+// (`node --import`), in every thread: the requests that a shard sends, and the jobs that it takes,
+// then specify the fault themselves.
 //
 //   path of the job's URL: /crash/<when>/<how>    user_id: poison-<how>
 //   when: once (at the first attempt), always     how: throw, exit, hang

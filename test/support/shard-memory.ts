@@ -20,7 +20,7 @@ export function smallLimits(parts: Partial<Limits> = {}): Limits {
   }
 }
 
-/** What all shards share, and each shard's views. */
+/** The memory that all shards share, and each shard's own. */
 export interface ShardMemory {
   readonly limits: Limits
   readonly shared: SharedViews
@@ -36,13 +36,13 @@ export function shardMemory(limits: Limits): ShardMemory {
   }
 }
 
-/** The views of a single shard by itself. */
+/** The memory of a single shard. */
 export function oneShard(parts: Partial<Limits> = {}): ShardViews {
   const limits = smallLimits({ ...parts, shards: 1 })
   return attachShard(allocateShard(limits), limits)
 }
 
-/** What an upstream's record begins with. */
+/** The initial values of an upstream's record. */
 export interface UpstreamStart {
   readonly pacePerSecond?: number
   readonly concurrentMax?: number
@@ -51,14 +51,14 @@ export interface UpstreamStart {
   readonly timeoutMs?: number
 }
 
-/** Writes which origin the slot stands for, as the front door does. */
+/** Writes the origin of a slot, as the front door does. */
 export function nameUpstream(shared: SharedViews, slot: number, origin: string): void {
   const at = slot * UPSTREAM_NAME_BYTES
   shared.upstreamNames.writeUInt16LE(origin.length, at)
   shared.upstreamNames.write(origin, at + 2, 'latin1')
 }
 
-/** Writes a fresh record: 2 per second, 100 at once, no account queues, 30 s unless said. */
+/** Writes a new record; defaults: 2 per second, 100 in flight, no account queues, 30 s. */
 export function writeUpstream(shared: SharedViews, slot: number, start: UpstreamStart = {}): void {
   const at = slot * UPSTREAM_RECORD_WORDS
   const words = shared.upstreams

@@ -1,5 +1,5 @@
-// A WebSocket client that is not Sluice's own (the ws package), for tests: messages are waited for,
-// one by one, by what they should be.
+// A WebSocket client for tests that is not Sluice's own (the ws package): tests wait for messages
+// one by one, by type.
 
 import assert from 'node:assert/strict'
 import type { IncomingMessage } from 'node:http'
@@ -22,7 +22,7 @@ export interface Entry {
   readonly field?: string
 }
 
-/** How a socket ended. */
+/** How a socket was closed. */
 export interface Closed {
   readonly code: number
   readonly reason: string
@@ -33,13 +33,13 @@ export type Format = 'json' | 'msgpack'
 
 export const PROTOCOL = 'sluice.v1'
 
-/** The address of a server's sockets. */
+/** The WebSocket URL of a server. */
 export const socketUrl = (origin: string): string => `${origin.replace(/^http/, 'ws')}/ws`
 
-/** One socket. What nobody waits for yet is kept. */
+/** One socket. Messages are queued until a test waits for them. */
 export class SocketClient {
   readonly ws: WebSocket
-  /** Resolves when it has ended. */
+  /** Resolves when it is closed. */
   readonly closed: Promise<Closed>
   readonly format: Format
   readonly messages: Message[] = []
@@ -64,7 +64,7 @@ export class SocketClient {
     })
   }
 
-  /** Opens a socket and takes the greeting; rejects with the status that is not 101. */
+  /** Opens a socket and takes the hello; rejects with the status if it is not 101. */
   static async open(
     origin: string, format: Format = 'json', options: ClientOptions = {},
   ): Promise<SocketClient> {
@@ -88,7 +88,7 @@ export class SocketClient {
     this.ws.send(this.format === 'json' ? JSON.stringify(message) : pack(message))
   }
 
-  /** Takes the first message that fits out of the queue, when it has come. */
+  /** Takes the first matching message out of the queue, when it has arrived. */
   take(type: string, fits: (message: Message) => boolean = () => true): Promise<Message> {
     return new Promise((resolve, reject) => {
       const look = (): boolean => {
@@ -106,7 +106,7 @@ export class SocketClient {
     })
   }
 
-  /** The answers to so many jobs, in the order in which they came. */
+  /** The answers to so many jobs, in order of arrival. */
   async answers(count: number): Promise<Entry[]> {
     const entries: Entry[] = []
     while (entries.length < count) {
@@ -123,14 +123,14 @@ export class SocketClient {
     return this.answers(jobs.length)
   }
 
-  /** Submits one job that must be taken; its id. */
+  /** Submits one job that must be accepted; returns its id. */
   async accept(job: object): Promise<string> {
     const [entry] = await this.enqueue([job])
     assert.ok(entry?.job_id, JSON.stringify(entry))
     return entry.job_id
   }
 
-  /** Resolves when the server has heard all that was sent before. */
+  /** Resolves when the server has handled everything that was sent before. */
   async sync(): Promise<void> {
     const ref = `sync-${syncs += 1}`
     this.send({ type: 'ping', ref })
@@ -149,7 +149,7 @@ export class SocketClient {
 
 let syncs = 0
 
-/** The answer to an upgrade that is refused. */
+/** The answer to a refused upgrade. */
 export async function refusedUpgrade(
   origin: string, protocols: readonly string[], options: ClientOptions = {},
 ): Promise<{ readonly status: number; readonly body: Readonly<Record<string, unknown>> }> {

@@ -1,4 +1,4 @@
-// A transport over real sockets, with somebody who listens to it, for the time of one test.
+// A transport over real sockets, with a recorder of its events, for one test.
 
 import type { TestContext } from 'node:test'
 import { SystemClock } from '../../shards/base/clock.ts'
@@ -7,13 +7,13 @@ import {
 } from '../../shards/transport/undici-transport.ts'
 import { TransportRecorder } from './transport-recorder.ts'
 
-/** A transport, and who sends over it and listens to it. */
+/** A transport, and the recorder that sends over it. */
 export interface StartedTransport {
   readonly transport: UndiciTransport
   readonly heard: TransportRecorder
 }
 
-/** A started transport that the end of the test closes. */
+/** Starts a transport that is closed after the test. */
 export function startTransport(
   t: TestContext, options: Partial<UndiciTransportOptions> = {},
 ): StartedTransport {

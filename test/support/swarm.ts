@@ -1,13 +1,13 @@
-// Seeds for model tests: many runs, each with a seed of its own that a failure names, and
-// operation weights drawn from it, some operations off (swarm testing).
+// Seeds for model tests: many runs, each with its own seed, which a failure names, and operation
+// weights drawn from it, with some operations disabled (swarm testing).
 
 import assert from 'node:assert/strict'
 import { Prng } from '../../shards/base/prng.ts'
 
-/** The first seed: SLUICE_SEED, else the same each time. */
+/** The first seed: SLUICE_SEED, else a constant. */
 export const SEED = Number(process.env['SLUICE_SEED'] ?? 20_261_122)
 
-/** Runs `run` with the seeds SEED … SEED + runs - 1; a failure says which one it was. */
+/** Runs `run` with the seeds SEED … SEED + runs - 1; a failure names its seed. */
 export function forEachSeed(runs: number, run: (prng: Prng, seed: number) => void): void {
   for (let seed = SEED; seed < SEED + runs; seed++) {
     try {
@@ -18,14 +18,14 @@ export function forEachSeed(runs: number, run: (prng: Prng, seed: number) => voi
   }
 }
 
-/** Draws one of the operations again and again, by weights that the seed decided. */
+/** Draws operations at random, with weights that the seed decides. */
 export class Swarm<Operation extends string> {
   readonly #prng: Prng
   readonly #operations: readonly Operation[]
   readonly #weights: readonly number[]
   readonly #sum: number
 
-  /** @param always is never switched off, so that a run does something. */
+  /** @param always is never disabled, so that a run does something. */
   constructor(prng: Prng, always: Operation, others: readonly Operation[]) {
     this.#prng = prng
     this.#operations = [always, ...others]

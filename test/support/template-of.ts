@@ -1,4 +1,4 @@
-// The encoded template of an outline, alone.
+// The encoded template of an outline.
 
 import { ENQUEUE_HEADER_BYTES } from '../../shards/wire/contract.ts'
 import type { Outline } from '../../src/shapes/outline.ts'

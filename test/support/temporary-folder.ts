@@ -1,14 +1,14 @@
-// A folder of a test's own, gone when the test is over.
+// A folder for one test, removed after it.
 
 import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import type { Cleanup } from './server.ts'
 
-/** Makes an empty folder and returns its path. */
+/** Creates an empty folder and returns its path. */
 export const temporaryFolder = (t: Cleanup): string => folderIn(os.tmpdir(), t)
 
-/** The same in memory, if that can be: putting a file on the disk costs nothing there. */
+/** The same in a memory file system, if possible: fsync costs nothing there. */
 export const quickFolder = (t: Cleanup): string => folderIn(quickPlace(), t)
 
 function quickPlace(): string {

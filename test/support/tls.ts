@@ -1,5 +1,5 @@
-// Test only: certificates that sign themselves, with their keys, for servers on the loopback.
-// They are public, guard nothing, and must never be trusted outside the tests. Valid until 2126.
+// Test only: self-signed certificates with their keys, for servers on the loopback. They are
+// public, protect nothing, and must never be trusted outside the tests. Valid until 2126.
 
 /** A certificate and its key, both PEM. */
 export interface TestCertificate {
@@ -29,7 +29,7 @@ U55+D3k6uJvrLhr93MLZuxKkvQ8WHX8T5C/lVl88wNmCF7FDoPLZ7k15
 `,
 }
 
-/** For `other.test` alone, so that a client of 127.0.0.1 must refuse it. */
+/** For `other.test` only, so that a client of 127.0.0.1 must refuse it. */
 export const OTHER_CERTIFICATE: TestCertificate = {
   cert: `-----BEGIN CERTIFICATE-----
 MIIBpjCCAUygAwIBAgIUIG6q48bjetFbhFId1ZbacdS2W0IwCgYIKoZIzj0EAwIw

@@ -1,5 +1,5 @@
 // The command lines of the project's own tools (npm run sim, victim, torture, fuzz): --help prints
-// the usage, and what a tool does not know is told with it, not with a stack trace.
+// the usage, and an unknown option is reported with it, not with a stack trace.
 
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 
@@ -8,16 +8,16 @@ type Read<T extends Options> = ReturnType<typeof parseArgs<{ options: T, allowPo
 
 const EXIT_USAGE = 2
 
-/** A tool by its usage. */
+/** A tool, by its usage text. */
 export class Tool {
   readonly #usage: string
 
-  /** @param usage what is typed, and what it does. */
+  /** @param usage the command line, and what it does. */
   constructor(usage: string) {
     this.#usage = usage
   }
 
-  /** What was typed; ends the process when that makes no sense, or was --help. */
+  /** The given options; ends the process if they are invalid, or after --help. */
   read<const T extends Options>(options: T, positionalsMax = 0): Read<T> {
     const args = process.argv.slice(2)
     if (args.includes('--help') || args.includes('-h')) {
@@ -40,7 +40,7 @@ export class Tool {
       ? count : this.refuse(`${name} is a whole number, not '${text}'`)
   }
 
-  /** Ends the process. */
+  /** Ends the process with an error. */
   refuse(why: string): never {
     console.error(`${why}\n\n${this.#usage}`)
     process.exit(EXIT_USAGE)

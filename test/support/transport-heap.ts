@@ -1,4 +1,4 @@
-// A program that sends requests in rounds and says what each has left behind.
+// A program that sends requests in rounds and prints the heap growth of each.
 
 import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
@@ -8,12 +8,12 @@ import { UndiciTransport } from '../../shards/transport/undici-transport.ts'
 import { tellGrowths } from './heap-rounds.ts'
 import { outgoing } from './transport-recorder.ts'
 
-/** Until the code is compiled and the young generation has its size. */
+/** So that all code is compiled and the young generation has its final size. */
 const WARM_UP_REQUESTS = 40_000
-/** Of each round. */
+/** Per round. */
 const REQUESTS = 4000
 const AT_ONCE = 16
-/** On a thread of its own: what it leaves behind is not counted. */
+/** On a thread of its own, whose allocations are not counted. */
 const UPSTREAM = `
   const { createServer } = require('node:net')
   const { parentPort } = require('node:worker_threads')
@@ -27,11 +27,11 @@ const UPSTREAM = `
 const DESTINATION = 0
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** Sends so many requests, some at once; resolves when the last has ended. */
+/** Sends so many requests, some concurrently; resolves when the last has ended. */
 class Sender implements TransportEvents {
   readonly #transport: UndiciTransport
   readonly #origin: string
-  /** Attempts that are not in flight. */
+  /** Free attempt ids. */
   readonly #attemptIds = Array.from({ length: AT_ONCE }, (_, at) => at)
   #left = 0
   #done: () => void = () => {}

@@ -1,5 +1,5 @@
-// Sends over a transport for a test, each request once a connection is there for it; keeps what
-// became of each attempt, checks the order of events, and lets the test wait for them.
+// Sends over a transport for a test, each request when a connection is free for it; records the
+// events of each attempt, checks their order, and lets the test wait for them.
 
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
@@ -10,11 +10,11 @@ import {
 
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** What has been heard of one attempt. */
+/** The recorded events of one attempt. */
 export interface Heard {
-  /** It was on its way. */
+  /** It was written. */
   written?: boolean
-  /** How often it came back unsent, and was sent again. */
+  /** How often it was returned unsent, and sent again. */
   returned?: number
   status?: number
   headers?: ResponseHeaders
@@ -26,23 +26,23 @@ export interface Heard {
   readonly events: string[]
 }
 
-/** Where requests go, and those that have found no connection yet. */
+/** A destination, and requests that wait for a connection. */
 interface Destination {
   readonly origin: string
   readonly waiting: { readonly attemptId: number; readonly request: OutgoingRequest }[]
 }
 
-/** A listener that remembers. */
+/** Records events. */
 export class TransportRecorder implements TransportEvents {
   readonly #transport: Transport
   readonly #heard = new Map<number, Heard>()
   readonly #destinations: Destination[] = []
-  /** Of the attempts in flight. */
+  /** The attempts in flight. */
   readonly #requests = new Map<number, OutgoingRequest>()
   readonly #changed = new EventEmitter().setMaxListeners(0)
-  /** How long a connection may take. */
+  /** Connect timeout. */
   connectTimeoutMs = CONNECT_TIMEOUT_MS
-  /** Called with each event after it was recorded; a test may send or abort from it. */
+  /** Called with each event after it was recorded; a test may send or abort in it. */
   onEvent: (attemptId: number, event: string) => void = () => {}
 
   /** Starts the transport. */
@@ -51,14 +51,14 @@ export class TransportRecorder implements TransportEvents {
     transport.start(this)
   }
 
-  /** Sends at once if a connection is free, else as soon as one is. */
+  /** Sends when a connection is free. */
   send(attemptId: number, request: OutgoingRequest): void {
     const to = this.numberOf(request.origin)
     this.#destinations[to]?.waiting.push({ attemptId, request })
     this.#pump(to)
   }
 
-  /** Whether it was sent or not. */
+  /** Aborts the attempt, whether it was sent or not. */
   abort(attemptId: number): void {
     for (const { waiting } of this.#destinations) {
       const at = waiting.findIndex((other) => other.attemptId === attemptId)
@@ -73,7 +73,7 @@ export class TransportRecorder implements TransportEvents {
     this.#transport.forget(this.numberOf(origin))
   }
 
-  /** Which destination an origin is. */
+  /** The number of an origin's destination. */
   numberOf(origin: string): number {
     const known = this.#destinations.findIndex((other) => other.origin === origin)
     return known === -1 ? this.#destinations.push({ origin, waiting: [] }) - 1 : known
@@ -84,7 +84,7 @@ export class TransportRecorder implements TransportEvents {
   }
 
   unreachable(to: number, reason: FailureReason, detail: string): void {
-    const waiting = this.#destinations[to]?.waiting ?? [] // a test may ask for connections itself
+    const waiting = this.#destinations[to]?.waiting ?? [] // a test may request connections itself
     for (const { attemptId } of waiting.splice(0)) this.#fail(attemptId, reason, detail)
   }
 
@@ -126,7 +126,7 @@ export class TransportRecorder implements TransportEvents {
     this.#fail(attemptId, reason, detail)
   }
 
-  /** What has been heard of the attempt so far. */
+  /** The events of the attempt so far. */
   of(attemptId: number): Heard {
     let heard = this.#heard.get(attemptId)
     if (heard === undefined) {
@@ -141,7 +141,7 @@ export class TransportRecorder implements TransportEvents {
     this.#heard.delete(attemptId)
   }
 
-  /** Resolves when the attempt has had the event, `done` being either end; at once if it has. */
+  /** Resolves when the attempt has had the event; `done` is either end. */
   async waitFor(attemptId: number, event: 'head' | 'done' = 'done'): Promise<Heard> {
     const heard = this.of(attemptId)
     const happened = (): boolean => event === 'head'
@@ -175,7 +175,7 @@ export class TransportRecorder implements TransportEvents {
   }
 }
 
-/** A request with the parts that a test cares for; else `GET /` without headers and body. */
+/** A request with the given parts; else `GET /` without headers and body. */
 export function outgoing(origin: string, parts: Partial<OutgoingRequest> = {}): OutgoingRequest {
   return { origin, path: '/', method: 'GET', headers: [], body: null, ...parts }
 }

@@ -1,5 +1,5 @@
-// A program that has no file descriptor left for a connection, and later has: what its transport
-// tells is written to stdout, a JSON line. Arguments: the origin.
+// A program that has no file descriptors left for a connection, and later has some: prints the
+// events of its transport, one JSON line each. Arguments: the origin.
 
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import { TransportRecorder, outgoing } from './transport-recorder.ts'
 
 const DESCRIPTORS_MAX = 10_000
 
-/** All descriptors that the system gives. */
+/** Opens all descriptors that the system allows. */
 function takeDescriptors(): number[] {
   const taken: number[] = []
   try {

@@ -1,5 +1,5 @@
-// Servers on the loopback that do as a test tells them: one that speaks HTTP and records what it
-// is asked, and one of bare sockets that answers with any bytes. Both count their connections.
+// Servers on the loopback that a test controls: an HTTP server that records its requests, and a raw
+// TCP server that answers with any bytes. Both count their connections.
 
 import { EventEmitter, once } from 'node:events'
 import {
@@ -14,24 +14,24 @@ import { monotonicUs } from '../../shards/base/clock.ts'
 import type { Micros } from '../../shards/base/units.ts'
 import type { TestCertificate } from './tls.ts'
 
-/** One request, as it arrived whole. */
+/** One complete request. */
 export interface RecordedRequest {
   /** When its head arrived. */
   readonly atUs: Micros
   readonly method: string
   readonly path: string
   readonly headers: IncomingHttpHeaders
-  /** Name, value, …, in the order and case in which they came. */
+  /** Name, value, …, in the order and spelling of arrival. */
   readonly rawHeaders: readonly string[]
   readonly body: Buffer
 }
 
-/** Answers a request; it may as well never answer, drip, or destroy `request.socket`. */
+/** Answers a request; it may also never answer, send slowly, or destroy `request.socket`. */
 export type Respond = (
   request: IncomingMessage, response: ServerResponse, record: RecordedRequest,
 ) => void
 
-/** The connections of a server: how many there are and were, and waiting until there are n. */
+/** The connections of a server: counts, and waiting for a count. */
 class Connections {
   readonly #open = new Set<Socket>()
   readonly #changed = new EventEmitter().setMaxListeners(0)
@@ -65,7 +65,7 @@ class Connections {
     while (this.opened < count) await once(this.#changed, 'changed')
   }
 
-  /** Closes the open ones, with a reset or with an end; resolves when these have been sent. */
+  /** Closes the open ones, by a reset or an end; resolves when that has been sent. */
   async closeAll(how: 'reset' | 'end'): Promise<void> {
     await Promise.all([...this.#open].map(async (socket) => {
       const sent = once(socket, how === 'reset' ? 'close' : 'finish')
@@ -76,9 +76,9 @@ class Connections {
   }
 }
 
-/** An HTTP upstream, or a receiver of webhooks: answers 200 `ok` until told otherwise. */
+/** An HTTP upstream, or a receiver of webhooks: answers 200 `ok` by default. */
 export class TestUpstream {
-  /** What to do with a request once its body is here; may be replaced at any time. */
+  /** Called for each complete request; may be replaced at any time. */
   respond: Respond = (_request, response) => { response.end('ok') }
   readonly requests: RecordedRequest[] = []
   readonly connections: Connections
@@ -118,7 +118,7 @@ export class TestUpstream {
     return this.requests
   }
 
-  /** Stops listening, resets what is open, and resolves when nothing is. */
+  /** Stops listening, resets open connections, and resolves when none is left. */
   close(): Promise<void> {
     return shut(this.#server, this.connections)
   }
@@ -140,7 +140,7 @@ export class TestUpstream {
   }
 }
 
-/** An upstream of bare sockets: what it does with a connection is all up to the test. */
+/** A raw TCP upstream: the test decides what it does with a connection. */
 export class RawUpstream {
   readonly connections: Connections
   readonly origin: string
@@ -182,15 +182,15 @@ export class RawUpstream {
     return new RawUpstream(server, `https://127.0.0.1:${port}`, connections)
   }
 
-  /** Stops listening, resets what is open, and resolves when nothing is. */
+  /** Stops listening, resets open connections, and resolves when none is left. */
   close(): Promise<void> {
     return shut(this.#server, this.connections)
   }
 }
 
 /**
- * A port of 127.0.0.1 at which every connection is refused until it is closed. One that nobody used
- * might be given to an upstream of the next test; this is the near end of a connection of its own.
+ * A port of 127.0.0.1 at which every connection is refused until it is closed. An unused port might
+ * be given to an upstream of the next test; this is the local end of a connection of its own.
  */
 export class RefusingUpstream {
   readonly origin: string

@@ -1,9 +1,9 @@
-// A clock that stands still until a test moves it; every due wake runs in the order of its time.
+// A clock that stands still until a test advances it; due wake-ups run in the order of their times.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import type { Micros, Millis } from '../../shards/base/units.ts'
 
-/** Shared virtual time: each party takes a clock of its own from it, since a clock has one wake. */
+/** Shared virtual time: each party gets a clock of its own, since a clock has one wake-up. */
 export class VirtualTime {
   #nowUs = 1_000_000 as Micros
   readonly #wakes: { atUs: Micros; order: number; wake: () => void; owner: object }[] = []
@@ -14,7 +14,7 @@ export class VirtualTime {
     return this.#nowUs
   }
 
-  /** A clock on this time, with one wake of its own. */
+  /** A clock on this time, with one wake-up of its own. */
   clock(): Clock {
     const owner = {}
     return {
@@ -28,26 +28,26 @@ export class VirtualTime {
     }
   }
 
-  /** Runs `wake` when time reaches `atUs` (at once on the next advance if that is past). */
+  /** Runs `wake` when time reaches `atUs` (at the next advance if that is past). */
   at(atUs: Micros, wake: () => void, owner: object = {}): void {
     this.#wakes.push({ atUs, order: this.#order++, wake, owner })
   }
 
-  /** Forgets the wakes that `owner` has set. */
+  /** Cancels the wake-ups that `owner` has set. */
   cancel(owner: object): void {
     for (let at = this.#wakes.length - 1; at >= 0; at--) {
       if (this.#wakes[at]?.owner === owner) this.#wakes.splice(at, 1)
     }
   }
 
-  /** The time of the next wake, Infinity when there is none. */
+  /** The time of the next wake-up, Infinity when there is none. */
   nextUs(): Micros {
     let next = Infinity
     for (const wake of this.#wakes) next = Math.min(next, wake.atUs)
     return next as Micros
   }
 
-  /** Runs the next wake, moving time to it; false when there is none at or before `untilUs`. */
+  /** Runs the next wake-up, advancing time to it; false when there is none up to `untilUs`. */
   step(untilUs: Micros): boolean {
     let first = -1
     for (let at = 0; at < this.#wakes.length; at++) {
@@ -65,17 +65,17 @@ export class VirtualTime {
     return true
   }
 
-  /** Somebody sets the wall clock. */
+  /** Changes the wall clock. */
   stepWall(byMs: number): void {
     this.#wallStepMs += byMs
   }
 
-  /** Time passes and nothing runs, as in a thread that is on no core; what was due comes late. */
+  /** Time passes and nothing runs, as for a thread without a core; wake-ups come late. */
   holdUp(byUs: number): void {
     this.#nowUs = (this.#nowUs + byUs) as Micros
   }
 
-  /** Moves time to `untilUs`, running every wake that is due on the way, in order. */
+  /** Advances time to `untilUs`, running every wake-up on the way, in order. */
   advanceTo(untilUs: Micros): void {
     while (this.step(untilUs)) { /* each step runs one wake */ }
     this.#nowUs = Math.max(this.#nowUs, untilUs) as Micros
