@@ -1,14 +1,14 @@
-// What a scenario finds out, as plain data: the reports for people, the JSON file and the page
-// are all made from it.
+// The results of a scenario as plain data: the text report, the JSON file and the HTML page are
+// made from it.
 
 import type { LatencySummary } from './latency.ts'
 
-/** How a figure is written. */
+/** The unit that a figure is shown in. */
 export type Unit = 'ratio' | '/s' | 's' | 'ms' | 'us' | 'B' | '%' | 'count'
 
 /** One number. */
 export interface Figure {
-  /** Stable, for machines: `ingest_ratio`. */
+  /** A stable name for programs: `ingest_ratio`. */
   readonly key: string
   readonly label: string
   readonly value: number
@@ -25,35 +25,35 @@ export interface NamedLatency {
 
 export type Point = readonly [x: number, y: number]
 
-/** One picture; x is seconds. */
+/** One chart; x is in seconds. */
 export interface Chart {
   readonly title: string
   readonly yLabel: string
   readonly lines: readonly Line[]
 }
 
-/** One line of a picture. */
+/** One line of a chart. */
 export interface Line {
   readonly label: string
   readonly points: readonly Point[]
-  /** Not measured: what the others are held against. */
+  /** Not measured: a reference for the others. */
   readonly isReference?: boolean
 }
 
-/** Everything about one scenario. */
+/** All results of one scenario. */
 export interface ScenarioResult {
   readonly scenario: string
   readonly title: string
-  /** Against a baseline of the same run; shown first. */
+  /** Relative to a baseline of the same run; shown first. */
   readonly ratios: readonly Figure[]
   readonly figures: readonly Figure[]
   readonly latencies: readonly NamedLatency[]
   readonly charts: readonly Chart[]
-  /** Sentences that the reader should know with the figures. */
+  /** Sentences that the reader needs with the figures. */
   readonly notes: readonly string[]
 }
 
-/** The middle value; of an even number the mean of the two in the middle. NaN for none. */
+/** The median; NaN for no values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((left, right) => left - right)
   const middle = sorted.length >> 1
@@ -67,8 +67,8 @@ export const medianFigure = (
 ): Figure => ({ key, label, unit, value: median(runs), runs })
 
 /**
- * What is measured ÷ its baseline, as the median of the alternations' own ratios: a machine that
- * grows slower or faster over a run meets both sides of a pair, but not the medians of the sides.
+ * What is measured ÷ its baseline, as the median of the ratios of each pair of runs: a machine that
+ * becomes slower or faster during the run affects both sides of a pair, but not their ratio.
  */
 export const pairedRatio = (
   key: string, label: string, runs: readonly number[], baselines: readonly number[],
@@ -76,7 +76,7 @@ export const pairedRatio = (
   runs.map((run, round) => run / (baselines[round] ?? Number.NaN)))
 
 /**
- * Jain's index of fairness: 1 when all shares are equal, 1/n when one has everything.
+ * Jain's fairness index: 1 when all shares are equal, 1/n when one has everything.
  * [5, 5] → 1, [1, 0] → 0.5, [3, 1] → 0.8.
  */
 export function jainIndex(shares: readonly number[]): number {
@@ -107,7 +107,7 @@ export function formatValue(value: number, unit: Unit): string {
 function formatSize(bytes: number): string {
   let value = bytes
   let size = 0
-  // A job's few hundred bytes stay bytes.
+  // A few hundred bytes of a job are shown in bytes.
   while (Math.abs(value) >= 10_000 && size < SIZES.length - 1) {
     value /= 1024
     size += 1

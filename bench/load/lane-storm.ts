@@ -1,11 +1,11 @@
-// One shard's engine with very many account queues, on the machine's clock, with a transport that
-// sends nothing and answers at once. Each answer is a 429 that asks for a round of patience, so
-// every lane has a send due once a round, at a moment that is known, and never runs dry.
+// One shard's engine with very many account queues, in real time, with a transport that sends
+// nothing and answers at once. Each answer is a 429 with a Retry-After of one round, so every lane
+// has a send due once a round, at a known time, and never becomes empty.
 //
-// The jobs come over two rounds, at half the rate at which lanes will be due, while nothing else
-// is: an engine that was still behind with them when the measurement begins would have the lanes
-// due in heaps ever after. Those of the first round are asked for two rounds of patience, those of
-// the second for one, so that both halves are spread evenly over the first round that counts.
+// The jobs are submitted over two rounds, at half the rate at which lanes will be due, while
+// nothing else is: if the engine were still behind with them when the measurement begins, lanes
+// would be due in bursts ever after. Those of the first round get a Retry-After of two rounds,
+// those of the second of one, so that both halves are spread evenly over the first measured round.
 
 import { assert } from '../../shards/base/assert.ts'
 import { type Clock, monotonicUs } from '../../shards/base/clock.ts'
@@ -26,7 +26,7 @@ import { encodeTemplate, jobBytes, writeJobHead } from '../../shards/wire/codec.
 import * as contract from '../../shards/wire/contract.ts'
 import { type EncodedLatency, LatencyRecorder } from './latency.ts'
 
-/** How long a storm takes. It is measured once the jobs have come, which takes FILL_ROUNDS. */
+/** The duration of a storm. Measuring starts after the jobs are submitted, in FILL_ROUNDS. */
 export interface StormPlan {
   readonly accounts: number
   /** Whole seconds. */
@@ -35,13 +35,13 @@ export interface StormPlan {
 }
 
 const ROUND_SECONDS_MAX = 10
-/** Later, an attempt's back-off could be longer than a round, which would then not count. */
+/** After more, an attempt's back-off could exceed a round, which would not be measured then. */
 const ROUNDS_MAX = 3
 
-/** Before those that are measured. */
+/** Rounds before the measured ones. */
 export const FILL_ROUNDS = 2
 
-/** Rounds that take about so many seconds, those in which the jobs come left out. */
+/** Rounds that take about so many seconds, without FILL_ROUNDS. */
 export function stormPlan(accounts: number, seconds: number): StormPlan {
   const roundSeconds = Math.max(1, Math.min(ROUND_SECONDS_MAX, Math.floor(seconds)))
   const rounds = roundSeconds < ROUND_SECONDS_MAX ? 1
@@ -49,35 +49,35 @@ export function stormPlan(accounts: number, seconds: number): StormPlan {
   return { accounts, roundSeconds, rounds }
 }
 
-/** One that is tried, and one that waits behind it. */
+/** One that is retried, and one that waits behind it. */
 const JOBS_PER_ACCOUNT = 2
 const SLEEP_MS_MAX = 1
 const TURNS_PER_LOOK = 64
 const UPSTREAM = 0
-/** Of each account: slow enough that a late send is never followed by another at once. */
+/** Per account: slow enough that a late send is never followed by another at once. */
 const PACE_PER_SECOND = 10
 const BODY_BYTES = 4
 
-/** How a storm went. */
+/** The result of a storm. */
 export interface StormResult {
-  /** Lanes with a send due in any second. */
+  /** Lanes with a send due in each second. */
   readonly duePerSecond: number
-  /** Sends of the rounds that were measured, and what they took. */
+  /** Sends in the measured rounds, and their cost. */
   readonly sends: number
   readonly seconds: number
   /** Share of one core, over the same time. */
   readonly coreShare: number
   readonly lanesActive: number
-  /** How long after its moment a send left. */
+  /** How long after its due time a send was made. */
   readonly lateness: EncodedLatency
 }
 
-/** The transport: answers wait until deliver() is called. */
+/** The transport: holds answers until deliver() is called. */
 class PatientUpstream implements Transport {
   readonly #attemptIds: number[] = []
   readonly #sent: (account: number) => void
   #events: TransportEvents | undefined
-  /** What the next answers ask for. */
+  /** The Retry-After of the next answers. */
   patienceSeconds: number
 
   constructor(patienceSeconds: number, sent: (account: number) => void) {
@@ -141,7 +141,7 @@ export class LaneStorm {
   #queued = 0
   #sends = 0
   #measuring = false
-  /** The engine has heard an answer, after which more may be sent. */
+  /** The engine has received an answer, after which it may send more. */
   #turnWanted = false
   #broken: unknown
 
@@ -178,7 +178,7 @@ export class LaneStorm {
     })
   }
 
-  /** Runs it; `onProgress` hears of the seconds so far. */
+  /** Runs it; `onProgress` receives the elapsed seconds. */
   async run(onProgress: (seconds: number) => void): Promise<StormResult> {
     const startUs = monotonicUs()
     const roundUs = this.#roundSeconds * US_PER_SECOND
@@ -217,7 +217,7 @@ export class LaneStorm {
     if (sleepMs > 0) Atomics.wait(this.#nap, 0, 0, Math.min(sleepMs, SLEEP_MS_MAX))
   }
 
-  /** The jobs come evenly, so that their sends are due evenly ever after. */
+  /** Submits jobs evenly, so that their sends are due evenly ever after. */
   #submitDue(startUs: Micros): void {
     const elapsed =
       (monotonicUs() - startUs) / (FILL_ROUNDS * this.#roundSeconds * US_PER_SECOND)
@@ -253,7 +253,7 @@ export class LaneStorm {
   #sentFor(account: number): void {
     const nowUs = monotonicUs()
     const dueUs = this.#dueUs[account] as number
-    // An account whose first job was late has nothing to be measured by yet.
+    // An account whose first job was late has no due time to be measured against yet.
     if (this.#measuring && dueUs > 0) {
       this.#sends++
       this.#lateness.record(nowUs - dueUs)

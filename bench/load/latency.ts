@@ -1,35 +1,35 @@
-// Latencies as histograms: how they are recorded, sent between processes, put together and read. In
-// whole microseconds, with three digits; for pictures there are counts between edges of 1, 2, 5.
+// Latency histograms: recording, encoding for other processes, merging and reading. In whole
+// microseconds, with three significant digits; for charts, counts between edges of 1, 2, 5.
 
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from 'hdr-histogram-js'
 
-/** What is longer counts as this. */
+/** Longer latencies are recorded as this. */
 const LATENCY_US_MAX = 200_000_000
 
-/** The bars of a picture end here: 1, 2, 5, 10 … 200,000,000 us. */
+/** The edges of a chart's bars: 1, 2, 5, 10 … 200,000,000 us. */
 const EDGES_US: readonly number[] = [1, 2, 5].flatMap((digit) =>
   Array.from({ length: 9 }, (_, power) => digit * 10 ** power))
   .filter((edge) => edge <= LATENCY_US_MAX)
   .sort((left, right) => left - right)
 
-/** The percentiles that reports show; the last is the longest latency of all. */
+/** The percentiles in reports; the last is the maximum. */
 export const PERCENTILES = [50, 90, 99, 99.9, 100] as const
 
 /** A recorder's content, for another process. */
 export interface EncodedLatency {
   readonly histogram: string
-  /** By the places of the edges. */
+  /** By the indexes of the edges. */
   readonly counts: readonly number[]
 }
 
-/** A bar of a histogram's picture: latencies above `fromUs`, up to and with `toUs`. */
+/** A bar of a histogram: latencies above `fromUs`, up to and including `toUs`. */
 export interface LatencyBucket {
   readonly fromUs: number
   readonly toUs: number
   readonly count: number
 }
 
-/** What is shown of a histogram. */
+/** The shown figures of a histogram. */
 export interface LatencySummary {
   readonly count: number
   readonly meanUs: number
@@ -48,7 +48,7 @@ export class LatencyRecorder {
   readonly #histogram = newHistogram()
   readonly #counts = new Float64Array(EDGES_US.length)
 
-  /** A negative duration counts as none. */
+  /** A negative duration counts as 0. */
   record(us: number): void {
     const whole = us <= 0 ? 0 : Math.min(LATENCY_US_MAX, Math.round(us))
     this.#histogram.recordValue(whole)
@@ -69,7 +69,7 @@ export class LatencyRecorder {
   }
 }
 
-/** Puts what several recorders have seen together. */
+/** Merges the content of several recorders. */
 export function summarizeLatency(parts: readonly EncodedLatency[]): LatencySummary {
   const whole = newHistogram()
   for (const { histogram } of parts) whole.add(decodeFromCompressedBase64(histogram, 32))

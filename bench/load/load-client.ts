@@ -1,7 +1,7 @@
-// The load generator's heart: many connections, either each sending its next job when the last
-// one is answered (closed loop), or jobs leaving at set times whatever the server does (open
-// loop). In the open loop a latency counts from when the job should have left, so that a server
-// that stalls cannot hide it by holding the generator up.
+// The core of the load generator: many connections, either each sending its next job when the
+// previous one is answered (closed loop), or jobs sent at scheduled times whatever the server does
+// (open loop). In an open loop, a latency is measured from the scheduled time, so that a server
+// that stalls cannot hide it by delaying the generator (coordinated omission).
 
 import { type ConnectionOwner, LoadConnection } from './load-connection.ts'
 import type { LoadPlan, LoadProgress, LoadResult } from './load-plan.ts'
@@ -10,9 +10,9 @@ import {
   patch, type RequestPattern, requestPattern, type Shape, shapeChooser, shapesOf,
 } from './payloads.ts'
 
-/** Checked between two jobs of an open loop that is behind. */
+/** An open loop that is behind yields after so many jobs. */
 const CATCH_UP_JOBS_MAX = 256
-/** Open loop: between jobs the generator sleeps, and hears answers later by so much at most. */
+/** Open loop: the generator sleeps between jobs, which delays the reading of answers by so much. */
 const NAP_MS_MAX = 0.05
 const NAP_MS_MIN = 0.01
 
@@ -23,15 +23,15 @@ export class LoadClient implements ConnectionOwner {
   readonly #shapes: readonly Shape[]
   readonly #nextShape: () => Shape
   readonly #connections = new Set<LoadConnection>()
-  /** Open loop: connections in the order in which they got room. */
+  /** Open loop: connections with room, in order. */
   readonly #free: LoadConnection[] = []
   readonly #tally: LoadTally
   #recordedFromMs = 0
-  /** Open loop: jobs that are due found no connection with room, and go on with the next answer. */
+  /** Open loop: due jobs found no connection with room; continues with the next answer. */
   #starved = false
-  /** The pump looks again in the event loop's next turn. */
+  /** The pump runs again in the next iteration of the event loop. */
   #pumping = false
-  /** Nobody ever wakes who waits for it. */
+  /** A word that is never notified, for sleeping in Atomics.wait. */
   readonly #nap = new Int32Array(new SharedArrayBuffer(4))
 
   constructor(plan: LoadPlan) {
@@ -73,7 +73,7 @@ export class LoadClient implements ConnectionOwner {
     this.#connections.delete(connection)
     const tally = this.#tally
     tally.lost += lost
-    // A server that breaks connections again and again ends the load, not the generator.
+    // A server that keeps breaking connections ends the load, not the generator.
     if (!tally.fail(reason)) tally.end()
     else if (!tally.isEnded && tally.startMs > 0) this.#reopen()
     tally.endIfDone()
@@ -106,7 +106,7 @@ export class LoadClient implements ConnectionOwner {
     else this.#pump()
   }
 
-  /** Closed loop: as many requests as there is room for, in one write. */
+  /** Closed loop: sends as many requests as there is room for, in one write. */
   #fill(connection: LoadConnection): void {
     if (this.#tally.isEnded || !connection.hasRoom) return
     const several = this.#plan.depth > 1
@@ -130,7 +130,7 @@ export class LoadClient implements ConnectionOwner {
     connection.send(bytes, startedMs)
   }
 
-  /** Open loop: sends what is due, and looks again in the event loop's next turn. */
+  /** Open loop: sends what is due, and runs again in the next iteration of the event loop. */
   #pump(): void {
     const rate = this.#plan.rate as number
     if (this.#tally.isEnded) return this.#tally.endIfDone()
@@ -144,7 +144,7 @@ export class LoadClient implements ConnectionOwner {
       }
       const connection = this.#free.shift()
       if (connection === undefined) {
-        // Looking again at once would take a core from the server that is behind.
+        // Polling would take a core from the server that is behind.
         this.#starved = true
         return
       }
@@ -155,8 +155,8 @@ export class LoadClient implements ConnectionOwner {
       this.#send(connection, dueMs)
       if (connection.hasRoom) this.#free.push(connection)
     }
-    // A timer would be a millisecond coarse, which is what is to be measured; and spinning would
-    // take a whole core from a server on the same machine, which no caller elsewhere does.
+    // A timer has a resolution of 1 ms, too coarse for what is measured; busy-waiting would take a
+    // core from a server on the same machine, which a remote caller does not.
     const untilDueMs = dueOf(this.#tally.sent) - performance.now()
     if (untilDueMs > NAP_MS_MIN) Atomics.wait(this.#nap, 0, 0, Math.min(untilDueMs, NAP_MS_MAX))
     this.#pumpSoon()

@@ -1,19 +1,19 @@
-// One connection of the load generator: sends prepared requests, several at once if it may, and
-// hears which of them have been answered. Answers come in the order of the requests.
+// One connection of the load generator: sends prepared requests, several at once if allowed, and
+// reports their answers. Answers arrive in the order of the requests.
 
 import { type Socket, connect } from 'node:net'
 import { ResponseParser, type ResponseSink } from './response-parser.ts'
 
-/** Every read of every connection lands here and is parsed before the next one. */
+/** All connections read into this buffer; each read is parsed before the next one. */
 const readBuffer = Buffer.allocUnsafeSlow(64 * 1024)
 
-/** Who sends over the connection. */
+/** The user of a connection. */
 export interface ConnectionOwner {
-  /** @param startedMs what send() was given for this request. */
+  /** @param startedMs the argument of send() for this request. */
   onAnswer(connection: LoadConnection, status: number, startedMs: number): void
-  /** All answers of one read have been told; the time to send more, in one write. */
+  /** All answers of one read have been reported: the time to send more, in one write. */
   onAnswersEnd(connection: LoadConnection): void
-  /** @param lost requests that will have no answer. */
+  /** @param lost number of requests that will have no answer. */
   onBroken(connection: LoadConnection, reason: string, lost: number): void
 }
 
@@ -36,7 +36,7 @@ export class LoadConnection implements ResponseSink {
     this.#buffers = Array.from({ length: depth }, () => [])
   }
 
-  /** Rejects when the address takes no connection. */
+  /** Rejects when it cannot connect. */
   static open(
     address: { readonly host: string; readonly port: number }, owner: ConnectionOwner,
     depth: number,
@@ -64,7 +64,7 @@ export class LoadConnection implements ResponseSink {
     return promise
   }
 
-  /** Requests without an answer. */
+  /** Unanswered requests. */
   get outstanding(): number {
     return this.#outstanding
   }
@@ -74,22 +74,22 @@ export class LoadConnection implements ResponseSink {
   }
 
   /**
-   * The next request's own bytes for a pattern, copied from it when they are first needed; free
-   * again once that request is answered.
+   * A buffer for the next request of a pattern, copied from it on first use; it is reused once that
+   * request is answered.
    */
   bytesFor(pattern: number, original: Buffer): Buffer {
     const place = this.#buffers[this.#next()] as (Buffer | undefined)[]
     return place[pattern] ??= Buffer.from(original)
   }
 
-  /** Sends what bytesFor() lent. */
+  /** Sends a buffer of bytesFor(). */
   send(bytes: Buffer, startedMs: number): void {
     this.#startedMs[this.#next()] = startedMs
     this.#outstanding += 1
     this.#socket.write(bytes)
   }
 
-  /** What is sent between these two leaves in one write. */
+  /** Everything sent between cork() and uncork() is one write. */
   cork(): void {
     this.#socket.cork()
   }
@@ -106,7 +106,7 @@ export class LoadConnection implements ResponseSink {
   }
 
   onResponse(status: number): void {
-    // An answer to nothing: the server has lost count, and the parser will say so by and by.
+    // An answer without a request: the parser will report the protocol error.
     if (this.#outstanding === 0) return
     const startedMs = this.#startedMs[this.#oldest] as number
     this.#oldest = (this.#oldest + 1) % this.#startedMs.length
@@ -114,7 +114,7 @@ export class LoadConnection implements ResponseSink {
     this.#owner.onAnswer(this, status, startedMs)
   }
 
-  /** Closes it and tells the owner, once. */
+  /** Closes it and notifies the owner, once. */
   end(reason: string): void {
     if (this.#closed) return
     this.#closed = true
@@ -122,7 +122,7 @@ export class LoadConnection implements ResponseSink {
     this.#owner.onBroken(this, reason, this.#outstanding)
   }
 
-  /** Closes it in peace. */
+  /** Closes it without notifying the owner. */
   close(): void {
     this.#closed = true
     this.#socket.destroy()

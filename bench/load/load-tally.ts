@@ -1,25 +1,25 @@
-// What generators of every kind count alike: sends, answers, progress over time, and the end of a
-// load, which comes with its requests, its seconds or too many refusals, stragglers awaited.
+// The counts that all kinds of generators have in common: sends, answers, progress over time, and
+// the end of a load, after its requests, its seconds or too many refusals and the late answers.
 
 import { LatencyRecorder } from './latency.ts'
 import type { LoadPlan, LoadProgress, LoadResult } from './load-plan.ts'
 
 const STATUS_ACCEPTED = 201
 const STATUS_REFUSED = 429
-/** How long answers are waited for once the load has ended. */
+/** How long to wait for late answers once the load has ended. */
 const STRAGGLERS_MS_MAX = 15_000
 const PROGRESS_EVERY_MS = 200
 const PROGRESS_POINTS_MAX = 512
-/** What broke connections: beyond so many the load is given up. */
+/** After more broken connections, the load is aborted. */
 const FAILURES_MAX = 20
 
-/** The books of one load. */
+/** The counts of one load. */
 export class LoadTally {
   readonly latency = new LatencyRecorder()
   readonly lateness = new LatencyRecorder()
   sent = 0
   answered = 0
-  /** Sent on connections that broke: not waited for. */
+  /** Requests on connections that broke; their answers are not awaited. */
   lost = 0
   readonly #plan: LoadPlan
   readonly #statuses = new Map<number, number>()
@@ -40,12 +40,12 @@ export class LoadTally {
     return this.#startMs
   }
 
-  /** Whether nothing more is to be sent. */
+  /** Whether nothing more must be sent. */
   get isEnded(): boolean {
     return this.#isEnded
   }
 
-  /** From now until the last straggler. @param begin sends the first jobs. */
+  /** Runs until the last late answer. @param begin sends the first jobs. */
   async run(begin: () => void, onProgress: (progress: LoadProgress) => void): Promise<void> {
     this.#startMs = performance.now()
     const end = setTimeout(() => this.end(), this.#plan.seconds * 1000)
@@ -56,7 +56,7 @@ export class LoadTally {
     clearInterval(progress)
   }
 
-  /** So many jobs were answered with a status. */
+  /** Counts jobs that were answered with a status. */
   count(status: number, jobs: number): void {
     const count = (this.#statuses.get(status) ?? 0) + jobs
     this.#statuses.set(status, count)
@@ -64,7 +64,7 @@ export class LoadTally {
     if (status === STATUS_REFUSED && count >= this.#plan.refusalsMax) this.end()
   }
 
-  /** A connection broke. @returns false when that has happened too often to go on. */
+  /** Counts a broken connection. @returns false when there were too many to continue. */
   fail(reason: string): boolean {
     if (this.#failures.length < FAILURES_MAX) this.#failures.push(reason)
     return this.#failures.length < FAILURES_MAX
@@ -78,14 +78,14 @@ export class LoadTally {
     this.endIfDone()
   }
 
-  /** To be called after answers: the last one ends the load, or the waiting after its end. */
+  /** Call it after answers: the last one ends the load, or the wait after its end. */
   endIfDone(): void {
     const isAnswered = this.answered + this.lost >= this.sent
     if (!this.#isEnded && this.sent >= this.#plan.requests && isAnswered) this.end()
     if (this.#isEnded && isAnswered) this.#drained.resolve()
   }
 
-  /** Ends the load and waits for nobody. */
+  /** Ends the load without waiting for late answers. */
   giveUp(): void {
     this.end()
     this.#drained.resolve()
@@ -108,7 +108,7 @@ export class LoadTally {
     }
   }
 
-  /** A long load keeps fewer and fewer of its points. */
+  /** A long load keeps fewer of its points. */
   #noteProgress(): LoadProgress {
     const untilMs = this.#isEnded ? this.#endMs : performance.now()
     const progress = {

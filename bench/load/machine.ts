@@ -1,15 +1,15 @@
-// Where and on what a run took place; figures without it mean nothing.
+// The machine and the version of a run, without which its figures mean nothing.
 
 import { spawnSync } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
 import { VERSION } from '../../src/base/version.ts'
 
-/** Said with every report. */
+/** Shown in every report. */
 export interface RunFacts {
   readonly tool: 'sluice bench'
   readonly version: string
-  /** Of the project's folder, with `+` when files differ from it; `unknown` outside a clone. */
+  /** Of the project's folder, with `+` when files differ from it; `unknown` outside of a clone. */
   readonly commit: string
   /** ISO 8601, UTC. */
   readonly date: string
@@ -18,11 +18,11 @@ export interface RunFacts {
   readonly memoryBytes: number
   readonly node: string
   readonly platform: string
-  /** As it was typed. */
+  /** The command line. */
   readonly command: string
 }
 
-/** @param args the arguments behind `sluice`. */
+/** @param args the arguments after `sluice`. */
 export function runFacts(args: readonly string[]): RunFacts {
   return {
     tool: 'sluice bench', version: VERSION, commit: commit(), date: new Date().toISOString(),
@@ -44,10 +44,10 @@ function commit(): string {
   return git('status', '--porcelain', '--untracked-files=no') === '' ? head : `${head}+`
 }
 
-/** Main thread, one shard, generator: with fewer cores than that the figures push each other. */
+/** Main thread, one shard, generator: with fewer cores, they compete with each other. */
 const CORES_APART = 3
 
-/** What to know about the cores, or nothing. */
+/** Notes about the cores, if any. */
 export function coreNotes({ cores }: RunFacts): readonly string[] {
   if (cores > CORES_APART) return []
   return [`The load generator, the upstream and the server share ${cores} ` +

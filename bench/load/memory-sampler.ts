@@ -1,4 +1,4 @@
-// The server's memory over time, read now and then from /proc while a scenario runs.
+// The server's memory over time, sampled from /proc while a scenario runs.
 
 import type { Chart, Point } from './figures.ts'
 import type { MeasuredServer } from './server-process.ts'
@@ -6,7 +6,7 @@ import type { MeasuredServer } from './server-process.ts'
 const SAMPLE_EVERY_MS = 250
 const SAMPLES_MAX = 2048
 
-/** Samples the resident size of a server that the bench started; of others nothing is known. */
+/** Samples the resident size of a server that the bench started; not possible for others. */
 export class MemorySampler {
   readonly #server: MeasuredServer
   readonly #startMs = performance.now()
@@ -21,7 +21,7 @@ export class MemorySampler {
     this.#timer.unref()
   }
 
-  /** Bytes over seconds; empty where /proc tells nothing. */
+  /** Bytes over seconds; empty without /proc. */
   get points(): readonly Point[] {
     return this.#samples
   }
@@ -30,7 +30,7 @@ export class MemorySampler {
     clearInterval(this.#timer)
   }
 
-  /** The picture of it, or none. */
+  /** The chart of it, or none. */
   charts(): readonly Chart[] {
     if (this.#samples.length < 2) return []
     const points = this.#samples.map(([seconds, bytes]): Point => [seconds, bytes / 1024 ** 2])

@@ -1,11 +1,11 @@
-// What an upstream has to say about the pace at which it was sent to, from the times that it noted.
-// Pure. The promise is Sluice's own: in any window of T seconds at most floor(r * (T + 5 ms)) + 1.
+// Checks the pace at which an upstream was sent to, from the times that it recorded. Pure. The
+// guarantee is Sluice's own: in any window of T seconds at most floor(r * (T + 5 ms)) + 1.
 
 import { US_PER_SECOND } from '../../shards/base/units.ts'
 import { PACE_TOLERANCE_US } from '../../shards/memory/limits.ts'
 import { type EncodedLatency, LatencyRecorder } from './latency.ts'
 
-/** Sends in the order in which they came. */
+/** Sends in order of arrival. */
 export interface NotedSends {
   readonly count: number
   /** Monotonic microseconds. */
@@ -13,54 +13,54 @@ export interface NotedSends {
   readonly accounts: Int32Array
 }
 
-/** What is asked of an upstream that noted its sends. */
+/** Parameters of a check of recorded sends. */
 export interface PaceQuestion {
   /** Per second, of the whole upstream or of each account. */
   readonly rps: number
   readonly perAccount: boolean
 }
 
-/** Sends against the pace that was asked for. */
+/** The result of a check. */
 export interface PaceFindings {
   readonly sends: number
-  /** One, or the accounts that were sent for. */
+  /** One, or the number of accounts with sends. */
   readonly budgets: number
   /** From the first send to the last. */
   readonly seconds: number
-  /** Of the budgets with two sends or more: how far their rates are off, relative to the pace. */
+  /** Over the budgets with at least two sends: relative errors of their rates. */
   readonly rateErrorMedian: number
   readonly rateErrorMax: number
-  /** Sends that end a window with more sends than it may hold. */
+  /** Sends that end a window with more sends than allowed. */
   readonly violations: number
-  /** Of those: by more than the upstream's own hold-up can account for. */
+  /** Violations by more than delays of the upstream itself can explain. */
   readonly unexplained: number
-  /** The worst window: microseconds by which it is too short for its sends; below 0 is room. */
+  /** The worst window: how much too short it is for its sends, in us; negative: it is within. */
   readonly worstWindowUs: number
-  /** Against the grid of the pace: each send one interval after the last one's place. */
+  /** Relative to the pace's grid: each send is due one interval after its predecessor's place. */
   readonly lateness: EncodedLatency
-  /** Against the earliest moment that the promise allows, 5 ms before that. */
+  /** Relative to the earliest time that the guarantee allows, 5 ms before that. */
   readonly waiting: EncodedLatency
-  /** The longest that the upstream itself was held up, which its notes suffer from. */
+  /** The longest delay of the upstream itself, which affects the recorded times. */
   readonly observerLagUs: number
   /** Sends per second over time, by seconds since the first send. */
   readonly overTime: readonly (readonly [seconds: number, perSecond: number])[]
 }
 
-/** Microseconds are floats; their last bits must not make a violation. */
+/** Microseconds are floats; rounding errors must not make a violation. */
 const ROUNDING_US = 1e-3
 
-/** One budget as it is gone through. */
+/** One budget during the pass over the sends. */
 interface Budget {
   firstUs: number
   lastUs: number
   count: number
-  /** The place on the grid of the last send. */
+  /** The last send's place on the grid. */
   baseUs: number
-  /** The latest of all earlier sends, each moved on by the intervals since. */
+  /** The latest of all earlier sends, each moved by the intervals since. */
   heldBackUs: number
 }
 
-/** Goes once over the sends. */
+/** One pass over the sends. */
 export function checkPace(
   sends: NotedSends, question: PaceQuestion, observerLagUs: number,
 ): PaceFindings {
@@ -108,7 +108,7 @@ export function checkPace(
   }
 }
 
-/** Spans in which at least this many sends are expected, and no shorter than a second. */
+/** Spans have at least this many expected sends, and at least one second. */
 const SENDS_PER_SPAN = 4
 
 function overTime(sends: NotedSends, totalRps: number): readonly (readonly [number, number])[] {
@@ -116,12 +116,12 @@ function overTime(sends: NotedSends, totalRps: number): readonly (readonly [numb
   const firstUs = sends.timesUs[0] ?? 0
   const counts: number[] = []
   for (let index = 0; index < sends.count; index++) {
-    // Each send in the middle of its interval: none falls over a span's edge by being early.
+    // Shifted by half an interval, so that no send falls into the span before by being early.
     const seconds = ((sends.timesUs[index] as number) - firstUs) / US_PER_SECOND + 0.5 / totalRps
     const span = Math.floor(seconds / spanSeconds)
     while (counts.length <= span) counts.push(0)
     counts[span] = (counts[span] ?? 0) + 1
   }
-  // The last span is not over.
+  // The last span is incomplete.
   return counts.slice(0, -1).map((count, span) => [(span + 1) * spanSeconds, count / spanSeconds])
 }

@@ -1,14 +1,14 @@
-// The requests that the load generator sends: bytes made once, with places of a fixed width that
-// are overwritten for each job. Pure: no sockets, no time.
+// The requests of the load generator: bytes made once, with fixed-width fields that are overwritten
+// for each job. Pure: no sockets, no time.
 
 import { Prng } from '../../shards/base/prng.ts'
 
-/** The shapes of a job; `mixed` draws from the others. */
+/** The shapes of jobs; `mixed` draws from the others. */
 export const PROFILES = ['typical', 'small', 'large', 'mixed'] as const
 export type Profile = (typeof PROFILES)[number]
 export type Shape = Exclude<Profile, 'mixed'>
 
-/** The whole JSON of a typical job, and the body inside. */
+/** The sizes of the whole JSON of a typical job, and of the body in it. */
 export const TYPICAL_JSON_BYTES = 479
 export const TYPICAL_BODY_BYTES = 214
 export const LARGE_BODY_BYTES = 16 * 1024
@@ -17,39 +17,39 @@ const SMALL_BODY_BYTES = 16
 export const ACCOUNTS_MAX = 99_999_999
 const ACCOUNT_DIGITS = 8
 const SEQUENCE_DIGITS = 12
-/** Chooses the part of a key that all jobs of one run of the bench have in common. */
+/** Identifies a run of the bench in the keys of all its jobs. */
 export const RUN_ID_LENGTH = 8
-/** What a request's key is marked with until it is sent. */
+/** Placeholders in a request until it is sent. */
 const ACCOUNT_BLANK = '0'.repeat(ACCOUNT_DIGITS)
 const SEQUENCE_BLANK = '0'.repeat(SEQUENCE_DIGITS)
 const API_KEY_PREFIX = 'Bearer sk-bench-'
 
-/** What all jobs of a load have in common. */
+/** The common properties of all jobs of a load. */
 export interface PayloadSettings {
   /** RUN_ID_LENGTH characters. */
   readonly runId: string
-  /** Where the jobs go: `http://127.0.0.1:40000`; each has a shape's bytes of its own. */
+  /** The targets of the jobs: `http://127.0.0.1:40000`; jobs for each have the same size. */
   readonly upstreams: readonly string[]
-  /** Where outcomes go, `http://127.0.0.1:40001`, or undefined for jobs that are polled for. */
+  /** The target of webhooks, `http://127.0.0.1:40001`; undefined for jobs that are polled. */
   readonly receiver: string | undefined
   /** The Host header of the requests to Sluice. */
   readonly host: string
 }
 
-/** One POST /jobs as bytes, with the places that change from job to job. */
+/** One POST /jobs as bytes, with the offsets of the fields that change from job to job. */
 export interface RequestPattern {
   readonly bytes: Buffer
   readonly jsonBytes: number
-  /** Where the digits of the account stand: in user_id and in the API key. */
+  /** The offsets of the account's digits: in user_id and in the API key. */
   readonly accountAt: readonly [number, number]
   readonly sequenceAt: number
 }
 
-/** An account's API key, as the upstream sees it. */
+/** An account's API key, as the upstream receives it. */
 export const apiKeyOf = (account: number): string =>
   API_KEY_PREFIX + String(account).padStart(ACCOUNT_DIGITS, '0')
 
-/** The account of an API key; -1 for a key that the bench did not make. */
+/** The account of an API key; -1 for a key that is not from the bench. */
 export function accountOf(authorization: string): number {
   if (!authorization.startsWith(API_KEY_PREFIX)) return -1
   const digits = authorization.slice(API_KEY_PREFIX.length)
@@ -69,7 +69,7 @@ export function requestPattern(
   return { bytes, jsonBytes, ...patternPlaces(bytes, settings, 0) }
 }
 
-/** The places in one encoded job, `offset` bytes into a pattern. */
+/** The offsets of the fields in one encoded job, which is `offset` bytes into a pattern. */
 export function patternPlaces(
   job: Buffer, { runId }: PayloadSettings, offset: number,
 ): Pick<RequestPattern, 'accountAt' | 'sequenceAt'> {
@@ -81,7 +81,7 @@ export function patternPlaces(
   }
 }
 
-/** Fields in the order in which a caller would write them; the URL's path makes up the length. */
+/** Fields in a natural order; the URL's path pads the job to its size. */
 export function jobFields(settings: PayloadSettings, shape: Shape, upstream: number): object {
   const build = (path: string): object => ({
     user_id: `user-${ACCOUNT_BLANK}`,
@@ -95,8 +95,8 @@ export function jobFields(settings: PayloadSettings, shape: Shape, upstream: num
   })
   const bare = build('/')
   if (shape !== 'typical') return bare
-  // Ports have four or five digits, and a job that is polled for has no webhook: the path evens
-  // out.
+  // Ports have four or five digits, and a polled job has no webhook: the path compensates for the
+  // difference.
   const missingBytes = TYPICAL_JSON_BYTES - JSON.stringify(bare).length
   return build(`/${'chat/completions/v1/'.repeat(8).slice(0, missingBytes)}`)
 }
@@ -111,7 +111,7 @@ function bodyOf(shape: Shape): string {
   return before + text.repeat(Math.ceil(length / text.length)).slice(0, length) + after
 }
 
-/** Overwrites the account and the sequence number in a pattern's bytes, or in a copy of them. */
+/** Writes the account and the sequence number into a pattern's bytes, or into a copy of them. */
 export function patch(
   bytes: Buffer, pattern: RequestPattern, account: number, sequence: number,
 ): void {
@@ -135,7 +135,7 @@ function writeDigits(bytes: Buffer, at: number, digits: number, value: number): 
 const MIXED_SMALL = 45
 const MIXED_TYPICAL = 45
 
-/** Chooses the shape of each next job: the same ones in every run. */
+/** Chooses the shape of each next job: the same sequence in every run. */
 export function shapeChooser(profile: Profile): () => Shape {
   if (profile !== 'mixed') return () => profile
   const prng = new Prng(1)
@@ -146,6 +146,6 @@ export function shapeChooser(profile: Profile): () => Shape {
   }
 }
 
-/** The shapes that a profile draws from. */
+/** The shapes of a profile. */
 export const shapesOf = (profile: Profile): readonly Shape[] =>
   profile === 'mixed' ? ['typical', 'small', 'large'] : [profile]

@@ -1,17 +1,17 @@
-// What Linux tells in /proc, above all of a process: its memory and its processor time. Undefined
-// elsewhere, and for a process that is gone.
+// Reads Linux's /proc: mainly the memory and the processor time of a process. Undefined on other
+// systems, and for a process that has ended.
 
 import { readFileSync } from 'node:fs'
 
 /** In bytes. */
 export interface ProcessMemory {
   readonly residentBytes: number
-  /** Of those: memory of its own, and memory that is shared. */
+  /** The parts of it that are private, and shared. */
   readonly anonymousBytes: number
   readonly sharedBytes: number
 }
 
-/** How much of a process is in memory. */
+/** The resident memory of a process. */
 export function readMemory(pid: number): ProcessMemory | undefined {
   const text = readProc(`${pid}/status`)
   if (text === undefined) return undefined
@@ -24,13 +24,13 @@ export function readMemory(pid: number): ProcessMemory | undefined {
   }
 }
 
-/** /proc counts in hundredths of a second on every Linux that Node runs on. */
+/** /proc counts in hundredths of a second on every Linux that Node supports. */
 const US_PER_TICK = 10_000
-/** Fields of /proc/…/stat behind the name, which may hold blanks and is in parentheses. */
+/** Indexes of the fields of /proc/…/stat after the name, which is in parentheses. */
 const FIELD_USER = 11
 const FIELD_SYSTEM = 12
 
-/** Microseconds of processor time of all threads, to a hundredth of a second. */
+/** Processor time of all threads in microseconds, with a resolution of 10 ms. */
 export function readCpuUs(pid: number): number | undefined {
   const text = readProc(`${pid}/stat`)
   if (text === undefined) return undefined
@@ -38,7 +38,7 @@ export function readCpuUs(pid: number): number | undefined {
   return (Number(fields[FIELD_USER]) + Number(fields[FIELD_SYSTEM])) * US_PER_TICK
 }
 
-/** The text of a file below /proc. */
+/** The content of a file below /proc. */
 export function readProc(name: string): string | undefined {
   try {
     return readFileSync(`/proc/${name}`, 'utf8')

@@ -1,23 +1,23 @@
-// How far a run is: bars with rate and time left on a terminal, plain lines elsewhere.
+// The progress of a run: bars with rate and time left on a terminal, plain lines elsewhere.
 
 import { TerminalBar } from '../../src/cli/terminal-bar.ts'
 
-/** One thing that takes its time. */
+/** A task with progress. */
 export interface Task {
-  /** @param done of the task's total; @param rate what to show as its rate, if anything. */
+  /** @param done out of the task's total; @param rate the rate to show, if any. */
   update(done: number, rate?: string): void
   end(): void
 }
 
 /** Shows one task at a time. */
 export interface Progress {
-  /** @param total how far `update` will count, or 0 when nobody knows. */
+  /** @param total the final count of `update`, or 0 when it is not known. */
   begin(title: string, total: number): Task
 }
 
 const TITLE_WIDTH = 34
 
-/** Bars that draw over themselves. */
+/** Bars that are redrawn in place. */
 export function barProgress(stream: NodeJS.WriteStream): Progress {
   return {
     begin: (title, total) => {
@@ -32,10 +32,10 @@ export function barProgress(stream: NodeJS.WriteStream): Progress {
   }
 }
 
-/** Between two lines about the same task. */
+/** The interval of lines about a task. */
 const LINE_EVERY_MS = 5000
 
-/** A line when a task begins, one now and then, and nothing else. */
+/** A line when a task begins, and then one every LINE_EVERY_MS. */
 export function lineProgress(write: (line: string) => void): Progress {
   return {
     begin: (title, total) => {

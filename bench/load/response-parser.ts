@@ -1,14 +1,14 @@
-// Finds where each HTTP/1.1 response on a connection ends and which status it has, whatever pieces
-// it arrives in. Looks at nothing else: the load generator must cost less than what it measures.
+// Finds the end and the status of each HTTP/1.1 response on a connection, in whatever pieces it
+// arrives. Parses nothing else: the load generator must cost less than what it measures.
 
-/** Of a response's head, its first line included. */
+/** Limit of a response's head, status line included. */
 const HEAD_BYTES_MAX = 16 * 1024
 const HEAD_END = Buffer.from('\r\n\r\n')
 const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: |\r\n)/
 const CONTENT_LENGTH = /\r\ncontent-length: *(\d{1,15}) *\r\n/i
 const CLOSES = /\r\n(?:connection: *close|transfer-encoding:)/i
 
-/** Takes the responses as they end. */
+/** Receives the responses as they end. */
 export interface ResponseSink {
   onResponse(status: number): void
 }
@@ -16,7 +16,7 @@ export interface ResponseSink {
 /** One connection's parser. */
 export class ResponseParser {
   readonly #sink: ResponseSink
-  /** The beginning of a head that has not arrived whole. */
+  /** The start of a head that has not arrived completely. */
   #head: Buffer | undefined
   #status = 0
   #bodyBytesLeft = 0
@@ -30,8 +30,8 @@ export class ResponseParser {
   }
 
   /**
-   * Takes the next `length` bytes of the connection, which may be overwritten afterwards. Returns
-   * why the connection is of no use any more, or undefined.
+   * Parses the next `length` bytes of the connection; the buffer may be reused afterwards. Returns
+   * why the connection cannot be used any more, or undefined.
    */
   take(bytes: Buffer, length: number): string | undefined {
     let at = 0
@@ -52,7 +52,7 @@ export class ResponseParser {
     return undefined
   }
 
-  /** The offset behind the head if it is the last one again, without reading it. */
+  /** The offset after the head if it equals the last one, without parsing it. */
   #takeKnownHead(bytes: Buffer, at: number, length: number): number | undefined {
     const known = this.#knownHead
     const end = at + known.length
@@ -81,7 +81,7 @@ export class ResponseParser {
     return typeof end === 'string' ? end : at + end - before
   }
 
-  /** Reads a whole head; returns what is wrong with it. */
+  /** Parses a complete head; returns what is wrong with it. */
   #read(head: Buffer): string | undefined {
     const text = head.toString('latin1')
     const status = STATUS_LINE.exec(text)

@@ -1,5 +1,5 @@
-// What every scenario stands on: a server with a load generator before it, and upstreams and a
-// receiver of webhooks behind it.
+// The base of every scenario: a server with a load generator in front of it, and upstreams and a
+// webhook receiver behind it.
 
 import path from 'node:path'
 import { BenchError } from './bench-error.ts'
@@ -14,47 +14,47 @@ import { type MeasuredServer, targetServer } from './server-process.ts'
 import type { BenchSettings } from './settings.ts'
 import type { Stage } from './stage.ts'
 
-/** What a scenario is given. */
+/** The parameters of a scenario. */
 export interface Bench {
   readonly settings: BenchSettings
   readonly stage: Stage
   readonly progress: Progress
-  /** The part of all keys that other runs do not have; RUN_ID_LENGTH characters. */
+  /** Distinguishes the keys of this run from those of others; RUN_ID_LENGTH characters. */
   readonly runId: string
   /** The number of the next job, so that no two have the same key. */
   nextSequence: number
 }
 
-/** No pace that a server would follow is lower: next to nothing is sent. */
+/** The lowest pace that a server accepts: almost nothing is sent. */
 const HOLD_RPS = 0.5
-/** The highest pace there is. */
+/** The highest pace that a server accepts. */
 export const RELEASE_RPS = 1_000_000
 const SECONDS_MAX = 24 * 3600
-/** Refusals after which a queue counts as full. */
+/** Refusals after which a queue is considered full. */
 const REFUSALS_MAX = 1000
-/** Webhooks that do not come for so long do not come at all. */
+/** After this time without a webhook, no more are expected. */
 export const QUIET_MS = 15_000
-/** An upstream that is held is sent to every two seconds; this is shorter and no part of it. */
+/** Shorter than the interval of sends to a held upstream, which is 2 s. */
 const SETTLE_MS = 500
 const LOOK_EVERY_MS = 10
 
-/** What a load may say besides the settings. */
+/** Parameters of a load besides the settings. */
 export type LoadParts = Partial<Pick<LoadPlan,
   'requests' | 'seconds' | 'rate' | 'accounts' | 'firstAccount' | 'connections' | 'depth' |
   'refusalsMax' | 'address' | 'unrecordedSeconds' | 'batch'>> & {
-  /** Indexes of upstreams; all of them unless said. */
+  /** Indexes of upstreams; by default all. */
   readonly upstreams?: readonly number[]
 }
 
 export type Load = LoadResult & CpuTime
 
-/** How a rig is put together. */
+/** Options of a rig. */
 export interface RigOptions {
   readonly upstreams: number
-  /** Jobs are polled for: no webhooks. */
+  /** Jobs are polled: no webhooks. */
   readonly poll?: boolean
   readonly serverFlags?: readonly string[]
-  /** The server tells of its main thread. */
+  /** The server reports on its main thread. */
   readonly watched?: boolean
 }
 
@@ -83,7 +83,7 @@ export class Rig {
     this.memory = new MemorySampler(parts.server)
   }
 
-  /** Starts everything; the upstreams are held. */
+  /** Starts everything; the upstreams are on hold. */
   static async open(bench: Bench, options: RigOptions): Promise<Rig> {
     const { settings, stage } = bench
     const pemFile = pemFileOf(settings)
@@ -108,7 +108,7 @@ export class Rig {
       { ...this, server: await openServer(this.#bench, serverFlags) }, this.#poll)
   }
 
-  /** Runs one load and shows how far it is. */
+  /** Runs one load and shows its progress. */
   async load(title: string, parts: LoadParts): Promise<Load> {
     const plan = this.#plan(parts)
     const isCounted = parts.requests !== undefined
@@ -120,7 +120,7 @@ export class Rig {
     return load
   }
 
-  /** Queues so many jobs; throws when the server does not take them all. */
+  /** Queues so many jobs; throws when the server does not accept them all. */
   async fill(title: string, jobs: number, parts: LoadParts = {}): Promise<Load> {
     const load = await this.load(title, { ...parts, requests: jobs })
     if (load.statuses['201'] === jobs) return load
@@ -129,12 +129,12 @@ export class Rig {
       describeLoad(load) + (isFull ? '. More memory helps: -- --memory <size>' : ''))
   }
 
-  /** The upstream lets next to nothing through; in effect from its next answer on. */
+  /** Lets an upstream ask for the lowest pace; in effect from its next answer on. */
   hold(upstream = 0, accountQueue?: boolean): Promise<CpuTime> {
     return this.conduct(upstream, { rps: HOLD_RPS, accountQueue })
   }
 
-  /** The upstream takes all that it can get, so many at once. */
+  /** Lets an upstream ask for the highest pace, with the configured concurrency. */
   release(upstream = 0): Promise<CpuTime> {
     return this.conduct(upstream,
       { rps: RELEASE_RPS, maxConcurrent: this.#bench.settings.concurrency })
@@ -146,7 +146,7 @@ export class Rig {
     } })
   }
 
-  /** Shows webhooks as they come; resolves when there are so many or they have stopped coming. */
+  /** Shows webhooks as they arrive; resolves when there are so many, or when no more arrive. */
   async webhooks(title: string, count: number): Promise<WebhookCount & CpuTime> {
     const task = this.#bench.progress.begin(title, count)
     const startMs = performance.now()
@@ -163,8 +163,8 @@ export class Rig {
   }
 
   /**
-   * Sends so many jobs as fast as they will go, so that code is compiled and connections are there
-   * when it counts. The upstream is not held afterwards.
+   * Sends so many jobs as fast as possible, so that code is compiled and connections are open
+   * before the measurement. The upstream is not on hold afterwards.
    */
   async warmUp(jobs: number, upstream = 0): Promise<void> {
     await this.release(upstream)
@@ -173,7 +173,7 @@ export class Rig {
     await this.waitForSends(sends + jobs, upstream)
   }
 
-  /** Resolves when an upstream has been sent to so many times in all; throws when it is not. */
+  /** Resolves when an upstream has received so many requests in total; throws when it does not. */
   async waitForSends(count: number, upstream = 0): Promise<void> {
     const giveUpMs = performance.now() + QUIET_MS
     for (;;) {
@@ -185,8 +185,8 @@ export class Rig {
   }
 
   /**
-   * Holds an upstream and makes sure that the server knows: one job is sent and its answer heard.
-   * Resolves when nothing is under way; the receiver counts from zero.
+   * Holds an upstream and ensures that the server knows: one job is sent and its answer received.
+   * Resolves when nothing is in flight; the receiver's count restarts at zero.
    */
   async settle(upstream = 0): Promise<void> {
     await this.hold(upstream)
@@ -225,7 +225,7 @@ export class Rig {
   }
 }
 
-/** The pace that holds before an upstream has answered is a hold too. */
+/** The pace before an upstream's first answer is a hold, too. */
 async function openServer(
   { settings, stage, progress }: Bench, flags: readonly string[], watched = false,
 ): Promise<MeasuredServer> {
@@ -238,7 +238,7 @@ async function openServer(
   return server
 }
 
-/** The certificate and key with which the bench's own processes speak TLS, if they do. */
+/** The certificate and key of the bench's own processes, with TLS. */
 export const pemFileOf = ({ tls }: BenchSettings): string | undefined =>
   tls ? path.join(import.meta.dirname, 'local.pem') : undefined
 
@@ -250,7 +250,7 @@ function trustFlags(settings: BenchSettings): readonly string[] {
 const originOf = ({ host, pemFile }: Place, port: number): string =>
   `${pemFile === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}`
 
-/** What was answered besides 201, in words; empty when nothing was. */
+/** Describes answers other than 201; empty when there were none. */
 export function describeLoad(load: LoadResult): string {
   const parts = Object.entries(load.statuses).filter(([status]) => status !== '201')
     .map(([status, count]) => `${count} answered with ${status}`)
@@ -259,7 +259,7 @@ export function describeLoad(load: LoadResult): string {
   return parts.join(', ')
 }
 
-/** Notes about loads that did not go as they should. */
+/** Notes about loads with failures. */
 export function loadNotes(title: string, loads: readonly LoadResult[]): string[] {
   return [...new Set(loads.map(describeLoad).filter((text) => text !== ''))]
     .map((text) => `${title}: ${text}.`)

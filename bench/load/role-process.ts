@@ -1,4 +1,4 @@
-// One of the bench's own processes, from the outside: started, asked, and let go.
+// One of the bench's own processes, from the outside: starting it, calling it, and stopping it.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import path from 'node:path'
@@ -7,14 +7,14 @@ import type { Call, CommandMap, Reply, Roles } from './roles/messages.ts'
 
 type Commands<Name extends keyof Roles> = Roles[Name] & CommandMap<Roles[Name]>
 
-/** A call that has no answer yet. */
+/** A call without an answer yet. */
 interface Pending {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
   readonly onProgress: (value: unknown) => void
 }
 
-/** A process with a role; it ends when this one does. */
+/** A process with a role; it ends when this process ends. */
 export class RoleProcess<Name extends keyof Roles> {
   readonly #name: Name
   readonly #child: ChildProcess
@@ -35,7 +35,7 @@ export class RoleProcess<Name extends keyof Roles> {
     })
   }
 
-  /** Starts the role's file with this very Node and its flags; resolves when it takes commands. */
+  /** Starts the role's file with this same Node and its flags; resolves when it takes commands. */
   static async start<Name extends keyof Roles>(name: Name): Promise<RoleProcess<Name>> {
     const file = path.join(import.meta.dirname, 'roles', `${name}.ts`)
     const child = fork(file, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
@@ -59,12 +59,12 @@ export class RoleProcess<Name extends keyof Roles> {
     return promise
   }
 
-  /** Resolves when the process has ended, with how. */
+  /** Resolves with the reason when the process has ended. */
   get ended(): Promise<BenchError> {
     return this.#ended.promise
   }
 
-  /** Lets go of the process, which ends it; what it was doing is of no use any more. */
+  /** Disconnects from the process, which ends it and whatever it was doing. */
   stop(): void {
     if (this.#child.connected) this.#child.disconnect()
   }

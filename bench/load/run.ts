@@ -1,4 +1,4 @@
-// One run of the bench: the scenarios one after another, each with processes of its own, then the
+// One run of the bench: the scenarios one after another, each with its own processes, then the
 // reports.
 
 import { randomBytes } from 'node:crypto'
@@ -27,14 +27,14 @@ import { readCoreTicks, withStolenTime } from './stolen-time.ts'
 const RUN: Readonly<Record<ScenarioName, (bench: Bench) => Promise<ScenarioResult>>> =
   { ingest, drain, pace, fairness, density, lanes, journal, soak }
 
-/** What is to be done, and where to say what came out. */
+/** What to run, and where to write the results. */
 export interface RunRequest {
   readonly scenarios: readonly { readonly name: ScenarioName; readonly settings: BenchSettings }[]
   readonly jsonFile: string | undefined
   readonly htmlFile: string | undefined
-  /** Writes to bench/RESULTS.md. */
+  /** Write to bench/RESULTS.md. */
   readonly record: boolean
-  /** As typed, behind `sluice`. */
+  /** The arguments after `sluice`. */
   readonly args: readonly string[]
   readonly stdout: (text: string) => void
   readonly stderr: (text: string) => void
@@ -44,8 +44,8 @@ export const BENCH_DONE = 0
 export const BENCH_FAILED = 1
 
 /**
- * Resolves with the exit code: 0 done, 1 failed, 128 and the signal's number when SIGINT or SIGTERM
- * ended it. Every process that was started has been ended by then.
+ * Resolves with the exit code: 0 success, 1 failure, 128 plus the signal's number after SIGINT or
+ * SIGTERM. Every process that was started has ended by then.
  */
 export async function runBench(request: RunRequest): Promise<number> {
   const stops = new SignalStop()
@@ -85,7 +85,7 @@ async function runScenario(
   }
 }
 
-/** Throws unless everything can be written that is to be written in the end. */
+/** Throws unless all output files can be written at the end. */
 function checkOutputs({ htmlFile, jsonFile, record }: RunRequest): void {
   for (const file of [jsonFile, htmlFile, record ? RESULTS_FILE : undefined]) {
     if (file === undefined) continue
@@ -120,7 +120,7 @@ function writeReport(file: string, text: string): void {
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 
-/** Ctrl-C ends a scenario, whatever it waits for. */
+/** Ends a scenario on a signal, whatever it waits for. */
 class SignalStop {
   exitCode: number | undefined
   /** Rejects with the first signal. */
@@ -130,7 +130,7 @@ class SignalStop {
   constructor() {
     const { promise, reject } = Promise.withResolvers<never>()
     this.stopped = promise
-    // Between two scenarios nobody waits for it.
+    // Between two scenarios it has no awaiter.
     promise.catch(() => {})
     this.#listeners = (['SIGINT', 'SIGTERM'] as const).map((signal) => [signal, () => {
       this.exitCode ??= EXIT_CODES[signal]

@@ -1,9 +1,9 @@
-// The sends that an upstream notes: when each came and for which account, in arrays that grow.
+// The sends that an upstream records: time and account of each, in arrays that grow.
 
 import type { NotedSends } from './pace-check.ts'
 
 const PLACES_AT_FIRST = 16_384
-/** What comes after that many is counted only. */
+/** Further sends are only counted. */
 const PLACES_MAX = 16_777_216
 
 /** A list of sends. */

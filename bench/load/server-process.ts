@@ -1,5 +1,5 @@
-// The server that is measured: started by the bench with the flags that it was given, or one that
-// runs already and is only known by its address.
+// The measured server: started by the bench with given flags, or a running one of which only the
+// address is known.
 
 import { BenchError } from './bench-error.ts'
 import { type ProcessMemory, readCpuUs, readMemory } from './process-files.ts'
@@ -9,7 +9,7 @@ import type { ServerSecond } from './server-watch.ts'
 
 const ANSWER_MS_MAX = 10_000
 
-/** What the bench reads of GET /health. */
+/** The part of GET /health that the bench reads. */
 export interface Health {
   readonly version: string
   readonly shards: readonly {
@@ -36,11 +36,11 @@ export interface MeasuredServer {
   health(): Promise<Health>
   memory(): ProcessMemory | undefined
   cpuUs(): number | undefined
-  /** Its seconds since the last call, if it was started to be watched. */
+  /** Its seconds since the last call, if it was started as watched. */
   watched(): Promise<readonly ServerSecond[]>
 }
 
-/** A server that runs already; throws where none does. @param url `http://host:port`. */
+/** A running server; throws if there is none. @param url `http://host:port`. */
 export async function targetServer(url: URL): Promise<MeasuredServer> {
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const port = url.port === '' ? 80 : Number(url.port)
@@ -57,7 +57,7 @@ export async function targetServer(url: URL): Promise<MeasuredServer> {
   }
 }
 
-/** Starts `sluice serve` on a free port; the last of several equal flags wins. */
+/** Starts `sluice serve` on a free port; of repeated flags, the last one wins. */
 export async function startServer(
   runner: RoleProcess<'runner'>, start: ServerStart,
 ): Promise<MeasuredServer> {

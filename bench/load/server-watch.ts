@@ -1,5 +1,5 @@
-// Loaded into the measured server's process before its own code (--import): tells the bench once a
-// second, on descriptor 3, of the main thread's heap, of its garbage collection and of its delays.
+// Loaded into the measured server's process before its own code (--import): once a second, reports
+// the main thread's heap, garbage collection and delays to the bench, on descriptor 3.
 
 import { writeSync } from 'node:fs'
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
@@ -9,11 +9,11 @@ import { isMainThread } from 'node:worker_threads'
 export interface ServerSecond {
   readonly heapUsedBytes: number
   readonly heapTotalBytes: number
-  /** Pauses for garbage collection. */
+  /** Garbage collections. */
   readonly collections: number
   readonly collectionMs: number
   readonly longestCollectionMs: number
-  /** How late the event loop was, at worst and at the 99th percentile. */
+  /** Event-loop delay: maximum and 99th percentile. */
   readonly longestDelayMs: number
   readonly delayP99Ms: number
 }

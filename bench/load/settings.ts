@@ -1,5 +1,4 @@
-// What a run of the bench was asked to do; filled from the command line by
-// src/cli/bench-options.ts.
+// The settings of a run of the bench; src/cli/bench-options.ts fills them from the command line.
 
 import type { Profile } from './payloads.ts'
 
@@ -16,28 +15,28 @@ export interface BenchSettings {
   readonly seconds: number
   readonly jobs: number
   readonly connections: number
-  /** Requests at once on each connection. */
+  /** Concurrent requests on each connection. */
   readonly depth: number
   readonly alternations: number
   /** `ingest` compares WebSocket with HTTP, not HTTP with a bare server. */
   readonly ws: boolean
   /** The upstream and the receiver of `drain` speak TLS. */
   readonly tls: boolean
-  /** Requests at once to an upstream, and webhooks at once to the receiver. */
+  /** Concurrent requests to an upstream, and concurrent webhooks to the receiver. */
   readonly concurrency: number
-  /** Per second; undefined for what the scenario chooses. */
+  /** Per second; undefined: the scenario chooses. */
   readonly rate: number | undefined
-  /** Paces of `pace`. */
+  /** The paces of `pace`. */
   readonly rates: readonly number[]
-  /** Accounts with a pace of their own in `pace`; undefined for paces of whole upstreams. */
+  /** Accounts with a budget of their own in `pace`; undefined: whole upstreams have paces. */
   readonly budgets: number | undefined
-  /** Depths of the queue that `drain` compares; empty for the comparison with bare undici. */
+  /** Queue depths that `drain` compares; empty: it compares with bare undici. */
   readonly queued: readonly number[]
-  /** Jobs that `density` sends on at the end. */
+  /** Jobs that `density` sends at the end. */
   readonly drained: number
   /** Undefined: the bench starts a server of its own. */
   readonly target: URL | undefined
   readonly serveFlags: readonly string[]
-  /** Where the bench's own upstreams and receiver listen, as the server reaches them. */
+  /** The address of the bench's own upstreams and receiver, as the server reaches it. */
   readonly ownHost: string
 }

@@ -1,12 +1,12 @@
-// One WebSocket of the load generator, over a bare socket: no library stands between what is
-// measured and the measurement.
+// One WebSocket of the load generator, over a bare socket, so that no library affects the
+// measurement.
 
 import { randomBytes } from 'node:crypto'
 import { type Socket, connect } from 'node:net'
 
-/** Who hears what comes. */
+/** Receives a connection's messages. */
 export interface SocketOwner {
-  /** The bytes are only valid inside. */
+  /** The bytes are valid only until it returns. */
   onMessage(connection: SocketConnection, message: Buffer, isBinary: boolean): void
   onBroken(connection: SocketConnection, reason: string): void
 }
@@ -31,7 +31,7 @@ export class SocketConnection {
     this.#owner = owner
   }
 
-  /** Rejects when the address takes no connection, or no upgrade. */
+  /** Rejects when it cannot connect, or when the upgrade is refused. */
   static async open(
     address: { readonly host: string; readonly port: number }, owner: SocketOwner,
   ): Promise<SocketConnection> {
@@ -48,12 +48,12 @@ export class SocketConnection {
     return connection
   }
 
-  /** Sends a whole frame; `done` when its bytes may be overwritten. */
+  /** Sends a whole frame. */
   send(frame: Buffer): void {
     this.#socket.write(frame)
   }
 
-  /** Closes it in peace. */
+  /** Closes it. */
   close(): void {
     this.#isClosed = true
     this.#socket.destroy()
@@ -71,7 +71,7 @@ export class SocketConnection {
     this.#rest = Buffer.from(bytes.subarray(at))
   }
 
-  /** Where the first frame begins; -1 when the head is not complete. */
+  /** The offset of the first frame; -1 when the head is incomplete. */
   #takeHead(bytes: Buffer): number {
     const end = bytes.indexOf('\r\n\r\n')
     if (end < 0) {
@@ -88,7 +88,7 @@ export class SocketConnection {
     return end + 4
   }
 
-  /** Where the next frame begins; -1 when this one is not complete. Servers do not mask. */
+  /** The offset of the next frame; -1 when this one is incomplete. Servers do not mask. */
   #takeFrame(bytes: Buffer, start: number): number {
     if (start + 2 > bytes.length) return -1
     const opcode = (bytes[start] as number) & 15

@@ -1,26 +1,26 @@
-// The frames that the load generator sends over WebSocket: made once, with places of a fixed width
-// that are overwritten for each job. Their mask is zero, which RFC 6455 allows: masking is work
-// that a load generator on the same machine would take from the server. Pure: no sockets, no time.
+// The load generator's WebSocket frames: made once, with fixed-width fields that are overwritten
+// for each job. Their mask is zero, which RFC 6455 allows: masking would take processor time from a
+// server on the same machine. Pure: no sockets, no time.
 
 import { encodeValue } from '../../shards/wire/codec.ts'
 import {
   type PayloadSettings, type RequestPattern, type Shape, jobFields, patch, patternPlaces,
 } from './payloads.ts'
 
-/** What a ref is until it is patched: too large for a shorter form of it. */
+/** A ref before it is patched: too large for a shorter encoding. */
 const REF_BLANK = 0xfeedbeef
 const REF_FIRST = 0x10000
 const FIN_BINARY = 0x82
 const MASKED_LENGTH_64 = 0x80 | 127
 const FRAME_HEAD_BYTES = 14
 
-/** A frame with as many jobs as it was made for. */
+/** A frame with a fixed number of jobs. */
 export interface Frame {
   readonly bytes: Buffer
   readonly jobs: readonly (RequestPattern & { readonly refAt: number })[]
 }
 
-/** Builds one frame. @param upstreamOf the upstream of each job, by its place in the frame. */
+/** Builds a frame. @param upstreamOf the upstream of each job, by its index in the frame. */
 export function enqueueFrame(
   settings: PayloadSettings, jobs: number, shapeOf: (job: number) => Shape,
   upstreamOf: (job: number) => number,
@@ -28,7 +28,7 @@ export function enqueueFrame(
   const encoded = Array.from({ length: jobs }, (_, job) => Buffer.from(encodeValue({
     ref: REF_BLANK, ...jobFields(settings, shapeOf(job), upstreamOf(job)),
   })))
-  // An array of one job has another header; so the message is put together by hand.
+  // An array of one job has another header, so the message is assembled by hand.
   const message = Buffer.concat([
     Buffer.from([0x82]), Buffer.from(encodeValue('type')), Buffer.from(encodeValue('enqueue')),
     Buffer.from(encodeValue('jobs')), Buffer.from([0xdc, jobs >>> 8, jobs & 0xff]), ...encoded,
@@ -50,7 +50,7 @@ export function enqueueFrame(
   }
 }
 
-/** Overwrites the places of one job. @param ref from 0 on; what the server hears is refText(). */
+/** Patches the fields of one job. @param ref from 0 on; the server receives refText(). */
 export function patchJob(
   frame: Frame, job: number, ref: number, account: number, sequence: number,
 ): void {
@@ -59,7 +59,7 @@ export function patchJob(
   frame.bytes.writeUInt32BE(REF_FIRST + ref, pattern.refAt)
 }
 
-/** `accepted` with one job and a ref as above: the head, then the entries of one length. */
+/** `accepted` with one job and a ref as above: its head; the entries that follow have one size. */
 const ACCEPTED_HEAD = Buffer.concat([
   Buffer.from([0x82]), Buffer.from(encodeValue('type')), Buffer.from(encodeValue('accepted')),
   Buffer.from(encodeValue('jobs')), Buffer.from([0xdc]),
@@ -68,8 +68,8 @@ const ENTRY = Buffer.from(encodeValue({ ref: REF_BLANK, job_id: '0'.repeat(24) }
 const ENTRY_REF_AT = ENTRY.indexOf(Buffer.from([0xfe, 0xed, 0xbe, 0xef]))
 
 /**
- * Reads an `accepted` in which every job was taken, as nearly all are: calls `onRef` for each, and
- * returns true. False for anything else, with no call.
+ * Parses an `accepted` message in which every job was accepted, the usual case: calls `onRef` for
+ * each, and returns true. For anything else it returns false without a call.
  */
 export function readAllAccepted(message: Buffer, onRef: (ref: number) => void): boolean {
   const start = ACCEPTED_HEAD.length + 2
@@ -87,6 +87,6 @@ export function readAllAccepted(message: Buffer, onRef: (ref: number) => void): 
   return true
 }
 
-/** The ref of an entry as patchJob() has written it; -1 for none. */
+/** The ref that patchJob() wrote into an entry; -1 for none. */
 export const refOf = (value: unknown): number =>
   typeof value === 'number' && value >= REF_FIRST ? value - REF_FIRST : -1

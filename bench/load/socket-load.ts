@@ -1,4 +1,4 @@
-// The load generator over WebSocket: batches of jobs in MessagePack, a closed loop that keeps each
+// The load generator over WebSocket: batches of MessagePack jobs, in a closed loop that keeps each
 // socket's window full. A latency is that of a batch: from its frame to the last of its answers.
 
 import { decodeUntrusted } from '../../shards/wire/codec.ts'
@@ -12,17 +12,17 @@ import { type Frame, enqueueFrame, patchJob, readAllAccepted, refOf } from './so
 const STATUS_ACCEPTED = 201
 const STATUS_DUPLICATE = 200
 
-/** A frame on its way. */
+/** An unanswered frame. */
 interface Flight {
   readonly frame: Frame
   readonly startedMs: number
   unanswered: number
 }
 
-/** One socket and what it has under way; refs count its jobs. */
+/** One socket and its unanswered frames; refs number its jobs. */
 class Lane {
   readonly connection: SocketConnection
-  /** By ref divided by the jobs of a frame. */
+  /** By ref divided by the jobs per frame. */
   readonly flights = new Map<number, Flight>()
   readonly spare: Frame[] = []
   window = 0
@@ -42,7 +42,7 @@ export class SocketLoad implements SocketOwner {
   readonly #nextShape: ReturnType<typeof shapeChooser>
   readonly #tally: LoadTally
 
-  /** @param plan with a batch: the jobs of one frame. */
+  /** @param batch jobs per frame. */
   constructor(plan: LoadPlan, batch: number) {
     this.#plan = plan
     this.#batch = batch
@@ -50,12 +50,12 @@ export class SocketLoad implements SocketOwner {
     this.#nextShape = shapeChooser(plan.profile)
   }
 
-  /** Connects, runs the load, waits for stragglers, closes. Rejects when it cannot connect. */
+  /** Connects, runs the load, waits for late answers, closes. Rejects when it cannot connect. */
   async run(onProgress: (progress: LoadProgress) => void): Promise<LoadResult> {
     const { address, connections } = this.#plan
     await Promise.all(Array.from({ length: connections }, async () => {
       const connection = await SocketConnection.open(address, this)
-      // What came with the answer to the upgrade has been told already.
+      // Bytes that arrived with the answer to the upgrade have been handled already.
       this.#laneOf(connection)
     }))
     await this.#tally.run(() => {
@@ -84,7 +84,7 @@ export class SocketLoad implements SocketOwner {
     return lane
   }
 
-  /** The only text is the greeting, which says the window. */
+  /** The only text message is the hello, which has the window. */
   #hear(lane: Lane, message: Buffer): void {
     const { window } = JSON.parse(message.toString()) as { readonly window?: number }
     lane.window = window ?? lane.window
@@ -152,6 +152,6 @@ export class SocketLoad implements SocketOwner {
   }
 }
 
-/** An error's status, as HTTP would have it. */
+/** The HTTP status of an error code. */
 const statusOf = (code: unknown): number =>
   (ERRORS as Readonly<Record<string, { readonly status: number }>>)[String(code)]?.status ?? 201

@@ -1,5 +1,5 @@
-// Everything that a run of the bench has started or made, so that nothing outlives it: each of
-// these processes ends when the bench lets go of it, or is gone itself, and the folder with them.
+// Everything that a run of the bench has started or created, so that nothing is left behind: each
+// of these processes ends when the bench disconnects or ends, and the folder is removed with them.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import os from 'node:os'
@@ -8,20 +8,20 @@ import { RoleProcess } from './role-process.ts'
 import type { Roles } from './roles/messages.ts'
 import { type MeasuredServer, startServer } from './server-process.ts'
 
-/** Attempts to remove a folder in which a server that is just ending may still write. */
+/** Tries to remove a folder into which a server that is ending may still write. */
 const RETRIES = 5
 
 /** Starts processes and ends them all. */
 export class Stage {
   readonly #roles = new Set<Pick<RoleProcess<keyof Roles>, 'ended' | 'stop'>>()
-  /** Those of them that end after the files that they keep. */
+  /** Runners, which end last, after they have removed their servers' files. */
   readonly #runners = new Set<RoleProcess<'runner'>>()
   readonly #failed = Promise.withResolvers<never>()
   #folder: string | undefined
   #closed = false
 
   constructor() {
-    // Nobody may be waiting for it.
+    // It may have no awaiter.
     this.#failed.promise.catch(() => {})
   }
 
@@ -30,7 +30,7 @@ export class Stage {
     return this.#failed.promise
   }
 
-  /** For what servers keep; gone when the stage is. */
+  /** For the servers' files; removed with the stage. */
   get folder(): string {
     this.#folder ??= mkdtempSync(path.join(os.tmpdir(), 'sluice-bench-'))
     return this.#folder
@@ -38,7 +38,7 @@ export class Stage {
 
   async role<Name extends keyof Roles>(name: Name): Promise<RoleProcess<Name>> {
     const role = await RoleProcess.start(name)
-    // One that was still starting when the run ended is ended as well.
+    // A process that was still starting when the run ended is stopped as well.
     if (this.#closed) role.stop()
     else this.#roles.add(role)
     void role.ended.then((reason) => this.#failed.reject(reason))
@@ -52,13 +52,13 @@ export class Stage {
     this.#runners.add(runner)
     const server = await startServer(runner, { flags, watched, folder })
     void runner.ended.then(() => {
-      // One that was killed has left its server behind.
+      // A killed runner has left its server running.
       if (!this.#closed && server.pid !== undefined) kill(server.pid)
     })
     return server
   }
 
-  /** Ends all processes, whatever they are doing, and removes what servers have left. */
+  /** Stops all processes, whatever they are doing, and removes the servers' files. */
   async close(): Promise<void> {
     this.#closed = true
     for (const role of this.#roles) role.stop()
@@ -72,6 +72,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended.
+    // It has ended already.
   }
 }

@@ -1,5 +1,5 @@
-// How much of the processor a virtual machine's host kept for others while a scenario ran. A run of
-// which much was taken shows that host, not the server: slower, and with longer tails.
+// CPU steal while a scenario ran: time that a virtual machine's host gave to others. A run with
+// much CPU steal measures that host, not the server: it is slower, and has longer tails.
 
 import type { Figure, ScenarioResult } from './figures.ts'
 import { readProc } from './process-files.ts'
@@ -10,7 +10,7 @@ export interface CoreTicks {
   readonly stolen: number
 }
 
-/** user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of user and nice. */
+/** user, nice, system, idle, iowait, irq, softirq, steal; later fields are in user and nice. */
 const CORES_LINE = /^cpu ((?: +\d+){8})/m
 const STEAL = 7
 
@@ -21,10 +21,10 @@ export function parseCoreTicks(stat: string): CoreTicks | undefined {
   return { all: ticks.reduce((sum, value) => sum + value, 0), stolen: ticks[STEAL] ?? 0 }
 }
 
-/** Of this machine, now; undefined where there is no /proc. */
+/** This machine's present counts; undefined without /proc. */
 export const readCoreTicks = (): CoreTicks | undefined => parseCoreTicks(readProc('stat') ?? '')
 
-/** The result with what was taken between the two, where that is known. */
+/** The result with the CPU steal between the two, if it is known. */
 export function withStolenTime(
   result: ScenarioResult, before: CoreTicks | undefined, after: CoreTicks | undefined,
 ): ScenarioResult {

@@ -1,4 +1,4 @@
-// Counts over time: kept in a bounded number of points however many things are counted.
+// Counts over time, in a bounded number of points however many things are counted.
 
 /** After `count` things, at monotonic microseconds. */
 export interface CountPoint {
@@ -8,14 +8,14 @@ export interface CountPoint {
 
 const POINTS_MAX = 4096
 
-/** Notes when every so many-th thing came; when points run short, every other one is dropped. */
+/** Records the time of every n-th thing; when points run out, every other one is dropped. */
 export class CountTimeline {
   readonly #points: CountPoint[] = []
   readonly #expected: number
   #stride: number
   #count = 0
 
-  /** @param expected how many things there will be, about; more are no harm. */
+  /** @param expected about how many things there will be; more are allowed. */
   constructor(expected: number) {
     this.#expected = expected
     this.#stride = Math.max(1, Math.floor(expected / (POINTS_MAX / 2)))
@@ -25,7 +25,7 @@ export class CountTimeline {
     return this.#count
   }
 
-  /** @param now is only called for the things that become a point. */
+  /** @param now is called only for things that become a point. */
   add(now: () => number): void {
     this.#count += 1
     if (!this.#isKept(this.#count)) return
@@ -47,8 +47,8 @@ export class CountTimeline {
 }
 
 /**
- * When a count was reached, straight lines between the points: of {0 us, 10}, {100 us, 20} it
- * was 15 at 50 us. NaN for a count outside them.
+ * When a count was reached, by linear interpolation: with {0 us, 10}, {100 us, 20} it was 15 at
+ * 50 us. NaN for a count outside of the points.
  */
 export function reachedAtUs(points: readonly CountPoint[], count: number): number {
   const after = points.findIndex((point) => point.count >= count)
@@ -62,8 +62,8 @@ export function reachedAtUs(points: readonly CountPoint[], count: number): numbe
 }
 
 /**
- * Per second over the middle of a count, without the first and last tenth, in which a start and an
- * end show: NaN where there are too few points.
+ * Rate per second over the middle of a count, without the first and the last tenth, where start and
+ * end have an effect: NaN if there are too few points.
  */
 export function steadyRate(points: readonly CountPoint[], count: number): number {
   const from = Math.max(1, Math.floor(count * 0.1))

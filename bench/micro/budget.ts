@@ -1,5 +1,4 @@
-// An upstream's shared budget: the place of a send in time, and a attempt of its requests in
-// flight.
+// An upstream's shared budget: the time of a send, and a permit for a request in flight.
 
 import type { Micros, UpstreamSlot } from '../../shards/base/units.ts'
 import { intervalNs } from '../../shards/memory/interval.ts'
@@ -24,7 +23,7 @@ export const budget: MicroBench = ({ operations }) => {
   const budgets = new SharedBudgets(shared, 0, [attachShard(allocateShard(limits), limits)])
   let nowUs = 1_000_000
   return [{
-    name: 'budget: take a attemptId, spend, give back', operations,
+    name: 'budget: take a permit, spend, give back', operations,
     run: () => {
       let sent = 0
       for (let index = 0; index < operations; index++) {

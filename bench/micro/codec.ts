@@ -1,4 +1,4 @@
-// A typical job to bytes and back, as it crosses the ring and rests in the log.
+// A typical job encoded and decoded, as it crosses the ring and is stored in the log.
 
 import {
   decodeJob, decodeTemplate, encodeTemplate, jobBytes, writeJobHead,

@@ -1,4 +1,4 @@
-// What it costs to tell whether a known key comes with the same request: once for each job.
+// The cost of checking whether a known key comes with the same request: once for each job.
 
 import { KIB } from '../../shards/base/units.ts'
 import { fingerprintOf } from '../../shards/job/fingerprint.ts'

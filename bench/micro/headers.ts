@@ -1,5 +1,5 @@
-// What an upstream says about its pace, read from the headers of a response: one that says it,
-// and one that says nothing.
+// Reading an upstream's pace from the headers of a response: one that announces it, and one that
+// does not.
 
 import { readPaceHeaders } from '../../shards/signals/pace-headers.ts'
 import type { ResponseHeaders } from '../../shards/signals/response.ts'

@@ -1,4 +1,4 @@
-// The job log with as many jobs as it admits: one dies, one comes, and the cleaner keeps up.
+// The job log with as many jobs as it admits: one is freed, one is added, and the cleaner keeps up.
 
 import { Prng } from '../../shards/base/prng.ts'
 import { KIB, type Location, NONE, powerOfTwoAtLeast } from '../../shards/base/units.ts'
@@ -10,9 +10,9 @@ import { type MicroBench, microLimits } from './micro-case.ts'
 const PAYLOAD_BYTES = 240
 const RECORD_BYTES = 256
 const SEGMENTS = 64
-/** Of the items' bytes, so that there is something to clean and room to do it. */
+/** Space relative to the items' bytes, so that there is something to clean and room to do it. */
 const ROOM = 1.4
-/** Appends between two turns of the cleaner. */
+/** Appends between two runs of the cleaner. */
 const CLEAN_EVERY = 256
 
 export const jobLog: MicroBench = ({ operations, items }) => {

@@ -1,5 +1,5 @@
-// Lanes: a job joins its account's line, and the line's head leaves; and the turns of an upstream's
-// lanes at its budget.
+// Lanes: a job is appended to its account's lane, and the head leaves; and deficit round robin over
+// an upstream's lanes at its budget.
 
 import { Prng } from '../../shards/base/prng.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../../shards/base/units.ts'
@@ -36,7 +36,7 @@ export const lanes: MicroBench = ({ operations, items }) => {
       let sum = 0
       for (let index = 0; index < operations; index++) {
         const lane = laneOf(prng.below(items))
-        // No line is ever empty here.
+        // No lane is ever empty here.
         const head = lines.first(lane) as JobSlot
         lines.remove(lane, head)
         lines.place(lane, head, false)

@@ -1,4 +1,4 @@
-// `npm run bench:micro [-- ring wheel …]`: what one operation of each data structure takes.
+// `npm run bench:micro [-- ring wheel …]`: the time of one operation of each data structure.
 
 import { parseArgs } from 'node:util'
 import { REAL_SIZES, SMALL_SIZES } from './micro-case.ts'

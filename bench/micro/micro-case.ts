@@ -1,5 +1,5 @@
-// What a micro bench is: some operations on one data structure, run as a batch, with a sum over
-// what they returned so that none of it can be left out as useless.
+// A micro bench: operations on one data structure, run as a batch, with a sum over their results so
+// that none of it can be optimized away.
 
 import { KIB } from '../../shards/base/units.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
@@ -12,24 +12,24 @@ export interface MicroSizes {
   readonly items: number
 }
 
-/** Sizes that tell something. */
+/** Sizes for measurements. */
 export const REAL_SIZES: MicroSizes = { operations: 1000, items: 100_000 }
 /** Sizes for the test suite. */
 export const SMALL_SIZES: MicroSizes = { operations: 16, items: 64 }
 
-/** One line of the table. */
+/** One row of the table. */
 export interface MicroCase {
   readonly name: string
   /** Operations in one run. */
   readonly operations: number
-  /** Returns what the operations add up to. */
+  /** Returns a sum over the operations' results. */
   run(): number
 }
 
 /** Makes the cases of one structure. */
 export type MicroBench = (sizes: MicroSizes) => readonly MicroCase[]
 
-/** Limits of a shard that is as large as its bench needs, and no larger. */
+/** Limits of a shard just large enough for its bench. */
 export function microLimits(parts: Partial<Limits>): Limits {
   return {
     memoryBytes: 0, shards: 1, bodyBytesMax: KIB, responseBytesMax: KIB, recordBytesMax: 8 * KIB,

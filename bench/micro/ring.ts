@@ -1,4 +1,4 @@
-// A record's way through a ring: claim, commit and read, without the other thread.
+// A record through a ring: claim, commit and read, without the other thread.
 
 import { KIB, powerOfTwoAtLeast } from '../../shards/base/units.ts'
 import { allocateShard, attachShard } from '../../shards/memory/layout.ts'

@@ -1,4 +1,4 @@
-// Runs micro benches with tinybench and says what one operation takes.
+// Runs micro benches with tinybench and prints the time of one operation.
 
 import { Bench } from 'tinybench'
 import { budget } from './budget.ts'
@@ -13,21 +13,21 @@ import { shapes } from './shapes.ts'
 import { slotIndex } from './slot-index.ts'
 import { wheel } from './wheel.ts'
 
-/** All of them, by the names that the command line takes. */
+/** All benches, by their names on the command line. */
 export const MICRO_BENCHES: Readonly<Record<string, MicroBench>> =
   { ring, codec, log: jobLog, index: slotIndex, lanes, wheel, budget, headers, shapes, fingerprint }
 
-/** What one case came to. */
+/** The result of one case. */
 export interface MicroResult {
   readonly name: string
-  /** Of one operation, median over the batches. */
+  /** Of one operation: median over the batches. */
   readonly nanoseconds: number
   readonly batches: number
-  /** Over all batches; a figure of something that was not done would have none. */
+  /** Over all batches; proves that the operations were done. */
   readonly checksum: number
 }
 
-/** @param milliseconds how long each case is measured, at least. */
+/** @param milliseconds the minimum time of each case. */
 export async function runMicro(
   names: readonly string[], sizes: MicroSizes, milliseconds: number,
 ): Promise<MicroResult[]> {

@@ -1,5 +1,5 @@
-// A typical job whose like was seen before, as the front door reads it: key and body found, the
-// body unescaped, the rest hashed and compared with what is known; and the same job parsed.
+// A typical job of a known shape, as the front door reads it: key and body found, the body
+// unescaped, the rest hashed and compared with the known shape; and the same job parsed.
 
 import { ENQUEUE_HEADER_BYTES, WORD_TEMPLATE_BYTES } from '../../shards/wire/contract.ts'
 import { JobIdSource } from '../../src/base/job-id.ts'
@@ -20,7 +20,7 @@ const SETTINGS = {
   host: '127.0.0.1:8080',
 }
 
-/** Of a typical job. */
+/** For a typical job. */
 const TEMPLATE_BYTES = 150
 
 function makeOutline(): Outline {

@@ -1,4 +1,4 @@
-// The index from a job's key to its slot, four fifths full: a hit, and a departure with an arrival.
+// The index from a job's key to its slot, 80 % full: a hit, and a removal with an insertion.
 
 import { Prng } from '../../shards/base/prng.ts'
 import { indexEntries } from '../../shards/memory/plan.ts'

@@ -1,5 +1,5 @@
-// The timing wheel with one item for each lane: what is due fires and is scheduled again, within
-// the next second.
+// The timing wheel with one item for each lane: due items fire and are scheduled again, within the
+// next second.
 
 import { Prng } from '../../shards/base/prng.ts'
 import type { Micros } from '../../shards/base/units.ts'
@@ -17,7 +17,7 @@ export const wheel: MicroBench = ({ operations, items }) => {
   const schedule = (item: number): void =>
     timers.schedule(item, (nowUs + prng.below(SPREAD_US)) as Micros)
   for (let item = 0; item < items; item++) schedule(item)
-  // The schedule of what fires is put off: an item that is due at once would fire again.
+  // Fired items are rescheduled later: an item that is due at once would fire again.
   const fired = new Uint32Array(operations)
   return [{
     name: 'wheel: fire and schedule', operations,

@@ -1,5 +1,5 @@
-// What an upstream does with one request, drawn from its weather: status, headers, body, and
-// when. Beside the header's text stands what it means, so that checkers need not parse.
+// What an upstream does with one request, drawn at random: status, headers, body, and time. The
+// meaning of the headers is kept beside their text, so that checkers need not parse it.
 
 import type { Prng } from '../../shards/base/prng.ts'
 import type { FailureReason } from '../../shards/signals/response.ts'
@@ -21,7 +21,7 @@ const FAILURES: readonly FailureReason[] = [
   'connection_error', 'dns_error', 'tls_error', 'protocol_error', 'response_headers_too_large',
 ]
 
-/** The pace, limit and latency of a healthy upstream, in which everything drains soon. */
+/** The pace, limit and latency of a healthy upstream, which lets everything drain soon. */
 const HEALTHY_PACE = 2000
 const HEALTHY_LIMIT = 200
 
@@ -32,7 +32,7 @@ const KINDS: readonly Kind[] = [
   'brokenMidway', 'silent', 'refused',
 ]
 
-/** Draws what becomes of a request to `place` that leaves now. */
+/** Draws what happens to a request to `place` that is sent now. */
 export function drawAnswer(
   prng: Prng, scenario: Scenario, place: number, healthy: boolean, time: VirtualTime,
 ): Answer {
@@ -58,7 +58,7 @@ export function drawAnswer(
   }
 }
 
-/** Bytes of a made-up body: mostly text, sometimes not UTF-8. */
+/** A random body of so many bytes: mostly text, sometimes not UTF-8. */
 export function drawBody(prng: Prng, bytes: number): Uint8Array {
   const body = Buffer.alloc(bytes, prng.chance(0.2) ? 0xfe : 97 + prng.below(26))
   if (bytes >= 8) body.write(String(prng.uint32() % 1e8))
@@ -99,7 +99,7 @@ function failureOf(prng: Prng, kind: Kind): Answer['failure'] {
   return kind === 'broken' ? prng.pick(FAILURES) : undefined
 }
 
-/** Headers of all sorts, and what they mean together. */
+/** Random headers of all kinds, and what they mean together. */
 function drawHeaders(
   prng: Prng, weather: Weather, kind: Kind, time: VirtualTime, headAfterUs: number,
 ): { headers: Record<string, string>; said: Said } {
@@ -109,7 +109,7 @@ function drawHeaders(
   const queues = say(prng, weather.saysQueues, [true, false])
   const put = (names: readonly string[], text: string | undefined): boolean => {
     if (text === undefined && !prng.chance(weather.saysNonsense)) return false
-    // A lower name never stands in for a higher one, whatever the higher one says.
+    // A header of lower priority never replaces one of higher priority, whatever that says.
     const first = prng.below(names.length)
     headers[names[first] as string] = text ?? prng.pick(NONSENSE)
     if (prng.chance(0.2)) headers[names[names.length - 1] as string] ??= '77'
@@ -129,7 +129,7 @@ function drawHeaders(
   const asDate = prng.chance(0.2)
   const untilMs = Math.ceil((time.wallMs(time.nowUs() + headAfterUs) + waitMs) / 1000) * 1000
   headers['retry-after'] = asDate ? new Date(untilMs).toUTCString() : (waitMs / 1000).toFixed(3)
-  // A date is measured when the head is heard, which may be later; its lower bound is nothing.
+  // A date is evaluated when the head is received, which may be later; so its lower bound is 0.
   return { headers, said: { ...said, ...(!asDate && { retryAfterMs: waitMs }) } }
 }
 

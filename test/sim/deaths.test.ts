@@ -1,6 +1,6 @@
-// Shard threads that die between any two of their stores, again and again, while they recover, too:
-// over 50 seeds no promise is broken that does not speak of the attempt which died. And do the
-// checkers see it when a recovery leaves something out?
+// Shard threads that crash between any two of their stores, repeatedly, even during recovery: over
+// 50 seeds every guarantee holds, except those about the attempt that was lost. And the checkers
+// detect recoveries that leave something out.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -26,11 +26,11 @@ test('a seed with deaths gives the same run, to the byte', () => {
   assert.notEqual(runSeed(SEED, 3).digest, first.digest)
 })
 
-// One shard or three, not both, since every store is counted.
+// One shard or three, not both: counting every store is slow.
 testSeeds('survive the deaths of their threads', { seeds: 50, perTest: 50 }, ['deaths'])
 
 test('a cancellation that was refused is not done by the next thread', () => {
-  // Found among 10,000 seeds: in flight no longer after the death, the job was cancelled after all.
+  // Found among 10,000 seeds: no longer in flight after the crash, the job was cancelled after all.
   assert.ok(runSeed(2_003_647, 1, undefined, ['deaths']).jobs > 0)
 })
 
@@ -50,7 +50,7 @@ sabotage('retries of the dead are forgotten', Settlement, 'adoptWait', nothing, 
 sabotage('lanes do not take turns again', Pacer, 'recover', nothing, /^drain$|not in the wheel/)
 sabotage('lines are linked in no order', Lanes, 'place',
   function (this: Lanes, lane: never, slot: never): void {
-    // As before, but that the place is not a fact.
+    // As before, except that the place is not a fact.
     this.at.nextOrder[lane as number] = 0
     void slot
   }, /^order$/)

@@ -1,6 +1,5 @@
-// What happened in a run, a line for each event: printed on demand, and always folded into a
-// hash, so that two runs can be compared to the byte. The last lines are kept for a failure's
-// report.
+// The events of a run, one line each: printed on demand, and always hashed, so that two runs can be
+// compared exactly. The last lines are kept for a failure's report.
 
 import { createHash } from 'node:crypto'
 import type { VirtualTime } from './virtual-time.ts'
@@ -17,7 +16,7 @@ export class EventLog {
   #kept: string[] = []
   #count = 0
 
-  /** @param print is given every line as it comes; leave it out for silence. */
+  /** @param print receives every line; without it, nothing is printed. */
   constructor(time: VirtualTime, print?: (line: string) => void) {
     this.#time = time
     this.#print = print

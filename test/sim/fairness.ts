@@ -1,7 +1,7 @@
-// Turns are fair, and the pace is reached: accounts with work always waiting share one upstream's
-// budget, on one shard or unevenly spread over three, one of them perhaps with a hundred times
-// the others' load. Measured are Jain's index of their sends, (Σx)² / (n Σx²), which is 1 when
-// all are equal; and the rate, when nothing but the pace bounds it.
+// Shares are fair, and the pace is reached: accounts with jobs always waiting share one upstream's
+// budget, on one shard or unevenly spread over three, one of them perhaps with a hundred times the
+// others' load. Measured are Jain's index of their sends, (Σx)² / (n Σx²), which is 1 when all are
+// equal; and the rate, when only the pace limits it.
 
 import { KIB, MIB } from '../../shards/base/units.ts'
 import { KIND_UPSTREAM } from '../../shards/memory/layout.ts'
@@ -13,29 +13,29 @@ import { promise } from './violation.ts'
 
 const CHECKER = 'fairness'
 const JAIN_MIN = 0.99
-/** The long-run rate is within this share of the pace. */
+/** Maximum relative error of the long-run rate. */
 const RATE_ERROR_MAX = 0.005
-/** Jobs that wait at any time, of each account. */
+/** Waiting jobs of each account at any time. */
 const BACKLOG = 20
 const NOISE_FACTOR = 100
-/** Enough users that every shard has as many as are wanted of it. */
+/** Enough users that every shard has as many as needed. */
 const USERS = 80
 const ACCOUNTS_OF_SHARDS: Readonly<Record<number, readonly number[]>> = { 1: [9], 3: [6, 2, 1] }
 
-/** One way in which accounts compete. */
+/** A configuration of competing accounts. */
 export interface Contest {
   readonly name: string
   readonly pacePerSecond: number
   readonly concurrentMax: number
-  /** Sends until it is over. */
+  /** Number of sends. */
   readonly sends: number
-  /** How long an answer takes: 10^this microseconds, up to double. */
+  /** Latency of an answer: 10^this to twice that, in microseconds. */
   readonly latency: number
-  /** Whether the pace is what bounds the sends. */
+  /** Whether the pace limits the sends. */
   readonly isPaced: boolean
 }
 
-/** Bound by a slow, a middling and a fast pace, and by requests in flight. */
+/** Limited by a slow, a medium and a fast pace, and by requests in flight. */
 export const CONTESTS: readonly Contest[] = [
   { name: '2/s', pacePerSecond: 2, concurrentMax: 100, sends: 225, latency: 4, isPaced: true },
   { name: '50/s', pacePerSecond: 50, concurrentMax: 100, sends: 900, latency: 4, isPaced: true },
@@ -56,10 +56,10 @@ export function jainIndex(shares: readonly number[]): number {
   return squares === 0 ? 1 : (sum * sum) / (shares.length * squares)
 }
 
-/** Counts sends by account, and remembers the first and the last. */
+/** Counts sends by account, and keeps the times of the first and the last. */
 class Tally implements Observer {
   readonly sends = new Map<Account, number>()
-  /** Told of each send, with its time and account. */
+  /** Called for each send. */
   onSend: (account: Account) => number = () => 0
   count = 0
   #firstUs = 0
@@ -77,7 +77,7 @@ class Tally implements Observer {
   }
 }
 
-/** Holds one contest. Throws a Violation unless it is fair and as fast as it may be. */
+/** Runs one contest. Throws a Violation unless it is fair and as fast as allowed. */
 export function runContest(contest: Contest, seed: number, shards: number, noisy: boolean):
   { jain: number; perSecond: number } {
   const tally = new Tally()
@@ -117,7 +117,7 @@ export function runFairness(seed: number): void {
   }
 }
 
-/** As many accounts of each shard as the contest wants. */
+/** As many accounts of each shard as the contest needs. */
 function pickAccounts(all: readonly Account[], shards: number): Account[] {
   const wanted = ACCOUNTS_OF_SHARDS[shards] ?? []
   return wanted.flatMap((count, shard) => {

@@ -1,6 +1,6 @@
-// The made-up connections of one transport to one place: how many are open and idle, being made, at
-// work. The seed draws how long one takes to make, whether it can be made, and when it is lost. How
-// many there may be, of those of all places, is the project's own decision.
+// The simulated connections of one transport to one place: how many are idle, being opened, or in
+// use. The seed decides how long opening one takes, whether it succeeds, and when one is lost. The
+// project's own code decides how many there may be.
 
 import { AssertionError } from 'node:assert'
 import type { Prng } from '../../shards/base/prng.ts'
@@ -16,7 +16,7 @@ import type { Outages } from './outages.ts'
 import type { Reach } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
-/** How often a connection is there before whoever has asked for it has heard the answer. */
+/** How often a connection is ready before the call that requested it returns. */
 const AT_ONCE = 0.02
 /** An idle connection is lost after 10^low … 10^high microseconds. */
 const IDLE_LOW = 2
@@ -25,7 +25,7 @@ const REASONS: readonly FailureReason[] = [
   'connection_error', 'timeout', 'dns_error', 'tls_error',
 ]
 
-/** What connections need of the transport that they belong to. */
+/** What connections need of their transport. */
 export interface ConnectionsParts {
   readonly place: number
   readonly reach: Reach
@@ -34,24 +34,24 @@ export interface ConnectionsParts {
   readonly outages: Outages
   readonly room: ConnectionRoom
   readonly memory: ResponseMemory
-  /** What responses hold that come over them. */
+  /** Memory held by responses that arrive over them. */
   readonly held: BytesHeld
-  /** Whether anything may fail now. */
+  /** Whether faults may happen now. */
   readonly faults: () => boolean
-  /** Runs something at that delay, when the thread is free. */
+  /** Runs something after that delay, when the thread is free. */
   readonly later: (delayUs: number, run: () => void) => void
-  /** @param isWithin within a call of the thread. */
+  /** @param isWithin during a call by the thread. */
   readonly tellFree: (isWithin: boolean) => void
   readonly tellUnreachable: (reason: FailureReason) => void
 }
 
-/** Connections to one place. */
+/** The connections to one place. */
 export class FakeConnections implements RoomTaker {
   readonly #parts: ConnectionsParts
   #free = 0
   #making = 0
   #atWork = 0
-  /** How many were asked for by who waits; 0 when nobody does. */
+  /** Connections requested by waiting jobs; 0 for none. */
   #wanted = 0
   #timeoutUs = 0
   #account = 0
@@ -62,7 +62,7 @@ export class FakeConnections implements RoomTaker {
     parts.outages.add(parts.place, this)
   }
 
-  /** What a request would find; whoever finds no memory is told once there is some. */
+  /** The state for a request; if there is no memory, it is notified once there is. */
   line(): Line {
     if (this.#free === 0) return LINE_NO_CONNECTION
     const { held, memory } = this.#parts
@@ -101,7 +101,7 @@ export class FakeConnections implements RoomTaker {
     else this.#makeWanted()
   }
 
-  /** A request takes a free connection. */
+  /** A request uses a free connection. */
   take(): void {
     if (this.line() !== LINE_FREE) {
       throw new AssertionError({ message: 'sent without a free connection' })
@@ -110,7 +110,7 @@ export class FakeConnections implements RoomTaker {
     this.#atWork++
   }
 
-  /** The request is over, and its connection free or lost. */
+  /** The request has ended; its connection is free or lost. */
   release(isLost: boolean): void {
     const { prng, reach, room } = this.#parts
     this.#atWork--
@@ -121,7 +121,7 @@ export class FakeConnections implements RoomTaker {
     if (!this.#isOver) this.#makeWanted()
   }
 
-  /** An outage has begun: what idles is lost. */
+  /** An outage begins: idle connections are lost. */
   loseIdle(): void {
     this.#later(0, () => {
       this.#closeIdle()
@@ -133,7 +133,7 @@ export class FakeConnections implements RoomTaker {
     while (this.endLongestIdle());
   }
 
-  /** The thread is gone, or the place is forgotten: nothing more is told. */
+  /** The thread has ended, or the place is forgotten: no more notifications. */
   end(): void {
     const { held, outages, place, room } = this.#parts
     this.#isOver = true
@@ -152,7 +152,7 @@ export class FakeConnections implements RoomTaker {
     return this.#parts.room.take(this, this.#account, this.#parts.time.nowUs())
   }
 
-  /** One that is being made has come to nothing. */
+  /** An attempt to connect has failed. */
   #endMaking(): void {
     this.#making--
     this.#parts.room.give(this)
@@ -176,7 +176,7 @@ export class FakeConnections implements RoomTaker {
       () => this.#finish(deadlineUs, isLate ? 'timeout' : reason))
   }
 
-  /** An attempt to connect comes to its end, unless the place is out and says nothing. */
+  /** Ends an attempt to connect, unless the place is out and does not respond. */
   #finish(deadlineUs: number, reason: FailureReason | undefined): void {
     const { outages, place, time } = this.#parts
     const nowUs = time.nowUs()

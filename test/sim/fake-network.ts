@@ -1,7 +1,7 @@
-// A made-up network behind the words of the transport: requests go out on connections, at a time,
-// and answers come back at times that the seed draws, or never. It knows jobs by the headers that
-// they carry. How many connections there may be and what responses may hold, the project's own
-// classes decide.
+// A simulated network behind the transport's interface: requests are sent on connections, and
+// answers arrive at times that the seed decides, or never. It identifies jobs by the headers that
+// they carry. The project's own classes decide how many connections there may be, and how much
+// memory responses may hold.
 
 import { AssertionError } from 'node:assert'
 import type { Prng } from '../../shards/base/prng.ts'
@@ -23,13 +23,13 @@ import { Outages } from './outages.ts'
 import type { Place, Scenario } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
-/** How long it takes at most until a request is written, and how often it is so at once. */
+/** The longest time until a request is written, and how often it is written at once. */
 const WRITTEN_US_MAX = 3000
 const WRITTEN_AT_ONCE = 0.2
-/** How long responses hold up what is sent, once they fill their memory. */
+/** How long responses block sends once they fill their memory. */
 const CHOKED_US = 10_000
 
-/** What the network needs of its surroundings. */
+/** What the network needs. */
 export interface NetworkParts {
   readonly scenario: Scenario
   readonly time: VirtualTime
@@ -39,7 +39,7 @@ export interface NetworkParts {
   readonly jobById: (id: string) => SimJob | undefined
 }
 
-/** The network that all shards share; each has a transport of its own on it. */
+/** The network of all shards; each has a transport of its own on it. */
 export class FakeNetwork {
   readonly parts: NetworkParts
   readonly outages: Outages
@@ -62,7 +62,7 @@ export class FakeNetwork {
     if (isHealthy) this.outages.end()
   }
 
-  /** The slot of an origin; asserts that there is one. */
+  /** The slot of an origin; asserts that it exists. */
   placeOf(origin: string): number {
     const place = this.#placeOf.get(origin)
     if (place === undefined) throw new AssertionError({ message: `no such origin: ${origin}` })
@@ -77,11 +77,11 @@ export class FakeNetwork {
   }
 }
 
-/** What has come of a response: all of its body behind its head, and later its end. */
+/** A response that has arrived: its whole body after its head, and later its end. */
 class FakeResponse implements ResponseReader {
   bytes = 0
   isPaused = false
-  /** Its end has come while it was paused. */
+  /** Set when its end arrived while it was paused. */
   onResume: (() => void) | undefined
 
   resume(): void {
@@ -90,7 +90,7 @@ class FakeResponse implements ResponseReader {
   }
 }
 
-/** A request in flight, and the connections of which it has one. */
+/** A request in flight, and the connections that it uses one of. */
 interface Flight {
   readonly attempt: Attempt
   readonly connections: FakeConnections
@@ -101,9 +101,9 @@ interface Flight {
 export class FakeTransport implements Transport {
   readonly #network: FakeNetwork
   readonly #shard: number
-  /** When the shard's thread is free to hear of something. */
+  /** When the shard's thread is free to receive an event. */
   readonly #freeAtUs: () => number
-  /** Runs something of the shard's thread, which may not survive it. */
+  /** Runs something in the shard's thread, which may crash in it. */
   readonly #alive: (run: () => void) => void
   readonly #flights = new Map<number, Flight>()
   /** By place. */
@@ -113,7 +113,7 @@ export class FakeTransport implements Transport {
   readonly #memoryBytes: number
   #isLookPlanned = false
   #events: TransportEvents | undefined
-  /** What the thread was told of, or did itself, since it last came to rest. */
+  /** Events that the thread has received, or caused, since it was last at rest. */
   #unsettled: { attempt: Attempt; what: Doubt }[] = []
 
   constructor(
@@ -190,7 +190,7 @@ export class FakeTransport implements Transport {
     return attempt
   }
 
-  /** What is to become of a request: it is written and answered, or neither. */
+  /** Decides what happens to a request: it is written and answered, or returned. */
   #begin(attemptId: number, attempt: Attempt): void {
     const { prng, scenario } = this.#network.parts
     const { endAfterUs, failure, headAfterUs, status } = attempt.answer
@@ -216,7 +216,7 @@ export class FakeTransport implements Transport {
     this.#events?.written(attemptId)
   }
 
-  /** Later, often only after the shard has come to rest. */
+  /** Later, often only after the shard is at rest. */
   #write(attemptId: number, attempt: Attempt): void {
     if (!this.#isInFlight(attemptId, attempt) || attempt.isWritten) return
     this.#alive(() => this.#noteWritten(attemptId, attempt))
@@ -276,7 +276,7 @@ export class FakeTransport implements Transport {
     const attempts = [...this.#flights.values()].map(({ attempt }) => attempt)
     this.#flights.clear()
     this.#endConnections()
-    this.#events = undefined // nobody is left to be told
+    this.#events = undefined // nothing is notified any more
     for (const { attempt, what } of this.#unsettled) {
       for (const observer of observers) observer.doubted?.(attempt, what)
     }
@@ -285,7 +285,7 @@ export class FakeTransport implements Transport {
     }
   }
 
-  /** All that is in flight ends with the thread that holds it, which is no more the shard's. */
+  /** Ends everything in flight together with an old thread, which has handed over the shard. */
   breakOff(): void {
     this.#endConnections()
     for (const [id, flight] of this.#flights) this.#forget(id, flight, 'connection_error')
@@ -296,14 +296,14 @@ export class FakeTransport implements Transport {
     this.#connections.clear()
   }
 
-  /** The thread has come to rest: what it has heard so far, it has taken in. */
+  /** The thread is at rest: it has stored everything that it has received. */
   settle(): void {
     this.#unsettled = []
   }
 
   async close(): Promise<void> {}
 
-  /** Runs at that delay, or when the shard's thread is free again after it. */
+  /** Runs after that delay, or when the shard's thread is free again after it. */
   #later(delayUs: number, run: () => void): void {
     const { time } = this.#network.parts
     const tryToRun = (): void => {
@@ -333,7 +333,7 @@ export class FakeTransport implements Transport {
     this.#arrive(attemptId, attempt)
   }
 
-  /** The body takes memory: where there is none for all of it, it is cut and that is its end. */
+  /** Takes memory for the body: without enough for all of it, it is cut off there. */
   #arrive(attemptId: number, attempt: Attempt): void {
     const flight = this.#flights.get(attemptId)
     if (flight?.attempt !== attempt) return
@@ -361,7 +361,7 @@ export class FakeTransport implements Transport {
     this.#later(CHOKED_US, () => this.memory.settle(connections.held, reader, bytes))
   }
 
-  /** One that may go on and does not lets another go on in its place. */
+  /** A response that may continue, and does not let another continue instead. */
   #lookLater(): void {
     if (this.#isLookPlanned) return
     this.#isLookPlanned = true
@@ -390,7 +390,7 @@ export class FakeTransport implements Transport {
       return
     }
     this.#forget(attemptId, flight, failure ?? 'response')
-    // Whether the connection is free before its request's end is told, or after it, is all one.
+    // The connection may be free before or after the end of its request is reported.
     const isEarly = this.#network.parts.prng.chance(0.5)
     if (isEarly) flight.connections.release(failure !== undefined)
     this.#alive(() => {

@@ -1,5 +1,5 @@
-// The front door's part of a simulation: it writes requests into the ingress rings as src/submit
-// does, reads the answer rings, and tells the checkers what was asked and answered.
+// The front door of a simulation: it writes requests into the ingress rings as src/submit does,
+// reads the answer rings, and reports questions and answers to the checkers.
 
 import { AssertionError } from 'node:assert'
 import { NONE } from '../../shards/base/units.ts'
@@ -25,7 +25,7 @@ type Pending =
   | { readonly kind: 'release'; readonly heard: (done: boolean) => void }
   | { readonly kind: Question; readonly job: SimJob; readonly askedUs: number; position: number }
 
-/** What the front door needs of its surroundings. */
+/** What the front door needs. */
 export interface FrontDoorParts {
   readonly scenario: Scenario
   readonly memory: ShardMemory
@@ -34,16 +34,16 @@ export interface FrontDoorParts {
   readonly observers: readonly Observer[]
 }
 
-/** Both ends of the rings that are the main thread's. */
+/** The main thread's ends of the rings. */
 export class FrontDoor {
   readonly #parts: FrontDoorParts
   #ingress: readonly RingWriter[] = []
   #answers: readonly RingReader[] = []
   readonly #pending = new Map<number, Pending>()
   readonly #jobs = new Map<string, SimJob>()
-  /** Answers to these requests may still come, and mean nothing. */
+  /** Requests that were given back: answers may still arrive, and are ignored. */
   readonly #givenBack = new Set<number>()
-  /** And nobody follows these jobs any more. */
+  /** Jobs that were refused: they are not tracked any more. */
   readonly #refused = new Set<SimJob>()
   #request = 0
 
@@ -52,7 +52,7 @@ export class FrontDoor {
     this.attach()
   }
 
-  /** Takes the rings' ends; again when another process begins on fresh memory. */
+  /** Attaches to the rings; again when another process starts on fresh memory. */
   attach(): void {
     const { shards } = this.#parts.memory
     this.#pending.clear()
@@ -70,7 +70,7 @@ export class FrontDoor {
     return this.#jobs.get(id)
   }
 
-  /** Puts a new job into its shard's ring, or turns it away. */
+  /** Puts a new job into its shard's ring, or refuses it. */
   submit(job: SimJob): void {
     const { log, observers, scenario, time } = this.#parts
     this.#jobs.set(job.id, job)
@@ -103,7 +103,7 @@ export class FrontDoor {
     pending.position = ring.commit()
   }
 
-  /** A shard does not answer for now, or so it seems: what it has not taken is withdrawn. */
+  /** A shard does not answer for now: withdraws what it has not taken. */
   giveUp(shard: number): void {
     const ring = this.#ingress[shard] as RingWriter
     this.#refuse(shard, (position) => ring.withdraw(position))
@@ -121,7 +121,7 @@ export class FrontDoor {
       job.shard, KIND_OF_QUESTION[question], request, job.idWords)
   }
 
-  /** Nobody listens to the job's events any longer. */
+  /** Ends the watch of a job. */
   unwatch(job: SimJob): void {
     if (!this.#fits(job.shard)) return
     this.#parts.log.add(`unwatch ${job.number}`)
@@ -129,7 +129,7 @@ export class FrontDoor {
     this.#send(job.shard, contract.INGRESS_UNWATCH, 0, job.idWords)
   }
 
-  /** Asks a shard to give an upstream's slot back; `heard` is told whether it did. */
+  /** Asks a shard to release an upstream's slot; `heard` receives whether it did. */
   release(shard: number, place: number, heard: (done: boolean) => void): void {
     const request = this.#expect({ kind: 'release', heard })
     this.#send(shard, contract.INGRESS_RELEASE_UPSTREAM, request, [place, 0, 0])
@@ -140,7 +140,7 @@ export class FrontDoor {
       this.#parts.memory.shards.some((views) => givenBackBy(views) !== undefined)
   }
 
-  /** Reads what the shards have said. */
+  /** Reads the shards' answers. */
   read(): void {
     for (const [shard, ring] of this.#answers.entries()) {
       const views = this.#parts.memory.shards[shard] as ShardViews
@@ -160,8 +160,8 @@ export class FrontDoor {
   }
 
   /**
-   * Answers what a shard was sent itself where `mayRefuse` says so of its position. Whether a
-   * cancellation was done is not known, so whoever asked for it waits.
+   * Answers requests to a shard itself, where `mayRefuse` says so of their position. It is not
+   * known whether a cancellation was done, so its caller keeps waiting.
    */
   #refuse(shard: number, mayRefuse: (position: number) => boolean): readonly number[] {
     const refused: number[] = []
@@ -293,7 +293,7 @@ function flagsOf(job: SimJob): number {
     (job.retriesMax << contract.FLAG_RETRIES_SHIFT)) >>> 0
 }
 
-/** FNV-1a, which is enough where nobody chooses colliding texts. */
+/** FNV-1a; sufficient, since no text is chosen to collide. */
 function hashOf(bytes: Uint8Array): number {
   let hash = 0x811c9dc5
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193)

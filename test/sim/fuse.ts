@@ -1,11 +1,11 @@
-// How a simulated thread is ended between any two of its stores: its views of the shared memory
-// are wrapped so that each store counts, and the one at which its fuse has burnt down throws. From
+// Ends a simulated thread between any two of its stores: its typed arrays over the shared memory
+// are wrapped so that each store is counted, and a store throws when the fuse has burnt down. From
 // then on every store of that thread throws, since whatever still runs of it (a `finally`, a
 // `catch`) would not run in a thread that was killed.
 
 import type { ShardViews } from '../../shards/memory/layout.ts'
 
-/** Thrown at the store that a thread does not live to make. */
+/** Thrown at the store before which a thread ends. */
 export class Death extends Error {
   override name = 'Death'
 }
@@ -15,7 +15,7 @@ type ArrayPath<Views> = { [Name in keyof Views & string]: Views[Name] extends Ar
   : Views[Name] extends readonly (infer Part)[] ? `${Name}.${keyof Part & string}`
   : `${Name}.${keyof Views[Name] & string}` }[keyof Views & string]
 
-/** Arrays whose stores decide something, by their path in the views; `shared` is all shards'. */
+/** Arrays whose stores decide a change, by their path; `shared` is shared by all shards. */
 export const DECISIVE = [
   'jobs.state', 'jobs.location', 'jobs.order', 'jobs.lane', 'jobs.resultWord', 'jobs.timeUs',
   'lanes.flags', 'lanes.nextOrder', 'lanes.baseUs', 'progress', 'givenBack', 'ingress.control',
@@ -24,12 +24,12 @@ export const DECISIVE = [
   'shared',
 ] as const satisfies readonly (ArrayPath<ShardViews> | 'shared')[]
 
-/** How many stores a thread has left. */
+/** The number of stores that a thread has left. */
 export class Fuse {
   readonly #only: string | undefined
   #left: number
 
-  /** @param only the array whose stores count; all do when it is left out. */
+  /** @param only the array whose stores count; by default all. */
   constructor(stores: number, only?: string) {
     this.#left = stores
     this.#only = only
@@ -44,7 +44,7 @@ export class Fuse {
 
 let burning: Fuse | undefined
 
-/** Runs on behalf of the thread whose fuse this is; undefined for one that is not to end. */
+/** Runs something in the thread of this fuse; undefined for a thread that is not to end. */
 export function burn<T>(fuse: Fuse | undefined, run: () => T): T {
   const outer = burning
   burning = fuse
@@ -55,10 +55,10 @@ export function burn<T>(fuse: Fuse | undefined, run: () => T): T {
   }
 }
 
-/** The arrays behind the wrapped ones, with their names, for the Atomics. */
+/** The arrays behind the wrapped ones, with their names, for Atomics. */
 const arrays = new WeakMap<object, { readonly array: unknown; readonly name: string }>()
 
-/** Functions of arrays that store. */
+/** Methods of typed arrays that store. */
 const STORING: ReadonlySet<PropertyKey> = new Set(['fill', 'set', 'copyWithin'])
 
 const counting = (path: string): ProxyHandler<object> => ({
@@ -78,7 +78,7 @@ const counting = (path: string): ProxyHandler<object> => ({
   },
 })
 
-/** The same views, with every typed array in them wrapped; buffers of bytes stay as they are. */
+/** The same object with every typed array in it wrapped, except buffers of bytes. */
 export function countStores<T extends object>(views: T): T {
   const wrap = (value: unknown, path: string): unknown => {
     if (Buffer.isBuffer(value) || value instanceof SharedArrayBuffer) return value
@@ -98,7 +98,7 @@ export function countStores<T extends object>(views: T): T {
 const STORES = ['store', 'add', 'sub', 'exchange', 'compareExchange'] as const
 const LOADS = ['load', 'notify'] as const
 
-/** Lets the Atomics of this process count, and take wrapped arrays; to be called once. */
+/** Makes this process's Atomics count, and accept wrapped arrays; call it once. */
 function countAtomics(): void {
   const atomics = Atomics as unknown as Record<string, (...values: unknown[]) => unknown>
   for (const name of [...STORES, ...LOADS]) {

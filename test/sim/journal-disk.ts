@@ -1,5 +1,5 @@
-// A disk for one shard's journal, in virtual time: batches take a while to be written, some fail,
-// and whoever is killed leaves the one that is under way whole, in part, or not at all.
+// A disk for one shard's journal in virtual time: batches take a while to be written, some fail,
+// and a kill leaves the batch in progress complete, partial, or absent.
 
 import assert from 'node:assert/strict'
 import type { Prng } from '../../shards/base/prng.ts'
@@ -13,22 +13,22 @@ import type { VirtualTime } from './virtual-time.ts'
 
 const WRITE_US_MAX = 3000
 const FAILURE_CHANCE = 0.02
-/** So many failures are the first of a disk that is full for a while. */
+/** How many failures are the first of a disk that is full for a while. */
 const FULL_CHANCE = 0.2
 const FULL_US_MAX = 5_000_000
-/** So many batches are followed by a look at all facts: whatever has changed must be in them. */
+/** How many batches are followed by a comparison of all facts: every change must be in them. */
 const COMPARED = 0.1
 
-/** What a disk is given. */
+/** What a disk needs. */
 export interface DiskParts {
   readonly views: ShardViews
   readonly time: VirtualTime
   readonly prng: Prng
   /** Whether writes may fail now. */
   readonly mayFail: () => boolean
-  /** Told of each write that has failed. */
+  /** Called for each failed write. */
   readonly onFailure: () => void
-  /** How many attempts have ended so far. */
+  /** Attempts that have ended so far. */
   readonly ends: () => number
 }
 
@@ -36,19 +36,19 @@ interface Write {
   readonly ends: number
   readonly bytes: Buffer
   readonly done: (error: Error | null) => void
-  /** Of the thread that has begun it; a dead one hears nothing. */
+  /** Runs in the thread that began it; does nothing if that has crashed. */
   readonly alive: (run: () => void) => void
 }
 
-/** One shard's tails, one behind the other. */
+/** One shard's consecutive tails. */
 export class JournalDisk {
   readonly #parts: DiskParts
   #tails: Buffer[] = []
   #write: Write | undefined
   #fullUntilUs = 0
-  /** How many attempts had ended when the last batch that is written was made. */
+  /** Attempts that had ended when the last written batch was made. */
   durableEnds = 0
-  /** Made from what has been written: what a new process would find. */
+  /** Memory built from what was written: what a new process would load. */
   #mirror: ShardViews
   #image: JournalImage
 
@@ -62,7 +62,7 @@ export class JournalDisk {
     return this.#write === undefined
   }
 
-  /** Where a thread appends; what it has begun when it dies comes to its end without it. */
+  /** A thread's sink; a batch in progress completes even if its thread crashes. */
   sink(alive: (run: () => void) => void): JournalSink {
     return {
       syncedUs: Infinity,
@@ -71,7 +71,7 @@ export class JournalDisk {
       close: async () => {},
       append: (bytes, done) => {
         const { ends, prng, time } = this.#parts
-        this.#finish() // of a thread that has died since
+        this.#finish() // of a thread that has crashed since
         const write = { bytes: Buffer.from(bytes), done, alive, ends: ends() }
         this.#write = write
         applyBatch(this.#image, write.bytes)
@@ -83,7 +83,7 @@ export class JournalDisk {
     }
   }
 
-  /** The process is killed: what is being written may be there, or a part of it. */
+  /** The process is killed: the batch in progress may be there, or a part of it. */
   cut(): void {
     const { prng } = this.#parts
     const write = this.#write
@@ -94,11 +94,11 @@ export class JournalDisk {
     if (part === write.bytes.length) this.durableEnds = write.ends
   }
 
-  /** Takes all that is whole into fresh memory, as it is at that time. */
+  /** Loads everything complete into fresh memory, as of that time. */
   load(views: ShardViews, nowUs: Micros): void {
     const image = new JournalImage(views)
     for (const tail of this.#tails) applyBatch(image, tail)
-    // Later threads write behind what is whole; what is not will never be.
+    // Later threads write behind the complete part; the incomplete rest is gone.
     this.#tails = this.#tails.filter((tail) => isWhole(tail))
     this.#mirror = freshViews(views)
     this.#image = new JournalImage(this.#mirror)

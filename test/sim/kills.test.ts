@@ -1,7 +1,6 @@
-// A journalled process that is killed between any two of its commits, again and again: over 200
-// seeds nobody who was promised something is left without it, nothing that the journal knows to be
-// over is done again, and what the journal holds is what the memory holds. And do the checkers see
-// it when something is left out?
+// A process with a journal that is killed between any two of its commits, repeatedly: over 200
+// seeds every guarantee that was given holds, nothing that the journal has as finished is done
+// again, and the journal's content equals the memory's. And the checkers detect what is left out.
 
 import { AnswerWriter } from '../../shards/job/answer-writer.ts'
 import { Arrivals } from '../../shards/job/arrivals.ts'

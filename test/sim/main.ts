@@ -1,8 +1,8 @@
 // npm run sim -- --seed N --runs M [--shards k] [trouble …] [--verbose]: simulates M seeds from N
-// on, each with one shard and with three unless told, and stops at the first that breaks a promise.
-// With --deaths, the shards' threads die again and again; with --reloads, they hand over to others;
-// with --journal, a journal is kept, and with --kills the process is killed, and goes on from it.
-// With --victim, an attacker fills one pool after the other beside a victim, for each of the seeds.
+// on, by default each with one shard and with three, and stops at the first broken guarantee. With
+// --deaths, the shards' threads crash repeatedly; with --reloads, they hand over to others; with
+// --journal, a journal is kept, and with --kills the process is killed, and restarted from it. With
+// --victim, for each seed, an attacker fills one pool after another beside a victim.
 
 import './verify-on.ts'
 import { Tool } from '../support/tool-options.ts'
@@ -14,7 +14,7 @@ import { DOOR_ATTACKS, runDoorAttack } from './victim-door.ts'
 
 const SHARD_COUNTS = [1, 3]
 const PROGRESS_EVERY_RUNS = 100
-/** Fairness has few variants, so it is looked at less often. */
+/** Fairness has few variants, so it is checked less often. */
 const FAIRNESS_EVERY_RUNS = 100
 
 const tool = new Tool(`npm run sim -- [--seed N] [--runs M] [--shards K] [trouble …] [--verbose]

@@ -1,5 +1,5 @@
-// What a run shows to its checkers: the jobs as their callers know them, the requests as the
-// upstreams see them, and the moments between. Nothing here looks into the engine.
+// What checkers observe of a run: jobs as their callers know them, requests as the upstreams see
+// them, and the events between. Nothing here reads the engine's state.
 
 import type { ShardViews } from '../../shards/memory/layout.ts'
 import type { FailureReason, ResponseHeaders } from '../../shards/signals/response.ts'
@@ -13,7 +13,7 @@ export interface SimJob {
   readonly idWords: readonly [route: number, high: number, low: number]
   readonly shard: number
   readonly account: Account
-  /** With the user, what makes it unique. */
+  /** With the user, the job's unique key. */
   readonly key: SimKey
   readonly upstream: number
   /** Slot of the webhook receiver, or NONE. */
@@ -45,7 +45,7 @@ export interface SimKey {
   readonly low: number
 }
 
-/** What a response's headers mean, as the upstream meant them. */
+/** The meaning of a response's headers, as the upstream intended it. */
 export interface Said {
   readonly pacePerSecond?: number
   readonly concurrentMax?: number
@@ -54,7 +54,7 @@ export interface Said {
   readonly retryAfterMs?: number
 }
 
-/** What the made-up network is going to do with a request. */
+/** What the simulated network does with a request. */
 export interface Answer {
   readonly headAfterUs: number
   readonly endAfterUs: number
@@ -74,39 +74,39 @@ export interface Attempt {
   readonly shard: number
   readonly place: number
   readonly isWebhook: boolean
-  /** As its header says: 1 for the first. */
+  /** From its header: 1 for the first. */
   readonly number: number
   readonly sentUs: number
   readonly headers: readonly string[]
   readonly body: Uint8Array | null
   readonly method: string
   readonly path: string
-  /** Replaced where its body is cut for want of memory. */
+  /** Replaced if its body is cut off for lack of memory. */
   answer: Answer
   /** Whether it has been on the wire. */
   isWritten: boolean
-  /** Whether the head has been delivered. */
+  /** Whether the shard has received the head. */
   headHeard: boolean
 }
 
-/** How an attempt ended: a whole response, or a reason why there was none. */
+/** How an attempt ended: a complete response, or the reason why there was none. */
 export type Ending = 'response' | FailureReason
 
-/** What a thread had been told of an attempt when it died. */
+/** The last event of an attempt that a thread received before it crashed. */
 export type Doubt = 'written' | 'returned' | 'head' | 'end'
 
-/** What a shard answered to a submission. */
+/** A shard's answer to a submission. */
 export type Verdict =
   | { readonly kind: 'accepted' }
   | { readonly kind: 'duplicate'; readonly id: string; readonly status: JobStatus
       readonly result: JobResult | null }
-  /** The key is another request's. */
+  /** The key belongs to another request. */
   | { readonly kind: 'reused'; readonly id: string }
   | { readonly kind: 'refused'; readonly reason: number; readonly limit: number
       readonly current: number }
-  /** It has ended its shard's thread more than once. */
+  /** It has crashed its shard's thread more than once. */
   | { readonly kind: 'dropped' }
-  /** Its shard had not taken it, or has given it back: the front door refuses it. */
+  /** Its shard has not taken it, or has given it back: the front door refuses it. */
   | { readonly kind: 'unavailable' }
   /** The ring was full: the front door refuses at once. */
   | { readonly kind: 'turned away' }
@@ -114,13 +114,13 @@ export type Verdict =
 /** A question about a job. */
 export type Question = 'get' | 'cancel' | 'watch'
 
-/** A checker: told of everything in its order, before the engine is told. */
+/** A checker: observes every event in order, before the engine receives it. */
 export interface Observer {
   submitted?(job: SimJob): void
   judged?(job: SimJob, verdict: Verdict): void
-  /** A connection has taken the request; it is written next, or returned. */
+  /** A connection is used for the request, which is then written or returned. */
   sent?(attempt: Attempt): void
-  /** It is on the wire, which is what its upstream sees of it. */
+  /** It is on the wire: its upstream sees it. */
   written?(attempt: Attempt): void
   /** The connection was lost before that: as if it had not been sent. */
   returned?(attempt: Attempt): void
@@ -135,16 +135,16 @@ export interface Observer {
   unwatched?(job: SimJob): void
   event?(job: SimJob, event: number, data: object): void
   warned?(place: number): void
-  /** Its connection went with the thread that held it. */
+  /** Its connection ended with the thread that held it. */
   lost?(attempt: Attempt): void
-  /** The thread ended after it had been told of this, perhaps before it had taken it in. */
+  /** The thread crashed after it had received this event, perhaps before it had stored it. */
   doubted?(attempt: Attempt, what: Doubt): void
   /** A shard's thread has ended. */
   died?(shard: number): void
-  /** A thread has attached to the shard's memory, and made it whole if need be. */
+  /** A thread has attached to the shard's memory, and recovered it if necessary. */
   lives?(shard: number, views: ShardViews): void
-  /** A shard has had a turn. */
+  /** A shard has completed a turn. */
   turned?(shard: number): void
-  /** All faults have stopped and everything has come to rest. */
+  /** All faults have stopped and everything is at rest. */
   drained?(): void
 }

@@ -1,5 +1,5 @@
-// Times in which no connection to a place can be made, by anyone: those that idle are lost, and
-// each that is asked for is refused, or hangs until the place is back, all at once, or gives up.
+// Outages, during which no connection to a place can be opened: idle ones are lost, and new ones
+// are refused, or hang until the place is back, all at once, or until they time out.
 
 import type { Prng } from '../../shards/base/prng.ts'
 import type { VirtualTime } from './virtual-time.ts'
@@ -7,7 +7,7 @@ import type { VirtualTime } from './virtual-time.ts'
 /** An outage lasts 10^low … 10^high microseconds. */
 const LASTS_LOW = 4
 const LASTS_HIGH = 7.3
-/** How many of them refuse connections; the others say nothing. */
+/** The part of outages that refuse connections; the others do not respond. */
 const REFUSES = 0.4
 
 /** Connections to a place. */
@@ -20,7 +20,7 @@ interface Outage {
   readonly isRefusing: boolean
 }
 
-/** Which places are out. */
+/** The present outages. */
 export class Outages {
   readonly #time: VirtualTime
   readonly #prng: Prng
@@ -62,7 +62,7 @@ export class Outages {
     return this.#outages.get(place)?.untilUs ?? 0
   }
 
-  /** Every place is back. */
+  /** Ends all outages. */
   end(): void {
     this.#outages.clear()
   }

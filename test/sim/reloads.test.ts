@@ -1,6 +1,6 @@
-// Shards that change threads while they live, at any turn, with requests in flight, by the baton
-// of the old thread: over 60 seeds no promise is broken, nothing is sent twice or lost; over 40,
-// threads die as well. And does somebody object when a part hands over less than it should?
+// Shards that are handed over to new threads, at any turn, with requests in flight, by the old
+// thread's baton: over 60 seeds every guarantee holds, and nothing is sent twice or lost; over 40,
+// threads crash as well. And the checkers detect parts that hand over less than they should.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -30,7 +30,7 @@ test('a seed with reloads gives the same run, to the byte', () => {
 testSeeds('notice nothing of a reload', { seeds: 60, perTest: 20 }, ['reloads'])
 testSeeds('survive reloads and deaths', { seeds: 40, perTest: 20 }, ['reloads', 'deaths'])
 
-// The cleaner and the sweep for overdue jobs are slow to be missed; the property tests see to them.
+// Damage to the cleaner and the sweep for overdue jobs shows late; property tests cover them.
 const parts: readonly { prototype: object }[] = [
   Attempts, Finished, JobSlots, Lanes, Pacer, Segments, Settlement, Templates, RoundRobin, Watchers,
   Wheel,

@@ -1,12 +1,12 @@
-// One seed's run, and what is said of it when it fails: seed, shards, virtual time, the checker
-// and its message, the last lines of the log, and the command that repeats it.
+// Runs one seed, and describes a failure: seed, shards, virtual time, the checker and its message,
+// the last lines of the log, and the command that repeats it.
 
 import { type Trouble, drawScenario, withTroubles } from './scenario.ts'
 import { type RunSummary, Simulation } from './simulation.ts'
 import type { VirtualTime } from './virtual-time.ts'
 import type { EventLog } from './event-log.ts'
 
-/** A run that ended before its time. */
+/** A run that failed. */
 export class FailedRun extends Error {
   readonly seed: number
   readonly shards: number
@@ -27,7 +27,7 @@ export class FailedRun extends Error {
   }
 }
 
-/** Runs a seed with so many shards, and with more trouble if so told. Throws FailedRun. */
+/** Runs a seed with so many shards, and optional trouble. Throws FailedRun. */
 export function runSeed(
   seed: number, shards: number, print?: (line: string) => void,
   troubles: readonly Trouble[] = [],
@@ -41,7 +41,7 @@ export function runSeed(
   }
 }
 
-/** Everything that one needs to repeat and understand a failure. */
+/** Everything that is needed to repeat and understand a failure. */
 export function describeFailure(error: unknown): string {
   if (!(error instanceof FailedRun)) {
     return error instanceof Error ? error.stack ?? error.message : String(error)

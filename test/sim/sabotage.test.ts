@@ -1,5 +1,5 @@
-// Do the checkers bite? Each case damages one part of the engine as a bug might, and names the
-// checker that has to object within a few seeds. A checker that nobody can wake is no checker.
+// Tests the checkers: each case damages one part of the engine as a bug might, and names the
+// checker that must detect it within a few seeds. A checker that detects nothing is useless.
 
 import assert from 'node:assert/strict'
 import { type JobSlot, NONE } from '../../shards/base/units.ts'
@@ -60,7 +60,7 @@ sabotage('accounts that share a lane take no turns', Lanes, 'next',
 sabotage('keys are forgotten', JobSlots, 'findByKey', () => NONE, 'keys')
 sabotage('keys of failed jobs are kept', JobSlots, 'freeKey',
   ((freeKey) => function (this: JobSlots, slot: JobSlot): void {
-    // A job that is forgotten has a time, and frees its key, or the slot is indexed twice.
+    // A job that is forgotten must have a time, and free its key, or the slot is indexed twice.
     const ends = this.state(slot) === JOB_FAILED && this.at.timeUs[slot] === Infinity
     if (!ends) freeKey.call(this, slot)
   })(JobSlots.prototype.freeKey) as Method, 'keys')

@@ -1,20 +1,20 @@
-// Damage to one part of the engine, as a bug might do it, and who objects first.
+// Damages one part of the engine, as a bug might, and reports the first checker that detects it.
 
 import { mock, test } from 'node:test'
 import { FailedRun } from './run-seed.ts'
 import { Violation } from './violation.ts'
 
-/** Any method of any part; its arguments and what it returns are the saboteur's business. */
+/** Any method of any part, with its own arguments and result. */
 export type Method = (...values: never[]) => unknown
 
-/** What is damaged, and how. */
+/** The damaged method, and its replacement. */
 export interface Damage {
   readonly part: { prototype: object }
   readonly method: string
   readonly damage: Method
 }
 
-/** Runs so many seeds until one fails, and says which checker it was, or what else. */
+/** Runs up to so many seeds until one fails; returns the checker, or the error. */
 export function firstObjection(
   firstSeed: number, seeds: number, run: (seed: number) => void,
 ): string {
@@ -29,7 +29,7 @@ export function firstObjection(
   return 'nobody'
 }
 
-/** A test whose body runs while one method does something else. */
+/** A test whose body runs while one method is replaced. */
 export function testDamaged(
   title: string, { part, method, damage }: Damage, body: () => void,
 ): void {

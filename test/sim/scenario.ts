@@ -1,6 +1,6 @@
-// What one seed decides before its run begins: sizes of memory, who there is, how upstreams
-// behave, how late threads wake. Every feature is switched on or off and weighed by the seed
-// (swarm testing), so that rare mixtures come up and no feature hides another.
+// Everything that a seed decides before its run begins: sizes of memory, accounts, how upstreams
+// behave, how late threads wake up. The seed switches every feature on or off and gives it a weight
+// (swarm testing), so that rare combinations occur and no feature hides another.
 
 import { Prng } from '../../shards/base/prng.ts'
 import { KIB, alignUp, powerOfTwoAtLeast } from '../../shards/base/units.ts'
@@ -12,7 +12,7 @@ import {
 import type { ShardSettings } from '../../shards/wire/contract.ts'
 import type { UpstreamStart } from '../support/shard-memory.ts'
 
-/** How a response comes about; weights by kind. */
+/** How responses are made; weights by kind. */
 export interface Weather {
   readonly ok: number
   readonly otherAnswer: number
@@ -27,39 +27,39 @@ export interface Weather {
   /** Latency of the head: 10^low … 10^high microseconds, uniform in the exponent. */
   readonly latencyLow: number
   readonly latencyHigh: number
-  /** Chance that a body takes time after its head. */
+  /** Probability that a body takes time after its head. */
   readonly slowBody: number
   /** The longest response body. */
   readonly bodyBytesMax: number
-  /** Chances that a response says something of pace, limit or account queues. */
+  /** Probabilities that a response announces pace, limit or account queues. */
   readonly saysPace: number
   readonly saysLimit: number
   readonly saysQueues: number
   readonly saysNonsense: number
-  /** Paces and limits that it draws from. */
+  /** The paces and limits that it chooses from. */
   readonly paces: readonly number[]
   readonly limits: readonly number[]
   readonly retryAfterMsMax: number
 }
 
-/** How connections to a place come about and go; chances of each. */
+/** How connections to a place are opened and lost; a probability each. */
 export interface Reach {
-  /** Time to make one: 10^low … 10^high microseconds, uniform in the exponent. */
+  /** Time to open one: 10^low … 10^high microseconds, uniform in the exponent. */
   readonly connectLow: number
   readonly connectHigh: number
-  /** From one shard at once. */
+  /** Limit for each shard. */
   readonly connectionsMax: number
-  /** It cannot be made. */
+  /** It cannot be opened. */
   readonly fails: number
-  /** It is lost while it idles, with the end of its request, or before that is written. */
+  /** It is lost while idle, with the end of its request, or before that is written. */
   readonly idlesOut: number
   readonly closes: number
   readonly returns: number
-  /** Whenever connections are asked for: none can be made for a while. */
+  /** When connections are requested: an outage begins. */
   readonly outages: number
 }
 
-/** An upstream or a webhook receiver; its place in the scenario's list is its slot. */
+/** An upstream or a webhook receiver; its index in the scenario's list is its slot. */
 export interface Place {
   readonly origin: string
   readonly start: Required<UpstreamStart>
@@ -67,23 +67,23 @@ export interface Place {
   readonly reach: Reach
 }
 
-/** How late things are that should happen at once. */
+/** Delays of things that should happen immediately. */
 export interface Lateness {
   readonly wakeUsMax: number
   readonly timerUsMax: number
   readonly stallChance: number
   readonly stallUsMax: number
-  /** Chance, at each send, that its place's responses fill their memory, for a while. */
+  /** Probability, for each send, that its place's responses fill their memory, for a while. */
   readonly chokeChance: number
   readonly mainUsMax: number
   readonly mainStallChance: number
 }
 
-/** What callers do; chances for each job that is submitted. */
+/** What callers do; probabilities for each submitted job. */
 export interface Habits {
   readonly jobs: number
   readonly durationUs: number
-  /** Jobs that come at once. */
+  /** Jobs that are submitted together. */
   readonly burstMax: number
   readonly repeat: number
   readonly ask: number
@@ -97,18 +97,18 @@ export interface Habits {
   readonly noWebhook: number
   readonly bodyBytesMax: number
   readonly retries: readonly number[]
-  /** Share of the jobs that are the first account's. */
+  /** The part of the jobs that belong to the first account. */
   readonly noisy: number
 }
 
-/** What the sockets of a shard may take, over all places. */
+/** Limits of a shard's sockets, over all places. */
 export interface SocketBounds {
   readonly connectionsMax: number
-  /** Held of responses while they arrive. */
+  /** Memory for responses while they arrive. */
   readonly responseBytesMax: number
 }
 
-/** As a shard has them. */
+/** The real limits of a shard. */
 export const SOCKET_BOUNDS: SocketBounds =
   { connectionsMax: CONNECTIONS_PER_SHARD_MAX, responseBytesMax: RESPONSE_BUFFER_BYTES_MAX }
 
@@ -125,30 +125,30 @@ export interface Scenario {
   readonly sockets: SocketBounds
   readonly lateness: Lateness
   readonly habits: Habits
-  /** Times that a load comes and is drained. */
+  /** Number of rounds of load, each followed by a drain. */
   readonly rounds: number
-  /** Whether accounts may find no lane of their own. */
+  /** Whether there may be too few lanes for all accounts. */
   readonly lanesScarce: boolean
-  /** The chance of a thread to end while there are faults, and of its successors. */
+  /** Probability that a thread crashes while there are faults; also for its successors. */
   readonly deaths: number
-  /** The chance, at each turn while there are faults, that the next thread takes over. */
+  /** Probability, at each turn while there are faults, of a handover to a new thread. */
   readonly reloads: number
-  /** Whether what happens is journalled. */
+  /** Whether a journal is kept. */
   readonly isJournalled: boolean
   /** How often the process is killed in each round. */
   readonly kills: number
 }
 
-/** What a scenario has besides the usual. */
+/** Optional extra faults of a scenario. */
 export type Trouble = 'deaths' | 'journal' | 'kills' | 'reloads'
 
-/** Connections are made at once and stay. */
+/** Connections are opened at once and stay. */
 export const NEAR: Reach = {
   connectLow: 2, connectHigh: 2, connectionsMax: 1024, fails: 0, idlesOut: 0, closes: 0, returns: 0,
   outages: 0,
 }
 
-/** Each request has an answer, after 1 ms, that says nothing. */
+/** Each request has an answer after 1 ms, without announcements. */
 export const CALM: Weather = {
   ok: 1, otherAnswer: 0, tooMany: 0, tooManyWait: 0, serverError: 0, requestTimeout: 0, broken: 0,
   brokenMidway: 0, silent: 0, refused: 0, latencyLow: 3, latencyHigh: 3, slowBody: 0,
@@ -156,13 +156,13 @@ export const CALM: Weather = {
   limits: [1], retryAfterMsMax: 1,
 }
 
-/** Late by less than the tolerance, as a machine at work is. */
+/** Delays below the tolerance, as on a real machine under load. */
 export const PROMPT: Lateness = {
   wakeUsMax: 200, timerUsMax: 1000, stallChance: 0, stallUsMax: 0, chokeChance: 0,
   mainUsMax: 300, mainStallChance: 0,
 }
 
-/** Callers that do nothing by themselves. */
+/** Callers that do nothing on their own. */
 export const IDLE_HABITS: Habits = {
   jobs: 0, durationUs: 0, burstMax: 1, repeat: 0, ask: 0, cancel: 0, watch: 0, watchLater: 0,
   unwatch: 0, wantsAccountQueue: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1, bodyBytesMax: 0,
@@ -291,7 +291,7 @@ export function drawScenario(seed: number, shards: number): Scenario {
 
 const KILLS_MAX = 5
 
-/** The same with more trouble. */
+/** The same scenario with extra faults. */
 export function withTroubles(scenario: Scenario, troubles: readonly Trouble[]): Scenario {
   const troubled = troubles.includes('deaths') ? withDeaths(scenario) : scenario
   return {
@@ -304,7 +304,7 @@ export function withTroubles(scenario: Scenario, troubles: readonly Trouble[]): 
 const drawReloads = ({ seed }: Scenario): number =>
   new Prng(seed ^ 0x4e10ad).pick([0.002, 0.01, 0.05])
 
-/** With threads that die, and fewer jobs, since every store is counted. */
+/** With crashing threads, and fewer jobs, since counting every store is slow. */
 function withDeaths(scenario: Scenario): Scenario {
   const prng = new Prng(scenario.seed ^ 0xdead)
   const { habits } = scenario

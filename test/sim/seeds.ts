@@ -1,5 +1,5 @@
-// Tests of many seeds: that nothing is broken over all of them, and that somebody objects within a
-// few once a part of the engine is damaged.
+// Tests over many seeds: that every guarantee holds for all of them, and that a checker detects a
+// damaged part of the engine within a few.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -10,10 +10,10 @@ import type { Trouble } from './scenario.ts'
 
 const SABOTAGED_SEEDS_MAX = 40
 
-/** One shard and three by turns. */
+/** One shard and three, alternating. */
 export const shardsOf = (seed: number): number => seed % 2 === 0 ? 1 : 3
 
-/** How many seeds from the base seed on are run, in tests of so many each. */
+/** How many seeds from the base seed on are run, divided into tests. */
 export interface SeedRange {
   readonly seeds: number
   readonly perTest: number
@@ -36,7 +36,7 @@ export function testSeeds(
   }
 }
 
-/** Whoever it is that objects. */
+/** Any checker may be the one that detects it. */
 export function testSomebodyObjects(
   title: string, damage: Damage, troubles: readonly Trouble[],
 ): void {

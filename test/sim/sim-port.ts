@@ -1,5 +1,5 @@
-// The two ends of a channel between an old thread of a shard and its new one, in one thread: what
-// is posted is there at once, as a copy. That messages cross is for the tests with real threads.
+// The two ends of a channel between the old and the new thread of a shard, within one thread: a
+// message arrives at once, as a copy. Messages that cross are left to tests with real threads.
 
 import type { RelayPort } from '../../shards/transport/relayed-transport.ts'
 

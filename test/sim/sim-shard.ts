@@ -1,7 +1,7 @@
-// One shard in virtual time: what shards/shard/worker.ts is to a thread. The engine is turned when
-// it asked to be, or when its bell would have rung, each a little late, as real timers and threads
-// are. There is no slow poll here that would hide a ring that was forgotten. Where the scenario
-// has deaths, the thread ends between any two of its stores, and another takes over its memory.
+// One shard in virtual time, in place of shards/shard/worker.ts. The engine takes a turn when it
+// has asked for one, or when its bell is rung, each a little late, as with real timers and threads.
+// There is no slow poll, which would hide a missing ring of the bell. Where the scenario has
+// crashes, the thread ends between any two of its stores, and another takes over its memory.
 
 import { Prng } from '../../shards/base/prng.ts'
 import type { ShardViews } from '../../shards/memory/layout.ts'
@@ -19,20 +19,20 @@ import type { Scenario } from './scenario.ts'
 import { SimPort } from './sim-port.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
-/** A turn that has more to do at once is followed by the next so soon. */
+/** The delay of the next turn after one that has more to do. */
 const NEXT_TURN_US = 20
 const STALL_US_MIN = 5000
-/** Every so many turns the engine walks through its own memory. */
+/** The engine verifies its own memory once in so many turns. */
 const VERIFY_EVERY_TURNS = 64
-/** A dead thread's successor comes after at most this. */
+/** The longest time until a crashed thread's successor starts. */
 const REPLACED_US_MAX = 100_000
-/** A thread takes over from a living one within this. */
+/** The longest time until a thread takes over from a running one. */
 const TAKEN_OVER_US_MAX = 20_000
 /** How often the old thread ends by itself, with its requests in flight, and within what time. */
 const RELAY_ENDS = 0.1
 const RELAY_ENDS_US_MAX = 500_000
 
-/** What a simulated shard is given. */
+/** What a simulated shard needs. */
 export interface SimShardParts {
   readonly shard: number
   readonly scenario: Scenario
@@ -41,9 +41,9 @@ export interface SimShardParts {
   readonly time: VirtualTime
   readonly prng: Prng
   readonly observers: readonly Observer[]
-  /** Where its journal is written; null without one. */
+  /** The disk of its journal; null without one. */
   readonly disk: JournalDisk | null
-  /** The engine broke an assertion while the network spoke to it. */
+  /** An assertion of the engine failed in an event of the network. */
   readonly broken: (error: unknown) => void
 }
 
@@ -54,7 +54,7 @@ interface Life {
   readonly fuse: Fuse | undefined
 }
 
-/** What a thread that takes over from a living one is given. */
+/** What a thread gets that takes over from a running one. */
 interface Handed {
   readonly baton: EngineBaton
   readonly port: SimPort
@@ -64,12 +64,12 @@ interface Handed {
 export class SimShard {
   readonly views: ShardViews
   readonly #parts: SimShardParts
-  /** Stalls and deaths come only while there are faults. */
+  /** Stalls and crashes happen only while there are faults. */
   faults = true
   #life: Life | undefined
-  /** It has died, and its successor is to come: whatever still runs of it dies no second time. */
+  /** It has crashed, and its successor is to start; code that still runs crashes no second time. */
   #isDead = false
-  /** The thread's own sockets, and those of threads before it that it is relayed from. */
+  /** The thread's own sockets, and those of predecessors that relay to it. */
   #sockets: FakeTransport[] = []
   #turnAtUs = Infinity
   #freeAtUs = 0
@@ -82,17 +82,17 @@ export class SimShard {
     this.#live(false)
   }
 
-  /** Undefined while it is dead. */
+  /** Undefined while it has no thread. */
   get engine(): Engine | undefined {
     return this.#life?.engine
   }
 
-  /** What its sockets take: those of the thread that began last. */
+  /** The memory of its sockets: of the thread that started last. */
   get sockets(): FakeTransport {
     return this.#sockets[this.#sockets.length - 1] as FakeTransport
   }
 
-  /** Whether nothing is under way here. */
+  /** Whether nothing is in progress here. */
   get isIdle(): boolean {
     if (this.#life === undefined) return false
     const { engine } = this.#life
@@ -100,7 +100,7 @@ export class SimShard {
       !engine.hasWork() && this.#isWritten
   }
 
-  /** Whether nothing is held back: a batch that has failed is still to be written again. */
+  /** Whether the journal is complete: a failed batch has yet to be written again. */
   get #isWritten(): boolean {
     if (this.#parts.disk === null) return true
     const [tail, written] = this.views.answers.control
@@ -122,19 +122,19 @@ export class SimShard {
     return readStats(this.views.stats)
   }
 
-  /** What its bell would do: wakes the shard if it has got something. */
+  /** The effect of its bell: wakes the shard if there is something for it. */
   poke(): void {
     if (this.#turnAtUs === Infinity || this.#turnAtUs > this.#parts.time.nowUs()) {
       if (this.engine?.hasWork() === true) this.#wantSoon()
     }
   }
 
-  /** A thread attaches to the memory, the first or the next. */
+  /** A thread attaches to the memory. */
   #live(recover: boolean, handed?: Handed): void {
     const { shard, scenario, memory, network, time, prng, broken } = this.#parts
     const fuse = this.#drawFuse()
     const alive = (run: () => void): void => this.#alive(fuse, run)
-    // What the sockets of an old thread hear, the present one is told.
+    // Events of an old thread's sockets are delivered to the present thread.
     const sockets = new FakeTransport(network, shard, () => this.#freeAtUs,
       (run) => this.#alive(this.#life?.fuse ?? fuse, run))
     this.#sockets.push(sockets)
@@ -169,7 +169,7 @@ export class SimShard {
     this.#wantSoon()
   }
 
-  /** Another thread takes over from this one, which keeps its requests in flight. */
+  /** Another thread takes over from this one, which relays its requests in flight. */
   #reload({ engine, transport }: Life): void {
     const { network, prng, shard, time } = this.#parts
     network.parts.log.add(`s${shard} hands over`)
@@ -185,18 +185,18 @@ export class SimShard {
     time.after(prng.below(RELAY_ENDS_US_MAX), () => this.#endRelay(old, ours))
   }
 
-  /** An old thread, and all that it relays from, end with what they have in flight. */
+  /** Ends an old thread, and all that it relays from, with what they have in flight. */
   #endRelay(old: readonly FakeTransport[], port: SimPort): void {
     const { time } = this.#parts
     if (time.nowUs() < this.#freeAtUs) {
       return time.at(this.#freeAtUs, () => this.#endRelay(old, port))
     }
     const ended = old.filter((sockets) => this.#sockets.includes(sockets))
-    if (ended.length === 0 || this.#life === undefined) return // dead, with its successor
+    if (ended.length === 0 || this.#life === undefined) return // crashed, with its successor
     this.#sockets = this.#sockets.filter((sockets) => !ended.includes(sockets))
     for (const sockets of ended) sockets.breakOff()
     this.#alive(this.#life.fuse, () => port.close())
-    // Whether a thread that dies of it has taken in what it heard is not known.
+    // If a thread crashes in this, it is not known whether it has stored the events.
     for (const sockets of ended) {
       if (this.#isDead) sockets.die()
       else sockets.settle()
@@ -204,8 +204,8 @@ export class SimShard {
   }
 
   /**
-   * How many stores the next thread makes, of all or of those to one array: some die while they
-   * still recover.
+   * How many stores the next thread makes, of all or of those to one array: some threads crash
+   * during recovery.
    */
   #drawFuse(): Fuse | undefined {
     const { prng, scenario } = this.#parts
@@ -214,7 +214,7 @@ export class SimShard {
     return new Fuse(1 + Math.floor(10 ** (2.2 * prng.unit())), prng.pick(DECISIVE))
   }
 
-  /** Runs something of this thread; if it does not survive that, it is dead. */
+  /** Runs something in this thread; if it throws Death, the thread has crashed. */
   #alive(fuse: Fuse | undefined, run: () => void): void {
     try {
       burn(this.faults ? fuse : undefined, run)
@@ -236,21 +236,21 @@ export class SimShard {
     time.after(1 + prng.below(REPLACED_US_MAX), () => this.#live(true))
   }
 
-  /** The whole process is killed: nothing of the thread is left. */
+  /** The whole process is killed, and the thread with it. */
   kill(): void {
     this.#life = undefined
     this.#turnAtUs = Infinity
     for (const sockets of this.#sockets.splice(0)) sockets.die()
   }
 
-  /** Another process has filled the memory with what the journal holds. */
+  /** Another process has loaded the memory from the journal. */
   restart(): void {
     this.#live(true)
   }
 
   #wantSoon(): void {
     const { prng, scenario, time } = this.#parts
-    // What was asked for within the same wake-up comes with it: no second latency is drawn.
+    // Covered by a wake-up that is already planned: no second latency is drawn.
     if (this.#turnAtUs <= time.nowUs() + scenario.lateness.wakeUsMax) return
     this.#want(time.nowUs() + 1 + prng.below(scenario.lateness.wakeUsMax))
   }
@@ -262,7 +262,7 @@ export class SimShard {
   }
 
   #wake(atUs: number): void {
-    if (atUs !== this.#turnAtUs) return // an earlier turn took its place
+    if (atUs !== this.#turnAtUs) return // replaced by an earlier turn
     this.#turnAtUs = Infinity
     const { time } = this.#parts
     if (time.nowUs() < this.#freeAtUs) return this.#want(this.#freeAtUs)

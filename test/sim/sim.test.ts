@@ -1,5 +1,5 @@
-// The simulator as part of the suite: a run is the same to the byte each time, 50 seeds with one
-// shard and with three break no promise, and turns are fair.
+// The simulator as part of the suite: a run is reproducible exactly, 50 seeds with one shard and
+// with three keep every guarantee, and shares are fair.
 
 import './verify-on.ts'
 import assert from 'node:assert/strict'

@@ -1,6 +1,6 @@
 // A whole world from one seed: shards, network, callers and checkers in virtual time. A run loads
-// the shards while everything misbehaves, lets the faults stop, drains to empty, and does so
-// again; at last it waits until all is forgotten and asks the upstreams' slots back.
+// the shards during faults, lets the faults stop, drains to empty, and repeats that; at the end it
+// waits until all jobs are forgotten and releases the upstreams' slots.
 
 import { Prng } from '../../shards/base/prng.ts'
 import type { Micros } from '../../shards/base/units.ts'
@@ -32,21 +32,21 @@ import { VirtualTime } from './virtual-time.ts'
 import { Workload } from './workload.ts'
 
 const MAIN_STALL_US_MAX = 100_000
-/** Times in a round, at most, that the front door gives up whom a shard has not taken. */
+/** Limit per round of the times that the front door withdraws what a shard has not taken. */
 const GIVE_UPS_MAX = 10
-/** And after a write that has failed, within this. */
+/** The same after a failed write, within this time. */
 const FAILED_US_MAX = 2_000_000
-/** Far more than any run takes; beyond it a shard turns in circles. */
+/** Far more than any run takes; beyond it, a shard is in a loop. */
 const STEPS_MAX = 1_000_000
-/** Everything is over so long after the faults: the longest Retry-After, deadlines, webhooks. */
+/** Everything ends within this time after the faults: Retry-After, deadlines, webhooks. */
 const DRAIN_US_MAX = 3600e6
 const QUIET_US = 10_000
-/** A killed process is back after at most this. */
+/** The longest time until a killed process is restarted. */
 const RESTART_US_MAX = 500_000
-/** After its time a finished job is forgotten within this. */
+/** A finished job is forgotten within this time after its TTL. */
 const FORGOTTEN_AFTER_MS = 10_000
 
-/** What a run tells about itself. */
+/** The result of a run. */
 export interface RunSummary {
   readonly digest: string
   readonly lines: number
@@ -55,7 +55,7 @@ export interface RunSummary {
   readonly virtualSeconds: number
 }
 
-/** One run's world. */
+/** The world of one run. */
 export class Simulation {
   readonly time = new VirtualTime()
   readonly log: EventLog
@@ -76,7 +76,7 @@ export class Simulation {
   #readPlanned = false
   #broken: unknown
 
-  /** @param extra more checkers, told after the usual ones. */
+  /** @param extra further checkers, after the usual ones. */
   constructor(
     scenario: Scenario, print?: (line: string) => void, extra: readonly Observer[] = [],
   ) {
@@ -112,7 +112,7 @@ export class Simulation {
     }))
   }
 
-  /** The whole run; throws what a checker or an assertion found. */
+  /** The whole run; throws the error of a checker or an assertion. */
   run(): RunSummary {
     for (let round = 0; round < this.#scenario.rounds; round++) {
       this.log.add(`round ${round}`)
@@ -136,7 +136,7 @@ export class Simulation {
     }
   }
 
-  /** Lets one thing happen, and what follows at once from it. False when nothing is left. */
+  /** Runs the next event and its immediate consequences. False when none is left. */
   step(untilUs: number): boolean {
     if (!this.time.step(untilUs)) return false
     if (this.#broken !== undefined) throw this.#broken
@@ -146,28 +146,28 @@ export class Simulation {
     return true
   }
 
-  /** Faults stop. */
+  /** Stops all faults. */
   heal(): void {
     this.log.add('healthy')
     this.network.healthy = true
     for (const shard of this.shards) shard.faults = false
   }
 
-  /** Runs until everything has come to its end, which it must. */
+  /** Runs until everything has ended, which it must. */
   drain(): void {
     const untilUs = this.time.nowUs() + DRAIN_US_MAX
     while (!this.#isDrained()) {
       const went = this.step(untilUs)
       promise(went, 'drain', () => `not empty: ${this.#whatIsLeft()}`)
     }
-    // The last turn, which the last response has asked for, publishes the statistics.
+    // The last turn, requested by the last response, publishes the statistics.
     const quietUs = this.time.nowUs() + QUIET_US
     while (this.step(quietUs)) { /* until that turn is over */ }
     for (const observer of this.#observers) observer.drained?.()
     for (const { engine } of this.shards) engine?.verify()
   }
 
-  /** What the front door writes of an upstream. */
+  /** Writes upstream records, as the front door does. */
   #writePlaces(): void {
     const { shared } = this.#memory
     for (const [slot, { origin, start }] of this.#scenario.places.entries()) {
@@ -196,7 +196,7 @@ export class Simulation {
     ]
   }
 
-  /** With randomness of its own, so that the same seed without a journal is the same run. */
+  /** With its own random numbers, so that a seed's run is the same without a journal. */
   #disk(shard: number): JournalDisk {
     return new JournalDisk({
       views: this.#memory.shards[shard] as ShardViews, time: this.time,
@@ -206,7 +206,7 @@ export class Simulation {
     })
   }
 
-  /** The process is killed while the load comes, at any time. */
+  /** Kills the process at random times during the load. */
   #planKills(): void {
     const { habits, kills } = this.#scenario
     for (let left = kills; left > 0; left--) {
@@ -214,7 +214,7 @@ export class Simulation {
     }
   }
 
-  /** The front door loses patience with a shard, whatever that is doing just now. */
+  /** The front door withdraws requests to a shard, whatever that is doing at the time. */
   #planGiveUps(): void {
     const { deaths, habits, isJournalled, limits, reloads } = this.#scenario
     if (deaths === 0 && reloads === 0 && !isJournalled) return
@@ -229,7 +229,7 @@ export class Simulation {
 
   #kill(): void {
     const { time } = this
-    if (!this.shards.every((shard) => shard.engine !== undefined)) return // not back yet
+    if (!this.shards.every((shard) => shard.engine !== undefined)) return // not restarted yet
     this.log.add('killed')
     for (const shard of this.shards) shard.kill()
     const { shared, shards } = this.#memory
@@ -268,13 +268,13 @@ export class Simulation {
     return `${this.door.pending} requests pending; ${shards.join('; ')}`
   }
 
-  /** Waits until every finished job has had its time, then asks for the upstreams' slots. */
+  /** Waits for the TTL of every finished job, then releases the upstreams' slots. */
   #forgetAll(): void {
     const { completedTtlMs, failedTtlMs } = this.#scenario.settings
     const keptMs = Math.max(completedTtlMs, failedTtlMs, IDLE_KEEP_MS_MIN) + FORGOTTEN_AFTER_MS
     const untilUs = this.time.nowUs() + keptMs * 1000
-    this.time.at(untilUs, () => {}) // so that time gets there though nothing else happens
-    while (this.step(untilUs)) { /* until nothing is left to happen */ }
+    this.time.at(untilUs, () => {}) // so that time advances even without other events
+    while (this.step(untilUs)) { /* until no event is left */ }
     for (const [shard, { engine }] of this.shards.entries()) {
       engine?.verify()
       this.#drainChecker.checkForgotten(shard)

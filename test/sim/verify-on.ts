@@ -1,4 +1,4 @@
-// Switches the costly assertions on. It must be imported before anything that reads assert.ts:
-// modules are run in the order of their imports, so whoever imports this does so in its first line.
+// Enables the costly assertions. It must be imported before anything that reads assert.ts: modules
+// are evaluated in the order of their imports, so this import must be the first.
 
 process.env['SLUICE_VERIFY'] = '1'

@@ -1,11 +1,11 @@
-// Who fills which pool of a shard, and how it is seen that it is full.
+// Attacks that each fill one pool of a shard, and how it is detected that it is full.
 
 import { KIB } from '../../shards/base/units.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
 import { CALM, NEAR, type Reach, SOCKET_BOUNDS, type Weather } from './scenario.ts'
 import { type PlaceFacts, type PoolName, type SimAttack, VICTIM_PLACE } from './victim.ts'
 
-/** Pools that nobody attacks here, and why. */
+/** Pools that are not attacked here, and why. */
 export const UNSIMULATED: Partial<Record<PoolName, string>> = {
   clientConnections: 'they are counted by the library that has the sockets: test/victim',
   descriptors: 'there are none; the connections of sends are their part of them',
@@ -16,13 +16,13 @@ export const UNSIMULATED: Partial<Record<PoolName, string>> = {
 
 const HUGE = 1_000_000
 const QUICK: Weather = CALM
-/** A response that may have come in part, but never ends. */
+/** A response that may have arrived in part, but never ends. */
 const SILENT: Weather = { ...CALM, ok: 0, silent: 1 }
 const WIDE: Reach = { ...NEAR, connectionsMax: HUGE }
-/** No connection can be made within any time that is waited for. */
+/** No connection can be opened within the time of the test. */
 const NOBODY: Reach = { ...NEAR, connectLow: 9, connectHigh: 9 }
 
-/** An upstream that asks for as much as there is. */
+/** An upstream that asks for the highest pace. */
 const upstream = (
   weather: Weather, { pacePerSecond = HUGE, reach = WIDE } = {},
 ): PlaceFacts => ({
@@ -113,7 +113,7 @@ const inventedKeys: SimAttack = {
   pool: 'lanesByUser', what: "a user with an API key for each job, at the victim's upstream",
   world: { victims: 5 },
   begin: (stage) => {
-    // Of no group of the victim's users, with whom it would share a lane.
+    // In a different group than the victim's users, so that they do not share a lane.
     const route = 0xffffffff
     stage.submit(1000, () => ({ account: stage.account(route), upstream: VICTIM_PLACE }))
     return () => stage.lanesRefused > 0
@@ -137,14 +137,14 @@ const fullLog: SimAttack = {
   world: { upstreams: [upstream(SILENT, { pacePerSecond: 0.5 })] },
   begin: (stage) => {
     const account = stage.account()
-    // Small jobs fill what large ones leave.
+    // Small jobs fill the space that large ones leave.
     stage.every(20, () => stage.submit(20, () =>
       ({ account, upstream: 1, bodyBytes: stage.refused === 0 ? 6 * KIB : 0 })))
     return () => stage.refused > 0
   },
 }
 
-/** Results of about half of this. */
+/** Result bodies of about half of this on average. */
 const LARGE: Weather = { ...QUICK, bodyBytesMax: 8 * KIB }
 
 const undeliveredResults: SimAttack = {
@@ -195,7 +195,7 @@ const fullRing: SimAttack = {
   },
 }
 
-/** All of them. */
+/** All attacks. */
 export const SIM_ATTACKS: readonly SimAttack[] = [
   silentUpstreams, deadReceivers, connections, stalledResponses, inventedUsers, inventedKeys,
   inventedUpstreams, fullLog, undeliveredResults, keptResults, finishedJobs, fullRing,

@@ -1,6 +1,6 @@
 // The same for the pools of the front door and of name look-ups: the project's own classes in
-// virtual time, attackers that take back at once what they give, and a victim that uses a pool
-// PER_SECOND times a second.
+// virtual time, attackers that immediately retake what they give back, and a victim that uses a
+// pool PER_SECOND times a second.
 
 import { KIB, type Micros, msToUs, NONE, type PerSecond } from '../../shards/base/units.ts'
 import { Lookups } from '../../shards/dns/lookups.ts'
@@ -33,17 +33,17 @@ import { promise } from './violation.ts'
 const CHECKER = 'victim'
 const VICTIM = 1
 const ATTACKERS = [2, 3, 4]
-/** How long the victim keeps each unit. */
+/** How long the victim holds each unit. */
 const KEPT_US = 100_000
 const FILL_MS_MAX = 2000
 
-/** A pool with attackers in it. */
+/** A pool under attack. */
 interface DoorScene {
-  /** Lets the attackers take what they can; called every millisecond. */
+  /** The attackers take what they can; called every millisecond. */
   attack(): void
-  /** Whether the attackers have been refused more. */
+  /** Whether the attackers have been refused. */
   isFull(): boolean
-  /** The victim wants one unit, once; `served` is called when it has had it. */
+  /** The victim needs one unit, once; `served` is called after it had it. */
   serve(served: () => void): void
 }
 
@@ -54,13 +54,13 @@ export interface DoorAttack {
   readonly open: (time: VirtualTime) => DoorScene
 }
 
-/** Takes a unit; returns what gives it back, or undefined when it is refused. */
+/** Takes a unit; returns a function that gives it back, or undefined when refused. */
 type Take = (who: number) => (() => void) | undefined
 
 const context = (time: VirtualTime): PoolContext =>
   ({ clock: time.clock(), warn: () => {} })
 
-/** Holders of units that are taken and given back. */
+/** A scene of units that are taken and given back. */
 function unitScene(time: VirtualTime, take: Take): DoorScene {
   const taken = ATTACKERS.map((): (() => void)[] => [])
   let isFull = false
@@ -131,7 +131,7 @@ function openClientBytes(time: VirtualTime): DoorScene {
   })
 }
 
-/** What the victim sends to; the attackers name an origin once. */
+/** Origins that the victim sends to; the attackers name each origin once. */
 const VICTIM_ORIGINS = 5
 
 function openUpstreams(time: VirtualTime): DoorScene {
@@ -152,7 +152,7 @@ function openUpstreams(time: VirtualTime): DoorScene {
   })
 }
 
-/** How long the turns of a shard take that has much to do. */
+/** The duration of a busy shard's turns. */
 const TURN_US = 5000
 
 function openQuestions(time: VirtualTime): DoorScene {
@@ -174,7 +174,7 @@ function openQuestions(time: VirtualTime): DoorScene {
     }, QUESTIONS_PER_TURN_MAX)
     for (const request of requests) questions.answered(request, CODE_NOT_FOUND, null)
   }
-  /** Whether the question is on its way, or was answered at once. */
+  /** Whether the question was sent, or was answered at once. */
   const ask = (who: number, answered: () => void): boolean => {
     let isRefused = false
     questions.ask('cancel', formatJobId(who, 0, asked++), {
@@ -227,7 +227,7 @@ function openLookups(time: VirtualTime): DoorScene {
   }
 }
 
-/** All of them. */
+/** All attacks. */
 export const DOOR_ATTACKS: readonly DoorAttack[] = [
   { pool: 'clientMemory', what: 'connections that hold all they may', open: openClientBytes },
   {
@@ -245,13 +245,13 @@ export const DOOR_ATTACKS: readonly DoorAttack[] = [
   { pool: 'lookups', what: 'hosts whose name servers are silent', open: openLookups },
 ]
 
-/** What the victim had: its units, and the longest pause. */
+/** The victim's units, and its longest pause. */
 export interface DoorReport {
   readonly units: number
   readonly longestGapMs: number
 }
 
-/** Runs one attack; throws a Violation unless the victim had what it is due. */
+/** Runs one attack; throws a Violation unless the victim had its share. */
 export function runDoorAttack({ open, pool, what }: DoorAttack): DoorReport {
   const time = new VirtualTime()
   const scene = open(time)

@@ -1,5 +1,5 @@
-// A victim that is due 50 sends a second has them, whatever an attacker does with a pool: all
-// pools, in virtual time. Where shares are taken away the victim objects, or it would be no test.
+// A victim that is entitled to 50 sends a second has them, whatever an attacker does with a pool:
+// all pools, in virtual time. Without shares the victim must fail, or the test would be void.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -32,7 +32,7 @@ for (const attack of DOOR_ATTACKS) {
   })
 }
 
-/** Everybody may have everything. */
+/** No limit per holder. */
 const NO_SHARES: Damage = {
   part: Share, method: 'refusal',
   damage: function (this: Share, _: never, amount: number) {
@@ -40,7 +40,7 @@ const NO_SHARES: Damage = {
   } as Method,
 }
 
-/** What is damaged for those attacks, and who objects. */
+/** The damage for those attacks, and the checker that detects it. */
 const DAMAGES: Partial<Record<PoolName, Damage>> = {
   connections: NO_SHARES, responseBytes: NO_SHARES, lanesByUpstream: NO_SHARES,
   lanesByUser: NO_SHARES, sharedLanes: NO_SHARES, clientMemory: NO_SHARES,

@@ -1,7 +1,7 @@
-// A victim that is due PER_SECOND sends a second beside an attacker who has filled a pool that both
-// use, in virtual time: the victim comes when the pool is full, and has its sends all the same, the
-// webhooks of its jobs, and whole results. How long anything may take is judged here, as it cannot
-// be over real sockets (test/victim).
+// A victim that is entitled to PER_SECOND sends a second, beside an attacker who has filled a pool
+// that both use, in virtual time: the victim arrives when the pool is full, and still gets its
+// sends, the webhooks of its jobs, and complete results. Durations are checked here, since they
+// cannot be over real sockets (test/victim).
 
 import { Prng } from '../../shards/base/prng.ts'
 import { KIB, MIB } from '../../shards/base/units.ts'
@@ -25,67 +25,67 @@ import { type JobChoice, makeAccount } from './workload.ts'
 export type PoolName = keyof typeof POOLS
 
 const CHECKER = 'victim'
-/** What the victim is due. */
+/** The victim's sends per second. */
 export const PER_SECOND = 50
-/** Sends that it is watched for, of which it must have so many, */
+/** The number of its sends that must happen, */
 export const SENDS = 500
 export const SENDS_SHARE_MIN = 0.99
 /** with no longer pause than this. */
 export const GAP_MS_MAX = 100
-/** Its jobs that wait, of all its accounts together. */
+/** Its waiting jobs, over all its accounts. */
 const AHEAD = 20
-/** When it submits again what was refused. */
+/** The pause before it submits again what was refused. */
 const AGAIN_US = 20_000
-/** When it asks for a result, after the webhook. */
+/** The pause after the webhook before it asks for the result. */
 const ASKS_AFTER_US = 500_000
 const RESULT_BYTES = 200
 const FILL_US_MAX = 30e6
 const LOOK_EVERY_US = 1000
-/** Upstream of the victim; the attacker's are behind it. */
+/** The victim's upstream; the attacker's have higher numbers. */
 export const VICTIM_PLACE = 0
 
-/** What an attacker's upstream or receiver is like. */
+/** An upstream or receiver of the attacker. */
 export type PlaceFacts = Omit<Place, 'origin'>
 
-/** What surrounds an attack; each has a default. */
+/** The surroundings of an attack; each has a default. */
 export interface World {
-  /** Of the attacker: in places from 1 on. */
+  /** The attacker's, in places from 1 on. */
   readonly upstreams: readonly PlaceFacts[]
-  /** Likewise: see VictimStage.receivers. */
+  /** The attacker's: see VictimStage.receivers. */
   readonly receivers: readonly PlaceFacts[]
   readonly limits: Partial<Limits>
   readonly sockets: SocketBounds
-  /** Users of the victim: each has a budget of its own, of its part of PER_SECOND. */
+  /** The victim's users: each has a budget of its own, a part of PER_SECOND. */
   readonly victims: number
-  /** How the victim's connections come and go. */
+  /** How the victim's connections are opened and lost. */
   readonly reach: Reach
 }
 
-/** One attacker. */
+/** An attack. */
 export interface SimAttack {
   readonly pool: PoolName
   readonly what: string
   readonly world: Partial<World>
-  /** Begins, and says how it is seen that the pool is full. */
+  /** Starts it; returns a function that tells whether the pool is full. */
   readonly begin: (stage: VictimStage) => () => boolean
 }
 
-/** What the victim had. */
+/** What the victim got. */
 export interface VictimReport {
   readonly sends: number
   readonly deliveries: number
-  /** The longer of the two, from its first submission on. */
+  /** The longer one, of sends and of webhooks, from its first submission on. */
   readonly longestGapMs: number
-  /** Results that it asked for and had whole. */
+  /** Results that it asked for and received completely. */
   readonly results: number
 }
 
 /** A world with an attacker and a victim. */
 export class VictimStage implements Observer {
   readonly simulation: Simulation
-  /** Places of the attacker's receivers. */
+  /** The places of the attacker's receivers. */
   readonly receivers: readonly number[]
-  /** Of the attacker's jobs that were refused. */
+  /** Refused jobs of the attacker. */
   refused = 0
   readonly #prng: Prng
   readonly #victims: readonly Account[]
@@ -95,7 +95,7 @@ export class VictimStage implements Observer {
   readonly #deliveries: number[] = []
   #results = 0
   #accounts = 1000
-  /** What the victim has to complain of. */
+  /** The first fault that the victim noticed. */
   #complaint: string | undefined
 
   constructor({ world }: SimAttack, seed: number) {
@@ -107,7 +107,7 @@ export class VictimStage implements Observer {
     this.simulation = new Simulation(scenario, undefined, [this])
     this.simulation.network.healthy = false
     for (const shard of this.simulation.shards) shard.faults = false
-    // Of different groups of users, so that no two share a lane.
+    // In different groups of users, so that no two share a lane.
     this.#victims = Array.from({ length: world.victims ?? 1 }, (_, at) =>
       this.account(0xabcdef00 + at))
   }
@@ -118,12 +118,12 @@ export class VictimStage implements Observer {
     return makeAccount(this.#prng, number, route, number, route, this.#upstreams)
   }
 
-  /** Submits so many jobs of the attacker. */
+  /** Submits so many jobs for the attacker. */
   submit(count: number, choiceOf: (at: number) => JobChoice): void {
     for (let at = 0; at < count; at++) this.simulation.workload.submit(choiceOf(at))
   }
 
-  /** Does something again and again. */
+  /** Repeats something periodically. */
   every(ms: number, run: () => void): void {
     const { time } = this.simulation
     const again = (): void => {
@@ -137,12 +137,12 @@ export class VictimStage implements Observer {
     return this.#shard.stats
   }
 
-  /** Lanes that were asked for and not given. */
+  /** Refused lanes. */
   get lanesRefused(): number {
     return this.stats.lanesRefusedByShare + this.stats.lanesRefusedByBound
   }
 
-  /** The part of the log that is taken. */
+  /** The used part of the log. */
   get logFill(): number {
     return this.stats.logLiveBytes / this.stats.logCapacityBytes
   }
@@ -162,7 +162,7 @@ export class VictimStage implements Observer {
     }
   }
 
-  /** Lets the victim come and have what it is due. */
+  /** Runs the victim until it has had its sends. */
   serve(): VictimReport {
     const { time } = this.simulation
     const fromUs = time.nowUs()
@@ -180,7 +180,7 @@ export class VictimStage implements Observer {
     }
   }
 
-  /** Throws a Violation unless the victim had it all. */
+  /** Throws a Violation unless the victim had everything. */
   judge(report: VictimReport, title: string): void {
     const { deliveries, longestGapMs, results, sends } = report
     const least = SENDS * SENDS_SHARE_MIN
@@ -191,7 +191,7 @@ export class VictimStage implements Observer {
     promise(results >= SENDS / 2, CHECKER, () => `${title}: only ${results} results`)
   }
 
-  // --- what is observed ---
+  // --- as an observer ---
 
   judged(job: SimJob, verdict: Verdict): void {
     if (verdict.kind === 'accepted') return
@@ -241,7 +241,7 @@ export class VictimStage implements Observer {
   }
 }
 
-/** Runs one attack; throws a Violation unless the victim had what it is due. */
+/** Runs one attack; throws a Violation unless the victim had its share. */
 export function runSimAttack(attack: SimAttack, seed: number): VictimReport {
   const stage = new VictimStage(attack, seed)
   stage.fill(attack)
@@ -250,7 +250,7 @@ export function runSimAttack(attack: SimAttack, seed: number): VictimReport {
   return report
 }
 
-/** The longest of the pauses between these times, and before and after them. */
+/** The longest pause between these times, including before the first and after the last. */
 export function longestGap(times: readonly number[], fromUs: number, untilUs: number): number {
   const marks = [fromUs, ...times, untilUs]
   return Math.max(...marks.slice(1).map((at, place) => at - (marks[place] as number)))

@@ -1,8 +1,8 @@
-// How a checker says that a promise was broken. The run ends there, and names the checker.
+// How a checker reports a broken guarantee. The run ends there, and names the checker.
 
 import { AssertionError } from 'node:assert'
 
-/** A broken promise. */
+/** A broken guarantee. */
 export class Violation extends AssertionError {
   readonly checker: string
 
@@ -12,7 +12,7 @@ export class Violation extends AssertionError {
   }
 }
 
-/** Throws a Violation with the message, which is made only then, unless `condition` holds. */
+/** Throws a Violation unless `condition` holds; the message is made only then. */
 export function promise(
   condition: boolean, checker: string, message: () => string,
 ): asserts condition {

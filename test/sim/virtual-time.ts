@@ -1,6 +1,6 @@
-// Virtual time for whole shards: a binary heap of what is to happen, in the order of its time
-// and, at the same time, in the order in which it was asked for. (The clock in test/support looks
-// through all of its wakes at each step, which is too slow for thousands of them.)
+// Virtual time for whole shards: a binary heap of events, ordered by time and, at the same time, by
+// the order in which they were scheduled. (The clock in test/support scans all of its wake-ups at
+// each step, which is too slow for thousands of them.)
 
 import type { Clock } from '../../shards/base/clock.ts'
 import type { Micros, Millis } from '../../shards/base/units.ts'
@@ -17,7 +17,7 @@ interface Entry {
 const isBefore = (a: Entry, b: Entry): boolean =>
   a.atUs < b.atUs || (a.atUs === b.atUs && a.order < b.order)
 
-/** One time for a whole world; nothing in it takes time unless it asks to happen later. */
+/** The time of a whole world; nothing in it takes time unless it is scheduled for later. */
 export class VirtualTime {
   #nowUs = START_US
   #order = 0
@@ -31,7 +31,7 @@ export class VirtualTime {
     return (WALL_OFFSET_MS + Math.floor(atUs / 1000)) as Millis
   }
 
-  /** A shard's clock, without wakes: the shell of a simulated shard keeps its own. */
+  /** A shard's clock, without wake-ups: a simulated shard schedules its own. */
   clock(): Clock {
     return {
       nowUs: () => this.nowUs(),
@@ -40,7 +40,7 @@ export class VirtualTime {
     }
   }
 
-  /** Runs `run` when time reaches `atUs`, at once on the next step if that is past. */
+  /** Runs `run` when time reaches `atUs`, at the next step if that is past. */
   at(atUs: number, run: () => void): void {
     const entry = { atUs: Math.max(atUs, this.#nowUs), order: this.#order++, run }
     let place = this.#heap.length
@@ -58,12 +58,12 @@ export class VirtualTime {
     this.at(this.#nowUs + delayUs, run)
   }
 
-  /** The time of what happens next; Infinity when nothing does. */
+  /** The time of the next event; Infinity when there is none. */
   nextUs(): number {
     return this.#heap[0]?.atUs ?? Infinity
   }
 
-  /** Lets the next thing happen if it does at or before `untilUs`; false when nothing does. */
+  /** Runs the next event if it is at or before `untilUs`; false when there is none. */
   step(untilUs: number): boolean {
     const first = this.#heap[0]
     if (first === undefined || first.atUs > untilUs) return false

@@ -1,5 +1,5 @@
-// The callers of a run: who they are, when they submit, and what else they do: repeat keys, ask,
-// cancel, watch. All of it drawn from the seed.
+// The callers of a run: their accounts, when they submit, and what else they do: repeat keys, ask,
+// cancel, watch. All of it is drawn from the seed.
 
 import type { Prng } from '../../shards/base/prng.ts'
 import { NONE } from '../../shards/base/units.ts'
@@ -10,10 +10,10 @@ import type { Account, SimJob, SimKey } from './observations.ts'
 import type { Scenario } from './scenario.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
-/** Old jobs and keys that are still asked for. */
+/** Old jobs and keys that callers may still ask for. */
 const REMEMBERED_MAX = 400
 
-/** What the callers need. */
+/** What the workload needs. */
 export interface WorkloadParts {
   readonly scenario: Scenario
   readonly prng: Prng
@@ -21,7 +21,7 @@ export interface WorkloadParts {
   readonly door: FrontDoor
 }
 
-/** What a job may be given that the seed does not decide. */
+/** Properties of a job that the seed does not decide. */
 export interface JobChoice {
   readonly account?: Account
   readonly upstream?: number
@@ -53,7 +53,7 @@ export class Workload {
     this.accounts = accounts
   }
 
-  /** Whether more is to come in this round. */
+  /** Whether this round has more jobs to come. */
   get isComing(): boolean {
     return this.#parts.time.nowUs() < this.#comingUs
   }
@@ -64,7 +64,7 @@ export class Workload {
     const { jobs, durationUs, burstMax } = scenario.habits
     const startUs = time.nowUs()
     this.#comingUs = startUs + durationUs
-    time.at(this.#comingUs, () => {}) // so that time gets there though nothing else happens
+    time.at(this.#comingUs, () => {}) // so that time advances even without other events
     for (let left = jobs; left > 0;) {
       const burst = Math.min(left, prng.between(1, burstMax))
       left -= burst
@@ -83,7 +83,7 @@ export class Workload {
     return job
   }
 
-  /** One job, and perhaps something about an older one. */
+  /** Submits one job, and perhaps does something with an older one. */
   #act(): void {
     const { prng, scenario, door } = this.#parts
     const { habits } = scenario
@@ -106,7 +106,7 @@ export class Workload {
     const idWords = [account.route, prng.uint32(), prng.uint32()] as const
     const hasReceiver = !prng.chance(habits.noWebhook)
     const beginByMs = prng.chance(habits.beginBy) ? prng.between(-50, habits.beginByMsMax) : 0
-    // Who repeats a key mostly means the same request.
+    // A repeated key mostly comes with the same request.
     const isAgain = choice.repeatOf !== undefined && prng.chance(0.7)
     const bodyBytes = choice.bodyBytes ??
       (habits.bodyBytesMax === 0 ? 0 : prng.below(habits.bodyBytesMax + 1))

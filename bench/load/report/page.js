@@ -1,11 +1,11 @@
-// Runs in the browser: draws the charts of the report from the data that the page carries.
+// Runs in the browser: draws the charts of the report from the data in the page.
 
 (() => {
   const COLORS = ['#2563eb', '#e07a1f', '#15936b', '#a23bc4', '#c0392b', '#5b6470']
   const REFERENCE_COLOR = '#8a929c'
   const HEIGHT = 240
   const WIDTH_MIN = 280
-  /** Of a histogram: of the axis on its left, label included, and of a tick's text below it. */
+  /** Widths in a histogram: of the left axis with its label, and of a tick's text below it. */
   const AXIS_WIDTH = 76
   const TICK_WIDTH = 56
 
@@ -30,7 +30,7 @@
   function draw(box, options, data) {
     const width = () => Math.max(WIDTH_MIN, box.clientWidth)
     const plot = new uPlot({ width: width(), height: HEIGHT, ...options }, data, box)
-    // Its place becomes narrower with the window, and when a second chart comes beside the first.
+    // Its width changes with the window, and when a second chart is placed beside the first.
     new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT })).observe(box)
   }
 
@@ -69,7 +69,7 @@
       axes: [
         { label: 'up to', labelSize: 24, size: 36, splits: () => places,
           values: (plot, ticks) => {
-            // Every other one where there is no room for all.
+            // Every n-th tick where there is no room for all.
             const step = Math.ceil((buckets.length * TICK_WIDTH) / (plot.width - AXIS_WIDTH))
             return ticks.map((tick) => (tick % step === 0 ? duration(buckets[tick].toUs) : ''))
           } },

@@ -1,5 +1,5 @@
-// The report as one HTML page that needs nothing else: figures, and charts drawn by uPlot, whose
-// own minified file is put into the page.
+// The report as one self-contained HTML page: figures, and charts drawn by uPlot, whose minified
+// file is included in the page.
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,9 +13,9 @@ const besideThis = (name: string): string =>
   readFileSync(path.join(import.meta.dirname, name), 'utf8')
 const fromPackage = (name: string): string => readFileSync(require.resolve(name), 'utf8')
 
-/** The whole page. */
+/** The complete page. */
 export function htmlReport(facts: RunFacts, results: readonly ScenarioResult[]): string {
-  // A script element ends at its end tag, wherever that stands.
+  // A script element ends at its end tag, even inside a string.
   const data = JSON.stringify(results.map(({ charts, latencies }) => ({ charts, latencies })))
     .replaceAll('<', '\\u003c')
   return `<!doctype html>

@@ -1,4 +1,4 @@
-// bench/RESULTS.md: the newest record of each scenario on each machine, as a section of its own.
+// bench/RESULTS.md: the newest record of each scenario on each machine, each in its own section.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -31,7 +31,7 @@ export function recordRun(
 const isOf = (section: string, facts: RunFacts, result: ScenarioResult): boolean =>
   section.includes(`\n${machineLine(facts)}, `) && section.includes(`\n${titleLine(result)}\n`)
 
-/** The machine without what an update changes. */
+/** The machine, without details that an update changes. */
 const machineLine = ({ cpu, cores, memoryBytes }: RunFacts): string =>
   `${cpu}, ${cores} cores, ${formatValue(memoryBytes, 'B')}`
 

@@ -11,7 +11,7 @@ const BAR_WIDTH = 40
 /** Eighths of a column. */
 const BAR_PARTS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const
 
-/** All scenarios of a run, with a line break at its end. */
+/** All scenarios of a run, with a final line break. */
 export function textReport(facts: RunFacts, results: readonly ScenarioResult[]): string {
   const blocks = [head(facts), ...results.map(scenarioText)]
   return `${blocks.join('\n\n')}\n`
@@ -54,7 +54,7 @@ function latencyText({ label, summary }: NamedLatency): string[] {
   return [`  ${label}`, `    ${percentiles.join('   ')}`, ...histogram(summary.buckets)]
 }
 
-/** A bar for each bucket that has anything in it, as long as its share of the fullest. */
+/** A bar for each non-empty bucket, proportional to the fullest one. */
 export function histogram(buckets: readonly LatencyBucket[]): string[] {
   const all = buckets.reduce((sum, { count }) => sum + count, 0)
   const most = Math.max(0, ...buckets.map(({ count }) => count))

@@ -1,5 +1,5 @@
-// What `drain` is compared with: undici alone, which sends each job's request to the upstream and
-// then its webhook to the receiver, as many of each at once as Sluice may.
+// The baseline of `drain`: undici alone, which sends each job's request to the upstream and then
+// its webhook to the receiver, with the same concurrency for each as Sluice.
 
 import { readFileSync } from 'node:fs'
 import { type Dispatcher, Pool } from 'undici'
@@ -20,7 +20,7 @@ class BareSender {
   readonly #upstream: Pool
   readonly #receiver: Pool
   readonly #finished = Promise.withResolvers<void>()
-  /** Jobs whose webhook waits until fewer are under way. */
+  /** Jobs whose webhook waits for a free place. */
   #webhooksWaiting = 0
   #webhooksUnderWay = 0
   #requestsUnderWay = 0
@@ -65,7 +65,7 @@ class BareSender {
         this.#ended += 1
       })
     }
-    // A receiver that is slower than the upstream holds the upstream's requests back.
+    // Waiting webhooks count, so a receiver slower than the upstream limits the requests.
     while (this.#begun < jobs && !this.#isOver && this.#requestsUnderWay < concurrency &&
       this.#webhooksWaiting < concurrency) {
       this.#begun += 1

@@ -1,5 +1,5 @@
-// What `ingest` is compared with: the same HTTP server without a queue behind it. It reads the
-// whole body and answers as many bytes as Sluice does for an accepted job.
+// The baseline of `ingest`: the same HTTP server without a queue behind it. It reads the whole body
+// and answers with as many bytes as Sluice does for an accepted job.
 
 import type { BareServerCommands } from './messages.ts'
 import { listenNative } from './native-server.ts'
@@ -20,6 +20,6 @@ serveRole<BareServerCommands>({
       response.end(ACCEPTED)
     }, (part) => { bodyBytes += part.byteLength }),
   }),
-  // The bytes are told, so that reading them cannot be left out as useless.
+  // The bytes are reported, so that reading them cannot be optimized away.
   stand: () => ({ requests, bodyBytes, ...cpuTime() }),
 })

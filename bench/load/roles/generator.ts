@@ -1,4 +1,4 @@
-// The load generator's process: one load after another, each over connections of its own.
+// The load generator's process: runs one load after another, each over connections of its own.
 
 import { LoadClient } from '../load-client.ts'
 import { SocketLoad } from '../socket-load.ts'

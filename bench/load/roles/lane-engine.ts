@@ -1,4 +1,4 @@
-// The process that runs a storm of lanes: an engine by itself, on one core.
+// The process that runs a lane storm: an engine alone, on one core.
 
 import { LaneStorm } from '../lane-storm.ts'
 import type { LaneEngineCommands } from './messages.ts'

@@ -1,5 +1,5 @@
-// What the bench and its processes say to each other: for each role the commands that it takes,
-// with what each is given and what it answers.
+// The messages between the bench and its processes: the commands of each role, with their arguments
+// and answers.
 
 import type { StormPlan, StormResult } from '../lane-storm.ts'
 import type { LoadPlan, LoadProgress, LoadResult } from '../load-plan.ts'
@@ -8,7 +8,7 @@ import type { ServerSecond } from '../server-watch.ts'
 import type { CountPoint } from '../timeline.ts'
 import type { Place } from './native-server.ts'
 
-/** One command: its argument, its result, and what it tells meanwhile. */
+/** One command: its argument, its result, and its progress reports. */
 export interface Command<Argument, Result, Progress = never> {
   readonly argument: Argument
   readonly result: Result
@@ -30,13 +30,13 @@ export interface GeneratorCommands {
   readonly run: Command<LoadPlan, LoadResult & CpuTime, LoadProgress>
 }
 
-/** What the upstream says in its answers, and whether it notes every send. */
+/** What the upstream announces in its answers, and whether it records every send. */
 export interface UpstreamConduct {
-  /** For the X-Aqueduct-Rps header; undefined says nothing. */
+  /** The X-Aqueduct-Rps header; undefined: none. */
   readonly rps: number | undefined
   readonly maxConcurrent: number | undefined
   readonly accountQueue: boolean | undefined
-  /** Note the time and account of each send from now on; what was noted is forgotten. */
+  /** Record the time and account of each send from now on; older records are dropped. */
   readonly note: boolean
 }
 
@@ -44,11 +44,11 @@ export interface UpstreamConduct {
 export interface AccountSends {
   readonly account: number
   readonly sends: number
-  /** Monotonic, microseconds; from when on the account was first sent for. */
+  /** Monotonic time of the account's first send, in microseconds. */
   readonly firstUs: number
 }
 
-/** The upstreams: as many ports as are asked for, each with a pace of its own. */
+/** The upstreams: as many ports as requested, each with its own pace. */
 export interface UpstreamCommands {
   readonly listen: Command<Place & { readonly count: number },
     { readonly ports: readonly number[] }>
@@ -57,7 +57,7 @@ export interface UpstreamCommands {
   readonly count: Command<{ readonly upstream: number }, { readonly sends: number }>
   readonly pace: Command<{ readonly upstream: number; readonly question: PaceQuestion },
     PaceFindings>
-  /** Sends by account within a span of monotonic microseconds. */
+  /** Sends by account within a span of monotonic time, in microseconds. */
   readonly accounts: Command<{ readonly upstream: number; readonly fromUs: number;
     readonly untilUs: number }, { readonly accounts: readonly AccountSends[] }>
 }
@@ -65,9 +65,9 @@ export interface UpstreamCommands {
 /** The receiver of webhooks. */
 export interface ReceiverCommands {
   readonly listen: Command<Place, { readonly port: number }>
-  /** Counts from zero; the answer comes at once. */
+  /** Resets the count; answered at once. */
   readonly reset: Command<{ readonly expected: number }, CpuTime>
-  /** Answers when so many have come, or none has for `quietMs`. */
+  /** Answered when so many have arrived, or none has for `quietMs`. */
   readonly wait: Command<{ readonly count: number; readonly quietMs: number },
     WebhookCount & CpuTime, { readonly count: number }>
 }
@@ -75,62 +75,62 @@ export interface ReceiverCommands {
 /** Webhooks since the last reset. */
 export interface WebhookCount {
   readonly count: number
-  /** Those that say that their job failed. */
+  /** Webhooks of failed jobs. */
   readonly failed: number
-  /** Monotonic microseconds, evenly spread over the counts. */
+  /** Monotonic microseconds, at evenly spaced counts. */
   readonly points: readonly CountPoint[]
 }
 
-/** The bare front door that `ingest` is compared with. */
+/** The bare server that `ingest` is compared with. */
 export interface BareServerCommands {
   readonly listen: Command<Place, { readonly port: number }>
   readonly stand: Command<null,
     { readonly requests: number; readonly bodyBytes: number } & CpuTime>
 }
 
-/** What the bare sender does. */
+/** The parameters of the bare sender. */
 export interface BareSendPlan {
   readonly upstream: string
   readonly receiver: string
-  /** Whom to trust over TLS. */
+  /** The certificate to trust, with TLS. */
   readonly pemFile?: string | undefined
   readonly jobs: number
-  /** Requests at once to the upstream, and as many to the receiver. */
+  /** Concurrent requests to the upstream, and to the receiver. */
   readonly concurrency: number
   readonly secondsMax: number
 }
 
-/** The bare client that `drain` is compared with. */
+/** The bare sender that `drain` is compared with. */
 export interface BareSenderCommands {
   readonly send: Command<BareSendPlan,
     { readonly jobs: number; readonly seconds: number; readonly failures: number } & CpuTime,
     { readonly jobs: number }>
 }
 
-/** An engine with a faked transport. */
+/** An engine with a fake transport. */
 export interface LaneEngineCommands {
-  /** Tells the seconds so far. */
+  /** Reports the elapsed seconds. */
   readonly run: Command<StormPlan, StormResult, number>
 }
 
-/** How a server is started. */
+/** How to start a server. */
 export interface ServerStart {
   readonly flags: readonly string[]
-  /** It tells of its main thread, for `seconds`. */
+  /** It reports on its main thread, for `seconds`. */
   readonly watched: boolean
-  /** For its files, removed when the bench is gone. */
+  /** For its files; removed when the bench ends. */
   readonly folder: string
 }
 
-/** A server that listens, or why there is none. */
+/** A listening server, or why there is none. */
 export type StartedServer =
   | { readonly ok: true; readonly host: string; readonly port: number; readonly pid: number }
   | { readonly ok: false; readonly reason: string }
 
-/** The one who starts the measured server and ends it with itself. */
+/** Starts the measured server, and stops it when it ends itself. */
 export interface RunnerCommands {
   readonly start: Command<ServerStart, StartedServer>
-  /** What a watched server has told since this was asked last. */
+  /** The reports of a watched server since the last call. */
   readonly seconds: Command<null, { readonly seconds: readonly ServerSecond[] }>
 }
 

@@ -1,23 +1,23 @@
-// A listening uWebSockets.js application for the processes that play a server: one handler for all
+// A listening uWebSockets.js application for the processes that act as servers: one handler for all
 // POST requests, which reads the body and answers.
 
 import {
   type HttpRequest, type HttpResponse, type ListenSocket, loadHttpLibrary,
 } from '../../../src/http/uws.ts'
 
-/** Answers one request whose body has been read; called within one write to the socket. */
+/** Answers one request whose body has been read; called inside cork(). */
 export type Answer = (response: HttpResponse) => void
-/** Looks at a request's head and says how it will be answered. */
+/** Reads a request's head and returns how it will be answered. */
 export type Handle = (request: HttpRequest) => Answer
 
-/** Where to listen, and how. */
+/** The address, and options. */
 export interface Place {
   readonly host: string
   /** Over TLS, with the certificate and key in this file. */
   readonly pemFile?: string | undefined
 }
 
-/** Listens on a free port and returns it. Rejects when the host is none of this machine's. */
+/** Listens on a free port and returns it. Rejects when this machine does not have the address. */
 export async function listenNative(
   { host, pemFile }: Place, handle: Handle, onBody?: (part: ArrayBuffer) => void,
 ): Promise<number> {

@@ -1,4 +1,4 @@
-// The receiver of webhooks: counts them, and those that tell of a failure.
+// The receiver of webhooks: counts them, and those of failed jobs.
 
 import { monotonicUs } from '../../../shards/base/clock.ts'
 import type { HttpResponse } from '../../../src/http/uws.ts'
@@ -10,7 +10,7 @@ import { cpuTime, serveRole } from './role-loop.ts'
 const LOOK_EVERY_MS = 10
 const PROGRESS_EVERY_LOOKS = 20
 const FAILED = '"status":"failed"'
-/** A webhook says how its job ended right behind the job's id. */
+/** A webhook has its job's status right after the job's id. */
 const STATUS_WITHIN_BYTES = 128
 
 let timeline = new CountTimeline(1)

@@ -1,9 +1,9 @@
-// The inside of each of the bench's processes: takes commands, answers them, and ends as soon as
-// the bench is gone, however that ended.
+// The inside of each of the bench's processes: executes commands, answers them, and ends as soon as
+// the bench has ended, for whatever reason.
 
 import type { Call, Command, CommandMap, CpuTime, Reply } from './messages.ts'
 
-/** What a role does for each of its commands. */
+/** The handlers of a role's commands. */
 export type Handlers<Commands extends CommandMap<Commands>> = {
   readonly [Name in keyof Commands]: Commands[Name] extends
     Command<infer Argument, infer Result, infer Progress>
@@ -11,7 +11,7 @@ export type Handlers<Commands extends CommandMap<Commands>> = {
     : never
 }
 
-/** Serves until the bench hangs up. @param end is waited for then. */
+/** Serves until the bench disconnects. @param end is awaited then. */
 export function serveRole<Commands extends CommandMap<Commands>>(
   handlers: Handlers<Commands>, end?: () => Promise<void>,
 ): void {
@@ -27,7 +27,7 @@ export function serveRole<Commands extends CommandMap<Commands>>(
       (value) => reply({ kind: 'result', id, value }),
       (error: unknown) => reply({ kind: 'failed', id, reason: String(error) }))
   })
-  // Signals may go to every process at once; this one stays until the bench has done with it.
+  // Signals may be sent to the whole process group; this process stays until the bench ends it.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
   process.on('disconnect', () => {
     const exit = (): never => process.exit(0)

@@ -1,5 +1,5 @@
-// Starts the server that is measured and ends it when the bench is gone, even if that was killed: a
-// server that holds gigabytes must not be left behind, nor its files.
+// Starts the measured server and stops it when the bench has ended, even if that was killed: a
+// server that holds gigabytes must not be left behind, and neither must its files.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,16 +15,16 @@ const MAIN = path.resolve(import.meta.dirname, '../../../src/main.ts')
 const LISTENING = /^listening on http:\/\/(\S+):(\d+)$/m
 const WATCH = path.resolve(import.meta.dirname, '../server-watch.ts')
 const OUTPUT_CHARS_MAX = 65_536
-/** What scripts/set-up.sh tells glibc for whatever serves. */
+/** The tunable that scripts/set-up.sh sets for servers. */
 const HUGE_PAGES = 'glibc.malloc.hugetlb=1'
 
 let seconds: ServerSecond[] = []
-/** Ends the server and removes its files. */
+/** Stops the server and removes its files. */
 let end: (() => Promise<void>) | undefined
 
 function start({ flags, folder, watched }: ServerStart): Promise<StartedServer> {
   const args = [...process.execArgv, ...(watched ? ['--import', WATCH] : []), MAIN, 'serve',
-    // What a disk costs is measured only where flags ask for it.
+    // The disk is measured only where flags ask for it.
     '--host', '127.0.0.1', '--port', '0', '--log-level', 'warn', '--journal', 'off',
     '--data', path.join(folder, `data-${process.pid}`),
     '--control', path.join(folder, `${process.pid}.sock`), ...flags]
@@ -67,7 +67,7 @@ function listening(child: ChildProcess): Promise<StartedServer> {
     const reason = `ended with ${signal ?? code}:\n${errors}`
     resolve({ ok: false, reason })
     if (!hasListened || !process.connected) return
-    // The bench learns of it by this end.
+    // The bench detects this process's end.
     process.stderr.write(`the server ${reason}`, () => process.exit(1))
   })
   return promise

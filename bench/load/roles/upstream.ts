@@ -1,5 +1,5 @@
-// The upstreams: they answer every request with a short 200 and whatever pace they were told to ask
-// for, and note when each send came if they were told to.
+// The upstreams: they answer every request with a short 200 and the announced pace that was set,
+// and record the time of each send if requested.
 
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import { monotonicUs } from '../../../shards/base/clock.ts'

@@ -1,5 +1,5 @@
-// `density`: what a queued job takes of the process's memory. So many jobs are really queued;
-// then a part of them is sent, and all are counted, to prove that they are there.
+// `density`: how much of the process's memory a queued job takes. So many jobs are actually queued;
+// then some of them are sent, and all are counted, to prove that they are there.
 
 import type { Figure, ScenarioResult } from '../figures.ts'
 import type { LoadResult } from '../load-plan.ts'
@@ -7,9 +7,9 @@ import { type Bench, type Load, Rig, describeLoad } from '../rig.ts'
 import type { Health, MeasuredServer } from '../server-process.ts'
 import { steadyRate } from '../timeline.ts'
 
-/** Queued before memory is first looked at, so that what the process itself grows by is in it. */
+/** Queued before the first measurement, so that the process's own growth is not counted. */
 const WARM_UP_JOBS_MAX = 20_000
-/** Garbage of the filling is collected meanwhile. */
+/** Time for collecting the garbage of the filling. */
 const CALM_MS = 1000
 
 /** Runs the scenario. */
@@ -87,7 +87,7 @@ function notesOf(bench: Bench, found: {
 
 const acceptedOf = (load: LoadResult): number => load.statuses['201'] ?? 0
 
-/** A server's size and figures, once it is calm. */
+/** A server's memory and figures, once it is calm. */
 async function stand(server: MeasuredServer):
   Promise<{ readonly residentBytes: number; readonly health: Health }> {
   await new Promise((resolve) => { setTimeout(resolve, CALM_MS) })

@@ -1,5 +1,5 @@
-// `drain`: how fast a queue empties, webhooks included, beside undici alone doing the same
-// requests; or how much slower it empties when it is deep.
+// `drain`: how fast a queue empties, webhooks included, compared with undici alone for the same
+// requests; or how much slower a deep queue empties.
 
 import { BenchError } from '../bench-error.ts'
 import {
@@ -10,12 +10,12 @@ import type { RoleProcess } from '../role-process.ts'
 import { type CountPoint, ratesOverTime, steadyRate } from '../timeline.ts'
 
 const CHART_SPANS = 40
-/** Whom the bench's certificate is for. */
+/** The host in the bench's certificate. */
 const CERTIFIED_HOST = '127.0.0.1'
 const SECONDS_MAX = 3600
 const WARM_UP_JOBS_MAX = 20_000
 
-/** One emptying. */
+/** One drain. */
 interface Drain {
   readonly perSecond: number
   readonly points: readonly CountPoint[]
@@ -23,7 +23,7 @@ interface Drain {
   readonly failed: number
 }
 
-/** The flags of a server that sends as much at once as the bare client does. */
+/** The flags of a server with the same concurrency as the bare client. */
 const drainFlags = (concurrency: number): readonly string[] => [
   '--default-max-concurrent', String(concurrency),
   '--webhook-max-concurrent', String(concurrency),
@@ -116,8 +116,8 @@ async function compareDepths(bench: Bench): Promise<ScenarioResult> {
 }
 
 /**
- * Fills the queue up to a depth while the upstream is held, releases it, and holds it again once
- * so many webhooks have come; what is left stays queued.
+ * Fills the queue to a depth while the upstream is on hold, releases it, and holds it again after
+ * so many webhooks; the rest stays queued.
  */
 async function drainOnce(rig: Rig, title: string, depth: number, count: number, upstream = 0):
   Promise<Drain> {

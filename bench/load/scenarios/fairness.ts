@@ -1,15 +1,15 @@
-// `fairness`: one account floods an upstream, the others have a few jobs each. Do they get the same
-// share of its pace, and how long does each wait for its first turn?
+// `fairness`: one account floods an upstream, the others have a few jobs each. Whether they get the
+// same share of its pace, and how long each waits for its first send.
 
 import { monotonicUs } from '../../../shards/base/clock.ts'
 import { type ScenarioResult, jainIndex } from '../figures.ts'
 import { type Bench, Rig, loadNotes } from '../rig.ts'
 
 const RATE_DEFAULT = 200
-/** More jobs of each account than its share, so that none runs dry while shares are counted. */
+/** More jobs than each account's share, so that none runs out while shares are counted. */
 const BACKLOG_SHARE = 1.5
 const BACKLOG_JOBS_MIN = 10
-/** The account that floods has so many times the jobs of all others together. */
+/** The flooding account has so many times the jobs of all others together. */
 const FLOOD_TIMES = 4
 const LOOK_EVERY_MS = 20
 
@@ -27,7 +27,7 @@ export async function fairness(bench: Bench): Promise<ScenarioResult> {
   ]
   const { sends: before } = await rig.upstream.call('count', { upstream: 0 })
   await rig.conduct(0, { rps: rate, maxConcurrent: concurrency, note: true })
-  // Held, the upstream is sent to every two seconds; the pace holds from its next answer on.
+  // On hold, the upstream gets a request every 2 s; its pace applies from its next answer on.
   await rig.waitForSends(before + 1)
   const fromUs = monotonicUs()
   const untilUs = fromUs + seconds * 1e6

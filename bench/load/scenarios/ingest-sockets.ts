@@ -1,5 +1,5 @@
-// `ingest --ws`: how many jobs a second the front door takes over WebSocket, in batches of
-// MessagePack, beside HTTP in the same run.
+// `ingest --ws`: how many jobs a second the front door accepts over WebSocket, in batches of
+// MessagePack, compared with HTTP in the same run.
 
 import { type Chart, type ScenarioResult, medianFigure, pairedRatio } from '../figures.ts'
 import { summarizeLatency } from '../latency.ts'

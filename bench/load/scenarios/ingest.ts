@@ -1,5 +1,5 @@
-// `ingest`: how many jobs a second the front door takes, and how long a caller waits, each beside a
-// bare uWebSockets.js server in the same run.
+// `ingest`: how many jobs a second the front door accepts, and how long a caller waits, each
+// compared with a bare uWebSockets.js server in the same run.
 
 import {
   type Chart, type Figure, type ScenarioResult, median, medianFigure, pairedRatio,
@@ -13,18 +13,18 @@ type Side = (typeof SIDES)[number]
 type Loads = Readonly<Record<Side, Load[]>>
 
 const TITLES = { sluice: 'Sluice', bare: 'bare uWebSockets.js' } as const
-/** Of each side; the first jobs meet code that is not compiled yet and memory never touched. */
+/** Per side; the first jobs meet code that is not compiled and memory that is not touched. */
 const WARM_UP_SECONDS_MAX = 5
-/** Where measurements are short: no longer than so many of them. */
+/** With short measurements, a warm-up takes at most so many of them. */
 const WARM_UP_MEASUREMENTS = 4
-/** Of each open loop: the generator's code and connections are new, and it begins behind. */
+/** At the start of each open loop, since new code and connections put the generator behind. */
 const UNRECORDED_SECONDS_MAX = 1
-/** Of what Sluice took in the closed loop. */
+/** The rate of the open loop, as a part of Sluice's rate in the closed loop. */
 const OPEN_LOOP_SHARE = 0.5
 
 const unrecordedOf = (seconds: number): number => Math.min(UNRECORDED_SECONDS_MAX, seconds / 4)
 
-/** A load on one of the two servers. */
+/** Runs a load on one of the two servers. */
 type Run = (side: Side, title: string, seconds: number, rate?: number) => Promise<Load>
 
 /** Runs the scenario. */
@@ -77,7 +77,7 @@ interface Rounds {
   readonly loads: Loads
 }
 
-/** A B A B …, so that what changes on the machine meanwhile meets both. */
+/** A B A B …, so that changes on the machine affect both. */
 async function alternate(
   rounds: number, run: (side: Side, round: string) => Promise<Load>,
 ): Promise<Rounds> {
@@ -129,7 +129,7 @@ function figuresOf(rates: Rates, open: Rounds, rate: number, cpuUsPerJob: number
   }
 }
 
-/** The loads with the median rate; of two in the middle the slower one. */
+/** The loads with the median rate; with an even number, the slower one in the middle. */
 function throughputChart({ loads }: Rounds): Chart {
   return {
     title: 'Throughput over time, closed loop, median alternation', yLabel: 'jobs/s',

@@ -1,5 +1,5 @@
-// `journal`: what it costs that jobs survive the process. Three servers, which differ in --journal
-// alone, take turns at the same load; their folders lie side by side on one disk.
+// `journal`: the cost of the journal. Three servers, which differ only in --journal, get the same
+// load alternately; their folders are on the same disk.
 
 import path from 'node:path'
 import { BenchError } from '../bench-error.ts'

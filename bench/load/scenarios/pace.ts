@@ -1,6 +1,5 @@
-// `pace`: whether an upstream that asks for a pace gets it, as it sees it itself, while more jobs
-// wait than may be sent; with one pace for each of several upstreams, or one for each of many
-// accounts.
+// `pace`: whether upstreams get the pace that they ask for, on their own clock, while more jobs
+// wait than may be sent; with a pace for each of several upstreams, or for each of many accounts.
 
 import {
   type Chart, type Figure, type NamedLatency, type Point, type ScenarioResult, formatValue,
@@ -9,17 +8,17 @@ import { summarizeLatency } from '../latency.ts'
 import type { PaceFindings } from '../pace-check.ts'
 import { type Bench, Rig, loadNotes } from '../rig.ts'
 
-/** More jobs than can be sent in time, so that the queue never runs dry. */
+/** More jobs than can be sent in time, so that the queue never becomes empty. */
 const BACKLOG_SHARE = 1.25
 const BACKLOG_JOBS_MIN = 20
-/** Of each account, unless a rate is given. */
+/** Pace of each account, unless a rate is given. */
 const BUDGET_RPS_DEFAULT = 0.5
-/** Jobs come in so much faster than they are sent, the first of each account at its own time. */
+/** Jobs arrive faster than they are sent by this factor, the first of each account in turn. */
 const ARRIVAL_SHARE = 1.2
-/** Requests at once that no pace here comes near to. */
+/** A concurrency limit that no pace here reaches. */
 const CONCURRENCY = 10_000
 const WARM_UP_JOBS = 2000
-/** Jobs of other accounts: the code of budgets and of connections that idled is to be warm, too. */
+/** Jobs of other accounts, which warm up the code of budgets and of idle connections, too. */
 const WARM_UP_SECONDS = 10
 const NINETY_NINE = 2
 
@@ -44,7 +43,7 @@ async function paceOfUpstreams(bench: Bench): Promise<ScenarioResult> {
   for (const [index, rate] of rates.entries()) {
     await rig.conduct(index, { rps: rate, maxConcurrent: CONCURRENCY, note: true })
   }
-  // Held, each was sent to every two seconds; its own pace holds from its next answer on.
+  // On hold, each got a request every 2 s; its own pace applies from its next answer on.
   for (const [index, { sends }] of before.entries()) await rig.waitForSends(sends + 1, index)
   await wait(bench, `sending at ${rates.join(', ')} per second`, seconds)
   const findings = await Promise.all(rates.map((rps, upstream) =>
@@ -69,15 +68,15 @@ async function paceOfAccounts(bench: Bench, budgets: number): Promise<ScenarioRe
   const total = rps * budgets
   const rig = await Rig.open(bench, { upstreams: 1, poll: true })
   await rig.warmUp(WARM_UP_JOBS)
-  // The upstream's word about accounts must have been heard before the accounts come.
+  // The server must know about account queues before the accounts' jobs arrive.
   const conduct = { rps, maxConcurrent: CONCURRENCY, accountQueue: true }
   await rig.conduct(0, conduct)
   const { sends } = await rig.upstream.call('count', { upstream: 0 })
   const other = { requests: 1, firstAccount: budgets, accounts: 1 }
   await rig.fill('telling the server about accounts', 1, other)
   await rig.waitForSends(sends + 1)
-  // Code that is cold holds the first sends up, and those that then leave at once stay together:
-  // each is an interval before its account's next.
+    // Cold code delays the first sends, and sends that are then made together stay together, since
+    // each is one interval before its account's next.
   const arrivals = { seconds, rate: total * ARRIVAL_SHARE, accounts: budgets }
   await warmUpBudgets(rig, sends + 1, budgets, arrivals.rate)
   await rig.conduct(0, { ...conduct, note: true })
@@ -102,7 +101,7 @@ async function paceOfAccounts(bench: Bench, budgets: number): Promise<ScenarioRe
   }
 }
 
-/** Each account's next job leaves an interval after its last: none does where that is too long. */
+/** An account's next job is due one interval after its last; skipped where that is too long. */
 async function warmUpBudgets(
   rig: Rig, sendsBefore: number, budgets: number, rate: number,
 ): Promise<void> {

@@ -1,16 +1,16 @@
-// `soak`: whether the server's main thread stays as it is under half of the load that it can take:
-// a flat heap, and no long pause for garbage collection.
+// `soak`: whether the server's main thread stays stable under half of its maximum load: a flat
+// heap, and no long pauses for garbage collection.
 
 import { type Figure, type ScenarioResult } from '../figures.ts'
 import { summarizeLatency } from '../latency.ts'
 import { type Bench, type Load, Rig, loadNotes } from '../rig.ts'
 import type { ServerSecond } from '../server-watch.ts'
 
-/** The closed loop before, whose half is the load. */
+/** The closed loop before; half of its rate is the load. */
 const PROBE_SECONDS_MAX = 5
 const OPEN_LOOP_SHARE = 0.5
 const NINETY_NINE = 2
-/** The heap right after its collections is the lowest of so many seconds. */
+/** The heap right after a collection is estimated by the minimum over so many seconds. */
 const FLOOR_SECONDS = 10
 
 /** Runs the scenario. */
@@ -69,7 +69,7 @@ function figuresOf(
   ]
 }
 
-/** The lowest heap in a part of the run, each of FLOOR_SECONDS seconds giving its lowest. */
+/** The mean of the heap's minima, one for each FLOOR_SECONDS seconds, in a part of the run. */
 function floorIn(seconds: readonly ServerSecond[], from: number, until: number): number {
   const part = seconds.slice(
     Math.floor(seconds.length * from), Math.max(1, Math.ceil(seconds.length * until)))

@@ -1,6 +1,6 @@
-// What callers are told agrees with what has happened: polls, cancellations, event streams,
-// webhooks. An answer may be read a while after the shard gave it, so it has to have been true at
-// some time between the question and now.
+// Answers to callers agree with what has happened: polls, cancellations, event streams, webhooks.
+// An answer may be read a while after the shard gave it, so it must have been true at some time
+// between the question and now.
 
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, EVENT_CANCELLED, EVENT_COMPLETED, EVENT_FAILED,
@@ -17,13 +17,13 @@ import { checkResult } from './results.ts'
 const CHECKER = 'answers'
 const OVERDUE = 'execution_deadline_exceeded'
 
-/** Compares answers with the ledger. */
+/** Compares answers with the ledger's facts. */
 export class AnswerChecker implements Observer {
   readonly #ledger: Ledger
   readonly #memory: MemoryChecker
   readonly #time: VirtualTime
   readonly #scenario: Scenario
-  /** Jobs whose terminal event is owed to a watcher. */
+  /** Jobs whose watcher has yet to receive the terminal event. */
   readonly #watched = new Set<SimJob>()
   readonly #told = new Set<SimJob>()
   readonly #unwatchedUs = new Map<SimJob, number>()
@@ -87,7 +87,7 @@ export class AnswerChecker implements Observer {
     this.#watched.delete(job)
   }
 
-  /** Everyone who follows a job has heard of its end. */
+  /** Every watcher of a job has received its end. */
   drained(): void {
     for (const job of this.#watched) {
       const excused = this.#memory.wasFull(job.shard)
@@ -96,7 +96,7 @@ export class AnswerChecker implements Observer {
     this.#watched.clear()
   }
 
-  /** Only a job that was not accepted, or that is over and has had its time, is unknown. */
+  /** Only a job that was not accepted, or that was finished and is past its TTL, is unknown. */
   #checkMissing(facts: Facts): void {
     const { job } = facts
     if (facts.verdict !== 'accepted') return
@@ -140,7 +140,7 @@ export class AnswerChecker implements Observer {
       case 'queued':
       case 'in_flight': {
         const wasOver = facts.outcome !== undefined && facts.outcome.atUs < askedUs
-        // An outcome that the full log cannot take is not told before it can.
+        // A result that does not fit into the full log is not reported before it does.
         const mayBeOver = facts.isDoubted || this.#memory.wasFull(job.shard)
         promise(!wasOver || mayBeOver, CHECKER, () =>
           `job ${job.number} shows ${view.status} after it was ${facts.outcome?.status}`)
@@ -160,7 +160,7 @@ export class AnswerChecker implements Observer {
     if (view.result !== undefined) checkResult(view.result, facts, 'view')
   }
 
-  /** A job that missed its time, or found no connection, is seen to fail by its caller alone. */
+  /** A job that missed its deadline, or found no connection, is seen to fail by its caller only. */
   #learnUnseen(facts: Facts, reason: string | undefined): void {
     this.#ledger.learnCrash(facts, reason)
     this.#ledger.learnUnsent(facts, reason)

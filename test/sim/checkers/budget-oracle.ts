@@ -1,7 +1,7 @@
-// Which budget a request spends, and what pace and limit hold for it: followed from what
-// upstreams have said, by the rules of the outside contract alone. The one thing taken from
-// shared memory is whether account queues are on, because a submission may ask for them at a
-// moment that cannot be seen from outside; that somebody had a reason to switch is checked.
+// Which budget a request spends, and its pace and limit: derived from what upstreams have said, by
+// the rules of the public contract alone. The only thing read from shared memory is whether account
+// queues are on, because a submission may switch them on at a time that is not visible from
+// outside; it is checked that there was a reason to.
 
 import {
   KIND_UPSTREAM, type SharedViews, UPSTREAM_ACCOUNT_QUEUES, UPSTREAM_RECORD_WORDS,
@@ -12,15 +12,15 @@ import { promise } from '../violation.ts'
 
 const CHECKER = 'account queues'
 
-/** A pace, a limit, and what has been spent of them. */
+/** A pace, a limit, and what was spent of them. */
 export class Budget {
   readonly name: string
   pacePerSecond: number
   concurrentMax: number
   inFlight = 0
-  /** Of what was written: the greatest place that the budget's grid gives to the last of it. */
+  /** Of the written requests: the latest place that the budget's grid assigned to the last. */
   trailUs = -Infinity
-  /** What a 429's Retry-After asked for; forgotten when the pace changes. */
+  /** From a 429's Retry-After; reset when the pace changes. */
   heldUntilUs = 0
 
   constructor(name: string, pacePerSecond: number, concurrentMax: number) {
@@ -29,7 +29,7 @@ export class Budget {
     this.concurrentMax = concurrentMax
   }
 
-  /** It takes over from others: what comes is measured from the last that was written. */
+  /** Starts where other budgets ended: new requests are measured from the last written one. */
   begin(writtenUs: number): void {
     this.trailUs = writtenUs
     this.heldUntilUs = 0
@@ -48,18 +48,18 @@ interface PlaceBudgets {
   readonly place: number
   readonly shared: Budget
   accountQueues: boolean
-  /** Since the account queues were switched on. */
+  /** Budgets since account queues were switched on. */
   own: Map<Account, Budget>
-  /** When something was last written, for the account and at all. */
+  /** Times of the last write, by account, and in total. */
   readonly writtenUs: Map<Account, number>
   lastWrittenUs: number
   readonly inFlight: Map<Account, number>
   accountQueueAsked: boolean
-  /** A thread died while it took in what a response said: nobody knows how far it came. */
+  /** A thread crashed while it handled a response's headers: it is not known which took effect. */
   isUnknown: boolean
 }
 
-/** The budgets of all places. To be told of everything before the checkers that ask it. */
+/** The budgets of all places. Must observe everything before the checkers that use it. */
 export class BudgetOracle implements Observer {
   readonly #scenario: Scenario
   readonly #shared: SharedViews
@@ -80,8 +80,8 @@ export class BudgetOracle implements Observer {
   }
 
   /**
-   * The budget that an attempt of the account spends at the place. Undefined when that cannot be
-   * known: with account queues on, accounts without a lane of their own share one.
+   * The budget that an attempt of the account spends at the place. Undefined when it is not known:
+   * with account queues on, accounts without a lane of their own share one.
    */
   budgetOf(place: number, account: Account): Budget | undefined {
     const budgets = this.#at(place)
@@ -96,7 +96,7 @@ export class BudgetOracle implements Observer {
 
   sent(attempt: Attempt): void {
     const budgets = this.#at(attempt.place)
-    this.#follow(budgets)
+    this.#noticeSwitch(budgets)
     const { account } = attempt.job
     budgets.shared.inFlight++
     budgets.inFlight.set(account, (budgets.inFlight.get(account) ?? 0) + 1)
@@ -104,14 +104,14 @@ export class BudgetOracle implements Observer {
     if (own !== undefined) own.inFlight++
   }
 
-  /** To be called once the checkers have looked at what is written. */
+  /** Call it after the checkers have seen a written request. */
   noteWritten(attempt: Attempt): void {
     const budgets = this.#at(attempt.place)
     const { account } = attempt.job
     const nowUs = this.#nowUs()
     budgets.lastWrittenUs = nowUs
     budgets.writtenUs.set(account, nowUs)
-    // It may have been decided before the account had a budget of its own, which follows it.
+    // It may have been decided before the account had a budget of its own, which comes after it.
     const own = budgets.own.get(account)
     if (own !== undefined) own.trailUs = Math.max(own.trailUs, nowUs)
   }
@@ -139,7 +139,7 @@ export class BudgetOracle implements Observer {
 
   headHeard(attempt: Attempt): void {
     const budgets = this.#at(attempt.place)
-    this.#follow(budgets)
+    this.#noticeSwitch(budgets)
     const { said, status } = attempt.answer
     const { start } = this.#scenario.places[attempt.place] as Place
     const isUpstream = start.kind === KIND_UPSTREAM
@@ -168,8 +168,8 @@ export class BudgetOracle implements Observer {
     return budget
   }
 
-  /** A submission may have switched account queues on since the last look. */
-  #follow(budgets: PlaceBudgets): void {
+  /** Detects that a submission has switched account queues on since the last check. */
+  #noticeSwitch(budgets: PlaceBudgets): void {
     const word = budgets.place * UPSTREAM_RECORD_WORDS + UPSTREAM_ACCOUNT_QUEUES
     const on = ((this.#shared.upstreams[word] as number) & 1) === 1
     if (on === budgets.accountQueues) return

@@ -1,6 +1,6 @@
-// When faults stop, everything comes to its end: no job without an outcome, no webhook owed,
-// nothing in flight. The sums that the shards publish agree with the books; and once the finished
-// jobs have had their time, nothing is left at all.
+// When faults stop, everything ends: no job without a result, no pending webhook, nothing in
+// flight. The sums that the shards publish agree with the ledger; and once the finished jobs are
+// past their TTL, nothing is left at all.
 
 import { NONE } from '../../../shards/base/units.ts'
 import type { ShardViews, SharedViews } from '../../../shards/memory/layout.ts'
@@ -16,7 +16,7 @@ const MUST_BE_ZERO = [
   'queued', 'retrying', 'inFlight', 'webhooksWaiting', 'lanesActive',
 ] as const
 
-/** Looks at the end of each round. */
+/** Checks the end of each round. */
 export class DrainChecker implements Observer {
   readonly #ledger: Ledger
   readonly #scenario: Scenario
@@ -41,7 +41,7 @@ export class DrainChecker implements Observer {
     for (let shard = 0; shard < this.#shards.length; shard++) this.#checkSums(shard)
   }
 
-  /** After every finished job's time to live: nothing of any job is left in a shard. */
+  /** After the TTL of every finished job: no data of any job is left in a shard. */
   checkForgotten(shard: number): void {
     const stats = readStats((this.#shards[shard] as ShardViews).stats)
     promise(stats.jobSlotsUsed === 0, CHECKER, () => `${stats.jobSlotsUsed} jobs are not forgotten`)
@@ -56,7 +56,7 @@ export class DrainChecker implements Observer {
     if (verdict !== 'accepted') return
     if (facts.outcome === undefined) this.#ledger.learnUnsent(facts, undefined)
     if (facts.outcome === undefined && this.#ledger.mayBeOverdue(facts)) {
-      // Nobody had asked to be told; the sums below count it as failed.
+      // No caller had asked for it; the sums below count it as failed.
       this.#ledger.settle(facts, 'failed', 'execution_deadline_exceeded')
       promise(job.receiver === NONE || this.#ledger.maybeDoneUs(facts) !== undefined, CHECKER, () =>
         `the webhook of job ${job.number} (${job.id}), which came too late, was not sent`)
@@ -75,7 +75,7 @@ export class DrainChecker implements Observer {
       if (outcome !== undefined) ours[outcome.status]++
     }
     for (const name of ['accepted', 'completed', 'failed', 'cancelled'] as const) {
-      // What a thread had stored, and died before it could count it, is counted by nobody.
+      // A thread that crashed after storing something, but before counting it, leaves it uncounted.
       const uncounted = Math.abs(stats[name] - ours[name])
       promise(uncounted <= this.#ledger.deaths(shard), CHECKER, () =>
         `shard ${shard} counts ${stats[name]} ${name}, the books say ${ours[name]}`)

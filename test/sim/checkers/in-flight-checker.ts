@@ -1,5 +1,5 @@
-// In flight never above the limit: at each send, the requests of its budget that have not ended
-// are at most what the upstream allows at that moment. A limit that is lowered cancels nothing.
+// In flight is never above the limit: at each send, the requests of its budget that have not ended
+// are at most what the upstream allows at that time. Lowering a limit cancels nothing.
 
 import type { Attempt, Observer } from '../observations.ts'
 import { promise } from '../violation.ts'
@@ -7,7 +7,7 @@ import type { BudgetOracle } from './budget-oracle.ts'
 
 const CHECKER = 'in flight'
 
-/** Counts what is in flight, by the oracle's budgets. */
+/** Counts requests in flight by the oracle's budgets. */
 export class InFlightChecker implements Observer {
   readonly #oracle: BudgetOracle
 

@@ -1,5 +1,5 @@
-// A key of a user is never executed a second time while its job waits, runs, or is remembered as
-// completed; the key of a failed or cancelled job is free again at once.
+// A user's key is never executed a second time while its job waits, runs, or is remembered as
+// completed; the key of a failed or cancelled job is free again immediately.
 
 import type { ShardViews } from '../../../shards/memory/layout.ts'
 import { readStats } from '../../../shards/memory/stats.ts'
@@ -13,7 +13,7 @@ import { checkResult } from './results.ts'
 
 const CHECKER = 'keys'
 
-/** Follows who holds each key. A shard's answers come in the order of its decisions. */
+/** Tracks the holder of each key. A shard's answers arrive in the order of its decisions. */
 export class KeyChecker implements Observer {
   readonly #ledger: Ledger
   readonly #memory: MemoryChecker
@@ -21,7 +21,7 @@ export class KeyChecker implements Observer {
   readonly #scenario: Scenario
   readonly #shards: readonly ShardViews[]
   readonly #holders = new Map<string, Facts>()
-  /** Completed keys used anew before their time, per shard: each must have been given up. */
+  /** Completed keys reused before their TTL, per shard: each must have been counted as dropped. */
   readonly #usedEarly: number[]
 
   constructor(
@@ -70,7 +70,7 @@ export class KeyChecker implements Observer {
       `${label}, which completed and is kept for ${endsUs - this.#time.nowUs()} us more`)
   }
 
-  /** Whether two jobs ask for the same: nothing but the body differs under one key here. */
+  /** Whether two jobs are the same request: with the same key, only the body may differ here. */
   #isSame(holder: Facts, job: SimJob): boolean {
     const none = Buffer.of()
     return Buffer.compare(holder.job.body ?? none, job.body ?? none) === 0 &&

@@ -1,8 +1,8 @@
-// No job lost, none finished twice: a second set of books, kept from what callers were told and
-// what upstreams saw. It also knows what must become of each attempt, so that other checkers can
-// compare what the engine says with what has happened. Where a thread died, it knows what is in
-// doubt: what the thread had been told last may be stored or not, and is then done over. Where a
-// place could not be reached, attempts may have failed that no upstream has seen.
+// No job is lost, and none is finished twice: an independent ledger, kept from the answers to
+// callers and from what upstreams saw. It also derives the result of each attempt, so that other
+// checkers can compare what the engine reports with what happened. Where a thread crashed, the
+// ledger knows what is in doubt: the last things that the thread received may be stored or not, and
+// are then done again. Where a place was unreachable, attempts may have failed that none saw.
 
 import { NONE } from '../../../shards/base/units.ts'
 import type { ShardViews } from '../../../shards/memory/layout.ts'
@@ -19,79 +19,79 @@ import type { VirtualTime } from '../virtual-time.ts'
 import { Unreached } from './unreached.ts'
 
 const CHECKER = 'ledger'
-/** Wall time is in whole milliseconds, so a deadline in it is known to a millisecond. */
+/** Wall time is in whole milliseconds, so a deadline is exact to one millisecond. */
 const WALL_GRAIN_MS = 1
-/** The reason of a job that was set aside. */
+/** The reason of a job that was failed as a crash suspect. */
 const CRASH = 'shard_crash'
 const WEBHOOK_DELAYS_US = [0, 1e6, 2e6, 4e6, 8e6]
 
-/** What became of a job, as it must be told to whoever asks. */
+/** The result of a job, as every answer must report it. */
 export interface Outcome {
   readonly status: 'completed' | 'failed' | 'cancelled'
   readonly responseStatus: number
   readonly reason: string | undefined
-  /** It failed for want of a connection, for one of several reasons. */
+  /** It failed without a connection, for one of several reasons. */
   readonly isReasonOpen?: boolean
   readonly body: Uint8Array | undefined
   readonly truncated: boolean
-  /** When it was known at the latest. */
+  /** The latest time at which it was known. */
   readonly atUs: number
-  /** When it may have come about at the earliest: a job that is too late is found by a sweep. */
+  /** The earliest time at which it may be: an overdue job is found by a sweep. */
   readonly sinceUs: number
 }
 
-/** All that is known about a job. */
+/** All that is known of a job. */
 export interface Facts {
   readonly job: SimJob
   verdict: Verdict['kind'] | undefined
   attempts: number
-  /** The most that there were: one whose request was returned is counted no more. */
+  /** The maximum of `attempts`: an attempt whose request was returned is not counted any more. */
   attemptsMost: number
   flying: Attempt | undefined
-  /** A Retry-After that must pass before the next attempt. */
+  /** The end of a Retry-After that must pass before the next attempt. */
   notBeforeUs: number
   outcome: Outcome | undefined
   deliveries: number
   delivering: Attempt | undefined
   deliverNotBeforeUs: number
-  /** When the webhook was delivered or given up. */
+  /** When the webhook was delivered or dropped. */
   deliveredUs: number | undefined
-  /** Its shard may not have stored the end of the last attempt, or of the last delivery. */
+  /** Its shard may not have stored the end of the last attempt or delivery. */
   isDoubted: boolean
   isDeliveryDoubted: boolean
-  /** Attempts that were counted and not seen, or ended with their thread. */
+  /** Attempts that were counted and not seen, or that ended with their thread. */
   lost: number
-  /** What had happened before the last attempt and the last delivery. */
+  /** The counts before the last attempt and the last delivery. */
   before: Unseen
   beforeDelivery: Unseen
 }
 
-/** What attempts may be due to that nobody has seen. */
+/** Causes of attempts that no upstream saw. */
 interface Unseen {
   readonly deaths: number
   /** How often the shard could not reach the place. */
   readonly unreached: number
 }
 
-/** The books of one run. */
+/** The ledger of one run. */
 export class Ledger implements Observer {
   readonly #time: VirtualTime
   readonly #facts: Facts[] = []
   readonly #deaths: number[] = []
   readonly #unreached = new Unreached()
-  /** Whether outcomes may have waited in a shard's own memory, because the log was full. */
+  /** Whether results may have been held in a shard's own memory, because the log was full. */
   mayWait: (shard: number) => boolean = () => false
 
   constructor(time: VirtualTime) {
     this.#time = time
   }
 
-  /** Threads that the shard has lost so far. */
+  /** Crashes of the shard's threads so far. */
   deaths(shard: number): number {
     return this.#deaths[shard] ?? 0
   }
 
-  /** Attempts at the job that its shard may have counted without anyone seeing them. */
+  /** Attempts at the job that its shard may have counted but no upstream saw. */
   unseen(facts: Facts): number {
     const { job, before } = facts
     const unreached = this.#unreached.count(job.shard, job.upstream) - before.unreached
@@ -102,19 +102,19 @@ export class Ledger implements Observer {
     return { deaths: this.deaths(shard), unreached: this.#unreached.spentOf(shard, place) }
   }
 
-  /** When a job that is not known to be over may have failed for want of connections. */
+  /** When a job that is not known to be finished may have failed without a connection. */
   failedUnsentUs(facts: Facts): number | undefined {
     const { before, flying, job, outcome, verdict } = facts
     if (flying !== undefined || outcome !== undefined && !facts.isDoubted) return undefined
     if (job.retriesMax === RETRIES_UNLIMITED) return undefined
     if (verdict !== undefined && verdict !== 'accepted') return undefined
-    // An attempt that died with its thread may count or not.
+    // An attempt that ended with its thread may be counted or not.
     const left = job.retriesMax + 1 - facts.attempts - (this.deaths(job.shard) - before.deaths)
     const last = before.unreached + Math.max(1, left)
     return this.#unreached.timeOf(job.shard, job.upstream, last)
   }
 
-  /** When a webhook that is still owed may have been given up for want of connections. */
+  /** When a webhook that is still pending may have been dropped without a connection. */
   #gaveUpUs(facts: Facts): number | undefined {
     const { beforeDelivery, delivering, deliveries, job } = facts
     if (delivering !== undefined) return undefined
@@ -124,7 +124,7 @@ export class Ledger implements Observer {
     return this.#unreached.timeOf(job.shard, job.receiver, last)
   }
 
-  /** That may be what is heard of first; without a reason, it is any of those. */
+  /** An answer reports such a failure; without a reason, it may be any of them. */
   learnUnsent(facts: Facts, reason: string | undefined): void {
     const { job, outcome } = facts
     if (outcome?.isReasonOpen === true) {
@@ -133,7 +133,7 @@ export class Ledger implements Observer {
     }
     const unsentUs = this.failedUnsentUs(facts)
     if (unsentUs === undefined) return
-    // Nobody has said that it was not too late before.
+    // It may also have been overdue before, which no answer has reported.
     const isLate = reason === undefined && this.mayBeOverdue(facts)
     const sinceUs = isLate ? Math.min(unsentUs, this.#lateUs(job)) : unsentUs
     if (reason !== undefined && !this.#unreached.knows(job.shard, job.upstream, reason)) return
@@ -148,7 +148,7 @@ export class Ledger implements Observer {
     }
   }
 
-  /** All jobs, by the order of their submission. */
+  /** All jobs, in the order of their submission. */
   get all(): readonly Facts[] {
     return this.#facts
   }
@@ -157,7 +157,7 @@ export class Ledger implements Observer {
     return this.#facts[job.number] as Facts
   }
 
-  /** When nothing remained to be done for the job, at the earliest; undefined before that. */
+  /** The earliest time at which nothing remained to be done for the job; undefined before. */
   doneUs(facts: Facts): number | undefined {
     const { outcome, job } = facts
     if (outcome === undefined) return undefined
@@ -165,13 +165,13 @@ export class Ledger implements Observer {
     return owesNothing ? outcome.sinceUs : facts.deliveredUs
   }
 
-  /** The same, where nobody may have seen it come to that. */
+  /** The same, including ends that may not have been seen. */
   maybeDoneUs(facts: Facts): number | undefined {
     return this.doneUs(facts) ??
       (facts.outcome === undefined ? this.failedUnsentUs(facts) : this.#gaveUpUs(facts))
   }
 
-  /** Whether something was still to be done for an accepted job at some time since then. */
+  /** Whether something was still to be done for an accepted job at some time since `sinceUs`. */
   wasBusySince(facts: Facts, sinceUs: number): boolean {
     const { outcome } = facts
     const doneUs = this.doneUs(facts)
@@ -180,14 +180,14 @@ export class Ledger implements Observer {
     return Math.max(doneUs, outcome.atUs) >= sinceUs
   }
 
-  /** Whether the job may have missed its time to begin without anyone having been told yet. */
+  /** Whether the job may have missed its deadline without any answer that says so yet. */
   mayBeOverdue(facts: Facts): boolean {
     const { executeBeforeMs } = facts.job
     return executeBeforeMs !== 0 && facts.attempts === 0 &&
       this.#time.wallMs(this.#time.nowUs()) + WALL_GRAIN_MS >= executeBeforeMs
   }
 
-  /** Notes that a job was cancelled or has missed its time, which no upstream sees. */
+  /** Records that a job was cancelled or has missed its deadline, which no upstream sees. */
   settle(facts: Facts, status: 'failed' | 'cancelled', reason?: string): void {
     const { job, outcome } = facts
     promise(outcome === undefined || facts.isDoubted, CHECKER, () =>
@@ -202,7 +202,7 @@ export class Ledger implements Observer {
     }
   }
 
-  /** When a job that is too late by now became so, at the earliest. */
+  /** The earliest time at which an overdue job became overdue. */
   #lateUs({ executeBeforeMs, submittedUs }: SimJob): number {
     const nowUs = this.#time.nowUs()
     const lateMs = this.#time.wallMs(nowUs) - executeBeforeMs + WALL_GRAIN_MS
@@ -270,7 +270,7 @@ export class Ledger implements Observer {
     }
   }
 
-  /** What has ended its shard twice is set aside, which nobody may have been told. */
+  /** A job that crashed its shard twice is set aside as failed, perhaps without any answer yet. */
   lives(shard: number, views: ShardViews): void {
     if (this.deaths(shard) < 2) return
     for (const facts of this.#facts) {
@@ -289,14 +289,14 @@ export class Ledger implements Observer {
     if (state === JOB_FAILED && isNews) this.settle(facts, 'failed', CRASH)
     const isOver = state === JOB_FAILED || state === JOB_COMPLETED
     if (state === JOB_FAILED && !owes && facts.outcome === undefined) {
-      // Too late, unsent, or a crash; and its webhook, if it had one, was given up.
+      // Overdue, unsent, or a crash; and its webhook, if it had one, was dropped.
       this.settle(facts, 'failed', 'execution_deadline_exceeded')
       facts.isDoubted = true
     }
     if (isOver && !owes && facts.outcome !== undefined) facts.deliveredUs ??= this.#time.nowUs()
   }
 
-  /** A result that says so may be the first that is heard of a job having been set aside. */
+  /** A result with this reason may be the first sign that a job was set aside. */
   learnCrash(facts: Facts, reason: string | undefined): void {
     if (reason !== CRASH || this.deaths(facts.job.shard) < 2) return
     if (facts.outcome === undefined || facts.isDoubted) this.settle(facts, 'failed', CRASH)
@@ -353,7 +353,7 @@ export class Ledger implements Observer {
     facts.flying = attempt
   }
 
-  /** The request is what the caller has asked for. */
+  /** The request is what the caller submitted. */
   #checkRequest(attempt: Attempt, label: string): void {
     const { job, headers, method, path, body, place } = attempt
     promise(place === job.upstream, CHECKER, () => `${label}: sent to ${place}`)
@@ -430,18 +430,18 @@ export class Ledger implements Observer {
     const { status } = attempt.answer
     const nowUs = this.#time.nowUs()
     facts.delivering = undefined
-    // Its head says so, whatever becomes of the rest.
+    // The head decides, whatever happens to the rest.
     const delivered = attempt.headHeard && status >= 200 && status < 300
     if (delivered || facts.deliveries > WEBHOOK_RETRIES_MAX) facts.deliveredUs = nowUs
     facts.deliverNotBeforeUs = nowUs + (WEBHOOK_DELAYS_US[facts.deliveries] ?? 0)
   }
 }
 
-/** What a webhook tells. */
+/** The result in a webhook. */
 const resultIn = (attempt: Attempt): JobResult =>
   JSON.parse(Buffer.from(attempt.body ?? []).toString()) as JobResult
 
-/** Where the shard keeps a job; undefined when it does not know it. */
+/** The job's slot in its shard; undefined when the shard does not have it. */
 function slotOf(job: SimJob, { jobs, limits }: ShardViews): number | undefined {
   const [, high, low] = job.idWords
   for (let slot = 0; slot < limits.jobsMax; slot++) {

@@ -1,5 +1,5 @@
-// Memory within the sum, and refusals only when it is full. What is used is read from the
-// statistics that every shard publishes; what must be in use is known from the ledger.
+// Memory stays within its sum, and requests are refused only when it is full. Usage is read from
+// the statistics that every shard publishes; what must be in use follows from the ledger.
 
 import type { ShardViews } from '../../../shards/memory/layout.ts'
 import { LOG_RECORD_HEADER_BYTES } from '../../../shards/memory/limits.ts'
@@ -11,7 +11,7 @@ import { promise } from '../violation.ts'
 import type { Ledger } from './ledger.ts'
 
 const CHECKER = 'memory'
-/** A template and what surrounds a job in its record, in these runs. */
+/** Upper limit of a template and the overhead of a job's record in these runs. */
 const RECORD_OVERHEAD_BYTES = 1024
 
 const LIVE_BYTES = STATS.indexOf('logLiveBytes')
@@ -19,7 +19,7 @@ const CAPACITY_BYTES = STATS.indexOf('logCapacityBytes')
 const SLOTS_USED = STATS.indexOf('jobSlotsUsed')
 const LANES_USED = STATS.indexOf('lanesUsed')
 
-/** Looks at every shard after each of its turns. */
+/** Checks every shard after each of its turns. */
 export class MemoryChecker implements Observer {
   readonly #ledger: Ledger
   readonly #shards: readonly ShardViews[]
@@ -31,7 +31,7 @@ export class MemoryChecker implements Observer {
     this.#wasFull = shards.map(() => false)
   }
 
-  /** Whether the shard has been so full at some time that it may have given something up. */
+  /** Whether the shard has ever been so full that it may have dropped something. */
   wasFull(shard: number): boolean {
     return this.#wasFull[shard] as boolean
   }
@@ -46,12 +46,12 @@ export class MemoryChecker implements Observer {
     promise(slotsUsed <= limits.jobsMax, CHECKER, () => `${slotsUsed} slots in shard ${shard}`)
     promise((stats[LANES_USED] as number) <= limits.lanesMax, CHECKER, () =>
       `${stats[LANES_USED]} lanes in shard ${shard}`)
-    // A record may be charged twice its size, for the hole that it may leave.
+    // A record may be charged at twice its size, for the hole that it may leave.
     const nearlyFull = 2 * (liveBytes + limits.recordBytesMax) >= capacityBytes
     if (nearlyFull || slotsUsed >= limits.jobsMax) this.#wasFull[shard] = true
   }
 
-  /** The thread may have given something up in the turn that it did not live to count. */
+  /** The thread may have dropped something in the turn in which it crashed, before counting it. */
   died(shard: number): void {
     const { jobs, limits, segmentLiveBytes, stats } = this.#shards[shard] as ShardViews
     let slotsUsed = 0
@@ -83,7 +83,7 @@ export class MemoryChecker implements Observer {
       `job ${job.number} was refused, but only ${busy} of ${limit} jobs were not done with`)
   }
 
-  /** Nothing is given up for a user that has its share; who has nothing may always have more. */
+  /** Nothing is dropped for a user at its share; a user with nothing may always have more. */
   #sawShare(job: SimJob, limit: number, current: number): void {
     promise(current > 0 && current >= limit, CHECKER, () =>
       `job ${job.number} was refused at ${current} of a share of ${limit} bytes`)
@@ -92,12 +92,12 @@ export class MemoryChecker implements Observer {
   }
 
   #sawAccepted(job: SimJob): void {
-    // Room may have been made for it within the turn, before anyone could look.
+    // Room may have been made within the turn, before it could be observed.
     const { stats, limits } = this.#shards[job.shard] as ShardViews
     if ((stats[SLOTS_USED] as number) >= limits.jobsMax) this.#wasFull[job.shard] = true
   }
 
-  /** Jobs of the shard that still had something to be done for them at some time since then. */
+  /** Jobs of the shard that were unfinished at some time since `since`. */
   #unfinishedSince(since: SimJob, isMeant = (_job: SimJob): boolean => true): number {
     let count = 0
     for (const facts of this.#ledger.all) {
@@ -109,7 +109,7 @@ export class MemoryChecker implements Observer {
   }
 }
 
-/** Whether the jobs' users have a place in common where they are counted (held-counts.ts). */
+/** Whether the jobs' users share a counter in held-counts.ts. */
 function areCountedAlike(one: SimJob, other: SimJob): boolean {
   const difference = one.account.route ^ other.account.route
   const places = 2 ** USER_BITS - 1

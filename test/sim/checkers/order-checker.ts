@@ -1,6 +1,6 @@
-// First in, first out: the first attempts of one account at one upstream leave in the order in
-// which its jobs were accepted, be it in a lane of its own or in one that it shares. A job whose
-// request was returned leaves before any that has not left yet.
+// FIFO: the first attempts of one account at one upstream are sent in the order in which its jobs
+// were accepted, in a lane of its own or in a shared one. A job whose request was returned is sent
+// before any that was not sent yet.
 
 import type { Attempt, Observer, Question, SimJob } from '../observations.ts'
 import { promise } from '../violation.ts'
@@ -10,11 +10,11 @@ const CHECKER = 'order'
 /** Remembers the latest first attempt of every account at every upstream. */
 export class OrderChecker implements Observer {
   readonly #latest = new Map<string, SimJob>()
-  /** Jobs that are back in their line, and whether they must be the first to leave it. */
+  /** Jobs that are back in their lane, and whether they must be the next to be sent. */
   readonly #returned = new Map<SimJob, boolean>()
-  /** Somebody has asked to cancel them, and may be answered at any later time. */
+  /** Jobs with a pending cancellation, which may be answered at any later time. */
   readonly #cancelling = new Set<SimJob>()
-  /** Places, by shard, that could not be reached: an attempt there may fail at any later time. */
+  /** Places, by shard, that were unreachable: an attempt there may fail at any later time. */
   readonly #unreached = new Set<string>()
 
   sent(attempt: Attempt): void {
@@ -38,7 +38,7 @@ export class OrderChecker implements Observer {
     if (this.#returned.has(job)) this.#returned.set(job, false)
   }
 
-  /** One of them may have failed, and comes back later. */
+  /** One attempt may have failed, and its job comes back later. */
   unreachable(shard: number, place: number): void {
     this.#unreached.add(`${shard} ${place}`)
     for (const job of this.#returned.keys()) {
@@ -60,7 +60,7 @@ export class OrderChecker implements Observer {
     }
   }
 
-  /** A shard takes its submissions in their order, so their numbers are the order of acceptance. */
+  /** A shard takes its submissions in order, so their numbers are the order of acceptance. */
   #check(line: string, job: SimJob): void {
     const latest = this.#latest.get(line)
     promise(latest === undefined || latest.number < job.number, CHECKER, () =>

@@ -1,11 +1,11 @@
-// The promise to an upstream: in any window of T seconds at pace r, at most floor(r * (T +
-// 0.005)) + 1 requests of one budget are written, retries included; and what 429 with Retry-After
-// asks for is waited out.
+// The guarantee to an upstream: in any window of T seconds at pace r, at most floor(r * (T +
+// 0.005)) + 1 requests of one budget are written, retries included; and the Retry-After of a 429 is
+// respected.
 //
-// For writes at t_0, t_1, … with interval I = 1 / r the promise says t_j - t_i ≥ (j - i) * I - 5
-// ms for all i < j. The budget's trail is the greatest t_i + (j - i) * I, so that is one comparison
-// for each write. A pace that changes holds from the next request that is decided to be sent; what
-// was decided before may be written at the interval that held then.
+// For writes at t_0, t_1, … with interval I = 1 / r the guarantee is t_j - t_i ≥ (j - i) * I - 5
+// ms for all i < j. The budget's trail is the greatest t_i + (j - i) * I, so that this is one
+// comparison for each write. A changed pace applies from the next request that is decided to be
+// sent; requests decided before may be written at the previous interval.
 
 import { PACE_TOLERANCE_US } from '../../../shards/memory/limits.ts'
 import type { Attempt, Doubt, Observer } from '../observations.ts'
@@ -14,18 +14,18 @@ import type { VirtualTime } from '../virtual-time.ts'
 import type { Budget, BudgetOracle } from './budget-oracle.ts'
 
 const CHECKER = 'pace'
-/** Times are float64 microseconds; a thousandth is noise. */
+/** Times are float64 microseconds; differences below a thousandth are rounding errors. */
 const NOISE_US = 0.001
 
-/** What a request spends, since it was decided. */
+/** What a request spends, from the decision to send it. */
 interface Charge {
   readonly budget: Budget
   readonly pacePerSecond: number
-  /** Where the budget's grid has it, once it is written. */
+  /** Its place on the budget's grid, once it is written. */
   placeUs: number
 }
 
-/** Measures whatever is written against its budget. */
+/** Checks every write against its budget. */
 export class PaceChecker implements Observer {
   readonly #oracle: BudgetOracle
   readonly #time: VirtualTime
@@ -59,7 +59,7 @@ export class PaceChecker implements Observer {
     budget.trailUs = Math.max(charge.placeUs, nowUs)
   }
 
-  /** The thread has perhaps not taken in how late it was written. */
+  /** The thread may not have stored how late it was written. */
   doubted(attempt: Attempt, what: Doubt): void {
     const charge = this.#charges.get(attempt)
     if (charge === undefined || what !== 'written') return

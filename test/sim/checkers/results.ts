@@ -1,5 +1,5 @@
-// Compares an outcome, as the engine shows it in a webhook, an event, a poll or the answer to a
-// known key, with what the upstream answered last.
+// Compares a result, as the engine shows it in a webhook, an event, a poll or the answer to a known
+// key, with the upstream's last answer.
 
 import type { JobResult } from '../../../shards/wire/contract.ts'
 import { promise } from '../violation.ts'
@@ -14,8 +14,8 @@ function shownBody(result: JobResult): Buffer | undefined {
 }
 
 /**
- * Status, response status, reason and body are those of the last attempt. A body may be missing
- * when the result says so; a finished job that keeps no record has no reason either.
+ * Status, response status, reason and body are those of the last attempt. A body may be missing if
+ * the result says so; a finished job that keeps no record has no reason either.
  */
 export function checkResult(result: JobResult, facts: Facts, where: string): void {
   const { outcome, job } = facts

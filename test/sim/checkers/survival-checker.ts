@@ -1,10 +1,10 @@
-// What the killing of the whole process may cost, where a journal is kept: nothing that anyone was
-// told, and no more than what the journal had not yet been given.
+// What killing the whole process may cost when a journal is kept: nothing that a client was told,
+// and no more than what the journal had not received yet.
 //
-// Each shard's journal is complete up to some time when the process is killed. A job that was
-// accepted is there afterwards; one whose end lies before that time is never executed again; one
-// whose end lies behind it may be, unless its webhook had been sent: then it is told, and over. In
-// between, callers are cut off: what they had asked is open.
+// When the process is killed, each shard's journal is complete up to some time. A job that was
+// accepted is there afterwards; a job that ended before that time is never executed again; one that
+// ended after it may be, unless its webhook had been sent: then it was reported, and is finished.
+// Callers are disconnected in between: their pending requests are open.
 
 import { NONE } from '../../../shards/base/units.ts'
 import type { ShardViews } from '../../../shards/memory/layout.ts'
@@ -20,7 +20,7 @@ import { Unreached } from './unreached.ts'
 
 const CHECKER = 'survival'
 
-/** All that is known about a job. */
+/** All that is known of a job. */
 interface Facts {
   readonly job: SimJob
   isAccepted: boolean
@@ -28,19 +28,19 @@ interface Facts {
   isRefused: boolean
   isCancelAsked: boolean
   isSent: boolean
-  /** When the upstream's last word had come, if that was the end of it. */
+  /** When the upstream's last response arrived, if that ended the job. */
   completedUs: number | undefined
-  /** Which end it was, of all that there were. */
+  /** The number of that end among all ends. */
   end: number
-  /** Whether the last attempt that ended leaves nothing to be tried again. */
+  /** Whether the last ended attempt leaves nothing to be retried. */
   isOver: boolean
-  /** The attempts that the last one seen made them; and what its place had been before it. */
+  /** The number of attempts at the last seen one; and the state of its place before it. */
   attempts: number
   unreachedBefore: number
   deliveries: number
 }
 
-/** The books over the lives of a process. */
+/** The ledger over all lives of a process. */
 export class SurvivalChecker implements Observer {
   readonly #time: VirtualTime
   readonly #shards: readonly ShardViews[]
@@ -48,9 +48,9 @@ export class SurvivalChecker implements Observer {
   readonly #latest = new Map<string, number>()
   readonly #unreached = new Unreached()
   readonly #holders = new Map<string, Facts>()
-  /** Shards that had to forget keys before their time, in this life or an earlier one. */
+  /** Shards that dropped keys before their TTL, in this life or an earlier one. */
   readonly #forgetful = new Set<number>()
-  /** Executed again after a kill, because nothing durable said that it was over. */
+  /** Number of jobs executed again after a kill, since nothing durable said that they had ended. */
   repeated = 0
   kills = 0
   /** Ends of attempts so far, in all shards. */
@@ -61,12 +61,12 @@ export class SurvivalChecker implements Observer {
     this.#shards = shards
   }
 
-  /** Jobs that were submitted. */
+  /** Submitted jobs. */
   get jobs(): number {
     return this.#facts.length
   }
 
-  /** The process is killed, and its shard's journal has what came before so many ends. */
+  /** The process is killed; its shard's journal contains the first `durableEnds` ends. */
   killed(shard: number, durableEnds: number): void {
     this.kills++
     this.#mayForget(shard)
@@ -74,7 +74,7 @@ export class SurvivalChecker implements Observer {
     for (const facts of this.#facts) {
       const { completedUs, job } = facts
       if (job.shard !== shard || completedUs === undefined) continue
-      // What the journal had not been told has not happened, nor what found no room in the log.
+      // What the journal did not receive is undone, and so is a result that did not fit in the log.
       const isStored = states.get(idOf(job)) !== JOB_IN_FLIGHT
       if ((facts.end <= durableEnds && isStored) || facts.deliveries > 0) continue
       facts.completedUs = undefined
@@ -83,7 +83,7 @@ export class SurvivalChecker implements Observer {
     }
   }
 
-  /** Its successor has loaded the journal: who was promised something is there. */
+  /** Its successor has loaded the journal: everything that was promised is there. */
   lives(shard: number, views: ShardViews): void {
     const known = statesOf(views)
     for (const facts of this.#facts) {
@@ -99,7 +99,7 @@ export class SurvivalChecker implements Observer {
     this.#facts.push({
       job, isAccepted: false, isRefused: false, isCancelAsked: false, isSent: false,
       completedUs: undefined, end: 0, isOver: false, attempts: 0, deliveries: 0,
-      // It may pay for the last time, though it was before it came.
+      // The last failure may cost it an attempt, though it happened before the job arrived.
       unreachedBefore: Math.max(0, this.#unreached.count(job.shard, job.upstream) - 1),
     })
   }
@@ -120,7 +120,7 @@ export class SurvivalChecker implements Observer {
       `job ${job.number} uses the key of job ${holder.job.number}, completed ${ageUs} us ago`)
   }
 
-  /** How long a completed key is held. */
+  /** The TTL of a completed key. */
   keyTtlUs = 0
 
   unreachable(shard: number, place: number, reason: FailureReason): void {
@@ -150,11 +150,11 @@ export class SurvivalChecker implements Observer {
       (facts.deliveries > 0 ? ', or its receiver was told of what it had not' : ''))
     facts.isOver = false
     const unreached = this.#unreached.count(job.shard, job.upstream)
-    // Its first attempt may have found no connection, even if the journal had not been told of it.
+    // Its first attempt may have found no connection, even if the journal did not receive that.
     const mayHaveWaited = number > 1 || unreached > facts.unreachedBefore
     facts.attempts = number
     facts.unreachedBefore = unreached
-    // What was cancelled is perhaps not, if the journal had not been told of it.
+    // A cancelled job may not be cancelled, if the journal did not receive that.
     if (facts.isSent || facts.isCancelAsked) return
     facts.isSent = true
     if (mayHaveWaited) return
@@ -182,7 +182,7 @@ export class SurvivalChecker implements Observer {
     facts.isOver = !mayRetry
   }
 
-  /** Everything has come to rest: nobody who was accepted is left without an end. */
+  /** Everything is at rest: every accepted job has ended. */
   drained(): void {
     for (const facts of this.#facts) {
       const { deliveries, isAccepted, isCancelAsked, isOver, job } = facts
@@ -195,14 +195,14 @@ export class SurvivalChecker implements Observer {
     }
   }
 
-  /** Whether what was left of its attempts may have found no connection. */
+  /** Whether its remaining attempts may have failed without a connection. */
   #mayHaveFailedUnsent({ attempts, job, unreachedBefore }: Facts): boolean {
     if (job.retriesMax === RETRIES_UNLIMITED) return false
     const unreached = this.#unreached.count(job.shard, job.upstream) - unreachedBefore
     return unreached >= Math.max(1, job.retriesMax + 1 - attempts)
   }
 
-  /** Whether the shard has had to forget keys before their time. */
+  /** Whether the shard had to drop keys before their TTL. */
   #mayForget(shard: number): boolean {
     const { keysGivenUp } = readStats((this.#shards[shard] as ShardViews).stats)
     if (keysGivenUp > 0) this.#forgetful.add(shard)
@@ -216,7 +216,7 @@ export class SurvivalChecker implements Observer {
 
 const idOf = ({ idWords }: SimJob): string => `${idWords[1]} ${idWords[2]}`
 
-/** The states of all jobs that a shard knows. */
+/** The states of all jobs in a shard. */
 function statesOf({ jobs, limits }: ShardViews): Map<string, number> {
   const states = new Map<string, number>()
   for (let slot = 0; slot < limits.jobsMax; slot++) {

@@ -1,5 +1,5 @@
-// Turns in a lane that accounts share: while a user has a job near the front of its line, no other
-// user is sent twice. Who shares a lane is looked up in the engine's memory, as are those who wait.
+// Round robin in a shared lane: while a user has a job near the front of its queue, no other user
+// is served twice. Which lanes are shared, and which jobs wait, is read from the engine's memory.
 
 import { NONE } from '../../../shards/base/units.ts'
 import { SHARED_LANE_LOOKS_MAX } from '../../../shards/memory/lane-limits.ts'
@@ -11,13 +11,13 @@ import { promise } from '../violation.ts'
 
 const CHECKER = 'turns'
 
-/** Remembers who has been sent while others waited. */
+/** Remembers which users were served while others waited. */
 export class TurnChecker implements Observer {
   readonly #shards: readonly ShardViews[]
-  /** By shard and lane, then by user who waits: the users who have had a turn since. */
+  /** By shard and lane, then by waiting user: the users who have been served since. */
   readonly #overtaken = new Map<string, Map<number, Set<number>>>()
 
-  /** Places, by shard, that could not be reached: a turn there may be a failure without a send. */
+  /** Places, by shard, that were unreachable: there, a user may be served without a send. */
   readonly #unreached = new Set<string>()
 
   constructor(shards: readonly ShardViews[]) {
@@ -28,7 +28,7 @@ export class TurnChecker implements Observer {
     this.#unreached.add(`${shard}/${place}`)
   }
 
-  /** The turn that it had begun is over, and what was in flight is back in the lines. */
+  /** The present round is over, and requests in flight are back in the lanes. */
   died(shard: number): void {
     for (const [key] of this.#overtaken) {
       if (key.startsWith(`${shard}/`)) this.#overtaken.delete(key)
@@ -54,7 +54,7 @@ export class TurnChecker implements Observer {
   }
 }
 
-/** The lane that the job is in; NONE when it cannot be found. */
+/** The job's lane; NONE when it cannot be found. */
 function laneOf({ jobs, limits }: ShardViews, { idWords: [, high, low] }: SimJob): number {
   for (let slot = 0; slot < limits.jobsMax; slot++) {
     if (jobs.idLow[slot] !== low || jobs.idHigh[slot] !== high) continue
@@ -63,7 +63,7 @@ function laneOf({ jobs, limits }: ShardViews, { idWords: [, high, low] }: SimJob
   return NONE
 }
 
-/** Those at whom has been looked for the job that has just left the line. */
+/** The users that are considered for the place of the job that has just left. */
 function usersNearFront({ jobs, lanes }: ShardViews, lane: number): ReadonlySet<number> {
   const users = new Set<number>()
   let slot = lanes.head[lane] as number

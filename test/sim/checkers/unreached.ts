@@ -1,5 +1,5 @@
-// What a shard was told of places that it cannot reach. Each time may cost one attempt, of whoever
-// waits there: it is counted, and nobody sees a request. Each costs one attempt at most.
+// How often a shard was told that it cannot reach a place. Each time may cost one attempt of a job
+// that waits there, which is counted without any visible request; at most one.
 
 import type { FailureReason } from '../../../shards/signals/response.ts'
 import { promise } from '../violation.ts'
@@ -9,11 +9,11 @@ const CHECKER = 'ledger'
 interface Told {
   readonly atUs: number[]
   readonly reasons: Set<string>
-  /** Attempts that were seen to have been counted without a request. */
+  /** Attempts that are known to have been counted without a request. */
   spent: number
 }
 
-/** The books of attempts without a request. */
+/** The ledger of attempts without a request. */
 export class Unreached {
   readonly #told = new Map<string, Told>()
 
@@ -23,27 +23,27 @@ export class Unreached {
     told.reasons.add(reason)
   }
 
-  /** How often that was so far. */
+  /** How often that happened so far. */
   count(shard: number, place: number): number {
     return this.#at(shard, place).atUs.length
   }
 
-  /** How many attempts were seen to have paid for it; who comes later may pay for the rest. */
+  /** Attempts that are known to be due to it; later jobs may account for the rest. */
   spentOf(shard: number, place: number): number {
     return this.#at(shard, place).spent
   }
 
-  /** When it was the `number`th time, 1 for the first; undefined if it has not been so often. */
+  /** The time of the `number`th such event, from 1; undefined if there were fewer. */
   timeOf(shard: number, place: number, number: number): number | undefined {
     return this.#at(shard, place).atUs[number - 1]
   }
 
-  /** Whether the shard was ever told that of the place, for that reason. */
+  /** Whether the shard was ever told that about the place, for that reason. */
   knows(shard: number, place: number, reason: string): boolean {
     return this.#at(shard, place).reasons.has(reason)
   }
 
-  /** So many attempts were counted without a request. @param excused who else may be to blame. */
+  /** So many attempts were counted without a request. @param excused with another cause. */
   spend(shard: number, place: number, attempts: number, excused: number): void {
     const told = this.#at(shard, place)
     told.spent += Math.max(0, attempts - excused)
