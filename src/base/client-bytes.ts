@@ -50,7 +50,7 @@ export class ClientBytes {
       minimum: CLIENT_BYTES_FREE_OF_SHARES,
       reserve: Math.floor(bytesMax * CLIENT_BYTES_RESERVED_PER_MILLE / 1000),
     }, ({ bound, used }, refusal) => log.warn({ used_bytes: used, bound_bytes: bound },
-      refusal === 'share' ? 'a connection has its share of the client memory'
+      refusal === 'share' ? 'a connection has reached its share of the client memory'
         : 'the client memory is used up: --client-memory'))
   }
 

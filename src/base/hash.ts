@@ -136,7 +136,7 @@ export const shardOf = (route: number, shards: number): number =>
 /** The fixed prefix, and the longest text after it: at most three bytes of UTF-8 a character. */
 const SCRATCH_BYTES = 16 + 3 * Math.max(
   USER_ID_BYTES_MAX, IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX)
-assert(SCRATCH_BYTES % 4 === 0, 'the scratch is not made of words')
+assert(SCRATCH_BYTES % 4 === 0, 'the scratch buffer is not a multiple of 4 bytes')
 
 /** The 64 bits that identify a user: the route and 32 more. */
 export interface UserHash {
@@ -158,7 +158,7 @@ export class JobHasher {
 
   /** @param secret SECRET_BYTES bytes, from makeSecret() or a test. */
   constructor(secret: Uint8Array) {
-    assert(secret.length === SECRET_BYTES, 'the hash secret has another length')
+    assert(secret.length === SECRET_BYTES, 'the hash secret has the wrong length')
     const copy = Uint8Array.from(secret)
     this.#keys = new Uint32Array(copy.buffer)
   }

@@ -83,7 +83,7 @@ export class ProcessEnd {
 
   /** Unhandled rejections come here too. The state is unknown: end now, without a shutdown. */
   readonly #onUncaught = (error: unknown): void => {
-    this.#log.error({ err: error }, 'an error that nothing caught; the process ends')
+    this.#log.error({ err: error }, 'an uncaught error; the process ends')
     this.#log.flush()
     process.exit(EXIT_CRASHED)
   }

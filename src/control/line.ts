@@ -14,7 +14,7 @@ export type Heard = Readonly<Record<string, unknown>>
 export class ControlLine {
   readonly #socket: Socket
   readonly #cutter = new LineCutter(CONTROL_ANSWER_BYTES_MAX)
-  #heard: Heard[] = []
+  #received: Heard[] = []
   #isOver = false
   #wake: () => void = () => {}
 
@@ -48,10 +48,10 @@ export class ControlLine {
 
   /** The next message; undefined once the other side has disconnected. One call at a time. */
   async next(): Promise<Heard | undefined> {
-    while (this.#heard.length === 0 && !this.#isOver) {
+    while (this.#received.length === 0 && !this.#isOver) {
       await new Promise<void>((resolve) => { this.#wake = resolve })
     }
-    return this.#heard.shift()
+    return this.#received.shift()
   }
 
   /** Closes the connection after what has been sent. */
@@ -62,7 +62,7 @@ export class ControlLine {
   #receive(chunk: Buffer): void {
     const lines = this.#cutter.push(chunk)
     if (lines === undefined) return void this.#socket.destroy()
-    for (const line of lines) this.#heard.push(JSON.parse(line) as Heard)
+    for (const line of lines) this.#received.push(JSON.parse(line) as Heard)
     this.#wake()
   }
 }

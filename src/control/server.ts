@@ -101,7 +101,7 @@ class Conversation {
   #lines: string[] = []
   #isBusy = false
   /** Receives the client's messages while a request has no answer. */
-  #heard: ((said: ControlRequest | undefined) => void) | undefined
+  #listener: ((said: ControlRequest | undefined) => void) | undefined
   /** The client sends no more requests. */
   #isEnded = false
 
@@ -125,7 +125,7 @@ class Conversation {
       return this.#refuse(`a request has at most ${CONTROL_LINE_BYTES_MAX} bytes`)
     }
     for (const line of lines) if (line.trim() !== '') this.#lines.push(line)
-    if (this.#heard !== undefined) return this.#deliver(this.#heard)
+    if (this.#listener !== undefined) return this.#deliver(this.#listener)
     if (this.#lines.length > CONTROL_REQUESTS_WAITING_MAX) return this.#refuse('too much at once')
     void this.#goOn()
   }
@@ -133,7 +133,7 @@ class Conversation {
   ended(): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#heard?.(undefined)
+    this.#listener?.(undefined)
     void this.#goOn()
   }
 
@@ -141,7 +141,7 @@ class Conversation {
   #refuse(error: string): void {
     this.#isEnded = true
     this.#lines = []
-    this.#heard?.(undefined)
+    this.#listener?.(undefined)
     this.#say({ error })
     this.#socket.end(() => this.#socket.destroy())
   }
@@ -152,28 +152,28 @@ class Conversation {
     for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
       const answer = await this.#answer(line, {
         gone: this.#gone, progress: (progress) => this.#progress(progress),
-        hear: (heard) => this.#listenBy(heard),
+        hear: (listener) => this.#listenBy(listener),
       })
-      this.#heard = undefined
+      this.#listener = undefined
       this.#say(answer.ok ? { ok: true, ...answer.fields } : { error: answer.error })
     }
     this.#isBusy = false
     if (this.#isEnded) this.#socket.end()
   }
 
-  #listenBy(heard: (said: ControlRequest | undefined) => void): void {
-    this.#heard = heard
-    this.#deliver(heard)
-    if (this.#isEnded) heard(undefined)
+  #listenBy(listener: (said: ControlRequest | undefined) => void): void {
+    this.#listener = listener
+    this.#deliver(listener)
+    if (this.#isEnded) listener(undefined)
   }
 
   /** Delivers the queued messages; skips invalid ones. */
-  #deliver(heard: (said: ControlRequest | undefined) => void): void {
+  #deliver(listener: (said: ControlRequest | undefined) => void): void {
     const lines = this.#lines
     this.#lines = []
     for (const line of lines) {
       const read = readRequest(line)
-      if (!('error' in read)) heard(read.request)
+      if (!('error' in read)) listener(read.request)
     }
   }
 

@@ -31,7 +31,7 @@ export function reportStop(
   const webhooks = sum(shards.map((views) => readStats(views.stats)), 'webhooksWaiting')
   if (journal?.trouble !== undefined) {
     return log.error({ queued, webhooks, reason: journal.trouble },
-      'stopped; of the queued jobs and of what they came to, the journal may not have all')
+      'stopped; the journal may lack some of the queued jobs and results')
   }
   const isKept = journal !== null
   if (queued > 0) reportLeft({ queued }, 'queued jobs', isKept, log)

@@ -207,7 +207,7 @@ export class Supervisor {
     this.#retirePools()
     const reason = this.#stopping ? ENDING : failure
     if (reason !== undefined) {
-      log.error({ reason }, 'new code was refused; the old goes on')
+      log.error({ reason }, 'new code was refused; the old code keeps running')
       return { ok: false, reason }
     }
     this.reloads++

@@ -60,8 +60,8 @@ export class HandOver {
   #isUnderWay = false
   #asking: Asking | undefined
   #pid = 0
-  #said: Step | undefined
-  #heard: Step | undefined
+  #latest: Step | undefined
+  #handled: Step | undefined
   #wake: () => void = () => {}
   #answer: (answer: ControlAnswer) => void = () => {}
 
@@ -76,7 +76,7 @@ export class HandOver {
     const { end, log } = this.#parts
     this.#isUnderWay = true
     this.#asking = asking
-    this.#said = this.#heard = undefined
+    this.#latest = this.#handled = undefined
     this.#pid = Number(request['pid'])
     asking.hear((said) => this.#onMessage(said))
     log.info({ pid: this.#pid, version: String(request['version']) },
@@ -150,7 +150,7 @@ export class HandOver {
     await door.proxyToPeer(againClock)
     log.info({ pid: this.#pid, connections: door.connections },
       'another process takes over: new connections go there')
-    const isOff = (): boolean => this.#said === 'gone' || end.decided
+    const isOff = (): boolean => this.#latest === 'gone' || end.decided
     await this.#until(() => isOff() || door.isAnswered, HAND_OVER_ANSWERS_MS_MAX)
     if (!isOff()) {
       door.restartSockets()
@@ -188,7 +188,7 @@ export class HandOver {
     await this.#until(() => door.connections === 0, PROXY_MS_MAX)
     log.info({
       ms: Math.round((clock.nowUs() - fromUs) / US_PER_MS), connections: door.connections,
-    }, 'ended: all connections have gone over')
+    }, 'ended after the take-over')
   }
 
   #report({ cutOff, queued }: StopSummary, isWritten: boolean, ms: number): void {
@@ -202,18 +202,19 @@ export class HandOver {
     const step = said === undefined ? 'gone' : said['command']
     if (step !== 'listening' && step !== 'loaded' && step !== 'gone') return
     // It may disconnect after it has reported that it has loaded.
-    if (this.#said === 'loaded') return
-    this.#said = step
+    if (this.#latest === 'loaded') return
+    this.#latest = step
     this.#wake()
   }
 
   /** Waits for a new message of the successor; returns the latest one. */
   async #nextStep(): Promise<Step> {
-    while (this.#said === undefined || (this.#said === this.#heard && this.#said !== 'gone')) {
+    while (this.#latest === undefined ||
+      (this.#latest === this.#handled && this.#latest !== 'gone')) {
       await new Promise<void>((resolve) => { this.#wake = resolve })
     }
-    this.#heard = this.#said
-    return this.#said
+    this.#handled = this.#latest
+    return this.#latest
   }
 
   /** Polls until the condition holds, or the time is over. */

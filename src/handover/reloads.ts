@@ -80,7 +80,7 @@ export class Reloads {
     this.#isUnderWay = true
     const startedUs = clock.nowUs()
     const result = await this.#try().catch((error: unknown) => {
-      this.#parts.log.error({ err: error }, 'a defect in a reload')
+      this.#parts.log.error({ err: error }, 'a reload failed because of a defect')
       return refused(`it failed while it changed over: ${describeFault(error)}`)
     })
     this.#isUnderWay = false
@@ -139,7 +139,7 @@ export class Reloads {
   #refuse(reason: string): ReloadResult {
     const { door: { tables }, log } = this.#parts
     tables.lastReload = { atMs: this.#wallMs(), ok: false, reason }
-    log.warn({ reason }, 'the reload is refused; everything goes on as it was')
+    log.warn({ reason }, 'the reload is refused; nothing has changed')
     return refused(reason)
   }
 

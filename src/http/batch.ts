@@ -37,7 +37,7 @@ const CHARACTER_BYTES_MAX = 2
 const LINE_LENGTH_UNCOUNTED = BATCH_BYTES / BATCH_WINDOW_JOBS
 
 /** A finished job whose result is requested when its line is to be written. */
-interface LetGo {
+interface Dropped {
   readonly jobId: string
   readonly status: JobStatus
   isAsked: boolean
@@ -51,14 +51,14 @@ export class Batch implements Asker {
   readonly #splitter: BatchSplitter
   #response: StreamedResponse | undefined
   /** Answers of the jobs from #first on; undefined: none yet. */
-  #answers: (string | LetGo | undefined)[] = []
+  #answers: (string | Dropped | undefined)[] = []
   #first = 0
   #next = 0
   /** Counted bytes of answers that are not written yet. */
   #answersBytes = 0
   /** Counted bytes that were written and may not have been read. */
   #unreadBytes = 0
-  #letGo = 0
+  #dropped = 0
   /** Limit of unanswered jobs: small until it is known how long answers are. */
   #window = BATCH_WINDOW_JOBS_MIN
   /** The body is complete. */
@@ -108,7 +108,7 @@ export class Batch implements Asker {
     if (line !== undefined && (result === null || this.#mayKeep(line))) {
       return this.#answer(ref, line)
     }
-    this.#letGo++
+    this.#dropped++
     this.#window = BATCH_WINDOW_JOBS_MIN
     this.#set(ref, { jobId, status, isAsked: false })
   }
@@ -190,7 +190,7 @@ export class Batch implements Asker {
   }
 
   #hasRoom(): boolean {
-    return !this.#isBlocked && this.#answers.length < this.#window && this.#letGo === 0 &&
+    return !this.#isBlocked && this.#answers.length < this.#window && this.#dropped === 0 &&
       this.#answersBytes < BATCH_BACKLOG_BYTES && this.#response !== undefined
   }
 
@@ -217,7 +217,7 @@ export class Batch implements Asker {
     this.#set(ref, line)
   }
 
-  #set(ref: Ref, answer: string | LetGo): void {
+  #set(ref: Ref, answer: string | Dropped): void {
     this.#answers[Number(ref) - this.#first] = answer
     this.#flushSoon()
   }
@@ -244,7 +244,7 @@ export class Batch implements Asker {
     }
     this.#answers.splice(0, count)
     this.#first += count
-    if (this.#letGo === 0) this.#window = Math.min(BATCH_WINDOW_JOBS, this.#window + count)
+    if (this.#dropped === 0) this.#window = Math.min(BATCH_WINDOW_JOBS, this.#window + count)
     const isDone = this.#answers.length === 0 && this.#isDone()
     response.cork(() => {
       if (text !== '' && !response.write(text)) this.#isBlocked = true
@@ -267,7 +267,7 @@ export class Batch implements Asker {
   }
 
   /** All answers before it have been read: requests the result that was dropped. */
-  #ask(answer: LetGo): void {
+  #ask(answer: Dropped): void {
     if (answer.isAsked) return
     // There is no room; it would have to be dropped again.
     if (this.#parts.pool.isFull) return this.#flushSoon()
@@ -283,17 +283,17 @@ export class Batch implements Asker {
   }
 
   /** Asks again in a later iteration of the event loop. */
-  #askLater(answer: LetGo): void {
+  #askLater(answer: Dropped): void {
     answer.isAsked = false
     if (this.#response !== undefined) this.#flushSoon()
   }
 
-  #got(answer: LetGo, result: JobResult | null): void {
+  #got(answer: Dropped, result: JobResult | null): void {
     if (this.#response === undefined) return
     const line = duplicateLine(answer.jobId, answer.status, result)
     const bytes = countedBytes(line)
     if (!this.#parts.pool.take(this.#heldBytes, bytes)) return this.#askLater(answer)
-    this.#letGo--
+    this.#dropped--
     this.#answersBytes += bytes
     this.#set(this.#first, line)
   }

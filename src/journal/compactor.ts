@@ -168,6 +168,6 @@ function run(task: CompactorTask): string | undefined {
   }
 }
 
-assert(parentPort !== null, 'a compactor is a thread')
+assert(parentPort !== null, 'a compactor must run in a thread of its own')
 const problem = run(workerData as CompactorTask)
 if (problem !== undefined) report({ kind: 'refused', problem })

@@ -180,7 +180,7 @@ class Compactor {
     const reason = failure instanceof Error ? failure.stack ?? failure.message : 'its thread ended'
     if (!this.status.isLoaded) return this.#refuse(`shard ${this.#shard}: ${reason}`)
     this.#options.log.error({ shard: this.#shard, reason },
-      'the compactor of a journal ended; another begins')
+      'the compactor of a journal ended; another one starts')
     this.#stopWaiting = lookEvery(START_AGAIN_MS, () => {
       this.#stopWaiting()
       const { ended, thread } = this.#begin(null)

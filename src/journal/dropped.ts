@@ -20,10 +20,10 @@ export function reportDropped(log: Log, shard: number, dropped: Dropped): void {
   const { batches, bytes, file, hasStopped, jobs } = dropped
   const fields = { shard, batches, bytes, jobs, file }
   if (hasStopped) {
-    log.error(fields, 'the machine had stopped before the end of the journal was on the disk: ' +
-      'what it said is lost')
+    log.error(fields, 'the machine had stopped before the end of the journal was on disk: ' +
+      'that end is lost')
   } else {
-    log.warn(fields, 'the process had ended while it wrote this: it is dropped, and nobody has ' +
-      'been told of it')
+    log.warn(fields, 'the process had ended while it wrote this: it is dropped, and no client ' +
+      'was told of it')
   }
 }

@@ -217,7 +217,7 @@ function chooseLimits(
   if (!plan.ok || !canHold(plan.limits, image)) return planned
   const { memoryBytes, shards } = plan.limits
   log.info({ folder, shards, memory_bytes: memoryBytes },
-    'shards and memory are as the data folder has them, where nobody has asked for others')
+    'shards and memory are those of the data folder, where no others are set')
   return plan.limits
 }
 

@@ -50,7 +50,7 @@ export class Again {
 /** Starts a request to the peer, on a connection of its own. */
 export function begin(
   { host, port }: Address, { headers, method, target }: Forwarded,
-  told: { answered: (answer: IncomingMessage) => void, failed: () => void },
+  on: { answered: (answer: IncomingMessage) => void, failed: () => void },
 ): ClientRequest {
   const kept = [...headers].filter(([name]) => !HOP_BY_HOP.has(name))
   const request = open({
@@ -60,10 +60,10 @@ export function begin(
   let isAnswered = false
   request.on('response', (answer) => {
     isAnswered = true
-    told.answered(answer)
+    on.answered(answer)
   })
   request.on('error', () => {
-    if (!isAnswered) told.failed()
+    if (!isAnswered) on.failed()
   })
   return request
 }

@@ -100,7 +100,8 @@ export class Drain {
     this.#sweeps = links.map(({ views }) => new UnendedSweep(views))
     this.#sweep()
     this.#stopLooking = lookEvery(DRAIN_LOOK_EVERY_MS, () => this.#look())
-    log.info(this.#show(this.#left()), 'draining: no new jobs are taken, and the end is at zero')
+    log.info(this.#show(this.#left()),
+      'draining: no new jobs are taken; the server ends when nothing is left')
     return undefined
   }
 

@@ -197,7 +197,7 @@ export class Upstreams {
   /** Restores slots from a journal, with what was learned about them; only for an empty table. */
   adopt(known: KnownUpstreams, nowUs: Micros): void {
     const { shared, slotsMax } = this.#options
-    assert(this.size === 0, 'a table of upstreams that is in use')
+    assert(this.size === 0, 'the table of upstreams is in use already')
     this.#free.length = 0
     for (let slot = slotsMax - 1; slot >= 0; slot--) {
       const facts = known.get(slot)
@@ -282,7 +282,7 @@ export class Upstreams {
     const { upstreamNames: names } = this.#options.shared
     const at = slot * UPSTREAM_NAME_BYTES
     const length = names.write(origin, at + NAME_LENGTH_BYTES, ORIGIN_BYTES_MAX)
-    assert(length === origin.length, 'an origin that is no ASCII or longer than any can be')
+    assert(length === origin.length, 'an origin is not ASCII, or exceeds its limit')
     names.writeUInt16LE(length, at)
   }
 
