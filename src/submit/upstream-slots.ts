@@ -94,7 +94,7 @@ const NAME_LENGTH_BYTES = UPSTREAM_NAME_BYTES - ORIGIN_BYTES_MAX
 const IDLE_KEEP_US = msToUs(IDLE_KEEP_MS_MIN)
 const UNUSED_US_MIN = msToUs(UPSTREAM_UNUSED_MS_MIN)
 
-/** The table of origins. The main thread's only writer of upstream records. */
+/** The table of origins; writes the upstream records for the main thread. */
 export class Upstreams {
   readonly #options: UpstreamsOptions
   readonly #free: number[]

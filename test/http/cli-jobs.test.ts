@@ -121,7 +121,7 @@ describe('submit', () => {
     assert.match(refused.stdout, /^[0-9a-f]{24}\n$/)
   })
 
-  test('two lines with one key, and an outcome for each', async (t) => {
+  test('two lines with one key, and a result for each', async (t) => {
     const upstream = await upstreamFor(t)
     const line = JSON.stringify(jobOf(upstream.origin))
     const { code, stdout } = await run(['submit', '--wait'], `${line}\n\n${line}\n`)

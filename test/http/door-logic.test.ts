@@ -147,7 +147,7 @@ describe('at a replacement', () => {
   })
 })
 
-test('door logics that were relieved leave nothing behind', async (t) => {
+test('door logics that were replaced leave nothing behind', async (t) => {
   const scene = await openScene(t)
   const olds: WeakRef<DoorLogic>[] = []
   for (let round = 0; round < 10; round++) {

@@ -73,7 +73,7 @@ describe('answers', () => {
 })
 
 describe('events', () => {
-  test('follow the acceptance of their job', async (t) => {
+  test('come after the acceptance of their job', async (t) => {
     const scene = await openScene(t)
     scene.answer = (shard, request) => {
       if (request.kind !== INGRESS_ENQUEUE) return

@@ -49,7 +49,7 @@ describe('after kill -9', { concurrency: true }, () => {
     })
   }
 
-  it('webhooks that are owed are delivered', async (t) => {
+  it('pending webhooks are delivered', async (t) => {
     const data = temporaryFolder(t)
     const upstream = await upstreamFor(t)
     const receiver = await upstreamFor(t, (_request, response) => {

@@ -112,7 +112,7 @@ describe('an event stream', { concurrency: true }, () => {
     late.leave()
   })
 
-  it('tells all who follow a job the same', async (t) => {
+  it('sends the same events to all watchers of a job', async (t) => {
     const gate = new Gate()
     const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end('ok')))
     const jobId = await scene.api.accept(jobOf(upstream.origin))

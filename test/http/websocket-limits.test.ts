@@ -189,7 +189,7 @@ test('who reads slowly is warned', async (t) => {
   assert.equal((await socketFigures()).sockets_unread_bytes, 0)
 })
 
-test('who does not read at all is cut, and finds its results elsewhere', async (t) => {
+test('a socket that reads nothing is cut, and its results can be polled', async (t) => {
   const upstream = await upstreamFor(t, (_request, response) => response.end('y'.repeat(60_000)))
   const client = await open(t)
   const { sockets } = await socketFigures()

@@ -50,7 +50,7 @@ describe('shares of accounts', () => {
     assert.ok(REQUESTS_PENDING_MAX > REQUESTS_PENDING_BULK_MAX)
   })
 
-  it('of followed jobs count each job once, also while its shard is still to be told', () => {
+  it('of watched jobs count each job once, also while its shard has yet to be notified', () => {
     const table = makeWatchTable()
     let hasRoom = false
     const watches = new Watches(table, CONTEXT, () => hasRoom)

@@ -216,7 +216,7 @@ describe('a run', () => {
       assert.equal(server.openedMs.length, 1)
     })
 
-  it('gives two lines with one key one outcome each', async () => {
+  it('gives two lines with one key one result each', async () => {
     const server = new FakeServer()
     server.onJobs = (link, jobs) => {
       link.answer(jobs.map(({ ref, watch }, at) => {

@@ -311,7 +311,7 @@ test('bodies: text, base64, or bytes in MessagePack, but one of them', () => {
   refuses({ body_base64: 'aGk=' }, 'conflicting_fields', 'body_base64')
 })
 
-test('the webhook is required unless the outcome is polled or streamed', () => {
+test('the webhook is required unless the result is polled or streamed', () => {
   refuses({ webhook_url: undefined }, 'missing_field', 'webhook_url')
   refuses({ webhook_url: null, delivery: 'webhook' }, 'missing_field', 'webhook_url')
   for (const delivery of ['poll', 'stream']) {

@@ -181,7 +181,7 @@ test('one user has a share of the slots, of both kinds together, and others the 
   assert.equal(releases.length, 0)
 })
 
-test('an origin that nothing was sent to is asked back at the next look', () => {
+test('an origin that nothing was sent to is reclaimed at the next scan', () => {
   const { upstreams, releases, room, unused } = makeTable(30, 1)
   const claim = (at: number, nowUs: number): number =>
     upstreams.claim(origin(at), KIND_UPSTREAM, user(1), us(nowUs))
