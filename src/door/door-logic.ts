@@ -61,7 +61,7 @@ export interface Logic extends AnswerSink {
   stop(): void
 }
 
-const POOL_WARNING = 'a pool is at its limit and refuses requests for more'
+const POOL_WARNING = 'a pool refuses requests for more of it'
 
 /** The size of a question in a shard's ring. */
 const REQUEST_BYTES = REQUEST_WORDS * 4
@@ -92,7 +92,7 @@ export class DoorLogic implements Logic, Door {
     this.#place = place
     const context: PoolContext = { clock, warn: ({ bound, counts, name }, refusal) =>
       parts.log.warn({ pool: name, bound, ...counts, refusal },
-        'a pool is at its limit and refuses requests for more') }
+        'a pool refuses requests for more of it') }
     const admission = new Admission(tables.admission)
     const bells = new BatchBells(links, parts.onLull)
     const questions = new Questions(links, bells, tables.questions, context)
