@@ -36,7 +36,7 @@ export const DOOR_POOLS = {
   },
   upstreamSlots: {
     name: 'upstream slots', bound: 'upstreamsMax', holder: 'account', alpha: UPSTREAM_SLOTS_ALPHA,
-    atBound: '429 `upstreams_share`, `upstreams`; unused ones are asked back',
+    atBound: '429 `upstreams_share`, `upstreams`; unused ones are reclaimed',
   },
   questions: {
     name: 'questions without an answer', bound: 'QUESTIONS_PENDING_MAX', holder: 'account',
