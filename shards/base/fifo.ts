@@ -10,7 +10,7 @@
 const PASSED_MAX = 32
 
 /** A queue of waiters. No waiter is in it twice. */
-export class WaitingLine<Waiter> {
+export class Fifo<Waiter> {
   #queue: (Waiter | undefined)[] = []
   #head = 0
 

@@ -32,7 +32,7 @@ import type { AnswerWriter } from './answer-writer.ts'
 import type { Arrivals } from './arrivals.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import type { Finished } from './finished.ts'
-import type { JobViews } from './job-snapshot.ts'
+import type { JobSnapshots } from './job-snapshot.ts'
 import type { ResultRoom } from './result-room.ts'
 import type { Settlement } from './settlement.ts'
 import type { Watchers } from './watchers.ts'
@@ -46,7 +46,7 @@ export interface IntakeParts {
   readonly log: JobLog
   readonly logShares: LogShares
   readonly records: JobRecords
-  readonly views: JobViews
+  readonly snapshots: JobSnapshots
   readonly pacer: Pacer
   readonly budgets: SharedBudgets
   readonly settlement: Settlement
@@ -209,13 +209,13 @@ export class Intake {
 
   /** Answers a key that a job holds, for the same request or for another one. */
   #answerKnown(request: number, holder: JobSlot, fingerprint: number): boolean {
-    const { jobs, answers, refusesReuse, stats, views } = this.#parts
+    const { jobs, answers, refusesReuse, stats, snapshots } = this.#parts
     if (refusesReuse && jobs.at.fingerprint[holder] !== fingerprint) {
       if (!answers.reused(request, holder)) return false
       stats.add('reusedKeys')
       return true
     }
-    if (!answers.duplicate(request, holder, views.result(holder))) return false
+    if (!answers.duplicate(request, holder, snapshots.result(holder))) return false
     stats.add('duplicates')
     return true
   }
@@ -300,15 +300,15 @@ export class Intake {
   // --- queries ---
 
   #get(at: number): boolean {
-    const { answers, views } = this.#parts
+    const { answers, snapshots } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
     const slot = this.#find(at)
     if (slot === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
-    return answers.job(request, contract.CODE_OK, views.show(slot as JobSlot))
+    return answers.job(request, contract.CODE_OK, snapshots.show(slot as JobSlot))
   }
 
   #cancel(at: number, nowUs: Micros): boolean {
-    const { answers, views, jobs } = this.#parts
+    const { answers, snapshots, jobs } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
     const found = this.#find(at)
     if (found === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
@@ -319,13 +319,13 @@ export class Intake {
     const waiting = state === JOB_QUEUED || state === JOB_RETRYING
     const code = waiting || state === JOB_CANCELLED
       ? contract.CODE_OK : contract.CODE_NOT_CANCELLABLE
-    const view = views.show(slot)
+    const snapshot = snapshots.show(slot)
     if (waiting) {
-      delete view.position
-      delete view.retry_at
-      view.status = 'cancelled'
+      delete snapshot.position
+      delete snapshot.retry_at
+      snapshot.status = 'cancelled'
     }
-    if (!answers.job(request, code, view, waiting)) return false
+    if (!answers.job(request, code, snapshot, waiting)) return false
     if (waiting) this.#cancelWaiting(slot, state, nowUs)
     return true
   }
@@ -338,17 +338,17 @@ export class Intake {
   }
 
   #watch(at: number, nowUs: Micros): boolean {
-    const { answers, views, watchers } = this.#parts
+    const { answers, snapshots, watchers } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
     const found = this.#find(at)
     if (found === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
     const slot = found as JobSlot
-    const view = views.show(slot)
-    const over = view.result !== undefined
+    const snapshot = snapshots.show(slot)
+    const over = snapshot.result !== undefined
     if (!over && !watchers.watch(slot, nowUs)) {
       return answers.job(request, contract.CODE_TOO_MANY_WATCHED, null)
     }
-    return answers.job(request, contract.CODE_OK, view)
+    return answers.job(request, contract.CODE_OK, snapshot)
   }
 
   #unwatch(at: number): boolean {

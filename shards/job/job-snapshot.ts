@@ -8,7 +8,7 @@ import type { Lanes } from '../pace/lanes.ts'
 import type { JobRecords } from '../store/job-records.ts'
 import { JOB_WEBHOOK_PENDING, JOB_QUEUED, JOB_RETRYING, type JobSlots } from '../store/job-slots.ts'
 import type { StoredResult } from '../store/stored-result.ts'
-import type { JobResult, JobSnapshot, WebhookView } from '../wire/contract.ts'
+import type { JobResult, JobSnapshot, WebhookSnapshot } from '../wire/contract.ts'
 
 /** A stored result as shown to callers; the body is an empty string when the response had none. */
 export function showResult(stored: StoredResult): JobResult {
@@ -31,7 +31,7 @@ const asBuffer = (bytes: Uint8Array): Buffer => Buffer.isBuffer(bytes) ? bytes
   : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /** Makes snapshots of jobs. */
-export class JobViews {
+export class JobSnapshots {
   readonly #jobs: JobSlots
   readonly #records: JobRecords
   readonly #lanes: Lanes
@@ -86,13 +86,14 @@ export class JobViews {
     return this.#lanes.position(this.#jobs.at.lane[slot] as LaneSlot, slot)
   }
 
-  #webhook(slot: JobSlot): WebhookView | undefined {
+  #webhook(slot: JobSlot): WebhookSnapshot | undefined {
     if (this.#jobs.state(slot) <= JOB_RETRYING) return undefined
     const attempts = this.#jobs.deliveries(slot)
     if (this.#jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) return { state: 'owed', attempts }
     if (attempts === 0) return undefined
     const status = this.#jobs.webhookStatus(slot)
-    const webhook: WebhookView = { state: isDelivered(status) ? 'delivered' : 'given_up', attempts }
+    const state = isDelivered(status) ? 'delivered' : 'given_up'
+    const webhook: WebhookSnapshot = { state, attempts }
     if (status !== 0) webhook.last_status = status
     return webhook
   }

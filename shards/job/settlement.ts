@@ -214,7 +214,7 @@ export class Settlement {
     lanes.dropReference(lane)
     this.#addReference(lanes.at.upstream[lane] as UpstreamSlot, -1)
     if (template.receiver !== NONE) this.#addReference(template.receiver as UpstreamSlot, -1)
-    this.conclude(slot, result, template.receiver, nowUs)
+    this.finalize(slot, result, template.receiver, nowUs)
   }
 
   /**
@@ -222,7 +222,7 @@ export class Settlement {
    * this point. The job refers to no lane and no upstream yet. All facts that belong to its new
    * state are written before the state.
    */
-  conclude(
+  finalize(
     slot: JobSlot, result: Pick<StoredResult, 'status' | 'responseStatus' | 'reason'>,
     receiver: number, nowUs: Micros,
   ): void {

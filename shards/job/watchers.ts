@@ -13,7 +13,7 @@ import {
   EVENT_RETRYING,
 } from '../wire/contract.ts'
 import type { AnswerWriter } from './answer-writer.ts'
-import type { JobViews } from './job-snapshot.ts'
+import type { JobSnapshots } from './job-snapshot.ts'
 
 /** The watched jobs, and the events that are not reported yet. */
 export interface WatchersBaton {
@@ -25,7 +25,7 @@ export interface WatchersBaton {
 /** The watched jobs of one shard. */
 export class Watchers {
   readonly #jobs: JobSlots
-  readonly #views: JobViews
+  readonly #snapshots: JobSnapshots
   readonly #answers: AnswerWriter
   readonly #watched = new Set<JobSlot>()
   readonly #unreported = new Map<JobSlot, { event: number; data: object }>()
@@ -33,9 +33,9 @@ export class Watchers {
   /** The jobs whose position is still to be reported in this round; null between rounds. */
   #round: Iterator<JobSlot> | null = null
 
-  constructor(jobs: JobSlots, views: JobViews, answers: AnswerWriter) {
+  constructor(jobs: JobSlots, snapshots: JobSnapshots, answers: AnswerWriter) {
     this.#jobs = jobs
-    this.#views = views
+    this.#snapshots = snapshots
     this.#answers = answers
   }
 
@@ -104,7 +104,7 @@ export class Watchers {
   finished(slot: JobSlot): void {
     if (!this.#jobs.hasFlag(slot, JOB_WATCHED)) return
     const event = TERMINAL_EVENT_OF_STATE.get(this.#jobs.state(slot)) ?? EVENT_FAILED
-    this.#report(slot, event, this.#views.result(slot) ?? {})
+    this.#report(slot, event, this.#snapshots.result(slot) ?? {})
     if (!this.#unreported.has(slot)) this.unwatch(slot)
   }
 
@@ -122,7 +122,7 @@ export class Watchers {
         return
       }
       if (this.#jobs.state(slot) !== JOB_QUEUED || this.#unreported.has(slot)) continue
-      this.#report(slot, EVENT_POSITION, { position: this.#views.position(slot) })
+      this.#report(slot, EVENT_POSITION, { position: this.#snapshots.position(slot) })
     }
   }
 

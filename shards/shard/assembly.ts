@@ -12,7 +12,7 @@ import { Attempts } from '../job/attempts.ts'
 import { Dispatcher } from '../job/dispatcher.ts'
 import { Finished } from '../job/finished.ts'
 import { Intake } from '../job/intake.ts'
-import { JobViews } from '../job/job-snapshot.ts'
+import { JobSnapshots } from '../job/job-snapshot.ts'
 import { Overdue } from '../job/overdue.ts'
 import type { HeadParts } from '../job/response-head.ts'
 import { ResultRoom } from '../job/result-room.ts'
@@ -118,8 +118,8 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const ingress = new RingReader(views.ingress, true)
   const answers = new AnswerWriter(
     views.answers, new Bell(shared.mainBell), jobs, progress, marks.isOn)
-  const jobViews = new JobViews(jobs, records, lanes, wallMs)
-  const watchers = new Watchers(jobs, jobViews, answers)
+  const jobSnapshots = new JobSnapshots(jobs, records, lanes, wallMs)
+  const watchers = new Watchers(jobs, jobSnapshots, answers)
   const finished = new Finished(jobs, records, stats, {
     completedTtlMs: settings.completedTtlMs,
     failedTtlMs: settings.failedTtlMs,
@@ -152,7 +152,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
     dispatcher: new Dispatcher(shares),
     delivery: new Delivery({ ...shares, userAgent: settings.userAgent }),
     intake: new Intake(views, {
-      ...shares, arrivals, ring: ingress, views: jobViews,
+      ...shares, arrivals, ring: ingress, snapshots: jobSnapshots,
       refusesReuse: settings.keyMismatch === 'reject',
     }),
   }

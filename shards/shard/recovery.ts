@@ -262,11 +262,11 @@ class Recovery {
     const { jobs, progress, records, settlement } = this.#parts
     progress.serve(slot)
     if (jobs.at.location[slot] === NONE) {
-      settlement.conclude(slot, { status: 'cancelled', responseStatus: 0, reason: null }, NONE,
+      settlement.finalize(slot, { status: 'cancelled', responseStatus: 0, reason: null }, NONE,
         this.#nowUs)
     } else {
       const { receiver } = records.readTemplate(slot)
-      settlement.conclude(slot, records.readResult(slot), receiver, this.#nowUs)
+      settlement.finalize(slot, records.readResult(slot), receiver, this.#nowUs)
     }
     progress.serveNobody()
   }

@@ -6,8 +6,8 @@
 // An ordinary socket reads each chunk into newly allocated memory (with TCP 64 KiB, most of which
 // is given back), queues it in the stream and emits `readable` a tick later; two written chunks are
 // gathered by the kernel, or by TLS, with an object allocated for that. Here received bytes are
-// copied from one buffer and emitted at once, and two written chunks are concatenated first. This
-// saves an eighth of the thread's time per request.
+// copied from one buffer and emitted at once, and two written chunks are concatenated first.
+// Measured: without it the thread needs 13 % more CPU time for a job that is sent and reported.
 
 import { type OnReadOpts, Socket } from 'node:net'
 import { type ConnectionOptions, type TLSSocket, connect } from 'node:tls'

@@ -6,7 +6,7 @@
 // the destinations, before newly received data is read. A destination with a low cost is not paused
 // at first, so that small responses never wait behind large ones.
 
-import { WaitingLine } from '../base/fifo.ts'
+import { Fifo } from '../base/fifo.ts'
 import {
   READERS_PER_TURN_MAX, READ_COST_BYTES, READ_COST_EXTRA, READ_COST_MAX, READ_COST_SMALL,
 } from '../memory/socket-limits.ts'
@@ -20,13 +20,13 @@ export interface Reader {
 export class Reading {
   turn = 0
   cost = 0
-  readonly paused = new WaitingLine<Reader>()
+  readonly paused = new Fifo<Reader>()
 }
 
 /** The scheduler of one shard. */
 export class ReadScheduler {
   readonly #nextTurn: (run: () => void) => void
-  readonly #waiting = new WaitingLine<Reading>()
+  readonly #waiting = new Fifo<Reading>()
   #turn = 1
   /** The cost left; it is renewed once half of it is used, so it may span several turns. */
   #left = READ_COST_MAX

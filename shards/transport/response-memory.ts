@@ -6,7 +6,7 @@
 // other. If even that reaches the limit of the pool, the response is truncated there, as at its own
 // limit.
 
-import { WaitingLine } from '../base/fifo.ts'
+import { Fifo } from '../base/fifo.ts'
 import { SHARD_POOLS } from '../memory/pools.ts'
 import { Share } from '../memory/share.ts'
 import { RESPONSE_BUFFER_BYTES_MAX } from '../memory/socket-limits.ts'
@@ -25,7 +25,7 @@ export class BytesHeld {
   hasProgress = false
   /** onRoom is to be called when the destination is below its share again. */
   isAwaited = false
-  readonly paused = new WaitingLine<ResponseReader>()
+  readonly paused = new Fifo<ResponseReader>()
   readonly to: number
 
   constructor(to: number) {

@@ -145,7 +145,7 @@ export interface JobResult {
 }
 
 /** The state of a finished job's webhook. */
-export interface WebhookView {
+export interface WebhookSnapshot {
   state: 'owed' | 'delivered' | 'given_up'
   /** Deliveries begun. */
   attempts: number
@@ -167,7 +167,7 @@ export interface JobSnapshot {
   retry_at?: number
   result?: JobResult
   /** For a finished job whose result has been, or is to be, sent to a webhook. */
-  webhook?: WebhookView
+  webhook?: WebhookSnapshot
 }
 
 // --- control plane: messages that start and control a shard's thread ---

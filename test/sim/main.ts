@@ -4,13 +4,13 @@
 // --journal, a journal is kept, and with --kills the process is killed, and restarted from it. With
 // --victim, for each seed, an attacker fills one pool after another beside a victim.
 
-import './verify-on.ts'
 import { Tool } from '../support/tool-options.ts'
 import { runFairness } from './fairness.ts'
 import { describeFailure, runSeed } from './run-seed.ts'
-import { runSimAttack } from './victim.ts'
+import './verify-on.ts'
 import { SIM_ATTACKS } from './victim-attacks.ts'
 import { DOOR_ATTACKS, runDoorAttack } from './victim-door.ts'
+import { runSimAttack } from './victim.ts'
 
 const SHARD_COUNTS = [1, 3]
 const PROGRESS_EVERY_RUNS = 100

@@ -1,10 +1,10 @@
 // Runs one seed, and describes a failure: seed, shards, virtual time, the checker and its message,
 // the last lines of the log, and the command that repeats it.
 
+import type { EventLog } from './event-log.ts'
 import { type Trouble, drawScenario, withTroubles } from './scenario.ts'
 import { type RunSummary, Simulation } from './simulation.ts'
 import type { VirtualTime } from './virtual-time.ts'
-import type { EventLog } from './event-log.ts'
 
 /** A run that failed. */
 export class FailedRun extends Error {

@@ -1,13 +1,13 @@
 // The simulator as part of the suite: a run is reproducible exactly, 50 seeds with one shard and
 // with three keep every guarantee, and shares are fair.
 
-import './verify-on.ts'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SEED } from '../support/swarm.ts'
 import { CONTESTS, jainIndex, runContest } from './fairness.ts'
 import { runSeed } from './run-seed.ts'
 import { testSeeds } from './seeds.ts'
+import './verify-on.ts'
 
 const SHARD_COUNTS = [1, 3]
 

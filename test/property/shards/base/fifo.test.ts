@@ -3,14 +3,14 @@
 
 import assert from 'node:assert/strict'
 import { it } from 'node:test'
-import { WaitingLine } from '../../../../shards/base/fifo.ts'
+import { Fifo } from '../../../../shards/base/fifo.ts'
 import { Prng } from '../../../../shards/base/prng.ts'
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 20_262)
 const SEEDS = 200
 const STEPS = 600
 
-function step(prng: Prng, line: WaitingLine<number>, model: number[], who: number): void {
+function step(prng: Prng, line: Fifo<number>, model: number[], who: number): void {
   const joins = prng.chance(0.5)
   if (joins) {
     line.join(who)
@@ -32,7 +32,7 @@ function step(prng: Prng, line: WaitingLine<number>, model: number[], who: numbe
 it('agrees with its model after each step', () => {
   for (let seed = SEED; seed < SEED + SEEDS; seed++) {
     const prng = new Prng(seed)
-    const line = new WaitingLine<number>()
+    const line = new Fifo<number>()
     const model: number[] = []
     try {
       for (let who = 0; who < STEPS; who++) step(prng, line, model, who)

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import {
   type JobSlot, type Micros, type Millis, NONE, type UpstreamSlot,
 } from '../../../../shards/base/units.ts'
-import { JobViews, showResult } from '../../../../shards/job/job-snapshot.ts'
+import { JobSnapshots, showResult } from '../../../../shards/job/job-snapshot.ts'
 import { Lanes } from '../../../../shards/pace/lanes.ts'
 import { JobLog } from '../../../../shards/store/job-log.ts'
 import { JobRecords } from '../../../../shards/store/job-records.ts'
@@ -60,7 +60,7 @@ describe('a result', () => {
 class Setting {
   readonly jobs: JobSlots
   readonly records: JobRecords
-  readonly views: JobViews
+  readonly views: JobSnapshots
   readonly lanes: Lanes
 
   constructor() {
@@ -70,7 +70,7 @@ class Setting {
     this.records = new JobRecords(
       log, this.jobs, new Templates(memory, log, { recover: false }))
     this.lanes = new Lanes(memory, this.jobs)
-    this.views = new JobViews(this.jobs, this.records, this.lanes,
+    this.views = new JobSnapshots(this.jobs, this.records, this.lanes,
       (atUs) => (CREATED_MS + atUs / 1000) as Millis)
   }
 
