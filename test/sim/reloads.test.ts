@@ -27,8 +27,8 @@ test('a seed with reloads gives the same run, to the byte', () => {
   assert.notEqual(runSeed(SEED, 3).digest, first.digest)
 })
 
-testSeeds('notice nothing of a reload', { seeds: 60, perTest: 20 }, ['reloads'])
-testSeeds('survive reloads and deaths', { seeds: 40, perTest: 20 }, ['reloads', 'deaths'])
+testSeeds('notice nothing of a reload', { seeds: 40, perTest: 20 }, ['reloads'])
+testSeeds('survive reloads and deaths', { seeds: 20, perTest: 20 }, ['reloads', 'deaths'])
 
 // Damage to the cleaner and the sweep for overdue jobs shows late; property tests cover them.
 const parts: readonly { prototype: object }[] = [
