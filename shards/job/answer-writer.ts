@@ -3,7 +3,7 @@
 // Never: waits for space: if the ring is full it returns false, and the caller keeps its request.
 
 import type { JobSlot, UpstreamSlot } from '../base/units.ts'
-import type { Progress } from '../memory/crash-notes.ts'
+import type { CrashNotes } from '../memory/crash-notes.ts'
 import type { Bell } from '../memory/doorbell.ts'
 import { isBefore } from '../memory/give-back.ts'
 import type { RingViews } from '../memory/layout.ts'
@@ -26,7 +26,7 @@ export class AnswerWriter {
   readonly #ring: RingWriter
   readonly #bell: Bell
   readonly #jobs: JobSlots
-  readonly #progress: Progress
+  readonly #notes: CrashNotes
   /** Initially true: a crashed predecessor may not have rung for its last answers. */
   #written = true
   /** The position of the request being answered. */
@@ -37,13 +37,13 @@ export class AnswerWriter {
 
   /** @param isHeld whether answers become visible to the front door only by publish(). */
   constructor(
-    views: RingViews, bell: Bell, jobs: JobSlots, progress: Progress, isHeld: boolean,
+    views: RingViews, bell: Bell, jobs: JobSlots, notes: CrashNotes, isHeld: boolean,
   ) {
     this.#ring = new RingWriter(views, isHeld)
     this.#ringDueUntil = this.#ring.published
     this.#bell = bell
     this.#jobs = jobs
-    this.#progress = progress
+    this.#notes = notes
   }
 
   /** Later answers are to the request at this position of the ingress ring. */
@@ -54,17 +54,17 @@ export class AnswerWriter {
 
   /** After a crash, before any write: checks whether the last answer was committed. */
   recover(): void {
-    this.#progress.checkAnswer(this.#ring.tailNext)
+    this.#notes.checkAnswer(this.#ring.tailNext)
   }
 
   /** Whether a crashed thread has answered a request that it had not consumed yet. */
   hasAnswered(position: number): boolean {
-    return this.#progress.hasAnswered(position)
+    return this.#notes.hasAnswered(position)
   }
 
   /** Whether that answer was a promise, whose work may not have been done. */
   hasPromised(position: number): boolean {
-    return this.#progress.hasPromised(position)
+    return this.#notes.hasPromised(position)
   }
 
   /** Whether there is space for an acceptance or a refusal now. */
@@ -211,7 +211,7 @@ export class AnswerWriter {
 
   /** Notes the answer, so that a request is answered once even if the thread crashes after it. */
   #commitAnswer(isPromise = false): boolean {
-    this.#progress.answering(this.#answeredAt, this.#ring.tailNext, isPromise)
+    this.#notes.answering(this.#answeredAt, this.#ring.tailNext, isPromise)
     return this.#commit()
   }
 

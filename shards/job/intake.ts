@@ -9,7 +9,7 @@ import { assert } from '../base/assert.ts'
 import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot, msToUs,
 } from '../base/units.ts'
-import type { Progress } from '../memory/crash-notes.ts'
+import type { CrashNotes } from '../memory/crash-notes.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import {
   IDLE_KEEP_MS_MIN, QUESTIONS_PER_TURN_MAX, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX,
@@ -54,7 +54,7 @@ export interface IntakeParts {
   readonly room: ResultRoom
   readonly watchers: Watchers
   readonly arrivals: Arrivals
-  readonly progress: Progress
+  readonly notes: CrashNotes
   readonly stats: StatsWriter
   readonly transport: Transport
   /** Whether a known key must come with the same request. */
@@ -107,15 +107,15 @@ export class Intake {
 
   /** True when the request is handled; false leaves it in the ring. */
   #serve(kind: number, offset: number, length: number, nowUs: Micros): boolean {
-    const { progress, answers, ring } = this.#parts
+    const { notes, answers, ring } = this.#parts
     if (isQuestion(kind) && this.#questionsLeft-- === 0) return false
-    progress.serveRequest()
+    notes.serveRequest()
     answers.beginRequest(ring.position, false)
     const isDone = this.#crashesOfNext < 0
       ? this.#handle(kind, offset, length, nowUs)
       : this.#handleAgain(kind, offset, length, nowUs)
     if (isDone) this.#crashesOfNext = -1
-    progress.serveNobody()
+    notes.serveNone()
     return isDone
   }
 

@@ -48,7 +48,7 @@ export function markUsed(progress: Uint32Array): void {
 }
 
 /** One shard's progress words. */
-export class Progress {
+export class CrashNotes {
   readonly #words: Uint32Array
   readonly #jobs: ShardViews['jobs']
 
@@ -73,7 +73,7 @@ export class Progress {
   }
 
   /** The work that follows has no suspect. */
-  serveNobody(): void {
+  serveNone(): void {
     this.#words[SUSPECT] = 0
   }
 

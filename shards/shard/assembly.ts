@@ -21,7 +21,7 @@ import { Warnings } from '../job/warnings.ts'
 import { Watchers } from '../job/watchers.ts'
 import { Delivery } from '../job/webhook.ts'
 import { Journal, type JournalSink } from '../journal/journal.ts'
-import { Progress } from '../memory/crash-notes.ts'
+import { CrashNotes } from '../memory/crash-notes.ts'
 import { Marks } from '../memory/dirty-pages.ts'
 import { Bell } from '../memory/doorbell.ts'
 import { GiveBack } from '../memory/give-back.ts'
@@ -68,7 +68,7 @@ export interface EngineParts {
 /** The parts of a shard that its turn uses. */
 export interface ShardParts extends HeadParts {
   readonly stats: StatsWriter
-  readonly progress: Progress
+  readonly notes: CrashNotes
   readonly budgets: SharedBudgets
   readonly jobs: JobSlots
   readonly log: JobLog
@@ -105,7 +105,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const nowUs = clock.nowUs()
   const wallMs = (atUs: Micros) => clock.wallMs(atUs)
   const stats = new StatsWriter(views.stats)
-  const progress = new Progress(views)
+  const notes = new CrashNotes(views)
   const marks = new Marks(views, given.journal !== null)
   marks.recover()
   const budgets = new SharedBudgets(shared, shard, given.shards, marks)
@@ -117,7 +117,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const lanes = new Lanes(views, jobs, marks)
   const ingress = new RingReader(views.ingress, true)
   const answers = new AnswerWriter(
-    views.answers, new Bell(shared.mainBell), jobs, progress, marks.isOn)
+    views.answers, new Bell(shared.mainBell), jobs, notes, marks.isOn)
   const jobSnapshots = new JobSnapshots(jobs, records, lanes, wallMs)
   const watchers = new Watchers(jobs, jobSnapshots, answers)
   const finished = new Finished(jobs, records, stats, {
@@ -138,7 +138,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const warnings = new Warnings(views.limits.upstreamsMax, answers, stats)
   const shares = {
     jobs, lanes, logShares, records, pacer, budgets, attempts, transport, settlement, watchers,
-    warnings, stats, progress, prng, wallMs, finished, undelivered, room, log, answers, overdue,
+    warnings, stats, notes, prng, wallMs, finished, undelivered, room, log, answers, overdue,
   }
   const arrivals = new Arrivals(views, shares)
   const giveBack = new GiveBack(views)

@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.ts'
 import type { JobSlot, LaneSlot, Micros, UpstreamSlot } from '../base/units.ts'
 import { ATTEMPT_JOB } from '../job/attempts.ts'
 import { hearHead } from '../job/response-head.ts'
-import { Progress } from '../memory/crash-notes.ts'
+import { CrashNotes } from '../memory/crash-notes.ts'
 import { KIND_RECEIVER, type ShardViews } from '../memory/layout.ts'
 import {
   CLEAN_BYTES_PER_TURN_MAX, INGRESS_RECORDS_PER_TURN_MAX, ORIGIN_BYTES_MAX, UPSTREAM_NAME_BYTES,
@@ -53,12 +53,12 @@ export class Engine implements TransportEvents, Sender {
     const views = given.shards[given.shard] as ShardViews
     // Memory that no thread has begun to use may be partly formatted.
     const { baton } = given
-    const recover = baton === undefined && given.recover && new Progress(views).run > 0
+    const recover = baton === undefined && given.recover && new CrashNotes(views).run > 0
     this.#parts = assemble({ ...given, recover }, this)
     given.transport.start(this)
     const nowUs = given.clock.nowUs()
     if (baton !== undefined) takeOver(this.#parts, baton)
-    else if (!recover) this.#parts.progress.begin()
+    else if (!recover) this.#parts.notes.begin()
     this.recovered = recover ? recoverShard(this.#parts, views, nowUs, given.clock) : null
     this.#parts.stats.set('heartbeatUs', given.clock.nowUs())
     if (VERIFY && baton !== undefined) this.#verifyWhole()
@@ -208,20 +208,20 @@ export class Engine implements TransportEvents, Sender {
   }
 
   send(slot: JobSlot, lane: LaneSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    const { delivery, dispatcher, jobs, progress } = this.#parts
-    progress.serve(slot)
+    const { delivery, dispatcher, jobs, notes } = this.#parts
+    notes.serve(slot)
     if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.send(slot, lane, upstream, nowUs)
     else dispatcher.send(slot, lane, upstream, nowUs)
-    progress.serveNobody()
+    notes.serveNone()
   }
 
   failUnsent(slot: JobSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    const { delivery, dispatcher, jobs, progress } = this.#parts
+    const { delivery, dispatcher, jobs, notes } = this.#parts
     const reason = this.#unreachableFor[upstream] ?? 'connection_error'
-    progress.serve(slot)
+    notes.serve(slot)
     if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.failUnsent(slot, nowUs)
     else dispatcher.failUnsent(slot, reason, nowUs)
-    progress.serveNobody()
+    notes.serveNone()
   }
 
   /** Not cached: connections are requested rarely, and a slot's origin may change. */
@@ -289,11 +289,11 @@ export class Engine implements TransportEvents, Sender {
 
   /** Catches all errors, so that the network library cannot swallow a failed assertion. */
   #handle(attemptId: number, settle: () => void): void {
-    const { attempts, progress } = this.#parts
+    const { attempts, notes } = this.#parts
     try {
-      progress.serve(attempts.slot[attemptId] as JobSlot)
+      notes.serve(attempts.slot[attemptId] as JobSlot)
       settle()
-      progress.serveNobody()
+      notes.serveNone()
       this.#given.wantTurn()
     } catch (error) {
       this.#given.broken(error)
@@ -301,11 +301,11 @@ export class Engine implements TransportEvents, Sender {
   }
 
   #timedOut(attemptId: number, nowUs: Micros): void {
-    const { attempts, progress } = this.#parts
-    progress.serve(attempts.slot[attemptId] as JobSlot)
+    const { attempts, notes } = this.#parts
+    notes.serve(attempts.slot[attemptId] as JobSlot)
     this.#given.transport.abort(attemptId)
     this.#settleFailure(attemptId, 'timeout', nowUs)
-    progress.serveNobody()
+    notes.serveNone()
   }
 
   #settleFailure(attemptId: number, reason: FailureReason, nowUs: Micros): void {
@@ -322,11 +322,11 @@ export class Engine implements TransportEvents, Sender {
   }
 
   #failOverdue(slot: JobSlot, nowUs: Micros): void {
-    const { jobs, pacer, progress, settlement } = this.#parts
-    progress.serve(slot)
+    const { jobs, pacer, notes, settlement } = this.#parts
+    notes.serve(slot)
     pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
     settlement.finishWaiting(slot, 'failed', 'execution_deadline_exceeded', nowUs)
-    progress.serveNobody()
+    notes.serveNone()
   }
 
   #nextUs(): Micros {

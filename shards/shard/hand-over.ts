@@ -29,7 +29,7 @@ export function handOver(parts: ShardParts): EngineBaton {
 
 /** Gives the parts their predecessors' state, after assembly and before any other use. */
 export function takeOver(parts: ShardParts, baton: EngineBaton): void {
-  parts.progress.begin()
+  parts.notes.begin()
   parts.jobs.takeOver(baton.jobs)
   parts.log.takeOver(baton.log)
   parts.templates.takeOver(baton.templates)

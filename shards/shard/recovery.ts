@@ -31,9 +31,9 @@ const ORDER_MIDDLE = 2 ** 31
 export function recoverShard(
   parts: ShardParts, views: ShardViews, nowUs: Micros, clock: Clock,
 ): Recovered {
-  const { ingress, answers, progress } = parts
-  const suspect = progress.crashSuspect(ingress.position)
-  progress.begin()
+  const { ingress, answers, notes } = parts
+  const suspect = notes.crashSuspect(ingress.position)
+  notes.begin()
   answers.recover()
   finishGivingBack(views, parts.jobs, parts.giveBack)
   if (suspect.kind === 'job') setAsideUnread(parts, suspect)
@@ -116,7 +116,7 @@ class Recovery {
    * webhook; a request will be dropped. @returns the job's id, or 'request'; null for none.
    */
   setAside(suspect: CrashSuspect): string | null {
-    const { intake, jobs, pacer, progress, settlement, stats } = this.#parts
+    const { intake, jobs, pacer, notes, settlement, stats } = this.#parts
     intake.recover(suspect.kind === 'request' ? suspect.deaths : 0)
     if (suspect.kind === 'nobody' || suspect.deaths < SUSPECT_DEATHS_MAX) return null
     if (suspect.kind === 'request') return suspect.kind
@@ -125,7 +125,7 @@ class Recovery {
     const isPending = jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)
     if (state === JOB_FREE || this.#finalized.has(slot)) return null
     if (state > JOB_RETRYING && !isPending) return null
-    progress.serve(slot)
+    notes.serve(slot)
     const isInWheel = state !== JOB_QUEUED && jobs.at.timeUs[slot] !== Infinity
     if (isInWheel) settlement.withdraw(slot)
     else pacer.withdraw(jobs.at.lane[slot] as LaneSlot, slot)
@@ -135,7 +135,7 @@ class Recovery {
     } else {
       settlement.finishWaiting(slot, 'failed', 'shard_crash', this.#nowUs)
     }
-    progress.serveNobody()
+    notes.serveNone()
     return jobIdText(jobs.at, slot)
   }
 
@@ -259,8 +259,8 @@ class Recovery {
   }
 
   #finalize(slot: JobSlot): void {
-    const { jobs, progress, records, settlement } = this.#parts
-    progress.serve(slot)
+    const { jobs, notes, records, settlement } = this.#parts
+    notes.serve(slot)
     if (jobs.at.location[slot] === NONE) {
       settlement.finalize(slot, { status: 'cancelled', responseStatus: 0, reason: null }, NONE,
         this.#nowUs)
@@ -268,7 +268,7 @@ class Recovery {
       const { receiver } = records.readTemplate(slot)
       settlement.finalize(slot, records.readResult(slot), receiver, this.#nowUs)
     }
-    progress.serveNobody()
+    notes.serveNone()
   }
 
   #referToLane(lane: LaneSlot): void {

@@ -12,7 +12,7 @@ import {
 } from './kinds.ts'
 import type { Machine } from './machine.ts'
 import {
-  type UpstreamEntries, accountQueueKind, concurrentKind, receiverTableKind, rpsKind, timeoutKind,
+  type UpstreamRules, accountQueueKind, concurrentKind, receiverTableKind, rpsKind, timeoutKind,
   upstreamTableKind,
 } from './upstream-table.ts'
 
@@ -159,10 +159,10 @@ export const SETTINGS = {
     limits.WEBHOOK_RETRY_AFTER_MS_MAX_DEFAULT,
     'longest wait that a receiver may ask for with Retry-After',
     { key: 'webhooks.retry_after_max' }),
-  upstreams: setting<UpstreamEntries>('upstreams', upstreamTableKind, {},
+  upstreams: setting<UpstreamRules>('upstreams', upstreamTableKind, {},
     'settings of single upstreams by host or host:port: rps, max_concurrent, account_queue, ' +
     'account_queue_by_caller, timeout_ms', { fallbackText: 'none' }),
-  webhookReceivers: setting<UpstreamEntries>('webhook-receivers', receiverTableKind, {},
+  webhookReceivers: setting<UpstreamRules>('webhook-receivers', receiverTableKind, {},
     'settings of single webhook receivers by host or host:port: rps, max_concurrent, timeout_ms',
     { key: 'webhooks.receivers', fallbackText: 'none' }),
 } as const

@@ -31,9 +31,9 @@ const entrySchema = z.strictObject({
 const receiverSchema = entrySchema.omit({ account_queue: true, account_queue_by_caller: true })
 
 /** What a table may say about one host. */
-export type UpstreamEntry = z.infer<typeof entrySchema>
+export type UpstreamRule = z.infer<typeof entrySchema>
 /** By host or host:port, in lower case. */
-export type UpstreamEntries = Readonly<Record<string, UpstreamEntry>>
+export type UpstreamRules = Readonly<Record<string, UpstreamRule>>
 
 const HOST_EXPECTED = 'a host or host:port, such as api.example.com or 127.0.0.1:8080'
 
@@ -53,12 +53,12 @@ function normalizeHost(text: string): string | undefined {
 }
 
 /** On the command line, a table is YAML in flow form, of which JSON is a subset. */
-function tableKind(entry: z.ZodType<UpstreamEntry>): Kind<UpstreamEntries> {
+function tableKind(entry: z.ZodType<UpstreamRule>): Kind<UpstreamRules> {
   const expected = 'a map from host to {rps, max_concurrent, …}'
   const host = z.string().refine((text) => normalizeHost(text) !== undefined, HOST_EXPECTED)
   const byHost = z.record(host, entry, { error: expected })
   const schema = z.preprocess((given) => given ?? {}, byHost).transform((table, context) => {
-    const normal: Record<string, UpstreamEntry> = Object.create(null)
+    const normal: Record<string, UpstreamRule> = Object.create(null)
     const entries = Object.entries(table)
     const refuse = (path: string[], message: string): void => {
       context.issues.push({ code: 'custom', path, message, input: table })
@@ -92,7 +92,7 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:
  * table has it there, else from its host, else from the defaults.
  */
 export function settingsOf(
-  origin: string, table: UpstreamEntries, defaults: UpstreamDefaults,
+  origin: string, table: UpstreamRules, defaults: UpstreamDefaults,
 ): UpstreamSettings {
   const entry = entryOf(origin, table)
   return {
@@ -105,11 +105,11 @@ export function settingsOf(
 
 /** Whether callers may switch on the account queues of an origin, by a request header. */
 export const callersSwitchQueues = (
-  origin: string, table: UpstreamEntries, byDefault: boolean,
+  origin: string, table: UpstreamRules, byDefault: boolean,
 ): boolean => entryOf(origin, table).account_queue_by_caller ?? byDefault
 
 /** What the table says about an origin: host and port override host alone. */
-function entryOf(origin: string, table: UpstreamEntries): UpstreamEntry {
+function entryOf(origin: string, table: UpstreamRules): UpstreamRule {
   const url = URL.parse(origin)
   const host = url?.hostname ?? ''
   const port = url?.port === '' ? DEFAULT_PORTS[url.protocol] : url?.port

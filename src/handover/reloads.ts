@@ -17,7 +17,7 @@ import type { Supervisor } from '../engine/supervisor.ts'
 import { describeFault, loadNewCode } from './new-code.ts'
 
 /** The result of a reload; the reason is for the operator, and may have several lines. */
-type ReloadResult =
+type ReloadAnswer =
   | { readonly ok: true, readonly ms: number }
   | { readonly ok: false, readonly reason: string }
 
@@ -40,8 +40,8 @@ interface Replacement {
   readonly logic: Logic
 }
 
-type Refused = ReloadResult & { readonly ok: false }
-type Checked = { readonly ok: true, readonly replacement: Replacement } | Refused
+type Refused = ReloadAnswer & { readonly ok: false }
+type CheckedBuild = { readonly ok: true, readonly replacement: Replacement } | Refused
 
 /** All reloads of a server, one at a time. */
 export class Reloads {
@@ -72,7 +72,7 @@ export class Reloads {
   }
 
   /** Replaces code and configuration, or returns why not; never rejects. */
-  async #reload(): Promise<ReloadResult> {
+  async #reload(): Promise<ReloadAnswer> {
     const { clock, door: { tables }, end } = this.#parts
     if (this.#isUnderWay) return this.#refuse('another reload is under way')
     if (tables.phase === 'starting') return this.#refuse('the server is still starting')
@@ -104,7 +104,7 @@ export class Reloads {
   }
 
   /** Loads and checks everything; changes nothing. */
-  async #check(): Promise<Checked> {
+  async #check(): Promise<CheckedBuild> {
     const { clock, cwd, door } = this.#parts
     const loaded = await loadNewCode(clock)
     if (!loaded.ok) return refused(`the new code does not load: ${loaded.reason}`)
@@ -128,7 +128,7 @@ export class Reloads {
     }
   }
 
-  #note(ms: number): ReloadResult {
+  #note(ms: number): ReloadAnswer {
     const { door: { tables }, log } = this.#parts
     tables.reloads++
     tables.lastReload = { atMs: this.#wallMs(), ok: true, reason: null }
@@ -136,7 +136,7 @@ export class Reloads {
     return { ok: true, ms: Math.round(ms) }
   }
 
-  #refuse(reason: string): ReloadResult {
+  #refuse(reason: string): ReloadAnswer {
     const { door: { tables }, log } = this.#parts
     tables.lastReload = { atMs: this.#wallMs(), ok: false, reason }
     log.warn({ reason }, 'the reload is refused; nothing has changed')

@@ -37,7 +37,7 @@ const CHARACTER_BYTES_MAX = 2
 const LINE_LENGTH_UNCOUNTED = BATCH_BYTES / BATCH_WINDOW_JOBS
 
 /** A finished job whose result is requested when its line is to be written. */
-interface Dropped {
+interface DroppedAnswer {
   readonly jobId: string
   readonly status: JobStatus
   isAsked: boolean
@@ -51,7 +51,7 @@ export class Batch implements Asker {
   readonly #splitter: BatchSplitter
   #response: StreamedResponse | undefined
   /** Answers of the jobs from #first on; undefined: none yet. */
-  #answers: (string | Dropped | undefined)[] = []
+  #answers: (string | DroppedAnswer | undefined)[] = []
   #first = 0
   #next = 0
   /** Counted bytes of answers that are not written yet. */
@@ -217,7 +217,7 @@ export class Batch implements Asker {
     this.#set(ref, line)
   }
 
-  #set(ref: Ref, answer: string | Dropped): void {
+  #set(ref: Ref, answer: string | DroppedAnswer): void {
     this.#answers[Number(ref) - this.#first] = answer
     this.#flushSoon()
   }
@@ -267,7 +267,7 @@ export class Batch implements Asker {
   }
 
   /** All answers before it have been read: requests the result that was dropped. */
-  #ask(answer: Dropped): void {
+  #ask(answer: DroppedAnswer): void {
     if (answer.isAsked) return
     // There is no room; it would have to be dropped again.
     if (this.#parts.pool.isFull) return this.#flushSoon()
@@ -283,12 +283,12 @@ export class Batch implements Asker {
   }
 
   /** Asks again in a later iteration of the event loop. */
-  #askLater(answer: Dropped): void {
+  #askLater(answer: DroppedAnswer): void {
     answer.isAsked = false
     if (this.#response !== undefined) this.#flushSoon()
   }
 
-  #got(answer: Dropped, result: JobResult | null): void {
+  #got(answer: DroppedAnswer, result: JobResult | null): void {
     if (this.#response === undefined) return
     const line = duplicateLine(answer.jobId, answer.status, result)
     const bytes = countedBytes(line)

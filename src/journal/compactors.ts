@@ -53,12 +53,12 @@ export class Compactors {
   /** By shard: the last batch in its journal; 0 if it has none, so that the shard starts empty. */
   readonly loaded: Promise<Awaited<readonly number[]>>
   readonly #options: CompactorsOptions
-  readonly #compactors: readonly Compactor[]
+  readonly #compactors: readonly CompactorThread[]
 
   constructor(options: CompactorsOptions) {
     this.#options = options
     this.#compactors = options.memories
-      .map((memory, shard) => new Compactor(shard, memory, options))
+      .map((memory, shard) => new CompactorThread(shard, memory, options))
     this.known = gather(this.#compactors.map((compactor) => compactor.known))
     this.loaded = gather(this.#compactors.map((compactor) => compactor.loaded))
   }
@@ -76,7 +76,7 @@ export class Compactors {
 }
 
 /** One compactor, across restarts of its thread. */
-class Compactor {
+class CompactorThread {
   readonly known: Promise<Awaited<ReadonlyMap<number, UpstreamFacts>>>
   readonly loaded: Promise<Awaited<number>>
   status: CompactorStatus = NOTHING

@@ -37,7 +37,7 @@ interface Left {
 }
 
 /** A client that receives the drain's progress. */
-interface Watcher {
+interface DrainListener {
   readonly asking: Asking
   readonly answer: (answer: ControlAnswer) => void
 }
@@ -51,7 +51,7 @@ const EMPTY_LOOKS = 2
 /** All drains of a server. */
 export class Drain {
   readonly #parts: DrainParts
-  readonly #watchers = new Set<Watcher>()
+  readonly #listeners = new Set<DrainListener>()
   /** The turn counts of the shards at the last check. */
   #turns: readonly number[] = []
   #emptyLooks = 0
@@ -72,9 +72,9 @@ export class Drain {
     if (obstacle !== undefined) return Promise.resolve({ ok: false, error: obstacle })
     return new Promise((answer) => {
       const watcher = { asking, answer }
-      this.#watchers.add(watcher)
+      this.#listeners.add(watcher)
       void asking.gone.then(() => {
-        this.#watchers.delete(watcher)
+        this.#listeners.delete(watcher)
         answer({ ok: false, error: 'the client has gone' })
       })
       asking.progress(this.#progressOf(this.#left()))
@@ -123,7 +123,7 @@ export class Drain {
     this.#sweep()
     this.#logAgain(left)
     const progress = this.#progressOf(left)
-    for (const { asking } of this.#watchers) asking.progress(progress)
+    for (const { asking } of this.#listeners) asking.progress(progress)
     const turns = links.map(({ views }) => readStats(views.stats).turns)
     const haveTurned = links.every(({ down, ingress }, shard) =>
       !down && ingress.fillBytes() === 0 && turns[shard] !== this.#turns[shard])
@@ -144,8 +144,8 @@ export class Drain {
   }
 
   #answerAll(answer: ControlAnswer): void {
-    for (const watcher of this.#watchers) watcher.answer(answer)
-    this.#watchers.clear()
+    for (const watcher of this.#listeners) watcher.answer(answer)
+    this.#listeners.clear()
   }
 
   #left(): Left {

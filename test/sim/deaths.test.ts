@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { AnswerWriter } from '../../shards/job/answer-writer.ts'
 import { Intake } from '../../shards/job/intake.ts'
 import { Settlement } from '../../shards/job/settlement.ts'
-import { Progress } from '../../shards/memory/crash-notes.ts'
+import { CrashNotes } from '../../shards/memory/crash-notes.ts'
 import { Lanes } from '../../shards/pace/lanes.ts'
 import { Pacer } from '../../shards/pace/pacer.ts'
 import { SharedBudgets } from '../../shards/pace/shared-budget.ts'
@@ -56,7 +56,7 @@ sabotage('lines are linked in no order', Lanes, 'place',
   }, /^order$/)
 sabotage('an answer that did not go out counts', AnswerWriter, 'recover', nothing,
   /^(answers|drain)$/)
-sabotage('an answer that went out does not', Progress, 'hasAnswered', () => false,
+sabotage('an answer that went out does not', CrashNotes, 'hasAnswered', () => false,
   /answered twice|^keys$|^ledger$/)
 for (const [name, part, method] of [
   ['webhooks of the dead are not counted', Settlement, 'adoptPending'],
