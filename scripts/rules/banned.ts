@@ -1,6 +1,6 @@
 // Calls that are restricted to certain files: time, randomness, errors.
 
-import { OUTSIDE_PRODUCT, THROW_HOMES, TIME_HOMES } from './policy.ts'
+import { LOADER_HOMES, OUTSIDE_PRODUCT, THROW_HOMES, TIME_HOMES } from './policy.ts'
 import { type Finding, type Source, findAll } from './source.ts'
 
 /** Math.random cannot be seeded, so a failing run could not be repeated. */
@@ -32,4 +32,27 @@ export function thrown(source: Source): Finding[] {
   return findAll(source, source.code, /\bthrow\b|\bnew\s+\w*Error\s*\(/g, 'throw',
     ([what]) => `${what.replace(/\s*\($/, '')}: return it, assert it, or take fail() of ` +
       'src/base/errors.ts')
+}
+
+const LOADERS = new RegExp([
+  String.raw`\bimport\s*\.\s*meta\b`, String.raw`\bcreateRequire\b`,
+  String.raw`\bgetBuiltinModule\b`, String.raw`\bmodule\s*\.\s*require\b`,
+  String.raw`\bimport\s*\(\s*(?!['"])`,
+].join('|'), 'g')
+
+/** Of the linter's rules, those that the rules about files and imports rely on. */
+const SWITCHED_OFF = new RegExp([
+  String.raw`lint-disable[a-z-]*(?=\s*$|.*\b(?:consistent-type-imports|max-lines))`,
+  String.raw`@ts-(?:ignore|nocheck)`,
+].join('|'), 'gm')
+
+/** Modules come by import declarations, which the rules about rooms see. */
+export function loaders(source: Source): Finding[] {
+  if (OUTSIDE_PRODUCT.test(source.path) || LOADER_HOMES.includes(source.path)) return []
+  return [
+    ...findAll(source, source.code, LOADERS, 'loader',
+      ([what]) => `${what.trim()}: only the files of LOADER_HOMES load by a path`),
+    ...findAll(source, source.comments, SWITCHED_OFF, 'loader',
+      ([what]) => `${what}: this rule is not switched off`),
+  ]
 }

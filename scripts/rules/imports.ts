@@ -18,9 +18,9 @@ const allowed = (room: string): string => importableFrom(room).join(', ') || 'no
 /** A room imports itself and the rooms open to it, and nothing else of the project. */
 const roomOrder: readonly IForbiddenRuleType[] = [...SHARD_ROOMS, ...SRC_ROOMS].map((room) => ({
   name: room.path, comment: `of the rooms, it may import ${allowed(room.path)}`,
-  from: { path: isIn([room.path]), pathNot: isFile(BENCH_FILES) },
+  from: { path: isIn([room.path]) },
   to: {
-    path: isIn(['shards', 'src', 'test', 'bench', 'scripts']),
+    path: isIn(['shards', 'src', 'test', 'scripts']),
     pathNot: isIn([room.path, ...importableFrom(room.path)]),
   },
 }))
@@ -37,6 +37,23 @@ const rules: readonly IForbiddenRuleType[] = [
   {
     name: 'unresolved', comment: 'there is no such file or package', from: {},
     to: { couldNotResolve: true },
+  },
+  {
+    name: 'main', comment: 'it imports src only',
+    from: { path: isFile([MAIN_FILE]) }, to: { path: isIn(['shards', 'test', 'scripts']) },
+  },
+  {
+    name: 'bench', comment: `of the product, only ${BENCH_FILES.join(', ')} may import bench`,
+    from: { path: isIn(['shards', 'src']), pathNot: isFile(BENCH_FILES) },
+    to: { path: isIn(['bench']) },
+  },
+  {
+    name: 'package', comment: 'scripts/rules/policy.ts names no file for this package',
+    from: { path: isIn(['shards', 'src']) },
+    to: {
+      path: '(^|/)node_modules/', pathNot: HOMES.map(([module]) => module).join('|'),
+      dependencyTypesNot: [...TYPES],
+    },
   },
   ...HOMES.map(([module, home, where]): IForbiddenRuleType => ({
     name: module, comment: `it belongs in ${where}`,
@@ -63,8 +80,9 @@ export async function importRules(root: string, folders: readonly string[]): Pro
       .find(({ resolved }) => resolved === to)?.module ?? to
     const text = readFileSync(path.join(root, from), 'utf8')
     const steps = cycle === undefined ? [to] : cycle.map((step) => step.name)
+    const quoted = new RegExp(`(['"\`])(node:)?${escaped(specifier)}\\1`)
     return {
-      path: from, line: lineAt(text, Math.max(0, text.indexOf(`'${specifier}'`))), rule: 'import',
+      path: from, line: lineAt(text, Math.max(0, text.search(quoted))), rule: 'import',
       message: `${[from, ...steps].join(' → ')}: ${reasons.get(name)}`,
     }
   })

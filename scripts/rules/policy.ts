@@ -22,6 +22,7 @@ export const HOMES: ReadonlyArray<readonly [module: string, home: string, where:
   ['/pino/', '^src/base/log\\.ts$', 'src/base/log.ts'],
   ['/commander/', '^src/cli/', 'src/cli'],
   ['/(yaml|zod)/', '^src/config/', 'src/config'],
+  ['/cli-progress/', '^src/cli/', 'src/cli'],
 ]
 
 /** The engine's pure files: they import nothing that does I/O or knows the time. */
@@ -48,6 +49,16 @@ export const THROW_HOMES: readonly string[] = [
   'shards/transport/secure-socket.ts',
   // the caller gets either the system's Error or this one
   'shards/journal/named-files.ts',
+]
+
+/**
+ * Files that load a module or a file of the project by a path: threads, new code of a reload, and
+ * undici's own tables. The rules about imports do not see such a path.
+ */
+export const LOADER_HOMES: readonly string[] = [
+  'src/engine/shard-pool.ts', 'src/engine/supervisor.ts', 'src/engine/touch-thread.ts',
+  'src/journal/compactors.ts', 'src/handover/new-code.ts', 'shards/shard/thread.cts',
+  'shards/transport/undici-header-tables.ts',
 ]
 
 /** Folders that are not part of the product: their code may throw and read the clock. */

@@ -3,17 +3,17 @@
 
 import { readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { randomness, thrown, time } from './banned.ts'
+import { loaders, randomness, thrown, time } from './banned.ts'
 import { deadExports } from './exports.ts'
 import { importRules, looseFile } from './imports.ts'
 import { fileName, header, leftoverNote, lineWidth } from './shape.ts'
 import { type Finding, type Source, readSource } from './source.ts'
-import { lockFile, stalePolicy, topLevel } from './tree.ts'
+import { lockFile, otherLanguage, stalePolicy, topLevel } from './tree.ts'
 
 const FOLDERS = ['src', 'shards', 'test', 'bench', 'scripts'] as const
 
 const FILE_RULES: ReadonlyArray<(source: Source) => Finding[]> = [
-  lineWidth, header, fileName, leftoverNote, randomness, time, thrown,
+  lineWidth, header, fileName, leftoverNote, randomness, time, thrown, loaders,
 ]
 
 /** The findings about one file. */
@@ -28,6 +28,7 @@ export async function checkProject(root: string): Promise<Finding[]> {
     ...sources.flatMap(checkSource),
     ...sources.flatMap((source) => looseFile(source.path)),
     ...await importRules(root, FOLDERS),
+    ...FOLDERS.flatMap((folder) => otherLanguage(filesIn(root, folder))),
     ...deadExports(sources),
     ...topLevel(readdirSync(root)),
     ...lockFile(readFileSync(path.join(root, 'package-lock.json'), 'utf8')),
@@ -41,9 +42,12 @@ export async function checkProject(root: string): Promise<Finding[]> {
 export const formatFinding = ({ path: file, line, rule, message }: Finding): string =>
   `${file}:${line} ${rule} ${message}`
 
-function typescriptFiles(root: string, folder: string): string[] {
+const typescriptFiles = (root: string, folder: string): string[] =>
+  filesIn(root, folder).filter((file) => /\.c?ts$/.test(file))
+
+function filesIn(root: string, folder: string): string[] {
   return readdirSync(path.join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.c?ts$/.test(entry.name))
+    .filter((entry) => entry.isFile())
     .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)))
     .map((file) => file.split(path.sep).join('/'))
     .sort()

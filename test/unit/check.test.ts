@@ -11,7 +11,7 @@ import { deadExports } from '../../scripts/rules/exports.ts'
 import { importRules, looseFile } from '../../scripts/rules/imports.ts'
 import { checkSource } from '../../scripts/rules/project.ts'
 import { readSource } from '../../scripts/rules/source.ts'
-import { lockFile, stalePolicy, topLevel } from '../../scripts/rules/tree.ts'
+import { lockFile, otherLanguage, stalePolicy, topLevel } from '../../scripts/rules/tree.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../..')
@@ -145,12 +145,16 @@ describe('rules about imports', () => {
       'src/engine/fine.ts': imports('../../shards/shard/engine.ts'),
       'src/journal/fine.ts': imports('../../shards/store/segments.ts'),
       'src/cli/a.ts': imports('../../bench/load.ts'),
-      'src/cli/bench.ts': imports('../../bench/load.ts'),
+      'src/cli/bench.ts':
+        imports('../../bench/load.ts') + imports('../../shards/pace/lanes.ts'),
+      'src/main.ts': imports('./base/log.ts') + imports('../shards/base/units.ts'),
       'test/fine.ts': imports('../shards/pace/lanes.ts'),
     }).then((findings) => findings.sort()), [
       ...['a', 'b', 'c', 'd'].map((name) =>
         up(`shards/memory/${name}.ts`, 'shards/pace/lanes.ts')),
       up('shards/base/a.ts', 'src/base/log.ts'), up('src/cli/a.ts', 'bench/load.ts'),
+      'src/cli/bench.ts:4 src/cli/bench.ts → shards/pace/lanes.ts',
+      'src/main.ts:4 src/main.ts → shards/base/units.ts',
       up('src/config/a.ts', 'shards/pace/lanes.ts'), up('src/config/b.ts', 'src/door/door.ts'),
       up('src/config/c.ts', 'test/a.ts'),
     ].sort())
@@ -188,6 +192,13 @@ describe('rules about imports', () => {
       homes.map(([, , elsewhere]) => `${elsewhere}.ts`).sort())
   })
 
+  it('refuses a package that has no home', async (t) => {
+    assert.deepEqual(await found(t, {
+      'src/http/a.ts': '// A.\nimport { build } from "hdr-histogram-js"\n',
+      'bench/a.ts': "import { build } from 'hdr-histogram-js'\n",
+    }).then((lines) => lines.map((line) => line.split(' ')[0])), ['src/http/a.ts:2'])
+  })
+
   it('keeps pure files pure', async (t) => {
     const findings = await found(t, {
       'shards/pace/pace.ts': "import { a } from 'node:fs'\n",
@@ -199,6 +210,28 @@ describe('rules about imports', () => {
       'shards/memory/wheel.ts:1 shards/memory/wheel.ts → shards/base/clock.ts',
       'shards/pace/pace.ts:1 shards/pace/pace.ts → fs',
     ])
+  })
+
+  it('keeps what loads by a path in few files', () => {
+    const lines = ['new URL(\'./a.ts\', import.meta.url)', 'createRequire(here)', 'import(name)',
+      'process.getBuiltinModule(\'fs\')', 'module.require(\'fs\')', 'import(`./${name}.ts`)']
+    for (const line of lines) {
+      assert.deepEqual(broken('src/http/a.ts', `const a = ${line}`), ['2 loader'], line)
+      assert.deepEqual(broken('test/a.ts', `const a = ${line}`), [], line)
+    }
+    assert.deepEqual(broken('src/engine/supervisor.ts', `const a = ${lines[0]}`), [])
+    assert.deepEqual(broken('src/http/a.ts', 'const a = await import(\'./b.ts\')'), [])
+    for (const word of ['oxlint-disable-next-line', '@ts-ignore',
+      'oxlint-disable typescript/consistent-type-imports']) {
+      assert.deepEqual(broken('src/http/a.ts', `// ${word}`), ['2 loader'], word)
+    }
+    assert.deepEqual(broken('src/http/a.ts', '// oxlint-disable-next-line no-control-regex'), [])
+  })
+
+  it('knows the product\'s language', () => {
+    assert.deepEqual(otherLanguage(['src/a.mts', 'shards/b.js', 'src/c.ts', 'shards/d.cts',
+      'bench/page.js', 'src/scan.wat']).map((finding) => finding.path),
+    ['src/a.mts', 'shards/b.js'])
   })
 
   it('wants every file in a room', () => {
