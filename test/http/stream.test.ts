@@ -125,7 +125,7 @@ describe('an event stream', { concurrency: true }, () => {
     }
   })
 
-  it('tells the position on joining and every two seconds', async (t) => {
+  it('tells the position on joining, and again while the job waits', async (t) => {
     const gate = new Gate()
     const upstream = await upstreamFor(t, (_request, response) => {
       response.setHeader('X-Aqueduct-Max-Concurrent', '1').end()
@@ -149,14 +149,12 @@ describe('an event stream', { concurrency: true }, () => {
     }
     gate.open()
     await stream.ended()
-    // On joining, then when it was time for all: one in flight, then one and two fewer.
-    assert.deepEqual(told().slice(0, 4).map(({ data }) => data['position']), [5, 5, 4, 2])
-    const [, second, third, fourth] = told()
-    for (const gapUs of [
-      Number(third?.atUs) - Number(second?.atUs), Number(fourth?.atUs) - Number(third?.atUs),
-    ]) {
-      assert.ok(gapUs > 1.5e6 && gapUs < 3.5e6, `${gapUs} µs between positions`)
-    }
+    // On joining one is in flight; how often it is told after that, engine-watch.test.ts shows.
+    const positions = told().map(({ data }) => Number(data['position']))
+    assert.ok(positions.length >= 4, String(positions))
+    assert.equal(positions[0], 5)
+    assert.deepEqual(positions, positions.toSorted((one, other) => other - one), 'it only falls')
+    assert.ok(Number(positions[3]) < 5 && Number(positions.at(-1)) >= 1, String(positions))
     assert.equal(stream.names.at(-1), 'completed')
   })
 
