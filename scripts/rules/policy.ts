@@ -11,6 +11,7 @@ export const HOMES: ReadonlyArray<readonly [module: string, home: string, where:
   ['/uWebSockets\\.js/', '^src/http/', 'src/http'],
   ['/undici/', '^shards/transport/(undici-transport|client-connection|undici-header-tables)\\.ts$',
     'shards/transport: undici-transport.ts, client-connection.ts, undici-header-tables.ts'],
+  ['/ipaddr\\.js/', '^shards/transport/egress\\.ts$', 'shards/transport/egress.ts'],
   ['/msgpackr/', '^shards/wire/codec\\.ts$', 'shards/wire/codec.ts'],
   ['/piscina/', '^src/engine/shard-pool\\.ts$', 'src/engine/shard-pool.ts'],
   ['^worker_threads$',
@@ -45,6 +46,8 @@ export const THROW_HOMES: readonly string[] = [
   'shards/transport/client-connection.ts',
   // net.connect() accepts nothing but an Error from its lookup function
   'shards/dns/name-error.ts',
+  // net.connect() accepts nothing but an Error from its lookup function
+  'shards/transport/judged-lookup.ts',
   // undici accepts nothing but an Error from its connector
   'shards/transport/secure-socket.ts',
   // the caller gets either the system's Error or this one

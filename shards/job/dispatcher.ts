@@ -98,10 +98,14 @@ export class Dispatcher {
     }, nowUs)
   }
 
-  /** No connection could be opened when the job was due: an attempt without a request. */
+  /**
+   * No connection could be opened when the job was due: an attempt without a request. Not if no
+   * address may be dialled: then nothing was attempted.
+   */
   failUnsent(slot: JobSlot, reason: FailureReason, nowUs: Micros): void {
     const { jobs, records } = this.#parts
-    jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + 1)
+    const attempts = jobs.attempts(slot) + (reason === 'address_refused' ? 0 : 1)
+    jobs.setState(slot, JOB_IN_FLIGHT, attempts)
     this.#settleFailure(slot, records.readTemplate(slot), records.createdAtMs(slot), 0, {
       reason, status: 0, body: null, truncated: false, mayRetry: mayFailureRetry(reason),
     }, nowUs)

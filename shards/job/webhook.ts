@@ -11,6 +11,8 @@ import type { StatsWriter } from '../memory/stats.ts'
 import type { Lanes } from '../pace/lanes.ts'
 import type { Pacer } from '../pace/pacer.ts'
 import type { SharedBudgets } from '../pace/shared-budget.ts'
+import type { FailureReason } from '../signals/response.ts'
+import { mayFailureRetry } from '../signals/verdict.ts'
 import type { JobRecords } from '../store/job-records.ts'
 import type { JobSlots } from '../store/job-slots.ts'
 import type { StoredResult } from '../store/stored-result.ts'
@@ -85,11 +87,15 @@ export class Delivery {
     this.ended(attemptId, nowUs)
   }
 
-  /** No connection to the receiver could be opened: a delivery attempt without a request. */
-  failUnsent(slot: JobSlot, nowUs: Micros): void {
+  /**
+   * No connection to the receiver could be opened: a delivery attempt without a request. If no
+   * later one could be sent either, the webhook is given up.
+   */
+  failUnsent(slot: JobSlot, reason: FailureReason, nowUs: Micros): void {
     const { jobs } = this.#parts
     jobs.setDeliveries(slot, jobs.deliveries(slot) + 1)
-    this.#settle(slot, 0, 0, nowUs)
+    if (mayFailureRetry(reason)) this.#settle(slot, 0, 0, nowUs)
+    else this.#done(slot, 0, nowUs)
   }
 
   /** Nothing of the request was written: the webhook goes back to the front of its lane. */
@@ -112,14 +118,19 @@ export class Delivery {
   }
 
   #settle(slot: JobSlot, status: number, retryAfterMs: number, nowUs: Micros): void {
-    const { jobs, settlement, stats } = this.#parts
-    const delivered = isDelivered(status)
+    const { jobs, settlement } = this.#parts
     const deliveries = jobs.deliveries(slot)
-    if (delivered || deliveries > WEBHOOK_RETRIES_MAX) {
-      stats.add(delivered ? 'webhooksDelivered' : 'webhooksFailed')
-      return settlement.webhookDone(slot, status, nowUs)
+    if (isDelivered(status) || deliveries > WEBHOOK_RETRIES_MAX) {
+      return this.#done(slot, status, nowUs)
     }
     const delayMs = Math.max(webhookRetryDelayMs(deliveries), retryAfterMs)
     settlement.redeliverAt(slot, (nowUs + msToUs(delayMs)) as Micros)
+  }
+
+  /** The webhook is delivered, or given up. */
+  #done(slot: JobSlot, status: number, nowUs: Micros): void {
+    const { settlement, stats } = this.#parts
+    stats.add(isDelivered(status) ? 'webhooksDelivered' : 'webhooksFailed')
+    settlement.webhookDone(slot, status, nowUs)
   }
 }

@@ -219,7 +219,7 @@ export class Engine implements TransportEvents, Sender {
     const { delivery, dispatcher, jobs, notes } = this.#parts
     const reason = this.#unreachableFor[upstream] ?? 'connection_error'
     notes.serve(slot)
-    if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.failUnsent(slot, nowUs)
+    if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.failUnsent(slot, reason, nowUs)
     else dispatcher.failUnsent(slot, reason, nowUs)
     notes.serveNone()
   }

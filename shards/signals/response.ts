@@ -19,5 +19,7 @@ export type FailureReason =
   | 'response_headers_too_large'
   /** The request cannot be sent as it is; another attempt would fail the same way. */
   | 'request_refused'
+  /** No address of the host may be dialled; another attempt would fail the same way. */
+  | 'address_refused'
   /** No connection or no response within the attempt timeout. */
   | 'timeout'

@@ -17,9 +17,9 @@ export function classify(status: number): Verdict {
   return status >= 200 && status < 500 ? 'completed' : 'retry'
 }
 
-/** Whether an attempt without a response may be retried: all but one that cannot be sent. */
+/** Whether an attempt without a response may be retried: not if no later one can be sent either. */
 export function mayFailureRetry(reason: FailureReason): boolean {
-  return reason !== 'request_refused'
+  return reason !== 'request_refused' && reason !== 'address_refused'
 }
 
 /** The used fields of an error of the HTTP client or the system. */
@@ -36,6 +36,7 @@ const REASON_OF_CODE: ReadonlyMap<unknown, FailureReason> = new Map([
   ['UND_ERR_INVALID_ARG', 'request_refused'],
   ['UND_ERR_NOT_SUPPORTED', 'request_refused'],
   ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'request_refused'],
+  ['ADDRESS_REFUSED', 'address_refused'],
   ['UND_ERR_HEADERS_OVERFLOW', 'response_headers_too_large'],
   ['UND_ERR_CONNECT_TIMEOUT', 'timeout'],
   ['ETIMEDOUT', 'timeout'],

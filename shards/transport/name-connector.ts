@@ -1,4 +1,5 @@
-// Connections to host names: cancels the look-up with its socket, and detects address changes.
+// Connections to hosts: judges an address in place of a name, cancels the look-up with its socket,
+// and detects address changes.
 // Thread: shard. Memory: none of its own.
 // Never: opens a socket itself.
 
@@ -7,6 +8,7 @@ import type { buildConnector } from 'undici'
 import { assert } from '../base/assert.ts'
 import type { Names } from '../dns/names.ts'
 import { withoutDot } from '../dns/resolv-conf.ts'
+import { refusedSocket } from './judged-lookup.ts'
 
 /**
  * Opens a socket. `moved` is called when its address is no longer one of its host's name. `account`
@@ -18,16 +20,18 @@ export type Connect = (
 ) => unknown
 
 /**
- * Connects by `connect`, whose sockets must resolve their hosts by `names.resolver.lookup`. A name
- * that ends in a dot is passed to TLS without it (RFC 6066, 3).
+ * Connects by `connect`, whose sockets must resolve their hosts by a judged look-up, that of
+ * `names.resolver` if there is one. An address in place of a name, which sockets do not look up, is
+ * judged here. A name that ends in a dot is passed to TLS without it (RFC 6066, 3).
  */
 export function connectByName(
   names: Names | undefined, connect: buildConnector.connector,
 ): Connect {
   return (target, callback, moved, account) => {
     const { hostname } = target
+    if (isIP(hostname) !== 0) return refusedSocket(hostname, callback) ?? connect(target, callback)
     const named = hostname.endsWith('.') ? { ...target, servername: withoutDot(hostname) } : target
-    if (names === undefined || isIP(hostname) !== 0) return connect(named, callback)
+    if (names === undefined) return connect(named, callback)
     names.resolver.expectFor(account)
     const socket: unknown = connect(named, (...result) => {
       callback(...result)

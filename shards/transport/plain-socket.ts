@@ -34,7 +34,7 @@ export function wasReset(socket: Socket): boolean {
 /** Opens one, as undici's own connector does for `http:`, but without a timeout. */
 export function connectPlain(
   { hostname, port }: buildConnector.Options, callback: buildConnector.Callback,
-  lookup: { readonly lookup?: LookupFunction } = {},
+  lookup: LookupFunction,
 ): Socket {
   const socket = new LeanSocket()
   socket.setNoDelay(true)
@@ -49,6 +49,6 @@ export function connectPlain(
     isReported = true
     callback(error, null)
   })
-  socket.connect({ host: hostname, port: port === '' ? 80 : Number(port), ...lookup })
+  socket.connect({ host: hostname, port: port === '' ? 80 : Number(port), lookup })
   return socket
 }

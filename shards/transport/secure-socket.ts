@@ -46,12 +46,12 @@ export const isCutOff = (socket: TLSSocket): boolean => cutOff.has(socket)
 /** Opens TLS connections with a common context and session cache. */
 export class SecureConnector {
   readonly #context: SecureContext
-  readonly #lookup: { readonly lookup?: LookupFunction }
+  readonly #lookup: LookupFunction
   /** By host and port, the most recently stored last. */
   readonly #sessions = new Map<string, Buffer>()
 
   /** Throws what node:tls throws when `extraCaPem` is not empty and not PEM. */
-  constructor(extraCaPem: string, lookup: { readonly lookup?: LookupFunction } = {}) {
+  constructor(extraCaPem: string, lookup: LookupFunction) {
     this.#context = createSecureContext(extraCaPem === '' ? {} : {
       ca: [...getCACertificates('default'), extraCaPem],
     })
@@ -64,7 +64,7 @@ export class SecureConnector {
     const servername = target.servername ?? (isIP(hostname) === 0 ? hostname : undefined)
     const session = this.#sessions.get(host)
     const socket = connectLean({
-      ...this.#lookup,
+      lookup: this.#lookup,
       host: hostname, port: port === '' ? 443 : Number(port),
       secureContext: this.#context,
       ALPNProtocols: ['http/1.1'],

@@ -6,6 +6,7 @@
 // One undici Client per connection rather than its Pool: an aborted attempt must close its
 // connection, and requests must not wait for connections inside a library.
 
+import { lookup as systemLookup } from 'node:dns'
 import { assert } from '../base/assert.ts'
 import { type Clock, SystemClock, lookEvery } from '../base/clock.ts'
 import type { Names } from '../dns/names.ts'
@@ -15,6 +16,7 @@ import { loadHeaderNames } from '../signals/queue-headers.ts'
 import type { FailureReason } from '../signals/response.ts'
 import { ConnectionRoom } from './connection-room.ts'
 import { Destination, type DestinationsShared } from './destination.ts'
+import { judgedLookup } from './judged-lookup.ts'
 import { type Connect, connectByName } from './name-connector.ts'
 import { connectPlain } from './plain-socket.ts'
 import { ReadScheduler } from './read-scheduler.ts'
@@ -183,7 +185,7 @@ export class UndiciTransport implements Transport {
 
 function connectorOf(options: UndiciTransportOptions): Connect {
   const { names } = options
-  const lookup = names === undefined ? {} : { lookup: names.resolver.lookup }
+  const lookup = judgedLookup(names?.resolver.lookup ?? systemLookup)
   const secure = new SecureConnector(options.extraCaPem, lookup)
   return connectByName(names, (target, callback) => target.protocol === 'https:'
     ? secure.connect(target, callback) : connectPlain(target, callback, lookup))

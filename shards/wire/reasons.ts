@@ -6,7 +6,7 @@
 const REASONS = [
   'upstream_error', 'timeout', 'connection_error', 'dns_error', 'tls_error', 'protocol_error',
   'response_headers_too_large', 'request_refused', 'execution_deadline_exceeded',
-  'deadline_exceeded', 'shard_crash',
+  'deadline_exceeded', 'shard_crash', 'address_refused',
 ] as const
 
 export type Reason = (typeof REASONS)[number]

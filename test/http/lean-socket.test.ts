@@ -2,6 +2,7 @@
 // connections share are used for meanwhile.
 
 import assert from 'node:assert/strict'
+import { lookup } from 'node:dns'
 import { once } from 'node:events'
 import { type Server, type Socket, createServer } from 'node:net'
 import { type TestContext, describe, it } from 'node:test'
@@ -47,8 +48,8 @@ function targetOf(server: Server): ReturnType<typeof target> {
 
 /** As the transport opens them. */
 const open = (scheme: Scheme, server: Server, callback: buildConnector.Callback): Socket =>
-  scheme === 'http' ? connectPlain(targetOf(server), callback)
-    : new SecureConnector(LOCAL_CERTIFICATE.cert).connect(targetOf(server), callback)
+  scheme === 'http' ? connectPlain(targetOf(server), callback, lookup)
+    : new SecureConnector(LOCAL_CERTIFICATE.cert, lookup).connect(targetOf(server), callback)
 
 const accept = (scheme: Scheme, server: Server): Promise<[Socket]> =>
   once(server, scheme === 'http' ? 'connection' : 'secureConnection') as Promise<[Socket]>
@@ -192,7 +193,7 @@ for (const scheme of SCHEMES) describe(`reading over ${scheme}`, () => {
 it('tells once why it could not connect', async (t) => {
   const port = Number(new URL(await refusingOriginFor(t)).port)
   const told: unknown[] = []
-  const socket = connectPlain(target(port), (...outcome) => told.push(outcome))
+  const socket = connectPlain(target(port), (...outcome) => told.push(outcome), lookup)
   await new Promise((resolve) => { socket.on('close', resolve) })
   assert.equal(told.length, 1)
   const [[error, none]] = told as [[NodeJS.ErrnoException, null]]
@@ -203,7 +204,7 @@ it('tells once why it could not connect', async (t) => {
 it('tells nothing more once it is connected', async (t) => {
   const server = await listen(t, 'http')
   const told: unknown[] = []
-  const socket = connectPlain(targetOf(server), (...outcome) => told.push(outcome))
+  const socket = connectPlain(targetOf(server), (...outcome) => told.push(outcome), lookup)
   await once(socket, 'connect')
   const closed = new Promise((resolve) => { socket.on('close', resolve) })
   socket.destroy(new Error('broken'))

@@ -123,6 +123,29 @@ describe('without a connection', () => {
     assert.equal(bench.stats.webhooksFailed, 1)
     assert.equal(bench.get(job).webhook?.state, 'given_up')
   })
+
+  it('where no address may be dialled, jobs fail without an attempt, each at the pace', () => {
+    const bench = unconnected(2, 0)
+    const jobs = [bench.submit({ retries: 5 }), bench.submit({ retries: -1 })]
+    for (const job of jobs) {
+      bench.transport.unreachable(UPSTREAM, 'address_refused')
+      bench.advance(1000)
+      const { attempts, result } = bench.get(job)
+      assert.deepEqual([attempts, result], [0, { status: 'failed', reason: 'address_refused' }])
+    }
+    assert.deepEqual([bench.stats.retries, bench.stats.attempts], [0, 0])
+  })
+
+  it('where no address may be dialled, a webhook is given up at once', () => {
+    const bench = new EngineBench({ pacePerSecond: 1000 })
+    const job = bench.submit({ webhook: true })
+    bench.transport.line = LINE_NO_CONNECTION
+    bench.respond(bench.inFlight)
+    bench.transport.unreachable(RECEIVER, 'address_refused')
+    bench.advance(1)
+    assert.equal(bench.stats.webhooksFailed, 1)
+    assert.deepEqual(bench.get(job).webhook, { state: 'given_up', attempts: 1 })
+  })
 })
 
 describe('a request given back', () => {

@@ -30,6 +30,7 @@ describe('mayFailureRetry', () => {
     ]
     for (const reason of reasons) assert.equal(mayFailureRetry(reason), true, reason)
     assert.equal(mayFailureRetry('request_refused'), false)
+    assert.equal(mayFailureRetry('address_refused'), false)
   })
 })
 
