@@ -108,6 +108,7 @@ class ShardLoop {
       responseBytesMax: task.settings.responseBytesMax,
       extraCaPem: task.settings.extraCaPem,
       names: this.#names,
+      ...(task.settings.egress === undefined ? {} : { egress: task.settings.egress }),
       onUnknownUndici: (reason) => {
         if (task.shard === 0) this.#report(unknownUndiciReport(reason)) // one warning for all
       },

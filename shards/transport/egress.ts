@@ -3,13 +3,30 @@
 // Never: looks up a name, or opens a socket.
 //
 // An IPv6 address may carry an IPv4 address that a gateway, a relay or the kernel itself sends to
-// in its place, so that one is judged as well.
+// in its place, so that one is judged as well. What is refused always comes first, then what the
+// settings deny, then what they allow.
 
-import { BlockList } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
+import type { EgressSettings } from '../wire/contract.ts'
 
 /** What refuses an address; `not-an-address`: it cannot be read as one. */
-export type EgressRule = 'metadata' | 'link-local' | 'not-an-address'
+export type EgressRule = 'metadata' | 'link-local' | 'not-an-address' | 'denied' | Range
+
+/** The ranges that are refused where not all are open. */
+type Range = 'private' | 'loopback' | 'cgnat' | 'multicast' | 'reserved'
+
+/** The ranges of ipaddr.js that are open everywhere; those with an IPv4 address go by that. */
+const PUBLIC: ReadonlySet<string> = new Set([
+  'unicast', 'ipv4Mapped', 'rfc6145', 'rfc6052', '6to4', 'teredo',
+])
+
+/** The other ranges of ipaddr.js by our names; what is not here is reserved. */
+const RANGES: Readonly<Record<string, Range>> = {
+  private: 'private', uniqueLocal: 'private', deprecatedSiteLocal: 'private',
+  loopback: 'loopback', unspecified: 'loopback', // the kernel takes 0.0.0.0 and :: for the loopback
+  carrierGradeNat: 'cgnat', multicast: 'multicast',
+}
 
 /** Where clouds serve credentials and configuration to whoever asks from inside a machine. */
 const METADATA: readonly string[] = [
@@ -48,18 +65,80 @@ const carriers = CARRIERS.map(([prefix, at, flip = 0]) => {
 /** ISATAP (RFC 5214): the second half of the address begins so, and an IPv4 address follows. */
 const ISATAP = [0x0000, 0x0200].map((first) => [first, 0x5efe])
 
-/** The rule that refuses an address, with or without a zone (`fe80::1%eth0`); else undefined. */
-export function judge(address: string): EgressRule | undefined {
-  const bare = address.replace(/%.*$/s, '')
-  if (!ipaddr.IPv4.isValidFourPartDecimal(bare) && !ipaddr.IPv6.isValid(bare)) {
-    return 'not-an-address'
+/** Without settings, everything may be dialled but what is refused always. */
+const OPEN: EgressSettings = { allow: [], deny: [], named: [], isOpen: true }
+
+/** The rules of one shard. */
+export class Egress {
+  readonly #allow: Places
+  readonly #deny: Places
+  /** Hosts, some with a port, in lower case. */
+  readonly #named: ReadonlySet<string>
+  readonly #isOpen: boolean
+
+  constructor({ allow, deny, named, isOpen }: EgressSettings = OPEN) {
+    this.#allow = new Places(allow)
+    this.#deny = new Places(deny)
+    this.#named = new Set(named.map((each) => each.replaceAll(/[[\]]/g, '')))
+    this.#isOpen = isOpen
   }
-  const parsed = ipaddr.parse(bare)
-  for (const each of [parsed, ...carriedBy(parsed)]) {
-    if (metadata.check(each.toString(), each.kind())) return 'metadata'
-    if (each.range() === 'linkLocal') return 'link-local'
+
+  /**
+   * The rule that refuses an address, with or without a zone (`fe80::1%eth0`); else undefined.
+   * @param host the name that it is an address of, or the address itself.
+   */
+  judge(address: string, host: string, port: number): EgressRule | undefined {
+    const bare = address.replace(/%.*$/s, '')
+    if (!ipaddr.IPv4.isValidFourPartDecimal(bare) && !ipaddr.IPv6.isValid(bare)) {
+      return 'not-an-address'
+    }
+    const parsed = ipaddr.parse(bare)
+    // Lists get the text itself: ipaddr.js takes `::10.0.0.1` for `::ffff:10.0.0.1`.
+    const all = [
+      { text: bare, range: parsed.range() },
+      ...carriedBy(parsed).map((each) => ({ text: each.toString(), range: each.range() })),
+    ]
+    for (const { text, range } of all) {
+      if (metadata.check(text, familyOf(text))) return 'metadata'
+      if (range === 'linkLocal') return 'link-local'
+    }
+    const name = host.toLowerCase().replace(/\.$/, '')
+    if (this.#deny.hasName(name) || all.some(({ text }) => this.#deny.has(text))) return 'denied'
+    const isNamed = this.#named.has(name) || this.#named.has(`${name}:${port}`)
+    if (this.#isOpen || isNamed || this.#allow.hasName(name) || this.#allow.has(bare)) {
+      return undefined
+    }
+    const closed = all.find(({ text, range }) => !PUBLIC.has(range) && !this.#allow.has(text))
+    return closed && (RANGES[closed.range] ?? 'reserved')
   }
-  return undefined
+}
+
+/** Addresses and names of a setting: `10.0.0.0/8`, `10.1.2.3`, `db.internal`, `*.internal`. */
+class Places {
+  readonly #addresses = new BlockList()
+  readonly #names = new Set<string>()
+  /** With the dot in front. */
+  readonly #domains: string[] = []
+
+  constructor(entries: readonly string[]) {
+    for (const entry of entries) {
+      const [address = '', bits] = entry.split('/')
+      if (isIP(address) === 0) {
+        if (entry.startsWith('*.')) this.#domains.push(entry.slice(1).toLowerCase())
+        else this.#names.add(entry.toLowerCase())
+      } else if (bits === undefined) this.#addresses.addAddress(address, familyOf(address))
+      else this.#addresses.addSubnet(address, Number(bits), familyOf(address))
+    }
+  }
+
+  has(address: string): boolean {
+    return this.#addresses.check(address, familyOf(address))
+  }
+
+  /** @param name in lower case, without a final dot. */
+  hasName(name: string): boolean {
+    return this.#names.has(name) || this.#domains.some((domain) => name.endsWith(domain))
+  }
 }
 
 /** The IPv4 addresses that an IPv6 address carries. */

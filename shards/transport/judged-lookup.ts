@@ -4,7 +4,7 @@
 
 import { type LookupFunction, Socket } from 'node:net'
 import type { buildConnector } from 'undici'
-import { type EgressRule, judge } from './egress.ts'
+import type { Egress, EgressRule } from './egress.ts'
 
 /** No address of the host may be dialled. */
 class RefusedAddressError extends Error {
@@ -17,14 +17,16 @@ class RefusedAddressError extends Error {
 }
 
 /** The same look-up without the addresses that are refused; it fails when none is left. */
-export function judgedLookup(lookup: LookupFunction): LookupFunction {
+export function judgedLookup(
+  lookup: LookupFunction, egress: Egress, port: number,
+): LookupFunction {
   // All addresses even where a socket wants one: the first one may be refused.
   return (name, options, callback) => lookup(name, { ...options, all: true }, (error, found) => {
     if (error !== null) return callback(error, [])
     const addresses = typeof found === 'string' ? [{ address: found, family: 0 }] : found
     let refusing: EgressRule | undefined
     const allowed = addresses.filter(({ address }) => {
-      const rule = judge(address)
+      const rule = egress.judge(address, name, port)
       refusing ??= rule
       return rule === undefined
     })
@@ -39,9 +41,9 @@ export function judgedLookup(lookup: LookupFunction): LookupFunction {
 
 /** If the address is refused, a socket that fails with that and never connects. */
 export function refusedSocket(
-  address: string, callback: buildConnector.Callback,
+  address: string, callback: buildConnector.Callback, egress: Egress, port: number,
 ): Socket | undefined {
-  const rule = judge(address)
+  const rule = egress.judge(address, address, port)
   if (rule === undefined) return undefined
   const socket = new Socket()
   socket.once('error', (error) => callback(error, null))

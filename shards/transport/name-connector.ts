@@ -8,6 +8,7 @@ import type { buildConnector } from 'undici'
 import { assert } from '../base/assert.ts'
 import type { Names } from '../dns/names.ts'
 import { withoutDot } from '../dns/resolv-conf.ts'
+import type { Egress } from './egress.ts'
 import { refusedSocket } from './judged-lookup.ts'
 
 /**
@@ -25,11 +26,13 @@ export type Connect = (
  * judged here. A name that ends in a dot is passed to TLS without it (RFC 6066, 3).
  */
 export function connectByName(
-  names: Names | undefined, connect: buildConnector.connector,
+  names: Names | undefined, egress: Egress, connect: buildConnector.connector,
 ): Connect {
   return (target, callback, moved, account) => {
     const { hostname } = target
-    if (isIP(hostname) !== 0) return refusedSocket(hostname, callback) ?? connect(target, callback)
+    if (isIP(hostname) !== 0) {
+      return refusedSocket(hostname, callback, egress, portOf(target)) ?? connect(target, callback)
+    }
     const named = hostname.endsWith('.') ? { ...target, servername: withoutDot(hostname) } : target
     if (names === undefined) return connect(named, callback)
     names.resolver.expectFor(account)
@@ -44,3 +47,7 @@ export function connectByName(
     return socket
   }
 }
+
+/** The port of a target, also where it is its protocol's own. */
+export const portOf = ({ port, protocol }: buildConnector.Options): number =>
+  port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port)

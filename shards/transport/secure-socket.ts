@@ -46,26 +46,25 @@ export const isCutOff = (socket: TLSSocket): boolean => cutOff.has(socket)
 /** Opens TLS connections with a common context and session cache. */
 export class SecureConnector {
   readonly #context: SecureContext
-  readonly #lookup: LookupFunction
   /** By host and port, the most recently stored last. */
   readonly #sessions = new Map<string, Buffer>()
 
   /** Throws what node:tls throws when `extraCaPem` is not empty and not PEM. */
-  constructor(extraCaPem: string, lookup: LookupFunction) {
+  constructor(extraCaPem: string) {
     this.#context = createSecureContext(extraCaPem === '' ? {} : {
       ca: [...getCACertificates('default'), extraCaPem],
     })
-    this.#lookup = lookup
   }
 
   /** Opens one, as undici's own connector does for `https:`, but without a timeout. */
-  connect(target: buildConnector.Options, callback: buildConnector.Callback): TLSSocket {
+  connect(
+    target: buildConnector.Options, callback: buildConnector.Callback, lookup: LookupFunction,
+  ): TLSSocket {
     const { hostname, host = hostname, port } = target
     const servername = target.servername ?? (isIP(hostname) === 0 ? hostname : undefined)
     const session = this.#sessions.get(host)
     const socket = connectLean({
-      lookup: this.#lookup,
-      host: hostname, port: port === '' ? 443 : Number(port),
+      lookup, host: hostname, port: port === '' ? 443 : Number(port),
       secureContext: this.#context,
       ALPNProtocols: ['http/1.1'],
       rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says

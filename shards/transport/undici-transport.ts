@@ -14,10 +14,12 @@ import { CONNECTS_LOOK_EVERY_MS } from '../memory/socket-limits.ts'
 import { ACCOUNT_QUEUE_HEADERS, CONCURRENT_HEADERS, PACE_HEADERS } from '../signals/pace-headers.ts'
 import { loadHeaderNames } from '../signals/queue-headers.ts'
 import type { FailureReason } from '../signals/response.ts'
+import type { EgressSettings } from '../wire/contract.ts'
 import { ConnectionRoom } from './connection-room.ts'
 import { Destination, type DestinationsShared } from './destination.ts'
+import { Egress } from './egress.ts'
 import { judgedLookup } from './judged-lookup.ts'
-import { type Connect, connectByName } from './name-connector.ts'
+import { type Connect, connectByName, portOf } from './name-connector.ts'
 import { connectPlain } from './plain-socket.ts'
 import { ReadScheduler } from './read-scheduler.ts'
 import { ResponseMemory } from './response-memory.ts'
@@ -44,6 +46,8 @@ export interface UndiciTransportOptions {
   readonly extraCaPem: string
   /** Resolves host names; without it, sockets use the system's look-up. */
   readonly names?: Names
+  /** Where requests may go; without it, everywhere but where none ever may. */
+  readonly egress?: EgressSettings
   /** The default User-Agent; if undefined or empty, none is added. */
   readonly userAgent?: string
   /** Called if undici's internals are not as expected; everything works, but more slowly. */
@@ -185,10 +189,13 @@ export class UndiciTransport implements Transport {
 
 function connectorOf(options: UndiciTransportOptions): Connect {
   const { names } = options
-  const lookup = judgedLookup(names?.resolver.lookup ?? systemLookup)
-  const secure = new SecureConnector(options.extraCaPem, lookup)
-  return connectByName(names, (target, callback) => target.protocol === 'https:'
-    ? secure.connect(target, callback) : connectPlain(target, callback, lookup))
+  const egress = new Egress(options.egress)
+  const secure = new SecureConnector(options.extraCaPem)
+  return connectByName(names, egress, (target, callback) => {
+    const lookup = judgedLookup(names?.resolver.lookup ?? systemLookup, egress, portOf(target))
+    return target.protocol === 'https:'
+      ? secure.connect(target, callback, lookup) : connectPlain(target, callback, lookup)
+  })
 }
 
 /** Whether it is spelled as `URL.origin` does, with a supported scheme. */

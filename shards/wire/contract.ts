@@ -205,6 +205,18 @@ export interface JournalSettings {
   readonly intervalMs: number
 }
 
+/** Where requests may go, besides public addresses. */
+export interface EgressSettings {
+  /** Addresses, CIDR ranges, host names, and domains such as `*.internal`. */
+  readonly allow: readonly string[]
+  /** Likewise; it wins over the others. */
+  readonly deny: readonly string[]
+  /** Hosts of the tables of upstreams and receivers, some with a port: allowed. */
+  readonly named: readonly string[]
+  /** All other addresses are allowed as well. */
+  readonly isOpen: boolean
+}
+
 /** The part of the configuration that a shard needs. */
 export interface ShardSettings {
   readonly completedTtlMs: number
@@ -224,6 +236,8 @@ export interface ShardSettings {
   readonly dns?: 'direct' | 'system'
   /** Name servers to ask instead of the machine's, as `address` or `address:port`. */
   readonly dnsServers?: readonly string[]
+  /** Where requests may go; if absent, everywhere but where none ever may. */
+  readonly egress?: EgressSettings
 }
 
 /** An upstream's initial settings; the front door writes them into the shared record. */

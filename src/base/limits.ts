@@ -188,3 +188,6 @@ export const UPSTREAM_SLOTS_ALPHA = 2
 export const JOURNAL_INTERVAL_MS_DEFAULT = 100
 export const JOURNAL_INTERVAL_MS_MIN = 10
 export const JOURNAL_INTERVAL_MS_MAX = 60_000
+
+/** Entries of each of the two lists that say where requests may go. */
+export const EGRESS_ENTRIES_MAX = 1024

@@ -2,6 +2,7 @@
 // data and one lookup. The only file that knows both vocabularies.
 
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import path from 'node:path'
 import type { MemorySettings } from '../../shards/memory/plan.ts'
 import type { ShardSettings, UpstreamSettings } from '../../shards/wire/contract.ts'
@@ -40,8 +41,17 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
     userAgent: USER_AGENT,
     dns: config.dns,
     dnsServers: config.dnsServers,
+    egress: {
+      allow: config.egressAllow, deny: config.egressDeny,
+      named: [...Object.keys(config.upstreams), ...Object.keys(config.webhookReceivers)],
+      isOpen: isLoopback(config.host),
+    },
   }
 }
+
+/** Whether a server on this host can be reached from its own machine only. */
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /** The initial settings of an origin, as a target of jobs or as a receiver of webhooks. */
 export type UpstreamResolver =

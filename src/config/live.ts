@@ -11,7 +11,8 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
  */
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'keyMismatch',
-  'connectionsPerOriginMax', 'connectTimeoutMs', 'caFile', 'dns', 'dnsServers', 'logLevel',
+  'connectionsPerOriginMax', 'connectTimeoutMs', 'caFile', 'dns', 'dnsServers', 'egressAllow',
+  'egressDeny', 'logLevel',
   'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultAccountQueueByCaller',
   'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs',
   'webhookRetryAfterMsMax', 'upstreams', 'webhookReceivers',

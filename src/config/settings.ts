@@ -6,6 +6,7 @@ import { KIB, MIB } from '../../shards/base/units.ts'
 import * as engine from '../../shards/memory/limits.ts'
 import * as clients from '../base/client-limits.ts'
 import * as limits from '../base/limits.ts'
+import { egressKind } from './egress-kind.ts'
 import { hostKind } from './host-kind.ts'
 import {
   type Kind, choice, duration, folder, path, servers, size, toggle, wholeNumber,
@@ -130,6 +131,12 @@ export const SETTINGS = {
     'system: by the system\'s resolver, few at a time'),
   dnsServers: setting('dns-servers', servers(), [],
     'name servers to ask instead of those in resolv.conf', { fallbackText: 'resolv.conf\'s' }),
+  egressAllow: setting('egress-allow', egressKind, [],
+    'where requests may go besides public addresses, when the server listens beyond loopback',
+    { key: 'egress.allow', fallbackText: 'none' }),
+  egressDeny: setting('egress-deny', egressKind, [],
+    'where no request may go, whatever else is allowed',
+    { key: 'egress.deny', fallbackText: 'none' }),
   logFile: setting('log-file', path('the path of a file'), '',
     'file to append the log to; reopened on SIGUSR1', { fallbackText: 'standard error' }),
   logLevel: setting('log-level', choice(LOG_LEVELS, '<level>'), 'info',

@@ -186,15 +186,45 @@ describe('a name', () => {
   }
 })
 
+describe('where not all addresses are open', () => {
+  it('only what settings allow is dialled, at the port that they name', async (t) => {
+    const { server, names } = await startNames(t)
+    const upstream = await upstreamFor(t)
+    const other = await upstreamFor(t)
+    const { host } = new URL(upstream.origin)
+    server.says.set('home.test', { addresses: ['10.0.0.1', '127.0.0.1'] })
+    server.says.set('a.internal', { addresses: ['127.0.0.1'] })
+    server.says.set('b.internal', { addresses: ['127.0.0.1'] })
+    const { heard } = startTransport(t, { names, egress: {
+      allow: ['*.internal'], deny: ['b.internal'], named: [host], isOpen: false,
+    } })
+    const expected = [
+      [upstream.origin, 'ok'], [other.origin, 'address_refused'],
+      ['http://home.test', 'address_refused'], ['https://10.0.0.1', 'address_refused'],
+      [other.origin.replace('127.0.0.1', 'a.internal'), 'ok'],
+      [other.origin.replace('127.0.0.1', 'b.internal'), 'address_refused'],
+    ] as const
+    const addresses = await dialledIn(async () => {
+      for (const [at, [origin, told]] of expected.entries()) {
+        heard.send(at, outgoing(origin))
+        const { body, reason } = await heard.waitFor(at)
+        assert.equal(body ?? reason, told, origin)
+      }
+    })
+    assert.deepEqual(addresses, ['127.0.0.1', '127.0.0.1'])
+  })
+})
+
 describe('a server', () => {
   const scene = new Scene({
-    flags: [...UNPACED, '--shards', '1'],
+    flags: [...UNPACED, '--shards', '1', '--egress-deny', '127.0.0.5,127.64.0.0/10'],
     preload: new URL('../support/dial-guard.ts', import.meta.url).href,
     env: { [PRINT_DIALS]: '1' },
   })
 
   it('fails a refused job at once, gives its webhook up, and dials nothing', async (t) => {
-    const hosts = ['169.254.169.254', '0251.0376.0251.0376', '[fd00:ec2::254]', '169.254.7.7']
+    const hosts = ['169.254.169.254', '0251.0376.0251.0376', '[fd00:ec2::254]', '169.254.7.7',
+      '127.0.0.5', '[::ffff:127.64.1.1]']
     for (const host of hosts) {
       for (const scheme of ['http', 'https']) {
         const job = await scene.api.run(jobOf(`${scheme}://${host}/latest`, { max_retries: 5 }))

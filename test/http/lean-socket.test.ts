@@ -49,7 +49,7 @@ function targetOf(server: Server): ReturnType<typeof target> {
 /** As the transport opens them. */
 const open = (scheme: Scheme, server: Server, callback: buildConnector.Callback): Socket =>
   scheme === 'http' ? connectPlain(targetOf(server), callback, lookup)
-    : new SecureConnector(LOCAL_CERTIFICATE.cert, lookup).connect(targetOf(server), callback)
+    : new SecureConnector(LOCAL_CERTIFICATE.cert).connect(targetOf(server), callback, lookup)
 
 const accept = (scheme: Scheme, server: Server): Promise<[Socket]> =>
   once(server, scheme === 'http' ? 'connection' : 'secureConnection') as Promise<[Socket]>

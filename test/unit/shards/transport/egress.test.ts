@@ -4,8 +4,16 @@ import assert from 'node:assert/strict'
 import type { LookupAddress } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { describe, it } from 'node:test'
-import { judge } from '../../../../shards/transport/egress.ts'
+import { Egress } from '../../../../shards/transport/egress.ts'
 import { judgedLookup } from '../../../../shards/transport/judged-lookup.ts'
+import type { EgressSettings } from '../../../../shards/wire/contract.ts'
+
+const OPEN = { allow: [], deny: [], named: [], isOpen: true }
+const CLOSED = { ...OPEN, isOpen: false }
+
+/** What the rules say of an address in place of a name. */
+const judge = (address: string, settings: EgressSettings = OPEN): string | undefined =>
+  new Egress(settings).judge(address, address, 80)
 
 const METADATA = [
   '169.254.169.254', '169.254.170.2', '169.254.170.23', '100.100.100.200', '168.63.129.16',
@@ -73,11 +81,82 @@ function look(found: readonly LookupAddress[], all: boolean): unknown {
     assert.equal(options.all, true, 'the first address may be refused')
     callback(null, [...found])
   }
-  judgedLookup(lookup)('name.test', { all }, (error, ...rest) => {
+  judgedLookup(lookup, new Egress(), 80)('name.test', { all }, (error, ...rest) => {
     heard = error === null ? rest : [error.code, error.message]
   })
   return heard
 }
+
+const RANGES: Readonly<Record<string, readonly string[]>> = {
+  private: ['10.0.0.1', '172.31.255.255', '192.168.1.1', 'fd00::1', 'fc00::1', 'fec0::1',
+    '::ffff:10.0.0.1', '::10.0.0.1', '64:ff9b::10.0.0.1', '2002:a00:1::1'],
+  loopback: ['127.0.0.1', '127.255.255.254', '::1', '0.0.0.0', '::', '::ffff:127.0.0.1',
+    '64:ff9b::7f00:1', '2002:7f00:1::'],
+  cgnat: ['100.64.0.1', '100.127.255.255', '::ffff:100.64.0.1'],
+  multicast: ['224.0.0.1', '239.255.255.255', 'ff02::1'],
+  reserved: ['192.0.2.1', '198.18.0.1', '203.0.113.1', '240.0.0.1', '255.255.255.255',
+    '2001:db8::1', '100::1'],
+}
+const PUBLIC = ['8.8.8.8', '172.32.0.1', '100.128.0.1', '2606:4700::1111', '64:ff9b::8.8.8.8',
+  '::ffff:8.8.8.8', '2002:808:808::1']
+
+describe('an address, where not all are open', () => {
+  for (const [rule, addresses] of Object.entries(RANGES)) {
+    it(`is refused as ${rule}, unless it is allowed, and denied in any case`, () => {
+      for (const address of addresses) {
+        assert.equal(judge(address, CLOSED), rule, address)
+        assert.equal(judge(address), undefined, address)
+        assert.equal(judge(address, { ...CLOSED, allow: [address] }), undefined, address)
+        assert.equal(judge(address, { ...CLOSED, named: [address] }), undefined, address)
+        const both = { ...OPEN, allow: [address], named: [address], deny: [address] }
+        assert.equal(judge(address, both), 'denied', address)
+      }
+    })
+  }
+
+  it('is not refused where it is public', () => {
+    for (const address of PUBLIC) assert.equal(judge(address, CLOSED), undefined, address)
+  })
+
+  it('is allowed and denied by ranges, also for the IPv4 address in it', () => {
+    const settings = { ...CLOSED, allow: ['10.0.0.0/8', 'fd00::/8'], deny: ['10.1.0.0/16'] }
+    const expected = [
+      ['10.2.0.1', undefined], ['::ffff:10.2.0.1', undefined], ['64:ff9b::10.2.0.1', undefined],
+      ['fd12::1', undefined], ['fc12::1', 'private'], ['11.0.0.1', undefined],
+      ['10.1.2.3', 'denied'], ['::ffff:10.1.2.3', 'denied'], ['2002:a01:203::', 'denied'],
+    ] as const
+    for (const [address, rule] of expected) assert.equal(judge(address, settings), rule, address)
+  })
+
+  it('is allowed and denied by the name that has it', () => {
+    const egress = new Egress({
+      ...CLOSED, allow: ['*.internal', 'db.test'], deny: ['secret.internal', '*.deep.internal'],
+      named: ['up.test', 'port.test:8080', '[::1]:81'],
+    })
+    const of = (host: string, port = 80): unknown => egress.judge('10.0.0.1', host, port)
+    for (const host of ['a.internal', 'A.B.Internal.', 'db.test', 'DB.test.', 'up.test']) {
+      assert.equal(of(host), undefined, host)
+    }
+    for (const host of ['internal', 'notinternal', 'x.db.test', 'x.up.test', 'port.test']) {
+      assert.equal(of(host), 'private', host)
+    }
+    for (const host of ['secret.internal', 'Secret.internal.', 'x.deep.internal']) {
+      assert.equal(of(host), 'denied', host)
+    }
+    assert.equal(of('port.test', 8080), undefined)
+    assert.equal(egress.judge('::1', '::1', 81), undefined)
+    assert.equal(egress.judge('::1', '::1', 80), 'loopback')
+  })
+
+  it('that is refused always cannot be allowed', () => {
+    for (const address of [...METADATA, ...LINK_LOCAL]) {
+      const allow = ['0.0.0.0/0', '::/0', address.replace(/%.*/, ''), '*.test', 'name.test']
+      const egress = new Egress({ ...OPEN, allow, named: ['name.test', address] })
+      assert.notEqual(egress.judge(address, 'name.test', 80), undefined, address)
+      assert.notEqual(egress.judge(address, address, 80), undefined, address)
+    }
+  })
+})
 
 describe('a judged look-up', () => {
   it('leaves out the addresses that are refused, in either form', () => {
@@ -94,7 +173,8 @@ describe('a judged look-up', () => {
 
   it('passes a failure on', () => {
     const failure = Object.assign(new Error('none'), { code: 'ENOTFOUND' })
-    judgedLookup((_name, _options, callback) => callback(failure, []))('name.test', {}, (error) => {
+    const failing: LookupFunction = (_name, _options, callback) => callback(failure, [])
+    judgedLookup(failing, new Egress(), 80)('name.test', {}, (error) => {
       assert.equal(error, failure)
     })
   })

@@ -179,6 +179,13 @@ describe('mistakes', () => {
     ['a host with a blank', { flags: { host: 'a b' } }, /--host .*expected a host name/],
     ['a name server by name', { flags: { dnsServers: 'banana' } },
       /--dns-servers \(flag\): got "banana", expected up to 3 addresses/],
+    ...['10.0.0.0/33', '10.0.0/8', 'fd00::/129', '10.0.0.1/', '10.0.0.0/8/8', 'a b', '*', 'a.*',
+      'http://a.test', '1.2.3', 'a.test:80'].flatMap((entry) => [
+      [`an egress of ${entry}`, { flags: { egressAllow: `10.0.0.0/8,${entry}` } },
+        /--egress-allow \(flag\): got .*expected up to 1024 of 10.0.0.0\/8/],
+      [`an egress of ${entry} in a file`, { yaml: `egress: {deny: ["${entry}"]}` },
+        /egress.deny.* \(file sluice.yaml:1\): got .*expected up to 1024 of 10.0.0.0\/8/],
+    ] as const),
     ['a host in brackets', { flags: { host: '[::1]' } }, /--host .*without brackets, such as ::1/],
     ['a host with a port', { flags: { host: '127.0.0.1:80' } }, /--host .*without a port.*--port/],
     ['an upstream\'s bad rate', { yaml: 'upstreams:\n  a.example:\n    rps: 0.1' },
@@ -344,6 +351,24 @@ describe('what is made of it', () => {
     assert.match(settings.userAgent, /^sluice\/\d/)
   })
 
+  it('tells the shards where requests may go, by whom the server can be reached', (t) => {
+    const yaml = `egress: {allow: [10.0.0.0/8, "*.internal"], deny: ["fd00::/8"]}
+upstreams: {"Up.example:8080": {rps: 1}}
+webhooks: {receivers: {"[::1]": {rps: 1}}}`
+    const { config } = load(t, { yaml, flags: { host: '0.0.0.0' } })
+    assert.deepEqual(shardSettings(config, '').egress, {
+      allow: ['10.0.0.0/8', '*.internal'], deny: ['fd00::/8'],
+      named: ['up.example:8080', '[::1]'], isOpen: false,
+    })
+    const hosts = { '127.0.0.1': true, '127.9.9.9': true, localhost: true, '::1': true,
+      '0.0.0.0': false, '::': false, '10.0.0.1': false, 'example.com': false,
+      '127.0.0.1.example.com': false }
+    for (const [host, isOpen] of Object.entries(hosts)) {
+      const settings = shardSettings(load(t, { flags: { host } }).config, '')
+      assert.equal(settings.egress?.isOpen, isOpen, host)
+    }
+  })
+
   it('lets a reload change what is not laid down for the process', (t) => {
     const running = load(t, {}).config
     const changed = load(t, { env: { SLUICE_WEBHOOK_RETRY_AFTER_MAX: '0s', SLUICE_SHARDS: '63' } })
@@ -417,6 +442,7 @@ describe('the command line', () => {
       flags: {
         memoryBytes: '123456789', graceMs: '30m1ms', journal: 'off', touch: 'on',
         data: '~/x: #y "z"', caFile: 'relative.pem', dnsServers: '10.0.0.2,[fd00::2]:53',
+        egressAllow: '10.0.0.0/8,*.internal', egressDeny: 'fd00::1',
         defaultRps: '0.5', defaultTimeoutMs: '1m30s', journalIntervalMs: '15ms',
         upstreams: '{"[::1]:80": {rps: 7, account_queue: on}, yes: {timeout_ms: 5}}',
       },
