@@ -133,15 +133,21 @@ export function folder(expected: string): Kind<string> {
 
 const SERVERS_MAX = 3
 
-/** Up to three addresses with or without a port, separated by commas. */
-export function servers(): Kind<readonly string[]> {
-  const expected = 'up to 3 addresses such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53, with commas'
-  const list = z.array(z.string({ error: expected }).refine(isServer, { error: expected }),
-    { error: expected }).max(SERVERS_MAX, { error: expected })
+/** Up to three addresses with or without a port. */
+export const servers = (): Kind<readonly string[]> => listOf(
+  'up to 3 addresses such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53, with commas', '<addresses>',
+  SERVERS_MAX, isServer)
+
+/** Entries that `isEntry` accepts, separated by commas in a text; `none` for no entry. */
+export function listOf(
+  expected: string, argument: string, entriesMax: number, isEntry: (text: string) => boolean,
+): Kind<readonly string[]> {
+  const list = z.array(z.string({ error: expected }).refine(isEntry, { error: expected }),
+    { error: expected }).max(entriesMax, { error: expected })
   const parse = (text: string): string[] =>
     text.trim() === '' || text === 'none' ? [] : text.split(',').map((each) => each.trim())
   return {
-    schema: z.preprocess(fromText(parse), list), expected, argument: '<addresses>',
+    schema: z.preprocess(fromText(parse), list), expected, argument,
     format: (value) => (value.length === 0 ? 'none' : value.join(',')),
   }
 }
