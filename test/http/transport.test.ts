@@ -44,6 +44,11 @@ describe('a request on the wire', () => {
     await heard.waitFor(1)
     assert.equal(heard.of(1).written, true)
     assert.equal(transport.lineTo(to), LINE_FREE)
+    const held: (() => void)[] = []
+    upstream.respond = (_request, response) => {
+      held.push(() => response.end())
+      if (held.length === 2) for (const answer of held) answer()
+    }
     heard.send(2, outgoing(upstream.origin, { method: 'POST', body: Buffer.from('body') }))
     assert.equal(heard.of(2).written, undefined)
     assert.equal(transport.lineTo(to), LINE_NO_CONNECTION)

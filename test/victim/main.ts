@@ -7,6 +7,8 @@ import { Tool } from '../support/tool-options.ts'
 import { ATTACKS } from './attacks.ts'
 import { lineOf, runAttack } from './run.ts'
 
+const SENDS_SHARE_MIN = 0.99
+
 const tool = new Tool(`npm run victim -- [--pool NAME] [--seconds N] [--gap MS]
 
 Real servers: each attacker for N seconds (10) beside a victim that is due 50 sends a second. Fails
@@ -24,7 +26,9 @@ if (values.pool !== undefined && !Object.hasOwn(POOLS, values.pool)) {
 }
 for (const attack of ATTACKS) {
   if (values.pool !== undefined && attack.pool !== values.pool) continue
-  const report = await runAttack(attack, { windowMs: 1000 * seconds, windowsMax: 1 })
+  const report = await runAttack(attack, {
+    windowMs: 1000 * seconds, windowsMax: 1, sendsShareMin: SENDS_SHARE_MIN,
+  })
   console.log(lineOf(attack, report))
   const { before, during, isAtBound, isServed, newcomer } = report
   const isLong = during.longestGapMs > Math.max(gapMs, 2 * before.longestGapMs)

@@ -5,8 +5,8 @@ import type { Attack } from './attacks.ts'
 import { Stage, type StageWindow } from './stage.ts'
 import { PER_SECOND } from './victim-side.ts'
 
-/** Of the sends of the window without an attacker. */
-const SENDS_SHARE_MIN = 0.99
+/** Windows are tried until one has so much of the sends of the window without an attacker. */
+const SENDS_SHARE_WANTED = 0.99
 /** Where the machine left a thread of the server without a processor for more of a window, */
 const STARVED_MAX = 0.05
 /** the sends of so many seconds must come in ten times as many: a pool that is held is held. */
@@ -23,6 +23,8 @@ export interface RunOptions {
    * does in one.
    */
   readonly windowsMax: number
+  /** The share of the sends without an attacker that the best window must have. */
+  readonly sendsShareMin: number
 }
 
 /** What was seen. */
@@ -40,7 +42,7 @@ export interface RunReport {
 
 /** Runs one attack on a stage of its own. */
 export async function runAttack(attack: Attack, options: RunOptions): Promise<RunReport> {
-  const { windowMs, windowsMax } = options
+  const { windowMs, windowsMax, sendsShareMin } = options
   const stage = await Stage.open(attack)
   try {
     await stage.submitAhead(Math.ceil((windowsMax + 2) * windowMs / 1000) + 60)
@@ -53,11 +55,11 @@ export async function runAttack(attack: Attack, options: RunOptions): Promise<Ru
     }
     const due = Math.min(before.sends, windowMs / 1000 * PER_SECOND)
     let during: StageWindow = { sends: 0, longestGapMs: windowMs, starved: 0 }
-    for (let left = windowsMax; left > 0 && during.sends < due * SENDS_SHARE_MIN; left--) {
+    for (let left = windowsMax; left > 0 && during.sends < due * SENDS_SHARE_WANTED; left--) {
       const window = await stage.window(windowMs)
       if (window.sends >= during.sends) during = window
     }
-    const isServed = during.sends >= due * SENDS_SHARE_MIN ||
+    const isServed = during.sends >= due * sendsShareMin ||
       (during.starved > STARVED_MAX && await isServedSlowly(stage))
     return {
       before, during, isAtBound, isServed,
