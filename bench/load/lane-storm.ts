@@ -112,6 +112,7 @@ class PatientUpstream implements Transport {
 
   abort(): void {}
   forget(): void {}
+  forgetAll(): void {}
   async close(): Promise<void> {}
 }
 

@@ -16,7 +16,7 @@ import type { Lanes } from '../pace/lanes.ts'
 import type { Pacer } from '../pace/pacer.ts'
 import type { SharedBudgets } from '../pace/shared-budget.ts'
 import { addLoadHeaders } from '../signals/queue-headers.ts'
-import type { FailureReason } from '../signals/response.ts'
+import type { FailureReason, Unreachable } from '../signals/response.ts'
 import { classify, mayFailureRetry } from '../signals/verdict.ts'
 import type { DecodedTemplate } from '../store/decoded-templates.ts'
 import type { JobRecords } from '../store/job-records.ts'
@@ -48,6 +48,8 @@ export interface DispatcherParts {
 /** Why an attempt has failed, and its response if there was one. */
 interface Failure {
   readonly reason: Reason
+  /** See StoredResult. */
+  readonly rule?: string
   readonly status: number
   readonly body: Uint8Array | null
   readonly truncated: boolean
@@ -100,14 +102,15 @@ export class Dispatcher {
 
   /**
    * No connection could be opened when the job was due: an attempt without a request. Not if no
-   * address may be dialled: then nothing was attempted.
+   * address may be dialled: then nothing was attempted, and the result names the rule.
    */
-  failUnsent(slot: JobSlot, reason: FailureReason, nowUs: Micros): void {
+  failUnsent(slot: JobSlot, { reason, detail }: Unreachable, nowUs: Micros): void {
     const { jobs, records } = this.#parts
-    const attempts = jobs.attempts(slot) + (reason === 'address_refused' ? 0 : 1)
-    jobs.setState(slot, JOB_IN_FLIGHT, attempts)
+    const isRefused = reason === 'address_refused'
+    jobs.setState(slot, JOB_IN_FLIGHT, jobs.attempts(slot) + (isRefused ? 0 : 1))
     this.#settleFailure(slot, records.readTemplate(slot), records.createdAtMs(slot), 0, {
       reason, status: 0, body: null, truncated: false, mayRetry: mayFailureRetry(reason),
+      ...(isRefused ? { rule: detail } : {}),
     }, nowUs)
   }
 
@@ -161,9 +164,10 @@ export class Dispatcher {
       }
       failure = { ...failure, reason: 'deadline_exceeded' }
     }
-    const { reason, status, body, truncated } = failure
+    const { reason, rule, status, body, truncated } = failure
     settlement.finish(slot, template, {
       createdAtMs, status: 'failed', responseStatus: status, reason, body, truncated,
+      ...(rule === undefined ? {} : { rule }),
     }, nowUs)
   }
 

@@ -14,6 +14,7 @@ import type { JobResult, JobSnapshot, WebhookSnapshot } from '../wire/contract.t
 export function showResult(stored: StoredResult): JobResult {
   const result: JobResult = { status: stored.status }
   if (stored.reason !== null) result.reason = stored.reason
+  if (stored.rule !== undefined) result.rule = stored.rule
   if (stored.responseStatus !== 0) result.response_status = stored.responseStatus
   if (stored.body !== null) {
     const bytes = asBuffer(stored.body)

@@ -1,10 +1,12 @@
-// Warnings about invalid headers: all are counted, one per upstream and minute is logged.
+// Warnings about upstreams: invalid headers, which are all counted, and addresses that are refused.
+// One per upstream and minute is logged.
 // Thread: shard. Memory: a private time for each upstream.
 // Never: logs a long value; pace-headers.ts has truncated it.
 
 import { type Micros, type UpstreamSlot, msToUs } from '../base/units.ts'
 import type { StatsWriter } from '../memory/stats.ts'
 import type { IgnoredHeader } from '../signals/pace-headers.ts'
+import type { ShardWarning } from '../wire/contract.ts'
 import type { AnswerWriter } from './answer-writer.ts'
 
 const WARN_EVERY_MS = 60_000
@@ -36,8 +38,17 @@ export class Warnings {
     const [first] = headers
     if (first === undefined) return
     this.#stats.add('headersIgnored', headers.length)
+    this.#warn(upstream, { name: first.name, value: first.value }, nowUs)
+  }
+
+  /** No request may go to the upstream, because of this rule. */
+  refused(upstream: UpstreamSlot, rule: string, nowUs: Micros): void {
+    this.#warn(upstream, { rule }, nowUs)
+  }
+
+  #warn(upstream: UpstreamSlot, warning: ShardWarning, nowUs: Micros): void {
     if (nowUs < (this.#silentUntilUs[upstream] as number)) return
     this.#silentUntilUs[upstream] = nowUs + msToUs(WARN_EVERY_MS)
-    this.#answers.warning(upstream, { name: first.name, value: first.value })
+    this.#answers.warning(upstream, warning)
   }
 }

@@ -18,7 +18,7 @@ import {
   GATE_CONNECTION, GATE_HOLD, GATE_MEMORY, GATE_OPEN, GATE_SHARD_PERMIT, type Gate,
 } from '../pace/gates.ts'
 import type { Sender } from '../pace/pacer.ts'
-import type { FailureReason, ResponseHeaders } from '../signals/response.ts'
+import type { FailureReason, ResponseHeaders, Unreachable } from '../signals/response.ts'
 import { JOB_WEBHOOK_PENDING } from '../store/job-slots.ts'
 import { LINE_FREE, LINE_NO_MEMORY, type TransportEvents } from '../transport/transport.ts'
 import type { Recovered } from '../wire/contract.ts'
@@ -28,6 +28,9 @@ import { handOver, takeOver } from './hand-over.ts'
 import { mayDeliverBy } from './last-deliveries.ts'
 import { recoverShard } from './recovery.ts'
 import { verifyCounts } from './verify-counts.ts'
+
+/** Why a connection could not be opened, until the transport has said it. */
+const NO_CONNECTION: Unreachable = { reason: 'connection_error', detail: '' }
 
 /** One shard. */
 export class Engine implements TransportEvents, Sender {
@@ -43,7 +46,7 @@ export class Engine implements TransportEvents, Sender {
   /** The reasons for holding the shard at the last check, one bit each. */
   #hold = 0
   /** By upstream: why a connection last could not be opened. */
-  readonly #unreachableFor: (FailureReason | undefined)[] = []
+  readonly #unreachableFor: (Unreachable | undefined)[] = []
   /** Number of requests handled in the last turn. */
   #handled = 0
 
@@ -216,11 +219,12 @@ export class Engine implements TransportEvents, Sender {
   }
 
   failUnsent(slot: JobSlot, upstream: UpstreamSlot, nowUs: Micros): void {
-    const { delivery, dispatcher, jobs, notes } = this.#parts
-    const reason = this.#unreachableFor[upstream] ?? 'connection_error'
+    const { delivery, dispatcher, jobs, notes, warnings } = this.#parts
+    const why = this.#unreachableFor[upstream] ?? NO_CONNECTION
     notes.serve(slot)
-    if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.failUnsent(slot, reason, nowUs)
-    else dispatcher.failUnsent(slot, reason, nowUs)
+    if (why.reason === 'address_refused') warnings.refused(upstream, why.detail, nowUs)
+    if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) delivery.failUnsent(slot, why.reason, nowUs)
+    else dispatcher.failUnsent(slot, why, nowUs)
     notes.serveNone()
   }
 
@@ -241,8 +245,8 @@ export class Engine implements TransportEvents, Sender {
     this.#given.wantTurn()
   }
 
-  unreachable(to: number, reason: FailureReason): void {
-    this.#unreachableFor[to] = reason
+  unreachable(to: number, reason: FailureReason, detail: string): void {
+    this.#unreachableFor[to] = { reason, detail }
     this.#parts.pacer.lineFailed(to as UpstreamSlot)
     this.#given.wantTurn()
   }

@@ -23,3 +23,10 @@ export type FailureReason =
   | 'address_refused'
   /** No connection or no response within the attempt timeout. */
   | 'timeout'
+
+/** Why no connection could be opened. */
+export interface Unreachable {
+  readonly reason: FailureReason
+  /** For people; for `address_refused` the name of the rule. */
+  readonly detail: string
+}

@@ -2,9 +2,9 @@
 // Thread: shard. Memory: reads and writes payloads in the given buffers.
 // Never: returns views: the log may move a record, so a body is copied out.
 //
-//   0             8                10       11      12             16
-//   | createdAtMs | responseStatus | status | flags | reason bytes | reason ... | body ...
-//     float64       uint16           uint8    uint8   uint32         UTF-8
+//   0             8                10       11      12             14           16
+//   | createdAtMs | responseStatus | status | flags | reason bytes | rule bytes | reason rule body
+//     float64       uint16           uint8    uint8   uint16         uint16       UTF-8
 //
 // A custom format rather than MessagePack, since each result is written here and read again for its
 // webhook. Numbers are little-endian and need not be aligned.
@@ -20,6 +20,8 @@ export interface StoredResult {
   /** HTTP status, or 0 for none. */
   readonly responseStatus: number
   readonly reason: Reason | null
+  /** The rule that refuses the upstream's addresses; only with `address_refused`. */
+  readonly rule?: string
   readonly body: Uint8Array | null
   readonly truncated: boolean
 }
@@ -28,6 +30,7 @@ const RESPONSE_STATUS = 8
 const STATUS = 10
 const FLAGS = 11
 const REASON_BYTES = 12
+const RULE_BYTES = 14
 const HEAD_BYTES = 16
 
 const FLAG_REASON = 1
@@ -38,21 +41,25 @@ const FLAG_TRUNCATED = 4
 const STATUSES = ['completed', 'failed', 'cancelled'] as const
 
 /** The number of bytes that writeResult() writes. */
-export const resultBytes = ({ reason, body }: StoredResult): number =>
-  HEAD_BYTES + (reason === null ? 0 : Buffer.byteLength(reason)) + (body?.length ?? 0)
+export const resultBytes = ({ reason, rule, body }: StoredResult): number =>
+  HEAD_BYTES + (reason === null ? 0 : Buffer.byteLength(reason)) +
+    (rule === undefined ? 0 : Buffer.byteLength(rule)) + (body?.length ?? 0)
 
 /** Writes a result at `start`; there must be resultBytes() of space. */
 export function writeResult(bytes: Buffer, start: number, result: StoredResult): void {
-  const { createdAtMs, responseStatus, status, reason, body, truncated } = result
+  const { createdAtMs, responseStatus, status, reason, rule, body, truncated } = result
   const reasonAt = start + HEAD_BYTES
   const reasonBytes = reason === null ? 0 : bytes.write(reason, reasonAt)
+  const ruleAt = reasonAt + reasonBytes
+  const ruleBytes = rule === undefined ? 0 : bytes.write(rule, ruleAt)
   bytes.writeDoubleLE(createdAtMs, start)
   bytes.writeUInt16LE(responseStatus, start + RESPONSE_STATUS)
   bytes[start + STATUS] = STATUSES.indexOf(status)
   bytes[start + FLAGS] = (reason === null ? 0 : FLAG_REASON) | (body === null ? 0 : FLAG_BODY) |
     (truncated ? FLAG_TRUNCATED : 0)
-  bytes.writeUInt32LE(reasonBytes, start + REASON_BYTES)
-  if (body !== null) bytes.set(body, reasonAt + reasonBytes)
+  bytes.writeUInt16LE(reasonBytes, start + REASON_BYTES)
+  bytes.writeUInt16LE(ruleBytes, start + RULE_BYTES)
+  if (body !== null) bytes.set(body, ruleAt + ruleBytes)
 }
 
 /** Reads what writeResult() wrote, up to `end`. The body is a copy. */
@@ -71,20 +78,23 @@ export function readStoredResult(bytes: Buffer, start: number): StoredResult {
   assert(status !== undefined, 'a stored status out of range')
   const flags = bytes[start + FLAGS] as number
   const reasonAt = start + HEAD_BYTES
-  const bodyAt = reasonAt + bytes.readUInt32LE(start + REASON_BYTES)
+  const ruleAt = reasonAt + bytes.readUInt16LE(start + REASON_BYTES)
+  const bodyAt = ruleAt + bytes.readUInt16LE(start + RULE_BYTES)
   return {
     createdAtMs: readCreatedAt(bytes, start),
     responseStatus: bytes.readUInt16LE(start + RESPONSE_STATUS),
     status, body: null,
     reason: (flags & FLAG_REASON) === 0 ? null
-      : bytes.toString('utf8', reasonAt, bodyAt) as Reason,
+      : bytes.toString('utf8', reasonAt, ruleAt) as Reason,
+    ...(bodyAt === ruleAt ? {} : { rule: bytes.toString('utf8', ruleAt, bodyAt) }),
     truncated: (flags & FLAG_TRUNCATED) !== 0,
   }
 }
 
 /** The length of the body that readResult() would return; 0 for none. */
 export function readBodyBytes(bytes: Buffer, start: number, end: number): number {
-  const length = end - start - HEAD_BYTES - bytes.readUInt32LE(start + REASON_BYTES)
+  const length = end - start - HEAD_BYTES - bytes.readUInt16LE(start + REASON_BYTES) -
+    bytes.readUInt16LE(start + RULE_BYTES)
   assert(length >= 0 && end <= bytes.length, 'a stored result outside its record')
   return length
 }

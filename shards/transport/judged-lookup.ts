@@ -6,14 +6,10 @@ import { type LookupFunction, Socket } from 'node:net'
 import type { buildConnector } from 'undici'
 import type { Egress, EgressRule } from './egress.ts'
 
-/** No address of the host may be dialled. */
+/** No address of the host may be dialled. Its message is the rule's name, as results show it. */
 class RefusedAddressError extends Error {
   override readonly name = 'RefusedAddressError'
   readonly code = 'ADDRESS_REFUSED'
-
-  constructor(host: string, rule: EgressRule) {
-    super(`the address of ${host} is refused by the rule ${rule}`)
-  }
 }
 
 /** The same look-up without the addresses that are refused; it fails when none is left. */
@@ -32,20 +28,20 @@ export function judgedLookup(
     })
     const [first] = allowed
     if (first === undefined && refusing !== undefined) {
-      return callback(new RefusedAddressError(name, refusing), [])
+      return callback(new RefusedAddressError(refusing), [])
     }
     if (options.all === true || first === undefined) callback(null, allowed)
     else callback(null, first.address, first.family)
   })
 }
 
-/** If the address is refused, a socket that fails with that and never connects. */
+/** If the host may not be looked up, or the address be dialled, a socket that fails with that. */
 export function refusedSocket(
-  address: string, callback: buildConnector.Callback, egress: Egress, port: number,
+  host: string, callback: buildConnector.Callback, egress: Egress, port: number,
 ): Socket | undefined {
-  const rule = egress.judge(address, address, port)
+  const rule = egress.judgeHost(host, port)
   if (rule === undefined) return undefined
   const socket = new Socket()
   socket.once('error', (error) => callback(error, null))
-  return socket.destroy(new RefusedAddressError(address, rule))
+  return socket.destroy(new RefusedAddressError(rule))
 }

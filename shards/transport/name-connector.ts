@@ -22,17 +22,17 @@ export type Connect = (
 
 /**
  * Connects by `connect`, whose sockets must resolve their hosts by a judged look-up, that of
- * `names.resolver` if there is one. An address in place of a name, which sockets do not look up, is
- * judged here. A name that ends in a dot is passed to TLS without it (RFC 6066, 3).
+ * `names.resolver` if there is one. The host itself, which may be an address that sockets do not
+ * look up, is judged here. A name that ends in a dot is passed to TLS without it (RFC 6066, 3).
  */
 export function connectByName(
   names: Names | undefined, egress: Egress, connect: buildConnector.connector,
 ): Connect {
   return (target, callback, moved, account) => {
     const { hostname } = target
-    if (isIP(hostname) !== 0) {
-      return refusedSocket(hostname, callback, egress, portOf(target)) ?? connect(target, callback)
-    }
+    const refused = refusedSocket(hostname, callback, egress, portOf(target))
+    if (refused !== undefined) return refused
+    if (isIP(hostname) !== 0) return connect(target, callback)
     const named = hostname.endsWith('.') ? { ...target, servername: withoutDot(hostname) } : target
     if (names === undefined) return connect(named, callback)
     names.resolver.expectFor(account)

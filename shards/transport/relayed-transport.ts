@@ -84,6 +84,10 @@ export class RelayedTransport implements Transport {
     this.#own.forget(to)
   }
 
+  forgetAll(): void {
+    this.#own.forgetAll()
+  }
+
   /** Also makes the predecessor drop what it has in flight. */
   async close(): Promise<void> {
     this.#attemptIds.clear()
@@ -113,11 +117,14 @@ export class RelayedTransport implements Transport {
 
   /**
    * From now on all events go to the thread at the other end of the port instead of to this one.
+   * Idle connections are closed at once: they were opened under this thread's settings, which say
+   * where requests may go.
    * @param attemptIds the attempts in flight. @returns a relay, which resolves when it is over.
    */
   relayTo(port: RelayPort, attemptIds: Iterable<number>): Relay {
     const relay = new Relay(port, this, attemptIds)
     this.#events = relay
+    this.#own.forgetAll()
     return relay
   }
 

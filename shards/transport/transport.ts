@@ -31,7 +31,10 @@ export interface OutgoingRequest {
 export interface TransportEvents {
   /** A connection to the destination is free, or one may be requested again. */
   free(to: number): void
-  /** A requested connection to the destination could not be opened. */
+  /**
+   * A requested connection to the destination could not be opened. `detail` is for people; for
+   * `address_refused` it is the name of the rule.
+   */
   unreachable(to: number, reason: FailureReason, detail: string): void
   /** The request is written to its socket now. */
   written(attemptId: number): void
@@ -81,6 +84,8 @@ export interface Transport {
   abort(attemptId: number): void
   /** Closes the destination's idle connections; those in use finish their requests. */
   forget(to: number): void
+  /** The same for all destinations: nothing more is sent. */
+  forgetAll(): void
   /** Drops everything in flight, without events; resolves when the sockets are closed. */
   close(): Promise<void>
 }

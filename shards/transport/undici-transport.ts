@@ -141,6 +141,10 @@ export class UndiciTransport implements Transport {
     this.#destinations[to] = undefined
   }
 
+  forgetAll(): void {
+    for (const to of this.#destinations.keys()) this.forget(to)
+  }
+
   async close(): Promise<void> {
     this.#stopLooking()
     for (const attempt of this.#attempts) attempt?.settle()

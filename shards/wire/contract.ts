@@ -128,8 +128,14 @@ export interface PoolWarning {
   readonly used: number
 }
 
+/** No request may go to the upstream. */
+export interface RefusalWarning {
+  /** The rule that refuses its addresses. */
+  readonly rule: string
+}
+
 /** A shard's warning about an upstream, for the program's log. */
-export type ShardWarning = HeaderWarning | PoolWarning
+export type ShardWarning = HeaderWarning | PoolWarning | RefusalWarning
 
 /** A finished job's result, as webhooks, streams and polls show it. */
 export interface JobResult {
@@ -137,6 +143,8 @@ export interface JobResult {
   response_status?: number
   /** Why a job failed: `upstream_error`, `timeout`, `connection_error`, `shard_crash`, … */
   reason?: string
+  /** The rule that refuses the upstream's addresses, if that is the reason. */
+  rule?: string
   body?: string
   /** Instead of `body` when the bytes are not UTF-8. */
   body_base64?: string
@@ -215,6 +223,8 @@ export interface EgressSettings {
   readonly named: readonly string[]
   /** All other addresses are allowed as well. */
   readonly isOpen: boolean
+  /** Only the hosts in `named` are allowed. */
+  readonly upstreamsOnly: boolean
 }
 
 /** The part of the configuration that a shard needs. */

@@ -31,6 +31,7 @@ export const ERRORS = {
   too_many_jobs: { status: 400, meaning: 'A message or a batch has more jobs than its limit.' },
   unsupported_protocol: { status: 400, meaning: 'The socket does not offer sluice.v1.' },
   forbidden_origin: { status: 403, meaning: 'A page of another origin may not open a socket.' },
+  upstream_not_listed: { status: 403, meaning: 'Jobs may not name this host; see upstreams_only.' },
   not_found: { status: 404, meaning: 'There is no such path.' },
   job_not_found: { status: 404, meaning: 'There is no such job, or it has been forgotten.' },
   method_not_allowed: { status: 405, meaning: 'The path takes other methods; see Allow.' },

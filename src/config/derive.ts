@@ -5,11 +5,14 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import type { MemorySettings } from '../../shards/memory/plan.ts'
-import type { ShardSettings, UpstreamSettings } from '../../shards/wire/contract.ts'
+import type { ShardSettings } from '../../shards/wire/contract.ts'
 import { type Checked, showGiven } from '../base/problem.ts'
 import { USER_AGENT } from '../base/version.ts'
+import type { OriginRole, ResolveUpstream } from './door-settings.ts'
 import { type Config, SETTINGS } from './settings.ts'
-import { type UpstreamDefaults, callersSwitchQueues, settingsOf } from './upstream-table.ts'
+import {
+  type UpstreamDefaults, callersSwitchQueues, isInTable, settingsOf,
+} from './upstream-table.ts'
 
 /** The input of planMemory. */
 export function memorySettings(config: Config): MemorySettings {
@@ -45,6 +48,7 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
       allow: config.egressAllow, deny: config.egressDeny,
       named: [...Object.keys(config.upstreams), ...Object.keys(config.webhookReceivers)],
       isOpen: isLoopback(config.host),
+      upstreamsOnly: config.upstreamsOnly,
     },
   }
 }
@@ -53,12 +57,8 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
-/** The initial settings of an origin, as a target of jobs or as a receiver of webhooks. */
-export type UpstreamResolver =
-  (origin: string, role: 'upstream' | 'receiver') => UpstreamSettings
-
 /** Looks up both tables, and the defaults for what they leave open. */
-export function upstreamResolver(config: Config): UpstreamResolver {
+export function upstreamResolver(config: Config): ResolveUpstream {
   const upstreams: UpstreamDefaults = {
     rps: config.defaultRps, maxConcurrent: config.defaultMaxConcurrent,
     accountQueue: config.defaultAccountQueue, timeoutMs: config.defaultTimeoutMs,
@@ -75,6 +75,11 @@ export function upstreamResolver(config: Config): UpstreamResolver {
 /** Whether callers may switch on the account queues of an origin. */
 export const queueSwitchByCaller = (config: Config) => (origin: string): boolean =>
   callersSwitchQueues(origin, config.upstreams, config.defaultAccountQueueByCaller)
+
+/** Whether an origin may be named in jobs: all may, unless only those in the tables may. */
+export const originFilter = (config: Config) => (origin: string, role: OriginRole): boolean =>
+  !config.upstreamsOnly ||
+  isInTable(origin, role === 'upstream' ? config.upstreams : config.webhookReceivers)
 
 /** The certificates of --ca-file as PEM text; empty where none is named. */
 export function readExtraCa(

@@ -2,9 +2,11 @@
 
 import type { UpstreamSettings } from '../../shards/wire/contract.ts'
 
-/** The initial settings of an origin, as a target of jobs or as a receiver of webhooks. */
-export type ResolveUpstream =
-  (origin: string, role: 'upstream' | 'receiver') => UpstreamSettings
+/** An origin as a target of jobs, or as a receiver of webhooks. */
+export type OriginRole = 'upstream' | 'receiver'
+
+/** The initial settings of an origin. */
+export type ResolveUpstream = (origin: string, role: OriginRole) => UpstreamSettings
 
 /** The settings of a front door. */
 export interface FrontDoorSettings {
@@ -24,4 +26,6 @@ export interface FrontDoorSettings {
   readonly settingsOf: ResolveUpstream
   /** Whether a caller may switch on the account queues of an origin. */
   readonly mayAskAccountQueue: (origin: string) => boolean
+  /** Whether jobs may name an origin as their target, or as the receiver of their webhook. */
+  readonly isListed: (origin: string, role: OriginRole) => boolean
 }

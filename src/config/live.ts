@@ -12,7 +12,7 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'keyMismatch',
   'connectionsPerOriginMax', 'connectTimeoutMs', 'caFile', 'dns', 'dnsServers', 'egressAllow',
-  'egressDeny', 'logLevel',
+  'egressDeny', 'upstreamsOnly', 'logLevel',
   'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultAccountQueueByCaller',
   'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs',
   'webhookRetryAfterMsMax', 'upstreams', 'webhookReceivers',

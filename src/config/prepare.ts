@@ -11,7 +11,7 @@ import { type Checked, type Problem, showGiven } from '../base/problem.ts'
 import { formatBytes } from '../base/quantities.ts'
 import { VERSION } from '../base/version.ts'
 import {
-  memorySettings, queueSwitchByCaller, readExtraCa, shardSettings, upstreamResolver,
+  memorySettings, originFilter, queueSwitchByCaller, readExtraCa, shardSettings, upstreamResolver,
 } from './derive.ts'
 import type { FrontDoorSettings } from './door-settings.ts'
 import type { LoadedConfig } from './load.ts'
@@ -50,6 +50,7 @@ export function prepare(loaded: LoadedConfig, cwd: string): Checked<Prepared> {
     clientBytesMax: config.clientBytesMax, clientConnectionsMax: config.clientConnectionsMax,
     version: VERSION,
     settingsOf: upstreamResolver(config), mayAskAccountQueue: queueSwitchByCaller(config),
+    isListed: originFilter(config),
   }
   const shard = shardSettings(config, extraCa.value)
   return { ok: true, value: { loaded, limits: plan.limits, shard, door } }

@@ -137,6 +137,8 @@ export const SETTINGS = {
   egressDeny: setting('egress-deny', egressKind, [],
     'where no request may go, whatever else is allowed',
     { key: 'egress.deny', fallbackText: 'none' }),
+  upstreamsOnly: setting('upstreams-only', toggle(true), false,
+    'send only to hosts in upstreams and webhooks.receivers'),
   logFile: setting('log-file', path('the path of a file'), '',
     'file to append the log to; reopened on SIGUSR1', { fallbackText: 'standard error' }),
   logLevel: setting('log-level', choice(LOG_LEVELS, '<level>'), 'info',

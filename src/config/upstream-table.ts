@@ -108,10 +108,21 @@ export const callersSwitchQueues = (
   origin: string, table: UpstreamRules, byDefault: boolean,
 ): boolean => entryOf(origin, table).account_queue_by_caller ?? byDefault
 
+/** Whether the table has an origin, by its host alone or with its port. */
+export function isInTable(origin: string, table: UpstreamRules): boolean {
+  const { host, hostAndPort } = keysOf(origin)
+  return Object.hasOwn(table, host) || Object.hasOwn(table, hostAndPort)
+}
+
 /** What the table says about an origin: host and port override host alone. */
 function entryOf(origin: string, table: UpstreamRules): UpstreamRule {
+  const { host, hostAndPort } = keysOf(origin)
+  return { ...table[host], ...table[hostAndPort] }
+}
+
+function keysOf(origin: string): { readonly host: string; readonly hostAndPort: string } {
   const url = URL.parse(origin)
   const host = url?.hostname ?? ''
   const port = url?.port === '' ? DEFAULT_PORTS[url.protocol] : url?.port
-  return { ...table[host], ...table[`${host}:${port}`] }
+  return { host, hostAndPort: `${host}:${port}` }
 }

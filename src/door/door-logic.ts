@@ -7,7 +7,8 @@ import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../../sha
 import { WARNING_PAUSE_MS } from '../../shards/memory/limits.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
-  type JobResult, type JobStatus, type JobSnapshot, type PoolWarning, REQUEST_WORDS,
+  type JobResult, type JobStatus, type JobSnapshot, type PoolWarning, type RefusalWarning,
+  REQUEST_WORDS,
 } from '../../shards/wire/contract.ts'
 import type { PoolContext } from '../base/account-share.ts'
 import type { Readiness } from '../base/door-state.ts'
@@ -61,6 +62,7 @@ export interface Logic extends AnswerSink {
   stop(): void
 }
 
+const REFUSAL_WARNING = 'no request may go to the addresses of this upstream'
 const POOL_WARNING = 'a pool refuses requests for more of it'
 
 /** The size of a question in a shard's ring. */
@@ -87,7 +89,7 @@ export class DoorLogic implements Logic, Door {
   constructor(parts: DoorLogicParts) {
     const { clock, config, place } = parts
     const { links, shared, tables } = place
-    const { batchJobsMax, bodyBytesMax, mayAskAccountQueue, settingsOf } = config
+    const { batchJobsMax, bodyBytesMax, isListed, mayAskAccountQueue, settingsOf } = config
     this.#parts = parts
     this.#place = place
     const context: PoolContext = { clock, warn: ({ bound, counts, name }, refusal) =>
@@ -109,9 +111,9 @@ export class DoorLogic implements Logic, Door {
     const isOpen = (): boolean => place.tables.phase !== 'draining'
     const countInvalid = (): void => admission.invalid()
     const submissions = new Submissions({
-      links, clock, admission, upstreams, watches, bells, bodyBytesMax, mayAskAccountQueue, isOpen,
-      pending: tables.jobs, ids: new JobIdSource(parts.fillRandom), secret: tables.secret,
-      peer: () => tables.peer, context,
+      links, clock, admission, upstreams, watches, bells, bodyBytesMax, mayAskAccountQueue,
+      isListed, isOpen, pending: tables.jobs, ids: new JobIdSource(parts.fillRandom),
+      secret: tables.secret, peer: () => tables.peer, context,
     })
     const pool = tables.clientBytes
     const receiver = new BodyReceiver(bodyBytesMax, this, pool)
@@ -316,8 +318,13 @@ export class DoorLogic implements Logic, Door {
     const nowUs = this.#parts.clock.nowUs()
     if (nowUs < (silentUntilUs[upstream] ?? Infinity)) return
     silentUntilUs[upstream] = nowUs + msToUs(WARNING_PAUSE_MS)
-    this.#parts.log.warn({ upstream: this.#upstreams.originOf(upstream), ignored: value },
-      'an upstream sent a pace header that makes no sense')
+    const origin = this.#upstreams.originOf(upstream)
+    if (isRefusal(value)) {
+      this.#parts.log.warn({ upstream: origin, rule: value.rule }, REFUSAL_WARNING)
+    } else {
+      this.#parts.log.warn({ upstream: origin, ignored: value },
+        'an upstream sent a pace header that makes no sense')
+    }
   }
 
   turnEnded(): void {
@@ -380,6 +387,9 @@ export class DoorLogic implements Logic, Door {
 
 const isPoolWarning = (value: unknown): value is PoolWarning =>
   typeof value === 'object' && value !== null && 'pool' in value
+
+const isRefusal = (value: unknown): value is RefusalWarning =>
+  typeof value === 'object' && value !== null && 'rule' in value
 
 /** Submits one job at a time. */
 const SINGLE = { isBulk: false } as const

@@ -20,6 +20,7 @@ import {
 } from '../base/errors.ts'
 import { shardOf, type UserHash } from '../base/hash.ts'
 import type { JobIdSource } from '../base/job-id.ts'
+import type { OriginRole } from '../config/door-settings.ts'
 import { absenceOf, type BatchBells, type ShardLink } from '../engine/shard-link.ts'
 import { isPlainObject } from '../job/job-headers.ts'
 import { JobUrls } from '../job/job-url.ts'
@@ -53,6 +54,8 @@ export interface SubmissionParts {
   readonly bodyBytesMax: number
   /** Whether a caller may switch on the account queues of an origin. */
   readonly mayAskAccountQueue: (origin: string) => boolean
+  /** Whether jobs may name an origin. */
+  readonly isListed: (origin: string, role: OriginRole) => boolean
   /** The pending jobs. */
   readonly pending: PendingTable
   readonly context: PoolContext
@@ -315,6 +318,11 @@ export class Submissions {
       this.#tooLarge(asker, ref)
       return undefined
     }
+    const unlisted = this.#unlistedIn(job)
+    if (unlisted !== undefined) {
+      this.#invalid(asker, ref, unlisted)
+      return undefined
+    }
     const user = this.#submitter.user(job)
     if (!this.#maySubmit(asker, ref, user, flags)) return undefined
     const outline = this.#outline(asker, ref, job, user, flags)
@@ -322,6 +330,17 @@ export class Submissions {
     this.#place(asker, ref, outline, flags)
     const isSent = this.#submitter.send(outline, job, this.#placement)
     return this.#placed(asker, ref, outline, isSent) ? outline : undefined
+  }
+
+  /** The refusal of a job whose upstream or receiver may not be named; known outlines have none. */
+  #unlistedIn({ url, webhook }: ValidJob): Refusal | undefined {
+    const { isListed } = this.#parts
+    if (!isListed(url.origin, 'upstream')) {
+      return refuse('upstream_not_listed', 'url', 'url names a host that is not in upstreams')
+    }
+    if (webhook === null || isListed(webhook.origin, 'receiver')) return undefined
+    return refuse('upstream_not_listed', 'webhook_url',
+      'webhook_url names a host that is not in webhooks.receivers')
   }
 
   #linkOf(route: number): ShardLink {

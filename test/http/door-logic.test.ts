@@ -30,7 +30,7 @@ function replaceLogic(scene: Scene, version: string): WeakRef<DoorLogic> {
     settingsOf: () => ({
       pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
     }),
-    mayAskAccountQueue: () => false,
+    mayAskAccountQueue: () => false, isListed: () => true,
   }))
   scene.door.replaceLogic(logic)
   return new WeakRef(logic)

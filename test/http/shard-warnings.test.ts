@@ -20,6 +20,13 @@ test('an ignored header is logged with the origin, once in a while', async (t) =
   assert.deepEqual(scene.warnings, [{ upstream: 'http://api.example', ignored }])
 })
 
+test('the rule that refuses an upstream is logged with the origin, once in a while', async (t) => {
+  const scene = await openScene(t)
+  const warning = { rule: 'private 10.0.0.0/8' }
+  await warnOf(scene, warning)
+  assert.deepEqual(scene.warnings, [{ upstream: 'http://api.example', ...warning }])
+})
+
 test('a pool that refuses is logged each time that a shard says so', async (t) => {
   const scene = await openScene(t)
   const warning = { pool: 'lanes by upstream', refusal: 'share', bound: 128, used: 64 } as const

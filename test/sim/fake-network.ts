@@ -248,6 +248,10 @@ export class FakeTransport implements Transport {
     this.#connections.delete(to)
   }
 
+  forgetAll(): void {
+    this.#endConnections()
+  }
+
   #connectionsTo(place: number): FakeConnections {
     const { outages, parts: { log, observers, prng, scenario, time } } = this.#network
     const tellFree = (): void => this.#events?.free(place)

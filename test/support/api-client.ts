@@ -34,6 +34,7 @@ export interface ResultBody {
   readonly status?: string
   readonly response_status?: number
   readonly reason?: string
+  readonly rule?: string
   readonly body?: string
   readonly body_base64?: string
   readonly truncated?: boolean

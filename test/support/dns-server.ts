@@ -2,15 +2,17 @@
 // truncated, over TCP.
 
 import { type RemoteInfo, createSocket } from 'node:dgram'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, isIPv6 } from 'node:net'
+import ipaddr from 'ipaddr.js'
 import type { Cleanup } from './server.ts'
 
-/** The answer for a name: IPv4 addresses, no answer at all, or an error code. */
+/** The answer for a name: addresses of both families, no answer at all, or an error code. */
 export type Said = { readonly addresses: readonly string[]; readonly ttlS?: number
   readonly cutOff?: boolean } | 'silence' | 'none' | 'failure'
 
 const CODES = { none: 3, failure: 2 } as const
 const TYPE_A = 1
+const TYPE_AAAA = 28
 
 /** A running server. */
 export interface DnsServer {
@@ -91,17 +93,17 @@ function answerTo(question: Buffer, type: number, said: Said, byTcp: boolean): B
   if (said === 'silence') return undefined
   const head = Buffer.from(question)
   const isCutOff = typeof said !== 'string' && said.cutOff === true && !byTcp
-  const addresses =
-    typeof said === 'string' || type !== TYPE_A || isCutOff ? [] : said.addresses
+  const addresses = typeof said === 'string' || isCutOff ? []
+    : said.addresses.filter((each) => type === (isIPv6(each) ? TYPE_AAAA : TYPE_A))
   head.writeUInt16BE(0x8180 | (isCutOff ? 0x0200 : 0) |
     (typeof said === 'string' ? CODES[said] : 0), 2)
   head.writeUInt16BE(addresses.length, 6)
   head.writeUInt32BE(0, 8)
   const records = addresses.map((address) => {
-    const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+    const bytes = ipaddr.parse(address).toByteArray()
     const ttlS = typeof said === 'string' ? 0 : said.ttlS ?? 60
+    const record = Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 0, 0, bytes.length, ...bytes])
     record.writeUInt32BE(ttlS, 6)
-    address.split('.').forEach((part, index) => { record[12 + index] = Number(part) })
     return record
   })
   return Buffer.concat([head, ...records])

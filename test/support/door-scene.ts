@@ -63,6 +63,7 @@ export async function openScene(
         pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
       }),
       mayAskAccountQueue: (origin) => origin === ACCOUNT_QUEUES_ORIGIN,
+      isListed: () => true,
     },
     links, shared, clock,
     log: { info: () => {}, warn: (fields) => { warnings.push(fields) }, error: () => {} },

@@ -81,6 +81,8 @@ export class ScriptedTransport implements Transport {
     this.forgotten.push(to)
   }
 
+  forgetAll(): void {}
+
   close(): Promise<void> {
     return Promise.resolve()
   }
@@ -90,8 +92,8 @@ export class ScriptedTransport implements Transport {
     this.#listener().free(to)
   }
 
-  unreachable(to: number, reason: FailureReason): void {
-    this.#listener().unreachable(to, reason, 'as the test wants it')
+  unreachable(to: number, reason: FailureReason, detail = 'as the test wants it'): void {
+    this.#listener().unreachable(to, reason, detail)
   }
 
   /** Reports that a request's connection was lost before it was written. */

@@ -128,12 +128,18 @@ describe('without a connection', () => {
     const bench = unconnected(2, 0)
     const jobs = [bench.submit({ retries: 5 }), bench.submit({ retries: -1 })]
     for (const job of jobs) {
-      bench.transport.unreachable(UPSTREAM, 'address_refused')
+      bench.transport.unreachable(UPSTREAM, 'address_refused', 'private 10.0.0.0/8')
       bench.advance(1000)
       const { attempts, result } = bench.get(job)
-      assert.deepEqual([attempts, result], [0, { status: 'failed', reason: 'address_refused' }])
+      assert.deepEqual([attempts, result], [0, {
+        status: 'failed', reason: 'address_refused', rule: 'private 10.0.0.0/8',
+      }])
     }
     assert.deepEqual([bench.stats.retries, bench.stats.attempts], [0, 0])
+    const warnings = bench.answers.filter(({ kind }) => kind === 'warning')
+    assert.deepEqual(warnings, [
+      { kind: 'warning', upstream: UPSTREAM, warning: { rule: 'private 10.0.0.0/8' } },
+    ], 'one in a minute')
   })
 
   it('where no address may be dialled, a webhook is given up at once', () => {

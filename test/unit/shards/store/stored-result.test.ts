@@ -26,6 +26,7 @@ const drawResult = (prng: Prng): StoredResult => ({
     Reason | null,
   body: prng.chance(0.2) ? null : Buffer.alloc(prng.below(3000), prng.below(256)),
   truncated: prng.chance(0.5),
+  ...(prng.chance(0.5) ? {} : { rule: prng.pick(['metadata', 'deny *.größe', 'x'.repeat(200)]) }),
 })
 
 /** Writes a result at `start`, with guard bytes around it, and looks that they are still there. */

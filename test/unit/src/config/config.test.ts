@@ -358,7 +358,7 @@ webhooks: {receivers: {"[::1]": {rps: 1}}}`
     const { config } = load(t, { yaml, flags: { host: '0.0.0.0' } })
     assert.deepEqual(shardSettings(config, '').egress, {
       allow: ['10.0.0.0/8', '*.internal'], deny: ['fd00::/8'],
-      named: ['up.example:8080', '[::1]'], isOpen: false,
+      named: ['up.example:8080', '[::1]'], isOpen: false, upstreamsOnly: false,
     })
     const hosts = { '127.0.0.1': true, '127.9.9.9': true, localhost: true, '::1': true,
       '0.0.0.0': false, '::': false, '10.0.0.1': false, 'example.com': false,
