@@ -140,7 +140,7 @@ function contestScenario(contest: Contest, seed: number, shards: number): Scenar
   return {
     seed, limits: contestLimits(shards), sockets: SOCKET_BOUNDS,
     lanesScarce: false, isJournalled: false,
-    reloads: 0, kills: 0, deaths: 0, upstreams: 1, users: USERS,
+    reloads: 0, refusals: 0, kills: 0, deaths: 0, upstreams: 1, users: USERS,
     apiKeysMax: 1, rounds: 1,
     settings: {
       keyMismatch: 'reject', completedTtlMs: 1000, failedTtlMs: 1000,

@@ -38,6 +38,8 @@ export interface ConnectionsParts {
   readonly held: BytesHeld
   /** Whether faults may happen now. */
   readonly faults: () => boolean
+  /** While faults may happen, none may be opened. */
+  readonly isRefused: boolean
   /** Runs something after that delay, when the thread is free. */
   readonly later: (delayUs: number, run: () => void) => void
   /** @param isWithin during a call by the thread. */
@@ -96,7 +98,8 @@ export class FakeConnections implements RoomTaker {
     this.#wanted = Math.max(this.#wanted, count)
     this.#timeoutUs = timeoutMs * 1000
     if (this.#parts.faults() && prng.chance(reach.outages)) outages.begin(place)
-    const isNear = this.#hasRoom && !outages.isOut(place) && prng.chance(AT_ONCE)
+    const mayOpen = this.#hasRoom && !this.#isRefused && !outages.isOut(place)
+    const isNear = mayOpen && prng.chance(AT_ONCE)
     if (isNear && this.#mayOpen()) this.#enterIdle(true)
     else this.#makeWanted()
   }
@@ -144,6 +147,10 @@ export class FakeConnections implements RoomTaker {
     while (this.#making > 0) this.#endMaking()
   }
 
+  get #isRefused(): boolean {
+    return this.#parts.isRefused && this.#parts.faults()
+  }
+
   get #hasRoom(): boolean {
     return this.connectionCount < this.#parts.reach.connectionsMax
   }
@@ -170,8 +177,11 @@ export class FakeConnections implements RoomTaker {
     const fails = this.#parts.faults() && prng.chance(reach.fails)
     const reason = fails ? prng.pick(REASONS) : undefined
     const takesUs = Math.round(10 ** (connectLow + prng.unit() * (connectHigh - connectLow)))
-    const isLate = reason === 'timeout' || takesUs > this.#timeoutUs
     this.#making++
+    if (this.#isRefused) {
+      return this.#later(Math.min(takesUs, this.#timeoutUs), () => this.#fail('address_refused'))
+    }
+    const isLate = reason === 'timeout' || takesUs > this.#timeoutUs
     this.#later(isLate ? this.#timeoutUs : takesUs,
       () => this.#finish(deadlineUs, isLate ? 'timeout' : reason))
   }

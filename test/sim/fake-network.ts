@@ -4,7 +4,7 @@
 // memory responses may hold.
 
 import { AssertionError } from 'node:assert'
-import type { Prng } from '../../shards/base/prng.ts'
+import { Prng } from '../../shards/base/prng.ts'
 import { KIND_RECEIVER } from '../../shards/memory/layout.ts'
 import { CONNECTS_LOOK_EVERY_MS } from '../../shards/memory/socket-limits.ts'
 import { ConnectionRoom } from '../../shards/transport/connection-room.ts'
@@ -29,6 +29,9 @@ const WRITTEN_AT_ONCE = 0.2
 /** How long responses block sends once they fill their memory. */
 const CHOKED_US = 10_000
 
+/** The name of the rule that refuses addresses. */
+export const RULE = 'deny 10.0.0.0/8'
+
 /** What the network needs. */
 export interface NetworkParts {
   readonly scenario: Scenario
@@ -44,11 +47,13 @@ export class FakeNetwork {
   readonly parts: NetworkParts
   readonly outages: Outages
   readonly #placeOf: ReadonlyMap<string, number>
+  readonly #rules: Prng
   #healthy = false
 
   constructor(parts: NetworkParts) {
     this.parts = parts
     this.outages = new Outages(parts.time, parts.prng)
+    this.#rules = new Prng(parts.scenario.seed ^ 0x4e1e5)
     this.#placeOf = new Map(parts.scenario.places.map(({ origin }, place) => [origin, place]))
   }
 
@@ -60,6 +65,12 @@ export class FakeNetwork {
   set healthy(isHealthy: boolean) {
     this.#healthy = isHealthy
     if (isHealthy) this.outages.end()
+  }
+
+  /** The places that the rules of a new thread refuse. */
+  drawRefused(): ReadonlySet<number> {
+    const { places, refusals } = this.parts.scenario
+    return new Set([...places.keys()].filter(() => this.#rules.chance(refusals)))
   }
 
   /** The slot of an origin; asserts that it exists. */
@@ -108,6 +119,8 @@ export class FakeTransport implements Transport {
   readonly #flights = new Map<number, Flight>()
   /** By place. */
   readonly #connections = new Map<number, FakeConnections>()
+  /** Places that no connection may be opened to while there are faults. */
+  readonly #refused: ReadonlySet<number>
   readonly room: ConnectionRoom
   readonly memory: ResponseMemory
   readonly #memoryBytes: number
@@ -121,6 +134,7 @@ export class FakeTransport implements Transport {
     alive: (run: () => void) => void,
   ) {
     this.#network = network
+    this.#refused = network.drawRefused()
     this.#shard = shard
     this.#freeAtUs = freeAtUs
     this.#alive = alive
@@ -258,13 +272,14 @@ export class FakeTransport implements Transport {
     return new FakeConnections({
       place, time, prng, outages, reach: (scenario.places[place] as Place).reach,
       room: this.room, memory: this.memory, held: new BytesHeld(place),
-      faults: () => !this.#network.healthy,
+      faults: () => !this.#network.healthy, isRefused: this.#refused.has(place),
       later: (delayUs, run) => this.#later(delayUs, run),
       tellFree: (isWithin) => isWithin ? tellFree() : this.#alive(tellFree),
       tellUnreachable: (reason) => {
         log.add(`s${this.#shard} unreachable ${place} ${reason}`)
         for (const observer of observers) observer.unreachable?.(this.#shard, place, reason)
-        this.#alive(() => this.#events?.unreachable(place, reason, 'made up'))
+        const detail = reason === 'address_refused' ? RULE : 'made up'
+        this.#alive(() => this.#events?.unreachable(place, reason, detail))
       },
     })
   }

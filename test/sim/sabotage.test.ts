@@ -49,6 +49,15 @@ sabotage('a place out of reach costs several attempts', Pacer, 'lineFailed',
   ((lineFailed) => function (this: Pacer, upstream: never): void {
     for (let times = 0; times < 5; times++) lineFailed.call(this, upstream)
   })(Pacer.prototype.lineFailed), 'ledger')
+sabotage('a job whose address is refused is retried', Engine, 'unreachable',
+  ((unreachable) => function (this: Engine, to: number, reason: never, detail: string): void {
+    const told = reason === 'address_refused' ? 'dns_error' : reason
+    unreachable.call(this, to, told, detail)
+  })(Engine.prototype.unreachable), 'ledger')
+sabotage('the rule that refuses an address is not named', Engine, 'unreachable',
+  ((unreachable) => function (this: Engine, to: number, reason: never): void {
+    unreachable.call(this, to, reason, '')
+  })(Engine.prototype.unreachable), 'results')
 sabotage('what was returned is last in its line', Lanes, 'link',
   ((link) => function (this: Lanes, lane: never, slot: never): void {
     link.call(this, lane, slot, false)

@@ -133,6 +133,8 @@ export interface Scenario {
   readonly deaths: number
   /** Probability, at each turn while there are faults, of a handover to a new thread. */
   readonly reloads: number
+  /** Probability, for each place and thread, that the thread's rules refuse its addresses. */
+  readonly refusals: number
   /** Whether a journal is kept. */
   readonly isJournalled: boolean
   /** How often the process is killed in each round. */
@@ -284,7 +286,7 @@ export function drawScenario(seed: number, shards: number): Scenario {
     places: drawPlaces(prng, upstreams, prng.between(1, 2), limits),
     users: prng.pick([1, 3, 10, 30]), apiKeysMax: prng.pick([1, 1, 2]),
     lateness: drawLateness(prng), habits: drawHabits(prng, limits),
-    rounds: prng.pick([1, 1, 2, 3]), deaths: 0, reloads: 0,
+    rounds: prng.pick([1, 1, 2, 3]), deaths: 0, reloads: 0, refusals: drawRefusals(seed),
     isJournalled: false, kills: 0, sockets: SOCKET_BOUNDS,
   }
 }
@@ -300,6 +302,9 @@ export function withTroubles(scenario: Scenario, troubles: readonly Trouble[]): 
     reloads: troubles.includes('reloads') ? drawReloads(scenario) : 0,
   }
 }
+
+const drawRefusals = (seed: number): number =>
+  new Prng(seed ^ 0xe6e55).pick([0, 0, 0.1, 0.5])
 
 const drawReloads = ({ seed }: Scenario): number =>
   new Prng(seed ^ 0x4e10ad).pick([0.002, 0.01, 0.05])

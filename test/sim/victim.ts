@@ -283,7 +283,7 @@ function scenarioOf(world: Partial<World>, seed: number): Scenario {
   const places = [own, ...upstreams, ownReceiver, ...receivers].map((facts, place): Place =>
     ({ ...facts, origin: `https://place-${place}.test` }))
   return {
-    seed, limits: { ...LIMITS, ...limits }, lanesScarce: true, isJournalled: false,
+    seed, limits: { ...LIMITS, ...limits }, lanesScarce: true, isJournalled: false, refusals: 0,
     reloads: 0, kills: 0, deaths: 0, upstreams: 1 + upstreams.length, users: 0, apiKeysMax: 1,
     rounds: 1, places, sockets, lateness: PROMPT, habits: IDLE_HABITS,
     settings: {

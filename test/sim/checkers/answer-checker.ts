@@ -2,6 +2,7 @@
 // An answer may be read a while after the shard gave it, so it must have been true at some time
 // between the question and now.
 
+import { WEBHOOK_RETRIES_MAX } from '../../../shards/memory/limits.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_OK, EVENT_CANCELLED, EVENT_COMPLETED, EVENT_FAILED,
   EVENT_NAMES, type JobResult, type JobSnapshot,
@@ -116,7 +117,7 @@ export class AnswerChecker implements Observer {
     const { job } = facts
     if (code === CODE_NOT_CANCELLABLE) {
       const may = facts.attemptsMost + this.#ledger.unseen(facts) > 0 ||
-        this.#ledger.mayBeOverdue(facts)
+        this.#ledger.mayBeOverdue(facts) || this.#ledger.mayBeRefused(facts)
       promise(may, CHECKER, () => `job ${job.number} was never sent but cannot be cancelled`)
       promise(view.status !== 'cancelled' && view.status !== 'queued', CHECKER, () =>
         `job ${job.number} is ${view.status} but cannot be cancelled`)
@@ -136,6 +137,10 @@ export class AnswerChecker implements Observer {
       `job ${job.number} shows ${view.attempts} attempts of ${facts.attemptsMost}`)
     promise(view.position === undefined || view.position >= 1, CHECKER, () =>
       `job ${job.number} shows position ${view.position}`)
+    const { webhook } = view
+    promise(webhook?.state !== 'given_up' || webhook.attempts > WEBHOOK_RETRIES_MAX ||
+      this.#ledger.mayWebhookBeRefused(facts), CHECKER, () =>
+      `the webhook of job ${job.number} is given up after ${webhook?.attempts} attempts`)
     switch (view.status) {
       case 'queued':
       case 'in_flight': {

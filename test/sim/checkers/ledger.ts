@@ -71,6 +71,8 @@ interface Unseen {
   readonly deaths: number
   /** How often the shard could not reach the place. */
   readonly unreached: number
+  /** How often its addresses were refused, which costs a job no attempt, but ends it. */
+  readonly refused: number
 }
 
 /** The ledger of one run. */
@@ -79,6 +81,7 @@ export class Ledger implements Observer {
   readonly #facts: Facts[] = []
   readonly #deaths: number[] = []
   readonly #unreached = new Unreached()
+  readonly #refused = new Unreached()
   /** Whether results may have been held in a shard's own memory, because the log was full. */
   mayWait: (shard: number) => boolean = () => false
 
@@ -99,15 +102,34 @@ export class Ledger implements Observer {
   }
 
   #unseenAt(shard: number, place: number): Unseen {
-    return { deaths: this.deaths(shard), unreached: this.#unreached.spentOf(shard, place) }
+    return {
+      deaths: this.deaths(shard), unreached: this.#unreached.spentOf(shard, place),
+      refused: this.#refused.spentOf(shard, place),
+    }
+  }
+
+  /** Whether the job may have ended since its upstream's addresses were refused. */
+  mayBeRefused({ before, job }: Facts): boolean {
+    return this.#refused.count(job.shard, job.upstream) > before.refused
+  }
+
+  /** The same of its webhook. */
+  mayWebhookBeRefused({ beforeDelivery, job }: Facts): boolean {
+    return this.#refused.count(job.shard, job.receiver) > beforeDelivery.refused
   }
 
   /** When a job that is not known to be finished may have failed without a connection. */
   failedUnsentUs(facts: Facts): number | undefined {
     const { before, flying, job, outcome, verdict } = facts
     if (flying !== undefined || outcome !== undefined && !facts.isDoubted) return undefined
-    if (job.retriesMax === RETRIES_UNLIMITED) return undefined
     if (verdict !== undefined && verdict !== 'accepted') return undefined
+    return earliest(this.#failedUnreachedUs(facts),
+      this.#refused.timeOf(job.shard, job.upstream, before.refused + 1))
+  }
+
+  #failedUnreachedUs(facts: Facts): number | undefined {
+    const { before, job } = facts
+    if (job.retriesMax === RETRIES_UNLIMITED) return undefined
     // An attempt that ended with its thread may be counted or not.
     const left = job.retriesMax + 1 - facts.attempts - (this.deaths(job.shard) - before.deaths)
     const last = before.unreached + Math.max(1, left)
@@ -121,7 +143,8 @@ export class Ledger implements Observer {
     const deaths = this.deaths(job.shard) - beforeDelivery.deaths
     const left = WEBHOOK_RETRIES_MAX + 1 - deliveries - deaths
     const last = beforeDelivery.unreached + Math.max(1, left)
-    return this.#unreached.timeOf(job.shard, job.receiver, last)
+    return earliest(this.#unreached.timeOf(job.shard, job.receiver, last),
+      this.#refused.timeOf(job.shard, job.receiver, beforeDelivery.refused + 1))
   }
 
   /** An answer reports such a failure; without a reason, it may be any of them. */
@@ -136,16 +159,25 @@ export class Ledger implements Observer {
     // It may also have been overdue before, which no answer has reported.
     const isLate = reason === undefined && this.mayBeOverdue(facts)
     const sinceUs = isLate ? Math.min(unsentUs, this.#lateUs(job)) : unsentUs
-    if (reason !== undefined && !this.#unreached.knows(job.shard, job.upstream, reason)) return
-    const missing = job.retriesMax + 1 - facts.attempts
-    const deaths = this.deaths(job.shard) - facts.before.deaths
-    const excused = this.mayBeOverdue(facts) ? missing : deaths
-    this.#unreached.spend(job.shard, job.upstream, missing, excused)
+    const cause = reason === 'address_refused' ? this.#refused : this.#unreached
+    if (reason !== undefined && !cause.knows(job.shard, job.upstream, reason)) return
+    this.#spendLast(facts, reason)
     facts.isDoubted = false
     facts.outcome = {
       status: 'failed', reason, isReasonOpen: reason === undefined, responseStatus: 0,
       body: undefined, truncated: false, atUs: this.#time.nowUs(), sinceUs,
     }
+  }
+
+  /** The job's remaining attempts failed without a connection, or its addresses were refused. */
+  #spendLast(facts: Facts, reason: string | undefined): void {
+    const { attempts, before, job } = facts
+    if (reason === undefined && this.mayBeRefused(facts)) return // it may be either
+    const isRefused = reason === 'address_refused'
+    const events = isRefused ? 1 : job.retriesMax + 1 - attempts
+    const excused = this.mayBeOverdue(facts) ? events : this.deaths(job.shard) - before.deaths
+    const cause = isRefused ? this.#refused : this.#unreached
+    cause.spend(job.shard, job.upstream, events, excused)
   }
 
   /** All jobs, in the order of their submission. */
@@ -220,7 +252,8 @@ export class Ledger implements Observer {
   }
 
   unreachable(shard: number, place: number, reason: FailureReason): void {
-    this.#unreached.tell(shard, place, reason, this.#time.nowUs())
+    const cause = reason === 'address_refused' ? this.#refused : this.#unreached
+    cause.tell(shard, place, reason, this.#time.nowUs())
   }
 
   returned(attempt: Attempt): void {
@@ -293,7 +326,9 @@ export class Ledger implements Observer {
       this.settle(facts, 'failed', 'execution_deadline_exceeded')
       facts.isDoubted = true
     }
-    if (isOver && !owes && facts.outcome !== undefined) facts.deliveredUs ??= this.#time.nowUs()
+    if (isOver && !owes && facts.outcome !== undefined) {
+      facts.deliveredUs ??= this.#gaveUpUs(facts) ?? this.#time.nowUs()
+    }
   }
 
   /** A result with this reason may be the first sign that a job was set aside. */
@@ -436,6 +471,10 @@ export class Ledger implements Observer {
     facts.deliverNotBeforeUs = nowUs + (WEBHOOK_DELAYS_US[facts.deliveries] ?? 0)
   }
 }
+
+/** The smaller of two times of which either may be none. */
+const earliest = (one: number | undefined, other: number | undefined): number | undefined =>
+  one === undefined || other === undefined ? one ?? other : Math.min(one, other)
 
 /** The result in a webhook. */
 const resultIn = (attempt: Attempt): JobResult =>

@@ -3,6 +3,7 @@
 
 import type { JobResult } from '../../../shards/wire/contract.ts'
 import { promise } from '../violation.ts'
+import { RULE } from '../fake-network.ts'
 import type { Facts } from './ledger.ts'
 
 const CHECKER = 'results'
@@ -28,6 +29,8 @@ export function checkResult(result: JobResult, facts: Facts, where: string): voi
   const bare = result.truncated === true && result.reason === undefined
   promise(bare || result.reason === outcome.reason, CHECKER, () =>
     `${label}: reason ${result.reason} instead of ${outcome.reason}`)
+  const isRefused = result.reason === 'address_refused' && result.truncated !== true
+  promise(!isRefused || result.rule === RULE, CHECKER, () => `${label}: rule ${result.rule}`)
   const body = shownBody(result)
   if (body === undefined) {
     const may = outcome.body === undefined || result.truncated === true

@@ -47,6 +47,8 @@ export class SurvivalChecker implements Observer {
   readonly #facts: Facts[] = []
   readonly #latest = new Map<string, number>()
   readonly #unreached = new Unreached()
+  /** Places, by shard, whose addresses were refused: this ends a job whatever its retries. */
+  readonly #refused = new Set<string>()
   readonly #holders = new Map<string, Facts>()
   /** Shards that dropped keys before their TTL, in this life or an earlier one. */
   readonly #forgetful = new Set<number>()
@@ -124,6 +126,7 @@ export class SurvivalChecker implements Observer {
   keyTtlUs = 0
 
   unreachable(shard: number, place: number, reason: FailureReason): void {
+    if (reason === 'address_refused') this.#refused.add(`${shard} ${place}`)
     this.#unreached.tell(shard, place, reason, this.#time.nowUs())
   }
 
@@ -190,13 +193,15 @@ export class SurvivalChecker implements Observer {
       promise(isOver || this.#mayHaveFailedUnsent(facts), CHECKER, () =>
         `job ${job.number} was accepted and has no end`)
       const isTold = deliveries > 0 || job.receiver === NONE ||
-        this.#unreached.count(job.shard, job.receiver) > WEBHOOK_RETRIES_MAX
+        this.#unreached.count(job.shard, job.receiver) > WEBHOOK_RETRIES_MAX ||
+        this.#refused.has(`${job.shard} ${job.receiver}`)
       promise(isTold, CHECKER, () => `job ${job.number} is over and its webhook was never sent`)
     }
   }
 
   /** Whether its remaining attempts may have failed without a connection. */
   #mayHaveFailedUnsent({ attempts, job, unreachedBefore }: Facts): boolean {
+    if (this.#refused.has(`${job.shard} ${job.upstream}`)) return true
     if (job.retriesMax === RETRIES_UNLIMITED) return false
     const unreached = this.#unreached.count(job.shard, job.upstream) - unreachedBefore
     return unreached >= Math.max(1, job.retriesMax + 1 - attempts)
