@@ -2,6 +2,7 @@
 // for each job. Pure: no sockets, no time.
 
 import { Prng } from '../../shards/base/prng.ts'
+import { KEY_LINE } from './api-key.ts'
 
 /** The shapes of jobs; `mixed` draws from the others. */
 export const PROFILES = ['typical', 'small', 'large', 'mixed'] as const
@@ -63,7 +64,7 @@ export function requestPattern(
   const json = JSON.stringify(jobFields(settings, shape, upstream))
   const jsonBytes = Buffer.byteLength(json)
   const head = `POST /jobs HTTP/1.1\r\nHost: ${settings.host}\r\n` +
-    'Content-Type: application/json\r\n' +
+    `Content-Type: application/json\r\n${KEY_LINE}` +
     `Content-Length: ${jsonBytes}\r\n\r\n`
   const bytes = Buffer.from(head + json)
   return { bytes, jsonBytes, ...patternPlaces(bytes, settings, 0) }

@@ -1,6 +1,7 @@
 // The measured server: started by the bench with given flags, or a running one of which only the
 // address is known.
 
+import { KEY_HEADERS } from './api-key.ts'
 import { BenchError } from './bench-error.ts'
 import { type ProcessMemory, readCpuUs, readMemory } from './process-files.ts'
 import type { RoleProcess } from './role-process.ts'
@@ -11,6 +12,7 @@ const ANSWER_MS_MAX = 10_000
 
 /** The part of GET /health that the bench reads. */
 export interface Health {
+  readonly status: string
   readonly version: string
   readonly shards: readonly {
     readonly queued: number
@@ -49,7 +51,10 @@ export async function targetServer(url: URL): Promise<MeasuredServer> {
     throw new BenchError(`--target: ${url.origin} gives no health of a Sluice: ${message}`)
   })
   if (!Array.isArray(health?.shards)) {
-    throw new BenchError(`--target: what ${url.origin} gives is no health of a Sluice`)
+    const why = typeof health?.status === 'string'
+      ? `${url.origin} shows callers its status alone; the bench needs a loopback address`
+      : `what ${url.origin} gives is no health of a Sluice`
+    throw new BenchError(`--target: ${why}`)
   }
   return {
     address: { host, port }, pid: undefined, health: () => askHealth(host, port),
@@ -74,6 +79,6 @@ export async function startServer(
 async function askHealth(host: string, port: number): Promise<Health> {
   const authority = host.includes(':') ? `[${host}]` : host
   const response = await fetch(`http://${authority}:${port}/health`,
-    { signal: AbortSignal.timeout(ANSWER_MS_MAX) })
+    { headers: KEY_HEADERS, signal: AbortSignal.timeout(ANSWER_MS_MAX) })
   return await response.json() as Health
 }

@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { type Socket, connect } from 'node:net'
+import { KEY_LINE } from './api-key.ts'
 
 /** Receives a connection's messages. */
 export interface SocketOwner {
@@ -43,7 +44,7 @@ export class SocketConnection {
     socket.write(`GET /ws HTTP/1.1\r\nHost: ${address.host}:${address.port}\r\n` +
       'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
       `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n` +
-      'Sec-WebSocket-Protocol: sluice.v1\r\n\r\n')
+      `Sec-WebSocket-Protocol: sluice.v1\r\n${KEY_LINE}\r\n`)
     await connection.#opened.promise
     return connection
   }

@@ -23,7 +23,8 @@ export const lanes: MicroBench = ({ operations, items }) => {
     lines.find(account, hashOf(account), UPSTREAM, hashOf(account), 0 as Micros)
   for (let account = 0; account < items; account++) {
     const lane = laneOf(account)
-    const slot = jobs.take({ route: 1, idHigh: 0, idLow: account, keyHigh: 0, keyLow: account })
+    const slot = jobs.take(
+      { route: 1, idHigh: 0, idLow: account, keyHigh: 0, keyLow: account, owner: 0 })
     views.jobs.lane[slot] = lane
     lines.addReference(lane)
     lines.place(lane, slot, false)

@@ -11,7 +11,9 @@ export const HOMES: ReadonlyArray<readonly [module: string, home: string, where:
   ['/uWebSockets\\.js/', '^src/http/', 'src/http'],
   ['/undici/', '^shards/transport/(undici-transport|client-connection|undici-header-tables)\\.ts$',
     'shards/transport: undici-transport.ts, client-connection.ts, undici-header-tables.ts'],
-  ['/ipaddr\\.js/', '^shards/transport/egress\\.ts$', 'shards/transport/egress.ts'],
+  // Two sides that share nothing: what a shard may dial, and who a client is.
+  ['/ipaddr\\.js/', '^(shards/transport/egress|src/http/client-address)\\.ts$',
+    'shards/transport/egress.ts, src/http/client-address.ts'],
   ['/msgpackr/', '^shards/wire/codec\\.ts$', 'shards/wire/codec.ts'],
   ['/piscina/', '^src/engine/shard-pool\\.ts$', 'src/engine/shard-pool.ts'],
   ['^worker_threads$',
@@ -21,6 +23,7 @@ export const HOMES: ReadonlyArray<readonly [module: string, home: string, where:
       'compactors.ts; shards/shard: worker.ts, toucher.ts, thread.cts'],
   ['/lmdb/', '^src/journal/store\\.ts$', 'src/journal/store.ts'],
   ['/pino/', '^src/base/log\\.ts$', 'src/base/log.ts'],
+  ['/jose/', '^src/access/(jwks|jwt)\\.ts$', 'src/access: jwks.ts, jwt.ts'],
   ['/commander/', '^src/cli/', 'src/cli'],
   ['/(yaml|zod)/', '^src/config/', 'src/config'],
   ['/cli-progress/', '^src/cli/', 'src/cli'],

@@ -32,6 +32,7 @@ export const SHARD_ROOMS: readonly Room[] = roomsOf('shards', {
 export const SRC_ROOMS: readonly Room[] = roomsOf('src', {
   base: 'errors, log, hashes, and types that many share',
   config: 'settings, from flags to what each part is told',
+  access: 'who asks, and what they may do',
   job: 'one submitted job: its fields, their checks',
   shapes: 'jobs that look alike, recognised in their bytes',
   engine: 'the threads of the shards, and messages to and from them',
@@ -56,6 +57,8 @@ const OPEN_TO_SRC = ['base', 'memory', 'wire', 'signals']
 
 /** The engine's other rooms, and who in src may import them. */
 const OPENED_TO: Readonly<Record<string, readonly string[]>> = {
+  // A key set is fetched under the rules for where requests may go.
+  'src/access': ['transport'],
   // Both read, write and move the image of a shard.
   'src/journal': ['store', 'journal'],
   'src/reshard': ['store', 'journal', 'pace'],

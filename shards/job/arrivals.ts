@@ -8,6 +8,7 @@
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
 import { JOBS_FRESH } from '../memory/crash-notes.ts'
 import type { GiveBack } from '../memory/give-back.ts'
+import type { KeyCounts } from '../memory/key-counts.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import type { StatsWriter } from '../memory/stats.ts'
 import type { Lanes } from '../pace/lanes.ts'
@@ -23,6 +24,7 @@ export interface ArrivalsParts {
   readonly jobs: JobSlots
   readonly lanes: Lanes
   readonly logShares: LogShares
+  readonly keyCounts: KeyCounts
   readonly records: JobRecords
   readonly pacer: Pacer
   readonly overdue: Overdue
@@ -90,7 +92,7 @@ export class Arrivals {
 
   /** The state decides; the rest is derived, and a recovery would find the same. */
   #forget(slot: JobSlot): void {
-    const { jobs, lanes, logShares, records, watchers } = this.#parts
+    const { jobs, keyCounts, lanes, logShares, records, watchers } = this.#parts
     const lane = jobs.at.lane[slot] as LaneSlot
     const receiver = jobs.receiver(slot)
     watchers.unwatch(slot)
@@ -99,6 +101,7 @@ export class Arrivals {
     this.#dropReference(lanes.at.upstream[lane] as UpstreamSlot)
     if (receiver !== NONE) this.#dropReference(receiver)
     logShares.drop(slot, logShares.unitsOf(slot))
+    keyCounts.drop(slot)
     records.free(slot)
     jobs.abandon(slot)
   }

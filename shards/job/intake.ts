@@ -10,13 +10,15 @@ import {
   type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot, msToUs,
 } from '../base/units.ts'
 import type { CrashNotes } from '../memory/crash-notes.ts'
+import type { KeyCounts } from '../memory/key-counts.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import {
   IDLE_KEEP_MS_MIN, QUESTIONS_PER_TURN_MAX, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX,
 } from '../memory/limits.ts'
+import { tenantOf } from '../memory/owner.ts'
 import type { RingReader } from '../memory/ring.ts'
 import type { StatsWriter } from '../memory/stats.ts'
-import type { Lanes } from '../pace/lanes.ts'
+import { LANE_TENANT, type Lanes } from '../pace/lanes.ts'
 import type { Pacer } from '../pace/pacer.ts'
 import type { SharedBudgets } from '../pace/shared-budget.ts'
 import type { JobLog } from '../store/job-log.ts'
@@ -45,6 +47,7 @@ export interface IntakeParts {
   readonly lanes: Lanes
   readonly log: JobLog
   readonly logShares: LogShares
+  readonly keyCounts: KeyCounts
   readonly records: JobRecords
   readonly snapshots: JobSnapshots
   readonly pacer: Pacer
@@ -162,7 +165,7 @@ export class Intake {
     const at = offset / 4
     const request = this.#word(at, contract.WORD_REQUEST)
     const user = this.#word(at, contract.WORD_ROUTE)
-    const holder = jobs.findByKey(user,
+    const holder = jobs.findByKey(tenantOf(this.#word(at, contract.WORD_OWNER)), user,
       this.#word(at, contract.WORD_KEY_HIGH), this.#word(at, contract.WORD_KEY_LOW))
     const start = offset + contract.ENQUEUE_HEADER_BYTES
     const fingerprint = fingerprintOf(this.#parts.ring, start,
@@ -258,6 +261,7 @@ export class Intake {
       idHigh: this.#word(at, contract.WORD_ID_HIGH), idLow: this.#word(at, contract.WORD_ID_LOW),
       keyHigh: this.#word(at, contract.WORD_KEY_HIGH),
       keyLow: this.#word(at, contract.WORD_KEY_LOW),
+      owner: this.#word(at, contract.WORD_OWNER),
     })
     const start = offset + contract.ENQUEUE_HEADER_BYTES
     const bodyStart = start + this.#word(at, contract.WORD_TEMPLATE_BYTES)
@@ -272,12 +276,15 @@ export class Intake {
    * are written before that, all links and counts after it.
    */
   #enterLane(at: number, slot: JobSlot, nowUs: Micros): void {
-    const { arrivals, jobs, lanes, logShares, pacer, records, watchers, stats } = this.#parts
+    const {
+      arrivals, jobs, keyCounts, lanes, logShares, pacer, records, watchers, stats,
+    } = this.#parts
     const upstream = this.#word(at, contract.WORD_UPSTREAM) as UpstreamSlot
     const receiver = this.#word(at, contract.WORD_RECEIVER)
     const flags = this.#word(at, contract.WORD_FLAGS)
     const lane = lanes.find(this.#word(at, contract.WORD_LANE_HIGH),
-      this.#word(at, contract.WORD_LANE_LOW), upstream, this.#word(at, contract.WORD_ROUTE), nowUs)
+      this.#word(at, contract.WORD_LANE_LOW), upstream, this.#word(at, contract.WORD_ROUTE), nowUs,
+      jobs.tenant(slot) === 0 ? 0 : LANE_TENANT)
     if (lanes.isShared(lane)) stats.add('overflowJobs')
     jobs.at.lane[slot] = lane
     jobs.setAccepted(slot, nowUs)
@@ -291,6 +298,7 @@ export class Intake {
     lanes.place(lane, slot, false)
     jobs.beginState(slot, JOB_QUEUED)
     logShares.add(slot, logShares.unitsOf(slot))
+    keyCounts.add(slot)
     lanes.addReference(lane)
     this.#addReference(upstream)
     if (receiver !== NONE) this.#addReference(receiver as UpstreamSlot)
@@ -302,7 +310,7 @@ export class Intake {
   #get(at: number): boolean {
     const { answers, snapshots } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
-    const slot = this.#find(at)
+    const slot = this.#findOwn(at)
     if (slot === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
     return answers.job(request, contract.CODE_OK, snapshots.show(slot as JobSlot))
   }
@@ -310,7 +318,7 @@ export class Intake {
   #cancel(at: number, nowUs: Micros): boolean {
     const { answers, snapshots, jobs } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
-    const found = this.#find(at)
+    const found = this.#findOwn(at)
     if (found === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
     const slot = found as JobSlot
     // The job's id is not published yet: a caller that has guessed it waits until it is.
@@ -340,7 +348,7 @@ export class Intake {
   #watch(at: number, nowUs: Micros): boolean {
     const { answers, snapshots, watchers } = this.#parts
     const request = this.#word(at, contract.WORD_REQUEST)
-    const found = this.#find(at)
+    const found = this.#findOwn(at)
     if (found === NONE) return answers.job(request, contract.CODE_NOT_FOUND, null)
     const slot = found as JobSlot
     const snapshot = snapshots.show(slot)
@@ -376,6 +384,14 @@ export class Intake {
   #find(at: number): JobSlot | typeof NONE {
     return this.#parts.jobs.findById(this.#word(at, contract.WORD_ROUTE),
       this.#word(at, contract.WORD_ID_HIGH), this.#word(at, contract.WORD_ID_LOW))
+  }
+
+  /** The job that a question is about, if it is the asking tenant's. */
+  #findOwn(at: number): JobSlot | typeof NONE {
+    const slot = this.#find(at)
+    if (slot === NONE) return NONE
+    const tenant = this.#parts.jobs.tenant(slot as JobSlot)
+    return tenant === this.#word(at, contract.WORD_TENANT) ? slot : NONE
   }
 
   #word(at: number, word: number): number {

@@ -5,6 +5,7 @@
 // a webhook before the journal has its result: a killed process would execute the job again.
 
 import { type JobSlot, type LaneSlot, type Micros, NONE, type UpstreamSlot } from '../base/units.ts'
+import type { KeyCounts } from '../memory/key-counts.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import { EXPIRED_PER_TURN_MAX } from '../memory/limits.ts'
 import type { StatsWriter } from '../memory/stats.ts'
@@ -30,6 +31,7 @@ export interface SettlementParts {
   readonly jobs: JobSlots
   readonly lanes: Lanes
   readonly logShares: LogShares
+  readonly keyCounts: KeyCounts
   readonly records: JobRecords
   readonly finished: Finished
   readonly undelivered: UndeliveredResults
@@ -203,13 +205,14 @@ export class Settlement {
   finish(
     slot: JobSlot, template: DecodedTemplate, result: StoredResult, nowUs: Micros,
   ): void {
-    const { jobs, lanes, logShares, records, room } = this.#parts
+    const { jobs, keyCounts, lanes, logShares, records, room } = this.#parts
     const units = logShares.unitsOf(slot)
     if (!room.store(slot, template, result, nowUs)) {
       if (result.status !== 'cancelled') return this.#keepUnstored(slot, { template, result })
       records.free(slot) // for a cancelled job the slot alone is enough
     }
     logShares.drop(slot, units)
+    keyCounts.drop(slot)
     const lane = jobs.at.lane[slot] as LaneSlot
     lanes.dropReference(lane)
     this.#addReference(lanes.at.upstream[lane] as UpstreamSlot, -1)

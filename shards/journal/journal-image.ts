@@ -41,11 +41,15 @@ export class FactPages {
   readonly #u32: Uint32Array
   readonly #f64: Float64Array
   readonly #scratch: Buffer
+  readonly #laterBytes: number
 
+  /** @param later how many of the words, the last ones, pages of an earlier form do not have. */
   constructor(
     slotsPerPage: number, words: readonly Uint32Array[], doubles: readonly Float64Array[],
+    later = 0,
   ) {
     this.#slotsPerPage = slotsPerPage
+    this.#laterBytes = slotsPerPage * later * 4
     this.#words = words
     this.#doubles = doubles
     this.pages = Math.ceil((words[0] as Uint32Array).length / slotsPerPage)
@@ -69,11 +73,16 @@ export class FactPages {
     }
   }
 
-  /** Restores a page; returns a description of the problem if it cannot be one of this table. */
+  /**
+   * Restores a page; returns a description of the problem if it cannot be one of this table. What a
+   * page of an earlier form does not have is 0.
+   */
   copyIn(page: number, bytes: Buffer, start: number, end: number): string | undefined {
-    if (end - start !== this.bytesPerPage) return `a page of ${end - start} bytes`
+    const lacking = this.bytesPerPage - (end - start)
+    if (lacking !== 0 && lacking !== this.#laterBytes) return `a page of ${end - start} bytes`
     if (page >= this.pages) return `page ${page} of ${this.pages}`
     bytes.copy(this.#scratch, 0, start, end)
+    this.#scratch.fill(0, end - start)
     const first = page * this.#slotsPerPage
     const last = first + this.#slotsPerPage
     let from = 0
@@ -101,7 +110,8 @@ export function factsOf({ jobs, lanes, templates }: ShardViews): Facts {
     jobs: new FactPages(JOBS_PER_PAGE, [
       jobs.route, jobs.idHigh, jobs.idLow, jobs.keyHigh, jobs.keyLow, jobs.fingerprint,
       jobs.location, jobs.lane, jobs.order, jobs.state, jobs.resultWord, jobs.acceptedS,
-    ], [jobs.timeUs]),
+      jobs.owner,
+    ], [jobs.timeUs], 1),
     lanes: new FactPages(LANES_PER_PAGE, [
       lanes.keyHigh, lanes.keyLow, lanes.upstream, lanes.intervalNs, lanes.concurrentMax,
       lanes.flags, lanes.nextOrder, lanes.user,

@@ -6,8 +6,8 @@
 //
 //   shared  | main bell | upstream records, 64 B each | upstream names |
 //   shard k | bell | stats | progress | journal words | words of requests given back |
-//           | ingress ring | answer ring | job slots | job indexes | lanes | templates |
-//           | upstream words | journal marks | segments |
+//           | ingress ring | answer ring | job slots | job indexes | jobs by key | lanes |
+//           | templates | upstream words | journal marks | segments |
 //           | job log ........................................................................ |
 //
 // Writers (one thread for each word, except where noted):
@@ -44,10 +44,10 @@ import { indexEntries, type Limits } from './plan.ts'
  * rings (contract.ts) and the log. Code of another version cannot take over a running engine's
  * memory.
  */
-export const LAYOUT_VERSION = 4
+export const LAYOUT_VERSION = 5
 
 /** Incremented when a baton's contents, or the messages between the two threads, change. */
-export const BATON_VERSION = 7
+export const BATON_VERSION = 8
 
 /** Two cache lines: words written by different threads stay this far apart. */
 export const LINE_BYTES = 128
@@ -141,6 +141,8 @@ export interface JobArrays {
    * job, the failure reason instead of max_retries.
    */
   readonly resultWord: Uint32Array
+  /** Whose job it is: tenant and key; see owner.ts. */
+  readonly owner: Uint32Array
   /** Monotonic seconds, rounded up, modulo 2^32, so times before the machine's start fit, too. */
   readonly acceptedS: Uint32Array
   /**
@@ -206,7 +208,7 @@ export interface UpstreamArrays {
   /** Switches of account queues that are applied to the lanes here; see pacer.ts. */
   readonly switches: Int32Array
   // read by other shards
-  /** Lanes here with a job that could leave. */
+  /** Lanes here with a job that could leave, those of one tenant counted once. */
   readonly waiting: Int32Array
   /** Round-robin rounds at the shared budget, in 1/65536ths of a round; wraps. */
   readonly rounds: Int32Array
@@ -254,6 +256,8 @@ export interface ShardViews {
   readonly jobs: JobArrays
   readonly idIndex: Uint32Array
   readonly keyIndex: Uint32Array
+  /** Derived: unfinished jobs by the number of their key; see key-counts.ts. */
+  readonly keyJobs: Uint32Array
   readonly lanes: LaneArrays
   readonly laneIndex: Uint32Array
   /** Entries 0 … lanesMax-1 are lanes, then come the upstreams. */
@@ -355,7 +359,8 @@ function layJobs(cursor: Cursor, count: number): JobArrays {
     keyHigh: cursor.u32(count), keyLow: cursor.u32(count), fingerprint: cursor.u32(count),
     location: cursor.u32(count), lane: cursor.u32(count), order: cursor.u32(count),
     state: cursor.u32(count), resultWord: cursor.u32(count), acceptedS: cursor.u32(count),
-    timeUs: cursor.f64(count), next: cursor.u32(count), prev: cursor.u32(count),
+    owner: cursor.u32(count), timeUs: cursor.f64(count),
+    next: cursor.u32(count), prev: cursor.u32(count),
     resultNext: cursor.u32(count), resultPrev: cursor.u32(count),
   }
 }
@@ -415,6 +420,7 @@ function layShard(cursor: Cursor, l: Limits): Omit<ShardViews, 'buffer'> {
     jobs: layJobs(cursor, l.jobsMax),
     idIndex: cursor.u32(indexEntries(l.jobsMax)),
     keyIndex: cursor.u32(indexEntries(l.jobsMax)),
+    keyJobs: cursor.u32(limits.KEYS_MAX + 1),
     lanes: layLanes(cursor, l.lanesMax),
     laneIndex: cursor.u32(indexEntries(l.lanesMax)),
     wheel: {

@@ -94,6 +94,8 @@ export const WEBHOOKS_IN_FLIGHT_PER_MILLE_MAX = 500
 export const WEBHOOKS_IN_FLIGHT_ALPHA = 2
 /** Jobs watched by streams and sockets at once, per shard. */
 export const WATCHED_JOBS_MAX = 65_536
+/** Keys are numbered from 1 to this; a job's slot has 16 bits for its key. */
+export const KEYS_MAX = 65_535
 
 // --- front door ---
 

@@ -6,11 +6,11 @@ import { assert } from '../base/assert.ts'
 import { type Bytes, KIB, MIB, alignUp, powerOfTwoAtLeast } from '../base/units.ts'
 import {
   BODY_LIMIT_BYTES_MAX, IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX, JOB_HEADERS_COUNT_MAX,
-  JOBS_PER_PAGE, LANES_PER_PAGE, SEGMENTS_MAX, TEMPLATES_PER_PAGE, UPSTREAM_NAME_BYTES,
+  JOBS_PER_PAGE, KEYS_MAX, LANES_PER_PAGE, SEGMENTS_MAX, TEMPLATES_PER_PAGE, UPSTREAM_NAME_BYTES,
   UPSTREAM_RECORD_BYTES, URL_BYTES_MAX, USER_ID_BYTES_MAX,
 } from './limits.ts'
 
-export const JOB_SLOT_BYTES = 72
+export const JOB_SLOT_BYTES = 76
 export const LANE_SLOT_BYTES = 84
 export const TEMPLATE_SLOT_BYTES = 16
 /** An entry of the lanes' timing wheel: two links and a due time. */
@@ -38,6 +38,8 @@ export const SEGMENT_WORDS_BYTES = 4 * 4
 /** The aim: enough segments that the one being cleaned is a small part of the log. */
 export const SEGMENTS_AIM = 64
 export const SEGMENTS_MIN = 8
+/** A shard's counts of jobs by key. */
+export const KEY_COUNTS_BYTES = 4 * (KEYS_MAX + 1)
 /** A shard's bell, its statistics, ring heads and tails, and the gaps between regions. */
 export const LAYOUT_SLACK_BYTES = 16 * KIB
 
@@ -76,6 +78,7 @@ export function shardParts(limits: Limits): ReadonlyArray<readonly [string, Byte
     ['rings', 2 * limits.ringBytes],
     ['job slots', limits.jobsMax * JOB_SLOT_BYTES],
     ['job indexes', 2 * indexBytes(limits.jobsMax)],
+    ['jobs by key', KEY_COUNTS_BYTES],
     ['lanes', limits.lanesMax * (LANE_SLOT_BYTES + WHEEL_ITEM_BYTES) + indexBytes(limits.lanesMax)],
     ['templates', limits.templatesMax * TEMPLATE_SLOT_BYTES + indexBytes(limits.templatesMax)],
     ['upstreams', limits.upstreamsMax * (UPSTREAM_PRIVATE_BYTES + UPSTREAM_SHARD_WORDS_BYTES)],
@@ -135,7 +138,7 @@ function plan(settings: MemorySettings, recordBytesMax: number): Limits | undefi
   const upstreamsMax = Math.min(UPSTREAMS_MAX,
     Math.max(UPSTREAMS_MIN, Math.floor(perShardBytes / (64 * KIB))))
   const recordsBytes = Math.ceil((upstreamsMax * UPSTREAM_SHARED_BYTES) / settings.shards)
-  const fixed = 2 * ringBytes + LAYOUT_SLACK_BYTES + recordsBytes +
+  const fixed = 2 * ringBytes + KEY_COUNTS_BYTES + LAYOUT_SLACK_BYTES + recordsBytes +
     upstreamsMax * (UPSTREAM_PRIVATE_BYTES + UPSTREAM_SHARD_WORDS_BYTES + 1)
   const rest = perShardBytes - fixed
   if (rest < SEGMENTS_MIN * segmentFloor) return undefined

@@ -40,8 +40,12 @@ export const LANE_ACTIVE = 4
 export const LANE_BLOCKED = 8
 /** Accounts share the lane; their users are served round robin. */
 export const LANE_SHARED = 16
+/** A lane of a tenant's account: at an upstream, all of one tenant take one turn together. */
+export const LANE_TENANT = 32
 /** The flags that are facts; the others are derived. */
-export const LANE_FACTS = LANE_USED | LANE_ACCOUNT_QUEUE | LANE_SHARED
+export const LANE_FACTS = LANE_USED | LANE_ACCOUNT_QUEUE | LANE_SHARED | LANE_TENANT
+/** What a lane's key is of, besides the upstream: an account, a tenant's account, or a group. */
+const LANE_KINDS = LANE_SHARED | LANE_TENANT
 
 /** Idle lanes that are examined to find one to reclaim. */
 const RECLAIM_LOOKS_MAX = 16
@@ -164,11 +168,15 @@ export class Lanes {
     return ((this.at.flags[lane] as number) & LANE_SHARED) !== 0
   }
 
-  /** The account's lane, a new one, or a shared one. @param user 32 bits of the user's hash. */
+  /**
+   * The account's lane, a new one, or a shared one.
+   * @param user the `route` of its jobs, by which shares are counted.
+   * @param kind LANE_TENANT for an account of a tenant, else 0.
+   */
   find(
-    keyHigh: number, keyLow: number, upstream: UpstreamSlot, user: number, nowUs: Micros,
+    keyHigh: number, keyLow: number, upstream: UpstreamSlot, user: number, nowUs: Micros, kind = 0,
   ): LaneSlot {
-    const own = this.#findKey(keyHigh, keyLow, upstream, 0)
+    const own = this.#findKey(keyHigh, keyLow, upstream, kind)
     if (own !== NONE) return own as LaneSlot
     // Some of the account's jobs may be in a shared lane: later ones must not overtake them.
     const group = laneGroupOf(user, this.#groups)
@@ -178,7 +186,7 @@ export class Lanes {
     if (shared !== NONE && this.#isNamed(shared)) return shared as LaneSlot
     if (this.#isNamed(upstream)) return this.#overflow(upstream)
     if (this.#takeOwn(upstream, user, nowUs)) {
-      return this.#beginAs(this.#takeFree(), keyHigh, keyLow, upstream, 0, user)
+      return this.#beginAs(this.#takeFree(), keyHigh, keyLow, upstream, kind, user)
     }
     // #takeOwn() may have reclaimed this very lane, so check again that it is in use.
     if (shared !== NONE && this.isShared(shared as LaneSlot)) return shared as LaneSlot
@@ -317,11 +325,11 @@ export class Lanes {
     return lane
   }
 
-  #findKey(keyHigh: number, keyLow: number, upstream: UpstreamSlot, shared: number): number {
+  #findKey(keyHigh: number, keyLow: number, upstream: UpstreamSlot, kind: number): number {
     const { at } = this
     return this.#index.find(keyLow, (lane) => at.keyHigh[lane] === keyHigh &&
       at.keyLow[lane] === keyLow && at.upstream[lane] === upstream &&
-      ((at.flags[lane] as number) & LANE_SHARED) === shared)
+      ((at.flags[lane] as number) & LANE_KINDS) === kind)
   }
 
   /** Whether the lane is in use and some job refers to it. */
@@ -330,19 +338,19 @@ export class Lanes {
   }
 
   #beginAs(
-    lane: LaneSlot, keyHigh: number, keyLow: number, upstream: UpstreamSlot, shared: number,
+    lane: LaneSlot, keyHigh: number, keyLow: number, upstream: UpstreamSlot, kind: number,
     user: number,
   ): LaneSlot {
     const { at } = this
     this.touch(lane)
     at.keyHigh[lane] = keyHigh
     at.keyLow[lane] = keyLow
-    this.#begin(lane, upstream, shared, user)
+    this.#begin(lane, upstream, kind, user)
     this.#index.insert(keyLow, lane)
     return lane
   }
 
-  #begin(lane: LaneSlot, upstream: UpstreamSlot, shared: number, user: number): void {
+  #begin(lane: LaneSlot, upstream: UpstreamSlot, kind: number, user: number): void {
     const { at } = this
     this.touch(lane)
     at.upstream[lane] = upstream
@@ -352,7 +360,7 @@ export class Lanes {
     at.intervalNs[lane] = 0
     at.concurrentMax[lane] = 0
     at.nextOrder[lane] = 0
-    at.flags[lane] = LANE_USED | shared // decides: the lane exists from here on
+    at.flags[lane] = LANE_USED | kind // decides: the lane exists from here on
     this.#makeEmpty(lane, upstream)
     this.#enterIdle(lane)
   }

@@ -387,7 +387,7 @@ export class Pacer {
       this.#spends.beginOwn(lane, upstream)
       return this.#scheduleOwn(lane)
     }
-    this.#budgets.setWaiting(upstream, this.#robin.count(upstream))
+    this.#budgets.setWaiting(upstream, this.#robin.turns(upstream))
     if (!this.#wheel.has(this.#item(upstream))) {
       this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
     }
@@ -396,15 +396,15 @@ export class Pacer {
   #deactivate(lane: LaneSlot, upstream: UpstreamSlot): void {
     this.#spends.flag(lane, LANE_ACTIVE | LANE_BLOCKED, false)
     this.#robin.remove(upstream, lane)
-    if (this.#robin.count(upstream) === 0) this.#parking.forget(upstream)
+    if (this.#robin.turns(upstream) === 0) this.#parking.forget(upstream)
     if (this.#hasAccountQueues(upstream)) {
       if (!this.#wheel.has(lane)) return
       this.#wheel.cancel(lane)
       return this.#parking.wakeNext(upstream)
     }
-    const count = this.#robin.count(upstream)
-    this.#budgets.setWaiting(upstream, count)
-    if (count === 0 && this.#wheel.has(this.#item(upstream))) {
+    const turns = this.#robin.turns(upstream)
+    this.#budgets.setWaiting(upstream, turns)
+    if (turns === 0 && this.#wheel.has(this.#item(upstream))) {
       this.#wheel.cancel(this.#item(upstream))
     }
   }
@@ -412,7 +412,7 @@ export class Pacer {
   /** Pace, limit or a permit has changed: schedules the upstream by its budget anew. */
   #lookAgain(upstream: UpstreamSlot, nowUs: Micros): void {
     this.#syncMode(upstream, nowUs)
-    if (this.#hasAccountQueues(upstream) || this.#robin.count(upstream) === 0) return
+    if (this.#hasAccountQueues(upstream) || this.#robin.turns(upstream) === 0) return
     this.#wake(upstream, this.#budgets.eligibleAtUs(upstream))
   }
 
@@ -464,9 +464,9 @@ export class Pacer {
   }
 
   #beginSharedBudget(upstream: UpstreamSlot, nowUs: Micros): void {
-    const count = this.#robin.count(upstream)
-    this.#budgets.setWaiting(upstream, count)
-    if (count > 0) this.#lookAgain(upstream, nowUs)
+    const turns = this.#robin.turns(upstream)
+    this.#budgets.setWaiting(upstream, turns)
+    if (turns > 0) this.#lookAgain(upstream, nowUs)
   }
 
   /**

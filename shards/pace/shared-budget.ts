@@ -293,29 +293,29 @@ export class SharedBudgets {
 
   // --- fairness between shards ---
 
-  /** Publishes how many lanes wait here; a shard that joins starts with the rounds of the last. */
-  setWaiting(upstream: UpstreamSlot, lanes: number): void {
+  /** Publishes how many turns wait here; a shard that joins starts with the rounds of the last. */
+  setWaiting(upstream: UpstreamSlot, turns: number): void {
     const own = this.#own()
     const before = own.waiting[upstream] as number
-    if (before === 0 && lanes > 0) this.#levelWithLast(upstream)
-    Atomics.store(own.waiting, upstream, lanes)
-    if (lanes === 0) this.#yieldedAtUs[upstream] = 0
+    if (before === 0 && turns > 0) this.#levelWithLast(upstream)
+    Atomics.store(own.waiting, upstream, turns)
+    if (turns === 0) this.#yieldedAtUs[upstream] = 0
   }
 
-  /** Whether this shard may send now; if not, another is behind it and has waiting lanes. */
+  /** Whether this shard may send now; if not, another is behind it and has waiting turns. */
   mayGo(upstream: UpstreamSlot, nowUs: Micros): boolean {
     if (this.#shards.length === 1) return true
     const last = this.#roundsOfLast(upstream)
     if (last === undefined) return true
     const own = this.#own()
     const lead = ((own.rounds[upstream] as number) - last) | 0
-    const lanes = Math.max(1, own.waiting[upstream] as number)
+    const turns = Math.max(1, own.waiting[upstream] as number)
     // An allowed lead saves the shards from alternating send by send, but not where permits are
     // scarce: the last ones are for the shard that is behind.
     const permits = this.concurrentMax(upstream) - this.inFlight(upstream)
     if (permits <= 0) return true // nothing to yield
     const burst = Math.min(permits, (YIELD_US_MAX * 1000) / this.intervalNs(upstream))
-    if (lead <= (ROUND * burst) / lanes) {
+    if (lead <= (ROUND * burst) / turns) {
       this.#yieldedAtUs[upstream] = 0
       return true
     }
@@ -332,11 +332,11 @@ export class SharedBudgets {
     return true
   }
 
-  /** Counts a send: it advances this shard by one lane's share of a round. */
+  /** Counts a send: it advances this shard by one turn's share of a round. */
   countTurn(upstream: UpstreamSlot): void {
     const own = this.#own()
-    const lanes = Math.max(1, own.waiting[upstream] as number)
-    const rounds = ((own.rounds[upstream] as number) + Math.ceil(ROUND / lanes)) | 0
+    const turns = Math.max(1, own.waiting[upstream] as number)
+    const rounds = ((own.rounds[upstream] as number) + Math.ceil(ROUND / turns)) | 0
     Atomics.store(own.rounds, upstream, rounds)
   }
 

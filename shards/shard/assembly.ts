@@ -25,6 +25,7 @@ import { CrashNotes } from '../memory/crash-notes.ts'
 import { Marks } from '../memory/dirty-pages.ts'
 import { Bell } from '../memory/doorbell.ts'
 import { GiveBack } from '../memory/give-back.ts'
+import { KeyCounts } from '../memory/key-counts.ts'
 import type { SharedViews, ShardViews } from '../memory/layout.ts'
 import { RESULTS_PER_MILLE_MAX } from '../memory/result-limits.ts'
 import { RingReader } from '../memory/ring.ts'
@@ -75,6 +76,7 @@ export interface ShardParts extends HeadParts {
   readonly templates: Templates
   readonly records: JobRecords
   readonly logShares: LogShares
+  readonly keyCounts: KeyCounts
   readonly lanes: Lanes
   readonly ingress: RingReader
   readonly answers: AnswerWriter
@@ -114,6 +116,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const templates = new Templates(views, log, { recover, takesOver }, marks)
   const records = new JobRecords(log, jobs, templates)
   const logShares = new LogShares(log, jobs, records, templates)
+  const keyCounts = new KeyCounts(views)
   const lanes = new Lanes(views, jobs, marks)
   const ingress = new RingReader(views.ingress, true)
   const answers = new AnswerWriter(
@@ -130,15 +133,16 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const room = new ResultRoom(records, finished, undelivered, stats)
   const unwritten = new UnwrittenSends(shard, given.shards)
   const pacer = new Pacer(views, lanes, budgets, unwritten, sender, nowUs)
-  const settlement = new Settlement(
-    views, { jobs, lanes, logShares, records, finished, undelivered, room, watchers, stats, pacer },
-    marks.isOn, nowUs)
+  const settlement = new Settlement(views, {
+    jobs, lanes, logShares, keyCounts, records, finished, undelivered, room, watchers, stats, pacer,
+  }, marks.isOn, nowUs)
   const attempts = new Attempts(nowUs, unwritten)
   const overdue = new Overdue(jobs, wallMs)
   const warnings = new Warnings(views.limits.upstreamsMax, answers, stats)
   const shares = {
-    jobs, lanes, logShares, records, pacer, budgets, attempts, transport, settlement, watchers,
-    warnings, stats, notes, prng, wallMs, finished, undelivered, room, log, answers, overdue,
+    jobs, lanes, logShares, keyCounts, records, pacer, budgets, attempts, transport, settlement,
+    watchers, warnings, stats, notes, prng, wallMs, finished, undelivered, room, log, answers,
+    overdue,
   }
   const arrivals = new Arrivals(views, shares)
   const giveBack = new GiveBack(views)

@@ -89,14 +89,16 @@ class Recovery {
   }
 
   run(): void {
-    const { budgets, finished, jobs, lanes, logShares, pacer, templates, watchers, unwritten } =
-      this.#parts
+    const {
+      budgets, finished, jobs, keyCounts, lanes, logShares, pacer, templates, watchers, unwritten,
+    } = this.#parts
     this.#recoverLog()
     templates.finishRecovery()
     budgets.recover()
     unwritten.clear()
     lanes.recover()
     logShares.recover()
+    keyCounts.recover()
     this.#references.fill(0)
     for (let slot = jobs.highWater - 1; slot >= 0; slot--) this.#recoverJob(slot as JobSlot)
     jobs.index()
@@ -176,12 +178,13 @@ class Recovery {
   }
 
   #recoverUnfinished(slot: JobSlot, state: number): void {
-    const { jobs, logShares, overdue, settlement } = this.#parts
+    const { jobs, keyCounts, logShares, overdue, settlement } = this.#parts
     const timeUs = jobs.at.timeUs[slot] as Micros
     this.#referToLane(jobs.at.lane[slot] as LaneSlot)
     const receiver = jobs.receiver(slot)
     if (receiver !== NONE) this.#referTo(receiver as UpstreamSlot)
     logShares.add(slot, logShares.unitsOf(slot))
+    keyCounts.add(slot)
     this.counts.jobs++
     if (state === JOB_QUEUED) {
       this.#addQueued(slot)

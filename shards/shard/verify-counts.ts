@@ -11,6 +11,7 @@ import { ATTEMPT_JOB, UNCOUNTED } from '../job/attempts.ts'
 import { HeldCounts } from '../memory/held-counts.ts'
 import type { ShardViews } from '../memory/layout.ts'
 import { LOG_USERS_COUNTED } from '../memory/limits.ts'
+import { keyOf } from '../memory/owner.ts'
 import { BODY_GIVEN_UP_BYTES_MIN } from '../memory/result-limits.ts'
 import { LANE_ACTIVE } from '../pace/lanes.ts'
 import {
@@ -41,6 +42,7 @@ class Walk {
   #logUnits = 0
   readonly #userCounts = HeldCounts.make(LOG_USERS_COUNTED)
   readonly #users = new HeldCounts(this.#userCounts)
+  readonly #keyJobs = new Map<number, number>()
   #watched = 0
   #resultBytes = 0
   readonly #undeliveredBytes = new Map<number, number>()
@@ -148,7 +150,8 @@ class Walk {
       const [of = 0, high = 0, low = 0, keyOne = 0, keyTwo = 0] = words
       assert(jobs.findById(of, high, low) === slot, 'a job is not found by its id')
       const holds = jobs.hasFlag(slot, JOB_HOLDS_KEY)
-      assert((jobs.findByKey(of, keyOne, keyTwo) === slot) === holds, 'a key leads elsewhere')
+      assert((jobs.findByKey(jobs.tenant(slot), of, keyOne, keyTwo) === slot) === holds,
+        'a key leads elsewhere')
       if (jobs.hasFlag(slot, JOB_WATCHED)) this.#watched++
       if (state <= JOB_RETRYING) this.#unfinished(slot, state)
       else if (jobs.hasFlag(slot, JOB_WEBHOOK_PENDING)) {
@@ -171,6 +174,7 @@ class Walk {
     else this.#states.inFlight++
     this.#count(slot, this.#parts.logShares.unitsOf(slot))
     this.#referTo(slot)
+    add(this.#keyJobs, keyOf(this.#parts.jobs.at.owner[slot] as number), 1)
     const receiver = this.#parts.jobs.receiver(slot)
     if (receiver !== NONE) add(this.#references, receiver, 1)
   }
@@ -209,6 +213,9 @@ class Walk {
     const { pool, users } = logShares.handOver()
     assert(pool.used === this.#logUnits, 'log space miscounted')
     assert(users.every((units, at) => units === this.#userCounts[at]), 'a user\'s log miscounted')
+    for (const [key, count] of this.#views.keyJobs.entries()) {
+      assert(key === 0 || count === (this.#keyJobs.get(key) ?? 0), 'jobs of a key miscounted')
+    }
     for (let lane = 0; lane < limits.lanesMax; lane++) {
       if (lanes.at.flags[lane] === 0) continue
       const named = this.#laneReferences.get(lane) ?? 0

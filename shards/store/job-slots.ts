@@ -15,6 +15,7 @@ import { type JobSlot, type Micros, NONE, type UpstreamSlot, US_PER_SECOND } fro
 import { JOBS_FRESH } from '../memory/crash-notes.ts'
 import { Marks } from '../memory/dirty-pages.ts'
 import type { JobArrays, ShardViews } from '../memory/layout.ts'
+import { tenantOf } from '../memory/owner.ts'
 import { SlotIndex } from '../memory/slot-index.ts'
 import { type JobStatus, STATUS_OF_STATE } from '../wire/contract.ts'
 import { type Reason, numberOfReason, reasonOfNumber } from '../wire/reasons.ts'
@@ -44,13 +45,15 @@ const DELIVERIES_MAX = 0xff
 /** Hashes that differ only in these lower bits are near each other in an index. */
 const NEARNESS_BITS = 21
 
-/** A job's identity: id and key share the first word, the user's hash. */
+/** A job's identity: id and key share the first word, a hash of its user or tenant. */
 export interface JobIdentity {
   readonly route: number
   readonly idHigh: number
   readonly idLow: number
   readonly keyHigh: number
   readonly keyLow: number
+  /** Tenant and key; see owner.ts. */
+  readonly owner: number
 }
 
 /** Heads and counts; links and indexes stay in shared memory. */
@@ -152,6 +155,7 @@ export class JobSlots {
     at.idLow[slot] = identity.idLow
     at.keyHigh[slot] = identity.keyHigh
     at.keyLow[slot] = identity.keyLow
+    at.owner[slot] = identity.owner
     at.resultWord[slot] = this.#marks.isOn ? (JOB_HOLDS_KEY | JOB_UNWRITTEN) << 16
       : JOB_HOLDS_KEY << 16
     at.timeUs[slot] = Infinity
@@ -204,11 +208,19 @@ export class JobSlots {
       at.idHigh[slot] === idHigh && at.idLow[slot] === idLow && at.route[slot] === route) as JobSlot
   }
 
-  /** The job that holds this key, or NONE. */
-  findByKey(route: number, keyHigh: number, keyLow: number): JobSlot | typeof NONE {
+  /** The tenant's job that holds this key, or NONE. */
+  findByKey(
+    tenant: number, route: number, keyHigh: number, keyLow: number,
+  ): JobSlot | typeof NONE {
     const { at } = this
     return this.#keys.find(keyLow, (slot) => at.keyHigh[slot] === keyHigh &&
-      at.keyLow[slot] === keyLow && at.route[slot] === route) as JobSlot
+      at.keyLow[slot] === keyLow && at.route[slot] === route &&
+      tenantOf(at.owner[slot] as number) === tenant) as JobSlot
+  }
+
+  /** Whose job it is; for every other tenant it is not there. */
+  tenant(slot: JobSlot): number {
+    return tenantOf(this.at.owner[slot] as number)
   }
 
   state(slot: JobSlot): number {

@@ -24,7 +24,11 @@ export const WORD_REQUEST = 0
 export const WORD_ROUTE = 1
 export const WORD_ID_HIGH = 2
 export const WORD_ID_LOW = 3
-export const REQUEST_WORDS = 4
+
+// All requests but INGRESS_ENQUEUE continue with this one.
+/** The tenant that asks: for GET, CANCEL and WATCH, another's job is not there. */
+export const WORD_TENANT = 4
+export const REQUEST_WORDS = 5
 
 // INGRESS_ENQUEUE continues with these, then the encoded template, then the encoded job.
 export const WORD_KEY_HIGH = 4
@@ -39,6 +43,8 @@ export const WORD_RECEIVER = 9
 export const WORD_FLAGS = 10
 export const WORD_TEMPLATE_BYTES = 11
 export const WORD_TEMPLATE_HASH = 12
+/** Tenant and key; see owner.ts. */
+export const WORD_OWNER = 13
 export const ENQUEUE_HEADER_BYTES = 56
 
 /** The submitting request asked for account queues at this upstream. */

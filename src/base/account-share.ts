@@ -1,7 +1,8 @@
 // A pool of the front door that is shared fairly between accounts. An account is identified by its
 // route, the first word of its jobs' ids: a keyed hash, so that no caller can choose a route that
 // collides with another account's. In the ids that callers ask about, the route is theirs to
-// choose; so whatever can be taken with such an id has another limit besides.
+// choose; so what a tenant takes with such an id is counted as the tenant's (accountOf), and in
+// tenant 0 it has another limit besides.
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { HeldCounts } from '../../shards/memory/held-counts.ts'
@@ -9,6 +10,17 @@ import type { SharedPool } from '../../shards/memory/pools.ts'
 import {
   makeShareCounts, Share, type ShareCounts, type ShareRefusal, type ShareWarning,
 } from '../../shards/memory/share.ts'
+
+/** Spreads tenants over the counts of accounts: odd, so different tenants stay different. */
+const TENANT_SPREAD = 0x9e3779b1
+
+/**
+ * Whose share is taken by who asks about a job: the asker's, so that nobody uses up the share of
+ * another tenant.
+ * @param route of the job's id.
+ */
+export const accountOf = (tenant: number, route: number): number =>
+  tenant === 0 ? route : Math.imul(tenant, TENANT_SPREAD) >>> 0
 
 /** How much of a pool is in use, and by which accounts, as plain data. */
 export interface HeldTable {

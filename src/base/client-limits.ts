@@ -38,6 +38,8 @@ export const DESCRIPTORS_SHARD_MIN = 24
 export const DESCRIPTORS_ASSUMED = 10_240
 /** Part of --client-connections; connections beyond it are closed with their next answer. */
 export const CONNECTIONS_KEPT_PER_MILLE = 750
+/** Beyond --client-connections, for operators only, so that callers cannot lock them out. */
+export const OPERATORS_CONNECTIONS = 16
 
 // --- batches and sockets ---
 
@@ -47,6 +49,15 @@ export const BATCH_BYTES = 64 * KIB
 export const FRAME_BYTES_MIDDLE = 64 * KIB
 /** Initial window of a batch, which grows as answers turn out to be short. */
 export const BATCH_WINDOW_JOBS_MIN = 64
+
+// --- who asks ---
+
+/** Requests whose token is being verified; beyond it, 503. */
+export const TOKENS_CHECKED_AT_ONCE = 4096
+/** Between two log lines about denials with the same code. */
+export const DENIALS_LOG_PAUSE_MS = 10_000
+/** How often it is looked whether the tokens behind streams and sockets are still valid. */
+export const VALIDITY_CHECK_MS = 1000
 
 // --- shares of the front door's pools: a holder may take while it holds < alpha * free (share.ts)
 

@@ -30,7 +30,12 @@ export const ERRORS = {
   invalid_message: { status: 400, meaning: 'A message of a socket is none that is known.' },
   too_many_jobs: { status: 400, meaning: 'A message or a batch has more jobs than its limit.' },
   unsupported_protocol: { status: 400, meaning: 'The socket does not offer sluice.v1.' },
-  forbidden_origin: { status: 403, meaning: 'A page of another origin may not open a socket.' },
+  key_required: { status: 401, meaning: 'A key is required, and none was sent.' },
+  invalid_key: { status: 401, meaning: 'The key or token is unknown, revoked or expired.' },
+  locked: { status: 401, meaning: 'The server has no keys yet, and answers only its state.' },
+  insufficient_scope: { status: 403, meaning: 'The key may not do this.' },
+  user_not_allowed: { status: 403, meaning: 'The key may not submit jobs for this user.' },
+  forbidden_origin: { status: 403, meaning: 'A page of another origin may not do this.' },
   upstream_not_listed: { status: 403, meaning: 'Jobs may not name this host; see upstreams_only.' },
   not_found: { status: 404, meaning: 'There is no such path.' },
   job_not_found: { status: 404, meaning: 'There is no such job, or it has been forgotten.' },
@@ -38,6 +43,9 @@ export const ERRORS = {
   not_cancellable: { status: 409, meaning: 'The job has been sent, or is finished.' },
   body_too_large: { status: 413, meaning: 'The body is larger than the limit.' },
   unsupported_media_type: { status: 415, meaning: 'The Content-Type is not one that is read.' },
+  foreign_host: {
+    status: 421, meaning: 'Without keys, only requests for this machine itself are answered.',
+  },
   idempotent_key_reused: {
     status: 422, meaning: 'The key is known, with another method, URL or body.',
   },
@@ -79,6 +87,15 @@ export interface Denial {
   readonly more?: Readonly<Record<string, unknown>>
   /** When to try again, where that is known. */
   readonly retryAfterSeconds?: number
+  /** The caller's own rate, where that is the reason. */
+  readonly rateLimit?: RateLimit
+}
+
+/** A rate in one second: what the RateLimit fields say. */
+export interface RateLimit {
+  readonly quota: number
+  /** What may come now. */
+  readonly left: number
 }
 
 /** Seconds, for a client whose server is stopping or has lost a shard. */
@@ -93,6 +110,14 @@ export function unavailable(code: ErrorCode): Denial {
   const retryAfterSeconds = code === 'overloaded' ? RETRY_AFTER_BUSY_S : RETRY_AFTER_UNAVAILABLE_S
   return { code, error, retryAfterSeconds }
 }
+
+/** A limit is reached. @param retryAfterSeconds left out where room comes when others leave. */
+export const limitReached = (
+  reason: string, limit: number, current: number, retryAfterSeconds = RETRY_AFTER_UNAVAILABLE_S,
+): Denial => ({
+  code: 'limit_reached', error: `the limit of ${reason} is reached`,
+  more: { limit_reason: reason, limit, current }, retryAfterSeconds,
+})
 
 export const TOO_MANY_WATCHED: Denial =
   { code: 'too_many_watched', error: 'too many jobs are watched already' }
@@ -110,7 +135,7 @@ export const denialValue = ({ code, error, more, retryAfterSeconds }: Denial): o
 /** The reasons for which the process itself cannot continue. */
 export type FailureCode =
   'cannot_listen' | 'native_missing' | 'control_taken' | 'control_failed' | 'data_refused' |
-  'memory_refused' | 'take_over_refused' | 'log_failed'
+  'memory_refused' | 'take_over_refused' | 'log_failed' | 'keys_refused'
 
 /** Thrown when the process cannot do what it was started for; the message is for operators. */
 export class OperatingError extends Error {

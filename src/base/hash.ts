@@ -134,20 +134,43 @@ export const shardOf = (route: number, shards: number): number =>
   Math.floor((route / 2 ** 32) * shards)
 
 /** The fixed prefix, and the longest text after it: at most three bytes of UTF-8 a character. */
-const SCRATCH_BYTES = 16 + 3 * Math.max(
+const SCRATCH_BYTES = 24 + 3 * Math.max(
   USER_ID_BYTES_MAX, IDEMPOTENT_KEY_BYTES_MAX, JOB_HEADERS_BYTES_MAX)
 assert(SCRATCH_BYTES % 4 === 0, 'the scratch buffer is not a multiple of 4 bytes')
 
-/** The 64 bits that identify a user: the route and 32 more. */
-export interface UserHash {
-  /** The first word of all ids of the user's jobs; it chooses the shard. */
+// What a tenant's encodings begin with, in the byte after TENANT_MARK.
+const OF_TENANT = 0
+const OF_USER = 1
+const OF_KEY = 2
+const OF_LANE = 3
+/** The first byte of a tenant's encodings. No text in UTF-8 has it, so no user of tenant 0 does. */
+const TENANT_MARK = 0xff
+/** Words of a tenant's prefix: mark, kind and tenant; two of the user; the length of the text. */
+const TENANT_PREFIX_WORDS = 4
+
+/**
+ * The 64 bits by which shares of pools are counted: of a user in tenant 0, else of the tenant, so
+ * that a tenant has one share of each pool however many users it names.
+ */
+export interface HolderHash {
+  /** The first word of all ids of the holder's jobs; it chooses the shard. */
   readonly route: number
   readonly high: number
 }
 
+/** The hashes that identify a user. */
+export interface UserHash extends HolderHash {
+  /** 0 to 65,535. */
+  readonly tenant: number
+  /** 64 bits of tenant and user; 0 in tenant 0, where the holder's bits are the user's. */
+  readonly userHigh: number
+  readonly userLow: number
+}
+
 /**
- * Computes the hashes of jobs. A user's 64 bits precede keys and accounts, and everything but the
- * last part has a fixed width, so no two different inputs have the same encoding.
+ * Computes the hashes of jobs. No two different inputs have the same encoding: everything but the
+ * last part has a fixed width, and in the tenants other than 0 each text has its length before it.
+ * Tenant 0 has the encodings from before there were tenants, which are in journals.
  */
 export class JobHasher {
   /** Result of the last key(), keyBytes() or lane(). */
@@ -163,31 +186,53 @@ export class JobHasher {
     this.#keys = new Uint32Array(copy.buffer)
   }
 
-  user(userId: string): UserHash {
-    this.#hash(0, this.#write(userId, 0))
-    return { route: this.hash.low, high: this.hash.high }
+  /** @param tenant 0 to 65,535. */
+  user(tenant: number, userId: string): UserHash {
+    if (tenant === 0) {
+      this.#hash(0, this.#write(userId, 0))
+      return { tenant, route: this.hash.low, high: this.hash.high, userHigh: 0, userLow: 0 }
+    }
+    this.#mark(OF_TENANT, tenant)
+    this.#hash(0, 4)
+    const { high, low: route } = this.hash
+    this.#mark(OF_USER, tenant)
+    this.#hash(0, this.#writeWithLength(userId, 1))
+    return { tenant, route, high, userHigh: this.hash.high, userLow: this.hash.low }
   }
 
   /** `hash`: 64 bits of the user and the key. */
   key(user: UserHash, idempotentKey: string): void {
-    this.#begin(user)
-    this.#hash(2, this.#write(idempotentKey, 8))
+    this.#hash(2, user.tenant === 0
+      ? this.#write(idempotentKey, this.#begin(user))
+      : this.#writeWithLength(idempotentKey, this.#beginTenant(OF_KEY, user)))
   }
 
   /** The same for a key that is bytes of UTF-8 already. */
   keyBytes(user: UserHash, view: DataView, start: number, end: number): void {
-    assert(end - start + 8 <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
-    this.#begin(user)
-    copySpan(view, start, end, this.#words, 2)
-    this.#hash(2, 8 + end - start)
+    const length = end - start
+    assert(length + 4 * TENANT_PREFIX_WORDS <= SCRATCH_BYTES,
+      'a hashed text is longer than its limit')
+    let at = 2
+    if (user.tenant === 0) this.#begin(user)
+    else {
+      at = TENANT_PREFIX_WORDS
+      this.#words[this.#beginTenant(OF_KEY, user)] = length
+    }
+    copySpan(view, start, end, this.#words, at)
+    this.#hash(2, 4 * at + length)
   }
 
   /** `hash`: 64 bits of the user, the API key or its absence, and the upstream's slot. */
   lane(user: UserHash, apiKey: string | null, upstream: number): void {
-    this.#begin(user)
-    this.#words[2] = upstream
-    this.#words[3] = apiKey === null ? 0 : 1
-    this.#hash(4, apiKey === null ? 16 : this.#write(apiKey, 16))
+    let at = 2
+    if (user.tenant === 0) this.#begin(user)
+    else at = this.#beginTenant(OF_LANE, user)
+    this.#words[at] = upstream
+    this.#words[at + 1] = apiKey === null ? 0 : 1
+    const end = 4 * (at + 2)
+    if (apiKey === null) this.#hash(4, end)
+    else if (user.tenant === 0) this.#hash(4, this.#write(apiKey, end))
+    else this.#hash(4, this.#writeWithLength(apiKey, at + 2))
   }
 
   /** 32 bits of the template at `start` (a multiple of 4) in a ring. */
@@ -197,15 +242,37 @@ export class JobHasher {
     return halfSipHash32Fast(key0, key1, words, bytes, start, length)
   }
 
-  #begin(user: UserHash): void {
+  /** Tenant 0. @returns where the text begins, in bytes. */
+  #begin(user: UserHash): number {
     this.#words[0] = user.route
     this.#words[1] = user.high
+    return 8
+  }
+
+  /** @returns the next word. */
+  #beginTenant(kind: number, user: UserHash): number {
+    this.#mark(kind, user.tenant)
+    this.#words[1] = user.userHigh
+    this.#words[2] = user.userLow
+    return 3
+  }
+
+  #mark(kind: number, tenant: number): void {
+    this.#words[0] = TENANT_MARK | kind << 8 | tenant << 16
   }
 
   /** @returns the end of the text. */
   #write(text: string, start: number): number {
     assert(start + 3 * text.length <= SCRATCH_BYTES, 'a hashed text is longer than its limit')
     return start + this.#bytes.write(text, start)
+  }
+
+  /** Writes the text's length into a word, and the text after it. @returns the text's end. */
+  #writeWithLength(text: string, word: number): number {
+    const start = 4 * (word + 1)
+    const end = this.#write(text, start)
+    this.#words[word] = end - start
+    return end
   }
 
   #hash(pair: number, length: number): void {

@@ -191,3 +191,42 @@ export const JOURNAL_INTERVAL_MS_MAX = 60_000
 
 /** Entries of each of the two lists that say where requests may go. */
 export const EGRESS_ENTRIES_MAX = 1024
+
+// --- keys and tokens ---
+
+/** The name of a key: it is also the user of the key's jobs. */
+export const KEY_NAME_BYTES_MAX = 64
+/** The key file: KEYS_MAX entries of about 600 bytes fit. */
+export const KEY_FILE_BYTES_MAX = 64 * MIB
+/** How often the times at which keys were last used are written to the key file, at most. */
+export const KEY_USES_EVERY_MS = 60_000
+/** Bounds of what a key's own limits may be set to. */
+export const KEY_JOBS_QUEUED_MAX = 1_000_000_000
+export const KEY_SUBMISSIONS_PER_SECOND_MAX = 1_000_000
+/** Keys in one answer of the control socket: about 400 KiB. */
+export const KEYS_PER_ANSWER_MAX = 1000
+/** A presented JSON Web Token; a longer one is refused unread. */
+export const JWT_BYTES_MAX = 8 * KIB
+/** Tokens that are known to be right; beyond, the one that was used least recently is forgotten. */
+export const JWTS_CACHED_MAX = 16_384
+/** Tokens that are known to be wrong, and for how long. */
+export const JWTS_REFUSED_MAX = 4096
+export const JWT_REFUSED_MS = 10_000
+/** Verifications under way at once. */
+export const JWT_CHECKS_MAX = 64
+/** Tokens that wait for a key set to be fetched, since none of the known keys is theirs. */
+export const JWTS_WAITING_MAX = 256
+/** How often it is logged why a token was refused, at most. */
+export const JWT_REFUSED_LOG_EVERY_MS = 10_000
+export const JWT_CLOCK_SKEW_MS_DEFAULT = 30_000
+export const JWT_CLOCK_SKEW_MS_MAX = 300_000
+/** Entries of jwt.tenants. */
+export const JWT_TENANTS_MAX = 4096
+/** A key set, and how long fetching it may take. */
+export const JWKS_BYTES_MAX = 256 * KIB
+export const JWKS_FETCH_MS_MAX = 5000
+/** How often a key set is fetched again, and the least time between two fetches. */
+export const JWKS_LIFETIME_MS = 600_000
+export const JWKS_PAUSE_MS_MIN = 30_000
+/** Entries of the list of proxies that are believed. */
+export const TRUSTED_PROXIES_MAX = 256

@@ -140,6 +140,12 @@ export class ClientSocket implements Link {
 async function whyNot(server: ServerAddress): Promise<string> {
   const cannot = `cannot connect to ${server.shown}`
   try {
+    // Without an upgrade, it is refused as the socket was if the key is the reason.
+    const asked = await fetch(server.at('ws'), { headers: server.headers })
+    const { error } = await asked.json().catch(() => ({})) as { readonly error?: string }
+    if (asked.status === 401 || asked.status === 403) {
+      return `${cannot}: ${error ?? 'it refuses the key'} (${asked.status})`
+    }
     const response = await fetch(server.at('ready'), { headers: server.headers })
     const { status } = await response.json() as { readonly status?: string }
     return status === 'draining' ? `${cannot}: ${ERRORS.draining.meaning} (draining)`

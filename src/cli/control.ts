@@ -3,32 +3,10 @@
 
 import os from 'node:os'
 import type { Command } from 'commander'
-import { type Checked, formatProblems } from '../base/problem.ts'
-import { dataFolderOf } from '../config/derive.ts'
-import type { LoadedPart } from '../config/load.ts'
-import type { SettingName } from '../config/settings.ts'
 import { callControl } from '../control/client.ts'
-import { controlFile, dependsOnPort } from '../control/place.ts'
+import { type ControlContext, PLACE_SETTINGS, placeOf } from './control-place.ts'
 import { drainProgress } from './drain-progress.ts'
 
-/** What the commands need of the program. */
-export interface ControlContext {
-  readonly env: Readonly<Record<string, string | undefined>>
-  readonly cwd: string
-  readonly stdout: (text: string) => void
-  readonly stderr: (text: string) => void
-  readonly exit: (code: number) => void
-  readonly failedExitCode: number
-  readonly usageExitCode: number
-  /** Adds the flags of some settings, and --config. */
-  readonly withSettings: (command: Command, names: readonly SettingName[]) => Command
-  readonly load: <Name extends SettingName>(
-    command: Command, names: readonly Name[]) => Checked<LoadedPart<Name>>
-}
-
-/** The settings that determine the path of a server's socket. */
-const PLACE_SETTINGS = ['control', 'data', 'journal', 'port'] as const
-const PASSED_OVER = '(passed over: only where the server is matters here)'
 const EXIT_INTERRUPTED = 128 + os.constants.signals.SIGINT
 
 /** Adds the commands. */
@@ -43,24 +21,8 @@ export function addControlCommands(program: Command, context: ControlContext): v
       flags.cancel === true ? runCancel(command, context) : runDrain(command, context))
 }
 
-/** The socket's path, or undefined after reporting a usage error. */
-function fileOf(command: Command, context: ControlContext): string | undefined {
-  const loaded = context.load(command, PLACE_SETTINGS)
-  const refuse = (text: string): undefined => {
-    context.stderr(text)
-    context.exit(context.usageExitCode)
-  }
-  if (!loaded.ok) return refuse(formatProblems(loaded.problems))
-  const { config, passedOver } = loaded.value
-  if (passedOver.length > 0) context.stderr(`${formatProblems(passedOver)}  ${PASSED_OVER}\n`)
-  const { control, port } = config
-  const dataFolder = dataFolderOf(config, context.cwd)
-  const facts = { control, dataFolder, port, env: context.env, cwd: context.cwd }
-  if (dependsOnPort(facts) && port === 0) {
-    return refuse('sluice: which server? name its --port or its --control socket\n')
-  }
-  return controlFile(facts)
-}
+const fileOf = (command: Command, context: ControlContext): string | undefined =>
+  placeOf(command, context)?.socket
 
 async function runReload(command: Command, context: ControlContext): Promise<void> {
   const file = fileOf(command, context)

@@ -25,7 +25,7 @@ export function addJobFlags(command: Command): void {
   const collect = (value: string, before: readonly string[] = []): string[] => [...before, value]
   command
     .option('--url <url>', 'where to send the job; without it jobs are read from standard input')
-    .option('--user <id>', 'whose job it is (default "cli")')
+    .option('--user <id>', 'whose job it is (default the API key\'s own user, or else "cli")')
     .option('--key <text>', 'the idempotent key (default a random one)')
     .option('--method <name>', 'the method (default GET, or POST with a body)')
     .addOption(new Option('--header <name: value>', 'a header; may be given several times')
@@ -47,8 +47,13 @@ export const jobFlagIn = (flags: JobFlags): string | undefined =>
 
 type Made<T> = { readonly value: T } | { readonly problem: string }
 
-/** The job, or what is wrong with a flag; the server validates the rest. */
-export function jobOf(flags: JobFlags): { readonly job: object } | { readonly problem: string } {
+/**
+ * The job, or what is wrong with a flag; the server validates the rest.
+ * @param user whose job it is unless a flag says so; undefined: the server knows.
+ */
+export function jobOf(
+  flags: JobFlags, user: string | undefined,
+): { readonly job: object } | { readonly problem: string } {
   const headers = headersOf(flags.header ?? [])
   if ('problem' in headers) return headers
   const retries = numberOf('--max-retries', flags.maxRetries, RETRIES)
@@ -57,7 +62,7 @@ export function jobOf(flags: JobFlags): { readonly job: object } | { readonly pr
   if ('problem' in before) return before
   const { body, webhook } = flags
   return { job: {
-    user_id: flags.user ?? 'cli', idempotent_key: flags.key ?? randomUUID(), url: flags.url,
+    user_id: flags.user ?? user, idempotent_key: flags.key ?? randomUUID(), url: flags.url,
     method: flags.method ?? (body === undefined ? 'GET' : 'POST'), headers: headers.value,
     ...(body === undefined ? {} : { body }),
     ...(webhook === undefined ? { delivery: 'poll' } : { webhook_url: webhook }),

@@ -5,6 +5,7 @@ import type { Command } from 'commander'
 import { Prng } from '../../shards/base/prng.ts'
 import type { Environment } from '../config/environment.ts'
 import { SERVER_ENV } from '../config/settings.ts'
+import { KEY_FLAG, KEY_FLAG_HELP, readClientKey } from './client-key.ts'
 import { ClientSocket } from './client-socket.ts'
 import type { ConnectionParts } from './connection.ts'
 import { onInterrupt } from './interrupts.ts'
@@ -19,6 +20,8 @@ import { WatchRun } from './watch-run.ts'
 /** What the commands need of the program. */
 export interface JobsContext {
   readonly env: Environment
+  /** Base of relative paths. */
+  readonly cwd: string
   readonly stdin: () => AsyncIterable<Uint8Array>
   /** Whether standard input is a terminal. */
   readonly isStdinTerminal: boolean
@@ -32,12 +35,15 @@ export interface JobsContext {
 /** Flags of every command. */
 interface ServerFlags {
   readonly server?: string
+  readonly keyFile?: string
 }
 
 interface SubmitFlags extends ServerFlags, JobFlags {
   readonly wait?: boolean
 }
 
+/** Whose jobs are those of a command without a key. */
+const USER_DEFAULT = 'cli'
 const INTERRUPTED = 'interrupted; what was accepted goes on'
 const TYPE_LINES = 'reading jobs from this terminal, one JSON object to a line; Ctrl-D ends them ' +
   '(--url submits one job from flags)'
@@ -47,6 +53,7 @@ export function addJobCommands(program: Command, context: JobsContext): void {
   const command = (name: string, description: string): Command => program.command(name)
     .description(description)
     .option('--server <url>', `the server (env ${SERVER_ENV}; default ${SERVER_DEFAULT})`)
+    .option(KEY_FLAG, KEY_FLAG_HELP)
   const submit = command('submit',
     'submit one job from flags, or many as lines of JSON from standard input; prints ids')
     .option('--wait', 'wait for the results and print these, as lines of JSON')
@@ -62,8 +69,12 @@ export function addJobCommands(program: Command, context: JobsContext): void {
 }
 
 /** The address, or undefined after reporting a usage error. */
-function serverOf({ server }: ServerFlags, context: JobsContext): ServerAddress | undefined {
-  const read = serverAddress(server, context.env)
+function serverOf(
+  { keyFile, server }: ServerFlags, context: JobsContext,
+): ServerAddress | undefined {
+  const key = readClientKey(keyFile, context)
+  const read = 'problem' in key ? { ok: false as const, ...key }
+    : serverAddress(server, key.key, context.env)
   if (read.ok) return read.server
   context.stderr(`sluice: ${read.problem}\n`)
   context.exit(context.usageExitCode)
@@ -80,7 +91,7 @@ const connectionTo = (server: ServerAddress, say: (line: string) => void): Conne
 async function runSubmit(flags: SubmitFlags, context: JobsContext): Promise<void> {
   const server = serverOf(flags, context)
   if (server === undefined) return
-  const lines = linesFrom(flags, context)
+  const lines = linesFrom(flags, server, context)
   if ('problem' in lines) {
     context.stderr(`sluice: ${lines.problem}\n`)
     return context.exit(context.usageExitCode)
@@ -103,10 +114,10 @@ async function runSubmit(flags: SubmitFlags, context: JobsContext): Promise<void
 }
 
 /** The jobs, or what is wrong with the flags. */
-function linesFrom(flags: SubmitFlags, context: JobsContext):
+function linesFrom(flags: SubmitFlags, server: ServerAddress, context: JobsContext):
   AsyncIterable<JobLine> | { readonly problem: string } {
   if (flags.url !== undefined) {
-    const made = jobOf(flags)
+    const made = jobOf(flags, server.hasKey ? undefined : USER_DEFAULT)
     return 'problem' in made ? made : one(made.job)
   }
   const stray = jobFlagIn(flags)

@@ -13,8 +13,10 @@ import {
   CONFIG_FILE_DEFAULT, CONFIG_FILE_ENV, SETTING_ENTRIES, type Setting, type SettingName,
 } from '../config/settings.ts'
 import { addBench } from './bench.ts'
+import type { ControlContext } from './control-place.ts'
 import { addControlCommands } from './control.ts'
 import { addJobCommands } from './jobs.ts'
+import { addKeyCommands } from './keys.ts'
 import { endOfOutput, type Output } from './output.ts'
 
 /** The program's input and output. */
@@ -110,15 +112,17 @@ function buildProgram(
     })
 
   addJobCommands(program, {
-    env: context.env, stdin: context.stdin ?? nothing,
+    env: context.env, cwd: context.cwd, stdin: context.stdin ?? nothing,
     isStdinTerminal: context.isStdinTerminal === true, stdout, stderr, exit,
     failedExitCode: EXIT_FAILED, usageExitCode: EXIT_USAGE,
   })
-  addControlCommands(program, {
+  const control: ControlContext = {
     env: context.env, cwd: context.cwd, stdout, stderr, exit, withSettings,
     failedExitCode: EXIT_FAILED, usageExitCode: EXIT_USAGE,
     load: (command, names) => loadPart(sourcesOf(command, context), names),
-  })
+  }
+  addControlCommands(program, control)
+  addKeyCommands(program, control)
   addBench(program, { args, stdout, stderr, exit, usageExitCode: EXIT_USAGE })
   return program
 }

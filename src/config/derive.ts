@@ -2,13 +2,13 @@
 // data and one lookup. The only file that knows both vocabularies.
 
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import path from 'node:path'
 import type { MemorySettings } from '../../shards/memory/plan.ts'
 import type { ShardSettings } from '../../shards/wire/contract.ts'
 import { type Checked, showGiven } from '../base/problem.ts'
 import { USER_AGENT } from '../base/version.ts'
 import type { OriginRole, ResolveUpstream } from './door-settings.ts'
+import { isLoopback, listenersOf } from './listeners.ts'
 import { type Config, SETTINGS } from './settings.ts'
 import {
   type UpstreamDefaults, callersSwitchQueues, isInTable, settingsOf,
@@ -25,6 +25,18 @@ export const dataFolderOf = (
   config: Pick<Config, 'journal' | 'data'>, cwd: string,
 ): string | undefined =>
   config.journal === 'off' ? undefined : path.resolve(cwd, config.data)
+
+/** In the data folder, unless another file is named. */
+const KEY_FILE = 'keys.json'
+
+/** The key file; undefined where there is no place for one. @param cwd base of relative paths. */
+export function keysFileOf(
+  config: Pick<Config, 'journal' | 'data' | 'keysFile'>, cwd: string,
+): string | undefined {
+  if (config.keysFile !== '') return path.resolve(cwd, config.keysFile)
+  const folder = dataFolderOf(config, cwd)
+  return folder === undefined ? undefined : path.join(folder, KEY_FILE)
+}
 
 /** The log file; undefined for standard error. @param cwd base of relative paths. */
 export const logFileOf = (config: Config, cwd: string): string | undefined =>
@@ -47,15 +59,12 @@ export function shardSettings(config: Config, extraCaPem: string): ShardSettings
     egress: {
       allow: config.egressAllow, deny: config.egressDeny,
       named: [...Object.keys(config.upstreams), ...Object.keys(config.webhookReceivers)],
-      isOpen: isLoopback(config.host),
+      isOpen: listenersOf(config).every(({ host }) => isLoopback(host)),
       upstreamsOnly: config.upstreamsOnly,
     },
   }
 }
 
-/** Whether a server on this host can be reached from its own machine only. */
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 /** Looks up both tables, and the defaults for what they leave open. */
 export function upstreamResolver(config: Config): ResolveUpstream {

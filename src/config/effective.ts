@@ -3,6 +3,7 @@
 
 import path from 'node:path'
 import { Document, isPair, isScalar } from 'yaml'
+import { isUrl } from './kinds.ts'
 import type { LoadedConfig } from './load.ts'
 import { SETTING_ENTRIES } from './settings.ts'
 
@@ -30,7 +31,8 @@ function fileOf({ config, sources }: LoadedConfig): object {
   for (const [name, { key, kind }] of SETTING_ENTRIES) {
     const [outer = '', inner] = key.split('.')
     const value = config[name]
-    const isPath = kind.isPath === true && typeof value === 'string' && value !== ''
+    const isPath = kind.isPath === true && typeof value === 'string' && value !== '' &&
+      !isUrl(value)
     const shown = isPath ? path.resolve(sources.cwd, value) : kind.toFile?.(value) ?? value
     if (inner === undefined) root[outer] = shown
     else root[outer] = { ...root[outer] as object | undefined, [inner]: shown }

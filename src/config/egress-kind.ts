@@ -1,11 +1,10 @@
 // The kind of value of the two lists that say where requests may go.
 
-import { isIP } from 'node:net'
 import { EGRESS_ENTRIES_MAX } from '../base/limits.ts'
 import { type Kind, listOf } from './kinds.ts'
+import { isRange } from './range-kind.ts'
 
 const NAME = /^(?:\*\.)?(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]*[a-z_-][a-z0-9_-]*$/i
-const BITS = { 4: 32, 6: 128 } as const
 
 /** Addresses, CIDR ranges, names and domains. */
 export const egressKind: Kind<readonly string[]> = listOf(
@@ -13,9 +12,5 @@ export const egressKind: Kind<readonly string[]> = listOf(
   '<list>', EGRESS_ENTRIES_MAX, isEntry)
 
 function isEntry(text: string): boolean {
-  const [address = '', bits, ...rest] = text.split('/')
-  const family = isIP(address)
-  if (family === 0) return text.length <= 253 && NAME.test(text)
-  if (bits === undefined) return true
-  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= BITS[family as 4 | 6]
+  return isRange(text) || (text.length <= 253 && NAME.test(text))
 }

@@ -2,7 +2,7 @@
 // those that Kubernetes sets for a Service named sluice.
 
 import { type Problem, unknownText } from '../base/problem.ts'
-import { CONFIG_FILE_ENV, SERVER_ENV, SETTING_ENTRIES } from './settings.ts'
+import { CONFIG_FILE_ENV, KEY_ENV, SERVER_ENV, SETTING_ENTRIES } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -23,7 +23,7 @@ export function unknownVariables(env: Environment): readonly Problem[] {
 
 /** Not settings: read by commands, tests and assertions. */
 const OTHER_VARIABLES: ReadonlySet<string> =
-  new Set([CONFIG_FILE_ENV, SERVER_ENV, 'SLUICE_VERIFY', 'SLUICE_SEED'])
+  new Set([CONFIG_FILE_ENV, SERVER_ENV, KEY_ENV, 'SLUICE_VERIFY', 'SLUICE_SEED'])
 
 /**
  * Kubernetes sets such variables in every container for a Service named sluice:

@@ -122,6 +122,9 @@ export function path(expected: string): Kind<string> {
   }
 }
 
+/** Whether a text is a URL, where a path or a URL may be. */
+export const isUrl = (text: string): boolean => /^https?:\/\//i.test(text)
+
 /** The path of a folder; never empty. */
 export function folder(expected: string): Kind<string> {
   return {
@@ -137,6 +140,14 @@ const SERVERS_MAX = 3
 export const servers = (): Kind<readonly string[]> => listOf(
   'up to 3 addresses such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53, with commas', '<addresses>',
   SERVERS_MAX, isServer)
+
+const HOST_NAMES_MAX = 64
+const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i
+
+/** Host names without a port. */
+export const hostNames = (): Kind<readonly string[]> => listOf(
+  `up to ${HOST_NAMES_MAX} host names such as sluice.internal, with commas`, '<names>',
+  HOST_NAMES_MAX, (text) => HOST_NAME.test(text))
 
 /** Entries that `isEntry` accepts, separated by commas in a text; `none` for no entry. */
 export function listOf(

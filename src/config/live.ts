@@ -12,7 +12,9 @@ import { type Config, SETTING_ENTRIES, type SettingName } from './settings.ts'
 const LIVE: ReadonlySet<SettingName> = new Set<SettingName>([
   'batchJobsMax', 'graceMs', 'completedTtlMs', 'failedTtlMs', 'keyMismatch',
   'connectionsPerOriginMax', 'connectTimeoutMs', 'caFile', 'dns', 'dnsServers', 'egressAllow',
-  'egressDeny', 'upstreamsOnly', 'logLevel',
+  'egressDeny', 'upstreamsOnly', 'trustedProxies', 'insecureNoAuth', 'allowedHosts', 'logLevel',
+  'jwtJwks', 'jwtIssuer', 'jwtAudience', 'jwtClockSkewMs', 'jwtTenantClaim', 'jwtScopesClaim',
+  'jwtUserClaim', 'jwtTenants',
   'defaultRps', 'defaultMaxConcurrent', 'defaultAccountQueue', 'defaultAccountQueueByCaller',
   'defaultTimeoutMs', 'webhookRps', 'webhookMaxConcurrent', 'webhookTimeoutMs',
   'webhookRetryAfterMsMax', 'upstreams', 'webhookReceivers',

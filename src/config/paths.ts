@@ -2,6 +2,7 @@
 
 import path from 'node:path'
 import type { Environment } from './environment.ts'
+import { isUrl } from './kinds.ts'
 
 /** '~/data' → '/home/ann/data', '~' → '/home/ann'; '~bob/data' and all else are unchanged. */
 export function expandHome(text: string, env: Environment): string {
@@ -17,6 +18,6 @@ export const UNEXPANDED = 'with ~ only as the home folder, ~/…'
 
 /** A relative path in a file is relative to that file. */
 export function besideFile(file: string, text: string): string {
-  return text === '' || path.isAbsolute(text) || isUnexpanded(text)
+  return text === '' || path.isAbsolute(text) || isUnexpanded(text) || isUrl(text)
     ? text : path.join(path.dirname(file), text)
 }

@@ -14,6 +14,8 @@ import {
   memorySettings, originFilter, queueSwitchByCaller, readExtraCa, shardSettings, upstreamResolver,
 } from './derive.ts'
 import type { FrontDoorSettings } from './door-settings.ts'
+import { type JwtSettings, jwtProblems, jwtSettings } from './jwt-settings.ts'
+import { listenerProblems, listenersOf } from './listeners.ts'
 import type { LoadedConfig } from './load.ts'
 import { SETTINGS } from './settings.ts'
 
@@ -23,6 +25,8 @@ export interface Prepared {
   readonly limits: Limits
   readonly shard: ShardSettings
   readonly door: FrontDoorSettings
+  /** Undefined where no token is accepted. */
+  readonly jwt: JwtSettings | undefined
 }
 
 /**
@@ -33,7 +37,10 @@ export function prepare(loaded: LoadedConfig, cwd: string): Checked<Prepared> {
   const { config, origins } = loaded
   const extraCa = readExtraCa(config, origins.caFile, cwd)
   const plan = planMemory(memorySettings(config))
-  const problems = [...extraCa.ok ? [] : extraCa.problems, ...tooFewDescriptors(loaded)]
+  const problems = [
+    ...extraCa.ok ? [] : extraCa.problems, ...tooFewDescriptors(loaded),
+    ...listenerProblems(loaded), ...jwtProblems(config, origins),
+  ]
   if (!plan.ok) {
     problems.push({
       key: SETTINGS.memoryBytes.key, source: origins.memoryBytes,
@@ -45,15 +52,18 @@ export function prepare(loaded: LoadedConfig, cwd: string): Checked<Prepared> {
   }
   if (!extraCa.ok || !plan.ok || problems.length > 0) return { ok: false, problems }
   const door: FrontDoorSettings = {
-    host: config.host, port: config.port, bodyBytesMax: config.bodyBytesMax,
+    listeners: listenersOf(config), trustedProxies: config.trustedProxies,
+    bodyBytesMax: config.bodyBytesMax,
     batchJobsMax: config.batchJobsMax, socketIdleMs: config.socketIdleMs,
     clientBytesMax: config.clientBytesMax, clientConnectionsMax: config.clientConnectionsMax,
     version: VERSION,
+    access: { isOpenToAll: config.insecureNoAuth, allowedHosts: config.allowedHosts },
     settingsOf: upstreamResolver(config), mayAskAccountQueue: queueSwitchByCaller(config),
     isListed: originFilter(config),
   }
   const shard = shardSettings(config, extraCa.value)
-  return { ok: true, value: { loaded, limits: plan.limits, shard, door } }
+  const jwt = jwtSettings(config, shard, cwd)
+  return { ok: true, value: { loaded, limits: plan.limits, shard, door, jwt } }
 }
 
 /** Refuses the start, since a process out of descriptors fails where it cannot report that. */

@@ -8,10 +8,13 @@ import * as clients from '../base/client-limits.ts'
 import * as limits from '../base/limits.ts'
 import { egressKind } from './egress-kind.ts'
 import { hostKind } from './host-kind.ts'
+import { jwksKind, optionalWord, tenantsKind } from './jwt-kinds.ts'
 import {
-  type Kind, choice, duration, folder, path, servers, size, toggle, wholeNumber,
+  type Kind, choice, duration, folder, hostNames, path, servers, size, toggle, wholeNumber, word,
 } from './kinds.ts'
+import { LISTEN_AUTO, listenKind, PORT_MAX } from './listen-kind.ts'
 import type { Machine } from './machine.ts'
+import { rangesKind } from './range-kind.ts'
 import {
   type UpstreamRules, accountQueueKind, concurrentKind, receiverTableKind, rpsKind, timeoutKind,
   upstreamTableKind,
@@ -37,7 +40,6 @@ const KEY_MISMATCHES = ['reject', 'duplicate'] as const
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-const PORT_MAX = 65_535
 const PORT_DEFAULT = 4000
 const GRACE_MS_DEFAULT = 30_000
 const MEMORY_BYTES_SETTING_MAX = 64 * 1024 ** 4
@@ -65,6 +67,17 @@ export const SETTINGS = {
     'address to listen on; 0.0.0.0 for every IPv4 address of the machine'),
   port: setting('port', wholeNumber(0, PORT_MAX), PORT_DEFAULT,
     'port to listen on; 0 picks a free one'),
+  operateListen: setting('operate-listen', listenKind, LISTEN_AUTO,
+    'address and port for operators, who get /health in full there; off for none',
+    { fallbackText: '127.0.0.1 and the port after --port' }),
+  insecureNoAuth: setting('insecure-no-auth', toggle(true), false,
+    'answer everybody without a key, wherever the server listens'),
+  allowedHosts: setting('allowed-hosts', hostNames(), [],
+    'while there are no keys: names, besides localhost, by which the server may be addressed',
+    { fallbackText: 'none' }),
+  trustedProxies: setting('trusted-proxies', rangesKind, [],
+    'proxies whose Forwarded and X-Forwarded-For headers are believed: addresses and ranges',
+    { fallbackText: 'none' }),
   shards: setting('shards', wholeNumber(1, limits.SHARDS_MAX),
     ({ cores }) => Math.min(limits.SHARDS_MAX, Math.max(1, cores - 1)),
     'worker threads that hold and send jobs',
@@ -124,6 +137,9 @@ export const SETTINGS = {
   control: setting('control', path('the path of a socket file'), '',
     'path of the control socket, which `sluice reload` and `sluice drain` connect to',
     { fallbackText: 'control.sock in the data folder; without one, in the runtime folder' }),
+  keysFile: setting('keys-file', path('the path of a file'), '',
+    'file of the API keys, which `sluice keys` writes',
+    { fallbackText: 'keys.json in the data folder' }),
   caFile: setting('ca-file', path('the path of a file with PEM certificates'), '',
     'certificate authorities to trust besides the built-in ones'),
   dns: setting('dns', choice(DNS_MODES, '<mode>'), 'direct',
@@ -137,6 +153,28 @@ export const SETTINGS = {
   egressDeny: setting('egress-deny', egressKind, [],
     'where no request may go, whatever else is allowed',
     { key: 'egress.deny', fallbackText: 'none' }),
+  jwtJwks: setting('jwt-jwks', jwksKind, '',
+    'key set that JSON Web Tokens are verified with: a file, or a URL that it is fetched from',
+    { key: 'jwt.jwks', fallbackText: 'none: no token is accepted' }),
+  jwtIssuer: setting('jwt-issuer', optionalWord('the issuer of tokens', '<issuer>'), '',
+    'the claim iss that tokens must have', { key: 'jwt.issuer' }),
+  jwtAudience: setting('jwt-audience', optionalWord('the audience of tokens', '<audience>'), '',
+    'the claim aud that tokens must have', { key: 'jwt.audience' }),
+  jwtClockSkewMs: setting('jwt-clock-skew', duration(0, limits.JWT_CLOCK_SKEW_MS_MAX),
+    limits.JWT_CLOCK_SKEW_MS_DEFAULT, 'by how much the clock of the issuer may be wrong',
+    { key: 'jwt.clock_skew' }),
+  jwtTenantClaim: setting('jwt-tenant-claim', optionalWord('the name of a claim', '<claim>'),
+    'tenant', 'claim with the tenant: its number, or a name in jwt.tenants; none: all are tenant 0',
+    { key: 'jwt.tenant_claim' }),
+  jwtScopesClaim: setting('jwt-scopes-claim', word('the name of a claim', '<claim>'), 'scope',
+    'claim with the scopes: text with blanks between them, or a list',
+    { key: 'jwt.scopes_claim' }),
+  jwtUserClaim: setting('jwt-user-claim', optionalWord('the name of a claim', '<claim>'), '',
+    'claim with the user of all jobs of a token; none: each job names its user',
+    { key: 'jwt.user_claim' }),
+  jwtTenants: setting<Readonly<Record<string, number>>>('jwt-tenants', tenantsKind, {},
+    'numbers of tenants by the names that tokens have for them',
+    { key: 'jwt.tenants', fallbackText: 'none' }),
   upstreamsOnly: setting('upstreams-only', toggle(true), false,
     'send only to hosts in upstreams and webhooks.receivers'),
   logFile: setting('log-file', path('the path of a file'), '',
@@ -191,5 +229,7 @@ export const SETTING_ENTRIES =
 export const CONFIG_FILE_ENV = 'SLUICE_CONFIG'
 /** The server that commands connect to; not a setting of a server. */
 export const SERVER_ENV = 'SLUICE_SERVER'
+/** The API key that commands present; not a setting of a server. */
+export const KEY_ENV = 'SLUICE_KEY'
 /** Read from the working directory if it exists and no other file is named. */
 export const CONFIG_FILE_DEFAULT = 'sluice.yaml'

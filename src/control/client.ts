@@ -9,10 +9,17 @@ import { withSocketPath } from './socket-path.ts'
 /** Progress that a server reports before its answer. */
 export type Progress = Readonly<Record<string, unknown>>
 
+/** No server listens at the file. */
+interface NoServer {
+  readonly ok: false
+  readonly error: string
+  readonly isAbsent: true
+}
+
 /** A pending request. */
 export interface ControlCall {
   /** Resolves with the answer, or with the reason why there is none; never rejects. */
-  readonly answer: Promise<ControlAnswer>
+  readonly answer: Promise<ControlAnswer | NoServer>
   /** Disconnects without waiting for the answer. */
   leave(): void
 }
@@ -22,12 +29,15 @@ export function callControl(
   file: string, request: ControlRequest & { readonly command: string },
   onProgress: (progress: Progress) => void = () => {},
 ): ControlCall {
-  const { promise, resolve } = Promise.withResolvers<ControlAnswer>()
+  const { promise, resolve } = Promise.withResolvers<ControlAnswer | NoServer>()
   const fail = (error: string): void => resolve({ ok: false, error })
   const cutter = new LineCutter(CONTROL_ANSWER_BYTES_MAX)
   const socket: Socket = withSocketPath(file, (path) => connect(path))
   socket.on('connect', () => { socket.write(`${JSON.stringify(request)}\n`) })
-  socket.on('error', ({ code }: NodeJS.ErrnoException) => fail(reasonOf(code, file)))
+  socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+    if (code !== 'ENOENT' && code !== 'ECONNREFUSED') return fail(reasonOf(code, file))
+    resolve({ ok: false, error: `no server answers at ${file}`, isAbsent: true })
+  })
   socket.on('close', () => fail('the server has ended without an answer'))
   socket.on('data', (chunk: Buffer) => {
     const lines = cutter.push(chunk)
@@ -44,7 +54,6 @@ export function callControl(
 }
 
 function reasonOf(code: string | undefined, file: string): string {
-  if (code === 'ENOENT' || code === 'ECONNREFUSED') return `no server answers at ${file}`
   if (code === 'EACCES' || code === 'EPERM') return `not allowed to talk to the server at ${file}`
   return `cannot talk to the server at ${file} (${code ?? 'unknown'})`
 }

@@ -4,39 +4,47 @@
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../../shards/base/units.ts'
+import { queuedOfKey } from '../../shards/memory/key-counts.ts'
 import { WARNING_PAUSE_MS } from '../../shards/memory/limits.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
   type JobResult, type JobStatus, type JobSnapshot, type PoolWarning, type RefusalWarning,
   REQUEST_WORDS,
 } from '../../shards/wire/contract.ts'
+import { KeyUsage } from '../access/key-usage.ts'
+import { mayDo, type Principal } from '../access/principal.ts'
 import type { PoolContext } from '../base/account-share.ts'
+import { VALIDITY_CHECK_MS } from '../base/client-limits.ts'
 import type { Readiness } from '../base/door-state.ts'
-import { type ErrorCode, unavailable } from '../base/errors.ts'
+import { type Denial, type ErrorCode, unavailable } from '../base/errors.ts'
 import { type FillRandom, JobIdSource } from '../base/job-id.ts'
 import { STREAM_KEEP_ALIVE_MS } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { FrontDoorSettings } from '../config/door-settings.ts'
+import { byKind } from '../config/listeners.ts'
 import type { AnswerSink } from '../engine/answer-pump.ts'
 import { Questions } from '../engine/questions.ts'
 import {
   absenceOf, BatchBells, noteStall, sendRequest, type ShardLink,
 } from '../engine/shard-link.ts'
 import { Batch, type BatchParts } from '../http/batch.ts'
+import { ClientAddresses } from '../http/client-address.ts'
 import type { Exchange, ExchangeOptions } from '../http/exchange.ts'
 import { BodyReceiver } from '../http/receive.ts'
 import { type Door, routeHandlers } from '../http/routes.ts'
-import type { RequestHandlers } from '../http/server.ts'
+import type { Handlers } from '../http/server.ts'
 import { EventStreams, type Joining } from '../http/sse.ts'
 import type { StreamedResponse } from '../http/uws.ts'
 import { Admission } from '../submit/admission.ts'
+import { CallerLimits } from '../submit/caller-limits.ts'
 import type { Submission } from '../submit/submission.ts'
 import { Submissions } from '../submit/submissions.ts'
 import { Upstreams } from '../submit/upstream-slots.ts'
 import { Watches } from '../submit/watches.ts'
 import { Sockets } from '../ws/sockets.ts'
+import { DoorAccess } from './door-access.ts'
 import { type DoorPlace, poolsOf } from './door-tables.ts'
-import { atBound, describeHealth } from './health.ts'
+import { atBound, describeHealth, healthStatus } from './health.ts'
 
 /** What a door logic needs. */
 export interface DoorLogicParts {
@@ -53,11 +61,13 @@ export interface DoorLogicParts {
 
 /** The interface of a door logic to the front door. */
 export interface Logic extends AnswerSink {
-  readonly handlers: RequestHandlers
+  readonly handlers: Handlers
   /** Takes over the sockets of its predecessor. */
   takeOver(): void
   /** Closes every socket and asks its client to reconnect. */
   restartSockets(): void
+  /** Ends the streams and sockets of keys that are no longer valid. */
+  closeInvalid(): void
   /** Answers all pending requests, and ends all streams and sockets. */
   stop(): void
 }
@@ -70,7 +80,8 @@ const REQUEST_BYTES = REQUEST_WORDS * 4
 
 /** Connects the routes and the shards. */
 export class DoorLogic implements Logic, Door {
-  readonly handlers: RequestHandlers
+  readonly handlers: Handlers
+  readonly access: DoorAccess
   readonly #parts: DoorLogicParts
   readonly #place: DoorPlace
   readonly #admission: Admission
@@ -96,6 +107,9 @@ export class DoorLogic implements Logic, Door {
       parts.log.warn({ pool: name, bound, ...counts, refusal },
         'a pool refuses requests for more of it') }
     const admission = new Admission(tables.admission)
+    const views = links.map((link) => link.views)
+    const addresses = new ClientAddresses(config.trustedProxies)
+    const keyUsage = new KeyUsage(tables.keyUsage)
     const bells = new BatchBells(links, parts.onLull)
     const questions = new Questions(links, bells, tables.questions, context)
     const watches =
@@ -114,12 +128,18 @@ export class DoorLogic implements Logic, Door {
       links, clock, admission, upstreams, watches, bells, bodyBytesMax, mayAskAccountQueue,
       isListed, isOpen, pending: tables.jobs, ids: new JobIdSource(parts.fillRandom),
       secret: tables.secret, peer: () => tables.peer, context,
+      callers: new CallerLimits({
+        admission, keyUsage, queuedOfKey: (key) => queuedOfKey(views, key),
+      }),
+    })
+    this.access = new DoorAccess({
+      config, tables, admission, clock, log: parts.log, addresses, handlers: () => this.handlers,
     })
     const pool = tables.clientBytes
     const receiver = new BodyReceiver(bodyBytesMax, this, pool)
     const sockets = new Sockets({
-      submissions, questions, watches, pool, bodyBytesMax, isOpen, countInvalid, context,
-      secret: tables.secret, version: config.version, idleMs: config.socketIdleMs,
+      submissions, questions, watches, pool, bodyBytesMax, isOpen, countInvalid, context, keyUsage,
+      addresses, secret: tables.secret, version: config.version, idleMs: config.socketIdleMs,
       unavailable: (exchange, code) => this.unavailable(exchange, code),
     }, tables.sockets)
     this.#usual = { isHead: false, isLast: false, pool }
@@ -130,25 +150,33 @@ export class DoorLogic implements Logic, Door {
     this.#watches = watches
     this.#upstreams = upstreams
     this.#submissions = submissions
-    this.#streams = new EventStreams(watches, tables.streams, pool, context)
+    this.#streams = new EventStreams(watches, tables.streams, pool, keyUsage, context)
     this.#sockets = sockets
     this.#batchParts = {
       submissions, questions, pool, bodyBytesMax, countInvalid, jobsMax: batchJobsMax,
       flushSoon: (batch) => { tables.batchesToFlush.push(batch) },
     }
-    this.handlers = {
-      ...routeHandlers(this, receiver),
+    this.handlers = byKind((kind) => ({
+      ...routeHandlers(this, receiver, kind),
       upgrade: (response, request, upgrade, tier) =>
-        sockets.upgrade(response, request, upgrade, tier),
-    }
+        this.access.upgrade(kind, response, request, upgrade, (principal) =>
+          sockets.upgrade(response, request, upgrade, tier, principal)),
+    }))
   }
 
   takeOver(): void {
+    this.access.announce()
     this.#sockets.takeOver()
   }
 
   restartSockets(): void {
     this.#sockets.restartAll()
+  }
+
+  closeInvalid(): void {
+    const nowMs = this.#wallMs()
+    this.#streams.closeInvalid(nowMs)
+    this.#sockets.closeInvalid(nowMs)
   }
 
   stop(): void {
@@ -201,7 +229,7 @@ export class DoorLogic implements Logic, Door {
   }
 
   show(exchange: Exchange, jobId: string): void {
-    this.#questions.ask('get', jobId, {
+    this.#questions.ask('get', jobId, exchange.principal.tenant, {
       isBulk: false,
       answered: (_code, snapshot) => this.#show(exchange, jobId, snapshot),
       unavailable: (code) => this.unavailable(exchange, code),
@@ -209,7 +237,7 @@ export class DoorLogic implements Logic, Door {
   }
 
   cancel(exchange: Exchange, jobId: string): void {
-    this.#questions.ask('cancel', jobId, {
+    this.#questions.ask('cancel', jobId, exchange.principal.tenant, {
       isBulk: false,
       answered: (code, snapshot) => {
         if (code !== CODE_NOT_CANCELLABLE || snapshot === null) {
@@ -224,27 +252,30 @@ export class DoorLogic implements Logic, Door {
 
   stream(joining: Joining): void {
     const { exchange, jobId } = joining
-    if (!this.#streams.mayBegin(jobId)) return this.unavailable(exchange, 'overloaded')
-    this.#streams.expect(jobId)
-    this.#questions.ask('watch', jobId, {
+    const { principal } = exchange
+    const refusal = this.#streams.refusal(jobId, principal)
+    if (refusal !== undefined) return this.#refuse(exchange, refusal)
+    this.#streams.expect(jobId, principal)
+    this.#questions.ask('watch', jobId, principal.tenant, {
       isBulk: false,
       answered: (code, snapshot) => {
         if (code !== CODE_NOT_FOUND && code !== CODE_TOO_MANY_WATCHED && snapshot !== null) {
           return this.#streams.join(joining, snapshot, this.#wallMs())
         }
-        this.#streams.giveUp(jobId)
+        this.#streams.giveUp(jobId, principal)
         if (code === CODE_TOO_MANY_WATCHED) this.unavailable(exchange, 'overloaded')
         else this.#show(exchange, jobId, null)
       },
       unavailable: (code) => {
-        this.#streams.giveUp(jobId)
+        this.#streams.giveUp(jobId, principal)
         this.unavailable(exchange, code)
       },
     })
   }
 
-  health(): object {
+  health(principal: Principal): object {
     const { links, tables } = this.#place
+    if (!mayDo(principal, 'operate')) return { status: healthStatus(tables.phase, links) }
     const nowUs = this.#parts.clock.nowUs()
     const upUs = nowUs - tables.startedUs
     return describeHealth({
@@ -262,8 +293,7 @@ export class DoorLogic implements Logic, Door {
   }
 
   unavailable(exchange: Exchange, code: ErrorCode): void {
-    if (code !== 'request_crashed') this.#admission.unavailable()
-    exchange.denied(0, unavailable(code))
+    this.#refuse(exchange, unavailable(code))
   }
 
   // --- answers of the shards ---
@@ -341,6 +371,10 @@ export class DoorLogic implements Logic, Door {
     this.#questions.tick()
     this.#watches.retryUnwatch()
     this.#upstreams.tick(nowUs)
+    if (nowUs >= tables.validityUs) {
+      tables.validityUs = nowUs + msToUs(VALIDITY_CHECK_MS)
+      this.closeInvalid()
+    }
     if (nowUs >= tables.keepAliveUs) {
       tables.keepAliveUs = nowUs + msToUs(STREAM_KEEP_ALIVE_MS)
       this.#streams.keepAlive()
@@ -354,6 +388,11 @@ export class DoorLogic implements Logic, Door {
   }
 
   // --- inside ---
+
+  #refuse(exchange: Exchange, denial: Denial): void {
+    if (denial.code !== 'request_crashed') this.#admission.unavailable()
+    exchange.denied(0, denial)
+  }
 
   #wallMs(): number {
     const { clock } = this.#parts
@@ -372,7 +411,7 @@ export class DoorLogic implements Logic, Door {
       if (link.down || !link.ingress.fits(REQUEST_BYTES)) return false
     }
     for (const link of links) {
-      sendRequest(link, INGRESS_RELEASE_UPSTREAM, request, slot, 0, 0)
+      sendRequest(link, INGRESS_RELEASE_UPSTREAM, request, slot, 0, 0, 0)
       this.#bells.ringSoon(link.shard)
     }
     return true

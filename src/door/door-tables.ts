@@ -13,6 +13,8 @@
 import type { Micros } from '../../shards/base/units.ts'
 import type { SharedViews } from '../../shards/memory/layout.ts'
 import { WATCHED_JOBS_MAX } from '../../shards/memory/limits.ts'
+import type { KeyFinder, TokenVerifier } from '../access/authenticator.ts'
+import type { KeyUsageTable } from '../access/key-usage.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import type { DoorState } from '../base/door-state.ts'
 import {
@@ -31,17 +33,29 @@ import { makeUpstreamTable, type UpstreamTable } from '../submit/upstream-slots.
 import { type WatchTable, makeWatchTable } from '../submit/watches.ts'
 import { makeSocketTable, type SocketTable } from '../ws/sockets.ts'
 import type { LastReload, ShownJournals, ShownPool, TakenOver } from './health.ts'
+import type { CheckToken } from './held-tokens.ts'
 
 /**
  * Must be incremented with every change that makes old and new code incompatible: of these tables,
- * of the interfaces of their entries, of ShardLink, RequestHandlers, Logic and DoorLogicParts, or
+ * of the interfaces of their entries, of ShardLink, Handlers, Logic and DoorLogicParts, or
  * of the exports of src/door/replaceable.ts. A build with another form needs a restart.
  */
-export const DOOR_FORM = 6
+export const DOOR_FORM = 7
 
 /** Has answers to send at the end of an iteration of the event loop. */
 export interface Flushable {
   flush(): void
+}
+
+/** Verifies tokens, at once or later. */
+export interface Tokens extends TokenVerifier {
+  readonly check: CheckToken
+}
+
+/** The keys and tokens that are accepted. */
+export interface Credentials {
+  readonly keys: KeyFinder
+  readonly tokens: Tokens
 }
 
 /** The tables. */
@@ -55,6 +69,16 @@ export interface DoorTables {
   /** The state of the log. */
   logStatus: LogStatus | null
   readonly admission: AdmissionTable
+  /** Lives as long as the process. */
+  readonly keys: KeyFinder
+  readonly tokens: Tokens
+  readonly keyUsage: KeyUsageTable
+  /** What was logged last about who may ask. */
+  accessNotice: string
+  /** When the validity of what is open is checked next. */
+  validityUs: number
+  /** What the peer that this process has taken over from proves itself by; null for none. */
+  peerProof: string | null
   readonly upstreams: UpstreamTable
   readonly jobs: PendingTable
   readonly questions: QuestionTable
@@ -82,12 +106,14 @@ export interface DoorTables {
 /** The tables of a new front door. */
 export function makeDoorTables(
   links: readonly ShardLink[], secret: Uint8Array, startedUs: Micros,
-  clientBytes: ClientBytes,
+  clientBytes: ClientBytes, { keys, tokens }: Credentials,
 ): DoorTables {
   const slotsMax = links[0]?.views.limits.upstreamsMax ?? 0
   return {
     secret, startedUs, phase: 'starting', journals: null, logStatus: null,
-    admission: makeAdmissionTable(links.length),
+    admission: makeAdmissionTable(links.length), keys, tokens,
+    keyUsage: new Map(), accessNotice: '', validityUs: 0,
+    peerProof: null,
     upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
     questions: makeQuestionTable(links.length), watches: makeWatchTable(),
     streams: makeStreamTable(), sockets: makeSocketTable(), clientBytes,

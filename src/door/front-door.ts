@@ -13,17 +13,16 @@ import type { FillRandom } from '../base/job-id.ts'
 import { LET_IN_PENDING_MAX, STREAM_KEEP_ALIVE_MS } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { FrontDoorSettings } from '../config/door-settings.ts'
+import type { Listener } from '../config/listeners.ts'
 import { AnswerPump, type AnswerSink } from '../engine/answer-pump.ts'
 import { absenceOf, type ShardLink } from '../engine/shard-link.ts'
-import {
-  type Address, type Answering, HttpServer, type RequestHandlers, type ServerBounds,
-} from '../http/server.ts'
+import { type Answering, type Handlers, HttpServer, type ServerBounds } from '../http/server.ts'
 import { PeerClient } from '../peer/peer-client.ts'
 import { Again } from '../peer/peer-request.ts'
 import { RequestProxy } from '../peer/request-proxy.ts'
 import { Upstreams } from '../submit/upstream-slots.ts'
 import { DoorLogic, type DoorLogicParts, type Logic } from './door-logic.ts'
-import { type DoorTables, makeDoorTables } from './door-tables.ts'
+import { type Credentials, type DoorTables, makeDoorTables } from './door-tables.ts'
 
 /** What a front door needs. */
 export interface FrontDoorOptions {
@@ -34,10 +33,17 @@ export interface FrontDoorOptions {
   /** Its own, since a clock has one wake-up. */
   readonly clock: Clock
   readonly log: Log
+  /** By default, there are no keys, and no tokens are accepted. */
+  readonly credentials?: Credentials
   /** SECRET_BYTES bytes; by default a new secret. */
   readonly secret?: Uint8Array
   /** The source of the random part of job ids; by default, the system's randomness. */
   readonly fillRandom?: FillRandom
+}
+
+const NO_CREDENTIALS: Credentials = {
+  keys: { size: 0, find: () => undefined, ofId: () => undefined },
+  tokens: { isOn: false, verify: () => undefined, check: async () => undefined },
 }
 
 /** The HTTP API in front of the shards. */
@@ -53,7 +59,8 @@ export class FrontDoor implements Answering {
     const { clock, config, links, shared } = options
     this.#options = options
     this.tables = makeDoorTables(links, options.secret ?? makeSecret(), clock.nowUs(),
-      new ClientBytes(config.clientBytesMax, clock, options.log))
+      new ClientBytes(config.clientBytesMax, clock, options.log),
+      options.credentials ?? NO_CREDENTIALS)
     this.#post = new Post(new DoorLogic(this.partsFor(config)))
     this.#post.logic.takeOver()
     this.#pump = new AnswerPump(links, shared.mainBell, clock, this.#post)
@@ -74,14 +81,15 @@ export class FrontDoor implements Answering {
    * @param isReady whether the shards are running; if not, jobs wait in the rings until ready().
    * @param listening a server that listens already and uses this door's `handlers`.
    */
-  async listen(isReady = true, listening?: HttpServer): Promise<Address> {
+  async listen(isReady = true, listening?: HttpServer): Promise<readonly Listener[]> {
     const { clock, config } = this.#options
-    this.#server = listening ?? await HttpServer.listen(config, this.#post, boundsOf(config))
+    this.#server = listening ??
+      await HttpServer.listen(config.listeners, this.#post, boundsOf(config))
     this.tables.connections = this.#server.table
     if (isReady) this.ready()
     this.tables.keepAliveUs = clock.nowUs() + msToUs(STREAM_KEEP_ALIVE_MS)
     this.#pump.start()
-    return this.#server.address
+    return this.#server.listeners
   }
 
   /** The shards are running. Does not end a drain that was requested before. */
@@ -105,13 +113,13 @@ export class FrontDoor implements Answering {
     logic.takeOver()
   }
 
-  get handlers(): RequestHandlers {
+  get handlers(): Handlers {
     return this.#post.handlers
   }
 
-  /** The address that it listens at; undefined before listen(). */
-  get address(): Address | undefined {
-    return this.#server?.address
+  /** Where it listens; empty before listen(). */
+  get listeners(): readonly Listener[] {
+    return this.#server?.listeners ?? []
   }
 
   /** HTTP connections, without WebSockets. */
@@ -135,20 +143,22 @@ export class FrontDoor implements Answering {
   }
 
   /**
-   * The peer listens at the same address: stops accepting connections, and proxies the requests of
-   * open ones to it. Resolves when that has begun.
+   * The peer listens at the same addresses: stops accepting connections, and proxies the requests
+   * of open ones to it. Resolves when that has begun.
    * @param clock for this only, since a clock has one wake-up.
+   * @param proof what the peer knows this process by; see peer-proof.ts.
    */
-  async proxyToPeer(clock: Clock): Promise<void> {
+  async proxyToPeer(clock: Clock, proof: string): Promise<void> {
     const server = this.#server
     if (server === undefined) return
     await new Promise<void>((resolve) => { server.stopListening(resolve) })
     const again = new Again(clock)
     const post = this.#post
     const { bodyBytesMax } = this.#options.config
-    const other = new PeerClient(server.address, again)
+    const { listeners } = server
+    const other = new PeerClient(listeners, again, proof)
     const proxy = new RequestProxy({
-      address: server.address, before: post.inside, bodyBytesMax, again,
+      listeners, before: post.inside, bodyBytesMax, again,
       pool: this.tables.clientBytes })
     post.proxy = proxy
     this.tables.peer = other
@@ -159,7 +169,7 @@ export class FrontDoor implements Answering {
     }
   }
 
-  /** Undoes proxyToPeer(): the peer is gone. False when the port cannot be bound at present. */
+  /** Undoes proxyToPeer(): the peer is gone. False when a port cannot be bound at present. */
   takeBack(): boolean {
     if (this.#server?.listenAgain() === false) return false
     this.tables.peer = null
@@ -168,6 +178,11 @@ export class FrontDoor implements Answering {
     this.#giveBack()
     this.#giveBack = () => {}
     return true
+  }
+
+  /** Ends the streams and sockets of keys that are no longer valid. */
+  closeInvalid(): void {
+    this.#post.logic.closeInvalid()
   }
 
   /** Closes every socket and asks its client to reconnect. */
@@ -218,11 +233,11 @@ class Post implements Answering, AnswerSink {
 
   constructor(logic: Logic) {
     this.logic = logic
-    const handlers = (): RequestHandlers => this.logic.handlers
+    const handlers = (): Handlers => this.logic.handlers
     this.inside = { get handlers() { return handlers() } }
   }
 
-  get handlers(): RequestHandlers {
+  get handlers(): Handlers {
     return (this.proxy ?? this.logic).handlers
   }
 

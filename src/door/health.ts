@@ -79,7 +79,12 @@ export const atBound = (clientBytes: ClientBytes, connections: ConnectionTable):
   ...(connections.open >= connections.openMax ? ['client_connections'] : []),
 ]
 
-/** The answer as a plain value. `degraded`: a shard does not answer, and its users get 503. */
+/** The status alone. `degraded`: a shard does not answer, and its users get 503. */
+export const healthStatus = (state: DoorState, links: readonly ShardLink[]): string =>
+  state !== 'ready' ? state
+    : links.some((link) => absenceOf(link) !== undefined) ? 'degraded' : 'ok'
+
+/** The answer in full, as a plain value. */
 export function describeHealth(inputs: HealthInputs): object {
   const { links, counts } = inputs
   let active = 0
@@ -110,12 +115,11 @@ export function describeHealth(inputs: HealthInputs): object {
       journal: showJournal(link, inputs),
     }
   })
-  const down = links.some((link) => absenceOf(link) !== undefined)
-  const status = inputs.state !== 'ready' ? inputs.state : down ? 'degraded' : 'ok'
   const limits = links[0]?.views.limits
   const { heapUsed, rss } = process.memoryUsage()
   return {
-    status, version: inputs.version, uptime_s: inputs.uptimeSeconds, shards,
+    status: healthStatus(inputs.state, links), version: inputs.version,
+    uptime_s: inputs.uptimeSeconds, shards,
     reloads: inputs.reloads, last_reload: showReload(inputs.lastReload),
     taken_over: inputs.takenOver === null ? null
       : { at: inputs.takenOver.atMs, from_pid: inputs.takenOver.pid },
@@ -125,7 +129,8 @@ export function describeHealth(inputs: HealthInputs): object {
     admission: {
       accepted: counts.accepted, duplicates: counts.duplicates, reused_keys: counts.reusedKeys,
       refused: { ...counts.refused },
-      invalid: counts.invalid, unavailable: counts.unavailable, pending: inputs.pending,
+      invalid: counts.invalid, denied: counts.denied,
+      unavailable: counts.unavailable, pending: inputs.pending,
       streams: inputs.streams, sockets: inputs.sockets,
       sockets_unread_bytes: inputs.socketsUnreadBytes, watched: inputs.watched,
       upstreams: inputs.upstreams,

@@ -9,7 +9,7 @@ import {
   CODE_NOT_FOUND, INGRESS_CANCEL, INGRESS_GET, INGRESS_UNWATCH, INGRESS_WATCH, type JobSnapshot,
 } from '../../shards/wire/contract.ts'
 import {
-  AccountShare, type HeldTable, makeHeldTable, type PoolContext,
+  accountOf, AccountShare, type HeldTable, makeHeldTable, type PoolContext,
 } from '../base/account-share.ts'
 import { QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX } from '../base/client-limits.ts'
 import type { ErrorCode } from '../base/errors.ts'
@@ -44,6 +44,7 @@ export interface QuestionTable {
   readonly route: Uint32Array
   readonly idHigh: Uint32Array
   readonly idLow: Uint32Array
+  readonly tenant: Uint16Array
   /** 1: it is in its shard's ring, or the shard has taken it. */
   readonly sent: Uint8Array
   /** See FairQueue. */
@@ -62,6 +63,7 @@ export const makeQuestionTable = (shards: number): QuestionTable => ({
   route: new Uint32Array(QUESTIONS_PENDING_MAX),
   idHigh: new Uint32Array(QUESTIONS_PENDING_MAX),
   idLow: new Uint32Array(QUESTIONS_PENDING_MAX),
+  tenant: new Uint16Array(QUESTIONS_PENDING_MAX),
   sent: new Uint8Array(QUESTIONS_PENDING_MAX),
   next: new Uint32Array(QUESTIONS_PENDING_MAX),
   queues: Array.from({ length: shards }, makeFairQueueTable),
@@ -99,16 +101,20 @@ export class Questions {
     return this.#waiting.size
   }
 
-  /** Asks the shard of a job; a text that is not an id is answered as not found. */
-  ask(kind: QuestionKind, jobId: string, question: Question): void {
+  /**
+   * Asks the shard of a job. A text that is not an id is answered as not found, and so is a job of
+   * another tenant than the asker's.
+   */
+  ask(kind: QuestionKind, jobId: string, tenant: number, question: Question): void {
     const id = parseJobId(jobId)
     if (id === undefined) return question.answered(CODE_NOT_FOUND, null)
     const link = this.#linkOf(id)
     const absence = absenceOf(link)
     if (absence !== undefined) return question.unavailable(absence)
     const share = question.isBulk ? this.#bulk : this.#single
-    if (share.refusal(id.route) !== undefined) return question.unavailable('overloaded')
-    share.take(id.route)
+    const account = accountOf(tenant, id.route)
+    if (share.refusal(account) !== undefined) return question.unavailable('overloaded')
+    share.take(account)
     const request = this.#waiting.add(question, link.shard)
     assert(request !== NONE, 'the questions under way were miscounted')
     const slot = slotOf(request)
@@ -116,8 +122,9 @@ export class Questions {
     this.#table.route[slot] = id.route
     this.#table.idHigh[slot] = id.idHigh
     this.#table.idLow[slot] = id.idLow
+    this.#table.tenant[slot] = tenant
     this.#table.sent[slot] = 0
-    this.#queueOf(link.shard).add(slot, id.route)
+    this.#queueOf(link.shard).add(slot, account)
     this.#sendSome(link.shard)
   }
 
@@ -140,7 +147,7 @@ export class Questions {
   unwatch(jobId: string): boolean {
     const id = parseJobId(jobId)
     return id === undefined ||
-      this.#send(this.#linkOf(id), INGRESS_UNWATCH, NONE, id) !== RING_FULL
+      this.#send(this.#linkOf(id), INGRESS_UNWATCH, NONE, id, 0) !== RING_FULL
   }
 
   /** A shard does not answer for now: withdraws and denies what it has not taken. */
@@ -176,10 +183,10 @@ export class Questions {
   #take(request: number): Question | undefined {
     const question = this.#waiting.take(request)
     if (question === undefined) return undefined
-    const { route, sent, sentCount } = this.#table
+    const { route, sent, sentCount, tenant } = this.#table
     const slot = slotOf(request)
     const shard = this.#waiting.shardAt(slot)
-    this.#single.give(route[slot] as number)
+    this.#single.give(accountOf(tenant[slot] as number, route[slot] as number))
     if (sent[slot] === 1) {
       sentCount[shard] = (sentCount[shard] as number) - 1
       this.#sendSome(shard)
@@ -191,13 +198,13 @@ export class Questions {
   #sendSome(shard: number): void {
     const link = this.#links[shard] as ShardLink
     const queue = this.#queueOf(shard)
-    const { idHigh, idLow, kind, route, sent, sentCount } = this.#table
+    const { idHigh, idLow, kind, route, sent, sentCount, tenant } = this.#table
     while (!queue.isEmpty && (sentCount[shard] as number) < QUESTIONS_IN_RING_MAX) {
       const slot = queue.first
       const request = this.#waiting.requestAt(slot)
       const position = this.#send(link, kind[slot] as number, request, {
         route: route[slot] as number, idHigh: idHigh[slot] as number, idLow: idLow[slot] as number,
-      })
+      }, tenant[slot] as number)
       if (position === RING_FULL) return
       queue.shift()
       this.#waiting.sentAt(request, position)
@@ -219,8 +226,10 @@ export class Questions {
   }
 
   /** @returns its position in the ring, or RING_FULL. */
-  #send(link: ShardLink, kind: number, request: number, id: JobIdWords): number {
-    const position = sendRequest(link, kind, request, id.route, id.idHigh, id.idLow)
+  #send(
+    link: ShardLink, kind: number, request: number, id: JobIdWords, tenant: number,
+  ): number {
+    const position = sendRequest(link, kind, request, id.route, id.idHigh, id.idLow, tenant)
     if (position !== RING_FULL) this.#bells.ringSoon(link.shard)
     return position
   }

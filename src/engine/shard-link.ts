@@ -7,8 +7,9 @@ import { readJournalWords } from '../../shards/memory/journal-words.ts'
 import type { ShardViews } from '../../shards/memory/layout.ts'
 import { JOURNAL_STALLED_MS } from '../../shards/memory/limits.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
-import { WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE, REQUEST_WORDS }
-  from '../../shards/wire/contract.ts'
+import {
+  WORD_ID_HIGH, WORD_ID_LOW, WORD_REQUEST, WORD_ROUTE, WORD_TENANT, REQUEST_WORDS,
+} from '../../shards/wire/contract.ts'
 import type { ErrorCode } from '../base/errors.ts'
 import { RECORDS_PER_RING_MAX, TURNS_PER_RING_MAX } from '../base/limits.ts'
 
@@ -135,6 +136,7 @@ export class BatchBells {
  */
 export function sendRequest(
   link: ShardLink, kind: number, request: number, route: number, idHigh: number, idLow: number,
+  tenant: number,
 ): number {
   const { ingress } = link
   const at = ingress.claim(kind, REQUEST_WORDS * 4)
@@ -144,5 +146,6 @@ export function sendRequest(
   ingress.u32[word + WORD_ROUTE] = route
   ingress.u32[word + WORD_ID_HIGH] = idHigh
   ingress.u32[word + WORD_ID_LOW] = idLow
+  ingress.u32[word + WORD_TENANT] = tenant
   return ingress.commit()
 }

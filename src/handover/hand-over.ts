@@ -11,6 +11,7 @@
 // Until step 4 begins, everything can be undone; afterwards the successor, or a new start,
 // continues from the journal. If this process ends before, the successor notices and does the same.
 
+import { isDeepStrictEqual } from 'node:util'
 import { type Clock, lookEvery } from '../../shards/base/clock.ts'
 import { US_PER_MS, msToUs } from '../../shards/base/units.ts'
 import { readStats } from '../../shards/memory/stats.ts'
@@ -19,6 +20,7 @@ import {
 } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { ProcessEnd } from '../base/process-end.ts'
+import { showListeners } from '../config/listeners.ts'
 import type { Asking, ControlAnswer, ControlRequest } from '../control/commands.ts'
 import type { Control } from '../control/server-control.ts'
 import type { FrontDoor } from '../door/front-door.ts'
@@ -29,7 +31,7 @@ import { CAN_SHARE } from '../http/server.ts'
 import type { Journals } from '../journal/journals.ts'
 
 /** Incremented with every change of the protocol between the two processes. */
-export const TAKE_OVER_FORM = 1
+export const TAKE_OVER_FORM = 2
 
 /** How long shards with nothing in flight may take to end; what is in flight then is cut off. */
 const END_MS_MAX = 1000
@@ -60,6 +62,7 @@ export class HandOver {
   #isUnderWay = false
   #asking: Asking | undefined
   #pid = 0
+  #proof = ''
   #latest: Step | undefined
   #handled: Step | undefined
   #wake: () => void = () => {}
@@ -78,6 +81,7 @@ export class HandOver {
     this.#asking = asking
     this.#latest = this.#handled = undefined
     this.#pid = Number(request['pid'])
+    this.#proof = String(request['proof'])
     asking.hear((said) => this.#onMessage(said))
     log.info({ pid: this.#pid, version: String(request['version']) },
       'another process is about to take over')
@@ -121,7 +125,7 @@ export class HandOver {
   // --- inside ---
 
   #obstacle(request: ControlRequest): string | undefined {
-    const { door: { address, tables }, end, journals } = this.#parts
+    const { door: { listeners, tables }, end, journals } = this.#parts
     if (tables.phase === 'starting') return 'the server is still starting'
     if (end.decided) return 'the server is stopping'
     if (this.#isUnderWay) return 'another process is taking over already'
@@ -134,9 +138,9 @@ export class HandOver {
       return 'the two versions of Sluice do not understand each other: stop the one, then start ' +
         'the other'
     }
-    if (address?.host === request['host'] && address?.port === request['port']) return undefined
-    return `the server listens on ${address?.host}:${address?.port}, and whoever takes over must ` +
-      'do so as well: give the same --host and --port'
+    if (isDeepStrictEqual(request['listeners'], listeners)) return undefined
+    return `the server listens on ${showListeners(listeners)}, and whoever takes over must do so ` +
+      'as well: give the same --host, --port and --operate-listen'
   }
 
   /** Steps 2 and 3; false when everything has been undone. */
@@ -147,7 +151,7 @@ export class HandOver {
       return false
     }
     if (end.decided) return false
-    await door.proxyToPeer(againClock)
+    await door.proxyToPeer(againClock, this.#proof)
     log.info({ pid: this.#pid, connections: door.connections },
       'another process takes over: new connections go there')
     const isOff = (): boolean => this.#latest === 'gone' || end.decided

@@ -4,6 +4,7 @@
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { US_PER_MS } from '../../shards/base/units.ts'
+import type { Access } from '../access/access.ts'
 import type { ProcessLog } from '../base/log.ts'
 import { type Problem, formatProblems } from '../base/problem.ts'
 import type { ProcessEnd } from '../base/process-end.ts'
@@ -26,6 +27,7 @@ export interface ReloadParts {
   readonly prepared: Prepared
   readonly door: FrontDoor
   readonly supervisor: Pick<Supervisor, 'reload'>
+  readonly access: Pick<Access, 'check' | 'reload'>
   readonly end: Pick<ProcessEnd, 'decided'>
   readonly log: ProcessLog
   /** Base of relative paths in settings. */
@@ -89,7 +91,7 @@ export class Reloads {
   }
 
   async #try(): Promise<{ readonly ok: true } | Refused> {
-    const { door, end, log, supervisor } = this.#parts
+    const { access, door, end, log, supervisor } = this.#parts
     const checked = await this.#check()
     if (!checked.ok) return checked
     const { logic, prepared } = checked.replacement
@@ -100,12 +102,13 @@ export class Reloads {
     door.replaceLogic(logic)
     log.setLevel(prepared.loaded.config.logLevel)
     this.#prepared = prepared
+    await access.reload(prepared.jwt)
     return { ok: true }
   }
 
   /** Loads and checks everything; changes nothing. */
   async #check(): Promise<CheckedBuild> {
-    const { clock, cwd, door } = this.#parts
+    const { access, clock, cwd, door } = this.#parts
     const loaded = await loadNewCode(clock)
     if (!loaded.ok) return refused(`the new code does not load: ${loaded.reason}`)
     const { code } = loaded
@@ -121,6 +124,8 @@ export class Reloads {
       if (stuck.length > 0) return misconfigured(stuck)
       const prepared = code.prepare(read.value, cwd)
       if (!prepared.ok) return misconfigured(prepared.problems)
+      const misfit = access.check(prepared.value.jwt)
+      if (misfit !== undefined) return refused(misfit)
       const logic = new code.DoorLogic(door.partsFor(prepared.value.door))
       return { ok: true, replacement: { prepared: prepared.value, logic } }
     } catch (error) {

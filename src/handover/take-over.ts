@@ -1,24 +1,26 @@
-// The start of a process that takes over from a server on the same data folder and port. It checks
+// The start of a process that takes over from a server on the same data folder and ports. It checks
 // its own settings before it asks; then it listens beside the predecessor, and holds requests until
 // the predecessor has released the folder.
 
 import type { Clock } from '../../shards/base/clock.ts'
+import { makeProof } from '../access/peer-proof.ts'
 import { ClientBytes } from '../base/client-bytes.ts'
 import { fail } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { ProcessEnd } from '../base/process-end.ts'
 import { VERSION } from '../base/version.ts'
+import type { Listener } from '../config/listeners.ts'
 import { ControlLine, type Heard } from '../control/line.ts'
 import { lockFile } from '../control/place.ts'
 import type { FrontDoor } from '../door/front-door.ts'
-import { type Address, HttpServer, type ServerBounds } from '../http/server.ts'
+import { HttpServer, type ServerBounds } from '../http/server.ts'
 import { WaitingRoom } from '../peer/waiting-room.ts'
 import { TAKE_OVER_FORM } from './hand-over.ts'
 
 /** What a take-over needs. */
 export interface TakeOverParts {
   readonly dataFolder: string
-  readonly address: Address
+  readonly listeners: readonly Listener[]
   readonly bounds: ServerBounds
   readonly end: Pick<ProcessEnd, 'decided' | 'reason'>
   readonly log: Log
@@ -31,6 +33,7 @@ export class TakeOver {
   readonly #parts: TakeOverParts
   readonly #line: ControlLine
   readonly #room: WaitingRoom
+  readonly #proof: string
   /** The server, which listens already. */
   readonly server: HttpServer
   /** The predecessor's process id. */
@@ -40,7 +43,9 @@ export class TakeOver {
 
   private constructor(
     parts: TakeOverParts, line: ControlLine, room: WaitingRoom, server: HttpServer, pid: number,
+    proof: string,
   ) {
+    this.#proof = proof
     this.#parts = parts
     this.#line = line
     this.#room = room
@@ -53,13 +58,14 @@ export class TakeOver {
    * Fails with `take_over_refused` when there is no server to take over from, or it refuses.
    */
   static async begin(parts: TakeOverParts): Promise<TakeOver | undefined> {
-    const { address, bounds, clock, dataFolder, end, log } = parts
+    const { bounds, clock, dataFolder, end, listeners, log } = parts
     const file = lockFile(dataFolder)
     const line = await ControlLine.open(file) ?? refused(`no server answers at ${file}: there is ` +
       'nobody to take over from; start without --take-over')
-    const { host, port } = address
+    const proof = makeProof()
     line.say({
-      command: 'take-over', form: TAKE_OVER_FORM, version: VERSION, pid: process.pid, host, port,
+      command: 'take-over', form: TAKE_OVER_FORM, version: VERSION, pid: process.pid, listeners,
+      proof,
     })
     const ready = stateOf(await line.next())
     if (ready.state !== 'ready') {
@@ -67,11 +73,12 @@ export class TakeOver {
     }
     const room = new WaitingRoom(
       VERSION, new ClientBytes(bounds.clientBytesMax, clock, log), clock)
-    const server = await HttpServer.listen(address, room, bounds, true).catch((error: unknown) => {
-      line.close()
-      return Promise.reject(error)
-    })
-    const takeOver = new TakeOver(parts, line, room, server, ready.pid)
+    const server = await HttpServer.listen(listeners, room, bounds, true)
+      .catch((error: unknown) => {
+        line.close()
+        return Promise.reject(error)
+      })
+    const takeOver = new TakeOver(parts, line, room, server, ready.pid, proof)
     log.info({ pid: ready.pid }, 'listening beside the running server; taking over')
     line.say({ command: 'listening' })
     const handedOver = await Promise.race([line.next(), end.reason.then(() => ENDING)])
@@ -83,6 +90,7 @@ export class TakeOver {
     this.#isDone = true
     const { clock } = this.#parts
     door.tables.takenOver = { pid: this.pid, atMs: clock.wallMs(clock.nowUs()) }
+    door.tables.peerProof = this.#proof
     this.#room.letIn(door)
     this.#line.say({ command: 'loaded' })
     this.#line.close()

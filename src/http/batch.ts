@@ -6,12 +6,13 @@
 
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
-import type { Asker, Ref, Ticket } from '../base/asker.ts'
+import type { Principal } from '../access/principal.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import { BATCH_BYTES, BATCH_WINDOW_JOBS_MIN } from '../base/client-limits.ts'
 import { type Denial, denialValue, unavailable } from '../base/errors.ts'
 import { BATCH_BACKLOG_BYTES, BATCH_WINDOW_JOBS } from '../base/limits.ts'
 import type { Questions } from '../engine/questions.ts'
+import type { Asker, Ref, Ticket } from '../job/asker.ts'
 import type { Submission } from '../submit/submission.ts'
 import type { Submissions } from '../submit/submissions.ts'
 import { BatchSplitter } from './batch-splitter.ts'
@@ -46,6 +47,7 @@ interface DroppedAnswer {
 /** One batch, from its first byte to its last answer. */
 export class Batch implements Asker {
   readonly isBulk = true
+  readonly principal: Principal
   readonly #parts: BatchParts
   readonly #submission: Submission
   readonly #splitter: BatchSplitter
@@ -70,8 +72,11 @@ export class Batch implements Asker {
   #isBlocked = false
   #isToFlush = false
 
-  private constructor(parts: BatchParts, response: StreamedResponse, wantsAccountQueue: boolean) {
+  private constructor(
+    parts: BatchParts, principal: Principal, response: StreamedResponse, wantsAccountQueue: boolean,
+  ) {
     this.#parts = parts
+    this.principal = principal
     this.#response = response
     this.#submission = { format: 'json', idempotencyKey: '', wantsAccountQueue }
     this.#splitter = new BatchSplitter(parts.bodyBytesMax, parts.pool)
@@ -83,7 +88,7 @@ export class Batch implements Asker {
   ): void {
     if (!parts.pool.take(0, BATCH_BYTES)) return exchange.denied(0, unavailable('overloaded'))
     if (exchange.beginStream(NDJSON_TYPE) === undefined) return parts.pool.give(BATCH_BYTES)
-    const batch = new Batch(parts, response, wantsAccountQueue)
+    const batch = new Batch(parts, exchange.principal, response, wantsAccountQueue)
     exchange.onGone = () => batch.#gone()
     response.onWritable(() => {
       batch.#isBlocked = false
@@ -272,7 +277,7 @@ export class Batch implements Asker {
     // There is no room; it would have to be dropped again.
     if (this.#parts.pool.isFull) return this.#flushSoon()
     answer.isAsked = true
-    this.#parts.questions.ask('get', answer.jobId, {
+    this.#parts.questions.ask('get', answer.jobId, this.principal.tenant, {
       isBulk: false,
       answered: (_code, snapshot) => this.#got(answer, snapshot?.result ?? null),
       unavailable: (code) => {

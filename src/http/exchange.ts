@@ -4,19 +4,20 @@
 import { encodeValue } from '../../shards/wire/codec.ts'
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import { formatJobId, JOB_ID_DIGITS, writeJobId } from '../../shards/wire/job-id.ts'
-import type { Asker, Ref, Ticket } from '../base/asker.ts'
+import { type Principal, STRANGER } from '../access/principal.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import { ANSWER_BYTES_UNCOUNTED_MAX } from '../base/client-limits.ts'
-import { type Denial, type ErrorCode, ERRORS, unavailable } from '../base/errors.ts'
+import { type Denial, type ErrorCode, ERRORS, type RateLimit, unavailable } from '../base/errors.ts'
+import type { Asker, Ref, Ticket } from '../job/asker.ts'
 import { asciiOf, type HttpResponse } from './uws.ts'
 
 /** The status lines in use. */
 const STATUS_LINES: Readonly<Record<number, string>> = {
   200: '200 OK', 201: '201 Created', 204: '204 No Content',
-  400: '400 Bad Request', 403: '403 Forbidden',
+  400: '400 Bad Request', 401: '401 Unauthorized', 403: '403 Forbidden',
   404: '404 Not Found', 405: '405 Method Not Allowed', 409: '409 Conflict',
   413: '413 Payload Too Large', 415: '415 Unsupported Media Type',
-  422: '422 Unprocessable Content', 426: '426 Upgrade Required',
+  421: '421 Misdirected Request', 422: '422 Unprocessable Content', 426: '426 Upgrade Required',
   429: '429 Too Many Requests',
   500: '500 Internal Server Error', 503: '503 Service Unavailable',
   504: '504 Gateway Timeout',
@@ -33,6 +34,8 @@ export const wantsMsgpack = (accept: string): boolean =>
 export interface ReplyOptions {
   /** Seconds, for the Retry-After header. */
   readonly retryAfterSeconds?: number
+  /** For the RateLimit fields. */
+  readonly rateLimit?: RateLimit
   /** For the Allow header. */
   readonly allow?: string
   /** Closes the connection, since the rest of the request is not read. */
@@ -74,6 +77,8 @@ const writeAccepted = (): void => {
 /** A request that is answered once, or never if its client disconnects. */
 export class Exchange implements Asker {
   readonly isBulk = false
+  /** Set once it is known. */
+  principal: Principal = STRANGER
   /** Called once if the client disconnects before the answer is complete. */
   onGone: (() => void) | undefined
   readonly #msgpack: boolean
@@ -120,9 +125,9 @@ export class Exchange implements Asker {
     this.send(200, result === null ? answer : { ...answer, result })
   }
 
-  denied(_ref: Ref, { code, error, more, retryAfterSeconds }: Denial): void {
-    this.sendError(code, error, more,
-      retryAfterSeconds === undefined ? NO_OPTIONS : { retryAfterSeconds })
+  denied(_ref: Ref, { code, error, more, rateLimit, retryAfterSeconds }: Denial): void {
+    this.sendError(code, error, more, retryAfterSeconds === undefined ? NO_OPTIONS
+      : { retryAfterSeconds, ...(rateLimit !== undefined && { rateLimit }) })
   }
 
   /** Answers with an error, with the status from the table; `extra` is added to the value. */
@@ -206,6 +211,13 @@ function writeHead(
   response.writeHeader('content-type', type)
   if (options.retryAfterSeconds !== undefined) {
     response.writeHeader('retry-after', String(options.retryAfterSeconds))
+  }
+  if (status === 401) response.writeHeader('www-authenticate', 'Bearer realm="Sluice"')
+  if (options.rateLimit !== undefined) {
+    // draft-ietf-httpapi-ratelimit-headers-10
+    const { left, quota } = options.rateLimit
+    response.writeHeader('ratelimit-policy', `"submissions";q=${quota};w=1`)
+    response.writeHeader('ratelimit', `"submissions";r=${left};t=${options.retryAfterSeconds ?? 1}`)
   }
   if (options.allow !== undefined) response.writeHeader('allow', options.allow)
 }

@@ -3,13 +3,21 @@
 // other requests (RFC 9112, 11.2). docs/REVERSE-PROXY.md says what the library does not expose.
 
 import { ACCOUNT_QUEUE_HEADERS } from '../../shards/signals/pace-headers.ts'
+import { PEER_HEADER } from '../access/peer-proof.ts'
+import type { Presented } from '../access/presented.ts'
 import { Exchange } from './exchange.ts'
 import type { HttpRequest, HttpResponse } from './uws.ts'
 
 const ACCOUNT_QUEUES: readonly string[] = ACCOUNT_QUEUE_HEADERS
 
 /** The headers of the last read request; of a repeated header, the first value. */
-export class RequestHead {
+export class RequestHead implements Presented {
+  host = ''
+  origin = ''
+  sluiceKey = ''
+  authorization = ''
+  apiKey = ''
+  peer = ''
   accept = ''
   contentLength = ''
   contentType = ''
@@ -18,18 +26,19 @@ export class RequestHead {
   hasAccountQueue = false
   #lengths = 0
   #hosts = 0
-  #host = ''
   #codings = 0
   #coding = ''
 
   /** Reads the headers; returns a description of the framing fault, undefined for none. */
   read(request: HttpRequest): string | undefined {
     this.accept = this.contentLength = this.contentType = this.idempotencyKey = ''
+    this.host = this.origin = this.sluiceKey = this.authorization = this.apiKey = ''
+    this.peer = ''
     this.hasAccountQueue = false
     this.#lengths = this.#hosts = this.#codings = 0
-    this.#host = this.#coding = ''
+    this.#coding = ''
     request.forEach(this.#take)
-    const isUsual = this.#hosts === 1 && this.#host !== '' && this.#codings === 0 &&
+    const isUsual = this.#hosts === 1 && this.host !== '' && this.#codings === 0 &&
       this.#lengths <= 1
     return isUsual ? undefined : this.#fault()
   }
@@ -38,7 +47,7 @@ export class RequestHead {
     switch (name) {
       case 'host':
         this.#hosts++
-        this.#host ||= value
+        this.host ||= value
         return
       case 'content-length':
         if (this.#lengths++ === 0) this.contentLength = value
@@ -52,6 +61,21 @@ export class RequestHead {
       case 'idempotency-key':
         this.idempotencyKey ||= value
         return
+      case 'authorization':
+        this.authorization ||= value
+        return
+      case 'origin':
+        this.origin ||= value
+        return
+      case 'x-sluice-key':
+        this.sluiceKey ||= value
+        return
+      case PEER_HEADER:
+        this.peer ||= value
+        return
+      case 'x-api-key':
+        this.apiKey ||= value
+        return
       case 'transfer-encoding':
         this.#codings++
         this.#coding = value
@@ -63,7 +87,7 @@ export class RequestHead {
   }
 
   #fault(): string | undefined {
-    if (this.#hosts !== 1 || this.#host === '') return 'Host is not given once'
+    if (this.#hosts !== 1 || this.host === '') return 'Host is not given once'
     if (this.#lengths > 1) return 'Content-Length is given more than once'
     if (this.#codings > 1 || this.#coding.toLowerCase() !== 'chunked') {
       return 'Transfer-Encoding is not just chunked'

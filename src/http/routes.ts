@@ -1,7 +1,10 @@
 // The route handlers: read what they need of a request while it is valid, and pass it on.
 
+import type { Asked, Unchecked } from '../access/authenticator.ts'
+import type { Principal } from '../access/principal.ts'
 import type { Readiness } from '../base/door-state.ts'
-import type { ErrorCode } from '../base/errors.ts'
+import type { Denial, ErrorCode } from '../base/errors.ts'
+import type { ListenerKind } from '../config/listeners.ts'
 import { formatOf } from '../job/parse-body.ts'
 import type { Submission } from '../submit/submission.ts'
 import { asksAccountQueue } from './account-queue.ts'
@@ -9,19 +12,40 @@ import { isBatchType } from './batch-splitter.ts'
 import { Exchange, type ExchangeOptions, wantsMsgpack } from './exchange.ts'
 import type { BodyHandler, BodyReceiver } from './receive.ts'
 import { RequestHead, refuseFraming } from './request-head.ts'
-import type { RequestHandlers } from './server.ts'
+import { allowedMethods, askedOf, type HttpRouteName, routeOf } from './route-table.ts'
 import type { Joining } from './sse.ts'
 import {
-  asciiOf, type HttpRequest, type HttpResponse, type RouteHandler, type StreamedResponse,
+  asciiOf, type Connected, type HttpRequest, type RouteHandler, type StreamedResponse,
 } from './uws.ts'
 
+const SOCKET_PATH = routeOf('upgrade').path
 const LAST_EVENT_ID = asciiOf('last-event-id')
 
 /** The values for nearly all submissions. */
 const USUAL: Submission = { format: 'json', idempotencyKey: '', wantsAccountQueue: false }
 
+/** A request that is denied, for the log. */
+export interface DeniedFrom {
+  readonly response: Connected
+  readonly request: HttpRequest
+}
+
+/** Who may ask. */
+export interface RouteAccess {
+  /** Who asks on a listener, or why it is refused. */
+  judge(head: RequestHead, kind: ListenerKind, asked: Asked): Principal | Denial | Unchecked
+  /** Answers a denial of judge(). */
+  deny(exchange: Exchange, denial: Denial, from: DeniedFrom): void
+  /** Keeps a request until its token is checked, and then begins anew with it. */
+  hold(
+    kind: ListenerKind, name: HttpRouteName, response: StreamedResponse, request: HttpRequest,
+    unchecked: Unchecked,
+  ): void
+}
+
 /** What the routes need of the front door. */
 export interface Door {
+  readonly access: RouteAccess
   /** State of the process. */
   readonly readiness: Readiness
   readonly exchangeOptions: ExchangeOptions
@@ -40,70 +64,61 @@ export interface Door {
   show(exchange: Exchange, jobId: string): void
   cancel(exchange: Exchange, jobId: string): void
   stream(joining: Joining): void
-  health(): object
+  /** In full for operators, else the status alone. */
+  health(principal: Principal): object
   unavailable(exchange: Exchange, code: ErrorCode): void
 }
 
-/** The methods of every path; HEAD only where an answer is cheap. */
-const METHODS: readonly (readonly [path: RegExp, allow: string])[] = [
-  [/^\/jobs$/, 'POST'],
-  [/^\/jobs\/batch$/, 'POST'],
-  [/^\/jobs\/[^/]+$/, 'GET, DELETE'],
-  [/^\/jobs\/[^/]+\/stream$/, 'GET'],
-  [/^\/(health|ready)$/, 'GET, HEAD'],
-]
+/** Answers a request whose principal may make it, and whose head has been read. */
+type Handler = (exchange: Exchange, response: StreamedResponse, request: HttpRequest) => void
 
-/** The Allow header of a path, or undefined for an unknown path. */
-const allowedMethods = (path: string): string | undefined =>
-  METHODS.find(([pattern]) => pattern.test(path))?.[1]
-
-/** The handlers of all routes except the WebSocket upgrade. */
+/** The handlers of all routes of a listener except the WebSocket upgrade. */
 export function routeHandlers(
-  door: Door, receiver: BodyReceiver,
-): Omit<RequestHandlers, 'upgrade'> {
+  door: Door, receiver: BodyReceiver, kind: ListenerKind,
+): Readonly<Record<HttpRouteName, RouteHandler>> {
   const submit: BodyHandler<Submission> =
     (exchange, body, submission) => door.submit(exchange, body, submission)
   const head = new RequestHead()
-  const open = (response: HttpResponse): Exchange =>
-    new Exchange(response, wantsMsgpack(head.accept), door.exchangeOptions)
-  /** Reads the head, and refuses a request whose framing is ambiguous. */
-  const isRefused = (response: HttpResponse, request: HttpRequest): boolean => {
-    const fault = head.read(request)
-    if (fault === undefined) return false
-    door.countInvalid()
-    refuseFraming(response, fault)
-    return true
+  /** The only way to a handler: who asks is known, and may do it. */
+  const guarded = (name: HttpRouteName, handle: Handler): RouteHandler => {
+    const asked = askedOf(name)
+    const mayBeHead = asked.methods.length === 0 || asked.methods.includes('HEAD')
+    return (response, request) => {
+      const fault = head.read(request)
+      if (fault !== undefined) {
+        door.countInvalid()
+        return refuseFraming(response, fault)
+      }
+      const judged = door.access.judge(head, kind, asked)
+      if ('token' in judged) return door.access.hold(kind, name, response, request, judged)
+      const isHead = mayBeHead && request.getMethod() === 'head'
+      const exchange = new Exchange(response, wantsMsgpack(head.accept), isHead
+        ? { ...door.exchangeOptions, isHead } : door.exchangeOptions)
+      if (!('caller' in judged)) {
+        return door.access.deny(exchange, judged, { response, request })
+      }
+      exchange.principal = judged
+      handle(exchange, response, request)
+    }
   }
-  const aboutJob = (
-    ask: (exchange: Exchange, jobId: string, request: HttpRequest) => void,
-  ): RouteHandler => (response, request) => {
-    if (isRefused(response, request)) return
-    ask(open(response), request.getParameter(0) ?? '', request)
-  }
+  const jobOf = (request: HttpRequest): string => request.getParameter(0) ?? ''
   return {
-    postJob: (response, request) => {
-      if (isRefused(response, request)) return
-      const exchange = open(response)
+    postJob: guarded('postJob', (exchange, response, request) => {
       const submission = readSubmission(door, exchange, head, request)
       if (submission === undefined) return
       receiver.receive(response, exchange, head.contentLength, submission, submit)
-    },
-    postBatch: (response, request) => {
-      if (!isRefused(response, request)) postBatch(door, open(response), response, head, request)
-    },
-    getJob: aboutJob((exchange, jobId) => door.show(exchange, jobId)),
-    deleteJob: aboutJob((exchange, jobId) => door.cancel(exchange, jobId)),
-    streamJob: aboutJob((exchange, jobId, request) =>
-      door.stream({ exchange, jobId, lastEventId: request.getHeader(LAST_EVENT_ID) })),
-    health: (response, request) => {
-      if (!isRefused(response, request)) sendHealth(door, open(response))
-    },
-    ready: (response, request) => {
-      if (!isRefused(response, request)) sendReady(door, open(response))
-    },
-    other: (response, request) => {
-      if (!isRefused(response, request)) anyOther(door, response, head, request)
-    },
+    }),
+    postBatch: guarded('postBatch', (exchange, response, request) =>
+      postBatch(door, exchange, response, head, request)),
+    getJob: guarded('getJob', (exchange, _, request) => door.show(exchange, jobOf(request))),
+    deleteJob: guarded('deleteJob', (exchange, _, request) =>
+      door.cancel(exchange, jobOf(request))),
+    streamJob: guarded('streamJob', (exchange, _, request) => door.stream({
+      exchange, jobId: jobOf(request), lastEventId: request.getHeader(LAST_EVENT_ID),
+    })),
+    health: guarded('health', (exchange) => exchange.send(200, door.health(exchange.principal))),
+    ready: guarded('ready', (exchange) => sendReady(door, exchange)),
+    other: guarded('other', (exchange, _, request) => sendOther(exchange, kind, request.getUrl())),
   }
 }
 
@@ -143,29 +158,18 @@ function postBatch(
   door.submitBatch(exchange, response, asksAccountQueue(request))
 }
 
-function sendHealth(door: Door, exchange: Exchange): void {
-  exchange.send(200, door.health())
-}
-
 function sendReady(door: Door, exchange: Exchange): void {
   const { atBound, readiness: status } = door
   exchange.send(status === 'ready' ? 200 : 503,
     atBound.length === 0 ? { status } : { status, at_bound: atBound })
 }
 
-function anyOther(
-  door: Door, response: HttpResponse, head: RequestHead, request: HttpRequest,
-): void {
-  const path = request.getUrl()
-  const isHead = request.getMethod() === 'head'
-  const exchange = new Exchange(response, wantsMsgpack(head.accept),
-    { ...door.exchangeOptions, isHead })
-  if (isHead && path === '/health') return sendHealth(door, exchange)
-  if (isHead && path === '/ready') return sendReady(door, exchange)
-  if (path === '/ws') {
+/** Answers what matches no route. */
+function sendOther(exchange: Exchange, kind: ListenerKind, path: string): void {
+  if (kind === 'callers' && path === SOCKET_PATH) {
     return exchange.sendError('upgrade_required', 'this path takes WebSocket upgrades only')
   }
-  const allow = allowedMethods(path)
+  const allow = allowedMethods(kind, path)
   if (allow === undefined) return exchange.sendError('not_found', 'there is no such path')
   exchange.sendError('method_not_allowed', `this path takes ${allow}`, undefined, { allow })
 }

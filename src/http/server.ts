@@ -1,47 +1,40 @@
-// The HTTP server: its listening socket and its routes, created once for the life of the process.
+// The HTTP server: its listeners and their routes, created once for the life of the process.
 // The handlers are not here: each route calls the handler of the present front door, since a reload
 // replaces its code.
 
 import { monotonicUs } from '../../shards/base/clock.ts'
-import { CONNECTIONS_KEPT_PER_MILLE } from '../base/client-limits.ts'
+import type { Principal } from '../access/principal.ts'
+import { CONNECTIONS_KEPT_PER_MILLE, OPERATORS_CONNECTIONS } from '../base/client-limits.ts'
 import { fail } from '../base/errors.ts'
+import type { Listener, ListenerKind } from '../config/listeners.ts'
 import { frameTiers, payloadBytesMax } from './frame-tiers.ts'
 import { listenProblem } from './listen-problem.ts'
+import { type HttpRouteName, routeOf, routesOf } from './route-table.ts'
 import {
   type HttpApp, type HttpLibrary, type HttpRequest, type ListenSocket, type RouteHandler,
   type UpgradableResponse,
   type UpgradeContext, type WebSocketBehavior, type WebSocketHandle, loadHttpLibrary,
 } from './uws.ts'
 
-/** Where a server listens. */
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
-/** The handlers of all routes. Paths that match no other route go to `other`. */
-export interface RequestHandlers {
-  readonly postJob: RouteHandler
-  readonly postBatch: RouteHandler
-  readonly getJob: RouteHandler
-  readonly deleteJob: RouteHandler
-  readonly streamJob: RouteHandler
-  readonly health: RouteHandler
-  readonly ready: RouteHandler
-  readonly other: RouteHandler
+/** The handlers of all routes. */
+export interface RequestHandlers extends Readonly<Record<HttpRouteName, RouteHandler>> {
   /** @param tier index of the route's frame size; returns false to try the next route. */
   readonly upgrade: (
     response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, tier: number,
   ) => boolean
 }
 
+/** The handlers of all listeners, by their kind. */
+export type Handlers = Readonly<Record<ListenerKind, RequestHandlers>>
+
 /** The present handlers; read for each request. */
 export interface Answering {
-  readonly handlers: RequestHandlers
+  readonly handlers: Handlers
 }
 
 /** The library's data for each socket: own properties only, no prototype. */
 export interface SocketData {
+  readonly principal: Principal
   /** Its jobs ask for account queues at their upstreams. */
   readonly wantsAccountQueue: boolean
   readonly frameBytesMax: number
@@ -88,9 +81,10 @@ const LOUD_TURN_US = 150
 /** Limit of iterations to wait for a quiet one. */
 const LOUD_TURNS_MAX = 2000
 const FREE_PORTS_MAX = 10
-const SOCKET_PATH = '/ws'
+const SOCKET_PATH = routeOf('upgrade').path
 /** All of them match SOCKET_PATH; they are tried in this order. */
-const SOCKET_ROUTES = ['/ws', '/:socket', '/*'] as const
+const SOCKET_PATTERNS = [SOCKET_PATH, '/:socket', '/*'] as const
+const ADD = { GET: 'get', HEAD: 'head', POST: 'post', DELETE: 'del' } as const
 
 /** The connections of clients, as plain data. */
 export interface ConnectionTable {
@@ -110,54 +104,59 @@ export const makeConnectionTable = (openMax: number): ConnectionTable => ({
   keptMax: Math.ceil(openMax * CONNECTIONS_KEPT_PER_MILLE / 1000),
 })
 
-interface ServerParts {
+/** One listener: an application of the library, with the routes of its kind. */
+interface Listening {
   readonly app: HttpApp
-  readonly library: HttpLibrary
-  readonly socket: ListenSocket
-  readonly connections: ConnectionTable
+  /** With its actual port. */
+  readonly listener: Listener
+  /** Undefined while it does not listen. */
+  socket: ListenSocket | undefined
 }
 
 /** A listening server; made by listen(). */
 export class HttpServer {
-  readonly address: Address
-  readonly #app: HttpApp
   readonly #library: HttpLibrary
+  readonly #all: readonly Listening[]
+  /** Counts the connections of all listeners. */
   readonly table: ConnectionTable
-  #socket: ListenSocket | undefined
 
-  private constructor(parts: ServerParts, address: Address) {
-    this.#app = parts.app
-    this.#library = parts.library
-    this.table = parts.connections
-    this.#socket = parts.socket
-    this.address = address
+  private constructor(library: HttpLibrary, all: readonly Listening[], table: ConnectionTable) {
+    this.#library = library
+    this.#all = all
+    this.table = table
   }
 
   /**
-   * Listens at a host and port; port 0 is any free port. Throws OperatingError: `cannot_listen` if
-   * listening fails, `native_missing` if the library has no binary for this platform.
-   * @param joins shares the port with a server that listens already (CAN_SHARE).
+   * Listens at all addresses or none; port 0 is any free port. Throws OperatingError:
+   * `cannot_listen` if listening fails, `native_missing` if the library has no binary for this
+   * platform.
+   * @param joins shares the ports with a server that listens already (CAN_SHARE).
    */
   static async listen(
-    wanted: Address, answering: Answering, bounds: ServerBounds, joins = false,
+    wanted: readonly Listener[], answering: Answering, bounds: ServerBounds, joins = false,
   ): Promise<HttpServer> {
     const library = await loadHttpLibrary()
-    const app = library.App()
     const connections = makeConnectionTable(bounds.connectionsMax)
-    app.filter((response, change) => {
-      connections.open += change
-      if (change < 0 || connections.open <= connections.openMax) return
-      connections.refused++
-      response.close()
-    })
-    addRoutes(app, answering, bounds, connections)
-    const socket = joins ? openSocket(app, wanted, SHARED) : openAlone(app, library, wanted)
-    if (socket === undefined) {
-      app.close()
-      return fail('cannot_listen', await listenProblem(wanted.host, wanted.port))
+    const all: Listening[] = []
+    for (const listener of wanted) {
+      const app = library.App()
+      countConnections(app, listener.kind, connections)
+      addRoutes(app, listener.kind, answering, bounds, connections)
+      const socket = joins ? openSocket(app, listener, SHARED) : openAlone(app, library, listener)
+      if (socket === undefined) {
+        app.close()
+        for (const each of all) each.app.close()
+        return fail('cannot_listen', await listenProblem(listener))
+      }
+      const port = library.us_socket_local_port(socket)
+      all.push({ app, socket, listener: { ...listener, port } })
     }
-    return new HttpServer({ app, library, socket, connections },
-      { host: wanted.host, port: library.us_socket_local_port(socket) })
+    return new HttpServer(library, all, connections)
+  }
+
+  /** Where it listens, with the actual ports. */
+  get listeners(): readonly Listener[] {
+    return this.#all.map(({ listener }) => listener)
   }
 
   /** HTTP connections, without WebSockets. */
@@ -179,33 +178,46 @@ export class HttpServer {
       const isQuiet = nowUs - turnUs < quietUs
       turnUs = nowUs
       if (!isQuiet && ++turns < LOUD_TURNS_MAX) return void setImmediate(look)
-      if (this.#socket !== undefined) this.#library.us_listen_socket_close(this.#socket)
-      this.#socket = undefined
+      for (const each of this.#all) {
+        if (each.socket !== undefined) this.#library.us_listen_socket_close(each.socket)
+        each.socket = undefined
+      }
       closed()
     }
     setImmediate(look)
   }
 
-  /** Listens again; false when the port cannot be bound at present. */
+  /** Listens again; false when a port cannot be bound at present. */
   listenAgain(): boolean {
-    this.#socket ??= openSocket(this.#app, this.address, SHARED)
-    return this.#socket !== undefined
+    for (const each of this.#all) each.socket ??= openSocket(each.app, each.listener, SHARED)
+    return this.#all.every(({ socket }) => socket !== undefined)
   }
 
-  /** Closes the listening socket and all connections immediately. */
+  /** Closes the listening sockets and all connections immediately. */
   close(): void {
-    this.#app.close()
+    for (const { app } of this.#all) app.close()
   }
 }
 
+/** Closes connections beyond the limit at once. */
+function countConnections(app: HttpApp, kind: ListenerKind, connections: ConnectionTable): void {
+  const openMax = connections.openMax + (kind === 'operators' ? OPERATORS_CONNECTIONS : 0)
+  app.filter((response, change) => {
+    connections.open += change
+    if (change < 0 || connections.open <= openMax) return
+    connections.refused++
+    response.close()
+  })
+}
+
 /** Listens on an unused port; undefined when it cannot. */
-function openAlone(app: HttpApp, library: HttpLibrary, wanted: Address): ListenSocket | undefined {
+function openAlone(app: HttpApp, library: HttpLibrary, wanted: Listener): ListenSocket | undefined {
   for (let tries = 0; tries < FREE_PORTS_MAX; tries++) {
     const alone = openSocket(app, wanted, library.LIBUS_LISTEN_EXCLUSIVE_PORT)
     if (alone === undefined || !CAN_SHARE) return alone
     const port = library.us_socket_local_port(alone)
     library.us_listen_socket_close(alone)
-    const socket = openSocket(app, { host: wanted.host, port }, SHARED)
+    const socket = openSocket(app, { ...wanted, port }, SHARED)
     // A free port that the system chose may have been taken meanwhile.
     if (socket !== undefined || wanted.port !== 0) return socket
   }
@@ -213,7 +225,7 @@ function openAlone(app: HttpApp, library: HttpLibrary, wanted: Address): ListenS
 }
 
 /** Undefined when it cannot listen. */
-function openSocket(app: HttpApp, { host, port }: Address, options: number):
+function openSocket(app: HttpApp, { host, port }: Listener, options: number):
   ListenSocket | undefined {
   let socket: ListenSocket | false = false
   // The library calls back before listen() returns.
@@ -222,24 +234,26 @@ function openSocket(app: HttpApp, { host, port }: Address, options: number):
 }
 
 function addRoutes(
-  app: HttpApp, now: Answering, bounds: ServerBounds, connections: ConnectionTable,
+  app: HttpApp, kind: ListenerKind, now: Answering, bounds: ServerBounds,
+  connections: ConnectionTable,
 ): void {
-  // The library has one frame size per route; a route that yields passes to the next match.
-  for (const [tier, pattern] of SOCKET_ROUTES.entries()) {
-    app.ws(pattern, socketBehavior(now, bounds, connections, tier))
+  for (const { methods, name, path } of routesOf(kind)) {
+    if (name === 'upgrade') {
+      // The library has one frame size per route; a route that yields passes to the next match.
+      for (const [tier, pattern] of SOCKET_PATTERNS.entries()) {
+        app.ws(pattern, socketBehavior(kind, now, bounds, connections, tier))
+      }
+      continue
+    }
+    const handle: RouteHandler = (response, request) =>
+      now.handlers[kind][name](response, request)
+    if (methods.length === 0) app.any(path, handle)
+    for (const method of methods) app[ADD[method]](path, handle)
   }
-  app.post('/jobs', (response, request) => now.handlers.postJob(response, request))
-  app.post('/jobs/batch', (response, request) => now.handlers.postBatch(response, request))
-  app.get('/jobs/:id', (response, request) => now.handlers.getJob(response, request))
-  app.del('/jobs/:id', (response, request) => now.handlers.deleteJob(response, request))
-  app.get('/jobs/:id/stream', (response, request) => now.handlers.streamJob(response, request))
-  app.get('/health', (response, request) => now.handlers.health(response, request))
-  app.get('/ready', (response, request) => now.handlers.ready(response, request))
-  app.any('/*', (response, request) => now.handlers.other(response, request))
 }
 
 function socketBehavior(
-  now: Answering, { bodyBytesMax, clientBytesMax, idleMs }: ServerBounds,
+  kind: ListenerKind, now: Answering, { bodyBytesMax, clientBytesMax, idleMs }: ServerBounds,
   connections: ConnectionTable, tier: number,
 ): WebSocketBehavior<SocketData> {
   return {
@@ -251,7 +265,7 @@ function socketBehavior(
     sendPingsAutomatically: true,
     upgrade: (response, request, context) => {
       const isAnswered = request.getUrl() === SOCKET_PATH &&
-        now.handlers.upgrade(response, request, context, tier)
+        now.handlers[kind].upgrade(response, request, context, tier)
       if (!isAnswered) request.setYield(true)
     },
     open: (handle) => {

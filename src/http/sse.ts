@@ -5,11 +5,14 @@
 import {
   EVENT_DISPATCHING, EVENT_POSITION, EVENT_QUEUED, EVENT_RETRYING, type JobSnapshot,
 } from '../../shards/wire/contract.ts'
+import type { KeyUsage } from '../access/key-usage.ts'
+import { isValid, type Principal } from '../access/principal.ts'
 import {
-  AccountShare, type HeldTable, makeHeldTable, type PoolContext,
+  accountOf, AccountShare, type HeldTable, makeHeldTable, type PoolContext,
 } from '../base/account-share.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import { CLIENT_BYTES_FREE_OF_SHARES } from '../base/client-limits.ts'
+import { type Denial, limitReached, unavailable } from '../base/errors.ts'
 import { routeOf } from '../base/job-id.ts'
 import { STREAM_BACKLOG_BYTES_MAX, STREAMS_MAX } from '../base/limits.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
@@ -22,6 +25,7 @@ const KEEP_ALIVE = ': keep-alive\n\n'
 
 /** A stream, as seen by the code that manages all of them. */
 export interface OpenStream {
+  readonly principal: Principal
   keepAlive(): void
   /** Ends it, though its job is not finished. */
   close(): void
@@ -50,6 +54,7 @@ export const makeStreamTable = (): StreamTable =>
 class Stream implements Watcher, OpenStream {
   readonly response: HttpResponse
   readonly jobId: string
+  readonly principal: Principal
   /** Upper limit of the bytes that were written and not yet read by the client. */
   backlogBytes = 0
   /** Its job is finished: it ends when its client has read everything. */
@@ -58,11 +63,11 @@ class Stream implements Watcher, OpenStream {
   /** Place of the last event that the client has received. */
   #place: number
 
-  /** @param lastEventId id of the last event that the client received before, or ''. */
   constructor(
-    response: HttpResponse, jobId: string, streams: EventStreams, lastEventId: string,
+    response: HttpResponse, { exchange, jobId, lastEventId }: Joining, streams: EventStreams,
   ) {
     this.response = response
+    this.principal = exchange.principal
     this.jobId = jobId
     this.#streams = streams
     this.#place = placeOfId(lastEventId)
@@ -97,10 +102,13 @@ export class EventStreams {
   readonly #table: StreamTable
   readonly #pool: ClientBytes
   readonly #share: AccountShare
+  readonly #keyUsage: KeyUsage
 
   constructor(
-    watches: Watches, table: StreamTable, pool: ClientBytes, context: PoolContext,
+    watches: Watches, table: StreamTable, pool: ClientBytes, keyUsage: KeyUsage,
+    context: PoolContext,
   ) {
+    this.#keyUsage = keyUsage
     this.#watches = watches
     this.#table = table
     this.#pool = pool
@@ -112,20 +120,25 @@ export class EventStreams {
     return this.#table.held.counts.used
   }
 
-  /** Whether the job's account may have one more stream. */
-  mayBegin(jobId: string): boolean {
-    return this.#share.refusal(routeOf(jobId)) === undefined && this.#watches.mayWatch(jobId)
+  /** Why there may not be one more stream; undefined when there may. */
+  refusal(jobId: string, { key, limits, tenant }: Principal): Denial | undefined {
+    const current = this.#keyUsage.count(key, 'streams')
+    if (current >= limits.streams) return limitReached('key_streams', limits.streams, current)
+    const isRefused = this.#share.refusal(accountOf(tenant, routeOf(jobId))) !== undefined ||
+      !this.#watches.mayWatch(jobId, tenant)
+    return isRefused ? unavailable('overloaded') : undefined
   }
 
   /** Call it when a WATCH is sent for a client; join() or giveUp() must follow. */
-  expect(jobId: string): void {
-    this.#share.take(routeOf(jobId))
-    this.#watches.expect(jobId)
+  expect(jobId: string, { key, tenant }: Principal): void {
+    this.#share.take(accountOf(tenant, routeOf(jobId)))
+    this.#keyUsage.add(key, 'streams', 1)
+    this.#watches.expect(jobId, tenant)
   }
 
   /** The WATCH has failed. */
-  giveUp(jobId: string): void {
-    this.#share.give(routeOf(jobId))
+  giveUp(jobId: string, principal: Principal): void {
+    this.#give(jobId, principal)
     this.#watches.giveUp(jobId, false)
   }
 
@@ -133,14 +146,15 @@ export class EventStreams {
    * Starts the stream with a summary of the job's state, followed by its events; or answers 204
    * when the client has them all.
    */
-  join({ exchange, jobId, lastEventId }: Joining, snapshot: JobSnapshot, nowMs: number): void {
+  join(joining: Joining, snapshot: JobSnapshot, nowMs: number): void {
+    const { exchange, jobId, lastEventId } = joining
     const isFinished = TERMINAL_EVENT_OF_STATUS.has(snapshot.status)
     const hasAll = isFinished && lastEventId === snapshot.status
     const response = hasAll ? undefined : exchange.beginStream()
     if (response === undefined || isFinished) this.#watches.giveUp(jobId, !isFinished)
     if (hasAll) exchange.sendNothing()
-    if (response === undefined) return this.#share.give(routeOf(jobId))
-    const stream = new Stream(response, jobId, this, lastEventId)
+    if (response === undefined) return this.#give(jobId, exchange.principal)
+    const stream = new Stream(response, joining, this)
     this.#table.streams.add(stream)
     if (!isFinished) this.#watches.join(jobId, stream)
     exchange.onGone = () => this.#gone(stream)
@@ -157,6 +171,13 @@ export class EventStreams {
   /** Sends a comment to every stream, so that intermediaries do not time out. */
   keepAlive(): void {
     for (const stream of this.#table.streams) stream.keepAlive()
+  }
+
+  /** Ends the streams of keys that are no longer valid. */
+  closeInvalid(nowMs: number): void {
+    for (const stream of this.#table.streams) {
+      if (!isValid(stream.principal, nowMs)) stream.close()
+    }
   }
 
   /** Ends every stream. */
@@ -206,9 +227,14 @@ export class EventStreams {
     if (this.#forget(stream)) this.leave(stream)
   }
 
+  #give(jobId: string, { key, tenant }: Principal): void {
+    this.#share.give(accountOf(tenant, routeOf(jobId)))
+    this.#keyUsage.add(key, 'streams', -1)
+  }
+
   #forget(stream: Stream): boolean {
     if (!this.#table.streams.delete(stream)) return false
-    this.#share.give(routeOf(stream.jobId))
+    this.#give(stream.jobId, stream.principal)
     this.#pool.give(stream.backlogBytes)
     stream.backlogBytes = 0
     return true

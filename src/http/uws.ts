@@ -36,17 +36,21 @@ export interface HttpResponse {
   onWritable(handler: (offset: number) => boolean): HttpResponse
 }
 
+/** A connection with an address at its other end. */
+export interface Connected {
+  /** 4 or 16 bytes. */
+  getRemoteAddress(): ArrayBuffer
+}
+
 /** A response that is written while its request is still being read. */
-export interface StreamedResponse extends HttpResponse {
+export interface StreamedResponse extends HttpResponse, Connected {
   /** Stops reading the request's body until resume(). */
   pause(): void
   resume(): void
 }
 
 /** The response to a WebSocket upgrade request. */
-export interface UpgradableResponse extends HttpResponse {
-  /** The client's address: 4 or 16 bytes. */
-  getRemoteAddress(): ArrayBuffer
+export interface UpgradableResponse extends HttpResponse, Connected {
   upgrade<Data>(data: Data, key: string, protocol: string, extensions: string,
     context: UpgradeContext): void
 }
@@ -111,6 +115,7 @@ export type ListenSocket = object
 /** An application: routes and sockets. */
 export interface HttpApp {
   get(pattern: string, handler: RouteHandler): HttpApp
+  head(pattern: string, handler: RouteHandler): HttpApp
   post(pattern: string, handler: RouteHandler): HttpApp
   del(pattern: string, handler: RouteHandler): HttpApp
   any(pattern: string, handler: RouteHandler): HttpApp

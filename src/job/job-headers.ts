@@ -3,6 +3,7 @@
 // the request that they are in is refused here.
 
 import { JOB_HEADERS_BYTES_MAX, JOB_HEADERS_COUNT_MAX } from '../../shards/memory/limits.ts'
+import { containsKey } from '../access/api-key.ts'
 import { type Refusal, refuse } from '../base/errors.ts'
 
 /** Headers that can be sent. */
@@ -110,6 +111,10 @@ function checkHeader(
       ? refuse('invalid_header', fieldOf(name),
         'a header value has a line break, a control character or one beyond Latin-1')
       : refuse('not_unicode', fieldOf(name), 'a header value is not valid Unicode')
+  }
+  if (containsKey(value)) {
+    return refuse('invalid_header', fieldOf(name),
+      'the header has an API key of Sluice in it, which is for Sluice alone')
   }
   return undefined
 }

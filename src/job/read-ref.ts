@@ -1,8 +1,8 @@
 // The ref that a caller gives a job or a message, to match answers to it.
 
-import type { Ref } from '../base/asker.ts'
 import type { Denial } from '../base/errors.ts'
 import { REF_BYTES_MAX } from '../base/limits.ts'
+import type { Ref } from './asker.ts'
 
 /** The message for an invalid ref. */
 export const REF_FAULT =

@@ -48,10 +48,13 @@ const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
  * Checks the fields of a decoded body. Never throws, whatever `root` is; fields that are null
  * count as absent, and unknown ones are ignored.
  * @param keyHeader the request's Idempotency-Key header, '' when it has none.
+ * @param onlyUser the only user that the caller may submit jobs for, which need not be named then.
  */
-export function validateJob(root: unknown, keyHeader: string, urls: JobUrls): ValidJob | Refusal {
+export function validateJob(
+  root: unknown, keyHeader: string, urls: JobUrls, onlyUser: string | null = null,
+): ValidJob | Refusal {
   if (!isPlainObject(root)) return refuse('not_an_object', '', 'the body is not an object')
-  const userId = readText(root['user_id'], 'user_id', USER_ID_BYTES_MAX)
+  const userId = readUser(root['user_id'], onlyUser)
   if (typeof userId !== 'string') return userId
   const idempotentKey = readKey(root['idempotent_key'], keyHeader)
   if (typeof idempotentKey !== 'string') return idempotentKey
@@ -100,6 +103,14 @@ function readText(value: unknown, field: string, bytesMax: number): string | Ref
   }
   if (!value.isWellFormed()) return refuse('not_unicode', field, `${field} is not valid Unicode`)
   return value
+}
+
+function readUser(value: unknown, onlyUser: string | null): string | Refusal {
+  if (onlyUser !== null && isAbsent(value)) return onlyUser
+  const user = readText(value, 'user_id', USER_ID_BYTES_MAX)
+  if (onlyUser === null || typeof user !== 'string' || user === onlyUser) return user
+  return refuse('user_not_allowed', 'user_id', 'the key submits jobs of its own account only; ' +
+    'one that was added with --users many may name users')
 }
 
 function readKey(value: unknown, header: string): string | Refusal {

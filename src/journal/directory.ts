@@ -17,8 +17,8 @@ import { makeFolder } from './make-folder.ts'
 
 const FOLDER_MODE = 0o700
 const IMAGE = /^image-(\d+)$/
-/** Files that an unused folder may contain: the file system's, and the lock and its temporaries. */
-const HARMLESS = /^(lost\+found|control\.sock.*|sluice\.json\.new)$/
+/** What an unused folder may contain: the file system's, the lock, temporaries, and keys. */
+const HARMLESS = /^(lost\+found|control\.sock.*|sluice\.json\.new|keys\.json(\.new)?)$/
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id'
 
 /** Identifies the boot of the machine; empty where the system does not report it. */
@@ -76,11 +76,14 @@ export class DataDirectory {
     checkDirectory(folder)
     const known = readIdentity(folder)
     try {
-      const identity = known ?? {
-        format: DIRECTORY_FORMAT, version, limits, image: 1, isWhole: false,
-        secret: Buffer.from(makeSecret()).toString('base64'),
+      const identity: Identity = {
+        ...known ?? {
+          limits, image: 1, isWhole: false, secret: Buffer.from(makeSecret()).toString('base64'),
+        },
+        format: DIRECTORY_FORMAT, version,
       }
-      if (known === undefined) writeIdentity(folder, identity)
+      // Noted before anything is written that an earlier version could not read.
+      if (known?.format !== DIRECTORY_FORMAT) writeIdentity(folder, identity)
       const directory = new DataDirectory(folder, identity, version)
       directory.#tidy()
       return directory

@@ -11,9 +11,12 @@ import { SECRET_BYTES } from '../base/hash.ts'
 
 /**
  * Incremented with every change of the data folder's format. 1: no checksum in this file, and no
- * fingerprints of requests, users of lanes and counts of new jobs in the shards' journals.
+ * fingerprints of requests, users of lanes and counts of new jobs in the shards' journals. 2: no
+ * owners in the pages of jobs.
  */
-export const DIRECTORY_FORMAT = 2
+export const DIRECTORY_FORMAT = 3
+/** The earliest format that is read. */
+const DIRECTORY_FORMAT_MIN = 2
 export const IDENTITY_FILE = 'sluice.json'
 const FILE_MODE = 0o600
 
@@ -48,7 +51,7 @@ export function readIdentity(folder: string): Identity | undefined {
   const value = parse(text)
   const { checksum, ...identity } = value ?? {}
   const isTrue = checksum === checksumOf(identity)
-  const isOther = identity.format !== undefined && identity.format !== DIRECTORY_FORMAT
+  const isOther = identity.format !== undefined && !isRead(identity.format)
   // Format 1 had no checksum; every later one has it, whatever else it contains.
   if (isOther && (isTrue || checksum === undefined)) return refuseForm(file, identity)
   if (isTrue && isIdentity(identity)) return identity
@@ -56,12 +59,15 @@ export function readIdentity(folder: string): Identity | undefined {
     'another with --data')
 }
 
+const isRead = (format: number): boolean =>
+  format >= DIRECTORY_FORMAT_MIN && format <= DIRECTORY_FORMAT
+
 function refuseForm(file: string, { format, madeBy, version }: Found): never {
   const writer = version ?? madeBy
   const named = typeof writer === 'string' ? `Sluice ${writer}` : 'another version of Sluice'
   const what = `${file} has form ${String(format)}, written by ${named}, and this version of ` +
-    `Sluice reads form ${DIRECTORY_FORMAT} only`
-  return fail('data_refused', Number(format) < DIRECTORY_FORMAT
+    `Sluice reads forms ${DIRECTORY_FORMAT_MIN} to ${DIRECTORY_FORMAT} only`
+  return fail('data_refused', Number(format) < DIRECTORY_FORMAT_MIN
     ? `${what}: start ${named} on the folder, finish its jobs with 'sluice drain', and then name ` +
       'an empty folder with --data'
     : `${what}: start the version that has written it, or name another folder with --data`)

@@ -4,23 +4,27 @@
 import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
 import { unavailable } from '../base/errors.ts'
 import { HELD_BODY_BYTES_MAX } from '../base/limits.ts'
+import type { ListenerKind } from '../config/listeners.ts'
 import { Exchange } from '../http/exchange.ts'
-import type { RequestHandlers } from '../http/server.ts'
+import type { HttpRouteName } from '../http/route-table.ts'
+import type { Handlers } from '../http/server.ts'
 import type {
   Ascii, HttpRequest, HttpResponse, StreamedResponse, UpgradableResponse, UpgradeContext,
 } from '../http/uws.ts'
-
-/** The routes of plain HTTP requests. */
-export type RouteName = Exclude<keyof RequestHandlers, 'upgrade'>
 
 /** The arguments of the library's handler, and what to do with them later. */
 interface Came {
   readonly response: StreamedResponse | UpgradableResponse
   readonly request: HttpRequest
   /** Passes the request to the handlers that answer it in the end. */
-  readonly answer: (
-    handlers: RequestHandlers, response: HttpResponse, request: HttpRequest) => void
+  readonly answer: (handlers: Handlers, response: HttpResponse, request: HttpRequest) => void
   readonly holder: Holder
+}
+
+/** The route that a request came in by. */
+export interface HeldRoute {
+  readonly kind: ListenerKind
+  readonly name: HttpRouteName
 }
 
 /** Holds requests. */
@@ -37,7 +41,8 @@ type OnData = (chunk: ArrayBuffer, isLast: boolean) => void
 export class HeldRequest implements HttpRequest {
   readonly #response: StreamedResponse | UpgradableResponse
   readonly #answer: Came['answer']
-  readonly #headers = new Map<string, string>()
+  /** In their order: a header may be there more than once. */
+  readonly #headers: (readonly [name: string, value: string])[] = []
   readonly #parameter: string | undefined
   readonly #url: string
   readonly #query: string
@@ -54,7 +59,7 @@ export class HeldRequest implements HttpRequest {
     this.#response = response
     this.#answer = answer
     this.#held = new GrowingBytes(holder.pool)
-    request.forEach((name, value) => this.#headers.set(name, value))
+    request.forEach((name, value) => this.#headers.push([name, value]))
     this.#parameter = request.getParameter(0)
     this.#url = request.getUrl()
     this.#query = request.getQuery()
@@ -68,11 +73,11 @@ export class HeldRequest implements HttpRequest {
 
   /** Holds a request of a route. */
   static hold(
-    route: RouteName, response: StreamedResponse, request: HttpRequest, holder: Holder,
+    { kind, name }: HeldRoute, response: StreamedResponse, request: HttpRequest, holder: Holder,
   ): HeldRequest {
     const held = new HeldRequest({
       response, request, holder,
-      answer: (handlers, to, from) => handlers[route](to as StreamedResponse, from),
+      answer: (handlers, to, from) => handlers[kind][name](to as StreamedResponse, from),
     })
     response.onData((chunk, isLast) => held.#take(response, chunk, isLast))
     return held
@@ -86,7 +91,7 @@ export class HeldRequest implements HttpRequest {
       response, request, holder,
       // It is too late to try the route of the next frame size.
       answer: (handlers, to, from) => to.cork(() => {
-        if (handlers.upgrade(to as UpgradableResponse, from, context, 0)) return
+        if (handlers.callers.upgrade(to as UpgradableResponse, from, context, 0)) return
         new Exchange(to, false).denied(0, unavailable('overloaded'))
       }),
     })
@@ -116,7 +121,7 @@ export class HeldRequest implements HttpRequest {
     this.#onArrived = then
   }
 
-  get headers(): ReadonlyMap<string, string> {
+  get headers(): Iterable<readonly [name: string, value: string]> {
     return this.#headers
   }
 
@@ -141,7 +146,7 @@ export class HeldRequest implements HttpRequest {
   }
 
   /** Gives the request to handlers; no-op if the client has disconnected. */
-  give(handlers: RequestHandlers): void {
+  give(handlers: Handlers): void {
     if (this.#isGone) return
     this.#answer(handlers, this.#asResponse(), this)
     // A handler that did not ask for the body has answered without it.
@@ -155,7 +160,8 @@ export class HeldRequest implements HttpRequest {
   // --- as HttpRequest ---
 
   getHeader(name: string | Ascii): string {
-    return this.#headers.get(typeof name === 'string' ? name : Buffer.from(name).toString()) ?? ''
+    const wanted = typeof name === 'string' ? name : Buffer.from(name).toString()
+    return this.#headers.find(([given]) => given === wanted)?.[1] ?? ''
   }
 
   getParameter(index: number): string | undefined {

@@ -4,14 +4,15 @@
 import type { IncomingMessage } from 'node:http'
 import { ACCOUNT_QUEUE_HEADERS } from '../../shards/signals/pace-headers.ts'
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
-import type { Asker, Ref } from '../base/asker.ts'
+import { PEER_HEADER, peerHeader } from '../access/peer-proof.ts'
 import { type ErrorCode, unavailable } from '../base/errors.ts'
 import { parseJobId } from '../base/job-id.ts'
 import { PROXY_TRIES_MAX } from '../base/limits.ts'
+import type { Listener } from '../config/listeners.ts'
 import { JSON_TYPE, MSGPACK_TYPE } from '../http/exchange.ts'
-import type { Address } from '../http/server.ts'
+import type { Asker, Ref } from '../job/asker.ts'
 import type { PeerJobs, Submission } from '../submit/submission.ts'
-import { type Again, begin, localAddress } from './peer-request.ts'
+import { type Address, type Again, begin, localAddress } from './peer-request.ts'
 
 /** A job that is being submitted to the peer. */
 interface ProxiedJob {
@@ -35,16 +36,19 @@ interface JobAnswer {
 export class PeerClient implements PeerJobs {
   readonly #address: Address
   readonly #again: Again
+  readonly #proof: string
   readonly #last = new WeakMap<Asker, Promise<void>>()
   #isBack = false
 
-  constructor(address: Address, again: Again) {
-    this.#address = localAddress(address)
+  /** @param proof see peer-proof.ts. */
+  constructor(listeners: readonly Listener[], again: Again, proof: string) {
+    this.#proof = proof
+    this.#address = localAddress(listeners, 'callers')
     this.#again = again
   }
 
   submit(asker: Asker, ref: Ref, body: Buffer, submission: Submission, here: () => void): void {
-    const job = { asker, ref, body, headers: headersOf(submission), here }
+    const job = { asker, ref, body, headers: this.#headersOf(asker, submission), here }
     const before = this.#last.get(asker) ?? Promise.resolve()
     this.#last.set(asker, before.then(() => this.#submit(job)))
   }
@@ -52,6 +56,18 @@ export class PeerClient implements PeerJobs {
   /** The peer is gone, and this process continues. */
   giveBack(): void {
     this.#isBack = true
+  }
+
+  #headersOf(
+    { principal }: Asker, { format, idempotencyKey, wantsAccountQueue }: Submission,
+  ): ReadonlyMap<string, string> {
+    const headers = new Map([
+      ['content-type', format === 'json' ? JSON_TYPE : MSGPACK_TYPE],
+      [PEER_HEADER, peerHeader(this.#proof, principal)],
+    ])
+    if (idempotencyKey !== '') headers.set('idempotency-key', idempotencyKey)
+    if (wantsAccountQueue) headers.set(ACCOUNT_QUEUE_HEADERS[0] ?? '', 'enabled')
+    return headers
   }
 
   async #submit(job: ProxiedJob): Promise<void> {
@@ -83,15 +99,6 @@ interface Answered {
   readonly status: number
   readonly retryAfterSeconds: number
   readonly value: JobAnswer
-}
-
-function headersOf(
-  { format, idempotencyKey, wantsAccountQueue }: Submission,
-): ReadonlyMap<string, string> {
-  const headers = new Map([['content-type', format === 'json' ? JSON_TYPE : MSGPACK_TYPE]])
-  if (idempotencyKey !== '') headers.set('idempotency-key', idempotencyKey)
-  if (wantsAccountQueue) headers.set(ACCOUNT_QUEUE_HEADERS[0] ?? '', 'enabled')
-  return headers
 }
 
 function readAnswer({ headers, statusCode }: IncomingMessage, text: string): Answered | undefined {

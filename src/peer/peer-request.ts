@@ -6,7 +6,7 @@ import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs } from '../../shards/base/units.ts'
 import { ANSWER_BYTES_UNCOUNTED_MAX } from '../base/client-limits.ts'
 import { PROXY_AGAIN_MS } from '../base/limits.ts'
-import type { Address } from '../http/server.ts'
+import { type Listener, type ListenerKind, ofKind } from '../config/listeners.ts'
 import type { StreamedResponse } from '../http/uws.ts'
 
 /** Not forwarded. The library answers Expect itself before the request reaches a handler. */
@@ -18,13 +18,22 @@ export interface Forwarded {
   readonly method: string
   /** Path and query. */
   readonly target: string
-  readonly headers: ReadonlyMap<string, string>
+  readonly headers: Iterable<readonly [name: string, value: string]>
 }
 
-/** The address at which a server that listens at `host` can be reached from this machine. */
-export const localAddress = ({ host, port }: Address): Address => ({
-  host: host === '0.0.0.0' ? '127.0.0.1' : host === '::' || host === '' ? '::1' : host, port,
-})
+/** Where the peer can be reached. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** The address at which a listener of a server can be reached from this machine. */
+export function localAddress(listeners: readonly Listener[], kind: ListenerKind): Address {
+  const { host, port } = ofKind(listeners, kind) ?? { host: '', port: 0 }
+  return {
+    host: host === '0.0.0.0' ? '127.0.0.1' : host === '::' || host === '' ? '::1' : host, port,
+  }
+}
 
 /** Retries after PROXY_AGAIN_MS; collects all callbacks, since a clock has one wake-up. */
 export class Again {
@@ -52,10 +61,14 @@ export function begin(
   { host, port }: Address, { headers, method, target }: Forwarded,
   on: { answered: (answer: IncomingMessage) => void, failed: () => void },
 ): ClientRequest {
-  const kept = [...headers].filter(([name]) => !HOP_BY_HOP.has(name))
+  const kept = new Map<string, string[]>()
+  for (const [name, value] of headers) {
+    if (!HOP_BY_HOP.has(name)) kept.set(name, [...kept.get(name) ?? [], value])
+  }
   const request = open({
-    host, port, method: method.toUpperCase(), path: target, headers: Object.fromEntries(kept),
-    agent: false,
+    host, port, method: method.toUpperCase(), path: target, agent: false,
+    headers: Object.fromEntries([...kept].map(([name, values]) =>
+      [name, values.length === 1 ? values[0] : values])),
   })
   let isAnswered = false
   request.on('response', (answer) => {

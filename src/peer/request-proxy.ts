@@ -6,17 +6,19 @@ import type { ClientRequest } from 'node:http'
 import type { ClientBytes } from '../base/client-bytes.ts'
 import { unavailable } from '../base/errors.ts'
 import { PROXY_TRIES_MAX } from '../base/limits.ts'
+import { byKind, type Listener, type ListenerKind } from '../config/listeners.ts'
 import { Exchange } from '../http/exchange.ts'
 import { RequestHead, refuseFraming } from '../http/request-head.ts'
-import type { Address, Answering, RequestHandlers } from '../http/server.ts'
+import type { HttpRouteName } from '../http/route-table.ts'
+import type { Answering, Handlers, RequestHandlers } from '../http/server.ts'
 import type { HttpRequest, RouteHandler, StreamedResponse } from '../http/uws.ts'
-import { HeldRequest, type RouteName } from './held-request.ts'
-import { type Again, begin, localAddress, writeBack } from './peer-request.ts'
+import { HeldRequest, type HeldRoute } from './held-request.ts'
+import { type Address, type Again, begin, localAddress, writeBack } from './peer-request.ts'
 
 /** What a proxy needs. */
 export interface RequestProxyParts {
-  /** The address of the peer. */
-  readonly address: Address
+  /** Where both processes listen. */
+  readonly listeners: readonly Listener[]
   /** The local handlers, which answer again if the take-over fails. */
   readonly before: Answering
   readonly bodyBytesMax: number
@@ -26,9 +28,9 @@ export interface RequestProxyParts {
 
 /** Proxies all requests but WebSocket upgrades. */
 export class RequestProxy implements Answering {
-  readonly handlers: RequestHandlers
+  readonly handlers: Handlers
   readonly #parts: RequestProxyParts
-  readonly #address: Address
+  readonly #addresses: Readonly<Record<ListenerKind, Address>>
   /** Ends the answers that are in progress. */
   readonly #open = new Set<() => void>()
   #passed = 0
@@ -36,18 +38,8 @@ export class RequestProxy implements Answering {
 
   constructor(parts: RequestProxyParts) {
     this.#parts = parts
-    this.#address = localAddress(parts.address)
-    const proxied = (route: RouteName): RouteHandler => (response, request) =>
-      this.#take(route, response, request)
-    this.handlers = {
-      postJob: proxied('postJob'), getJob: proxied('getJob'), deleteJob: proxied('deleteJob'),
-      streamJob: proxied('streamJob'), health: proxied('health'), ready: proxied('ready'),
-      other: proxied('other'),
-      postBatch: (response, request) => this.#stream(response, request),
-      // Such a socket is closed at once with a request to reconnect, which reaches the peer.
-      upgrade: (response, request, context, tier) =>
-        parts.before.handlers.upgrade(response, request, context, tier),
-    }
+    this.#addresses = byKind((kind) => localAddress(parts.listeners, kind))
+    this.handlers = byKind((kind) => this.#handlersOf(kind))
   }
 
   /** Number of proxied requests. */
@@ -65,7 +57,21 @@ export class RequestProxy implements Answering {
     for (const end of this.#open) end()
   }
 
-  #take(route: RouteName, response: StreamedResponse, request: HttpRequest): void {
+  #handlersOf(kind: ListenerKind): RequestHandlers {
+    const proxied = (name: HttpRouteName): RouteHandler => (response, request) =>
+      this.#take({ kind, name }, response, request)
+    return {
+      postJob: proxied('postJob'), getJob: proxied('getJob'), deleteJob: proxied('deleteJob'),
+      streamJob: proxied('streamJob'), health: proxied('health'), ready: proxied('ready'),
+      other: proxied('other'),
+      postBatch: (response, request) => this.#stream(this.#addresses[kind], response, request),
+      // Such a socket is closed at once with a request to reconnect, which reaches the peer.
+      upgrade: (response, request, context, tier) =>
+        this.#parts.before.handlers[kind].upgrade(response, request, context, tier),
+    }
+  }
+
+  #take(route: HeldRoute, response: StreamedResponse, request: HttpRequest): void {
     const fault = new RequestHead().read(request)
     if (fault !== undefined) return refuseFraming(response, fault)
     this.#passed++
@@ -73,16 +79,16 @@ export class RequestProxy implements Answering {
       route, response, request, { pool: this.#parts.pool, gone: () => {} })
     held.whole(this.#parts.bodyBytesMax, (isWhole) => {
       // The local handlers can refuse a body that is too large, or that memory has no room for.
-      if (isWhole) this.#try(held, response, 1)
+      if (isWhole) this.#try(this.#addresses[route.kind], held, response, 1)
       else held.give(this.#parts.before.handlers)
     })
   }
 
-  #try(held: HeldRequest, response: StreamedResponse, tries: number): void {
+  #try(to: Address, held: HeldRequest, response: StreamedResponse, tries: number): void {
     if (held.isGone) return
     if (this.#isBack) return held.give(this.#parts.before.handlers)
     const method = held.getMethod()
-    const sent = begin(this.#address, { method, target: held.target, headers: held.headers }, {
+    const sent = begin(to, { method, target: held.target, headers: held.headers }, {
       answered: (answer) => {
         if (held.isGone) return void answer.destroy()
         held.release()
@@ -91,7 +97,7 @@ export class RequestProxy implements Answering {
       },
       failed: () => {
         if (tries < PROXY_TRIES_MAX) {
-          return this.#parts.again.later(() => this.#try(held, response, tries + 1))
+          return this.#parts.again.later(() => this.#try(to, held, response, tries + 1))
         }
         if (held.isGone) return
         held.release()
@@ -102,14 +108,14 @@ export class RequestProxy implements Answering {
   }
 
   /** A batch may be too large to be held, and is answered while it is read. */
-  #stream(response: StreamedResponse, request: HttpRequest): void {
+  #stream(to: Address, response: StreamedResponse, request: HttpRequest): void {
     const fault = new RequestHead().read(request)
     if (fault !== undefined) return refuseFraming(response, fault)
     this.#passed++
-    const headers = new Map<string, string>()
-    request.forEach((name, value) => headers.set(name, value))
+    const headers: (readonly [string, string])[] = []
+    request.forEach((name, value) => headers.push([name, value]))
     let isGone = false
-    const sent: ClientRequest = begin(this.#address, {
+    const sent: ClientRequest = begin(to, {
       method: request.getMethod(), target: request.getUrl(), headers,
     }, {
       answered: (answer) => {

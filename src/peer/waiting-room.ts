@@ -10,11 +10,13 @@ import {
   LET_IN_ARRIVING_MAX, LET_IN_ARRIVING_MS_MAX, LET_IN_AT_ONCE, LET_IN_EVERY_MS,
   REQUESTS_PENDING_MAX,
 } from '../base/limits.ts'
+import { byKind, type ListenerKind } from '../config/listeners.ts'
 import { Exchange, wantsMsgpack } from '../http/exchange.ts'
 import { RequestHead, refuseFraming } from '../http/request-head.ts'
-import type { Answering, RequestHandlers } from '../http/server.ts'
+import type { HttpRouteName } from '../http/route-table.ts'
+import type { Answering, Handlers, RequestHandlers } from '../http/server.ts'
 import type { HttpRequest, HttpResponse, RouteHandler } from '../http/uws.ts'
-import { HeldRequest, type Holder, type RouteName } from './held-request.ts'
+import { HeldRequest, type Holder } from './held-request.ts'
 
 /** The handlers that answer in the end. */
 export interface Inside extends Answering {
@@ -28,7 +30,7 @@ export class WaitingRoom implements Answering, Holder {
   /** Only read. */
   readonly #clock: Clock
   readonly #held = new Set<HeldRequest>()
-  readonly #hold: RequestHandlers
+  readonly #hold: Handlers
   readonly pool: ClientBytes
   #inside: Inside | undefined
   /** Large bodies whose rest is being read, each with a deadline. */
@@ -38,13 +40,17 @@ export class WaitingRoom implements Answering, Holder {
     this.#version = version
     this.#clock = clock
     this.pool = pool
-    const wait = (route: RouteName): RouteHandler => (response, request) => {
+    this.#hold = byKind((kind) => this.#holdersOf(kind))
+  }
+
+  #holdersOf(kind: ListenerKind): RequestHandlers {
+    const wait = (name: HttpRouteName): RouteHandler => (response, request) => {
       if (this.#isFull()) return refuseOverload(response, request)
       const fault = new RequestHead().read(request)
       if (fault !== undefined) return refuseFraming(response, fault)
-      this.#held.add(HeldRequest.hold(route, response, request, this))
+      this.#held.add(HeldRequest.hold({ kind, name }, response, request, this))
     }
-    this.#hold = {
+    return {
       postJob: wait('postJob'), postBatch: wait('postBatch'), getJob: wait('getJob'),
       deleteJob: wait('deleteJob'), streamJob: wait('streamJob'), other: wait('other'),
       upgrade: (response, request, context) => {
@@ -53,15 +59,17 @@ export class WaitingRoom implements Answering, Holder {
         return true
       },
       // Load balancers may send requests here: they are accepted and answered, if later.
-      ready: (response) => new Exchange(response, false).send(200, { status: 'taking_over' }),
-      health: (response) => new Exchange(response, false).send(200, {
-        status: 'taking_over', version: this.#version, waiting: this.#held.size, shards: [],
+      ready: (response, request) =>
+        answerNow(response, request).send(200, { status: 'taking_over' }),
+      health: (response, request) => answerNow(response, request).send(200, {
+        status: 'taking_over', ...kind === 'operators' &&
+          { version: this.#version, waiting: this.#held.size, shards: [] },
       }),
     }
   }
 
   /** While held requests are being admitted, a new one waits only if there is no room. */
-  get handlers(): RequestHandlers {
+  get handlers(): Handlers {
     const inside = this.#inside
     const isOpen = inside !== undefined && (this.#held.size === 0 || inside.hasRoom)
     return isOpen ? inside.handlers : this.#hold
@@ -115,6 +123,10 @@ export class WaitingRoom implements Answering, Holder {
     return this.#held.size >= REQUESTS_PENDING_MAX || this.pool.isFull
   }
 }
+
+const answerNow = (response: HttpResponse, request: HttpRequest): Exchange =>
+  new Exchange(response, false,
+    { isHead: request.getMethod() === 'head', isLast: false, pool: undefined })
 
 function refuseOverload(response: HttpResponse, request: HttpRequest): void {
   new Exchange(response, wantsMsgpack(request.getHeader('accept')))

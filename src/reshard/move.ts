@@ -124,6 +124,7 @@ class Mover {
     moved.lane[slot] = lane
     moved.order[slot] = jobs.order[job] as number
     moved.resultWord[slot] = result
+    moved.owner[slot] = jobs.owner[job] as number
     moved.acceptedS[slot] = jobs.acceptedS[job] as number
     moved.timeUs[slot] = jobs.timeUs[job] as number
     moved.state[slot] = word

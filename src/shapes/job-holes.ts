@@ -2,11 +2,17 @@
 // is the job's shape (shapes.ts), which is the same for the jobs of one caller.
 
 const NOTHING = Buffer.alloc(0)
+/** Odd, so that callers stay distinct (Knuth's multiplicative hash). */
+const CALLER_SPREAD = 0x9e3779b1
 
 /** The holes of one job; one object is reused from job to job. */
 export class JobHoles {
-  /** Hash of all bytes outside of the holes; int32. */
+  /** Hash of the caller and all bytes outside of the holes; int32. */
   hash = 0
+  /** Whose job it is: what the same bytes mean depends on who submits them. See Principal. */
+  caller = 0
+  /** For the seed of `hash`. */
+  callerHash = 0
   /** In JSON text: the key's hole is the first, or the only one. */
   isKeyFirst = true
   /** The text around the holes: 0 … firstTo, secondFrom … secondTo, thirdFrom … end. */
@@ -29,6 +35,12 @@ export class JobHoles {
   bodyEnd = 0
   /** The body is ASCII only, so it need not be checked to be UTF-8. */
   isAscii = true
+
+  /** To be called before a scan. */
+  setCaller(caller: number): void {
+    this.caller = caller
+    this.callerHash = Math.imul(caller, CALLER_SPREAD)
+  }
 
   get bodyBytes(): number {
     return this.bodyEnd - this.bodyStart

@@ -2,9 +2,10 @@
 // hashed once.
 
 import type { UpstreamSlot } from '../../shards/base/units.ts'
+import { tenantOf } from '../../shards/memory/owner.ts'
 import {
-  ENQUEUE_HEADER_BYTES, WORD_FLAGS, WORD_KEY_HIGH, WORD_RECEIVER, WORD_ROUTE, WORD_TEMPLATE_BYTES,
-  WORD_UPSTREAM,
+  ENQUEUE_HEADER_BYTES, WORD_FLAGS, WORD_ID_HIGH, WORD_ID_LOW, WORD_KEY_HIGH, WORD_OWNER,
+  WORD_RECEIVER, WORD_ROUTE, WORD_TEMPLATE_BYTES, WORD_UPSTREAM,
 } from '../../shards/wire/contract.ts'
 import type { UserHash } from '../base/hash.ts'
 import { wordsFor } from '../base/spans.ts'
@@ -28,7 +29,7 @@ export interface OutlineParts {
 export class Outline implements OutlineParts, UserHash {
   /**
    * The words of INGRESS_ENQUEUE, and the template, zero-padded to a whole word. Words that differ
-   * from job to job are not set: in the key's place is the other half of the user's hash. Extra
+   * from job to job are not set: in the places of key and id are hashes of the user. Extra
    * words may follow, for the outline's owner (packed-shapes.ts).
    */
   readonly words: Uint32Array
@@ -59,6 +60,23 @@ export class Outline implements OutlineParts, UserHash {
 
   get high(): number {
     return this.words[WORD_KEY_HIGH] as number
+  }
+
+  get userHigh(): number {
+    return this.words[WORD_ID_HIGH] as number
+  }
+
+  get userLow(): number {
+    return this.words[WORD_ID_LOW] as number
+  }
+
+  /** Tenant and key; see owner.ts. */
+  get owner(): number {
+    return this.words[WORD_OWNER] as number
+  }
+
+  get tenant(): number {
+    return tenantOf(this.owner)
   }
 
   /** The upstreams' slots at the time when the outline was made. */

@@ -7,9 +7,9 @@
 
 import { MSGPACK_DEPTH_MAX } from '../../shards/memory/limits.ts'
 import { REFUSED, skipPlain } from '../../shards/wire/msgpack-check.ts'
-import type { Ref } from '../base/asker.ts'
 import { MESSAGE_JOBS_MAX, REF_BYTES_MAX } from '../base/limits.ts'
 import { hashSpan, isAsciiSpan } from '../base/spans.ts'
+import type { Ref } from '../job/asker.ts'
 import { JobHoles } from './job-holes.ts'
 
 const FIX_MAP = 0x80
@@ -308,7 +308,7 @@ export class PackedFrame {
     spans[6] = cTo
     spans[7] = holes.end
     holes.order = a + 4 * b + 16 * c
-    let hash = this.#seed ^ holes.order
+    let hash = this.#seed ^ holes.order ^ holes.callerHash
     for (let span = 0; span < 8; span += 2) {
       hash = hashSpan(hash, view, spans[span] as number, spans[span + 1] as number)
     }

@@ -21,6 +21,7 @@ interface Shape {
   /** The lengths of the spans. */
   readonly lengths: readonly number[]
   readonly order: number
+  readonly caller: number
 }
 
 /** The offsets of the spans' starts in PackedHoles.spans. */
@@ -59,7 +60,7 @@ export class PackedShapes {
       copySpan(view, spans[at] as number, spans[at + 1] as number, own.words, to)
       to += wordsFor(lengths[span] as number)
     }
-    this.#known.set(holes.hash, { outline: own, lengths, order: holes.order })
+    this.#known.set(holes.hash, { outline: own, lengths, order: holes.order, caller: holes.caller })
   }
 
   /** Drops a shape whose outline is out of date: an origin has another slot. */
@@ -68,8 +69,8 @@ export class PackedShapes {
   }
 }
 
-function fits(shape: Shape, view: DataView, { order, spans }: PackedHoles): boolean {
-  if (shape.order !== order) return false
+function fits(shape: Shape, view: DataView, { caller, order, spans }: PackedHoles): boolean {
+  if (shape.order !== order || shape.caller !== caller) return false
   const { record, words } = shape.outline
   let at = record.length
   for (let span = 0; span < 4; span++) {

@@ -38,6 +38,7 @@ export function makeProbes(ids: JobIdSource): readonly [Probe, Probe] {
 
 interface Shape {
   readonly outline: Outline
+  readonly caller: number
   /** The position of A, B and C in ShapeTexts, and their lengths. */
   readonly position: number
   readonly first: number
@@ -67,7 +68,8 @@ export class Shapes {
   /** The outline of a job whose holes have been found, if its shape is known. */
   match(holes: JobHoles): Outline | undefined {
     const shape = this.#known.get(holes.hash)
-    if (shape === undefined || !hasLengths(shape, this.#text.length, holes)) return undefined
+    if (shape === undefined || shape.caller !== holes.caller) return undefined
+    if (!hasLengths(shape, this.#text.length, holes)) return undefined
     if (!this.#texts.isSame(shape.position, holes)) return undefined
     const keyBytes = holes.keyEnd - holes.keyStart
     if (keyBytes === 0 || keyBytes > IDEMPOTENT_KEY_BYTES_MAX) return undefined
@@ -90,7 +92,7 @@ export class Shapes {
   learn(holes: JobHoles, outline: Outline): void {
     if (outline.templateBytes > SHAPE_BYTES_MAX || !this.#isBorneOut(holes)) return
     this.#known.set(holes.hash, {
-      outline, position: this.#texts.keep(holes), first: holes.firstTo,
+      outline, caller: holes.caller, position: this.#texts.keep(holes), first: holes.firstTo,
       second: holes.secondTo - holes.secondFrom, third: this.#text.length - holes.thirdFrom,
       keyFirst: holes.isKeyFirst, hasBody: holes.hasBody,
     })

@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto'
 import { SystemClock } from '../../shards/base/clock.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
+import { Access } from '../access/access.ts'
 import { OperatingError, fail } from '../base/errors.ts'
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE } from '../base/exit-codes.ts'
 import { CONTROL_TRIES_MAX } from '../base/limits.ts'
@@ -13,21 +14,22 @@ import { formatProblems } from '../base/problem.ts'
 import { type EndReason, ProcessEnd } from '../base/process-end.ts'
 import { formatBytes } from '../base/quantities.ts'
 import { VERSION } from '../base/version.ts'
-import { dataFolderOf, logFileOf } from '../config/derive.ts'
+import { dataFolderOf, keysFileOf, logFileOf } from '../config/derive.ts'
+import { type Listener, ofKind } from '../config/listeners.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { type Prepared, prepare } from '../config/prepare.ts'
 import type { Config } from '../config/settings.ts'
+import { keyCommands } from '../control/key-commands.ts'
 import { Control } from '../control/server-control.ts'
 import { boundsOf, FrontDoor } from '../door/front-door.ts'
 import { type EngineMemory, allocateMemory, touchMemory } from '../engine/memory.ts'
-import { openShardLink } from '../engine/shard-link.ts'
+import { openShardLink, type ShardLink } from '../engine/shard-link.ts'
 import { reportLoss, reportStop } from '../engine/stop-report.ts'
 import { Supervisor } from '../engine/supervisor.ts'
 import { touchAhead } from '../engine/touch-thread.ts'
 import { HandOver } from '../handover/hand-over.ts'
 import { Reloads } from '../handover/reloads.ts'
 import { TakeOver } from '../handover/take-over.ts'
-import type { Address } from '../http/server.ts'
 import { checkDirectory } from '../journal/directory.ts'
 import { Journals, type JournalsSettings } from '../journal/journals.ts'
 import { moveJobs } from '../reshard/moving.ts'
@@ -104,29 +106,25 @@ interface Tools {
 }
 
 async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promise<number> {
-  const { loaded: { config, file } } = prepared
+  const { loaded: { config } } = prepared
   const { control, end, log, io } = tools
   const dataFolder = dataFolderOf(config, io.cwd)
   warnOfMemory(prepared, log)
   if (dataFolder !== undefined) checkDirectory(dataFolder)
   await control.lock(takeOver === undefined ? 1 : CONTROL_TRIES_MAX)
+  const access = openAccess(prepared, tools)
   const journals = await openJournals(prepared, dataFolder, tools)
   const memory = reserve(journals?.limits ?? prepared.limits, config)
 
   const links = memory.shards.map((views, shard) => openShardLink(shard, views))
-  const door = new FrontDoor({
-    config: prepared.door, links, shared: memory.shared, clock: new SystemClock(), log,
-    ...(journals !== null && { secret: journals.secret }),
-  })
-  door.tables.journals = journals
-  door.tables.logStatus = log.status
+  const door = makeDoor(prepared, { access, journals, links, memory }, log)
   const supervisor = new Supervisor({
     memory, settings: prepared.shard, doors: links, seed: randomInt(2 ** 32),
     clock: new SystemClock(), log, onLost: (loss) => end.lost(loss),
     ...(journals !== null && { journal: journals.forShard }),
   })
   const reloads = new Reloads({
-    prepared, door, supervisor, end, log, cwd: io.cwd,
+    prepared, door, supervisor, access, end, log, cwd: io.cwd,
     clock: new SystemClock(),
   })
   const drain = new Drain({ door, links, end, log, clock: new SystemClock() })
@@ -136,11 +134,12 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
     graceMs: () => reloads.prepared.loaded.config.graceMs,
   })
   reloads.listen()
-  let address: Address | undefined
+  let listeners: readonly Listener[] = []
   const open = async (): Promise<void> => {
-    address = await door.listen(false, takeOver?.server)
-    await control.open(address.port, new Map([
+    listeners = await door.listen(false, takeOver?.server)
+    await control.open(ofKind(listeners, 'callers')?.port ?? 0, new Map([
       ['reload', reloads.command], ['drain', drain.command], ['take-over', handOver.command],
+      ...keyCommands(access.keys, log, new SystemClock()),
     ]))
   }
   try {
@@ -150,7 +149,7 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
     })
     if (loaded !== undefined) await supervisor.start(loaded)
     if (!end.decided) {
-      if (address === undefined) await open()
+      if (listeners.length === 0) await open()
       door.ready()
       takeOver?.done(door)
     }
@@ -160,19 +159,52 @@ async function run(prepared: Prepared, tools: Tools, takeOver?: TakeOver): Promi
     await journals?.close()
     return Promise.reject(error)
   }
-  if (address !== undefined && !end.decided) {
-    io.stdout(startReport({
-      limits: memory.limits, config, configFile: file, dataFolder, ...address,
-    }))
-    // Only now: starting this thread would delay the start of the shards.
-    if (!config.touch) touchAhead(memory, log)
-  }
+  if (listeners.length > 0 && !end.decided) report(prepared, memory, listeners, tools)
 
   const reason = await end.reason
   drain.stop()
+  // After finish(), the key file is the successor's.
+  await access.close()
   if (reason.kind === 'handedOver') return await handOver.finish() ? EXIT_OK : EXIT_FAILED
   return shutDown(reason, { door, supervisor, journals, log, memory, reloads })
 }
+
+/** The server listens, and nothing is in the way of its jobs. */
+function report(
+  { loaded: { config, file } }: Prepared, memory: EngineMemory, listeners: readonly Listener[],
+  { io, log }: Tools,
+): void {
+  io.stdout(startReport({
+    limits: memory.limits, config, configFile: file, dataFolder: dataFolderOf(config, io.cwd),
+    listeners,
+  }))
+  // Only now: starting this thread would delay the start of the shards.
+  if (!config.touch) touchAhead(memory, log)
+}
+
+interface DoorParts {
+  readonly access: Access
+  readonly journals: Journals | null
+  readonly links: readonly ShardLink[]
+  readonly memory: EngineMemory
+}
+
+function makeDoor(
+  prepared: Prepared, { access, journals, links, memory }: DoorParts, log: ProcessLog,
+): FrontDoor {
+  const door = new FrontDoor({
+    config: prepared.door, links, shared: memory.shared, clock: new SystemClock(), log,
+    credentials: { keys: access.keys, tokens: access.jwt },
+    ...(journals !== null && { secret: journals.secret }),
+  })
+  door.tables.journals = journals
+  door.tables.logStatus = log.status
+  access.keys.onGone(() => door.closeInvalid())
+  return door
+}
+
+const openAccess = ({ jwt, loaded: { config } }: Prepared, { io, log }: Tools): Access =>
+  new Access({ keysFile: keysFileOf(config, io.cwd), jwt, clock: () => new SystemClock(), log })
 
 /** The server ends without a successor. */
 async function shutDown(reason: EndReason, running: Running): Promise<number> {
@@ -205,7 +237,7 @@ async function runAfterAnother(prepared: Prepared, tools: Tools): Promise<number
     return EXIT_USAGE
   }
   const takeOver = await TakeOver.begin({
-    dataFolder, address: { host: door.host, port: door.port }, bounds: boundsOf(door), end, log,
+    dataFolder, listeners: door.listeners, bounds: boundsOf(door), end, log,
     clock: new SystemClock(),
   })
   if (takeOver === undefined) return EXIT_OK

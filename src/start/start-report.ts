@@ -7,6 +7,7 @@ import {
 import { clientBytesAtMost, residentBytesAtMost } from '../base/client-bytes.ts'
 import { formatBytes } from '../base/quantities.ts'
 import { VERSION } from '../base/version.ts'
+import { type Listener, type ListenerKind, ofKind, showPlace } from '../config/listeners.ts'
 import type { Config } from '../config/settings.ts'
 
 /** The content of the report. */
@@ -16,21 +17,19 @@ export interface StartFacts {
   readonly configFile: string | undefined
   /** The data folder; undefined when jobs are held in memory only. */
   readonly dataFolder: string | undefined
-  readonly host: string
-  readonly port: number
+  readonly listeners: readonly Listener[]
 }
 
 const LABEL_WIDTH = 12
 const SIZE_WIDTH = 11
 
-/** The address as a URL; an IPv6 host gets its brackets. */
-function listenUrl(host: string, port: number): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
 /** The whole report, with a final line break. */
 export function startReport(facts: StartFacts): string {
-  const { config, limits } = facts
+  const { config, limits, listeners } = facts
+  const urlOf = (kind: ListenerKind): string | undefined => {
+    const listener = ofKind(listeners, kind)
+    return listener && `http://${showPlace(listener)}`
+  }
   const lines = [
     `sluice ${VERSION}`,
     row('config', facts.configFile ?? 'no file'),
@@ -43,7 +42,8 @@ export function startReport(facts: StartFacts): string {
     row('clients', `at most ${formatBytes(clientBytesAtMost(config))}, with ` +
       `${config.clientConnectionsMax.toLocaleString('en-US')} connections`),
     row('resident', `at most ${formatBytes(residentBytesAtMost(config))}`),
-    `listening on ${listenUrl(facts.host, facts.port)}`,
+    row('operators', urlOf('operators') ?? 'off'),
+    `listening on ${urlOf('callers')}`,
   ]
   return `${lines.join('\n')}\n`
 }

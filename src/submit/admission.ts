@@ -6,7 +6,7 @@ import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../base/limits.ts'
 /** The `limit_reason` of a 429. */
 export type LimitReason =
   'memory' | 'memory_share' | 'jobs' | 'ingress' | 'upstreams' | 'upstreams_share' |
-  'requests_share'
+  'requests_share' | 'key_jobs' | 'key_rate'
 
 /** Counts since the start. */
 export interface AdmissionCounts {
@@ -16,6 +16,8 @@ export interface AdmissionCounts {
   reusedKeys: number
   /** Bodies that were not a valid job: 400, 413 and 415. */
   invalid: number
+  /** 401, 403 and 421: who asked may not. */
+  denied: number
   /** 503: draining, a shard down, or too many jobs pending. */
   unavailable: number
   refused: Record<LimitReason, number>
@@ -40,10 +42,10 @@ export interface AdmissionTable {
 /** All counts 0. */
 export const makeAdmissionTable = (shards: number): AdmissionTable => ({
   counts: {
-    accepted: 0, duplicates: 0, reusedKeys: 0, invalid: 0, unavailable: 0,
+    accepted: 0, duplicates: 0, reusedKeys: 0, invalid: 0, denied: 0, unavailable: 0,
     refused: {
       memory: 0, memory_share: 0, jobs: 0, ingress: 0, upstreams: 0, upstreams_share: 0,
-      requests_share: 0,
+      requests_share: 0, key_jobs: 0, key_rate: 0,
     },
   },
   consecutive: new Uint32Array(shards),
@@ -88,6 +90,16 @@ export class Admission {
     this.#consecutive[shard] = before + 1
     this.#burstEndUs[shard] = nowUs + msToUs(1000 * seconds)
     return seconds
+  }
+
+  /** Counts a 429 because of a key's own limit, which is no load of a shard. */
+  keyRefused(reason: LimitReason): void {
+    this.counts.refused[reason]++
+  }
+
+  /** Counts a request that was not allowed: 401, 403 and 421. */
+  denied(): void {
+    this.counts.denied++
   }
 
   invalid(): void {

@@ -2,13 +2,16 @@
 
 import { assert } from '../../shards/base/assert.ts'
 import type { UpstreamSlot } from '../../shards/base/units.ts'
+import { ownerOf } from '../../shards/memory/owner.ts'
 import { RING_FULL } from '../../shards/memory/ring.ts'
 import { encodeTemplate, jobBytes, NO_BODY, writeJobHead } from '../../shards/wire/codec.ts'
 import {
   ENQUEUE_HEADER_BYTES, FLAG_BEGIN_BY, FLAG_RETRIES_SHIFT, INGRESS_ENQUEUE,
   WORD_FLAGS, WORD_ID_HIGH, WORD_ID_LOW, WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW,
-  WORD_RECEIVER, WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_BYTES, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
+  WORD_OWNER, WORD_RECEIVER, WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_BYTES, WORD_TEMPLATE_HASH,
+  WORD_UPSTREAM,
 } from '../../shards/wire/contract.ts'
+import type { Principal } from '../access/principal.ts'
 import { JobHasher, type UserHash } from '../base/hash.ts'
 import type { JobIdSource } from '../base/job-id.ts'
 import { wordsFor } from '../base/spans.ts'
@@ -16,6 +19,9 @@ import type { ShardLink } from '../engine/shard-link.ts'
 import type { ValidJob } from '../job/validate.ts'
 import type { JobHoles } from '../shapes/job-holes.ts'
 import { Outline } from '../shapes/outline.ts'
+
+/** Whose job it is: the part of a principal that the job's slot keeps. */
+export type Owner = Pick<Principal, 'tenant' | 'key'>
 
 /** What else a job's record needs; one object is reused. */
 export interface Placement {
@@ -47,13 +53,18 @@ export class Submitter {
   }
 
   /** The hash that identifies the job's user; its route selects the shard. */
-  user(job: ValidJob): UserHash {
-    return this.#hasher.user(job.userId)
+  user(job: ValidJob, { tenant }: Owner): UserHash {
+    return this.#hasher.user(tenant, job.userId)
   }
 
-  /** Everything of a job but its key and body. @param flags further FLAG_… bits. */
+  /**
+   * Everything of a job but its key and body.
+   * @param user from user() for this job and owner.
+   * @param flags further FLAG_… bits.
+   */
   outline(
-    job: ValidJob, user: UserHash, upstream: UpstreamSlot, receiver: UpstreamSlot, flags = 0,
+    job: ValidJob, owner: Owner, user: UserHash, upstream: UpstreamSlot, receiver: UpstreamSlot,
+    flags = 0,
   ): Outline {
     const template = encodeTemplate({
       userId: job.userId, url: job.url.href, method: job.method, headers: job.headers.list,
@@ -65,12 +76,15 @@ export class Submitter {
     this.#hasher.lane(user, job.headers.apiKey, upstream)
     words[WORD_ROUTE] = user.route
     words[WORD_KEY_HIGH] = user.high
+    words[WORD_ID_HIGH] = user.userHigh
+    words[WORD_ID_LOW] = user.userLow
     words[WORD_LANE_HIGH] = this.#hasher.hash.high
     words[WORD_LANE_LOW] = this.#hasher.hash.low
     words[WORD_UPSTREAM] = upstream
     words[WORD_RECEIVER] = receiver
     words[WORD_FLAGS] = flags | (job.maxRetries << FLAG_RETRIES_SHIFT) |
       (job.executeBeforeMs > 0 ? FLAG_BEGIN_BY : 0)
+    words[WORD_OWNER] = ownerOf(owner.tenant, owner.key)
     words[WORD_TEMPLATE_BYTES] = template.length
     words[WORD_TEMPLATE_HASH] =
       this.#hasher.template(words, bytes, ENQUEUE_HEADER_BYTES, template.length)

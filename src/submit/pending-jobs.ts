@@ -3,14 +3,15 @@
 
 import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
+import { KEYS_MAX } from '../../shards/memory/limits.ts'
 import type { ShareRefusal } from '../../shards/memory/share.ts'
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolContext, type ShareFacts,
 } from '../base/account-share.ts'
-import type { Asker, Ref, Ticket } from '../base/asker.ts'
 import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../base/limits.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
 import { makeWaitingTable, slotOf, Waiting, type WaitingTable } from '../engine/waiting.ts'
+import type { Asker, Ref, Ticket } from '../job/asker.ts'
 
 /** The columns, as plain data. */
 export interface PendingTable {
@@ -21,6 +22,10 @@ export interface PendingTable {
   readonly route: Uint32Array
   readonly idHigh: Uint32Array
   readonly idLow: Uint32Array
+  /** The number of the API key that submitted it, or 0. */
+  readonly key: Uint16Array
+  /** By key number: its pending jobs. */
+  readonly ofKey: Uint32Array
 }
 
 /** An empty table. */
@@ -32,6 +37,8 @@ export const makePendingTable = (): PendingTable => ({
   route: new Uint32Array(REQUESTS_PENDING_MAX),
   idHigh: new Uint32Array(REQUESTS_PENDING_MAX),
   idLow: new Uint32Array(REQUESTS_PENDING_MAX),
+  key: new Uint16Array(REQUESTS_PENDING_MAX),
+  ofKey: new Uint32Array(KEYS_MAX + 1),
 })
 
 /** All pending jobs. */
@@ -48,11 +55,11 @@ export class PendingJobs {
   readonly #route: Uint32Array
   readonly #idHigh: Uint32Array
   readonly #idLow: Uint32Array
+  readonly #key: Uint16Array
+  readonly #ofKey: Uint32Array
 
-  constructor(
-    { waiting, held, refs, watched, route, idHigh, idLow }: PendingTable,
-    context: PoolContext,
-  ) {
+  constructor(table: PendingTable, context: PoolContext) {
+    const { held, idHigh, idLow, key, ofKey, refs, route, waiting, watched } = table
     this.ticket = this.#ticket
     this.#waiting = new Waiting(waiting)
     this.#single = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, context)
@@ -63,6 +70,8 @@ export class PendingJobs {
     this.#route = route
     this.#idHigh = idHigh
     this.#idLow = idLow
+    this.#key = key
+    this.#ofKey = ofKey
   }
 
   get size(): number {
@@ -84,6 +93,11 @@ export class PendingJobs {
     return (asker.isBulk ? this.#bulk : this.#single).facts(route)
   }
 
+  /** Pending jobs of an API key. */
+  countOfKey(key: number): number {
+    return this.#ofKey[key] as number
+  }
+
   /** Adds a job that refusal() has allowed; returns its request number. */
   add(asker: Asker, ref: Ref, shard: number, route: number, isWatched: boolean): number {
     const request = this.#waiting.add(asker, shard)
@@ -93,6 +107,9 @@ export class PendingJobs {
     this.#refs[slot] = ref
     this.#watched[slot] = isWatched ? 1 : 0
     this.#route[slot] = route
+    const { key } = asker.principal
+    this.#key[slot] = key
+    this.#ofKey[key] = (this.#ofKey[key] as number) + 1
     return request
   }
 
@@ -117,6 +134,8 @@ export class PendingJobs {
     ticket.idHigh = this.#idHigh[slot] as number
     ticket.idLow = this.#idLow[slot] as number
     this.#single.give(ticket.route)
+    const key = this.#key[slot] as number
+    this.#ofKey[key] = (this.#ofKey[key] as number) - 1
     this.#refs[slot] = 0
     return asker
   }

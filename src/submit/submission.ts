@@ -1,7 +1,7 @@
 // The parameters of a request that submits jobs, and the interface to the peer process that may
 // handle them instead of this one.
 
-import type { Asker, Ref } from '../base/asker.ts'
+import type { Asker, Ref } from '../job/asker.ts'
 import type { BodyFormat } from '../job/parse-body.ts'
 
 /** The headers of a submitting request. */

@@ -12,16 +12,17 @@ import {
   REFUSED_MEMORY_SHARE,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
+import { lacking, mayDo } from '../access/principal.ts'
 import type { PoolContext } from '../base/account-share.ts'
-import type { Asker, Ref, Ticket } from '../base/asker.ts'
 import {
-  type Denial, denialOf, type ErrorCode, ERRORS, type Refusal, refuse, TOO_MANY_WATCHED,
-  unavailable,
+  type Denial, denialOf, type ErrorCode, ERRORS, limitReached, type Refusal, refuse,
+  TOO_MANY_WATCHED, unavailable,
 } from '../base/errors.ts'
 import { shardOf, type UserHash } from '../base/hash.ts'
 import type { JobIdSource } from '../base/job-id.ts'
 import type { OriginRole } from '../config/door-settings.ts'
 import { absenceOf, type BatchBells, type ShardLink } from '../engine/shard-link.ts'
+import type { Asker, Ref, Ticket } from '../job/asker.ts'
 import { isPlainObject } from '../job/job-headers.ts'
 import { JobUrls } from '../job/job-url.ts'
 import { parseBody } from '../job/parse-body.ts'
@@ -35,6 +36,7 @@ import { JobText } from '../shapes/scan/job-text.ts'
 import { JsonScanner } from '../shapes/scan/json-scanner.ts'
 import { makeProbes, Shapes } from '../shapes/shapes.ts'
 import type { Admission, LimitReason } from './admission.ts'
+import type { CallerLimits } from './caller-limits.ts'
 import { type Placement, Submitter } from './enqueue.ts'
 import { PendingJobs, type PendingTable } from './pending-jobs.ts'
 import type { PeerJobs, Submission } from './submission.ts'
@@ -59,6 +61,7 @@ export interface SubmissionParts {
   /** The pending jobs. */
   readonly pending: PendingTable
   readonly context: PoolContext
+  readonly callers: CallerLimits
   /** Whether the front door accepts jobs at all. */
   readonly isOpen: () => boolean
   /** The peer that jobs are submitted to instead of the shards; null for none. */
@@ -129,9 +132,11 @@ export class Submissions {
         () => this.submit(asker, ref, copy, submission))
     }
     this.#readTime()
+    const { principal } = asker
     const flags = submission.wantsAccountQueue ? FLAG_ACCOUNT_QUEUE : 0
     const text = this.#text
     text.take(body)
+    this.#holes.setCaller(principal.caller)
     const isScanned = submission.format === 'json' && submission.idempotencyKey === '' &&
       this.#scanner.scan(this.#holes)
     const known = isScanned ? this.#shapes.match(this.#holes) : undefined
@@ -144,7 +149,7 @@ export class Submissions {
     }
     const parsed = parseBody(text.whole(), submission.format)
     const job = parsed.ok
-      ? validateJob(parsed.value, submission.idempotencyKey, this.#urls) : parsed
+      ? validateJob(parsed.value, submission.idempotencyKey, this.#urls, principal.user) : parsed
     if (!job.ok) return this.#invalid(asker, ref, job)
     const outline = this.#send(asker, ref, job, flags)
     if (outline === undefined || !isScanned) return
@@ -165,6 +170,7 @@ export class Submissions {
     const frame = this.#frame
     if (!frame.scan(bytes)) return false
     const flags = wantsAccountQueue ? FLAG_ACCOUNT_QUEUE : 0
+    frame.holes.setCaller(asker.principal.caller)
     this.#readTime()
     for (let job = 0; job < frame.count; job++) {
       const isUsual = frame.open(job)
@@ -288,10 +294,15 @@ export class Submissions {
       return undefined
     }
     if (!asker.begin(ref)) return undefined
-    const job = validateJob(value, '', this.#urls)
+    const { principal } = asker
+    const job = validateJob(value, '', this.#urls, principal.user)
     const isWatched = (value as Record<string, unknown>)['watch'] ?? false
     if (!job.ok || typeof isWatched !== 'boolean') {
       this.#invalid(asker, ref, job.ok ? NOT_A_BOOLEAN : job)
+      return undefined
+    }
+    if (isWatched && !mayDo(principal, 'read')) {
+      asker.denied(ref, lacking('read'))
       return undefined
     }
     if (isWatched && !asker.mayWatch(ref)) return undefined
@@ -323,7 +334,7 @@ export class Submissions {
       this.#invalid(asker, ref, unlisted)
       return undefined
     }
-    const user = this.#submitter.user(job)
+    const user = this.#submitter.user(job, asker.principal)
     if (!this.#maySubmit(asker, ref, user, flags)) return undefined
     const outline = this.#outline(asker, ref, job, user, flags)
     if (outline === undefined) return undefined
@@ -359,7 +370,7 @@ export class Submissions {
   }
 
   /** Whether the job may be sent to its user's shard; if not, it has been answered. */
-  #maySubmit(asker: Asker, ref: Ref, { route }: UserHash, flags: number): boolean {
+  #maySubmit(asker: Asker, ref: Ref, { route, tenant }: UserHash, flags: number): boolean {
     const { shard } = this.#linkOf(route)
     // Checked again: the state may have changed while the body arrived.
     const refusal = this.refusal(asker) ?? absenceOf(this.#linkOf(route))
@@ -367,9 +378,14 @@ export class Submissions {
     else if (this.#pending.refusal(asker, route) !== undefined) {
       const { current, limit } = this.#pending.share(asker, route)
       this.#full(asker, ref, shard, 'requests_share', limit, current)
-    } else if ((flags & FLAG_WATCH) !== 0 && !this.#parts.watches.mayWatchNew(route)) {
+    } else if ((flags & FLAG_WATCH) !== 0 && !this.#parts.watches.mayWatchNew(route, tenant)) {
       asker.denied(ref, TOO_MANY_WATCHED)
-    } else return true
+    } else {
+      const denial = this.#parts.callers.refusal(asker.principal,
+        this.#pending.countOfKey(asker.principal.key), this.#nowUs, this.#placement.createdAtMs)
+      if (denial === undefined) return true
+      asker.denied(ref, denial)
+    }
     return false
   }
 
@@ -383,7 +399,8 @@ export class Submissions {
       ? NONE as UpstreamSlot
       : upstreams.claim(job.webhook.origin, KIND_RECEIVER, user, this.#nowUs)
     if (upstream !== NONE && (job.webhook === null || receiver !== NONE)) {
-      return this.#submitter.outline(job, user, upstream, receiver, flags & FLAG_WATCH)
+      return this.#submitter.outline(job, asker.principal, user, upstream, receiver,
+        flags & FLAG_WATCH)
     }
     const { current, limit, reason } = upstreams.shortage(user)
     this.#full(asker, ref, this.#linkOf(user.route).shard, reason, limit, current)
@@ -416,7 +433,7 @@ export class Submissions {
     const { route } = outline
     this.#pending.sent(request, idHigh, idLow, position)
     if ((outline.flags & FLAG_WATCH) !== 0) {
-      this.#parts.watches.expect(formatJobId(route, idHigh, idLow))
+      this.#parts.watches.expect(formatJobId(route, idHigh, idLow), outline.tenant)
     }
     this.#parts.bells.ringSoon(link.shard)
     return true
@@ -443,11 +460,8 @@ export class Submissions {
   #full(
     asker: Asker, ref: Ref, shard: number, reason: LimitReason, limit: number, current: number,
   ): void {
-    asker.denied(ref, {
-      code: 'limit_reached', error: `the limit of ${reason} is reached`,
-      more: { limit_reason: reason, limit, current },
-      retryAfterSeconds: this.#parts.admission.refused(shard, reason, this.#parts.clock.nowUs()),
-    })
+    asker.denied(ref, limitReached(reason, limit, current,
+      this.#parts.admission.refused(shard, reason, this.#parts.clock.nowUs())))
   }
 }
 

@@ -21,7 +21,7 @@ import {
   makeShareCounts, Share, type ShareCounts, type ShareWarning,
 } from '../../shards/memory/share.ts'
 import type { KnownUpstreams, UpstreamSettings } from '../../shards/wire/contract.ts'
-import type { UserHash } from '../base/hash.ts'
+import type { HolderHash } from '../base/hash.ts'
 import {
   UPSTREAM_LOOKS_PER_TICK_MAX, UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_RELEASES_PER_TICK_MAX,
   UPSTREAM_UNUSED_MS_MIN,
@@ -52,7 +52,7 @@ export interface UpstreamEntry {
   readonly origin: string
   readonly kind: UpstreamKind
   /** The user whose job was the first to name it; null for one from a journal. */
-  readonly holder: UserHash | null
+  readonly holder: HolderHash | null
   /** When a job named it last, or when its release was tried last. */
   usedUs: Micros
   /** Shards that have not yet answered a release; 0 when none is pending. */
@@ -130,7 +130,7 @@ export class Upstreams {
    * The slot of an origin, newly assigned to this user if it has none. NONE when the table is full
    * or the user has its share; then slots are reclaimed, and shortage() says which it was.
    */
-  claim(origin: string, kind: UpstreamKind, user: UserHash, nowUs: Micros): UpstreamSlot {
+  claim(origin: string, kind: UpstreamKind, user: HolderHash, nowUs: Micros): UpstreamSlot {
     const entry = this.#byOrigin[kind].get(origin)
     if (entry !== undefined) {
       // A shard reads the release before the job, and starts afresh if it had released the slot.
@@ -153,7 +153,7 @@ export class Upstreams {
   }
 
   /** Why claim() has just returned NONE, in the terms of a 429. */
-  shortage(user: UserHash): { reason: LimitReason; limit: number; current: number } {
+  shortage(user: HolderHash): { reason: LimitReason; limit: number; current: number } {
     const held = this.#held.of(user.route, user.high)
     return this.#pool.refusal(held, 1) === 'share'
       ? { reason: 'upstreams_share', limit: Math.ceil(this.#pool.threshold), current: held }
@@ -222,7 +222,8 @@ export class Upstreams {
   }
 
   #add(
-    slot: UpstreamSlot, origin: string, kind: UpstreamKind, holder: UserHash | null, nowUs: Micros,
+    slot: UpstreamSlot, origin: string, kind: UpstreamKind, holder: HolderHash | null,
+    nowUs: Micros,
   ): void {
     const entry: UpstreamEntry = {
       slot, origin, kind, holder, usedUs: nowUs, answersDue: 0, busy: false, releases: 0,

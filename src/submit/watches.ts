@@ -3,7 +3,7 @@
 
 import { WATCHED_JOBS_MAX } from '../../shards/memory/limits.ts'
 import {
-  AccountShare, type HeldTable, makeHeldTable, type PoolContext,
+  accountOf, AccountShare, type HeldTable, makeHeldTable, type PoolContext,
 } from '../base/account-share.ts'
 import { routeOf } from '../base/job-id.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
@@ -17,6 +17,10 @@ export interface Watcher {
 
 /** A job with watchers. */
 export interface WatchedJob {
+  /** Whose share it takes. */
+  readonly account: number
+  /** Its shard watches it, as far as is known. */
+  isWatched: boolean
   /** Watchers that receive no events yet: their job or their WATCH request is on its way. */
   joining: number
   readonly watchers: Set<Watcher>
@@ -26,20 +30,20 @@ export interface WatchedJob {
 export interface WatchTable {
   /** By the job's id. */
   readonly watched: Map<string, WatchedJob>
-  /** Jobs without watchers whose shards could not be notified yet. */
-  readonly unwatchDue: Set<string>
+  /** Jobs without watchers whose shards could not be notified yet, and whose share each takes. */
+  readonly unwatchDue: Map<string, number>
   /** Jobs in either of them, counted by account. */
   readonly held: HeldTable
 }
 
 /** An empty table. */
 export const makeWatchTable = (): WatchTable =>
-  ({ watched: new Map(), unwatchDue: new Set(), held: makeHeldTable(WATCHED_JOBS_MAX) })
+  ({ watched: new Map(), unwatchDue: new Map(), held: makeHeldTable(WATCHED_JOBS_MAX) })
 
 /** All watched jobs. */
 export class Watches {
   readonly #watched: Map<string, WatchedJob>
-  readonly #unwatchDue: Set<string>
+  readonly #unwatchDue: Map<string, number>
   readonly #share: AccountShare
   readonly #unwatch: (jobId: string) => boolean
 
@@ -59,23 +63,26 @@ export class Watches {
     return this.#watched.size + this.#unwatchDue.size
   }
 
-  /** Whether the job's account may have it watched. */
-  mayWatch(jobId: string): boolean {
-    return this.#isCounted(jobId) || this.mayWatchNew(routeOf(jobId))
+  /** Whether who asks may watch one more job, if it is one more. */
+  mayWatch(jobId: string, tenant: number): boolean {
+    return this.#isCounted(jobId) || this.mayWatchNew(routeOf(jobId), tenant)
   }
 
-  /** Whether the account may have a job watched that has no id yet. */
-  mayWatchNew(route: number): boolean {
-    return this.#share.refusal(route) === undefined
+  /** The same for a job that has no id yet. */
+  mayWatchNew(route: number, tenant: number): boolean {
+    return this.#share.refusal(accountOf(tenant, route)) === undefined
   }
 
   /** Call it when a shard is asked to watch; join() or giveUp() must follow. */
-  expect(jobId: string): void {
-    if (!this.#isCounted(jobId)) this.#share.take(routeOf(jobId))
-    this.#unwatchDue.delete(jobId)
+  expect(jobId: string, tenant: number): void {
     const watched = this.#watched.get(jobId)
-    if (watched === undefined) this.#watched.set(jobId, { joining: 1, watchers: new Set() })
-    else watched.joining++
+    if (watched !== undefined) return void watched.joining++
+    const due = this.#unwatchDue.get(jobId)
+    this.#unwatchDue.delete(jobId)
+    const account = due ?? accountOf(tenant, routeOf(jobId))
+    if (due === undefined) this.#share.take(account)
+    this.#watched.set(jobId,
+      { account, isWatched: due !== undefined, joining: 1, watchers: new Set() })
   }
 
   /** No such job, or the asker has gone. @param isWatched the shard does watch. */
@@ -83,8 +90,8 @@ export class Watches {
     const watched = this.#watched.get(jobId)
     if (watched === undefined) return
     watched.joining--
-    if (isWatched) this.#dropUnwatched(jobId, watched)
-    else if (isEmpty(watched)) this.#drop(jobId)
+    watched.isWatched ||= isWatched
+    this.#dropUnwatched(jobId, watched)
   }
 
   /** The shard watches: the watcher receives events from now on. */
@@ -92,6 +99,7 @@ export class Watches {
     const watched = this.#watched.get(jobId)
     if (watched === undefined) return
     watched.joining--
+    watched.isWatched = true
     watched.watchers.add(watcher)
   }
 
@@ -117,17 +125,18 @@ export class Watches {
     if (told.isTerminal) {
       // The shard of a finished job watches it no more, so it need not be notified.
       watched.watchers.clear()
-      if (watched.joining === 0) this.#drop(jobId)
+      watched.isWatched = false
+      if (watched.joining === 0) this.#drop(jobId, watched)
     }
     for (const watcher of watchers) watcher.told(told)
   }
 
   /** Retries the notifications that did not fit into a ring. */
   retryUnwatch(): void {
-    for (const jobId of this.#unwatchDue) {
+    for (const [jobId, account] of this.#unwatchDue) {
       if (!this.#unwatch(jobId)) return
       this.#unwatchDue.delete(jobId)
-      this.#share.give(routeOf(jobId))
+      this.#share.give(account)
     }
   }
 
@@ -135,16 +144,16 @@ export class Watches {
     return this.#watched.has(jobId) || this.#unwatchDue.has(jobId)
   }
 
-  #drop(jobId: string): void {
+  #drop(jobId: string, { account }: WatchedJob): void {
     this.#watched.delete(jobId)
-    this.#share.give(routeOf(jobId))
+    this.#share.give(account)
   }
 
   #dropUnwatched(jobId: string, watched: WatchedJob): void {
     if (!isEmpty(watched)) return
-    if (this.#unwatch(jobId)) return this.#drop(jobId)
+    if (!watched.isWatched || this.#unwatch(jobId)) return this.#drop(jobId, watched)
     this.#watched.delete(jobId)
-    this.#unwatchDue.add(jobId)
+    this.#unwatchDue.set(jobId, watched.account)
   }
 }
 

@@ -4,8 +4,8 @@
 
 import { encodeValue } from '../../shards/wire/codec.ts'
 import { JOB_ID_DIGITS, writeJobId } from '../../shards/wire/job-id.ts'
-import type { Ref, Ticket } from '../base/asker.ts'
 import { ANSWERS_BYTES_MAX } from '../base/limits.ts'
+import type { Ref, Ticket } from '../job/asker.ts'
 
 // {"type":"accepted","jobs":[ … ]}
 const JSON_HEAD = Buffer.from('{"type":"accepted","jobs":[')

@@ -2,9 +2,9 @@
 
 import { readAccountQueue } from '../../shards/signals/pace-headers.ts'
 import { decodeUntrusted } from '../../shards/wire/codec.ts'
-import type { Ref } from '../base/asker.ts'
 import type { Denial, ErrorCode } from '../base/errors.ts'
 import { MESSAGE_JOBS_MAX } from '../base/limits.ts'
+import type { Ref } from '../job/asker.ts'
 import { isPlainObject } from '../job/job-headers.ts'
 import { parseBody } from '../job/parse-body.ts'
 import { readRef, REF_FAULT } from '../job/read-ref.ts'

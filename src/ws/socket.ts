@@ -6,7 +6,7 @@ import {
   type JobSnapshot,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
-import type { Ref, Ticket } from '../base/asker.ts'
+import { lacking, mayDo, type Principal, type Scope } from '../access/principal.ts'
 import { CLIENT_BYTES_FREE_OF_SHARES } from '../base/client-limits.ts'
 import {
   type Denial, denialValue, type ErrorCode, TOO_MANY_WATCHED, unavailable,
@@ -15,6 +15,7 @@ import { SOCKET_WARN_BYTES, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS } from '../ba
 import type { Question, Questions } from '../engine/questions.ts'
 import type { SocketData } from '../http/server.ts'
 import type { WebSocketHandle } from '../http/uws.ts'
+import type { Ref, Ticket } from '../job/asker.ts'
 import { JobEvent, TERMINAL_EVENT_OF_STATUS } from '../submit/job-event.ts'
 import type { MessageAsker, Submissions } from '../submit/submissions.ts'
 import type { Watches, Watcher } from '../submit/watches.ts'
@@ -52,6 +53,7 @@ export interface SocketState {
 
 /** An open socket, of any build's code. */
 export interface OpenSocket {
+  readonly principal: Principal
   flush(): void
   /** Closes it gracefully. */
   end(code: number, reason: string): void
@@ -65,8 +67,10 @@ export interface OpenSocket {
 /** The connection of a client, from open to close. */
 export class JobSocket implements MessageAsker, Watcher, OpenSocket {
   readonly isBulk = true
+  readonly principal: Principal
   readonly #host: SocketHost
   readonly #wantsAccountQueue: boolean
+  readonly #maySubmit: boolean
   #handle: WebSocketHandle<SocketData> | undefined
   /** The format of the client's last frame, which is used for answers. */
   #isBinary = false
@@ -82,13 +86,13 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
   #isWarned = false
 
   /** @param before the state of a socket that was handed over. */
-  constructor(
-    handle: WebSocketHandle<SocketData>, host: SocketHost, wantsAccountQueue: boolean,
-    before?: SocketState,
-  ) {
+  constructor(handle: WebSocketHandle<SocketData>, host: SocketHost, before?: SocketState) {
+    const { principal, wantsAccountQueue } = handle.getUserData()
+    this.principal = principal
     this.#handle = handle
     this.#host = host
     this.#wantsAccountQueue = wantsAccountQueue
+    this.#maySubmit = mayDo(principal, 'submit')
     this.#watched = new Set(before?.watched)
     if (before === undefined) return
     this.#isBinary = before.isBinary
@@ -109,12 +113,17 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     if (this.#isBinary !== isBinary) this.flush()
     this.#isBinary = isBinary
     const { submissions } = this.#host
-    const isTaken = isBinary && submissions.submitPacked(this, bytes, this.#wantsAccountQueue)
+    const isTaken = isBinary && this.#maySubmit &&
+      submissions.submitPacked(this, bytes, this.#wantsAccountQueue)
     if (!isTaken) this.#read(bytes, isBinary)
   }
 
   #read(bytes: Buffer, isBinary: boolean): void {
     const message = readMessage(bytes, isBinary)
+    const scope = SCOPE_OF[message.type]
+    if (scope !== undefined && !mayDo(this.principal, scope)) {
+      return this.#fail(lacking(scope), 'ref' in message ? message.ref : undefined)
+    }
     switch (message.type) {
       case 'enqueue':
         return this.#host.submissions.submitAll(
@@ -138,17 +147,19 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
 
   #watch(jobId: string, ref: Ref | undefined): void {
     const { watches, questions } = this.#host
+    const { tenant } = this.principal
     const isKnown = this.#watched.has(jobId) || this.#joining.has(jobId)
     if (!isKnown) {
-      if (!this.#hasRoomToWatch() || !watches.mayWatch(jobId)) {
+      if (!this.#hasRoomToWatch() || !watches.mayWatch(jobId, tenant)) {
         return this.#fail(TOO_MANY_WATCHED, ref, jobId)
       }
       this.#joining.add(jobId)
-      watches.expect(jobId)
+      watches.expect(jobId, tenant)
     }
-    questions.ask(isKnown ? 'get' : 'watch', jobId, this.#question(jobId, ref, isKnown
+    const question = this.#question(jobId, ref, isKnown
       ? (code, snapshot) => this.#shown(jobId, ref, code, snapshot)
-      : (code, snapshot) => this.#joined(jobId, ref, code, snapshot)))
+      : (code, snapshot) => this.#joined(jobId, ref, code, snapshot))
+    questions.ask(isKnown ? 'get' : 'watch', jobId, tenant, question)
   }
 
   /** The answer to a WATCH. */
@@ -181,7 +192,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
   }
 
   #cancel(jobId: string, ref: Ref | undefined): void {
-    this.#host.questions.ask('cancel', jobId, this.#question(jobId, ref, (code, snapshot) => {
+    const question = this.#question(jobId, ref, (code, snapshot) => {
       if (code === CODE_NOT_FOUND || snapshot === null) return this.#fail(NOT_FOUND, ref, jobId)
       if (code === CODE_NOT_CANCELLABLE) {
         return this.#fail({ code: 'not_cancellable', error: `the job is ${snapshot.status}`,
@@ -190,7 +201,8 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
       // The answer is also the event, which is not sent a second time.
       if (this.#watched.delete(jobId)) this.#host.watches.leave(jobId, this)
       this.tell({ type: 'cancelled', ...withRef(ref), job_id: jobId, status: 'cancelled' })
-    }))
+    })
+    this.#host.questions.ask('cancel', jobId, this.principal.tenant, question)
   }
 
   #question(jobId: string, ref: Ref | undefined, answered: Question['answered']): Question {
@@ -367,6 +379,11 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     this.#host.noteBacklog(backlogBytes - this.#backlogBytes)
     this.#backlogBytes = backlogBytes
   }
+}
+
+/** What a message has to be allowed to do. */
+const SCOPE_OF: Readonly<Partial<Record<ReturnType<typeof readMessage>['type'], Scope>>> = {
+  enqueue: 'submit', watch: 'read', unwatch: 'read', cancel: 'read',
 }
 
 const withRef = (ref: Ref | undefined): object => ref === undefined ? {} : { ref }

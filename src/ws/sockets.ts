@@ -1,10 +1,13 @@
 // All WebSockets: admission, their unread bytes in total, and their end.
 
+import type { KeyUsage } from '../access/key-usage.ts'
+import { isSameOrigin } from '../access/local-hosts.ts'
+import { isValid, NOT_VALID, type Principal } from '../access/principal.ts'
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolContext,
 } from '../base/account-share.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
-import type { ErrorCode } from '../base/errors.ts'
+import { type ErrorCode, limitReached } from '../base/errors.ts'
 import { JobHasher } from '../base/hash.ts'
 import {
   MESSAGE_JOBS_MAX, REF_BYTES_MAX, SOCKET_BACKLOG_BYTES_MAX, SOCKET_WATCHED_MAX, SOCKET_WINDOW_JOBS,
@@ -13,7 +16,7 @@ import {
 import { DOOR_POOLS } from '../base/pools.ts'
 import type { Questions } from '../engine/questions.ts'
 import { asksAccountQueue } from '../http/account-queue.ts'
-import { addressKey } from '../http/client-address.ts'
+import { addressKey, type ClientAddresses } from '../http/client-address.ts'
 import { Exchange } from '../http/exchange.ts'
 import { frameTiers, heldByFrame } from '../http/frame-tiers.ts'
 import type { SocketData, SocketOwner } from '../http/server.ts'
@@ -27,6 +30,7 @@ import { JobSocket, type OpenSocket, type SocketHost, type SocketState } from '.
 
 const CLOSE_TOO_LARGE = 1009
 const CLOSE_GOING_AWAY = 1001
+const CLOSE_POLICY = 1008
 const CLOSE_RESTART = 1012
 const RESTART = 'another process takes over; come again'
 
@@ -36,7 +40,9 @@ export interface SocketsParts {
   readonly questions: Questions
   readonly watches: Watches
   readonly pool: ClientBytes
+  readonly keyUsage: KeyUsage
   readonly context: PoolContext
+  readonly addresses: ClientAddresses
   readonly secret: Uint8Array
   readonly version: string
   readonly bodyBytesMax: number
@@ -129,6 +135,13 @@ export class Sockets implements SocketHost, SocketAdopter {
     for (const socket of sockets) socket.flush()
   }
 
+  /** Closes the sockets of keys that are no longer valid. */
+  closeInvalid(nowMs: number): void {
+    for (const socket of this.#table.open) {
+      if (!isValid(socket.principal, nowMs)) socket.end(CLOSE_POLICY, NOT_VALID.error)
+    }
+  }
+
   /** Closes every socket: the server is stopping. */
   closeAll(): void {
     for (const socket of this.#table.open) socket.end(CLOSE_GOING_AWAY, 'the server is stopping')
@@ -161,7 +174,7 @@ export class Sockets implements SocketHost, SocketAdopter {
 
   opened(handle: WebSocketHandle<SocketData>): void {
     const data = handle.getUserData()
-    const socket = new JobSocket(handle, this, data.wantsAccountQueue)
+    const socket = new JobSocket(handle, this)
     data.socket = socket
     this.#table.open.add(socket)
     socket.tell(this.#hello(data.frameBytesMax))
@@ -197,13 +210,15 @@ export class Sockets implements SocketHost, SocketAdopter {
     this.#table.framesBytes -= frameBytes
     this.#parts.pool.give(frameBytes)
     this.#table.open.delete(socket)
-    this.#share.give(handle.getUserData().address)
+    const { address, principal } = handle.getUserData()
+    this.#share.give(address)
+    this.#parts.keyUsage.add(principal.key, 'sockets', -1)
     socket.closed()
   }
 
   adopt(state: SocketState): void {
     const data = state.handle.getUserData()
-    const socket = new JobSocket(state.handle, this, data.wantsAccountQueue, state)
+    const socket = new JobSocket(state.handle, this, state)
     data.owner = this
     data.socket = socket
     this.#table.open.add(socket)
@@ -212,9 +227,11 @@ export class Sockets implements SocketHost, SocketAdopter {
   /** Decides about an upgrade request; false when another tier's route must be tried. */
   upgrade(
     response: UpgradableResponse, request: HttpRequest, context: UpgradeContext, tier: number,
+    principal: Principal,
   ): boolean {
-    const address = this.#hasher.user(addressKey(response.getRemoteAddress())).route
-    const refusal = this.#refusal(request, address)
+    const client = this.#parts.addresses.of(response.getRemoteAddress(), request)
+    const address = this.#hasher.user(0, addressKey(client)).route
+    const refusal = this.#refusal(request, address, principal)
     if (refusal !== undefined) {
       refusal(new Exchange(response, false))
       return true
@@ -222,10 +239,11 @@ export class Sockets implements SocketHost, SocketAdopter {
     if (tier !== this.#tier()) return false
     const frameBytesMax = this.#tiers[tier] as number
     const data: SocketData = {
-      wantsAccountQueue: asksAccountQueue(request), frameBytesMax, address, owner: this,
+      principal, wantsAccountQueue: asksAccountQueue(request), frameBytesMax, address, owner: this,
       socket: undefined,
     }
     this.#share.take(address)
+    this.#parts.keyUsage.add(principal.key, 'sockets', 1)
     this.#table.framesBytes += heldByFrame(frameBytesMax)
     this.#parts.pool.adopt(heldByFrame(frameBytesMax))
     response.upgrade(data, request.getHeader('sec-websocket-key'), PROTOCOL,
@@ -234,11 +252,15 @@ export class Sockets implements SocketHost, SocketAdopter {
   }
 
   /** A function that answers why no socket is opened; undefined when one is. */
-  #refusal(request: HttpRequest, address: number):
+  #refusal(request: HttpRequest, address: number, { key, limits }: Principal):
     ((exchange: Exchange) => void) | undefined {
     const { isOpen, unavailable } = this.#parts
     const protocols = request.getHeader('sec-websocket-protocol').split(',')
     if (!isOpen()) return (exchange) => unavailable(exchange, 'draining')
+    const current = this.#parts.keyUsage.count(key, 'sockets')
+    if (current >= limits.sockets) {
+      return (exchange) => exchange.denied(0, limitReached('key_sockets', limits.sockets, current))
+    }
     if (this.#share.refusal(address) !== undefined) {
       return (exchange) => unavailable(exchange, 'overloaded')
     }
@@ -288,11 +310,3 @@ export class Sockets implements SocketHost, SocketAdopter {
 /** The socket object of a handle. */
 const socketOf = (handle: WebSocketHandle<SocketData>): JobSocket | undefined =>
   handle.getUserData().socket as JobSocket | undefined
-
-/**
- * Browsers let any page open a socket to any host, including this machine, but send the page's
- * origin; other clients send none.
- */
-function isSameOrigin(origin: string, host: string): boolean {
-  return origin === '' || URL.parse(origin)?.host === host
-}

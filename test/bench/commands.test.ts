@@ -212,7 +212,8 @@ describe('sluice bench', { concurrency: 4 }, () => {
   })
 
   it('says why when nothing of its kind runs where it is to drive a server', async (t) => {
-    const other = createServer((_request, response) => { response.end('[]') })
+    let answer = '[]'
+    const other = createServer((_request, response) => { response.end(answer) })
     t.after(() => other.close())
     await new Promise<void>((resolve) => { other.listen(0, '127.0.0.1', resolve) })
     const { port } = other.address() as AddressInfo
@@ -223,6 +224,8 @@ describe('sluice bench', { concurrency: 4 }, () => {
       assert.equal(stderr, `sluice bench: --target: ${expected}\n`)
     }
     await ask(`what ${target} gives is no health of a Sluice`)
+    answer = '{"status":"ok"}'
+    await ask(`${target} shows callers its status alone; the bench needs a loopback address`)
     await new Promise((resolve) => { other.close(resolve) })
     await ask(`${target} gives no health of a Sluice: connect ECONNREFUSED 127.0.0.1:${port}`)
   })

@@ -67,7 +67,8 @@ describe('output that cannot be written', { skip: process.platform !== 'linux' }
   test('since nobody reads it keeps no server from its end', async (t) => {
     const port = String(await freePort())
     const serve = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN,
-      'serve', '--port', port, '--memory', '128MiB', '--shards', '1', '--journal', 'off']
+      'serve', '--port', port, '--memory', '128MiB', '--shards', '1', '--journal', 'off',
+      '--operate-listen', 'off']
     // A pipe that is full, and stays so, is both outputs of what is run.
     const full = 'head -c 65536 /dev/zero >&3; exec 1>&3 2>&3 3>&-; exec "$@"'
     const start = (...flags: string[]): ChildProcess => {

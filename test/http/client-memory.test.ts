@@ -23,7 +23,7 @@ const scene = new Scene({
 })
 
 const head = (path: string, type: string): string =>
-  `POST ${path} HTTP/1.1\r\nHost: s\r\nContent-Type: ${type}\r\n`
+  `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\n`
 const CHUNKED = 'Transfer-Encoding: chunked\r\n\r\n'
 const NDJSON = 'application/x-ndjson'
 const TINY_CHUNKS = '1\r\na\r\n'.repeat(10_000)
@@ -81,7 +81,8 @@ const frames = async (all: readonly RawClient[]): Promise<void> => {
   start.writeBigUInt64BE(BigInt(FRAME_BYTES), 2)
   const payload = Buffer.alloc(FRAME_BYTES - 1, ' ')
   for (const client of all) {
-    client.write('GET /ws HTTP/1.1\r\nHost: s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+    client.write('GET /ws HTTP/1.1\r\nHost: localhost\r\n' +
+      'Upgrade: websocket\r\nConnection: Upgrade\r\n' +
       'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n' +
       'Sec-WebSocket-Protocol: sluice.v1\r\n\r\n')
     await client.waitForAnswers(1)
@@ -145,13 +146,13 @@ test('connections beyond the bound are closed, and near it none is kept', async 
   assert.deepEqual(atBound, ['client_connections'])
   const [first] = all
   assert.ok(first)
-  first.write('GET /ready HTTP/1.1\r\nHost: s\r\n\r\n')
+  first.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n')
   await first.waitForClose()
   assert.deepEqual(first.statuses, [200])
   assert.match(first.received, /connection: close/i)
   for (const client of all) client.destroy()
   while ((await health()).connections > 10) { /* not yet */ }
   const last = (await clients(t, 1))[0]
-  last?.write('GET /ready HTTP/1.1\r\nHost: s\r\n\r\n'.repeat(2))
+  last?.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2))
   assert.deepEqual(await last?.waitForAnswers(2), [200, 200])
 })

@@ -14,7 +14,7 @@ async function bodyLimitOf(t: TestContext, options: ServerOptions): Promise<numb
   const flags = ['--grace', '0s', ...options.flags ?? []]
   const server = await startServer({ ...options, flags }, t)
   const client = await RawClient.connect(server.port)
-  client.write('POST /jobs HTTP/1.1\r\nHost: sluice\r\nContent-Length: 9999999\r\n\r\n')
+  client.write('POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n')
   await client.waitForClose()
   assert.deepEqual(client.statuses, [413])
   const { limit } = JSON.parse(client.received.slice(client.received.indexOf('{'))) as AnswerBody

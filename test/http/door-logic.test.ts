@@ -15,7 +15,8 @@ import {
 import { BATCH_WINDOW_JOBS_MIN } from '../../src/base/client-limits.ts'
 import { DoorLogic } from '../../src/door/door-logic.ts'
 import {
-  BODY_BYTES_MAX, call, ID, ID_WORDS, idOf, JOB, openScene, post, type Scene, VIEW, wordsOf,
+  BODY_BYTES_MAX, call, ID, ID_WORDS, idOf, JOB, LOCAL_LISTENERS, openScene, post, type Scene,
+  VIEW, wordsOf,
 } from '../support/door-scene.ts'
 import { EventStream } from '../support/event-stream.ts'
 import type { FakeRequest, FakeShard } from '../support/fake-shard.ts'
@@ -24,9 +25,11 @@ import { SocketClient } from '../support/socket-client.ts'
 /** Another door logic, with a version of its own. */
 function replaceLogic(scene: Scene, version: string): WeakRef<DoorLogic> {
   const logic = new DoorLogic(scene.door.partsFor({
-    host: '127.0.0.1', port: 0, bodyBytesMax: BODY_BYTES_MAX, batchJobsMax: 2000,
+    listeners: LOCAL_LISTENERS, trustedProxies: [], bodyBytesMax: BODY_BYTES_MAX,
+    batchJobsMax: 2000,
     socketIdleMs: 60_000,
     clientBytesMax: 64 * MIB, clientConnectionsMax: 10_000, version,
+    access: { isOpenToAll: false, allowedHosts: [] },
     settingsOf: () => ({
       pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
     }),

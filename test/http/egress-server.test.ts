@@ -81,7 +81,8 @@ async function start(t: TestContext): Promise<Stage> {
   const dns = await startDnsServer(t)
   for (const [name, addresses] of NAMES) dns.says.set(name, { addresses })
   const server = await startServer({
-    flags: [...UNPACED, '--shards', '1', '--host', '0.0.0.0', '--grace', '0s',
+    flags: [...UNPACED, '--shards', '1', '--host', '0.0.0.0', '--insecure-no-auth',
+      '--grace', '0s',
       '--control', 'control.sock', '--dns-servers', dns.address],
     preload: new URL('../support/dial-guard.ts', import.meta.url).href,
     env: { [PRINT_DIALS]: '1' }, configYaml: '',

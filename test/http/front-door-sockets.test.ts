@@ -2,10 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, describe, test } from 'node:test'
+import { SystemClock } from '../../shards/base/clock.ts'
 import {
   CODE_OK, CODE_TOO_MANY_WATCHED, EVENT_COMPLETED, EVENT_POSITION, FLAG_WATCH, INGRESS_ENQUEUE,
   INGRESS_UNWATCH, INGRESS_WATCH, REFUSED_MEMORY, WORD_FLAGS, WORD_REQUEST,
 } from '../../shards/wire/contract.ts'
+import { AccountShare } from '../../src/base/account-share.ts'
+import { JobHasher } from '../../src/base/hash.ts'
+import { SOCKETS_MAX } from '../../src/base/limits.ts'
+import { DOOR_POOLS } from '../../src/base/pools.ts'
 import { call, ID, ID_WORDS, idOf, idText, JOB, openScene, type Scene, VIEW, wordsOf }
   from '../support/door-scene.ts'
 import type { FakeRequest } from '../support/fake-shard.ts'
@@ -25,6 +30,25 @@ const requestOf = ({ words }: FakeRequest): number => words[WORD_REQUEST] as num
 
 const figures = async (scene: Scene): Promise<Record<string, unknown>> =>
   (await call(scene, 'GET', '/health')).body['admission'] as Record<string, unknown>
+
+test('sockets are counted by the address that a trusted proxy names', async (t) => {
+  const scene = await openScene(t)
+  const { secret, sockets } = scene.door.tables
+  const share = new AccountShare(DOOR_POOLS.sockets, SOCKETS_MAX, sockets.held,
+    { clock: new SystemClock(), warn: () => {} })
+  const heldBy = (key: string): number =>
+    share.facts(new JobHasher(secret).user(0, key).route).current
+  const openFor = async (headers: Record<string, string>): Promise<void> => {
+    const client = await SocketClient.open(scene.url, 'json', { headers })
+    t.after(() => client.ws.terminate())
+  }
+  await openFor({})
+  await openFor({ 'x-forwarded-for': '6.6.6.6, 203.0.113.9' })
+  await openFor({ 'x-forwarded-for': '203.0.113.9:80' })
+  await openFor({ forwarded: 'for="[2001:db8:0:1::9]:80"' })
+  assert.deepEqual(['7f000001', 'cb007109', '20010db800000001', '06060606'].map(heldBy),
+    [1, 2, 1, 0])
+})
 
 describe('answers', () => {
   test('to many jobs come in few messages', async (t) => {

@@ -286,15 +286,16 @@ test('bodies in pieces: whole when they fit, cut off with 413 when they do not',
   assert.equal((await call(scene, 'POST', '/jobs', init as RequestInit)).status, 201)
   assert.equal(scene.requests[0]?.job?.body?.length, 20 * KIB)
 
-  const head = 'POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  const head = 'POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
   const chunk = `8000\r\n${' '.repeat(0x8000)}\r\n`
   const endless = `${head}Transfer-Encoding: chunked\r\n\r\n${chunk}${chunk}${chunk}`
   assert.match(await raw(scene, endless), /^HTTP\/1.1 413 /)
   const announced = `${head}Content-Length: ${BODY_BYTES_MAX + 1}\r\n\r\n{`
   assert.match(await raw(scene, announced), /^HTTP\/1.1 413 /)
-  const garbage = await raw(scene, 'POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n')
+  const garbage = await raw(scene,
+    'POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n')
   assert.match(garbage, /^HTTP\/1.1 400 /)
-  const headers = `GET /health HTTP/1.1\r\nHost: x\r\nX: ${'a'.repeat(20 * KIB)}\r\n\r\n`
+  const headers = `GET /health HTTP/1.1\r\nHost: localhost\r\nX: ${'a'.repeat(20 * KIB)}\r\n\r\n`
   assert.match(await raw(scene, headers), /^HTTP\/1.1 431 /)
   assert.equal((await post(scene)).status, 201, 'and the door still stands')
 })
@@ -314,7 +315,7 @@ test('a client that goes away costs nothing but its answer', async (t) => {
   // A half-sent body, given up.
   const socket = connect(scene.port, '127.0.0.1')
   socket.on('error', () => {})
-  socket.write('POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"user')
+  socket.write('POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{"user')
   await once(socket, 'connect')
   socket.destroy()
   const [shard] = scene.shards.filter((_, at) =>

@@ -37,7 +37,7 @@ async function assertRefused(t: TestContext, bytes: string | Buffer): Promise<vo
   assert.ok(status === 0 || status >= 400, `${status} for ${String(bytes).slice(0, 100)}`)
 }
 
-const HEAD = 'POST /jobs HTTP/1.1\r\nHost: s\r\nContent-Type: application/json\r\n'
+const HEAD = 'POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
 
 describe('bytes that are no request', { concurrency: true }, () => {
   const cases: ReadonlyArray<readonly [string, string | Buffer]> = [
@@ -47,15 +47,15 @@ describe('bytes that are no request', { concurrency: true }, () => {
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
     ['a TLS handshake', Buffer.concat([Buffer.from('1603010200010001fc0303', 'hex'),
       Buffer.alloc(500, 7), Buffer.from('\r\n\r\n')])],
-    ['HTTP/9.9', 'GET /health HTTP/9.9\r\nHost: s\r\n\r\n'],
-    ['a header without a colon', 'GET /health HTTP/1.1\r\nHost: s\r\nnothing here\r\n\r\n'],
-    ['a NUL in a header', 'GET /health HTTP/1.1\r\nHost: s\r\nX-A: \u0000\r\n\r\n'],
+    ['HTTP/9.9', 'GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n'],
+    ['a header without a colon', 'GET /health HTTP/1.1\r\nHost: localhost\r\nnothing here\r\n\r\n'],
+    ['a NUL in a header', 'GET /health HTTP/1.1\r\nHost: localhost\r\nX-A: \u0000\r\n\r\n'],
     ['a length that is no number', `${HEAD}Content-Length: many\r\n\r\n{}`],
     ['a length below zero', `${HEAD}Content-Length: -5\r\n\r\n{}`],
     ['a length beyond all numbers', `${HEAD}Content-Length: ${'9'.repeat(30)}\r\n\r\n{}`],
     ['two lengths that differ', `${HEAD}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} `],
     ['a length and chunks', `${HEAD}Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n` +
-      '0\r\n\r\nGET /health HTTP/1.1\r\nHost: s\r\n\r\n'],
+      '0\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['a chunk whose size is none',
       `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n`],
     ['another transfer encoding', `${HEAD}Transfer-Encoding: gzip\r\n\r\n{}`],
@@ -87,7 +87,7 @@ describe('requests of which it cannot be said where they end', { concurrency: tr
   const cases: readonly (readonly [string, string])[] = [
     ['two lengths that differ', `${HEAD}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`],
     ['two lengths alike', `${HEAD}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}`],
-    ['two hosts', 'GET /ready HTTP/1.1\r\nHost: s\r\nHost: t\r\n\r\n'],
+    ['two hosts', 'GET /ready HTTP/1.1\r\nHost: localhost\r\nHost: t\r\n\r\n'],
     ['an empty host', 'GET /jobs/1 HTTP/1.1\r\nHost:\r\n\r\n'],
     ['gzip, chunked', chunked('Transfer-Encoding: gzip, chunked')],
     ['chunked and something else', chunked('Transfer-Encoding: chunked\r\nTransfer-Encoding: x')],
@@ -105,7 +105,7 @@ describe('requests of which it cannot be said where they end', { concurrency: tr
   }
 
   it('end the connection before what would be a request behind them is looked at', async (t) => {
-    const hidden = 'GET /ready HTTP/1.1\r\nHost: s\r\n\r\n'
+    const hidden = 'GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n'
     const client = await clientFor(t)
     client.socket.cork()
     client.write(`${HEAD}Content-Length: 2\r\nContent-Length: ${2 + hidden.length}\r\n\r\n`)
@@ -126,7 +126,7 @@ describe('requests of which it cannot be said where they end', { concurrency: tr
   it('an answer to HEAD keeps the connection', async (t) => {
     const client = await clientFor(t)
     for (let round = 1; round <= 3; round++) {
-      client.write('HEAD /ready HTTP/1.1\r\nHost: s\r\n\r\n')
+      client.write('HEAD /ready HTTP/1.1\r\nHost: localhost\r\n\r\n')
       assert.equal((await client.waitForAnswers(round)).length, round)
     }
     assert.match(client.received, /content-length: 18\r\n/)
@@ -137,10 +137,12 @@ describe('requests of which it cannot be said where they end', { concurrency: tr
 describe('requests that are too large', { concurrency: true }, () => {
   it('are refused: a header block, a URL, and headers without end', async (t) => {
     const large = 'x'.repeat(20_000)
-    await assertRefused(t, `GET /health HTTP/1.1\r\nHost: s\r\nX-Large: ${large}\r\n\r\n`)
-    await assertRefused(t, `GET /jobs/${large} HTTP/1.1\r\nHost: s\r\n\r\n`)
-    await assertRefused(t, `GET /health HTTP/1.1\r\nHost: s\r\n${'X-A: b\r\n'.repeat(5000)}`)
-    await assertRefused(t, `GET /health HTTP/1.1\r\nHost: s\r\n${'X-A: b\r\n'.repeat(500)}\r\n`)
+    await assertRefused(t, `GET /health HTTP/1.1\r\nHost: localhost\r\nX-Large: ${large}\r\n\r\n`)
+    await assertRefused(t, `GET /jobs/${large} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+    await assertRefused(t,
+      `GET /health HTTP/1.1\r\nHost: localhost\r\n${'X-A: b\r\n'.repeat(5000)}`)
+    await assertRefused(t,
+      `GET /health HTTP/1.1\r\nHost: localhost\r\n${'X-A: b\r\n'.repeat(500)}\r\n`)
   })
 
   it('are refused with 413 by what they announce, before they have come', async (t) => {
@@ -219,7 +221,7 @@ describe('clients', { concurrency: true }, () => {
 
   it('that pipeline are served or cut off, and get no answer that is not theirs', async (t) => {
     const client = await clientFor(t)
-    client.write('GET /ready HTTP/1.1\r\nHost: s\r\n\r\n'.repeat(50))
+    client.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(50))
     const statuses = await client.waitForAnswers(50)
     assert.deepEqual(new Set(statuses), new Set([200]))
     const upstream = await upstreamFor(t)
@@ -238,7 +240,7 @@ describe('clients', { concurrency: true }, () => {
     const upstream = await upstreamFor(t)
     const client = await clientFor(t)
     const garbage = `\u0000\u0001garbage ${'!'.repeat(50)}\r\n\r\n`
-    client.write(`GET /ready HTTP/1.1\r\nHost: s\r\n\r\n${garbage}`)
+    client.write(`GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n${garbage}`)
     await client.waitForClose()
     assert.ok([200, 400, 505].includes(client.statuses[0] ?? 0))
     const job = jobOf(upstream.origin)

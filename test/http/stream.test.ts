@@ -179,7 +179,7 @@ describe('an event stream', { concurrency: true }, () => {
     const idle = await Promise.all(Array.from({ length: 8 }, async () => {
       const client = await RawClient.connect(scene.server.port)
       client.socket.pause()
-      client.write(`GET /jobs/${jobId}/stream HTTP/1.1\r\nHost: sluice\r\n\r\n`)
+      client.write(`GET /jobs/${jobId}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n`)
       return client
     }))
     t.after(() => idle.forEach((client) => client.destroy()))
@@ -244,7 +244,7 @@ describe('a stream that is joined again', { concurrency: true }, () => {
     const client = await RawClient.connect(scene.server.port)
     t.after(() => client.destroy())
     for (const count of [1, 2]) {
-      client.write(`GET /jobs/${String(jobId)}/stream HTTP/1.1\r\nHost: sluice\r\n` +
+      client.write(`GET /jobs/${String(jobId)}/stream HTTP/1.1\r\nHost: localhost\r\n` +
         'Last-Event-ID: completed\r\n\r\n')
       await client.waitForAnswers(count)
     }

@@ -4,7 +4,10 @@
 import assert from 'node:assert/strict'
 import http from 'node:http'
 import { type TestContext, describe, it } from 'node:test'
+import { callControl } from '../../src/control/client.ts'
+import { lockFile } from '../../src/control/place.ts'
 import { ApiClient, type JobFields, jobOf } from '../support/api-client.ts'
+import { get } from '../support/client.ts'
 import { EventStream } from '../support/event-stream.ts'
 import { Gate, UNPACED, upstreamFor } from '../support/scene.ts'
 import { SluiceProcess, type TestServer, startServer } from '../support/server.ts'
@@ -42,6 +45,14 @@ function takeOver(t: TestContext, { data, first }: Stage, flags: readonly string
   return second
 }
 
+/** The header with a new key of a tenant; its user is `mine`. */
+async function keyOf(data: string, tenant: string): Promise<Record<string, string>> {
+  const answer = await callControl(lockFile(data),
+    { command: 'keys-add', name: 'mine', tenant }).answer
+  assert.ok(answer.ok, answer.ok ? '' : answer.error)
+  return { 'x-sluice-key': String(answer.fields?.['text']) }
+}
+
 const listening = async (server: SluiceProcess): Promise<void> => {
   assert.ok(await server.waitFor('stdout', /^listening on /m), server.stderr)
 }
@@ -63,6 +74,9 @@ function postAlone(url: string, job: JobFields): Promise<number> {
     request.end(JSON.stringify(job))
   })
 }
+
+const healthOf = async (api: ApiClient): Promise<string> =>
+  (await api.send('GET', '/health')).bytes.toString()
 
 /** A take-over while a job is in flight, held by the gate; one more waits at the second process. */
 async function beginMidway(t: TestContext) {
@@ -222,18 +236,20 @@ describe('a take-over', { concurrency: 2 }, () => {
     assert.equal(upstream.requests.length, 1)
   })
 
-  it('takes bodies along that have begun to arrive, and batches', async (t) => {
+  it('takes bodies along that have begun to arrive, as jobs of their key', async (t) => {
     const stage = await begin(t)
-    const { first } = stage
+    const { data, first } = stage
+    const key = await keyOf(data, '7')
     const upstream = await upstreamFor(t)
-    const lines = [0, 1, 2].map((at) => JSON.stringify(jobOf(`${upstream.origin}/${at}`)))
+    const lines = [0, 1, 2].map((at) =>
+      JSON.stringify(jobOf(`${upstream.origin}/${at}`, { user_id: 'mine' })))
     const open = (path: string, type: string): { request: http.ClientRequest,
       answer: Promise<{ status: number, text: string }> } => {
       const { promise: answer, resolve, reject } =
         Promise.withResolvers<{ status: number, text: string }>()
       const request = http.request(`${first.url}${path}`, {
         method: 'POST', agent: false,
-        headers: { 'content-type': type, 'transfer-encoding': 'chunked' },
+        headers: { ...key, 'content-type': type, 'transfer-encoding': 'chunked' },
       }, (response) => {
         let text = ''
         response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk })
@@ -250,12 +266,18 @@ describe('a take-over', { concurrency: 2 }, () => {
     await passing(first)
     single.request.end(lines[0]?.slice(20))
     batch.request.end(`${lines[2]}\n`)
-    assert.equal((await single.answer).status, 201)
-    const told = (await batch.answer).text.trim().split('\n').map((line) =>
-      (JSON.parse(line) as { status: string }).status)
-    assert.deepEqual(told, ['queued', 'queued'])
+    const { status, text } = await single.answer
+    assert.equal(status, 201, text)
+    const told = [...(await batch.answer).text.trim().split('\n'), text]
+      .map((line) => JSON.parse(line) as { job_id: string, status: string })
+    assert.deepEqual(told.map((entry) => entry.status), ['queued', 'queued', 'queued'])
     await upstream.waitFor(3)
     await listening(second)
+    const other = await keyOf(data, '8')
+    for (const { job_id: jobId } of told) {
+      assert.equal((await get(`${first.url}/jobs/${jobId}`, key)).status, 200)
+      assert.equal((await get(`${first.url}/jobs/${jobId}`, other)).status, 404)
+    }
     assert.equal((await first.ended()).code, 0, first.stderr)
   })
 
@@ -340,6 +362,36 @@ describe('a take-over that fails', { concurrency: 2 }, () => {
     assert.equal(upstream.requests.length, 2)
   })
 
+  it('covers the listener of operators', async (t) => {
+    const stage = await begin(t, ['--operate-listen', '127.0.0.1:0'])
+    const { api, first } = stage
+    const place = /^operators +http:\/\/(\S+)$/m.exec(first.stdout)?.[1] ?? ''
+    const [kept, fresh] = [new ApiClient(`http://${place}`, 1), new ApiClient(`http://${place}`)]
+    t.after(() => Promise.all([kept.close(), fresh.close()]).then(() => {}))
+    assert.match(await healthOf(kept), /^\{"status":"ok","version"/)
+    const gate = new Gate()
+    const upstream = await upstreamFor(t, gate.hold((_request, response) => response.end()))
+    const jobId = await api.accept(jobOf(upstream.origin))
+    await upstream.waitFor(1)
+    const second = takeOver(t, stage, ['--operate-listen', place])
+    // On one connection: the last answer of the first process is the peer's.
+    let passed = await kept.send('GET', '/health')
+    while (passed.headers['connection'] !== 'close') passed = await kept.send('GET', '/health')
+    const beside = /^\{"status":"taking_over","version":"[^"]+","waiting":\d+,"shards":\[\]\}$/
+    assert.match(passed.bytes.toString(), beside)
+    await passing(first)
+    assert.match(await healthOf(fresh), beside)
+    assert.equal(await healthOf(api), '{"status":"taking_over"}')
+    const held = fresh.send('GET', '/nothing')
+    gate.open()
+    await listening(second)
+    assert.equal((await held).body.code, 'not_found')
+    assert.match(await healthOf(fresh), /^\{"status":"ok",.*"taken_over":\{"at":\d+/)
+    assert.equal((await first.ended()).code, 0, first.stderr)
+    assert.equal((await api.finished(jobId)).status, 'completed')
+    assert.equal(await second.stop(), 0)
+  })
+
   it('is refused with its reason', async (t) => {
     const stage = await begin(t)
     const { first } = stage
@@ -351,6 +403,8 @@ describe('a take-over that fails', { concurrency: 2 }, () => {
     assert.match(await refusal(['--data', temporaryFolder(t)]), /^1: .*nobody to take over from/s)
     assert.match(await refusal(['--journal', 'off']), /^2: .*needs a journal/s)
     assert.match(await refusal(['--port', '1']), /^1: .*the server listens on 127/s)
+    assert.match(await refusal(['--operate-listen', '127.0.0.1:1']),
+      /^1: .*the server listens on 127[.\d:]+, and whoever .* --port and --operate-listen/s)
     assert.match(await refusal(['--memory', '64MiB', '--shards', '1']),
       /^2: .*cannot change --shards 1 where the running server has 2: jobs .* moved/s)
     assert.match(await refusal(['--completed-ttl', 'soon']), /^2: .*completed-ttl/s)

@@ -208,7 +208,8 @@ test('a silent client is pinged, and closed when it does not answer', async (t) 
   answering.ws.on('ping', () => { pings += 1 })
   const socket = connect(scene.server.port, '127.0.0.1')
   t.after(() => socket.destroy())
-  socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+  socket.write('GET /ws HTTP/1.1\r\nHost: localhost\r\n' +
+    'Connection: Upgrade\r\nUpgrade: websocket\r\n' +
     'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n' +
     'Sec-WebSocket-Protocol: sluice.v1\r\n\r\n')
   const chunks: Buffer[] = []

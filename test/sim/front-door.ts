@@ -5,6 +5,7 @@ import { AssertionError } from 'node:assert'
 import { NONE } from '../../shards/base/units.ts'
 import { givenBackBy, isBefore, seeGivenBack } from '../../shards/memory/give-back.ts'
 import type { ShardViews } from '../../shards/memory/layout.ts'
+import { ownerOf } from '../../shards/memory/owner.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
 import { decodeValue, encodeTemplate } from '../../shards/wire/codec.ts'
 import * as contract from '../../shards/wire/contract.ts'
@@ -13,6 +14,7 @@ import type { ShardMemory } from '../support/shard-memory.ts'
 import type { EventLog } from './event-log.ts'
 import type { Observer, Question, SimJob, Verdict } from './observations.ts'
 import type { Scenario } from './scenario.ts'
+import { promise } from './violation.ts'
 import type { VirtualTime } from './virtual-time.ts'
 
 const RECORDS_PER_READ_MAX = 4096
@@ -23,6 +25,8 @@ const KIND_OF_QUESTION = {
 type Pending =
   | { readonly kind: 'submit'; readonly job: SimJob; position: number }
   | { readonly kind: 'release'; readonly heard: (done: boolean) => void }
+  /** Another tenant's question, which must be answered with "not found". */
+  | { readonly kind: 'foreign'; readonly job: SimJob; readonly label: string; position: number }
   | { readonly kind: Question; readonly job: SimJob; readonly askedUs: number; position: number }
 
 /** What the front door needs. */
@@ -96,8 +100,10 @@ export class FrontDoor {
     const pending = { kind: 'submit' as const, job, position: 0 }
     const request = this.#expect(pending)
     const [laneHigh, laneLow] = job.account.lanes[job.upstream] as readonly [number, number]
-    words.set([request, ...job.idWords, job.key.high, job.key.low, laneHigh, laneLow,
-      job.upstream, job.receiver, flagsOf(job), template.length, hashOf(template)])
+    const { keyNumber, tenant, userWord } = job.account
+    words.set([request, ...job.idWords, job.key.high ^ userWord, job.key.low, laneHigh, laneLow,
+      job.upstream, job.receiver, flagsOf(job), template.length, hashOf(template),
+      ownerOf(tenant, keyNumber)])
     ring.bytes.set(template, offset + contract.ENQUEUE_HEADER_BYTES)
     ring.bytes.set(payload, offset + contract.ENQUEUE_HEADER_BYTES + template.length)
     pending.position = ring.commit()
@@ -118,7 +124,18 @@ export class FrontDoor {
     const pending = { kind: question, job, askedUs: time.nowUs(), position: 0 }
     const request = this.#expect(pending)
     pending.position = this.#send(
-      job.shard, KIND_OF_QUESTION[question], request, job.idWords)
+      job.shard, KIND_OF_QUESTION[question], request, job.idWords, job.account.tenant)
+  }
+
+  /** Another tenant asks about a job; does nothing when the ring is full. */
+  askAs(tenant: number, job: SimJob, question: Question): void {
+    if (!this.#fits(job.shard)) return
+    const label = `${question} of job ${job.number} by tenant ${tenant}`
+    this.#parts.log.add(label)
+    const pending = { kind: 'foreign' as const, job, label, position: 0 }
+    const request = this.#expect(pending)
+    pending.position = this.#send(
+      job.shard, KIND_OF_QUESTION[question], request, job.idWords, tenant)
   }
 
   /** Ends the watch of a job. */
@@ -236,6 +253,10 @@ export class FrontDoor {
     if (pending.kind === 'submit' || pending.kind === 'release') {
       throw new AssertionError({ message: 'an answer to no question' })
     }
+    if (pending.kind === 'foreign') {
+      const isHidden = code === contract.CODE_NOT_FOUND && view === null
+      return promise(isHidden, 'tenants', () => `${pending.label} gave ${code}`)
+    }
     const { kind, job, askedUs } = pending
     this.#parts.log.add(`${kind} ${job.number} says ${code} ${view?.status} ${view?.attempts}`)
     for (const observer of this.#parts.observers) {
@@ -273,11 +294,13 @@ export class FrontDoor {
     return (this.#ingress[shard] as RingWriter).fits(contract.REQUEST_WORDS * 4)
   }
 
-  #send(shard: number, kind: number, request: number, id: readonly number[]): number {
+  #send(
+    shard: number, kind: number, request: number, id: readonly number[], tenant = 0,
+  ): number {
     const ring = this.#ingress[shard] as RingWriter
     const offset = ring.claim(kind, contract.REQUEST_WORDS * 4)
     if (offset === RING_FULL) throw new AssertionError({ message: 'asked without looking' })
-    ring.u32.set([request, ...id], offset / 4)
+    ring.u32.set([request, ...id, tenant], offset / 4)
     return ring.commit()
   }
 }

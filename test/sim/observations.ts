@@ -13,7 +13,7 @@ export interface SimJob {
   readonly idWords: readonly [route: number, high: number, low: number]
   readonly shard: number
   readonly account: Account
-  /** With the user, the job's unique key. */
+  /** With tenant and user, the job's unique key. */
   readonly key: SimKey
   readonly upstream: number
   /** Slot of the webhook receiver, or NONE. */
@@ -30,10 +30,15 @@ export interface SimJob {
 /** A user with one of its API keys. */
 export interface Account {
   readonly number: number
+  readonly tenant: number
+  /** The number of the key that it submits by; 0 for none. */
+  readonly keyNumber: number
   readonly userId: string
   readonly apiKey: string
-  /** The user's hash. */
+  /** The user's hash, or its tenant's. */
   readonly route: number
+  /** The same for equal user ids, also of other tenants; mixed into the hashes of keys. */
+  readonly userWord: number
   /** The lane's hash at each upstream. */
   readonly lanes: readonly (readonly [high: number, low: number])[]
 }
@@ -44,6 +49,10 @@ export interface SimKey {
   readonly high: number
   readonly low: number
 }
+
+/** Tells keys apart: no other user has this one, and none of another tenant. */
+export const keyName = ({ account: { tenant, userId }, key }: SimJob): string =>
+  `${tenant}/${userId}/${key.text}`
 
 /** The meaning of a response's headers, as the upstream intended it. */
 export interface Said {

@@ -67,6 +67,13 @@ sabotage('accounts that share a lane take no turns', Lanes, 'next',
     return this.first(lane)
   }, 'turns')
 sabotage('keys are forgotten', JobSlots, 'findByKey', () => NONE, 'keys')
+sabotage('tenants have their keys in common', JobSlots, 'findByKey',
+  ((findByKey) => function (
+    this: JobSlots, _tenant: number, ...key: [route: number, high: number, low: number]
+  ) {
+    const holders = [0, 1, 7, 8, 65_535].map((tenant) => findByKey.call(this, tenant, ...key))
+    return holders.find((slot) => slot !== NONE) ?? NONE
+  })(JobSlots.prototype.findByKey) as Method, 'keys')
 sabotage('keys of failed jobs are kept', JobSlots, 'freeKey',
   ((freeKey) => function (this: JobSlots, slot: JobSlot): void {
     // A job that is forgotten must have a time, and free its key, or the slot is indexed twice.

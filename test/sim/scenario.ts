@@ -88,6 +88,8 @@ export interface Habits {
   readonly repeat: number
   readonly ask: number
   readonly cancel: number
+  /** Somebody of another tenant asks, cancels or watches. */
+  readonly askOthers: number
   readonly watch: number
   readonly watchLater: number
   readonly unwatch: number
@@ -121,6 +123,10 @@ export interface Scenario {
   readonly places: readonly Place[]
   readonly upstreams: number
   readonly users: number
+  /** The users are dealt to these in turn, under the same names in each. */
+  readonly tenants: readonly number[]
+  /** Whether the hashes of tenants are the same, and that of a user of tenant 0. */
+  readonly tenantsCollide: boolean
   readonly apiKeysMax: number
   readonly sockets: SocketBounds
   readonly lateness: Lateness
@@ -166,9 +172,9 @@ export const PROMPT: Lateness = {
 
 /** Callers that do nothing on their own. */
 export const IDLE_HABITS: Habits = {
-  jobs: 0, durationUs: 0, burstMax: 1, repeat: 0, ask: 0, cancel: 0, watch: 0, watchLater: 0,
-  unwatch: 0, wantsAccountQueue: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1, bodyBytesMax: 0,
-  retries: [4], noisy: 0,
+  jobs: 0, durationUs: 0, burstMax: 1, repeat: 0, ask: 0, cancel: 0, askOthers: 0, watch: 0,
+  watchLater: 0, unwatch: 0, wantsAccountQueue: 0, beginBy: 0, beginByMsMax: 0, noWebhook: 1,
+  bodyBytesMax: 0, retries: [4], noisy: 0,
 }
 
 const some = (prng: Prng, chance: number, weightMax: number): number =>
@@ -266,7 +272,7 @@ function drawHabits(prng: Prng, limits: Limits): Habits {
   return {
     jobs: prng.pick([60, 150, 300]), durationUs: prng.pick([0.2, 5, 60, 600]) * 1e6,
     burstMax: prng.pick([1, 10, 100]),
-    repeat: rare(), ask: rare(), cancel: rare(), watch: rare(), watchLater: rare(),
+    repeat: rare(), ask: rare(), cancel: rare(), askOthers: 0, watch: rare(), watchLater: rare(),
     unwatch: rare(), wantsAccountQueue: prng.pick([0, 0, 0, 0.01]),
     beginBy: rare(), beginByMsMax: prng.pick([200, 3000, 20_000]),
     noWebhook: prng.pick([0, 0.3, 1]), bodyBytesMax: prng.pick([0, 100, limits.bodyBytesMax]),
@@ -280,16 +286,38 @@ export function drawScenario(seed: number, shards: number): Scenario {
   const prng = new Prng(seed)
   const { limits, lanesScarce } = drawLimits(prng, shards)
   const upstreams = prng.between(1, 4)
+  const tenancy = drawTenancy(seed)
   return {
-    seed, limits, lanesScarce, upstreams,
+    seed, limits, lanesScarce, upstreams, tenants: tenancy.tenants,
+    tenantsCollide: tenancy.tenantsCollide,
     settings: drawSettings(prng, limits, seed),
     places: drawPlaces(prng, upstreams, prng.between(1, 2), limits),
     users: prng.pick([1, 3, 10, 30]), apiKeysMax: prng.pick([1, 1, 2]),
-    lateness: drawLateness(prng), habits: drawHabits(prng, limits),
+    lateness: drawLateness(prng),
+    habits: withTenants(drawHabits(prng, limits), tenancy),
     rounds: prng.pick([1, 1, 2, 3]), deaths: 0, reloads: 0, refusals: drawRefusals(seed),
     isJournalled: false, kills: 0, sockets: SOCKET_BOUNDS,
   }
 }
+
+/** What a seed decides about tenants. */
+interface Tenancy {
+  readonly tenants: readonly number[]
+  readonly tenantsCollide: boolean
+  readonly askOthers: number
+}
+
+function drawTenancy(seed: number): Tenancy {
+  const prng = new Prng(seed ^ 0x7e7a7)
+  return {
+    tenants: prng.pick([[0], [0, 7], [0, 0, 7, 8, 65_535], [7, 8], [1]]),
+    tenantsCollide: prng.chance(0.5), askOthers: prng.pick([0, 0.03, 0.2]),
+  }
+}
+
+/** Only where keys are repeated does it matter that the hashes of tenants collide. */
+const withTenants = (habits: Habits, { askOthers, tenantsCollide }: Tenancy): Habits =>
+  ({ ...habits, askOthers, repeat: Math.max(habits.repeat, tenantsCollide ? 0.2 : 0) })
 
 const KILLS_MAX = 5
 

@@ -12,14 +12,15 @@ import type { SharedPool } from '../../shards/memory/pools.ts'
 import { RingReader } from '../../shards/memory/ring.ts'
 import { CODE_NOT_FOUND, WORD_REQUEST } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
+import { OPERATOR } from '../../src/access/principal.ts'
 import { AccountShare, makeHeldTable, type PoolContext } from '../../src/base/account-share.ts'
-import type { Asker } from '../../src/base/asker.ts'
 import { ClientBytes } from '../../src/base/client-bytes.ts'
 import { CLIENT_BYTES_MIN } from '../../src/base/client-limits.ts'
 import { SOCKETS_MAX, STREAMS_MAX } from '../../src/base/limits.ts'
 import { DOOR_POOLS } from '../../src/base/pools.ts'
 import { makeQuestionTable, Questions } from '../../src/engine/questions.ts'
 import { BatchBells, openShardLink } from '../../src/engine/shard-link.ts'
+import type { Asker } from '../../src/job/asker.ts'
 import { makePendingTable, PendingJobs } from '../../src/submit/pending-jobs.ts'
 import { Upstreams } from '../../src/submit/upstream-slots.ts'
 import { Watches, makeWatchTable } from '../../src/submit/watches.ts'
@@ -94,7 +95,7 @@ function shareScene(time: VirtualTime, pool: SharedPool, bound: number): DoorSce
 function openRequests(time: VirtualTime): DoorScene {
   const pending = new PendingJobs(makePendingTable(), context(time))
   const asker: Asker =
-    { isBulk: true, accepted: () => {}, duplicate: () => {}, denied: () => {} }
+    { principal: OPERATOR, isBulk: true, accepted: () => {}, duplicate: () => {}, denied: () => {} }
   return unitScene(time, (who) => {
     if (pending.isFullFor(asker) || pending.refusal(asker, who) !== undefined) return undefined
     const request = pending.add(asker, 0, 0, who, false)
@@ -108,8 +109,8 @@ function openAudience(time: VirtualTime): DoorScene {
   let jobs = 0
   return unitScene(time, (who) => {
     const jobId = formatJobId(who, 0, jobs++)
-    if (!watches.mayWatch(jobId)) return undefined
-    watches.expect(jobId)
+    if (!watches.mayWatch(jobId, 0)) return undefined
+    watches.expect(jobId, 0)
     watches.join(jobId, watcher)
     return () => watches.leave(jobId, watcher)
   })
@@ -177,7 +178,7 @@ function openQuestions(time: VirtualTime): DoorScene {
   /** Whether the question was sent, or was answered at once. */
   const ask = (who: number, answered: () => void): boolean => {
     let isRefused = false
-    questions.ask('cancel', formatJobId(who, 0, asked++), {
+    questions.ask('cancel', formatJobId(who, 0, asked++), 0, {
       isBulk: true, answered, unavailable: () => { isRefused = true },
     })
     return !isRefused

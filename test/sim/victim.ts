@@ -115,7 +115,8 @@ export class VictimStage implements Observer {
   /** An account with a key of its own. @param route its user's. */
   account(route: number = this.#prng.uint32()): Account {
     const number = this.#accounts++
-    return makeAccount(this.#prng, number, route, number, route, this.#upstreams)
+    return makeAccount(
+      this.#prng, number, { tenant: 0, route, name: route }, number, this.#upstreams)
   }
 
   /** Submits so many jobs for the attacker. */
@@ -283,9 +284,10 @@ function scenarioOf(world: Partial<World>, seed: number): Scenario {
   const places = [own, ...upstreams, ownReceiver, ...receivers].map((facts, place): Place =>
     ({ ...facts, origin: `https://place-${place}.test` }))
   return {
-    seed, limits: { ...LIMITS, ...limits }, lanesScarce: true, isJournalled: false, refusals: 0,
-    reloads: 0, kills: 0, deaths: 0, upstreams: 1 + upstreams.length, users: 0, apiKeysMax: 1,
-    rounds: 1, places, sockets, lateness: PROMPT, habits: IDLE_HABITS,
+    seed, limits: { ...LIMITS, ...limits }, lanesScarce: true, isJournalled: false,
+    reloads: 0, refusals: 0, kills: 0, deaths: 0, upstreams: 1 + upstreams.length, users: 0,
+    apiKeysMax: 1, tenants: [0], tenantsCollide: false, rounds: 1, places, sockets,
+    lateness: PROMPT, habits: IDLE_HABITS,
     settings: {
       keyMismatch: 'reject', completedTtlMs: 1_800_000, failedTtlMs: 7_200_000,
       responseBytesMax: 8 * KIB, webhookRetryAfterMsMax: 300_000, connectionsPerOriginMax: 1024,

@@ -12,6 +12,10 @@ import type { VirtualTime } from './virtual-time.ts'
 
 /** Old jobs and keys that callers may still ask for. */
 const REMEMBERED_MAX = 400
+/** Tenants that ask for others' jobs; the last one has no jobs. */
+const ASKING_TENANTS = [0, 7, 8, 65_535, 9]
+const QUESTIONS = ['get', 'cancel', 'watch'] as const
+const KEY_NUMBERS_MAX = 3
 
 /** What the workload needs. */
 export interface WorkloadParts {
@@ -36,6 +40,8 @@ export class Workload {
   readonly accounts: readonly Account[]
   readonly #parts: WorkloadParts
   readonly #recent: SimJob[] = []
+  /** By tenant. */
+  readonly #routes = new Map<number, number>()
   #number = 0
   #comingUs = 0
 
@@ -43,14 +49,31 @@ export class Workload {
     this.#parts = parts
     const { prng, scenario } = parts
     const accounts: Account[] = []
+    /** By tenant, the next user's. */
+    const names = new Map<number, number>()
     for (let user = 0; user < scenario.users; user++) {
-      const route = prng.uint32()
+      const { route, tenant } = this.#drawUser(user)
+      const name = names.get(tenant) ?? 0
+      names.set(tenant, name + 1)
       const apiKeys = prng.between(1, scenario.apiKeysMax)
       for (let key = 0; key < apiKeys; key++) {
-        accounts.push(makeAccount(prng, accounts.length, user, key, route, scenario.upstreams))
+        accounts.push(makeAccount(
+          prng, accounts.length, { tenant, route, name }, key, scenario.upstreams))
       }
     }
     this.accounts = accounts
+  }
+
+  /** The users of a tenant other than 0 have one hash. */
+  #drawUser(user: number): { tenant: number; route: number } {
+    const { prng, scenario: { tenants, tenantsCollide } } = this.#parts
+    const drawn = prng.uint32()
+    const tenant = tenants[user % tenants.length] as number
+    if (tenant === 0 && (user !== 0 || !tenantsCollide)) return { tenant, route: drawn }
+    const key = tenantsCollide ? 0 : tenant
+    const route = this.#routes.get(key) ?? drawn
+    this.#routes.set(key, route)
+    return { tenant, route }
   }
 
   /** Whether this round has more jobs to come. */
@@ -93,9 +116,27 @@ export class Workload {
       if (prng.chance(habits.cancel)) door.ask(older, 'cancel')
       if (prng.chance(habits.watchLater)) door.ask(older, 'watch')
       if (prng.chance(habits.unwatch)) door.unwatch(older)
-      if (prng.chance(habits.repeat)) this.submit({ account: older.account, repeatOf: older })
+      if (prng.chance(habits.askOthers)) this.#askForOther(older)
+      if (prng.chance(habits.repeat)) {
+        this.submit({ account: this.#repeater(older), repeatOf: older })
+      }
     }
     this.submit()
+  }
+
+  #askForOther(job: SimJob): void {
+    const { door, prng } = this.#parts
+    const tenant = prng.pick(ASKING_TENANTS)
+    if (tenant !== job.account.tenant) door.askAs(tenant, job, prng.pick(QUESTIONS))
+  }
+
+  /** Who uses a job's key again: its account, or a user of the same name in another tenant. */
+  #repeater({ account }: SimJob): Account {
+    const { prng } = this.#parts
+    const { tenant, userId } = account
+    const others = this.accounts.filter((other) =>
+      other.userId === userId && other.tenant !== tenant)
+    return others.length > 0 && prng.chance(0.5) ? prng.pick(others) : account
   }
 
   #make(choice: JobChoice): SimJob {
@@ -143,12 +184,21 @@ export class Workload {
   }
 }
 
-/** One API key of one user. @param route the user's. */
+/** A user, by the number in its name. */
+interface User {
+  readonly tenant: number
+  readonly route: number
+  readonly name: number
+}
+
+/** One API key of one user. */
 export function makeAccount(
-  prng: Prng, number: number, user: number, key: number, route: number, upstreams: number,
+  prng: Prng, number: number, { name, route, tenant }: User, key: number, upstreams: number,
 ): Account {
   return {
-    number, route, userId: `user-${user}`, apiKey: `secret-${key}`,
+    number, tenant, keyNumber: tenant === 0 ? 0 : 1 + number % KEY_NUMBERS_MAX,
+    route, userWord: Math.imul(name, 0x9e3779b1) >>> 0,
+    userId: `user-${name}`, apiKey: `secret-${key}`,
     lanes: Array.from({ length: upstreams }, () => [prng.uint32(), prng.uint32()] as const),
   }
 }

@@ -5,14 +5,14 @@ import assert from 'node:assert/strict'
 import { NONE, alignUp } from '../../shards/base/units.ts'
 import { JOBS_FRESH, LANES_FRESH } from '../../shards/memory/crash-notes.ts'
 import type { SegmentViews, ShardViews } from '../../shards/memory/layout.ts'
-import { LANE_ACCOUNT_QUEUE, LANE_USED } from '../../shards/pace/lanes.ts'
+import { LANE_ACCOUNT_QUEUE, LANE_TENANT, LANE_USED } from '../../shards/pace/lanes.ts'
 import { JOB_FREE, JOB_UNWRITTEN } from '../../shards/store/job-slots.ts'
 import { RECORD_DEAD, RECORD_KIND, RECORD_LENGTH } from '../../shards/store/log-record.ts'
 import { SEGMENT_FREE } from '../../shards/store/segments.ts'
 
 const JOB_FACTS = [
   'route', 'idHigh', 'idLow', 'keyHigh', 'keyLow', 'fingerprint', 'location', 'lane', 'order',
-  'state', 'acceptedS', 'timeUs',
+  'state', 'acceptedS', 'owner', 'timeUs',
 ] as const
 /** The bits of a job's result word that are facts; the others belong to the process. */
 const ANSWER_FACTS = ~(JOB_UNWRITTEN << 16)
@@ -20,7 +20,7 @@ const LANE_FACTS = [
   'keyHigh', 'keyLow', 'upstream', 'baseUs', 'lastSendUs', 'intervalNs', 'concurrentMax',
   'nextOrder',
 ] as const
-const LANE_FLAGS = LANE_USED | LANE_ACCOUNT_QUEUE
+const LANE_FLAGS = LANE_USED | LANE_ACCOUNT_QUEUE | LANE_TENANT
 
 /** Builds the label only for a difference, since millions of words are compared. */
 function same(copy: unknown, own: unknown, name: string, of: string, at: number): void {

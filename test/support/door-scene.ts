@@ -13,6 +13,7 @@ import {
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import { SECRET_BYTES } from '../../src/base/hash.ts'
+import { type Listener, type ListenerKind, ofKind } from '../../src/config/listeners.ts'
 import { FrontDoor } from '../../src/door/front-door.ts'
 import { openShardLink, type ShardLink } from '../../src/engine/shard-link.ts'
 import { type FakeRequest, FakeShard } from './fake-shard.ts'
@@ -22,10 +23,19 @@ export const SHARDS = 2
 /** The origin whose account queues callers may switch on. */
 export const ACCOUNT_QUEUES_ORIGIN = 'http://queues.example'
 
+/** Both listeners, on free ports. */
+export const LOCAL_LISTENERS: readonly Listener[] = [
+  { kind: 'callers', host: '127.0.0.1', port: 0 },
+  { kind: 'operators', host: '127.0.0.1', port: 0 },
+]
+
 /** A front door, its fake shards, and the requests that they received. */
 export interface Scene {
+  /** Of the callers' listener. */
   url: string
   port: number
+  /** Of the operators' listener. */
+  operatorsUrl: string
   door: FrontDoor
   links: ShardLink[]
   shards: FakeShard[]
@@ -56,9 +66,11 @@ export async function openScene(
   const warnings: object[] = []
   const door = new FrontDoor({
     config: {
-      host: '127.0.0.1', port, bodyBytesMax: BODY_BYTES_MAX,
+      listeners: LOCAL_LISTENERS.map((each) => each.kind === 'callers' ? { ...each, port } : each),
+      trustedProxies: ['127.0.0.1'], bodyBytesMax: BODY_BYTES_MAX,
       batchJobsMax: 2000, socketIdleMs: 60_000,
       clientBytesMax: 64 * MIB, clientConnectionsMax: 10_000, version: '1.2.3',
+      access: { isOpenToAll: false, allowedHosts: [] },
       settingsOf: () => ({
         pacePerSecond: 2 as PerSecond, concurrentMax: 5, accountQueues: false, timeoutMs: 1000,
       }),
@@ -74,11 +86,13 @@ export async function openScene(
     door.close()
     for (const shard of shards) shard.stop()
   })
-  const address = await door.listen()
+  const places = await door.listen()
+  const portOf = (kind: ListenerKind): number => ofKind(places, kind)?.port ?? 0
   const waits: { count: number, resolve: () => void }[] = []
   const scene: Scene = {
-    url: `http://127.0.0.1:${address.port}`, port: address.port, door, links, shards, warnings,
-    requests: [],
+    url: `http://127.0.0.1:${portOf('callers')}`, port: portOf('callers'),
+    operatorsUrl: `http://127.0.0.1:${portOf('operators')}`,
+    door, links, shards, warnings, requests: [],
     answer: (shard, { kind, words }) => {
       if (kind === INGRESS_ENQUEUE) shard.accept(words[WORD_REQUEST] as number)
     },

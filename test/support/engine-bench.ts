@@ -6,6 +6,7 @@ import { Prng } from '../../shards/base/prng.ts'
 import { type Micros, NONE, msToUs } from '../../shards/base/units.ts'
 import type { JournalSink } from '../../shards/journal/journal.ts'
 import { KIND_RECEIVER, type ShardViews } from '../../shards/memory/layout.ts'
+import { ownerOf, tenantOf } from '../../shards/memory/owner.ts'
 import type { Limits } from '../../shards/memory/plan.ts'
 import { RING_FULL, RingReader, RingWriter } from '../../shards/memory/ring.ts'
 import { type StatValues, readStats } from '../../shards/memory/stats.ts'
@@ -49,6 +50,10 @@ export interface JobParts {
   readonly webhook?: boolean | typeof OTHER_RECEIVER
   /** The user's hash. */
   readonly user?: number
+  /** 0 by default. */
+  readonly tenant?: number
+  /** The number of the key that it is submitted by; 0 by default. */
+  readonly keyNumber?: number
   /** From now on. */
   readonly beginWithinMs?: number
   readonly wantsAccountQueue?: boolean
@@ -61,10 +66,11 @@ export interface Submitted {
   readonly user: number
   readonly idLow: number
   readonly idText: string
+  readonly tenant: number
 }
 
-/** Identifies a job of USER, or of another user. */
-type Asked = Pick<Submitted, 'idLow'> & Partial<Pick<Submitted, 'user'>>
+/** Identifies a job of USER, or of another user; asked for by tenant 0, or by another. */
+type Asked = Pick<Submitted, 'idLow'> & Partial<Pick<Submitted, 'tenant' | 'user'>>
 
 const USER = 0x5eed
 const ID_HIGH = 7
@@ -227,18 +233,19 @@ export class EngineBench {
       executeBeforeMs: parts.beginWithinMs === undefined ? 0 : this.nowMs + parts.beginWithinMs,
       body: parts.body === undefined ? null : Buffer.from(parts.body),
     })
+    const owner = ownerOf(parts.tenant ?? 0, parts.keyNumber ?? 0)
     const account = hashOf(`${parts.account ?? 'account'} ${upstream}`)
     const templateHash = hashOf(Buffer.from(template).toString('latin1'))
     const words = [request, user, ID_HIGH, idLow, spread(key), key, spread(account), account,
-      upstream, receiver, flagsOf(parts), template.length, templateHash, 0]
+      upstream, receiver, flagsOf(parts), template.length, templateHash, owner]
     this.#write(contract.INGRESS_ENQUEUE, words, [template, job])
-    return { request, user, idLow, idText: idText(user, idLow) }
+    return { request, user, idLow, idText: idText(user, idLow), tenant: tenantOf(owner) }
   }
 
   /** GET, CANCEL, WATCH or UNWATCH of a job. @returns the index of the answer in `answers`. */
-  ask(kind: number, { idLow, user = USER }: Asked): number {
+  ask(kind: number, { idLow, tenant = 0, user = USER }: Asked): number {
     const request = this.#requests++
-    this.#write(kind, [request, user, ID_HIGH, idLow], [])
+    this.#write(kind, [request, user, ID_HIGH, idLow, tenant], [])
     this.turn()
     return request
   }
@@ -248,8 +255,8 @@ export class EngineBench {
    * the engine, until there is nothing to read.
    */
   askAll(kind: number, jobs: readonly Asked[]): number[] {
-    for (const { idLow, user = USER } of jobs) {
-      this.#write(kind, [this.#requests++, user, ID_HIGH, idLow], [])
+    for (const { idLow, tenant = 0, user = USER } of jobs) {
+      this.#write(kind, [this.#requests++, user, ID_HIGH, idLow, tenant], [])
     }
     const answers: number[] = []
     while (this.engine.hasWork()) {
@@ -277,7 +284,7 @@ export class EngineBench {
   /** Asks for the release of an upstream's record; returns whether it is released. */
   release(upstream: number): boolean {
     const request = this.#requests++
-    this.#write(contract.INGRESS_RELEASE_UPSTREAM, [request, upstream, 0, 0], [])
+    this.#write(contract.INGRESS_RELEASE_UPSTREAM, [request, upstream, 0, 0, 0], [])
     this.turn()
     const answer = this.answer(request)
     assert.ok(answer.kind === 'released', 'not an answer to a release')
@@ -353,8 +360,10 @@ export class EngineBench {
 }
 
 /** Two shards of one process, on the same time. */
-export function twoShards(options: UpstreamStart = {}): [EngineBench, EngineBench] {
-  const memory = shardMemory(smallLimits({ shards: 2, jobsMax: 256, segmentsMax: 32 }))
+export function twoShards(
+  options: UpstreamStart = {}, limits: Partial<Limits> = {},
+): [EngineBench, EngineBench] {
+  const memory = shardMemory(smallLimits({ jobsMax: 256, segmentsMax: 32, ...limits, shards: 2 }))
   const time = new VirtualTime()
   return [
     new EngineBench({ ...options, with: { memory, time, shard: 0 } }),

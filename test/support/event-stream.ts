@@ -54,8 +54,13 @@ export class EventStream {
    * Joins a job's stream; asserts that the server starts one.
    * @param lastEventId id of the last event that the client has already received, if any.
    */
-  static async join(origin: string, jobId: string, lastEventId?: string): Promise<EventStream> {
-    const headers = lastEventId === undefined ? {} : { 'Last-Event-ID': lastEventId }
+  static async join(
+    origin: string, jobId: string, lastEventId?: string,
+    others: Readonly<Record<string, string>> = {},
+  ): Promise<EventStream> {
+    const headers = {
+      ...others, ...(lastEventId !== undefined && { 'Last-Event-ID': lastEventId }),
+    }
     const request = get(`${origin}/jobs/${jobId}/stream`, { agent: false, headers })
     const [response] = await once(request, 'response') as [IncomingMessage]
     assert.equal(response.statusCode, 200)

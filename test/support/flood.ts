@@ -38,7 +38,7 @@ export async function flood(options: FloodOptions): Promise<Map<number, number>>
       }
       index = next++
       const body = bodyOf(index)
-      socket.write('POST /jobs HTTP/1.1\r\nhost: sluice\r\ncontent-type: application/json\r\n' +
+      socket.write('POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n' +
         `content-length: ${body.length}\r\n\r\n${body}`)
     }
     socket.on('data', (text: string) => {

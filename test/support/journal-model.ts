@@ -70,7 +70,7 @@ export class JournalModel {
     for (let count = this.#prng.below(6); count > 0; count--) {
       const job = this.#fill(
         [jobs.idHigh, jobs.fingerprint, jobs.location, jobs.state, jobs.resultWord,
-          jobs.acceptedS], [jobs.timeUs])
+          jobs.acceptedS, jobs.owner], [jobs.timeUs])
       progress[JOBS_FRESH] = Math.max(progress[JOBS_FRESH] as number, job + 1)
       this.#changes.jobs.add(Math.floor(job / JOBS_PER_PAGE))
       const lane = this.#fill([lanes.flags, lanes.nextOrder], [lanes.baseUs, lanes.lastSendUs])
@@ -82,14 +82,17 @@ export class JournalModel {
     if (this.#prng.chance(0.2)) this.#changeUpstream()
   }
 
-  /** All changes since the last batch that was written(). */
-  batch(sequence: number, nowUs: Micros, accepted = 0): Buffer {
+  /**
+   * All changes since the last batch that was written().
+   * @param jobs pages of jobs in place of the present ones.
+   */
+  batch(sequence: number, nowUs: Micros, accepted = 0, jobs?: FactPages): Buffer {
     const facts = factsOf(this.views)
     this.#batch.begin(sequence, accepted)
     for (const segment of this.#changes.segments) this.#addSegment(segment)
     this.#addPages(TABLE_TEMPLATES, facts.templates, this.#changes.templates)
     this.#addPages(TABLE_LANES, facts.lanes, this.#changes.lanes)
-    this.#addPages(TABLE_JOBS, facts.jobs, this.#changes.jobs)
+    this.#addPages(TABLE_JOBS, jobs ?? facts.jobs, this.#changes.jobs)
     for (const upstream of this.#changes.upstreams) {
       writeUpstream(this.#batch, this.views, this.shared, upstream, nowUs)
     }
@@ -130,6 +133,7 @@ export class JournalModel {
     assert.deepEqual(loaded.jobs.state, jobs.state)
     assert.deepEqual(loaded.jobs.timeUs, jobs.timeUs)
     assert.deepEqual(loaded.jobs.acceptedS, jobs.acceptedS)
+    assert.deepEqual(loaded.jobs.owner, jobs.owner)
     assert.deepEqual(loaded.lanes.flags, lanes.flags)
     assert.deepEqual(loaded.lanes.lastSendUs, lanes.lastSendUs)
     assert.deepEqual(loaded.templates.location, templates.location)

@@ -66,6 +66,6 @@ export class RawClient {
 /** A POST /jobs as bytes. */
 export function postJobText(job: unknown, extraHeaders = ''): string {
   const body = JSON.stringify(job)
-  return 'POST /jobs HTTP/1.1\r\nHost: sluice\r\nContent-Type: application/json\r\n' +
+  return 'POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n' +
     `${extraHeaders}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 }

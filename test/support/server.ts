@@ -64,7 +64,12 @@ export class SluiceProcess {
     const main = path.join(options.root ?? ROOT, 'src/main.ts')
     const nodeFlags = [QUIET, ...preload, ...options.nodeFlags ?? []]
     const child = spawn(process.execPath, [...nodeFlags, main, ...args], {
-      cwd: folder, env: { ...cleanEnvironment(), XDG_RUNTIME_DIR: folder, ...options.env },
+      cwd: folder,
+      env: {
+        ...cleanEnvironment(), XDG_RUNTIME_DIR: folder,
+        // One port is enough for most tests; that of operators would be the next one.
+        SLUICE_OPERATE_LISTEN: 'off', ...options.env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child

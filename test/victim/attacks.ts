@@ -218,7 +218,7 @@ const streams: Attack = {
     for (let at = 0; at < 11_500; at++) {
       const socket = connect(stage.server.port, '127.0.0.1')
       socket.on('error', nothing).resume()
-      socket.write(`GET /jobs/${id}/stream HTTP/1.1\r\nHost: x\r\n\r\n`)
+      socket.write(`GET /jobs/${id}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n`)
       stage.onClose(() => socket.destroy())
       if (at % 100 === 99) await stage.health()
     }
@@ -272,7 +272,7 @@ const slowBodies: Attack = {
     for (let at = 0; at < 80; at++) {
       const socket = connect(stage.server.port, '127.0.0.1')
       socket.on('error', nothing).resume()
-      socket.write('POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n' +
+      socket.write('POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n' +
         `Content-Length: ${1000 * KIB}\r\n\r\n`)
       socket.write(Buffer.alloc(900 * KIB, 32))
       stage.onClose(() => socket.destroy())

@@ -50,7 +50,8 @@ export class JsonScanner {
    */
   scan(holes: JobHoles): boolean {
     const { body, bodyAt, found, functions, length } = this.#text
-    const kind = functions.scan(length, this.#keyName, this.#bodyName, bodyAt, this.#seed)
+    const kind = functions.scan(length, this.#keyName, this.#bodyName, bodyAt,
+      this.#seed ^ holes.callerHash)
     if (kind === NOTHING_FOUND) return false
     const keyStart = found[KEY_START] as number
     const keyEnd = found[KEY_END] as number

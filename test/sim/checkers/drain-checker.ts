@@ -80,6 +80,9 @@ export class DrainChecker implements Observer {
       promise(uncounted <= this.#ledger.deaths(shard), CHECKER, () =>
         `shard ${shard} counts ${stats[name]} ${name}, the books say ${ours[name]}`)
     }
+    for (const [key, count] of (this.#shards[shard] as ShardViews).keyJobs.entries()) {
+      promise(count === 0, CHECKER, () => `shard ${shard}: ${count} jobs of key ${key}`)
+    }
     for (const name of MUST_BE_ZERO) {
       promise(stats[name] === 0, CHECKER, () => `shard ${shard}: ${name} is ${stats[name]}`)
     }

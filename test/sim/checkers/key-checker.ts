@@ -3,7 +3,7 @@
 
 import type { ShardViews } from '../../../shards/memory/layout.ts'
 import { readStats } from '../../../shards/memory/stats.ts'
-import type { Observer, SimJob, Verdict } from '../observations.ts'
+import { keyName, type Observer, type SimJob, type Verdict } from '../observations.ts'
 import type { Scenario } from '../scenario.ts'
 import { promise } from '../violation.ts'
 import type { VirtualTime } from '../virtual-time.ts'
@@ -37,7 +37,7 @@ export class KeyChecker implements Observer {
   }
 
   judged(job: SimJob, verdict: Verdict): void {
-    const name = `${job.account.route}/${job.key.text}`
+    const name = keyName(job)
     const holder = this.#holders.get(name)
     if (verdict.kind === 'accepted') {
       if (holder !== undefined) this.#checkFree(holder, job)

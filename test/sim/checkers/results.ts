@@ -2,8 +2,8 @@
 // key, with the upstream's last answer.
 
 import type { JobResult } from '../../../shards/wire/contract.ts'
-import { promise } from '../violation.ts'
 import { RULE } from '../fake-network.ts'
+import { promise } from '../violation.ts'
 import type { Facts } from './ledger.ts'
 
 const CHECKER = 'results'

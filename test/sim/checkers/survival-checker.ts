@@ -13,7 +13,9 @@ import { readStats } from '../../../shards/memory/stats.ts'
 import type { FailureReason } from '../../../shards/signals/response.ts'
 import { classify, mayFailureRetry } from '../../../shards/signals/verdict.ts'
 import { JOB_FREE, JOB_IN_FLIGHT } from '../../../shards/store/job-slots.ts'
-import type { Attempt, Ending, Observer, Question, SimJob, Verdict } from '../observations.ts'
+import {
+  type Attempt, type Ending, keyName, type Observer, type Question, type SimJob, type Verdict,
+} from '../observations.ts'
 import { promise } from '../violation.ts'
 import type { VirtualTime } from '../virtual-time.ts'
 import { Unreached } from './unreached.ts'
@@ -112,7 +114,7 @@ export class SurvivalChecker implements Observer {
     facts.isRefused = !facts.isAccepted
     promise(!facts.isRefused || !facts.isSent, CHECKER, () =>
       `job ${job.number} was sent, but the answer was ${verdict.kind}`)
-    const name = `${job.account.route}/${job.key.text}`
+    const name = keyName(job)
     const holder = this.#holders.get(name)
     if (!facts.isAccepted) return
     this.#holders.set(name, facts)

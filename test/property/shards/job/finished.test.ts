@@ -117,7 +117,7 @@ class Run {
     const status = this.#prng.pick(STATUSES)
     const route = this.#prng.pick(USERS)
     const slot = this.#jobs.take(
-      { route, idHigh: 0, idLow: this.#next, keyHigh: 0, keyLow: this.#next++ })
+      { route, idHigh: 0, idLow: this.#next, keyHigh: 0, keyLow: this.#next++, owner: 0 })
     this.#jobs.beginState(slot, STATE_OF[status])
     const responseStatus = status === 'cancelled' ? 0 : this.#prng.pick([0, 200, 404])
     this.#jobs.setResponseStatus(slot, responseStatus)
@@ -282,7 +282,7 @@ test('a turn forgets a bounded number of jobs', () => {
   })
   for (let number = 0; number < jobsMax; number++) {
     const idLow = Math.imul(number, 0x9e3779b1) >>> 0
-    const slot = jobs.take({ route: 1, idHigh: 0, idLow, keyHigh: 0, keyLow: idLow })
+    const slot = jobs.take({ route: 1, idHigh: 0, idLow, keyHigh: 0, keyLow: idLow, owner: 0 })
     jobs.beginState(slot, JOB_COMPLETED)
     finished.add(slot, 0 as Micros)
   }

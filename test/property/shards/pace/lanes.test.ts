@@ -1,5 +1,5 @@
-// Model: a Map from account and upstream to an array of jobs, or from a group that shares a lane;
-// for turns, an array of lanes. Shares are counted anew from the Map each time.
+// Model: a Map from account and upstream to an array of jobs, or from a group that shares a lane.
+// Shares are counted anew from the Map each time.
 // Method: random arrivals, sends, retries, cancellations, ends and pauses, with few slots so that
 // lanes run short; after each step lines, references and siblings must agree, and a lane that was
 // given back must have been the longest idle of those that had nothing left to remember.
@@ -17,7 +17,6 @@ import {
 import type { ShardViews } from '../../../../shards/memory/layout.ts'
 import { IDLE_KEEP_MS_MIN } from '../../../../shards/memory/limits.ts'
 import { Lanes } from '../../../../shards/pace/lanes.ts'
-import { RoundRobin } from '../../../../shards/pace/round-robin.ts'
 import { JobSlots } from '../../../../shards/store/job-slots.ts'
 import { oneShard } from '../../../support/shard-memory.ts'
 import { Swarm, forEachSeed } from '../../../support/swarm.ts'
@@ -315,40 +314,4 @@ test('a lane is not left by more jobs than came', () => {
   assert.throws(() => lanes.dropReference(lane), /more references than it had/)
   lanes.addReference(lane)
   assert.throws(() => lanes.releaseAllOf(0 as UpstreamSlot), /named by a job/)
-})
-
-test('lanes take turns as in an array that is rotated', () => {
-  forEachSeed(RUNS, (prng) => {
-    const views = oneShard({ upstreamsMax: UPSTREAMS })
-    const turns = new RoundRobin(views)
-    const model: LaneSlot[][] = Array.from({ length: UPSTREAMS }, () => [])
-    const swarm = new Swarm(prng, 'add', ['remove', 'rotate'])
-    for (let step = 0; step < STEPS; step++) {
-      const operation = swarm.next()
-      const upstream = prng.below(UPSTREAMS) as UpstreamSlot
-      const list = model[upstream] as LaneSlot[]
-      if (operation === 'add') {
-        const lane = prng.below(views.limits.lanesMax) as LaneSlot
-        if (model.some((other) => other.includes(lane))) continue
-        turns.add(upstream, lane)
-        list.push(lane)
-      } else if (operation === 'remove') {
-        const [lane] = list.splice(prng.below(list.length + 1), 1)
-        if (lane !== undefined) turns.remove(upstream, lane)
-      } else {
-        turns.rotate(upstream)
-        const lane = list.shift()
-        if (lane !== undefined) list.push(lane)
-      }
-      assert.equal(turns.lanesActive, model.flat().length)
-      assert.equal(turns.first(upstream), list[0] ?? NONE)
-      const visited: LaneSlot[] = []
-      turns.forEachLane(upstream, (lane) => { visited.push(lane) })
-      assert.deepEqual(visited, list)
-      assert.equal(turns.count(upstream), list.length)
-      const active: number[] = []
-      turns.forEachUpstream((other) => { active.push(other) })
-      assert.deepEqual(active.toSorted(), model.flatMap((lanes, at) => lanes.length > 0 ? at : []))
-    }
-  })
 })

@@ -87,7 +87,7 @@ class Run {
     const head = encodeTemplate(template)
     const source = Buffer.concat([head, encodeJob({ createdAtMs, executeBeforeMs: 0, body })])
     const slot = this.#jobs.take(
-      { route: 1, idHigh: 0, idLow: number, keyHigh: 0, keyLow: number })
+      { route: 1, idHigh: 0, idLow: number, keyHigh: 0, keyLow: number, owner: 0 })
     this.#jobs.beginState(slot, JOB_QUEUED)
     assert.ok(this.#parts.records.storeJob(
       slot, templateSource(source), 0, head.length, source.length, place))
@@ -194,7 +194,7 @@ function twoJobs(headerLength: number) {
   const job = encodeJob({ createdAtMs: 1, executeBeforeMs: 0, body: null })
   const source = Buffer.concat([head, job])
   const slots = [1, 2, 3].map((idLow) => {
-    const slot = jobs.take({ route: 1, idHigh: 0, idLow, keyHigh: 0, keyLow: idLow })
+    const slot = jobs.take({ route: 1, idHigh: 0, idLow, keyHigh: 0, keyLow: idLow, owner: 0 })
     jobs.beginState(slot, JOB_QUEUED)
     assert.ok(records.storeJob(slot, templateSource(source), 0, head.length, source.length, 5))
     return slot

@@ -38,7 +38,10 @@ interface ModelJob {
 }
 
 const idOf = ({ route, idHigh, idLow }: JobIdentity): string => `${route}/${idHigh}/${idLow}`
-const keyOf = ({ route, keyHigh, keyLow }: JobIdentity): string => `${route}/${keyHigh}/${keyLow}`
+/** Whoever submitted it, a tenant's key is the same. */
+const keyOf = ({ keyHigh, keyLow, owner, route }: JobIdentity): string =>
+  `${owner & 0xffff}/${route}/${keyHigh}/${keyLow}`
+const OWNERS = [0, 7, 0xffff, 0x1_0007, 0xffff_0007, 0xffff_ffff]
 
 class Run {
   readonly #prng: Prng
@@ -68,6 +71,7 @@ class Run {
     const word = () => this.#prng.pick(this.#words)
     const identity = {
       route: word(), idHigh: word(), idLow: word(), keyHigh: word(), keyLow: word(),
+      owner: this.#prng.pick(OWNERS),
     }
     // The owner has looked for both before; ids do not repeat, a key has one holder.
     for (const job of this.#jobs.values()) if (idOf(job.identity) === idOf(identity)) return
@@ -143,11 +147,15 @@ class Run {
     assert.equal(slots.isFull, this.#jobs.size === this.#slotsMax)
     assert.ok(slots.highWater <= this.#slotsMax)
     for (const [slot, job] of this.#jobs) {
-      const { route, idHigh, idLow, keyHigh, keyLow } = job.identity
+      const { route, idHigh, idLow, keyHigh, keyLow, owner } = job.identity
       assert.ok(slot < slots.highWater)
       assert.equal(slots.findById(route, idHigh, idLow), slot)
-      assert.equal(
-        slots.findByKey(route, keyHigh, keyLow), this.#keys.get(keyOf(job.identity)) ?? NONE)
+      assert.equal(slots.at.owner[slot], owner)
+      const tenant = slots.tenant(slot)
+      assert.equal(tenant, owner & 0xffff)
+      assert.equal(slots.findByKey(tenant, route, keyHigh, keyLow),
+        this.#keys.get(keyOf(job.identity)) ?? NONE)
+      assert.equal(slots.findByKey(8, route, keyHigh, keyLow), NONE)
       assert.equal(
         slots.hasFlag(slot, JOB_HOLDS_KEY), this.#keys.get(keyOf(job.identity)) === slot)
       for (const flag of FLAGS) assert.equal(slots.hasFlag(slot, flag), job.flags.has(flag))
@@ -162,7 +170,7 @@ class Run {
     }
     const [route, high, low] = [this.#prng.pick(this.#words), 9, this.#prng.pick(this.#words)]
     assert.equal(slots.findById(route, high, low), NONE)
-    assert.equal(slots.findByKey(route, high, low), NONE)
+    assert.equal(slots.findByKey(0, route, high, low), NONE)
   }
 
   #forgetKey(slot: JobSlot, job: ModelJob): void {
@@ -190,7 +198,7 @@ test('job slots know what a map knows', () => {
 
 test('every number of retries survives the packing, beside every flag', () => {
   const slots = new JobSlots(oneShard())
-  const slot = slots.take({ route: 1, idHigh: 2, idLow: 3, keyHigh: 4, keyLow: 5 })
+  const slot = slots.take({ route: 1, idHigh: 2, idLow: 3, keyHigh: 4, keyLow: 5, owner: 0 })
   slots.beginState(slot, JOB_QUEUED)
   for (let retries = RETRIES_UNLIMITED; retries <= RETRIES_MAX; retries++) {
     slots.setRetriesMax(slot, retries)
@@ -204,7 +212,7 @@ test('every number of retries survives the packing, beside every flag', () => {
 
 test('misuse is told', () => {
   const slots = new JobSlots(oneShard({ jobsMax: 1 }))
-  const identity = { route: 1, idHigh: 2, idLow: 3, keyHigh: 4, keyLow: 5 }
+  const identity = { route: 1, idHigh: 2, idLow: 3, keyHigh: 4, keyLow: 5, owner: 0 }
   const slot = slots.take(identity)
   slots.beginState(slot, JOB_QUEUED)
   assert.throws(() => slots.take(identity), /no job slot is free/)

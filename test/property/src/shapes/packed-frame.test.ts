@@ -18,6 +18,7 @@ import { templateOf } from '../../../support/template-of.ts'
 
 const SEEDS = 300
 const FRAMES = 40
+const OWNER = { tenant: 0, key: 0 }
 
 /** What a job means, but for its ref. */
 interface Meaning {
@@ -82,7 +83,7 @@ class Reader {
 
   #outline(job: ValidJob): ReturnType<Submitter['outline']> {
     return this.#submitter.outline(
-      job, this.#submitter.user(job), 1 as UpstreamSlot, NONE as UpstreamSlot)
+      job, OWNER, this.#submitter.user(job, OWNER), 1 as UpstreamSlot, NONE as UpstreamSlot)
   }
 
   #meaning(job: ValidJob): Meaning {

@@ -63,8 +63,9 @@ class Reader {
       }, expected, text.toString())
     } else if (parsed !== undefined && isScanned &&
       this.#shapes.isWorthLearning(parsed, this.#holes)) {
-      const user = this.#submitter.user(parsed)
-      const fresh = this.#submitter.outline(parsed, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
+      const user = this.#submitter.user(parsed, OWNER)
+      const fresh = this.#submitter.outline(
+        parsed, OWNER, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
       this.#shapes.learn(this.#holes, fresh)
     }
   }
@@ -76,8 +77,9 @@ class Reader {
   }
 
   #meaning(job: ValidJob): Meaning {
-    const user = this.#submitter.user(job)
-    const outline = this.#submitter.outline(job, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
+    const user = this.#submitter.user(job, OWNER)
+    const outline = this.#submitter.outline(
+      job, OWNER, user, 1 as UpstreamSlot, NONE as UpstreamSlot)
     return {
       key: job.idempotentKey,
       body: job.body === null ? null : Buffer.from(job.body).toString(),
@@ -86,6 +88,7 @@ class Reader {
   }
 }
 
+const OWNER = { tenant: 0, key: 0 }
 const BODIES = [
   'plain', '', '{"model":"m","text":"say \\" it"}', 'a\nb\tc\\d/e', 'ü and 日本', '"body":"x"',
   '{"idempotent_key":"inner"}', '\u0001 control', '\ud83d\ude80',

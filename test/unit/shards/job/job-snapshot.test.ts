@@ -76,7 +76,7 @@ class Setting {
 
   add(number: number): JobSlot {
     const slot = this.jobs.take(
-      { route: 1, idHigh: 2, idLow: number, keyHigh: 3, keyLow: number })
+      { route: 1, idHigh: 2, idLow: number, keyHigh: 3, keyLow: number, owner: 0 })
     this.jobs.beginState(slot, JOB_QUEUED)
     const template = encodeTemplate(TEMPLATE)
     const job = encodeJob({ createdAtMs: CREATED_MS, executeBeforeMs: 0, body: Buffer.from('b') })

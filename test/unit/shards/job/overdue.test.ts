@@ -40,7 +40,7 @@ class Sweep {
   add(beginByUs: number = Infinity): JobSlot {
     // Spread over all numbers, as the index expects of ids and keys.
     const idLow = Math.imul(this.jobs.highWater, 0x9e3779b1) >>> 0
-    const slot = this.jobs.take({ route: 1, idHigh: 0, idLow, keyHigh: 0, keyLow: idLow })
+    const slot = this.jobs.take({ route: 1, idHigh: 0, idLow, keyHigh: 0, keyLow: idLow, owner: 0 })
     this.jobs.beginState(slot, JOB_QUEUED)
     if (beginByUs === Infinity) return slot
     this.jobs.at.timeUs[slot] = beginByUs

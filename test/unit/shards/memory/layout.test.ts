@@ -114,6 +114,7 @@ test('the parts that --memory pays for are the parts that are laid out', () => {
     'rings': ingress.bytes.length + answers.bytes.length,
     'job slots': bytesOf(SHARD.jobs),
     'job indexes': SHARD.idIndex.byteLength + SHARD.keyIndex.byteLength,
+    'jobs by key': SHARD.keyJobs.byteLength,
     'lanes and upstreams': bytesOf(SHARD.lanes) + SHARD.laneIndex.byteLength +
       bytesOf(SHARD.wheel) + bytesOf(SHARD.upstreams),
     'templates': bytesOf(SHARD.templates),

@@ -4,13 +4,14 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { WATCHED_JOBS_MAX } from '../../../../shards/memory/limits.ts'
 import { formatJobId } from '../../../../shards/wire/job-id.ts'
+import { OPERATOR } from '../../../../src/access/principal.ts'
 import {
   AccountShare, makeHeldTable, type PoolContext,
 } from '../../../../src/base/account-share.ts'
-import type { Asker } from '../../../../src/base/asker.ts'
 import { REQUESTS_PENDING_BULK_MAX, REQUESTS_PENDING_MAX } from '../../../../src/base/limits.ts'
 import { DOOR_POOLS } from '../../../../src/base/pools.ts'
 import { addressKey } from '../../../../src/http/client-address.ts'
+import type { Asker } from '../../../../src/job/asker.ts'
 import { makePendingTable, PendingJobs } from '../../../../src/submit/pending-jobs.ts'
 import { Watches, makeWatchTable } from '../../../../src/submit/watches.ts'
 import { VirtualTime } from '../../../support/virtual-clock.ts'
@@ -18,7 +19,7 @@ import { VirtualTime } from '../../../support/virtual-clock.ts'
 const CONTEXT: PoolContext = { clock: new VirtualTime().clock(), warn: () => {} }
 
 const askerOf = (isBulk: boolean): Asker =>
-  ({ isBulk, accepted: () => {}, duplicate: () => {}, denied: () => {} })
+  ({ principal: OPERATOR, isBulk, accepted: () => {}, duplicate: () => {}, denied: () => {} })
 
 describe('shares of accounts', () => {
   it('are of what is free, and say what they are', () => {
@@ -58,23 +59,23 @@ describe('shares of accounts', () => {
     let at = 0
     const next = (route: number): string => formatJobId(route, 0, at++)
     const first = next(5)
-    for (let jobId = first; watches.mayWatch(jobId); jobId = next(5)) {
-      watches.expect(jobId)
+    for (let jobId = first; watches.mayWatch(jobId, 0); jobId = next(5)) {
+      watches.expect(jobId, 0)
       watches.join(jobId, watcher)
     }
     assert.equal(watches.jobs, Math.ceil(WATCHED_JOBS_MAX * 2 / 3))
-    assert.ok(watches.mayWatch(first), 'followed already')
-    assert.ok(!watches.mayWatchNew(5))
-    assert.ok(watches.mayWatch(next(6)))
+    assert.ok(watches.mayWatch(first, 0), 'followed already')
+    assert.ok(!watches.mayWatchNew(5, 0))
+    assert.ok(watches.mayWatch(next(6), 0))
     watches.leave(first, watcher)
     assert.equal(table.held.counts.used, watches.jobs)
-    assert.ok(!watches.mayWatchNew(5), 'its shard still watches it')
-    watches.expect(first)
+    assert.ok(!watches.mayWatchNew(5, 0), 'its shard still watches it')
+    watches.expect(first, 0)
     watches.giveUp(first, true)
     hasRoom = true
     watches.retryUnwatch()
     assert.equal(table.held.counts.used, watches.jobs)
-    assert.ok(watches.mayWatchNew(5))
+    assert.ok(watches.mayWatchNew(5, 0))
   })
 
   it('of addresses are one for a network of IPv6', () => {

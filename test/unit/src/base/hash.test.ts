@@ -63,7 +63,7 @@ test('shardOf gives its worked values and spreads users evenly', () => {
   const hasher = new JobHasher(new Uint8Array(SECRET_BYTES).fill(7))
   const counts = [0, 0, 0, 0, 0]
   for (let user = 0; user < 10_000; user++) {
-    const shard = shardOf(hasher.user(`user-${user}`).route, counts.length)
+    const shard = shardOf(hasher.user(0, `user-${user}`).route, counts.length)
     counts[shard] = (counts[shard] as number) + 1
   }
   for (const count of counts) assert.ok(count > 1800 && count < 2200, `shares: ${counts}`)
@@ -72,8 +72,9 @@ test('shardOf gives its worked values and spreads users evenly', () => {
 /** The three hashes of a job, as text. */
 function hashesOf(
   hasher: JobHasher, user: string, key: string, apiKey: string | null, upstream: number,
-): { route: number, key: string, lane: string } {
-  const known = hasher.user(user)
+  tenant = 0,
+): { route: number, high: number, user: string, key: string, lane: string } {
+  const known = hasher.user(tenant, user)
   hasher.key(known, key)
   const keyText = `${hasher.hash.high} ${hasher.hash.low}`
   const text = new JobText(64 * 1024)
@@ -81,7 +82,10 @@ function hashesOf(
   hasher.keyBytes(known, text.view, 7, text.length - 7)
   assert.equal(`${hasher.hash.high} ${hasher.hash.low}`, keyText, 'bytes hash as their text does')
   hasher.lane(known, apiKey, upstream)
-  return { route: known.route, key: keyText, lane: `${hasher.hash.high} ${hasher.hash.low}` }
+  return {
+    route: known.route, high: known.high, user: `${known.userHigh} ${known.userLow}`,
+    key: keyText, lane: `${hasher.hash.high} ${hasher.hash.low}`,
+  }
 }
 
 test('the same texts hash the same, whatever was hashed between', () => {
@@ -105,6 +109,52 @@ test('texts that run into each other hash differently', () => {
   assert.equal(keys.size, pairs.length)
   // Three lanes a pair, but the two pairs of user 'ab' share the one without an API key.
   assert.equal(lanes.size, 3 * pairs.length - 1)
+})
+
+test('tenant 0 has the hashes from before there were tenants', () => {
+  const hasher = new JobHasher(new Uint8Array(SECRET_BYTES).map((_, at) => at))
+  const texts = [
+    ['ann', 'k1', null, 3], ['', '', '', 0], ['grüße', 'schlüssel', 'Bearer x', 16_383],
+  ] as const
+  const hashes = texts.map(([userId, key, apiKey, upstream]) => {
+    const user = hasher.user(0, userId)
+    const words = [user.route, user.high]
+    hasher.key(user, key)
+    words.push(hasher.hash.high, hasher.hash.low)
+    hasher.lane(user, apiKey, upstream)
+    words.push(hasher.hash.high, hasher.hash.low)
+    return words.map((word) => word.toString(16)).join(' ')
+  })
+  assert.deepEqual(hashes, [
+    '2d1fe830 4eb86f82 b8d631be b6b5e81d 3bd2543c 4c2df49a',
+    '591f8d21 c83cb8b9 52bbeb90 30c04fb5 d99ad0ab 7dabf43c',
+    '6d4166db b6297946 5c39bafc d3e46b1d 8956fd36 98cb5172',
+  ])
+})
+
+test('a tenant has one route, and its users, keys and lanes are nobody else\'s', () => {
+  const hasher = new JobHasher(makeSecret())
+  const routes = new Set<number>()
+  const users = new Set<string>()
+  const keys = new Set<string>()
+  const lanes = new Set<string>()
+  const tenants = [0, 1, 2, 12, 122, 256, 65_535]
+  const texts = ['', 'x', '2x', '12x', '2x\0', 'x'.repeat(256)]
+  for (const tenant of tenants) {
+    for (const user of texts) {
+      for (const text of texts) {
+        const known = hashesOf(hasher, user, text, text, 0, tenant)
+        if (tenant !== 0) routes.add(known.route)
+        users.add(`${known.route} ${known.high} ${known.user}`)
+        keys.add(known.key)
+        lanes.add(known.lane)
+      }
+    }
+  }
+  assert.equal(routes.size, tenants.length - 1)
+  assert.equal(users.size, tenants.length * texts.length)
+  assert.equal(keys.size, tenants.length * texts.length ** 2)
+  assert.equal(lanes.size, tenants.length * texts.length ** 2)
 })
 
 test('another secret gives other hashes', () => {

@@ -7,7 +7,9 @@ import { allocateShard, attachShard } from '../../../../shards/memory/layout.ts'
 import { planMemory } from '../../../../shards/memory/plan.ts'
 import { RingReader } from '../../../../shards/memory/ring.ts'
 import type { ShareRefusal } from '../../../../shards/memory/share.ts'
-import { CODE_NOT_FOUND, WORD_REQUEST, WORD_ROUTE } from '../../../../shards/wire/contract.ts'
+import {
+  CODE_NOT_FOUND, WORD_REQUEST, WORD_ROUTE, WORD_TENANT,
+} from '../../../../shards/wire/contract.ts'
 import { formatJobId } from '../../../../shards/wire/job-id.ts'
 import {
   QUESTIONS_IN_RING_MAX, QUESTIONS_PENDING_BULK_MAX,
@@ -27,9 +29,9 @@ interface Scene {
   readonly refusals: ShareRefusal[]
   /** Answers to the questions of each account, in order. */
   readonly heard: string[]
-  readonly ask: (route: number, isBulk?: boolean) => void
+  readonly ask: (route: number, isBulk?: boolean, tenant?: number) => void
   /** Takes what lies in the ring, as the shard does; the routes that are asked about. */
-  readonly take: () => { request: number, route: number }[]
+  readonly take: () => { request: number, route: number, tenant: number }[]
 }
 
 function openScene(): Scene {
@@ -47,19 +49,20 @@ function openScene(): Scene {
     clock: new VirtualTime().clock(), warn: (_, refusal) => { refusals.push(refusal) },
   })
   let asked = 0
-  const ask = (route: number, isBulk = true): void =>
-    questions.ask('cancel', formatJobId(route, 0, asked++), {
+  const ask = (route: number, isBulk = true, tenant = 0): void =>
+    questions.ask('cancel', formatJobId(route, 0, asked++), tenant, {
       isBulk,
       answered: (code) => { heard.push(`${route} ${code}`) },
       unavailable: (code) => { heard.push(`${route} ${code}`) },
     })
-  const take = (): { request: number, route: number }[] => {
-    const taken: { request: number, route: number }[] = []
+  const take = (): { request: number, route: number, tenant: number }[] => {
+    const taken: { request: number, route: number, tenant: number }[] = []
     reader.read((_, offset) => {
       const at = offset / 4
       taken.push({
         request: reader.u32[at + WORD_REQUEST] as number,
         route: reader.u32[at + WORD_ROUTE] as number,
+        tenant: reader.u32[at + WORD_TENANT] as number,
       })
       return true
     }, Infinity)
@@ -105,6 +108,24 @@ test('one account has its share of the questions, and sockets leave some to requ
   questions.abandon(0)
   assert.equal(questions.size, 0)
   assert.equal(table.held.counts.used, 0)
+  assert.ok(table.held.held.every((count) => count === 0))
+})
+
+test('a tenant has its own share, whosever jobs it asks about', () => {
+  const { ask, heard, questions, table, take } = openScene()
+  for (let at = 0; at < QUESTIONS_PENDING_MAX; at++) ask(1, true, 7)
+  const share = QUESTIONS_PENDING_BULK_MAX * 2 / 3
+  assert.equal(questions.size, share)
+  heard.length = 0
+  ask(2, true, 7)
+  assert.deepEqual(heard, ['2 overloaded'])
+  ask(1)
+  ask(1, true, 65_535)
+  assert.equal(questions.size, share + 2)
+  for (const { request } of take()) questions.answered(request, CODE_NOT_FOUND, null)
+  const tenants = take().map(({ tenant }) => tenant)
+  assert.deepEqual(tenants.slice(0, 3).toSorted((a, b) => a - b), [0, 7, 65_535])
+  questions.abandon(0)
   assert.ok(table.held.held.every((count) => count === 0))
 })
 

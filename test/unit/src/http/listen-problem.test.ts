@@ -6,18 +6,24 @@ import { type AddressInfo, createServer } from 'node:net'
 import { it } from 'node:test'
 import { listenProblem } from '../../../../src/http/listen-problem.ts'
 
+const problemOf = (host: string, port: number): Promise<string> =>
+  listenProblem({ kind: 'callers', host, port })
+
 it('says that the port is taken', async (t) => {
   const other = createServer().listen(0, '127.0.0.1')
   t.after(() => other.close())
   await once(other, 'listening')
   const { port } = other.address() as AddressInfo
-  assert.equal(await listenProblem('127.0.0.1', port),
+  assert.equal(await listenProblem({ kind: 'callers', host: '127.0.0.1', port }),
     `cannot listen on 127.0.0.1:${port}: the port is taken; name another with --port`)
+  assert.equal(await listenProblem({ kind: 'operators', host: '127.0.0.1', port }),
+    `cannot listen on 127.0.0.1:${port} for operators: the port is taken; name another with ` +
+    '--operate-listen, or none with off')
 })
 
 it('says that the address is not of this machine, or that a name has none', async () => {
-  assert.match(await listenProblem('203.0.113.9', 0), /none of this machine's/)
-  assert.match(await listenProblem('nosuch.invalid', 0),
+  assert.match(await problemOf('203.0.113.9', 0), /none of this machine's/)
+  assert.match(await problemOf('nosuch.invalid', 0),
     /the name nosuch\.invalid has no address \(E/)
 })
 
@@ -27,7 +33,7 @@ it('says that the user may not have the port', async (t) => {
     process.seteuid?.(65_534)
     t.after(() => process.seteuid?.(0))
   }
-  const said = await listenProblem('127.0.0.1', 81)
+  const said = await problemOf('127.0.0.1', 81)
   if (/free by now/.test(said)) return t.skip('every user of this machine may have every port')
   assert.match(said, /this user may not have the port; name one from 1024 on with --port$/)
 })

@@ -1,6 +1,7 @@
 // What is a job and what is not: every field of POST /jobs, and mutated bodies by the thousand.
 
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { Prng } from '../../../../shards/base/prng.ts'
 import {
@@ -8,6 +9,7 @@ import {
   USER_ID_BYTES_MAX,
 } from '../../../../shards/memory/limits.ts'
 import { encodeValue } from '../../../../shards/wire/codec.ts'
+import { makeKey } from '../../../../src/access/api-key.ts'
 import { type ErrorCode, ERRORS, type Refusal } from '../../../../src/base/errors.ts'
 import { URLS_CACHED_MAX } from '../../../../src/base/limits.ts'
 import { JobUrls } from '../../../../src/job/job-url.ts'
@@ -221,6 +223,13 @@ test('headers: what cannot be sent on is refused by name', () => {
     refuses({ headers: { 'X-A': value } }, 'invalid_header', 'headers.X-A')
   }
   refuses({ headers: { 'X-A': '\ud800' } }, 'not_unicode', 'headers.X-A')
+  // A key of Sluice's own, also under a name whose headers are dropped; the value is not quoted.
+  const key = makeKey(randomBytes).text
+  for (const [name, value] of [['Authorization', `Bearer ${key}`], ['X-Api-Key', key],
+    ['Cookie', `a=${key}; b`], ['X-Sluice-Key', key], ['X-A', key.slice(0, 20)]] as const) {
+    refuses({ headers: { [name]: value } }, 'invalid_header', `headers.${name}`)
+    assert.ok(!JSON.stringify(judge({ headers: { [name]: value } })).includes('slk_'))
+  }
   refuses({ headers: { Host: 'a', host: 'b' } }, 'invalid_header', 'headers.host')
   accepts({ headers: { 'X-A': 'tab\tand \xe4', '!#$%&\'*+-.^_`|~': '', __proto__: 'x' } })
   const own = JSON.parse('{"__proto__": "x", "constructor": "y"}') as object

@@ -86,7 +86,7 @@ describe('a data folder', () => {
       JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
     writeFileSync(file, JSON.stringify({ ...rest, format: 1, madeBy: '0.0.9' }))
     const message = refusal(() => open(folder))
-    assert.match(message, /has form 1, written by Sluice 0\.0\.9, and .* reads form 2 only/)
+    assert.match(message, /has form 1, written by Sluice 0\.0\.9, and .* reads forms 2 to 3 only/)
     assert.match(message, /start Sluice 0\.0\.9 on the folder, finish its jobs with 'sluice drain'/)
   })
 
@@ -94,7 +94,18 @@ describe('a data folder', () => {
     const folder = temporaryFolder(t)
     const { image, isWhole, limits, secret } = identityOf(folder)
     writeIdentity(folder, { format: 7, version: '8.0.0', secret, limits, image, isWhole })
-    assert.match(refusal(() => open(folder)), /has form 7, written by Sluice 8\.0\.0, .* form 2/)
+    assert.match(refusal(() => open(folder)),
+      /has form 7, written by Sluice 8\.0\.0, .* forms 2 to 3 only/)
+  })
+
+  it('of form 2 becomes form 3 when it is opened, and is otherwise the same', (t) => {
+    const folder = temporaryFolder(t)
+    const made = identityOf(folder)
+    writeIdentity(folder, { ...made, format: 2, version: '0.1.0', image: 4, isWhole: true })
+    const directory = open(folder)
+    assert.deepEqual(readIdentity(folder), { ...made, image: 4, isWhole: true })
+    assert.equal(made.format, 3)
+    assert.equal(directory.isWhole, true)
   })
 
   it('is refused when any character of its identity has changed', (t) => {
@@ -113,7 +124,7 @@ describe('a data folder', () => {
     const folder = temporaryFolder(t)
     open(folder)
     const file = path.join(folder, IDENTITY_FILE)
-    for (const text of ['', '{', '[]', '{"format": 2}', readFileSync(file, 'utf8').slice(0, -9)]) {
+    for (const text of ['', '{', '[]', '{"format": 3}', readFileSync(file, 'utf8').slice(0, -9)]) {
       writeFileSync(file, text)
       assert.match(refusal(() => open(folder)), /sluice\.json is damaged/)
     }

@@ -12,7 +12,7 @@ import {
 import { LANE_ACCOUNT_QUEUE, LANE_USED } from '../../../../shards/pace/lanes.ts'
 import { JOB_QUEUED } from '../../../../shards/store/job-slots.ts'
 import type { UpstreamFacts } from '../../../../shards/wire/contract.ts'
-import type { UserHash } from '../../../../src/base/hash.ts'
+import type { HolderHash } from '../../../../src/base/hash.ts'
 import { mergeUpstreams, settleUpstreams } from '../../../../src/journal/known-upstreams.ts'
 import { Upstreams } from '../../../../src/submit/upstream-slots.ts'
 import { MODEL_LIMITS } from '../../../support/journal-model.ts'
@@ -77,7 +77,7 @@ describe('what shards know of upstreams', () => {
   })
 })
 
-const user = (high: number): UserHash => ({ route: high, high })
+const user = (high: number): HolderHash => ({ route: high, high })
 
 describe('a table that takes slots over', () => {
   it('finds each origin at its slot, with what was learned, and gives the others out', () => {

@@ -8,7 +8,7 @@ import { JOBS_FRESH } from '../../../../shards/memory/crash-notes.ts'
 import type { ShardViews } from '../../../../shards/memory/layout.ts'
 import { LOG_RECORD_HEADER_BYTES } from '../../../../shards/memory/limits.ts'
 import type { Limits } from '../../../../shards/memory/plan.ts'
-import { LANE_SHARED } from '../../../../shards/pace/lanes.ts'
+import { LANE_SHARED, LANE_TENANT } from '../../../../shards/pace/lanes.ts'
 import { LOG_JOB_SHARED } from '../../../../shards/store/job-log.ts'
 import { JOB_FREE } from '../../../../shards/store/job-slots.ts'
 import { RECORD_KIND, wordAt, segmentAt } from '../../../../shards/store/log-record.ts'
@@ -36,6 +36,7 @@ function filledBench(): EngineBench {
   for (let job = 0; job < JOBS; job++) {
     bench.submit({
       account: `account ${job % 50}`, user: userOf(job % 50),
+      tenant: job % 50 % 3, keyNumber: job % 4,
       url: `http://a.example/${job % 7}`,
       body: 'b'.repeat(job % 90), webhook: job % 3 === 0,
       upstream: job % 2 === 0 ? UPSTREAM : OTHER_UPSTREAM,
@@ -59,11 +60,13 @@ function describeJob(views: ShardViews, job: number): object {
   const { word } = recordAt(views, at)
   const lane = jobs.lane[job] as number
   return {
-    route: jobs.route[job], idHigh: jobs.idHigh[job], keyHigh: jobs.keyHigh[job],
+    owner: jobs.owner[job], route: jobs.route[job],
+    idHigh: jobs.idHigh[job], keyHigh: jobs.keyHigh[job],
     state: jobs.state[job], outcome: jobs.resultWord[job], timeUs: jobs.timeUs[job],
     kind, record: payload(views, at),
     template: kind === LOG_JOB_SHARED ? payload(views, templates.location[word] as number) : word,
-    upstream: lanes.upstream[lane], lane: [lanes.keyHigh[lane], lanes.keyLow[lane]],
+    upstream: lanes.upstream[lane], tenants: (lanes.flags[lane] as number) & LANE_TENANT,
+    lane: [lanes.keyHigh[lane], lanes.keyLow[lane]],
   }
 }
 

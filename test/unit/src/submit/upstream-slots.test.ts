@@ -11,7 +11,7 @@ import {
 } from '../../../../shards/memory/layout.ts'
 import { IDLE_KEEP_MS_MIN } from '../../../../shards/memory/limits.ts'
 import { type Limits, planMemory } from '../../../../shards/memory/plan.ts'
-import type { UserHash } from '../../../../src/base/hash.ts'
+import type { HolderHash } from '../../../../src/base/hash.ts'
 import {
   UPSTREAM_RELEASES_PER_REFUSAL_MAX, UPSTREAM_UNUSED_MS_MIN,
 } from '../../../../src/base/limits.ts'
@@ -59,7 +59,7 @@ function makeTable(slotsMax: number, shards: number): Table {
 }
 
 const origin = (at: number): string => `http://h${at}.example`
-const user = (at: number): UserHash => ({ route: at * 0x9e3779b1 >>> 0, high: at })
+const user = (at: number): HolderHash => ({ route: at * 0x9e3779b1 >>> 0, high: at })
 const us = (value: number): Micros => value as Micros
 
 test('a new origin gets a slot and a record; a target and a receiver are two', () => {

@@ -2,7 +2,8 @@
 // a WebSocket. The front door makes the same calls on all of them; each answers in its own format.
 
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
-import type { Denial } from './errors.ts'
+import type { Principal } from '../access/principal.ts'
+import type { Denial } from '../base/errors.ts'
 
 /** A caller's own name for one of its jobs: an integer or a short text. */
 export type Ref = number | string
@@ -21,6 +22,8 @@ export interface Ticket {
 
 /** Each submitted job leads to exactly one of these calls, synchronously or later. */
 export interface Asker {
+  /** Whose jobs they are. */
+  readonly principal: Principal
   /** A batch or a WebSocket, which may have many jobs pending at once. */
   readonly isBulk: boolean
   /** The shard holds the job. */
