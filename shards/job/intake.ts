@@ -15,7 +15,7 @@ import type { ShardViews } from '../memory/layout.ts'
 import {
   IDLE_KEEP_MS_MIN, QUESTIONS_PER_TURN_MAX, QUEUED_KEY_TTL_MS, SUSPECT_DEATHS_MAX,
 } from '../memory/limits.ts'
-import { tenantOf } from '../memory/owner.ts'
+import { keyOf, tenantOf } from '../memory/owner.ts'
 import type { RingReader } from '../memory/ring.ts'
 import type { StatsWriter } from '../memory/stats.ts'
 import { LANE_TENANT, type Lanes } from '../pace/lanes.ts'
@@ -160,7 +160,7 @@ export class Intake {
   // --- new jobs ---
 
   #enqueue(offset: number, length: number, nowUs: Micros): boolean {
-    const { answers, jobs, logShares } = this.#parts
+    const { answers, jobs, keyCounts, logShares } = this.#parts
     if (!answers.hasRoom()) return false
     const at = offset / 4
     const request = this.#word(at, contract.WORD_REQUEST)
@@ -173,7 +173,14 @@ export class Intake {
     if (holder !== NONE && !this.#keyIsFree(holder as JobSlot, nowUs)) {
       return this.#answerKnown(request, holder as JobSlot, fingerprint)
     }
-    // Checked before results are evicted for this job.
+    // Both are checked before results are evicted for this job.
+    const keyJobsMax = this.#word(at, contract.WORD_KEY_JOBS_MAX)
+    if (keyJobsMax > 0) {
+      const current = keyCounts.total(keyOf(this.#word(at, contract.WORD_OWNER)))
+      if (current >= keyJobsMax) {
+        return answers.refused(request, contract.REFUSED_KEY_JOBS, keyJobsMax, current)
+      }
+    }
     if (logShares.hasShare(user)) return this.#refuseMore(at, user, nowUs)
     const bytes = length - contract.ENQUEUE_HEADER_BYTES
     if (!this.#makeRoom(bytes, nowUs)) return this.#refuse(request)

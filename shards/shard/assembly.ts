@@ -116,7 +116,7 @@ export function assemble(given: EngineParts, sender: Sender): ShardParts {
   const templates = new Templates(views, log, { recover, takesOver }, marks)
   const records = new JobRecords(log, jobs, templates)
   const logShares = new LogShares(log, jobs, records, templates)
-  const keyCounts = new KeyCounts(views)
+  const keyCounts = new KeyCounts(views, given.shards)
   const lanes = new Lanes(views, jobs, marks)
   const ingress = new RingReader(views.ingress, true)
   const answers = new AnswerWriter(

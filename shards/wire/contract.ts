@@ -45,7 +45,9 @@ export const WORD_TEMPLATE_BYTES = 11
 export const WORD_TEMPLATE_HASH = 12
 /** Tenant and key; see owner.ts. */
 export const WORD_OWNER = 13
-export const ENQUEUE_HEADER_BYTES = 56
+/** The most unfinished jobs that the job's key may have; 0 for no limit. */
+export const WORD_KEY_JOBS_MAX = 14
+export const ENQUEUE_HEADER_BYTES = 64
 
 /** The submitting request asked for account queues at this upstream. */
 export const FLAG_ACCOUNT_QUEUE = 1
@@ -92,6 +94,8 @@ export const REFUSED_MEMORY = 1
 export const REFUSED_JOBS = 2
 /** The user has used up its share of memory or jobs. */
 export const REFUSED_MEMORY_SHARE = 3
+/** The job's key has as many unfinished jobs as it may. */
+export const REFUSED_KEY_JOBS = 4
 
 export const CODE_OK = 0
 export const CODE_NOT_FOUND = 1

@@ -1,5 +1,4 @@
-// What each key has in use of its own limits, besides jobs: those are counted by the shards, and on
-// their way by pending-jobs.ts.
+// What each key has in use of its own limits, besides its jobs, which the shards count.
 // A key without limits costs nothing here.
 
 import { type Micros, US_PER_SECOND } from '../../shards/base/units.ts'

@@ -4,7 +4,6 @@
 
 import type { Clock } from '../../shards/base/clock.ts'
 import { type Micros, msToUs, US_PER_SECOND, type UpstreamSlot } from '../../shards/base/units.ts'
-import { queuedOfKey } from '../../shards/memory/key-counts.ts'
 import { WARNING_PAUSE_MS } from '../../shards/memory/limits.ts'
 import {
   CODE_NOT_CANCELLABLE, CODE_NOT_FOUND, CODE_TOO_MANY_WATCHED, INGRESS_RELEASE_UPSTREAM,
@@ -107,7 +106,6 @@ export class DoorLogic implements Logic, Door {
       parts.log.warn({ pool: name, bound, ...counts, refusal },
         'a pool refuses requests for more of it') }
     const admission = new Admission(tables.admission)
-    const views = links.map((link) => link.views)
     const addresses = new ClientAddresses(config.trustedProxies)
     const keyUsage = new KeyUsage(tables.keyUsage)
     const bells = new BatchBells(links, parts.onLull)
@@ -128,9 +126,7 @@ export class DoorLogic implements Logic, Door {
       links, clock, admission, upstreams, watches, bells, bodyBytesMax, mayAskAccountQueue,
       isListed, isOpen, pending: tables.jobs, ids: new JobIdSource(parts.fillRandom),
       secret: tables.secret, peer: () => tables.peer, context,
-      callers: new CallerLimits({
-        admission, keyUsage, queuedOfKey: (key) => queuedOfKey(views, key),
-      }),
+      callers: new CallerLimits({ admission, keyUsage }),
     })
     this.access = new DoorAccess({
       config, tables, admission, clock, log: parts.log, addresses, handlers: () => this.handlers,

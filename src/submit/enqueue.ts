@@ -7,9 +7,9 @@ import { RING_FULL } from '../../shards/memory/ring.ts'
 import { encodeTemplate, jobBytes, NO_BODY, writeJobHead } from '../../shards/wire/codec.ts'
 import {
   ENQUEUE_HEADER_BYTES, FLAG_BEGIN_BY, FLAG_RETRIES_SHIFT, INGRESS_ENQUEUE,
-  WORD_FLAGS, WORD_ID_HIGH, WORD_ID_LOW, WORD_KEY_HIGH, WORD_KEY_LOW, WORD_LANE_HIGH, WORD_LANE_LOW,
-  WORD_OWNER, WORD_RECEIVER, WORD_REQUEST, WORD_ROUTE, WORD_TEMPLATE_BYTES, WORD_TEMPLATE_HASH,
-  WORD_UPSTREAM,
+  WORD_FLAGS, WORD_ID_HIGH, WORD_ID_LOW, WORD_KEY_HIGH, WORD_KEY_JOBS_MAX, WORD_KEY_LOW,
+  WORD_LANE_HIGH, WORD_LANE_LOW, WORD_OWNER, WORD_RECEIVER, WORD_REQUEST, WORD_ROUTE,
+  WORD_TEMPLATE_BYTES, WORD_TEMPLATE_HASH, WORD_UPSTREAM,
 } from '../../shards/wire/contract.ts'
 import type { Principal } from '../access/principal.ts'
 import { JobHasher, type UserHash } from '../base/hash.ts'
@@ -20,8 +20,8 @@ import type { ValidJob } from '../job/validate.ts'
 import type { JobHoles } from '../shapes/job-holes.ts'
 import { Outline } from '../shapes/outline.ts'
 
-/** Whose job it is: the part of a principal that the job's slot keeps. */
-export type Owner = Pick<Principal, 'tenant' | 'key'>
+/** Whose job it is: the part of a principal that the shard needs. */
+export type Owner = Pick<Principal, 'tenant' | 'key' | 'limits'>
 
 /** What else a job's record needs; one object is reused. */
 export interface Placement {
@@ -85,6 +85,8 @@ export class Submitter {
     words[WORD_FLAGS] = flags | (job.maxRetries << FLAG_RETRIES_SHIFT) |
       (job.executeBeforeMs > 0 ? FLAG_BEGIN_BY : 0)
     words[WORD_OWNER] = ownerOf(owner.tenant, owner.key)
+    const { jobsQueued } = owner.limits
+    words[WORD_KEY_JOBS_MAX] = jobsQueued === Infinity ? 0 : jobsQueued
     words[WORD_TEMPLATE_BYTES] = template.length
     words[WORD_TEMPLATE_HASH] =
       this.#hasher.template(words, bytes, ENQUEUE_HEADER_BYTES, template.length)

@@ -3,7 +3,6 @@
 
 import { assert } from '../../shards/base/assert.ts'
 import { NONE } from '../../shards/base/units.ts'
-import { KEYS_MAX } from '../../shards/memory/limits.ts'
 import type { ShareRefusal } from '../../shards/memory/share.ts'
 import {
   AccountShare, type HeldTable, makeHeldTable, type PoolContext, type ShareFacts,
@@ -22,10 +21,6 @@ export interface PendingTable {
   readonly route: Uint32Array
   readonly idHigh: Uint32Array
   readonly idLow: Uint32Array
-  /** The number of the API key that submitted it, or 0. */
-  readonly key: Uint16Array
-  /** By key number: its pending jobs. */
-  readonly ofKey: Uint32Array
 }
 
 /** An empty table. */
@@ -37,8 +32,6 @@ export const makePendingTable = (): PendingTable => ({
   route: new Uint32Array(REQUESTS_PENDING_MAX),
   idHigh: new Uint32Array(REQUESTS_PENDING_MAX),
   idLow: new Uint32Array(REQUESTS_PENDING_MAX),
-  key: new Uint16Array(REQUESTS_PENDING_MAX),
-  ofKey: new Uint32Array(KEYS_MAX + 1),
 })
 
 /** All pending jobs. */
@@ -55,11 +48,9 @@ export class PendingJobs {
   readonly #route: Uint32Array
   readonly #idHigh: Uint32Array
   readonly #idLow: Uint32Array
-  readonly #key: Uint16Array
-  readonly #ofKey: Uint32Array
 
   constructor(table: PendingTable, context: PoolContext) {
-    const { held, idHigh, idLow, key, ofKey, refs, route, waiting, watched } = table
+    const { held, idHigh, idLow, refs, route, waiting, watched } = table
     this.ticket = this.#ticket
     this.#waiting = new Waiting(waiting)
     this.#single = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, context)
@@ -70,8 +61,6 @@ export class PendingJobs {
     this.#route = route
     this.#idHigh = idHigh
     this.#idLow = idLow
-    this.#key = key
-    this.#ofKey = ofKey
   }
 
   get size(): number {
@@ -93,11 +82,6 @@ export class PendingJobs {
     return (asker.isBulk ? this.#bulk : this.#single).facts(route)
   }
 
-  /** Pending jobs of an API key. */
-  countOfKey(key: number): number {
-    return this.#ofKey[key] as number
-  }
-
   /** Adds a job that refusal() has allowed; returns its request number. */
   add(asker: Asker, ref: Ref, shard: number, route: number, isWatched: boolean): number {
     const request = this.#waiting.add(asker, shard)
@@ -107,9 +91,6 @@ export class PendingJobs {
     this.#refs[slot] = ref
     this.#watched[slot] = isWatched ? 1 : 0
     this.#route[slot] = route
-    const { key } = asker.principal
-    this.#key[slot] = key
-    this.#ofKey[key] = (this.#ofKey[key] as number) + 1
     return request
   }
 
@@ -134,8 +115,6 @@ export class PendingJobs {
     ticket.idHigh = this.#idHigh[slot] as number
     ticket.idLow = this.#idLow[slot] as number
     this.#single.give(ticket.route)
-    const key = this.#key[slot] as number
-    this.#ofKey[key] = (this.#ofKey[key] as number) - 1
     this.#refs[slot] = 0
     return asker
   }

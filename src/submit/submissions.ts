@@ -8,8 +8,8 @@ import { isBefore } from '../../shards/memory/give-back.ts'
 import { KIND_RECEIVER, KIND_UPSTREAM } from '../../shards/memory/layout.ts'
 import { decodeUntrusted } from '../../shards/wire/codec.ts'
 import {
-  FLAG_ACCOUNT_QUEUE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_JOBS, REFUSED_MEMORY,
-  REFUSED_MEMORY_SHARE,
+  FLAG_ACCOUNT_QUEUE, FLAG_WATCH, type JobResult, type JobStatus, REFUSED_JOBS, REFUSED_KEY_JOBS,
+  REFUSED_MEMORY, REFUSED_MEMORY_SHARE,
 } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import { lacking, mayDo } from '../access/principal.ts'
@@ -221,7 +221,11 @@ export class Submissions {
     const asker = this.#take(request)
     if (asker === undefined) return
     const { ref, shard } = this.#pending.ticket
-    this.#full(asker, ref, shard, REASONS[reason] as LimitReason, limit, current)
+    if (reason !== REFUSED_KEY_JOBS) {
+      return this.#full(asker, ref, shard, REASONS[reason] as LimitReason, limit, current)
+    }
+    this.#parts.admission.keyRefused('key_jobs')
+    asker.denied(ref, limitReached('key_jobs', limit, current))
   }
 
   dropped(request: number): void {
@@ -381,8 +385,8 @@ export class Submissions {
     } else if ((flags & FLAG_WATCH) !== 0 && !this.#parts.watches.mayWatchNew(route, tenant)) {
       asker.denied(ref, TOO_MANY_WATCHED)
     } else {
-      const denial = this.#parts.callers.refusal(asker.principal,
-        this.#pending.countOfKey(asker.principal.key), this.#nowUs, this.#placement.createdAtMs)
+      const denial = this.#parts.callers.refusal(
+        asker.principal, this.#nowUs, this.#placement.createdAtMs)
       if (denial === undefined) return true
       asker.denied(ref, denial)
     }

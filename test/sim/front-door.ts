@@ -103,7 +103,7 @@ export class FrontDoor {
     const { keyNumber, tenant, userWord } = job.account
     words.set([request, ...job.idWords, job.key.high ^ userWord, job.key.low, laneHigh, laneLow,
       job.upstream, job.receiver, flagsOf(job), template.length, hashOf(template),
-      ownerOf(tenant, keyNumber)])
+      ownerOf(tenant, keyNumber), 0])
     ring.bytes.set(template, offset + contract.ENQUEUE_HEADER_BYTES)
     ring.bytes.set(payload, offset + contract.ENQUEUE_HEADER_BYTES + template.length)
     pending.position = ring.commit()

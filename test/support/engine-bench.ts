@@ -54,6 +54,8 @@ export interface JobParts {
   readonly tenant?: number
   /** The number of the key that it is submitted by; 0 by default. */
   readonly keyNumber?: number
+  /** The most unfinished jobs of the key; 0: no limit. */
+  readonly keyJobsMax?: number
   /** From now on. */
   readonly beginWithinMs?: number
   readonly wantsAccountQueue?: boolean
@@ -237,7 +239,8 @@ export class EngineBench {
     const account = hashOf(`${parts.account ?? 'account'} ${upstream}`)
     const templateHash = hashOf(Buffer.from(template).toString('latin1'))
     const words = [request, user, ID_HIGH, idLow, spread(key), key, spread(account), account,
-      upstream, receiver, flagsOf(parts), template.length, templateHash, owner]
+      upstream, receiver, flagsOf(parts), template.length, templateHash, owner,
+      parts.keyJobsMax ?? 0, 0]
     this.#write(contract.INGRESS_ENQUEUE, words, [template, job])
     return { request, user, idLow, idText: idText(user, idLow), tenant: tenantOf(owner) }
   }

@@ -150,7 +150,7 @@ export class LiveShards {
     const lane = spread(job.account * 64 + job.upstream)
     const flags = ((job.retries ?? 0) << contract.FLAG_RETRIES_SHIFT) >>> 0
     for (const [at, word] of [request, 1, 2, id, spread(id), id, lane, lane, job.upstream, receiver,
-      flags, template.length, hashOf(template), 0].entries()) {
+      flags, template.length, hashOf(template), 0, 0].entries()) {
       ingress.u32[offset / 4 + at] = word
     }
     ingress.bytes.set(template, offset + contract.ENQUEUE_HEADER_BYTES)

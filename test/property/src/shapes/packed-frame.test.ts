@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { Prng } from '../../../../shards/base/prng.ts'
 import { NONE, type UpstreamSlot } from '../../../../shards/base/units.ts'
 import { decodeUntrusted, encodeValue } from '../../../../shards/wire/codec.ts'
+import { OPERATOR } from '../../../../src/access/principal.ts'
 import { JobIdSource } from '../../../../src/base/job-id.ts'
 import { JobUrls } from '../../../../src/job/job-url.ts'
 import { readRef } from '../../../../src/job/read-ref.ts'
@@ -18,7 +19,7 @@ import { templateOf } from '../../../support/template-of.ts'
 
 const SEEDS = 300
 const FRAMES = 40
-const OWNER = { tenant: 0, key: 0 }
+const OWNER = OPERATOR
 
 /** What a job means, but for its ref. */
 interface Meaning {

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Prng } from '../../../../shards/base/prng.ts'
 import { NONE, type UpstreamSlot } from '../../../../shards/base/units.ts'
+import { OPERATOR } from '../../../../src/access/principal.ts'
 import { JobIdSource } from '../../../../src/base/job-id.ts'
 import { JobUrls } from '../../../../src/job/job-url.ts'
 import { parseBody } from '../../../../src/job/parse-body.ts'
@@ -88,7 +89,7 @@ class Reader {
   }
 }
 
-const OWNER = { tenant: 0, key: 0 }
+const OWNER = OPERATOR
 const BODIES = [
   'plain', '', '{"model":"m","text":"say \\" it"}', 'a\nb\tc\\d/e', 'ü and 日本', '"body":"x"',
   '{"idempotent_key":"inner"}', '\u0001 control', '\ud83d\ude80',

@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { queuedOfKey } from '../../../../shards/memory/key-counts.ts'
 import { KEYS_MAX } from '../../../../shards/memory/limits.ts'
 import {
-  CODE_NOT_FOUND, CODE_OK, INGRESS_CANCEL, INGRESS_GET, INGRESS_WATCH,
+  CODE_NOT_FOUND, CODE_OK, INGRESS_CANCEL, INGRESS_GET, INGRESS_WATCH, REFUSED_KEY_JOBS,
 } from '../../../../shards/wire/contract.ts'
 import { EngineBench } from '../../../support/engine-bench.ts'
 
@@ -68,7 +67,7 @@ describe('the unfinished jobs of a key', () => {
   it('are counted until they are completed, failed or cancelled, also over a recovery', () => {
     const bench = new EngineBench({ pacePerSecond: 1 })
     const counts = (): number[] =>
-      [0, 1, 2, KEYS_MAX].map((key) => queuedOfKey(bench.memory.shards, key))
+      [0, 1, 2, KEYS_MAX].map((key) => bench.memory.shards[0]?.keyJobs[key] ?? 0)
     bench.submit({ tenant: 7, keyNumber: 1 })
     bench.submit({ tenant: 7, keyNumber: 1, retries: 0 })
     const last = bench.submit({ tenant: 8, keyNumber: 1 })
@@ -88,5 +87,27 @@ describe('the unfinished jobs of a key', () => {
     assert.equal(bench.cancel(last), CODE_OK)
     assert.deepEqual(counts(), [0, 0, 1, 0])
     bench.engine.verify()
+  })
+
+  it('have a limit, exact however fast they come, which known keys do not meet', () => {
+    const bench = new EngineBench({ pacePerSecond: 1 })
+    const limited = { tenant: 7, keyNumber: 1, keyJobsMax: 2 }
+    const kinds = (): string[] => bench.answers.splice(0).map(({ kind }) => kind)
+    for (const key of ['a', 'b', 'c', 'a']) bench.put({ ...limited, key })
+    bench.turn()
+    const refused = bench.answers.find(({ kind }) => kind === 'refused')
+    assert.deepEqual(refused,
+      { ...refused, reason: REFUSED_KEY_JOBS, limit: 2, current: 2 })
+    assert.deepEqual(kinds(), ['accepted', 'accepted', 'refused', 'duplicate'])
+    bench.submit({ ...limited, keyNumber: 2 })
+    bench.submit({ tenant: 7, keyNumber: 1 })
+    assert.deepEqual(kinds(), ['accepted', 'accepted'], 'another key, and one without a limit')
+    for (let sends = 0; sends < 3; sends++) {
+      bench.respond(bench.inFlight)
+      bench.advance(1000)
+    }
+    bench.answers.length = 0
+    bench.submit({ ...limited, key: 'c' })
+    assert.deepEqual(kinds(), ['accepted'])
   })
 })
