@@ -36,9 +36,18 @@ export function readPeer(
   const given = Buffer.from(value.slice(0, proof.length))
   const wanted = Buffer.from(proof)
   if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) return undefined
-  const { keyId, scopes, tenant, user } =
-    JSON.parse(Buffer.from(value.slice(proof.length + 1), 'base64url').toString()) as Said
+  const said = parse(value.slice(proof.length + 1))
+  if (said === undefined) return undefined
+  const { keyId, scopes, tenant, user } = said
   if (keyId !== '') return ofKey(keyId)
   const isOperator = tenant === 0 && user === null && scopes.length === SCOPES.length
   return isOperator ? OPERATOR : makePrincipal({ tenant, user, scopes: new Set(scopes) })
+}
+
+function parse(text: string): Said | undefined {
+  try {
+    return JSON.parse(Buffer.from(text, 'base64url').toString()) as Said
+  } catch {
+    return undefined
+  }
 }
