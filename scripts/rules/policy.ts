@@ -34,7 +34,7 @@ export const PURE: readonly string[] = [
   'base/units', 'base/prng', 'memory/limits', 'memory/socket-limits', 'memory/lane-limits',
   'memory/stats', 'memory/wheel', 'memory/slot-index', 'memory/job-list', 'memory/share',
   'memory/held-counts', 'memory/pools', 'memory/interval', 'wire/contract', 'signals/pace-headers',
-  'signals/verdict',
+  'signals/retry-after', 'signals/verdict',
   'transport/transport', 'pace/pace', 'pace/lanes', 'pace/gates', 'pace/round-robin',
   'pace/lane-shares', 'pace/shared-lane-order', 'job/retry',
 ].map((name) => `shards/${name}.ts`)

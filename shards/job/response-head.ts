@@ -8,8 +8,9 @@ import {
 } from '../base/units.ts'
 import { BUDGET_HOLD_MS_MAX } from '../memory/limits.ts'
 import type { Pacer } from '../pace/pacer.ts'
-import { readPaceHeaders, readRetryAfterMs } from '../signals/pace-headers.ts'
+import { readPaceHeaders } from '../signals/pace-headers.ts'
 import type { ResponseHeaders } from '../signals/response.ts'
+import { readWaitMs } from '../signals/retry-after.ts'
 import { ATTEMPT_JOB, type Attempts } from './attempts.ts'
 import type { Warnings } from './warnings.ts'
 
@@ -41,8 +42,7 @@ export function hearHead(
     warnings.ignored(upstream, update.ignored, nowUs)
     pacer.applyUpdate(lane, upstream, update, nowUs)
   }
-  const asked = headers['retry-after']
-  const askedMs = asked === undefined ? 0 : readRetryAfterMs(asked, wallMs(nowUs)) ?? 0
+  const askedMs = readWaitMs(headers, wallMs(nowUs)) ?? 0
   const waitMs = attempts.kind[attemptId] === ATTEMPT_JOB ? askedMs
     : Math.min(askedMs, parts.webhookRetryAfterMsMax)
   attempts.retryAfterMs[attemptId] = waitMs

@@ -24,7 +24,7 @@ export function retryCeilingMs(attempts: number): Millis {
  * The delay before the next attempt: uniform in [0, ceiling), but at least Retry-After.
  * With a draw of 0.5: attempts 1 → 0.5 s, 4 → 4 s, 7 → 30 s; 4 with Retry-After 10 s → 10 s.
  * @param attempts attempts made so far, 1 or more.
- * @param retryAfterMs from readRetryAfterMs; may exceed the cap, which limits only the jitter.
+ * @param retryAfterMs from readWaitMs; may exceed the cap, which limits only the jitter.
  */
 export function retryDelayMs(
   attempts: number, retryAfterMs: number | undefined, prng: Prng,

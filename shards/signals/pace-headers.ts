@@ -5,9 +5,9 @@
 // invalid value is reported and ignored, without falling back to a later name. A header with
 // several values counts if all of them are equal.
 
-import type { Millis, PerSecond } from '../base/units.ts'
+import type { PerSecond } from '../base/units.ts'
 import {
-  CONCURRENT_MAX, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, RETRY_AFTER_MS_MAX,
+  CONCURRENT_MAX, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN,
 } from '../memory/limits.ts'
 import type { ResponseHeaders } from './response.ts'
 
@@ -73,21 +73,6 @@ export function readAccountQueue(value: string): boolean | undefined {
   return word === 'disabled' ? false : undefined
 }
 
-/**
- * The wait of a Retry-After in ms from `nowMs` (Unix): '2' → 2000, '0.5' → 500, a date three
- * seconds ahead → 3000, a date in the past → 0, '-1' or 'soon' → undefined. At most
- * RETRY_AFTER_MS_MAX. Of several values the first one counts.
- */
-export function readRetryAfterMs(
-  value: string | string[] | undefined, nowMs: number,
-): Millis | undefined {
-  const text = typeof value === 'string' ? value : value?.[0]
-  if (text === undefined) return undefined
-  const delayMs = DECIMAL.test(text) ? Number(text) * 1000 : readHttpDateMs(text, nowMs) - nowMs
-  if (Number.isNaN(delayMs)) return undefined
-  return Math.min(RETRY_AFTER_MS_MAX, Math.max(0, delayMs)) as Millis
-}
-
 function firstPresent(headers: ResponseHeaders, names: readonly string[]): string | undefined {
   for (const name of names) {
     if (headers[name] !== undefined) return name
@@ -131,44 +116,4 @@ function readConcurrent(value: string): number | undefined {
   if (!INTEGER.test(value)) return undefined
   const concurrent = Number(value)
   return concurrent >= 1 && concurrent <= CONCURRENT_MAX ? concurrent : undefined
-}
-
-// RFC 9110, 5.6.7: the fixed format, and the two obsolete ones that must still be accepted.
-//   Sun, 06 Nov 1994 08:49:37 GMT · Sunday, 06-Nov-94 08:49:37 GMT · Sun Nov  6 08:49:37 1994
-const DATE = /^\w+, (\d\d)[ -](\w{3})[ -](\d{4}|\d\d) (\d\d):(\d\d):(\d\d) GMT$/
-const ASCTIME_DATE = /^\w{3} (\w{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/
-const MONTHS = 'JanFebMarAprMayJunJulAugSepOctNovDec'
-const MS_PER_YEAR = 365.25 * 24 * 3600 * 1000
-
-/** Unix ms of an HTTP-date; NaN if it is none. Date.parse would accept '5 apples' as a date. */
-function readHttpDateMs(value: string, nowMs: number): number {
-  const text = value.trim()
-  const match = DATE.exec(text)
-  if (match !== null) {
-    const [, day = '', month = '', year = '', hour, minute, second] = match
-    if (year.length === 4) return unixMs(Number(year), month, day, hour, minute, second)
-    // A two-digit year that looks more than 50 years ahead is one of the past (RFC 9110).
-    const thisCentury = unixMs(2000 + Number(year), month, day, hour, minute, second)
-    return thisCentury - nowMs <= 50 * MS_PER_YEAR
-      ? thisCentury
-      : unixMs(1900 + Number(year), month, day, hour, minute, second)
-  }
-  const old = ASCTIME_DATE.exec(text)
-  if (old === null) return NaN
-  const [, month = '', day = '', hour, minute, second, year] = old
-  return unixMs(Number(year), month, day, hour, minute, second)
-}
-
-function unixMs(
-  year: number, monthName: string, dayText: string, hourText: string | undefined,
-  minuteText: string | undefined, secondText: string | undefined,
-): number {
-  const at = MONTHS.indexOf(monthName)
-  const day = Number(dayText)
-  const hour = Number(hourText)
-  const minute = Number(minuteText)
-  const second = Number(secondText)
-  const valid = at >= 0 && at % 3 === 0 && day >= 1 && day <= 31 &&
-    hour <= 23 && minute <= 59 && second <= 60
-  return valid ? Date.UTC(year, at / 3, day, hour, minute, second) : NaN
 }

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import {
-  CONCURRENT_MAX, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN, RETRY_AFTER_MS_MAX,
+  CONCURRENT_MAX, PACE_PER_SECOND_MAX, PACE_PER_SECOND_MIN,
 } from '../../../../shards/memory/limits.ts'
 import {
   ACCOUNT_QUEUE_HEADERS, CONCURRENT_HEADERS, IGNORED_VALUE_LENGTH_MAX, PACE_HEADERS,
-  readAccountQueue, readPaceHeaders, readRetryAfterMs,
+  readAccountQueue, readPaceHeaders,
 } from '../../../../shards/signals/pace-headers.ts'
 
 describe('readPaceHeaders', () => {
@@ -121,50 +121,5 @@ describe('readAccountQueue', () => {
     for (const value of ['', 'true', '1', 'enable', 'enabled, disabled']) {
       assert.equal(readAccountQueue(value), undefined, value)
     }
-  })
-})
-
-describe('readRetryAfterMs', () => {
-  const nowMs = Date.UTC(1994, 10, 6, 8, 49, 34)
-
-  it('reads seconds, whole and decimal', () => {
-    assert.equal(readRetryAfterMs('2', nowMs), 2000)
-    assert.equal(readRetryAfterMs(' 0.5 ', nowMs), 500)
-    assert.equal(readRetryAfterMs('0', nowMs), 0)
-  })
-
-  it('reads the three forms of an HTTP-date', () => {
-    for (const date of [
-      'Sun, 06 Nov 1994 08:49:37 GMT', 'Sunday, 06-Nov-94 08:49:37 GMT', 'Sun Nov  6 08:49:37 1994',
-    ]) {
-      assert.equal(readRetryAfterMs(date, nowMs), 3000, date)
-    }
-  })
-
-  it('waits for nothing when the date has gone by', () => {
-    assert.equal(readRetryAfterMs('Sun, 06 Nov 1994 08:49:00 GMT', nowMs), 0)
-    const in2026Ms = Date.UTC(2026, 0, 1)
-    assert.equal(readRetryAfterMs('Sunday, 06-Nov-94 08:49:37 GMT', in2026Ms), 0)
-  })
-
-  it('never waits beyond the limit', () => {
-    for (const value of ['999999999', '9'.repeat(400), 'Sun, 06 Nov 2094 08:49:37 GMT']) {
-      assert.equal(readRetryAfterMs(value, nowMs), RETRY_AFTER_MS_MAX)
-    }
-  })
-
-  it('ignores nonsense', () => {
-    for (const value of [
-      undefined, '', ' ', '-1', '+1', '1e3', 'soon', '5 apples', 'NaN', 'Infinity',
-      'Sun, 06 Foo 1994 08:49:37 GMT', 'Sun, 06 anF 1994 08:49:37 GMT', '1,2',
-      'Sun, 36 Nov 1994 08:49:37 GMT', 'Sun, 06 Nov 1994 25:49:37 GMT', '1994-11-06T08:49:37Z',
-    ]) {
-      assert.equal(readRetryAfterMs(value, nowMs), undefined, value)
-    }
-  })
-
-  it('counts the first of several values', () => {
-    assert.equal(readRetryAfterMs(['3', '9'], nowMs), 3000)
-    assert.equal(readRetryAfterMs([], nowMs), undefined)
   })
 })
