@@ -43,10 +43,8 @@ export class HeldTokens implements Holder {
     this.#underWay++
     void this.#check(token).then((result) => {
       this.#underWay--
-      if (held.isGone) return
-      if (result !== 'busy') return held.give(handlers)
-      held.release()
-      new Exchange(response, false).denied(0, unavailable('overloaded'))
+      if (result === 'busy') held.deny(unavailable('overloaded'))
+      else held.give(handlers)
     })
   }
 }

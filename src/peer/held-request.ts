@@ -2,7 +2,7 @@
 // valid only during its handler, so its headers are copied, and its body is buffered.
 
 import { type ClientBytes, GrowingBytes } from '../base/client-bytes.ts'
-import { unavailable } from '../base/errors.ts'
+import { type Denial, unavailable } from '../base/errors.ts'
 import { HELD_BODY_BYTES_MAX } from '../base/limits.ts'
 import type { ListenerKind } from '../config/listeners.ts'
 import { Exchange } from '../http/exchange.ts'
@@ -148,13 +148,18 @@ export class HeldRequest implements HttpRequest {
   /** Gives the request to handlers; no-op if the client has disconnected. */
   give(handlers: Handlers): void {
     if (this.#isGone) return
+    this.#resume()
     this.#answer(handlers, this.#asResponse(), this)
     // A handler that did not ask for the body has answered without it.
     this.#held.release()
-    if (!this.#isPaused || this.#isGone) return
-    this.#isPaused = false
-    const { resume } = this.#response as StreamedResponse
-    resume.call(this.#response)
+  }
+
+  /** Answers it without handlers; no-op if the client has disconnected. */
+  deny(denial: Denial): void {
+    if (this.#isGone) return
+    this.#resume()
+    this.#held.release()
+    new Exchange(this.#response, false).denied(0, denial)
   }
 
   // --- as HttpRequest ---
@@ -188,6 +193,17 @@ export class HeldRequest implements HttpRequest {
   setYield(): void {}
 
   // --- inside ---
+
+  /**
+   * Before it is answered, since the library ends the process of whoever touches a response that
+   * is over. No data comes before this iteration of the event loop has ended.
+   */
+  #resume(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    const { resume } = this.#response as StreamedResponse
+    resume.call(this.#response)
+  }
 
   #take(response: StreamedResponse, chunk: ArrayBuffer, isLast: boolean): void {
     const bytes = new Uint8Array(chunk)
