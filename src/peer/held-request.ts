@@ -51,6 +51,8 @@ export class HeldRequest implements HttpRequest {
   #isWhole = false
   #isPaused = false
   #isGone = false
+  /** It is on hold no more: what still comes of its body is not this object's. */
+  #isOver = false
   #onWhole: (() => void) | undefined
   #onArrived: (() => void) | undefined
   #bytesMax = HELD_BODY_BYTES_MAX
@@ -148,7 +150,7 @@ export class HeldRequest implements HttpRequest {
   /** Gives the request to handlers; no-op if the client has disconnected. */
   give(handlers: Handlers): void {
     if (this.#isGone) return
-    this.#resume()
+    this.#endHold()
     this.#answer(handlers, this.#asResponse(), this)
     // A handler that did not ask for the body has answered without it.
     this.#held.release()
@@ -157,7 +159,7 @@ export class HeldRequest implements HttpRequest {
   /** Answers it without handlers; no-op if the client has disconnected. */
   deny(denial: Denial): void {
     if (this.#isGone) return
-    this.#resume()
+    this.#endHold()
     this.#held.release()
     new Exchange(this.#response, false).denied(0, denial)
   }
@@ -195,10 +197,11 @@ export class HeldRequest implements HttpRequest {
   // --- inside ---
 
   /**
-   * Before it is answered, since the library ends the process of whoever touches a response that
-   * is over. No data comes before this iteration of the event loop has ended.
+   * To be called before it is answered: the library ends the process of whoever touches a response
+   * that is over. No data comes before this iteration of the event loop has ended.
    */
-  #resume(): void {
+  #endHold(): void {
+    this.#isOver = true
     if (!this.#isPaused) return
     this.#isPaused = false
     const { resume } = this.#response as StreamedResponse
@@ -206,6 +209,7 @@ export class HeldRequest implements HttpRequest {
   }
 
   #take(response: StreamedResponse, chunk: ArrayBuffer, isLast: boolean): void {
+    if (this.#isOver) return
     const bytes = new Uint8Array(chunk)
     const isHeld = this.#held.append(bytes)
     // The chunk is in memory already, so it is kept; but reading is paused.

@@ -13,6 +13,12 @@ import type { StreamedResponse } from '../http/uws.ts'
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer',
   'transfer-encoding', 'upgrade', 'expect'])
 
+// What the library lets through and Node's client throws at. Bytes that are no UTF-8 come as
+// U+FFFD.
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const NOT_IN_VALUE = /[^\t\x20-\x7e\x80-\xff]/g
+const NOT_IN_PATH = /[^\x21-\x7e]/gu
+
 /** A request to be proxied. */
 export interface Forwarded {
   readonly method: string
@@ -63,10 +69,13 @@ export function begin(
 ): ClientRequest {
   const kept = new Map<string, string[]>()
   for (const [name, value] of headers) {
-    if (!HOP_BY_HOP.has(name)) kept.set(name, [...kept.get(name) ?? [], value])
+    if (HOP_BY_HOP.has(name) || !TOKEN.test(name)) continue
+    kept.set(name, [...kept.get(name) ?? [], value.replaceAll(NOT_IN_VALUE, '?')])
   }
   const request = open({
-    host, port, method: method.toUpperCase(), path: target, agent: false,
+    host, port, method: TOKEN.test(method) ? method.toUpperCase() : 'OPTIONS',
+    path: target.replaceAll(NOT_IN_PATH, (odd) => encodeURIComponent(odd.toWellFormed())),
+    agent: false,
     headers: Object.fromEntries([...kept].map(([name, values]) =>
       [name, values.length === 1 ? values[0] : values])),
   })

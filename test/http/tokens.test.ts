@@ -96,6 +96,10 @@ test('tokens that are wrong are refused, and none at all is told what to send', 
       assert.deepEqual([answer.status, answer.json()['code']], [401, 'invalid_key'])
     }
   }
+  const forged = await Promise.all([1000, 200_000, 900_000].map(async (bytes) =>
+    post(`${url}/jobs`, 'x'.repeat(bytes), await bearer({ tenant: 1, jti: String(bytes) },
+      strangersKey)).catch(() => undefined)))
+  assert.equal(forged[0]?.status, 401, 'a body that is held in part ends nobody but its request')
   const none = await get(`${url}/jobs/x`)
   assert.deepEqual([none.status, none.json()['code']], [401, 'key_required'])
 })

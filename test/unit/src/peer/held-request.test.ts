@@ -39,6 +39,14 @@ it('keeps a header that is given twice', async (t) => {
   }, { answered: (answer) => answer.resume(), failed: () => {} })
   sent.end()
   const [{ rawHeaders }] = await arrived
+  const odd = once(peer, 'request') as Promise<[IncomingMessage]>
+  begin({ host: '127.0.0.1', port }, {
+    method: 'g\u0001t', target: '/jobs/\ufffd a?b=\u{1f600}',
+    headers: [['x-a', 'b\ufffd\u0001'], ['x b', 'c'], ['content-length', '0']],
+  }, { answered: (answer) => answer.resume(), failed: () => {} }).end()
+  const [{ headers: oddHeaders, method, url }] = await odd
+  assert.deepEqual([method, url, oddHeaders['x-a'], oddHeaders['x b']],
+    ['OPTIONS', '/jobs/%EF%BF%BD%20a?b=%F0%9F%98%80', 'b??', undefined])
   assert.deepEqual(rawHeaders.slice(0, 8), [
     'host', 's', 'x-forwarded-for', '6.6.6.6', 'x-forwarded-for', '203.0.113.9', 'accept', 'a',
   ])
