@@ -13,6 +13,8 @@ import { KeyRing } from './key-ring.ts'
 export interface AccessParts {
   /** Undefined where there is no place for keys. */
   readonly keysFile: string | undefined
+  /** It was named, not the default. */
+  readonly isKeysFileNamed: boolean
   /** Undefined: no token is accepted. */
   readonly jwt: JwtSettings | undefined
   /** Makes clocks, since each has one wake-up. */
@@ -27,11 +29,14 @@ export class Access {
   readonly #log: Log
 
   /** Throws OperatingError with the code `keys_refused` when a file is wrong. */
-  constructor({ clock, jwt, keysFile, log }: AccessParts) {
+  constructor({ clock, isKeysFileNamed, jwt, keysFile, log }: AccessParts) {
     this.#log = log
     const problem = Jwt.problem(jwt)
     if (problem !== undefined) fail('keys_refused', problem)
     this.keys = KeyRing.open({ file: keysFile, clock: clock(), random: randomBytes, log })
+    if (isKeysFileNamed && this.keys.isFileMissing) {
+      log.warn({ file: keysFile }, 'there is no such key file, so there are no keys')
+    }
     this.jwt = new Jwt({ settings: jwt, fetch: fetchJwks(clock), clock: clock(), log })
   }
 

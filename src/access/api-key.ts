@@ -22,6 +22,7 @@ const KEY_CHARS = ID_END + 1 + SECRET_CHARS
 const ID = new RegExp(`^[0-9A-Za-z]{${ID_CHARS}}$`)
 /** What any text with a key in it contains. */
 const KEY_WITHIN = new RegExp(`${PREFIX}[0-9A-Za-z]{${ID_CHARS}}`)
+const WHOLE_KEY = new RegExp(`(${PREFIX}[0-9A-Za-z]{${ID_CHARS}})_[0-9A-Za-z]*`, 'g')
 
 /** A new key: only its hash is kept, the text goes to whoever asked for it. */
 export interface NewKey {
@@ -56,6 +57,9 @@ export const isKeyId = (text: string): boolean => ID.test(text)
 
 /** Whether the text begins as a key does. */
 export const looksLikeKey = (text: string): boolean => text.startsWith(PREFIX)
+
+/** The text with nothing of a key in it but its public part. */
+export const hideKeys = (text: string): string => text.replaceAll(WHOLE_KEY, '$1')
 
 /** Whether there is a key anywhere in the text, whole or cut off after its id. */
 export const containsKey = (text: string): boolean => KEY_WITHIN.test(text)

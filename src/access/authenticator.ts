@@ -5,6 +5,7 @@
 // where only this machine can reach it, or where the operator says so; else it is locked.
 
 import type { Denial } from '../base/errors.ts'
+import { containsKey } from './api-key.ts'
 import { readCredential } from './credentials.ts'
 import { isSameOrigin, LocalHosts } from './local-hosts.ts'
 import { readPeer } from './peer-proof.ts'
@@ -70,12 +71,14 @@ export class Authenticator {
 
   /** A listener on `isLocal` loopback, or else not: whether nothing but its state is answered. */
   isLocked(isLocal: boolean): boolean {
-    return !this.#isKeyed && !this.#isOpen(isLocal)
+    return !this.isKeyed && !this.#isOpen(isLocal)
   }
 
   /** Who asks, or why it is refused. @param isLocal the listener is bound to loopback only. */
   judge(presented: Presented, isLocal: boolean, asked: Asked): Principal | Denial | Unchecked {
-    const found = this.#find(presented, isLocal)
+    let found = this.#find(presented, isLocal)
+    // What is for everybody is for those whose key is wrong, too.
+    if ('code' in found && asked.scope === 'open') found = STRANGER
     if (!('caller' in found)) return found
     if (found === OPERATOR && !this.#parts.isOpenToAll) {
       if (!this.#hosts.allows(presented.host)) return FOREIGN_HOST
@@ -83,28 +86,40 @@ export class Authenticator {
     }
     const { scope } = asked
     if (scope === 'open') return found
-    if (found === STRANGER) return this.#isKeyed ? NO_KEY : LOCKED
+    if (found === STRANGER) return this.#whatIsMissing
     return scope === 'known' || mayDo(found, scope) ? found : lacking(scope)
   }
 
-  get #isKeyed(): boolean {
+  /** Whether a key or a token is required. */
+  get isKeyed(): boolean {
     return this.#parts.keys.size > 0 || this.#parts.tokens.isOn
   }
 
+  get #whatIsMissing(): Denial {
+    if (!this.isKeyed) return LOCKED
+    return this.#parts.tokens.isOn ? NO_KEY_OR_TOKEN : NO_KEY
+  }
+
   #isOpen(isLocal: boolean): boolean {
-    return this.#parts.isOpenToAll || (isLocal && !this.#isKeyed)
+    return this.#parts.isOpenToAll || (isLocal && !this.isKeyed)
   }
 
   #find(presented: Presented, isLocal: boolean): Principal | Denial | Unchecked {
     if (presented.peer !== '') return this.#ofPeer(presented.peer)
+    if (presented.isAmbiguous) return CONFLICTING
     const { apiKey, authorization, sluiceKey } = presented
     const credential = readCredential(sluiceKey, authorization, apiKey)
     switch (credential.kind) {
       case 'key': return this.#parts.keys.find(credential.text, this.#parts.wallMs()) ?? WRONG_KEY
       case 'jwt': return this.#ofToken(credential.text, isLocal)
       case 'conflicting': return CONFLICTING
-      default: return this.#isOpen(isLocal) ? OPERATOR : STRANGER
+      default: break
     }
+    // Who means to present a key of Sluice is never taken for somebody without one.
+    const isMeant = credential.kind === 'malformed' &&
+      (sluiceKey !== '' || containsKey(`${authorization} ${apiKey}`))
+    if (isMeant) return WRONG_KEY
+    return this.#isOpen(isLocal) ? OPERATOR : STRANGER
   }
 
   #ofPeer(said: string): Principal | Denial {
@@ -135,6 +150,11 @@ const LOCKED: Denial = {
 const NO_KEY: Denial = {
   code: 'key_required', error: `a key is required: ${HOW_TO_SEND}; ${HOW_TO_ADD}`,
 }
+const NO_KEY_OR_TOKEN: Denial = {
+  code: 'key_required',
+  error: `a key or a token is required: ${HOW_TO_SEND}, or a token of the issuer that the server ` +
+    'knows as \'Authorization: Bearer …\'',
+}
 const WRONG_KEY: Denial = {
   code: 'invalid_key', error: 'the key is unknown, revoked or expired',
 }
@@ -142,7 +162,8 @@ const WRONG_TOKEN: Denial = {
   code: 'invalid_key', error: 'the token is expired, or not one that this server accepts',
 }
 const CONFLICTING: Denial = {
-  code: 'invalid_key', error: 'X-Sluice-Key, Authorization and X-Api-Key have different keys',
+  code: 'invalid_key',
+  error: 'the request has different keys in X-Sluice-Key, Authorization and X-Api-Key',
 }
 const FOREIGN_HOST: Denial = {
   code: 'foreign_host',

@@ -111,6 +111,11 @@ export class KeyRing {
     return held.principal
   }
 
+  /** There is no key file yet. */
+  get isFileMissing(): boolean {
+    return this.#mark === ''
+  }
+
   /** The principal of a key by its id; undefined for an unknown or expired one. */
   ofId(id: string, nowMs: number): Principal | undefined {
     const held = this.#held.get(id)
@@ -150,7 +155,9 @@ export class KeyRing {
   check(): string | undefined {
     const { file } = this.#parts
     const read = file === undefined ? undefined : readKeyFile(file)
-    return read?.ok === false ? read.error : undefined
+    if (read === undefined || file === undefined) return undefined
+    if (!read.ok) return read.error
+    return this.#isLost(read.file) ? lostText(file) : undefined
   }
 
   /** Reads the file again; with an error, the keys stay as they are. */
@@ -195,6 +202,11 @@ export class KeyRing {
     })
   }
 
+  /** A file that is gone, or not mounted yet, must not open the server. */
+  #isLost({ mark }: KeyFile): boolean {
+    return mark === '' && this.size > 0
+  }
+
   #isReplaced(file: string): boolean {
     try {
       return markOf(file) !== this.#mark
@@ -209,6 +221,7 @@ export class KeyRing {
     if (file === undefined) return undefined
     const read = readKeyFile(file)
     if (!read.ok) return read.error
+    if (this.#isLost(read.file)) return lostText(file)
     warnIfOpen(file, read.file, log)
     const before = this.#held
     this.#hold(read.file.keys, read.file.mark)
@@ -337,6 +350,9 @@ function withUse(entry: KeyEntry, held: HeldKey | undefined): KeyEntry {
 
 const latest = (left: number | null, right: number | null): number | null =>
   left === null || right === null ? left ?? right : Math.max(left, right)
+
+const lostText = (file: string): string => `${file} is gone, and with it ` +
+  'all keys: put it back, or restart the server if it is to have none'
 
 function warnIfOpen(file: string, { isOpenToOthers }: KeyFile, log: Log): void {
   if (!isOpenToOthers) return

@@ -11,7 +11,7 @@ const LOOPBACK_V4 = /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/
 export class LocalHosts {
   readonly #names: ReadonlySet<string>
   /** The last Host that was allowed: nearly all requests have the same. */
-  #last = ''
+  #last: string | undefined
 
   /** @param names further host names, in any case. */
   constructor(names: readonly string[]) {
@@ -32,12 +32,10 @@ export class LocalHosts {
   }
 }
 
-/** The name in a Host header: `a.example:80` → `a.example`, `[::1]:80` → `[::1]`. */
-function nameOf(host: string): string {
-  const end = host.startsWith('[') ? host.indexOf(']') + 1 : host.indexOf(':')
-  const name = (end > 0 ? host.slice(0, end) : host).toLowerCase()
-  return name.endsWith('.') ? name.slice(0, -1) : name
-}
+const HOST = /^(\[[^\]]*\]|[^:[\]@]*?)\.?(?::\d*)?$/
+
+/** The name in a Host header: `a.example.:80` → `a.example`, `[::1]:80` → `[::1]`; '' for none. */
+const nameOf = (host: string): string => HOST.exec(host.toLowerCase())?.[1] ?? ''
 
 /**
  * Whether a request comes from a page of the host that it is for, or from no page: browsers send

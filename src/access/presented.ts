@@ -7,6 +7,8 @@ export interface Presented {
   readonly sluiceKey: string
   readonly authorization: string
   readonly apiKey: string
+  /** One of the three is there more than once, with different values. */
+  readonly isAmbiguous: boolean
   /** See peer-proof.ts. */
   readonly peer: string
 }

@@ -2,6 +2,7 @@
 // requests whose token has to be verified first.
 
 import type { Clock } from '../../shards/base/clock.ts'
+import { hideKeys } from '../access/api-key.ts'
 import { type Asked, Authenticator, type Unchecked } from '../access/authenticator.ts'
 import { DenialLog } from '../access/denial-log.ts'
 import type { Principal } from '../access/principal.ts'
@@ -42,6 +43,8 @@ type Upgrade = (principal: Principal) => boolean
 
 const LOCKED = 'there are no keys, and the server can be reached from other machines: it answers ' +
   'nothing but its state until \'sluice keys add\' makes one'
+const NO_KEY_LEFT = 'the last key is gone: whoever can reach the addresses that are open may use ' +
+  'the server without one'
 const OPEN_TO_ALL = 'everybody who can reach the server may use it: --insecure-no-auth is on'
 
 const UPGRADE = askedOf('upgrade')
@@ -89,6 +92,14 @@ export class DoorAccess implements RouteAccess {
     tables.accessNotice = notice
   }
 
+  /** Keys were revoked or have expired: if none is left, logs what follows from that. */
+  announceGone(): void {
+    const { config: { listeners }, log } = this.#parts
+    if (this.#authenticator.isKeyed) return
+    const open = listeners.filter(({ kind }) => !this.#authenticator.isLocked(this.#isLocal[kind]))
+    log.warn({ open: showListeners(open) }, open.length === 0 ? LOCKED : NO_KEY_LEFT)
+  }
+
   judge(head: RequestHead, kind: ListenerKind, asked: Asked): Principal | Denial | Unchecked {
     return this.#authenticator.judge(head, this.#isLocal[kind], asked)
   }
@@ -96,7 +107,7 @@ export class DoorAccess implements RouteAccess {
   deny(exchange: Exchange, denial: Denial, from: DeniedFrom): void {
     this.#denials.add(denial.code, () => ({
       address: showAddress(this.#addresses.of(from.response.getRemoteAddress(), from.request)),
-      method: from.request.getMethod(), path: from.request.getUrl(),
+      method: from.request.getMethod(), path: hideKeys(from.request.getUrl()),
     }))
     this.#admission.denied()
     exchange.denied(0, denial)

@@ -65,8 +65,8 @@ export interface Logic extends AnswerSink {
   takeOver(): void
   /** Closes every socket and asks its client to reconnect. */
   restartSockets(): void
-  /** Ends the streams and sockets of keys that are no longer valid. */
-  closeInvalid(): void
+  /** Keys were revoked or have expired: ends their streams and sockets. */
+  keysGone(): void
   /** Answers all pending requests, and ends all streams and sockets. */
   stop(): void
 }
@@ -135,6 +135,7 @@ export class DoorLogic implements Logic, Door {
     const receiver = new BodyReceiver(bodyBytesMax, this, pool)
     const sockets = new Sockets({
       submissions, questions, watches, pool, bodyBytesMax, isOpen, countInvalid, context, keyUsage,
+      countKeyRefused: () => admission.keyRefused('key_sockets'),
       addresses, secret: tables.secret, version: config.version, idleMs: config.socketIdleMs,
       unavailable: (exchange, code) => this.unavailable(exchange, code),
     }, tables.sockets)
@@ -167,6 +168,11 @@ export class DoorLogic implements Logic, Door {
 
   restartSockets(): void {
     this.#sockets.restartAll()
+  }
+
+  keysGone(): void {
+    this.closeInvalid()
+    this.access.announceGone()
   }
 
   closeInvalid(): void {
@@ -250,6 +256,10 @@ export class DoorLogic implements Logic, Door {
     const { exchange, jobId } = joining
     const { principal } = exchange
     const refusal = this.#streams.refusal(jobId, principal)
+    if (refusal?.code === 'limit_reached') {
+      this.#admission.keyRefused('key_streams')
+      return exchange.denied(0, refusal)
+    }
     if (refusal !== undefined) return this.#refuse(exchange, refusal)
     this.#streams.expect(jobId, principal)
     this.#questions.ask('watch', jobId, principal.tenant, {

@@ -180,9 +180,9 @@ export class FrontDoor implements Answering {
     return true
   }
 
-  /** Ends the streams and sockets of keys that are no longer valid. */
-  closeInvalid(): void {
-    this.#post.logic.closeInvalid()
+  /** Keys were revoked or have expired. */
+  keysGone(): void {
+    this.#post.logic.keysGone()
   }
 
   /** Closes every socket and asks its client to reconnect. */

@@ -97,12 +97,12 @@ export class Reloads {
     const { logic, prepared } = checked.replacement
     const shards = await supervisor.reload(prepared.shard)
     if (!shards.ok) return shards
+    await access.reload(prepared.jwt)
     // The shutdown uses the present door logic, so it must not change now.
     if (end.decided) return refused('the server is stopping')
     door.replaceLogic(logic)
     log.setLevel(prepared.loaded.config.logLevel)
     this.#prepared = prepared
-    await access.reload(prepared.jwt)
     return { ok: true }
   }
 

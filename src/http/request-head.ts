@@ -18,6 +18,7 @@ export class RequestHead implements Presented {
   authorization = ''
   apiKey = ''
   peer = ''
+  isAmbiguous = false
   accept = ''
   contentLength = ''
   contentType = ''
@@ -34,6 +35,7 @@ export class RequestHead implements Presented {
     this.accept = this.contentLength = this.contentType = this.idempotencyKey = ''
     this.host = this.origin = this.sluiceKey = this.authorization = this.apiKey = ''
     this.peer = ''
+    this.isAmbiguous = false
     this.hasAccountQueue = false
     this.#lengths = this.#hosts = this.#codings = 0
     this.#coding = ''
@@ -62,18 +64,21 @@ export class RequestHead implements Presented {
         this.idempotencyKey ||= value
         return
       case 'authorization':
+        this.isAmbiguous ||= this.authorization !== '' && this.authorization !== value
         this.authorization ||= value
         return
       case 'origin':
         this.origin ||= value
         return
       case 'x-sluice-key':
+        this.isAmbiguous ||= this.sluiceKey !== '' && this.sluiceKey !== value
         this.sluiceKey ||= value
         return
       case PEER_HEADER:
         this.peer ||= value
         return
       case 'x-api-key':
+        this.isAmbiguous ||= this.apiKey !== '' && this.apiKey !== value
         this.apiKey ||= value
         return
       case 'transfer-encoding':

@@ -199,12 +199,15 @@ function makeDoor(
   })
   door.tables.journals = journals
   door.tables.logStatus = log.status
-  access.keys.onGone(() => door.closeInvalid())
+  access.keys.onGone(() => door.keysGone())
   return door
 }
 
 const openAccess = ({ jwt, loaded: { config } }: Prepared, { io, log }: Tools): Access =>
-  new Access({ keysFile: keysFileOf(config, io.cwd), jwt, clock: () => new SystemClock(), log })
+  new Access({
+    keysFile: keysFileOf(config, io.cwd), isKeysFileNamed: config.keysFile !== '', jwt,
+    clock: () => new SystemClock(), log,
+  })
 
 /** The server ends without a successor. */
 async function shutDown(reason: EndReason, running: Running): Promise<number> {

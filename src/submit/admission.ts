@@ -6,7 +6,7 @@ import { RETRY_AFTER_S_MAX, RETRY_AFTER_S_MIN } from '../base/limits.ts'
 /** The `limit_reason` of a 429. */
 export type LimitReason =
   'memory' | 'memory_share' | 'jobs' | 'ingress' | 'upstreams' | 'upstreams_share' |
-  'requests_share' | 'key_jobs' | 'key_rate'
+  'requests_share' | 'key_jobs' | 'key_rate' | 'key_streams' | 'key_sockets'
 
 /** Counts since the start. */
 export interface AdmissionCounts {
@@ -45,7 +45,7 @@ export const makeAdmissionTable = (shards: number): AdmissionTable => ({
     accepted: 0, duplicates: 0, reusedKeys: 0, invalid: 0, denied: 0, unavailable: 0,
     refused: {
       memory: 0, memory_share: 0, jobs: 0, ingress: 0, upstreams: 0, upstreams_share: 0,
-      requests_share: 0, key_jobs: 0, key_rate: 0,
+      requests_share: 0, key_jobs: 0, key_rate: 0, key_streams: 0, key_sockets: 0,
     },
   },
   consecutive: new Uint32Array(shards),

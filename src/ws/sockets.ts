@@ -50,6 +50,8 @@ export interface SocketsParts {
   readonly idleMs: number
   readonly isOpen: () => boolean
   readonly countInvalid: () => void
+  /** Counts an upgrade that the key's own limit refuses. */
+  readonly countKeyRefused: () => void
   readonly unavailable: (exchange: Exchange, code: ErrorCode) => void
 }
 
@@ -259,7 +261,10 @@ export class Sockets implements SocketHost, SocketAdopter {
     if (!isOpen()) return (exchange) => unavailable(exchange, 'draining')
     const current = this.#parts.keyUsage.count(key, 'sockets')
     if (current >= limits.sockets) {
-      return (exchange) => exchange.denied(0, limitReached('key_sockets', limits.sockets, current))
+      return (exchange) => {
+        this.#parts.countKeyRefused()
+        exchange.denied(0, limitReached('key_sockets', limits.sockets, current))
+      }
     }
     if (this.#share.refusal(address) !== undefined) {
       return (exchange) => unavailable(exchange, 'overloaded')

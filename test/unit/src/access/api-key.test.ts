@@ -4,10 +4,16 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import {
-  containsKey, hashKey, isKeyId, isKeyOf, keyIdOf, looksLikeKey, makeKey,
+  containsKey, hashKey, hideKeys, isKeyId, isKeyOf, keyIdOf, looksLikeKey, makeKey,
 } from '../../../../src/access/api-key.ts'
 
 const FORM = /^slk_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}$/
+
+test('of a text with keys in it, their public parts are left', () => {
+  const { id, text } = makeKey(randomBytes)
+  assert.equal(hideKeys(`/jobs/${text}/x?y=${text}`), `/jobs/slk_${id}/x?y=slk_${id}`)
+  assert.equal(hideKeys('/jobs/1'), '/jobs/1')
+})
 
 test('a key is made of the randomness that is given, and has its id in it', () => {
   const { id, text } = makeKey((bytes) => new Uint8Array(bytes).fill(255))

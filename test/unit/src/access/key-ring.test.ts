@@ -111,6 +111,19 @@ test('the number of a revoked key rests until all others have had their turn', a
   assert.equal((await add(later)).entry.number, 3)
 })
 
+test('a key file that is gone is refused as long as there are keys, which stay', async (t) => {
+  const { file, gone, nowMs, ring } = scene(t)
+  assert.equal(ring.isFileMissing, true)
+  const { text } = await add(ring)
+  assert.equal(ring.isFileMissing, false)
+  rmSync(file)
+  assert.match(ring.check() ?? '', /keys.* is gone/)
+  const read = await ring.reload()
+  assert.ok(!read.ok)
+  assert.ok(ring.find(text, nowMs()) !== undefined)
+  assert.deepEqual(gone, [])
+})
+
 test('an expired key is not found, and is told to be gone when its time is over', async (t) => {
   const { gone, nowMs, ring, time } = scene(t)
   const { text } = await add(ring, { expiresMs: nowMs() + 5000 })

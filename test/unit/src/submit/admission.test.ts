@@ -46,7 +46,7 @@ test('an acceptance resets the wait of its own shard only', () => {
     accepted: 1, duplicates: 1, reusedKeys: 1, invalid: 1, denied: 1, unavailable: 1,
     refused: {
       memory: 2, memory_share: 0, jobs: 1, ingress: 1, upstreams: 1, upstreams_share: 0,
-      requests_share: 0, key_jobs: 0, key_rate: 1,
+      requests_share: 0, key_jobs: 0, key_rate: 1, key_streams: 0, key_sockets: 0,
     },
   })
 })
