@@ -56,7 +56,7 @@ describe('a server beyond loopback', () => {
     assert.equal(await upgrade(url, {}), 401)
     assert.deepEqual((await get(`${url}/health`)).json(), { status: 'ok' })
     assert.deepEqual((await get(`${url}/ready`)).json(), { status: 'ready' })
-    const notices = server.stderr.match(/there are no keys/g)
+    const notices = server.stderr.match(/there are no keys, and the server/g)
     assert.equal(notices?.length, 1, server.stderr)
     const key = await keyed.add({ name: 'first' })
     assert.deepEqual(codeOf(await post(`${url}/jobs`, job)), [401, 'key_required'])
