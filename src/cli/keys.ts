@@ -137,6 +137,8 @@ async function withoutServer(
     const run = keyCommands(ring, log, new SystemClock()).get(request.command)
     const answer = await run?.(request, NOBODY) ?? { ok: false, error: 'no such command' }
     await ring.close()
+    // A long list is asked for in parts.
+    if (!(Number(request['from']) > 0)) stderr(noServer(place, answer.ok && request.command))
     return plain(answer)
   } catch (error) {
     if (error instanceof OperatingError) return { ok: false, error: error.message }
@@ -144,6 +146,16 @@ async function withoutServer(
   } finally {
     lock?.close()
   }
+}
+
+/** So that nobody takes another folder for that of the running server. */
+function noServer(
+  { dataFolder, keysFile, socket }: ServerPlace, done: KeyRequest['command'] | false,
+): string {
+  const verb = done === 'keys-add' || done === 'keys-revoke' ? 'wrote' : 'read'
+  const [where, flag] = dataFolder === undefined
+    ? [socket, 'socket with --control'] : [dataFolder, 'folder with --data']
+  return `sluice: no server runs on ${where}: ${verb} ${keysFile}; name the server's ${flag}\n`
 }
 
 /** The lock of the data folder, if the key file is in it and is to be changed. */

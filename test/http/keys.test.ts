@@ -22,7 +22,8 @@ async function add(folder: string, ...args: string[]): Promise<string> {
   assert.equal(code, 0, stderr)
   const id = KEY.exec(stdout)?.[1]
   assert.ok(id !== undefined, stdout)
-  assert.match(stderr, new RegExp(`^sluice: this is the key ${id} of \\S+; it is shown this once`))
+  assert.match(stderr,
+    new RegExp(`^sluice: this is the key ${id} of \\S+; it is shown this once`, 'm'))
   return id
 }
 
@@ -72,13 +73,30 @@ describe('without a server', () => {
     assert.match(readFileSync(file, 'utf8'), /"keys":\[\s*\]/)
   })
 
+  it('is what the command says, with the file that it used', async (t) => {
+    const { data, file, folder } = folderOf(t)
+    const told = (verb: string): string => `sluice: no server runs on ${data}: ${verb} ${file}; ` +
+      'name the server\'s folder with --data\n'
+    const added = await keys(folder, 'add', '--name', 'a')
+    assert.ok(added.stderr.startsWith(told('wrote')), added.stderr)
+    assert.equal((await keys(folder, 'list')).stderr, told('read'))
+    const id = KEY.exec(added.stdout)?.[1] ?? ''
+    assert.equal((await keys(folder, 'revoke', id)).stderr, told('wrote'))
+    assert.equal(await refusal(folder, 'revoke', id),
+      `${told('read')}sluice: there is no key with this id\n`)
+    const outside = await runCommand(folder, ['keys', 'list', '--journal', 'off', '--port', '26201',
+      '--keys-file', 'other.json'])
+    assert.equal(outside.stderr, `sluice: no server runs on ${folder}/sluice-26201.sock: read ` +
+      `${folder}/other.json; name the server's socket with --control\n`)
+  })
+
   it('a wrong option is named, and nothing is written', async (t) => {
     const { folder } = folderOf(t)
     for (const [option, value] of [['tenant', '65536'], ['scopes', 'all'], ['users', 'two'],
       ['expires', '1999-01-01'], ['rate', '0'], ['jobs-queued', 'x'], ['streams', '1.5'],
       ['sockets', '-1']] as const) {
       const text = await refusal(folder, 'add', '--name', 'a', `--${option}=${value}`)
-      assert.ok(text.startsWith(`sluice: --${option}: expected `), text)
+      assert.ok(text.includes(`\nsluice: --${option}: expected `), text)
     }
     assert.match(await refusal(folder, 'add', '--name', 'a\nb'), /--name: expected 1 to 64 bytes/)
     assert.deepEqual(await listed(folder), [])
@@ -105,6 +123,7 @@ describe('a running server', () => {
     const server = await startServer({ flags }, t)
     assert.deepEqual((await listed(folder)).map(({ id }) => id), [first])
     const second = await add(folder, '--name', 'second')
+    assert.equal((await keys(folder, 'list')).stderr, '')
     assert.match(readFileSync(file, 'utf8'), new RegExp(second))
     assert.match(await refusal(folder, 'add', '--name', 'a', '--tenant', 'x'), /--tenant: expected/)
     assert.match(await refusal(folder, 'add', '--name', 'a', '--keys-file', 'other.json'),
