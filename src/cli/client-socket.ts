@@ -1,15 +1,21 @@
 // A client's WebSocket to a server: JSON messages both ways, over Node's own WebSocket.
 
-import { ERRORS } from '../base/errors.ts'
 import { PROTOCOL } from '../ws/protocol.ts'
+import { askUpgrade } from './ask-upgrade.ts'
 import type { ServerAddress } from './server-address.ts'
 
 /** A message of the server. */
 export type ServerMessage = Readonly<Record<string, unknown>> & { readonly type: string }
 
-/** Why a connection ended. */
-export interface Ending {
+/** Why there is no connection. */
+export interface Failure {
   readonly reason: string
+  /** Another attempt with the same key would fail too. */
+  readonly isFinal: boolean
+}
+
+/** Why a connection ended. */
+export interface Ending extends Failure {
   /** The server closed it in an orderly way, so the sent messages did not cause it. */
   readonly isGoodbye: boolean
 }
@@ -38,6 +44,10 @@ export type ListType = keyof typeof LISTS
 
 /** WebSocket close codes: normal, going away, restart, try again later. */
 const GOODBYES: ReadonlySet<number> = new Set([1000, 1001, 1012, 1013])
+/** Policy violation: the key was revoked, or has expired. */
+const CLOSE_POLICY = 1008
+/** Statuses of an upgrade that is refused because of who asks, and how. */
+const FINAL_STATUSES: ReadonlySet<number> = new Set([401, 403, 421])
 const FRAME_BYTES_DEFAULT = 16 * 1024
 /** Upper limit of the bytes around a message's list. */
 const AROUND_BYTES = 64
@@ -89,8 +99,8 @@ export class ClientSocket implements Link {
   }
 
   /** Connects; resolves with the reason if that fails. */
-  static open(server: ServerAddress, listener: Listener): Promise<ClientSocket | string> {
-    const { promise, resolve } = Promise.withResolvers<ClientSocket | string>()
+  static open(server: ServerAddress, listener: Listener): Promise<ClientSocket | Failure> {
+    const { promise, resolve } = Promise.withResolvers<ClientSocket | Failure>()
     const address = server.at('ws')
     address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:'
     const socket = new WebSocket(address, { protocols: [PROTOCOL], headers: server.headers })
@@ -132,25 +142,22 @@ export class ClientSocket implements Link {
     this.#isClosed = true
     this.#listener.onClose({
       reason: reason === '' ? 'the connection broke' : reason, isGoodbye: GOODBYES.has(code),
+      isFinal: code === CLOSE_POLICY,
     })
   }
 }
 
-/** Why no socket can be opened, as far as the server reports it over HTTP. */
-async function whyNot(server: ServerAddress): Promise<string> {
+/** Why no socket can be opened: asks once more, since WebSocket does not show the answer. */
+async function whyNot(server: ServerAddress): Promise<Failure> {
   const cannot = `cannot connect to ${server.shown}`
-  try {
-    // Without an upgrade, it is refused as the socket was if the key is the reason.
-    const asked = await fetch(server.at('ws'), { headers: server.headers })
-    const { error } = await asked.json().catch(() => ({})) as { readonly error?: string }
-    if (asked.status === 401 || asked.status === 403) {
-      return `${cannot}: ${error ?? 'it refuses the key'} (${asked.status})`
-    }
-    const response = await fetch(server.at('ready'), { headers: server.headers })
-    const { status } = await response.json() as { readonly status?: string }
-    return status === 'draining' ? `${cannot}: ${ERRORS.draining.meaning} (draining)`
-      : `${cannot}: it opens no WebSocket (${response.status}, ${status ?? 'no Sluice'})`
-  } catch {
-    return cannot
+  const answer = await askUpgrade(server)
+  if (answer === undefined) return { reason: cannot, isFinal: false }
+  const { code, error, limit_reason: limit, status } = answer
+  const isFinal = FINAL_STATUSES.has(status)
+  if (typeof error === 'string') {
+    return { reason: `${cannot}: ${error} (${String(limit ?? code ?? status)})`, isFinal }
   }
+  const why = isFinal ? 'it refuses the key'
+    : 'it is no Sluice, or a proxy before it passes no WebSockets on'
+  return { reason: `${cannot}: ${why} (${status})`, isFinal }
 }

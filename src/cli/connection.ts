@@ -2,13 +2,13 @@
 // attempts in a row have failed.
 
 import type { Prng } from '../../shards/base/prng.ts'
-import type { Ending, Link, Listener, ServerMessage } from './client-socket.ts'
+import type { Ending, Failure, Link, Listener, ServerMessage } from './client-socket.ts'
 import type { Pauses } from './pauses.ts'
 
 /** What a connection needs. */
 export interface ConnectionParts {
   /** Opens a socket; resolves with the reason if that fails. */
-  readonly open: (listener: Listener) => Promise<Link | string>
+  readonly open: (listener: Listener) => Promise<Link | Failure>
   /** The server's address for messages. */
   readonly shown: string
   readonly pauses: Pauses
@@ -23,7 +23,7 @@ export interface ConnectionUser {
   onMessage(message: ServerMessage): void
   /** The socket is lost; another attempt follows. */
   onLost(ending: Ending): void
-  /** All attempts have failed. */
+  /** All attempts have failed, or another one would be in vain. */
   onFailed(reason: string): void
 }
 
@@ -66,8 +66,8 @@ export class Connection implements Listener {
 
   /** Makes the first attempt; if that fails, there are no others. */
   async start(): Promise<void> {
-    const reason = await this.#attempt()
-    if (reason !== undefined) this.#fail(reason)
+    const failure = await this.#attempt()
+    if (failure !== undefined) this.#fail(failure.reason)
   }
 
   /** The server has answered: resets the count of attempts. */
@@ -89,37 +89,38 @@ export class Connection implements Listener {
   onClose(ending: Ending): void {
     this.#link = undefined
     if (this.#isOver) return
+    if (ending.isFinal) return this.#fail(ending.reason)
     const { pauses, say } = this.#parts
     if (pauses.nowUs() - this.#openedUs >= STABLE_US) this.#attempts = 0
     say(`${ending.reason}; connecting again`)
     this.#user.onLost(ending)
-    void this.#openAgain(ending.reason)
+    void this.#openAgain(ending)
   }
 
-  async #openAgain(why: string): Promise<void> {
-    let reason: string | undefined = why
-    while (reason !== undefined && !this.#isOver) {
-      if (++this.#attempts > ATTEMPTS_MAX) return this.#fail(reason)
+  async #openAgain(why: Failure): Promise<void> {
+    let failure: Failure | undefined = why
+    while (failure !== undefined && !this.#isOver) {
+      if (failure.isFinal || ++this.#attempts > ATTEMPTS_MAX) return this.#fail(failure.reason)
       const { promise, resolve } = Promise.withResolvers<void>()
       this.#later(reconnectPauseMs(this.#attempts, this.#parts.prng.unit()), resolve)
       await promise
-      if (!this.#isOver) reason = await this.#attempt()
+      if (!this.#isOver) failure = await this.#attempt()
     }
   }
 
   /** Returns the reason if no socket could be opened. */
-  async #attempt(): Promise<string | undefined> {
+  async #attempt(): Promise<Failure | undefined> {
     const { open, shown } = this.#parts
     const late = Promise.withResolvers<undefined>()
     this.#later(CONNECT_MS_MAX, () => late.resolve(undefined))
     const opening = open(this)
     const opened = await Promise.race([opening, late.promise])
     this.#cancel()
-    if (typeof opened === 'string') return opened
     if (opened === undefined) {
-      void opening.then((link) => typeof link === 'string' ? undefined : link.close())
-      return `${shown} does not answer`
+      void opening.then((link) => 'reason' in link ? undefined : link.close())
+      return { reason: `${shown} does not answer`, isFinal: false }
     }
+    if ('reason' in opened) return opened
     if (this.#isOver) opened.close()
     else {
       this.#link = opened

@@ -54,9 +54,11 @@ export class FakeLink implements Link {
     this.tell({ type: 'accepted', jobs: entries })
   }
 
-  cut(ending: Ending = { reason: 'the connection broke', isGoodbye: false }): void {
+  cut(ending: Partial<Ending> = {}): void {
     this.isOpen = false
-    this.#listener.onClose(ending)
+    this.#listener.onClose({
+      reason: 'the connection broke', isGoodbye: false, isFinal: false, ...ending,
+    })
   }
 }
 
@@ -72,6 +74,8 @@ export class FakeServer {
   readonly said: string[] = []
   /** Why connections are refused, if they are. */
   closed: string | undefined
+  /** Whether another attempt would be refused too. */
+  isClosedForGood = false
   onJobs: (link: FakeLink, jobs: readonly SentJob[]) => void = (link, jobs) =>
     link.answer(jobs.map(({ idempotent_key: key, ref }) => ({ ref, job_id: `id-${key}` })))
   onWatch: (link: FakeLink, jobIds: readonly string[]) => void = () => {}
@@ -83,7 +87,9 @@ export class FakeServer {
       shown: 'the server', prng: new Prng(seed), say: (text) => this.said.push(text),
       open: async (listener) => {
         this.openedMs.push(time.nowUs() / 1000)
-        if (this.closed !== undefined) return this.closed
+        if (this.closed !== undefined) {
+          return { reason: this.closed, isFinal: this.isClosedForGood }
+        }
         const link = new FakeLink(this, listener)
         this.links.push(link)
         return link

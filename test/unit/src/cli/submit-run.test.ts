@@ -203,6 +203,27 @@ describe('a run', () => {
     assert.deepEqual(said.slice(-2), ['going', 'without an answer: lines 1'])
   })
 
+  it('ends at once when its key is revoked, and when it is refused as it comes back', async () => {
+    const revoked = new FakeServer()
+    revoked.onJobs = (link) => link.cut({ reason: 'the key has been revoked', isFinal: true })
+    const { isWell, said } = await submit(revoked, keys(1), true)
+    assert.deepEqual([isWell, said],
+      [false, ['the key has been revoked', 'without an answer: lines 1']])
+    assert.equal(revoked.openedMs.length, 1)
+
+    const refusing = new FakeServer()
+    refusing.isClosedForGood = true
+    refusing.onJobs = (link) => {
+      refusing.closed = 'the key is unknown'
+      link.cut()
+    }
+    const ended = await submit(refusing, keys(1), true)
+    assert.equal(ended.isWell, false)
+    assert.deepEqual(ended.said, ['the connection broke; connecting again', 'the key is unknown',
+      'without an answer: lines 1'])
+    assert.equal(refusing.openedMs.length, 2)
+  })
+
   it('does not wait for a server that was never there, nor for input that does not come',
     async () => {
       const server = new FakeServer()
