@@ -25,7 +25,8 @@ export function addJobFlags(command: Command): void {
   const collect = (value: string, before: readonly string[] = []): string[] => [...before, value]
   command
     .option('--url <url>', 'where to send the job; without it jobs are read from standard input')
-    .option('--user <id>', 'whose job it is (default the API key\'s own user, or else "cli")')
+    .option('--user <id>', 'whose job it is (default "cli" without an API key, else ' +
+      'the key\'s own user; one that was added with --users many has none and needs --user)')
     .option('--key <text>', 'the idempotent key (default a random one)')
     .option('--method <name>', 'the method (default GET, or POST with a body)')
     .addOption(new Option('--header <name: value>', 'a header; may be given several times')

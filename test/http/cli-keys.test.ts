@@ -1,7 +1,7 @@
 // `sluice submit` and `sluice watch` with API keys, against a real server.
 
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { after, before, describe, it } from 'node:test'
 import { runProgram } from '../../src/cli/program.ts'
 import { KeyedServer, type TestKey } from '../support/keyed-server.ts'
 import { Gate, upstreamFor } from '../support/scene.ts'
@@ -35,13 +35,16 @@ class Running {
 }
 
 describe('a command with a key', () => {
+  let keyed: KeyedServer
+  before(async () => { keyed = await KeyedServer.start() })
+  after(() => keyed.server.stop())
+  const run = (key: TestKey, ...args: string[]): Running => new Running(keyed.url, key, args)
+
   it('ends with the server\'s sentence when the key is revoked or refused', async (t) => {
     const gate = new Gate()
     const upstream = await upstreamFor(t, gate.hold((_, response) => response.end()))
     t.after(() => gate.open())
-    const keyed = await KeyedServer.start(t)
     const { url } = keyed
-    const run = (key: TestKey, ...args: string[]): Running => new Running(url, key, args)
     const job = ['submit', '--url', upstream.origin]
     const [key, single, blind] = [await keyed.add({ name: 'a' }),
       await keyed.add({ name: 'b', sockets: '1' }),
@@ -72,5 +75,18 @@ describe('a command with a key', () => {
     const socket = await SocketClient.open(url, 'json', { headers: single.headers })
     assert.match(await refused(single), /\(key_sockets\)\n$/)
     socket.ws.close()
+  })
+
+  it('needs --user if the key is for many users, as the help says', async (t) => {
+    const upstream = await upstreamFor(t)
+    const key = await keyed.add({ name: 'app', users: 'many' })
+    const job = ['submit', '--url', upstream.origin]
+    assert.deepEqual(await run(key, ...job).ended(),
+      [1, 'sluice: user_id is required (missing_field, user_id)\n'])
+    assert.deepEqual(await run(key, ...job, '--user', 'ann').ended(), [0, ''])
+    const help = run(key, 'submit', '--help')
+    assert.equal(await help.code, 0)
+    assert.match(help.stdout.replaceAll(/\s+/g, ' '),
+      /--user <id> .* one that was added with --users many has none and needs --user\)/)
   })
 })
