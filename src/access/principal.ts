@@ -71,7 +71,7 @@ export const OPERATOR: Principal = makePrincipal({ scopes: new Set(SCOPES) })
 
 /** The denial of who may not do that. */
 export const lacking = (scope: Scope): Denial => ({
-  code: 'insufficient_scope', error: `the key has not the scope ${scope}`, more: { scope },
+  code: 'insufficient_scope', error: `the key does not have the scope ${scope}`, more: { scope },
 })
 
 /** Whether the principal may do what the scope stands for. */

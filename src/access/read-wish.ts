@@ -54,5 +54,6 @@ function limitsOf(texts: WishTexts): Readonly<Record<string, unknown>> {
   return limits
 }
 
-const optionOf = (field: string): string =>
+/** The option for a field, or the field itself. */
+export const optionOf = (field: string): string =>
   Object.entries(WISH_OPTIONS).find(([, each]) => each === field)?.[0] ?? field

@@ -90,8 +90,9 @@ async function runList(
     keys.push(...fields['keys'] as typeof keys)
     from = fields['next']
   }
+  const clock = new SystemClock()
   if (json === true) context.stdout(keys.map((key) => `${JSON.stringify(key)}\n`).join(''))
-  else context.stdout(keyTable(keys))
+  else context.stdout(keyTable(keys, clock.wallMs(clock.nowUs())))
 }
 
 async function runRevoke(

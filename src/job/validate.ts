@@ -109,8 +109,8 @@ function readUser(value: unknown, onlyUser: string | null): string | Refusal {
   if (onlyUser !== null && isAbsent(value)) return onlyUser
   const user = readText(value, 'user_id', USER_ID_BYTES_MAX)
   if (onlyUser === null || typeof user !== 'string' || user === onlyUser) return user
-  return refuse('user_not_allowed', 'user_id', 'the key submits jobs of its own account only; ' +
-    'one that was added with --users many may name users')
+  return refuse('user_not_allowed', 'user_id', 'the key submits jobs of the user ' +
+    `${JSON.stringify(onlyUser)} only; one that was added with --users many may name users`)
 }
 
 function readKey(value: unknown, header: string): string | Refusal {

@@ -164,6 +164,7 @@ describe('keys', () => {
     const other = await post(jobs, { ...job, user_id: 'ann' }, one.headers)
     assert.deepEqual([...codeOf(other) as unknown[], other.json()['field']],
       [403, 'user_not_allowed', 'user_id'])
+    assert.match(String(other.json()['error']), /jobs of the user "billing" only/)
     assert.deepEqual(codeOf(await post(jobs, job, many.headers)), [400, 'missing_field'])
     const named = await post(jobs, { ...job, user_id: 'billing' }, many.headers)
     assert.equal(named.json()['job_id'], jobId, 'the same user of the same tenant')

@@ -71,7 +71,7 @@ describe('a command with a key', () => {
     assert.match(await refused(key), /key .*\(invalid_key\)\n$/)
     const [code, stderr] = await run(blind, ...job).ended()
     assert.equal(code, 1)
-    assert.match(stderr, /^sluice: the key .* the scope submit\n$/)
+    assert.match(stderr, /^sluice: the key does not have the scope submit\n$/)
     const socket = await SocketClient.open(url, 'json', { headers: single.headers })
     assert.match(await refused(single), /\(key_sockets\)\n$/)
     socket.ws.close()
