@@ -49,6 +49,8 @@ export const BATCH_BYTES = 64 * KIB
 export const FRAME_BYTES_MIDDLE = 64 * KIB
 /** Initial window of a batch, which grows as answers turn out to be short. */
 export const BATCH_WINDOW_JOBS_MIN = 64
+/** A batch whose client sends on, but has read no answer for so long, is disconnected. */
+export const BATCH_UNREAD_MS_MAX = 30_000
 
 // --- who asks ---
 
@@ -56,7 +58,10 @@ export const BATCH_WINDOW_JOBS_MIN = 64
 export const TOKENS_CHECKED_AT_ONCE = 4096
 /** Between two log lines about denials with the same code. */
 export const DENIALS_LOG_PAUSE_MS = 10_000
-/** How often it is looked whether the tokens behind streams and sockets are still valid. */
+/**
+ * How often it is looked whether the tokens behind streams and sockets are still valid, and whether
+ * the connections of paused requests are still there.
+ */
 export const VALIDITY_CHECK_MS = 1000
 
 // --- shares of the front door's pools: a holder may take while it holds < alpha * free (share.ts)

@@ -151,6 +151,7 @@ export class DoorLogic implements Logic, Door {
     this.#sockets = sockets
     this.#batchParts = {
       submissions, questions, pool, bodyBytesMax, countInvalid, jobsMax: batchJobsMax,
+      paused: tables.paused,
       flushSoon: (batch) => { tables.batchesToFlush.push(batch) },
     }
     this.handlers = byKind((kind) => ({
@@ -380,6 +381,7 @@ export class DoorLogic implements Logic, Door {
     if (nowUs >= tables.validityUs) {
       tables.validityUs = nowUs + msToUs(VALIDITY_CHECK_MS)
       this.closeInvalid()
+      tables.paused.check(nowUs)
     }
     if (nowUs >= tables.keepAliveUs) {
       tables.keepAliveUs = nowUs + msToUs(STREAM_KEEP_ALIVE_MS)

@@ -24,6 +24,7 @@ import type { LogStatus } from '../base/log-sink.ts'
 import { DOOR_POOLS } from '../base/pools.ts'
 import { makeQuestionTable, type QuestionTable } from '../engine/questions.ts'
 import type { ShardLink } from '../engine/shard-link.ts'
+import { PausedRequests } from '../http/paused-requests.ts'
 import { type ConnectionTable, makeConnectionTable } from '../http/server.ts'
 import { makeStreamTable, type StreamTable } from '../http/sse.ts'
 import { type AdmissionTable, makeAdmissionTable } from '../submit/admission.ts'
@@ -40,7 +41,7 @@ import type { CheckToken } from './held-tokens.ts'
  * of the interfaces of their entries, of ShardLink, Handlers, Logic and DoorLogicParts, or
  * of the exports of src/door/replaceable.ts. A build with another form needs a restart.
  */
-export const DOOR_FORM = 7
+export const DOOR_FORM = 8
 
 /** Has answers to send at the end of an iteration of the event loop. */
 export interface Flushable {
@@ -88,6 +89,7 @@ export interface DoorTables {
   /** The memory held for clients; lives as long as the process. */
   readonly clientBytes: ClientBytes
   connections: ConnectionTable
+  readonly paused: PausedRequests
   /** Batches with answers that have not been sent. */
   batchesToFlush: Flushable[]
   /** By slot: when an upstream may be warned about again. */
@@ -117,7 +119,7 @@ export function makeDoorTables(
     upstreams: makeUpstreamTable(slotsMax), jobs: makePendingTable(),
     questions: makeQuestionTable(links.length), watches: makeWatchTable(),
     streams: makeStreamTable(), sockets: makeSocketTable(), clientBytes,
-    connections: makeConnectionTable(Infinity), batchesToFlush: [],
+    connections: makeConnectionTable(Infinity), paused: new PausedRequests(), batchesToFlush: [],
     silentUntilUs: new Float64Array(slotsMax), keepAliveUs: Infinity,
     reloads: 0, lastReload: null, peer: null, takenOver: null,
   }

@@ -159,7 +159,7 @@ export class FrontDoor implements Answering {
     const other = new PeerClient(listeners, again, proof)
     const proxy = new RequestProxy({
       listeners, before: post.inside, bodyBytesMax, again,
-      pool: this.tables.clientBytes })
+      pool: this.tables.clientBytes, paused: this.tables.paused })
     post.proxy = proxy
     this.tables.peer = other
     this.tables.sockets.isLeaving = true

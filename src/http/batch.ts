@@ -1,14 +1,16 @@
 // POST /jobs/batch: jobs are validated and submitted as they arrive, and answered in their order,
 // one line of JSON each. Both directions are bounded: while too many jobs have no answer, or
-// answers are not read, the request is not read. A known key's result may be a thousand times as
+// answers are not read, the request is not read. Who reads no answers for too long is
+// disconnected. A known key's result may be a thousand times as
 // long as its job: if there is no room for it now, it is dropped, and requested again when all
 // answers before it have been read.
 
+import { type Micros, msToUs } from '../../shards/base/units.ts'
 import type { JobResult, JobStatus } from '../../shards/wire/contract.ts'
 import { formatJobId } from '../../shards/wire/job-id.ts'
 import type { Principal } from '../access/principal.ts'
 import type { ClientBytes } from '../base/client-bytes.ts'
-import { BATCH_BYTES, BATCH_WINDOW_JOBS_MIN } from '../base/client-limits.ts'
+import { BATCH_BYTES, BATCH_UNREAD_MS_MAX, BATCH_WINDOW_JOBS_MIN } from '../base/client-limits.ts'
 import { type Denial, denialValue, unavailable } from '../base/errors.ts'
 import { BATCH_BACKLOG_BYTES, BATCH_WINDOW_JOBS } from '../base/limits.ts'
 import type { Questions } from '../engine/questions.ts'
@@ -17,6 +19,7 @@ import type { Submission } from '../submit/submission.ts'
 import type { Submissions } from '../submit/submissions.ts'
 import { BatchSplitter } from './batch-splitter.ts'
 import type { Exchange } from './exchange.ts'
+import type { PausedRequests } from './paused-requests.ts'
 import type { StreamedResponse } from './uws.ts'
 
 /** What a batch needs of the front door. */
@@ -24,6 +27,7 @@ export interface BatchParts {
   readonly submissions: Submissions
   readonly questions: Questions
   readonly pool: ClientBytes
+  readonly paused: PausedRequests
   readonly jobsMax: number
   readonly bodyBytesMax: number
   /** Requests a flush of the batch at the end of this iteration of the event loop. */
@@ -70,6 +74,8 @@ export class Batch implements Asker {
   #isPaused = false
   /** The client has not read what was written before. */
   #isBlocked = false
+  /** Since when no answer was read, if known. */
+  #unreadSinceUs: Micros | undefined
   #isToFlush = false
 
   private constructor(
@@ -92,11 +98,15 @@ export class Batch implements Asker {
     exchange.onGone = () => batch.#gone()
     response.onWritable(() => {
       batch.#isBlocked = false
+      batch.#unreadSinceUs = undefined
       parts.pool.give(batch.#unreadBytes)
       batch.#unreadBytes = 0
       batch.#advance()
       return true
     })
+    // The library resumes with what it has watched at a pause() without unsent bytes: at this one.
+    response.pause()
+    response.resume()
     response.onData((chunk, isLast) => batch.#take(Buffer.from(chunk), isLast))
   }
 
@@ -312,13 +322,28 @@ export class Batch implements Asker {
     const isToPause = !this.#isOver && !this.#isWhole && !this.#hasRoom()
     if (isToPause === this.#isPaused || this.#response === undefined) return
     this.#isPaused = isToPause
-    if (isToPause) this.#response.pause()
-    else this.#response.resume()
+    const { paused } = this.#parts
+    if (isToPause) paused.pause(this.#response, (nowUs) => this.#checkUnread(nowUs))
+    else paused.resume(this.#response)
+  }
+
+  /** While it is paused, nobody says that answers have been read: watches the connection again. */
+  #checkUnread(nowUs: Micros): void {
+    if (this.#response === undefined || !this.#isBlocked) return
+    this.#unreadSinceUs ??= nowUs
+    if (nowUs - this.#unreadSinceUs >= msToUs(BATCH_UNREAD_MS_MAX)) {
+      this.#response.close()
+      return
+    }
+    // The next data of the body pauses it again.
+    this.#isPaused = false
+    this.#parts.paused.resume(this.#response)
   }
 
   #gone(): void {
     if (this.#response === undefined) return
     this.#parts.pool.give(this.#heldBytes - this.#splitter.heldBytes)
+    this.#parts.paused.forget(this.#response)
     this.#response = undefined
     this.#answers = []
     this.#answersBytes = this.#unreadBytes = 0

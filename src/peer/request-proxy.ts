@@ -8,6 +8,7 @@ import { unavailable } from '../base/errors.ts'
 import { PROXY_TRIES_MAX } from '../base/limits.ts'
 import { byKind, type Listener, type ListenerKind } from '../config/listeners.ts'
 import { Exchange } from '../http/exchange.ts'
+import type { PausedRequests } from '../http/paused-requests.ts'
 import { RequestHead, refuseFraming } from '../http/request-head.ts'
 import type { HttpRouteName } from '../http/route-table.ts'
 import type { Answering, Handlers, RequestHandlers } from '../http/server.ts'
@@ -23,6 +24,7 @@ export interface RequestProxyParts {
   readonly before: Answering
   readonly bodyBytesMax: number
   readonly pool: ClientBytes
+  readonly paused: PausedRequests
   readonly again: Again
 }
 
@@ -114,7 +116,12 @@ export class RequestProxy implements Answering {
     this.#passed++
     const headers: (readonly [string, string])[] = []
     request.forEach((name, value) => headers.push([name, value]))
+    const { paused } = this.#parts
     let isGone = false
+    const over = (): void => {
+      isGone = true
+      paused.forget(response)
+    }
     const sent: ClientRequest = begin(to, {
       method: request.getMethod(), target: request.getUrl(), headers,
     }, {
@@ -122,26 +129,26 @@ export class RequestProxy implements Answering {
         if (isGone) return void answer.destroy()
         const end = writeBack(answer, response, 'post', () => {
           this.#open.delete(end)
-          isGone = true
+          over()
           sent.destroy()
         })
         this.#open.add(end)
       },
       failed: () => {
         if (!isGone) new Exchange(response, false).denied(0, unavailable('answer_unknown'))
-        isGone = true
+        over()
       },
     })
     response.onAborted(() => {
-      isGone = true
+      over()
       sent.destroy()
     })
-    sent.on('drain', () => { if (!isGone) response.resume() })
+    sent.on('drain', () => { if (!isGone) paused.resume(response) })
     response.onData((chunk, isLast) => {
       if (isGone) return
       const isTaken = sent.write(Buffer.from(chunk.slice(0)))
       if (isLast) sent.end()
-      else if (!isTaken) response.pause()
+      else if (!isTaken) paused.pause(response)
     })
   }
 }

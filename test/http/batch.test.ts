@@ -1,8 +1,10 @@
 // POST /jobs/batch: each job alone, answers in order, as they come.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import http from 'node:http'
-import { describe, test } from 'node:test'
+import net from 'node:net'
+import { type TestContext, describe, test } from 'node:test'
 import { type JobFields, jobOf } from '../support/api-client.ts'
 import { Scene, UNPACED, upstreamFor } from '../support/scene.ts'
 
@@ -180,6 +182,56 @@ test('a client that goes away in the middle leaves nothing behind', async (t) =>
   }
   assert.equal((await post(linesOf([jobOf(upstream.origin)]))).lines.length, 1)
   assert.equal((await scene.api.health()).admission.pending, 0)
+})
+
+/** A client that sends a batch whose answers do not fit into its connection, and reads nothing. */
+async function deaf(t: TestContext): Promise<{ client: net.Socket, lines: number }> {
+  const upstream = await upstreamFor(t, (_request, response) => response.end('r'.repeat(400_000)))
+  const known = jobOf(upstream.origin)
+  await scene.api.run(known)
+  const lines = 60
+  const body = `${JSON.stringify(known)}\n`.repeat(lines)
+  const { hostname, port } = new URL(scene.server.url)
+  const client = net.connect(Number(port), hostname)
+  t.after(() => client.destroy())
+  client.on('error', () => {})
+  client.pause()
+  client.write('POST /jobs/batch HTTP/1.1\r\nHost: localhost\r\n' +
+    `Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n`)
+  // The server holds an answer that the connection has no room for.
+  while ((await clients()).memory_bytes < 400_000);
+  return { client, lines }
+}
+
+const clients = async (): Promise<{ connections: number, memory_bytes: number }> =>
+  (await scene.api.health() as unknown as {
+    clients: { connections: number, memory_bytes: number }
+  }).clients
+
+describe('a client that sends on and does not read', () => {
+  test('leaves nothing behind when it resets its connection', async (t) => {
+    const { connections } = await clients()
+    const { client } = await deaf(t)
+    client.resetAndDestroy()
+    for (;;) {
+      const now = await clients()
+      if (now.memory_bytes === 0 && now.connections <= connections) break
+    }
+  })
+
+  test('is answered once it reads', async (t) => {
+    const { client, lines } = await deaf(t)
+    let count = 0
+    client.write('0\r\n\r\n')
+    client.resume()
+    for (let ended = ''; !ended.endsWith('\r\n0\r\n\r\n');) {
+      const [chunk] = await once(client, 'data') as [Buffer]
+      const text = ended + chunk.toString('latin1')
+      count += text.split('"duplicate"').length - 1
+      ended = text.slice(-10)
+    }
+    assert.equal(count, lines)
+  })
 })
 
 describe('origins that nothing is ever sent to', () => {
