@@ -1,12 +1,11 @@
 // Verifies JSON Web Tokens. A token that was verified is known until it expires, so that a request
-// costs one hash and one look-up; unknown ones are verified few at a time.
+// costs one hash and one look-up; unknown ones are verified few at a time, clients in turn.
 
 import { hash } from 'node:crypto'
 import { type JWTPayload, errors, jwtVerify } from 'jose'
 import type { Clock } from '../../shards/base/clock.ts'
 import {
-  JWT_BYTES_MAX, JWT_CHECKS_MAX, JWT_REFUSED_LOG_EVERY_MS, JWT_REFUSED_MS, JWTS_CACHED_MAX,
-  JWTS_REFUSED_MAX, JWTS_WAITING_MAX,
+  JWT_BYTES_MAX, JWT_REFUSED_LOG_EVERY_MS, JWT_REFUSED_MS, JWTS_CACHED_MAX, JWTS_REFUSED_MAX,
 } from '../base/limits.ts'
 import type { Log } from '../base/log.ts'
 import type { JwtSettings } from '../config/jwt-settings.ts'
@@ -14,6 +13,7 @@ import { type FetchText, Jwks } from './jwks.ts'
 import { readClaims } from './jwt-claims.ts'
 import { type Principal, makePrincipal } from './principal.ts'
 import { RecentlyUsed } from './recently-used.ts'
+import { TokenChecks } from './token-checks.ts'
 
 /** What verifying needs. */
 export interface JwtParts {
@@ -55,8 +55,7 @@ export class Jwt {
   readonly #pending = new Map<string, Promise<JwtCheck>>()
   /** Incremented when settings or keys change: what was verified before does not count. */
   #generation = 0
-  #checks = 0
-  #waiting = 0
+  readonly #checks = new TokenChecks()
   #loggedMs = -Infinity
 
   /** Call problem() before. */
@@ -102,18 +101,23 @@ export class Jwt {
     return this.#look(hashOf(token), nowMs)
   }
 
-  /** Verifies a token; afterwards verify() knows it. Never rejects. */
-  async check(token: string): Promise<JwtCheck> {
+  /**
+   * Verifies a token; afterwards verify() knows it. Never rejects.
+   * @param client stands for the address of whoever presents it.
+   */
+  async check(token: string, client: number): Promise<JwtCheck> {
     if (this.#settings === undefined || token.length > JWT_BYTES_MAX) return undefined
     const id = hashOf(token)
     const known = this.#look(id, this.#nowMs())
     if (known !== 'unknown') return known
     const pending = this.#pending.get(id)
     if (pending !== undefined) return pending
-    const checking = this.#check(token, id)
+    if (!this.#checks.enter(client)) return 'busy'
+    const checking = this.#check(token, id, client)
     this.#pending.set(id, checking)
     const result = await checking
     this.#pending.delete(id)
+    this.#checks.leave(client)
     return result
   }
 
@@ -124,17 +128,19 @@ export class Jwt {
     return untilMs !== undefined && nowMs < untilMs ? undefined : 'unknown'
   }
 
-  async #check(token: string, id: string): Promise<JwtCheck> {
-    const first = await this.#verify(token, id)
+  async #check(token: string, id: string, client: number): Promise<JwtCheck> {
+    const verify = (): Promise<JwtCheck | typeof NO_KEY> =>
+      this.#checks.inTurn(client, () => this.#verify(token, id))
+    const generation = this.#generation
+    const first = await verify()
     if (first !== NO_KEY) return first
-    // The issuer may have a new key.
-    const refreshing = this.#jwks?.refresh()
-    if (refreshing === undefined) return this.#noKey(id)
-    if (this.#waiting >= JWTS_WAITING_MAX) return 'busy'
-    this.#waiting++
-    await refreshing
-    this.#waiting--
-    const second = await this.#verify(token, id)
+    // The issuer may have a new key; or it came while the token waited.
+    if (generation === this.#generation) {
+      const refreshing = this.#jwks?.refresh()
+      if (refreshing === undefined) return this.#noKey(id)
+      await refreshing
+    }
+    const second = await verify()
     return second === NO_KEY ? this.#noKey(id) : second
   }
 
@@ -147,25 +153,25 @@ export class Jwt {
     const settings = this.#settings
     const keys = this.#jwks?.keys
     if (settings === undefined || keys === undefined) return NO_KEY
-    if (this.#checks >= JWT_CHECKS_MAX) return 'busy'
     const generation = this.#generation
-    this.#checks++
+    const nowMs = this.#nowMs()
     const claims = await jwtVerify(token, keys, {
       algorithms: ALGORITHMS, issuer: settings.issuer, audience: settings.audience,
       requiredClaims: ['exp'], clockTolerance: settings.clockSkewMs / 1000,
-      currentDate: new Date(this.#nowMs()),
+      currentDate: new Date(nowMs),
     }).then(({ payload }) => payload, (error: unknown) => error as Error)
-    this.#checks--
     if (generation !== this.#generation) return 'busy'
     if (claims instanceof errors.JWKSNoMatchingKey) return NO_KEY
     return claims instanceof Error ? this.#refuse(id, reasonOf(claims))
-      : this.#accept(claims, id, settings)
+      : this.#accept(claims, id, settings, nowMs)
   }
 
-  #accept(claims: JWTPayload, id: string, settings: JwtSettings): Principal | undefined {
+  #accept(
+    claims: JWTPayload, id: string, settings: JwtSettings, nowMs: number,
+  ): Principal | undefined {
     const parts = readClaims(claims, settings)
     if ('wrongClaim' in parts) return this.#refuse(id, `wrong claim ${parts.wrongClaim}`)
-    const untilMs = (claims.exp as number) * 1000 + settings.clockSkewMs
+    const untilMs = endOf(claims.exp as number, settings.clockSkewMs, nowMs)
     const principal = makePrincipal({ ...parts, validity: { untilMs } })
     this.#known.set(id, { principal, untilMs })
     return principal
@@ -190,6 +196,13 @@ export class Jwt {
     return this.#clock.wallMs(this.#clock.nowUs())
   }
 }
+
+/**
+ * When a token is over that was accepted at nowMs: not before jose refuses it, which compares whole
+ * seconds of the time with `exp`; else it would be unknown and accepted again and again.
+ */
+const endOf = (expS: number, skewMs: number, nowMs: number): number =>
+  Math.max(Math.ceil(expS + skewMs / 1000), Math.floor(nowMs / 1000) + 1) * 1000
 
 const hashOf = (token: string): string => hash('sha256', token, 'base64')
 

@@ -213,9 +213,11 @@ export const JWTS_CACHED_MAX = 16_384
 export const JWTS_REFUSED_MAX = 4096
 export const JWT_REFUSED_MS = 10_000
 /** Verifications under way at once. */
-export const JWT_CHECKS_MAX = 64
-/** Tokens that wait for a key set to be fetched, since none of the known keys is theirs. */
-export const JWTS_WAITING_MAX = 256
+export const JWT_CHECKS_AT_ONCE = 64
+/** Tokens that are verified, or wait for that or for a key set to be fetched. */
+export const JWT_CHECKS_MAX = 1024
+/** Of these, one client address alone gets at most 4/5 (share.ts). */
+export const JWT_CHECKS_ALPHA = 4
 /** How often it is logged why a token was refused, at most. */
 export const JWT_REFUSED_LOG_EVERY_MS = 10_000
 export const JWT_CLOCK_SKEW_MS_DEFAULT = 30_000

@@ -7,19 +7,20 @@ import { type Asked, Authenticator, type Unchecked } from '../access/authenticat
 import { DenialLog } from '../access/denial-log.ts'
 import type { Principal } from '../access/principal.ts'
 import type { Denial } from '../base/errors.ts'
+import { JobHasher } from '../base/hash.ts'
 import type { Log } from '../base/log.ts'
 import type { FrontDoorSettings } from '../config/door-settings.ts'
 import {
   byKind, isLoopback, type ListenerKind, ofKind, showListeners,
 } from '../config/listeners.ts'
-import { type ClientAddresses, showAddress } from '../http/client-address.ts'
+import { addressKey, type ClientAddresses, showAddress } from '../http/client-address.ts'
 import { Exchange } from '../http/exchange.ts'
 import { RequestHead } from '../http/request-head.ts'
 import { askedOf, type HttpRouteName } from '../http/route-table.ts'
 import type { DeniedFrom, RouteAccess } from '../http/routes.ts'
 import type { Handlers } from '../http/server.ts'
 import type {
-  HttpRequest, StreamedResponse, UpgradableResponse, UpgradeContext,
+  Connected, HttpRequest, StreamedResponse, UpgradableResponse, UpgradeContext,
 } from '../http/uws.ts'
 import { HeldRequest } from '../peer/held-request.ts'
 import type { Admission } from '../submit/admission.ts'
@@ -57,6 +58,7 @@ export class DoorAccess implements RouteAccess {
   readonly #denials: DenialLog
   readonly #held: HeldTokens
   readonly #head = new RequestHead()
+  readonly #hasher: JobHasher
   readonly #handlers: () => Handlers
   readonly #addresses: ClientAddresses
   /** The listener can be reached from this machine only. */
@@ -74,7 +76,8 @@ export class DoorAccess implements RouteAccess {
     this.#admission = admission
     this.#denials = new DenialLog(clock, log)
     this.#held = new HeldTokens(
-      tables.clientBytes, (token) => tables.tokens.check(token))
+      tables.clientBytes, (token, client) => tables.tokens.check(token, client))
+    this.#hasher = new JobHasher(tables.secret)
     this.#handlers = handlers
     this.#addresses = parts.addresses
     this.#isLocal =
@@ -117,7 +120,7 @@ export class DoorAccess implements RouteAccess {
     kind: ListenerKind, name: HttpRouteName, response: StreamedResponse, request: HttpRequest,
     unchecked: Unchecked,
   ): void {
-    this.#held.hold(unchecked, response, this.#handlers(),
+    this.#held.hold(unchecked, this.#clientOf(response, request), response, this.#handlers(),
       () => HeldRequest.hold({ kind, name }, response, request, this.#held))
   }
 
@@ -130,9 +133,15 @@ export class DoorAccess implements RouteAccess {
     const judged = this.judge(this.#head, kind, UPGRADE)
     if ('caller' in judged) return upgrade(judged)
     if ('token' in judged) {
-      this.#held.hold(judged, response, this.#handlers(),
+      this.#held.hold(judged, this.#clientOf(response, request), response, this.#handlers(),
         () => HeldRequest.holdUpgrade(response, request, context, this.#held))
     } else this.deny(new Exchange(response, false), judged, { response, request })
     return true
+  }
+
+  /** A number that stands for the address of a request's client. */
+  #clientOf(response: Connected, request: HttpRequest): number {
+    const address = this.#addresses.of(response.getRemoteAddress(), request)
+    return this.#hasher.user(0, addressKey(address)).route
   }
 }

@@ -11,8 +11,11 @@ import type { Handlers } from '../http/server.ts'
 import type { HttpResponse } from '../http/uws.ts'
 import type { HeldRequest, Holder } from '../peer/held-request.ts'
 
-/** Verifies a token, so that it is known afterwards; never rejects. busy: it is not known. */
-export type CheckToken = (token: string) => Promise<Principal | 'busy' | undefined>
+/**
+ * Verifies a token, so that it is known afterwards; never rejects. busy: it is not known.
+ * @param client stands for the address of whoever presents it.
+ */
+export type CheckToken = (token: string, client: number) => Promise<Principal | 'busy' | undefined>
 
 /** Holds requests until their tokens are checked. */
 export class HeldTokens implements Holder {
@@ -30,10 +33,11 @@ export class HeldTokens implements Holder {
 
   /**
    * Begins the request anew when its token is checked; answers 503 when too many are.
+   * @param client stands for the address of its client.
    * @param hold makes the held request, which must not be done for one that is refused.
    */
   hold(
-    { token }: Unchecked, response: HttpResponse, handlers: Handlers,
+    { token }: Unchecked, client: number, response: HttpResponse, handlers: Handlers,
     hold: () => HeldRequest,
   ): void {
     if (this.#underWay >= TOKENS_CHECKED_AT_ONCE) {
@@ -41,7 +45,7 @@ export class HeldTokens implements Holder {
     }
     const held = hold()
     this.#underWay++
-    void this.#check(token).then((result) => {
+    void this.#check(token, client).then((result) => {
       this.#underWay--
       if (result === 'busy') held.deny(unavailable('overloaded'))
       else held.give(handlers)

@@ -11,9 +11,10 @@ import { type Micros, msToUs } from '../../../../shards/base/units.ts'
 import type { Fetched } from '../../../../src/access/jwks.ts'
 import { Jwt } from '../../../../src/access/jwt.ts'
 import { mayDo } from '../../../../src/access/principal.ts'
+import { TokenChecks } from '../../../../src/access/token-checks.ts'
 import {
-  JWKS_BYTES_MAX, JWKS_LIFETIME_MS, JWKS_PAUSE_MS_MIN, JWT_BYTES_MAX, JWT_CHECKS_MAX,
-  JWT_REFUSED_MS, JWTS_WAITING_MAX,
+  JWKS_BYTES_MAX, JWKS_LIFETIME_MS, JWKS_PAUSE_MS_MIN, JWT_BYTES_MAX, JWT_CHECKS_AT_ONCE,
+  JWT_CHECKS_MAX, JWT_REFUSED_MS,
 } from '../../../../src/base/limits.ts'
 import type { JwksPlace, JwtSettings } from '../../../../src/config/jwt-settings.ts'
 import { keptLog } from '../../../support/kept-log.ts'
@@ -38,6 +39,10 @@ type Signer = Awaited<ReturnType<typeof signer>>
 
 const setOf = (...signers: Signer[]): string =>
   JSON.stringify({ keys: signers.map(({ jwk }) => jwk) })
+
+/** Clients. */
+const ANN = 1
+const MALLORY = 2
 
 const one = await signer('one')
 const two = await signer('two')
@@ -81,7 +86,7 @@ test('a token is unknown until it is checked, and then known until it expires', 
   const { good, jwt, nowMs, pass } = scene(t, { jwks: fileOf(t, one) })
   const token = await one.sign(good())
   assert.equal(jwt.verify(token, nowMs()), 'unknown')
-  const [principal, same] = await Promise.all([jwt.check(token), jwt.check(token)])
+  const [principal, same] = await Promise.all([jwt.check(token, ANN), jwt.check(token, ANN)])
   assert.ok(typeof principal === 'object')
   const { caller, limits, validity, ...rest } = principal
   assert.deepEqual(rest,
@@ -95,7 +100,7 @@ test('a token is unknown until it is checked, and then known until it expires', 
   assert.equal(jwt.verify(token, nowMs()), principal)
   pass(1000)
   assert.equal(jwt.verify(token, nowMs()), 'unknown')
-  assert.equal(await jwt.check(token), undefined)
+  assert.equal(await jwt.check(token, ANN), undefined)
 })
 
 test('every algorithm with a public key is accepted', async (t) => {
@@ -103,7 +108,7 @@ test('every algorithm with a public key is accepted', async (t) => {
     .map((alg) => signer(alg, alg)))
   const { good, jwt } = scene(t, { jwks: fileOf(t, ...signers) })
   for (const { jwk, sign } of signers) {
-    assert.equal(typeof await jwt.check(await sign(good())), 'object', jwk.alg)
+    assert.equal(typeof await jwt.check(await sign(good()), ANN), 'object', jwk.alg)
   }
 })
 
@@ -131,10 +136,10 @@ test('a token that is not whole, in time, for us or signed is refused', async (t
     ['without a tenant', await one.sign(good({ tenant: undefined }))],
   ]
   for (const [name, token] of cases) {
-    assert.equal(await jwt.check(token), undefined, name)
+    assert.equal(await jwt.check(token, ANN), undefined, name)
     assert.equal(jwt.verify(token, nowMs()), undefined, name)
   }
-  assert.equal(typeof await jwt.check(whole), 'object')
+  assert.equal(typeof await jwt.check(whole, ANN), 'object')
   // One line for all of them, and what it says is not what they say.
   assert.deepEqual(log.lines.map(({ fields }) => fields), [{ reason: 'ERR_JWT_EXPIRED' }])
   pass(JWT_REFUSED_MS)
@@ -146,7 +151,7 @@ test('claims say tenant, scopes and user, as the settings have it', async (t) =>
     jwks: fileOf(t, one), tenantClaim: 'org', scopesClaim: 'roles', userClaim: 'sub',
   })
   const check = async (claims: object): Promise<unknown> => {
-    const result = await jwt.check(await one.sign(good(claims)))
+    const result = await jwt.check(await one.sign(good(claims)), ANN)
     return typeof result === 'object' ? [result.tenant, result.user, [...result.scopes]] : result
   }
   assert.deepEqual(await check({ org: 'acme', sub: 'ann', roles: ['admin', 'x', 5] }),
@@ -161,7 +166,7 @@ test('claims say tenant, scopes and user, as the settings have it', async (t) =>
     assert.equal(await check({ org: 1, sub }), undefined, String(sub))
   }
   const plain = scene(t, { jwks: fileOf(t, one), tenantClaim: '' })
-  const result = await plain.jwt.check(await one.sign(plain.good()))
+  const result = await plain.jwt.check(await one.sign(plain.good()), ANN)
   assert.ok(typeof result === 'object' && result.tenant === 0)
 })
 
@@ -170,17 +175,17 @@ test('keys are fetched at the start, again in a while, and earlier for an unknow
     const { answer, fetches, good, jwt, nowMs, pass } = scene(t)
     const first = await one.sign(good())
     assert.equal(fetches.length, 1)
-    const waiting = jwt.check(first)
+    const waiting = jwt.check(first, ANN)
     await answer({ text: setOf(one) })
     const principal = await waiting
     assert.equal(typeof principal, 'object')
 
     // Within the pause, an unknown key costs no fetch.
-    assert.equal(await jwt.check(await two.sign(good())), undefined)
+    assert.equal(await jwt.check(await two.sign(good()), ANN), undefined)
     assert.equal(fetches.length, 1)
     pass(JWKS_PAUSE_MS_MIN)
     const later = await two.sign(good({ jti: 'later' }))
-    const rotated = jwt.check(later)
+    const rotated = jwt.check(later, ANN)
     // The one that is known does not wait.
     assert.equal(jwt.verify(first, nowMs()), principal)
     while (fetches.length < 2) await new Promise((resolve) => { setImmediate(resolve) })
@@ -188,24 +193,24 @@ test('keys are fetched at the start, again in a while, and earlier for an unknow
     assert.equal(typeof await rotated, 'object')
     // What the old keys have signed does not count any more.
     assert.equal(jwt.verify(first, nowMs()), 'unknown')
-    assert.equal(await jwt.check(first), undefined)
+    assert.equal(await jwt.check(first, ANN), undefined)
     pass(JWKS_LIFETIME_MS)
     assert.equal(fetches.length, 3)
   })
 
 test('if a fetch fails, the last good keys stay, and another follows after a pause', async (t) => {
   const { answer, fetches, good, jwt, log, pass } = scene(t)
-  const early = jwt.check(await one.sign(good()))
+  const early = jwt.check(await one.sign(good()), ANN)
   await answer({ error: 'no route' })
   assert.equal(await early, 'busy')
-  assert.equal(await jwt.check(await one.sign(good())), 'busy')
+  assert.equal(await jwt.check(await one.sign(good()), ANN), 'busy')
   pass(JWKS_PAUSE_MS_MIN)
   assert.equal(fetches.length, 2)
   await answer({ text: setOf(one) })
   for (const text of ['{', '{}', '{"keys":[]}', '{"keys":[1]}', ' '.repeat(JWKS_BYTES_MAX + 1)]) {
     pass(JWKS_LIFETIME_MS)
     await answer({ text })
-    assert.equal(typeof await jwt.check(await one.sign(good({ jti: text.slice(0, 9) }))),
+    assert.equal(typeof await jwt.check(await one.sign(good({ jti: text.slice(0, 9) })), ANN),
       'object', text.slice(0, 9))
   }
   const reasons = log.lines.filter(({ level }) => level === 'warn')
@@ -216,45 +221,76 @@ test('if a fetch fails, the last good keys stay, and another follows after a pau
     `${named} is not a JSON Web Key Set`, `${named} has more than ${JWKS_BYTES_MAX} bytes`])
 })
 
-test('few are verified and few wait at once; the others may ask again', async (t) => {
+test('new tokens of one client do not keep out those of another', async (t) => {
   const { answer, good, jwt } = scene(t)
-  const tokens = await Promise.all(Array.from({ length: JWTS_WAITING_MAX + 2 },
-    (_, at) => one.sign(good({ at }))))
-  const checks = tokens.map((token) => jwt.check(token))
+  const forged = Array.from({ length: JWT_CHECKS_MAX }, (_, at) => `${at}.${'x'.repeat(9)}.y`)
+  const tokens = await Promise.all(Array.from({ length: 20 }, (_, at) => one.sign(good({ at }))))
+  const bad = forged.map((token) => jwt.check(token, MALLORY))
+  const right = tokens.map((token) => jwt.check(token, ANN))
   await answer({ text: setOf(one) })
-  const waited = await Promise.all(checks)
-  // Those beyond do not wait; of those that waited, so many are verified at the same time.
-  assert.equal(waited.at(-1), 'busy')
-  assert.equal(waited.filter((each) => typeof each === 'object').length, JWT_CHECKS_MAX)
-  const again = await Promise.all(tokens.slice(-JWT_CHECKS_MAX).map((token) => jwt.check(token)))
-  assert.ok(again.every((each) => typeof each === 'object'))
+  assert.ok((await Promise.all(right)).every((each) => typeof each === 'object'))
+  const refused = await Promise.all(bad)
+  // Beyond its share, a client may ask again.
+  assert.equal(refused.filter((each) => each === 'busy').length, Math.floor(JWT_CHECKS_MAX / 5))
+  // All that was taken is given back.
+  const more = await Promise.all(Array.from({ length: JWT_CHECKS_MAX / 2 },
+    (_, at) => jwt.check(`more.${at}`, MALLORY)))
+  assert.ok(more.every((each) => each === undefined))
+})
+
+test('what waits is verified in turns of the clients', async () => {
+  const checks = new TokenChecks()
+  const ends = Array.from({ length: JWT_CHECKS_AT_ONCE }, () => Promise.withResolvers<void>())
+  const begun: string[] = []
+  const all = ends.map(({ promise }) => checks.inTurn(MALLORY, () => promise))
+  for (const [name, client] of [['m1', MALLORY], ['m2', MALLORY], ['m3', MALLORY], ['a1', ANN],
+    ['a2', ANN]] as const) {
+    all.push(checks.inTurn(client, async () => void begun.push(name)))
+  }
+  assert.deepEqual(begun, [])
+  ends[0]?.resolve()
+  await Promise.all(all.slice(JWT_CHECKS_AT_ONCE))
+  assert.deepEqual(begun, ['m1', 'a1', 'm2', 'a2', 'm3'])
+  for (const { resolve } of ends) resolve()
+  await Promise.all(all)
+})
+
+test('a token that ends within a second is known for as long as it is accepted', async (t) => {
+  const { good, jwt, nowMs, pass } = scene(t, { jwks: fileOf(t, one), clockSkewMs: 100 })
+  const token = await one.sign(good({ exp: Math.floor(nowMs() / 1000) + 1.25 }))
+  for (let passed = 0; passed < 2500; passed += 50) {
+    const checked = await jwt.check(token, ANN)
+    assert.equal(jwt.verify(token, nowMs()), checked, `after ${passed} ms`)
+    pass(50)
+  }
+  assert.equal(await jwt.check(token, ANN), undefined)
 })
 
 test('a reload reads the file again, and keeps the keys of the same URL', async (t) => {
   const jwks = fileOf(t, one)
   const { answer, fetches, good, jwt, nowMs, pass } = scene(t, { jwks })
   const token = await one.sign(good())
-  assert.equal(typeof await jwt.check(token), 'object')
+  assert.equal(typeof await jwt.check(token, ANN), 'object')
   writeFileSync(jwks.file, setOf(two))
   jwt.configure({ ...SETTINGS, jwks })
   assert.equal(jwt.verify(token, nowMs()), 'unknown')
-  assert.equal(await jwt.check(token), undefined)
+  assert.equal(await jwt.check(token, ANN), undefined)
   writeFileSync(jwks.file, '{}')
   assert.match(Jwt.problem({ ...SETTINGS, jwks }) ?? '', /jwks\.json is not a JSON Web Key Set/)
   assert.match(Jwt.problem({ ...SETTINGS, jwks: { file: '/none' } }) ?? '', /cannot read the key/)
 
   jwt.configure({ ...SETTINGS, jwks: URL_PLACE })
   await answer({ text: setOf(one) })
-  assert.equal(typeof await jwt.check(token), 'object')
+  assert.equal(typeof await jwt.check(token, ANN), 'object')
   pass(JWKS_PAUSE_MS_MIN)
   jwt.configure({ ...SETTINGS, jwks: { ...URL_PLACE }, audience: 'other' })
   assert.equal(fetches.length, 2)
   assert.equal(jwt.verify(token, nowMs()), 'unknown')
-  assert.equal(await jwt.check(token), undefined)
+  assert.equal(await jwt.check(token, ANN), undefined)
   const other = await one.sign(good({ aud: 'other' }))
-  assert.equal(typeof await jwt.check(other), 'object')
+  assert.equal(typeof await jwt.check(other, ANN), 'object')
   jwt.configure(undefined)
   assert.equal(jwt.isOn, false)
   assert.equal(jwt.verify(other, nowMs()), undefined)
-  assert.equal(await jwt.check(other), undefined)
+  assert.equal(await jwt.check(other, ANN), undefined)
 })
