@@ -37,7 +37,10 @@ export interface Holder {
 
 type OnData = (chunk: ArrayBuffer, isLast: boolean) => void
 
-/** A request on hold. The rest of a large body is not read until it is given to handlers. */
+/**
+ * A request on hold. The rest of a large body is not read until it is given to handlers; that its
+ * client has disconnected is not noticed before then either, so the hold must have an end.
+ */
 export class HeldRequest implements HttpRequest {
   readonly #response: StreamedResponse | UpgradableResponse
   readonly #answer: Came['answer']
@@ -107,10 +110,6 @@ export class HeldRequest implements HttpRequest {
   /** The buffered part of the body; valid until the request is given to handlers. */
   get body(): Buffer {
     return this.#held.bytes
-  }
-
-  get response(): HttpResponse {
-    return this.#response
   }
 
   /** Reading is paused: the rest of its body is read after it is given to handlers. */

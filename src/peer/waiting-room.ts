@@ -110,8 +110,7 @@ export class WaitingRoom implements Answering, Holder {
   sendAway(): void {
     for (const held of this.#held) {
       this.gone(held)
-      held.release()
-      if (!held.isGone) new Exchange(held.response, false).denied(0, unavailable('draining'))
+      held.deny(unavailable('draining'))
     }
   }
 
