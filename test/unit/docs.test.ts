@@ -15,7 +15,7 @@ import { openScene } from '../support/door-scene.ts'
 const ROOT = path.resolve(import.meta.dirname, '../..')
 const README_BYTES_MAX = 12 * 1024
 const HOPS_MAX = 12
-const PAGES = ['README.md', ...readdirSync(path.join(ROOT, 'docs'))
+const PAGES = ['README.md', 'SECURITY.md', ...readdirSync(path.join(ROOT, 'docs'))
   .filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)]
 
 const read = (page: string): string => readFileSync(path.join(ROOT, page), 'utf8')
