@@ -99,7 +99,7 @@ describe('after kill -9', { concurrency: true }, () => {
     const data = temporaryFolder(t)
     const upstream = await upstreamFor(t)
     const ids: string[] = []
-    for (let run = 0; run < 4; run++) {
+    for (let run = 0; run < 2; run++) {
       const { api, server } = await start(t, data, ['--default-max-concurrent', '1'])
       for (const id of ids) assert.notEqual((await api.show(id)).status, 404)
       ids.push(await api.accept(jobOf(`${upstream.origin}/${run}`)))

@@ -1,4 +1,4 @@
-// The short form of `npm run torture`: a few rounds of each scenario, and proof that the torture
+// The short form of `npm run torture`: a round or two of each scenario, and proof that the torture
 // finds what is lost when nothing is written down.
 
 import assert from 'node:assert/strict'
@@ -9,7 +9,7 @@ import { SCENARIOS } from './scenarios.ts'
 import { remarksOn } from './table.ts'
 
 const ROUNDS: Readonly<Record<string, number>> =
-  { 'kill-always': 2, 'kill-interval': 2, deaths: 3, reloads: 2, 'take-overs': 2 }
+  { 'kill-always': 1, 'kill-interval': 1, deaths: 2, reloads: 1, 'take-overs': 1 }
 const KILLS_WITHOUT_JOURNAL = 1
 /** Most of a run is waiting for paces and for processes that start. */
 const AT_ONCE = 2
