@@ -12,7 +12,7 @@ import type { Log } from '../base/log.ts'
 import { type RandomSource, hashKey, isKeyOf, keyIdOf, makeKey } from './api-key.ts'
 import type { KeyEntry, KeyWish } from './key-entry.ts'
 import { type KeyFile, type Keys, markOf, NO_KEYS, readKeyFile, writeKeyFile } from './key-file.ts'
-import { type Principal, makePrincipal } from './principal.ts'
+import { isValid, type Principal, makePrincipal } from './principal.ts'
 
 /** What keys need. */
 export interface KeyRingParts {
@@ -41,12 +41,9 @@ type Planned<T> = { readonly ok: true, readonly value: T, readonly keys: Keys } 
 /** A key in use. */
 interface HeldKey {
   readonly entry: KeyEntry
+  /** Its validity ends when the key expires, and is 0 once its users know that it is gone. */
   readonly principal: Principal
-  /** Infinity for never. */
-  readonly expiresMs: number
   lastUsedMs: number | null
-  /** Those who use it have been told that it is gone. */
-  isOver: boolean
 }
 
 /** Ids of keys that are gone, in one line of the log. */
@@ -105,7 +102,7 @@ export class KeyRing {
     if (id === undefined) return undefined
     const held = this.#held.get(id)
     if (!isKeyOf(presented, held?.entry.hash) || held === undefined) return undefined
-    if (nowMs >= held.expiresMs) return undefined
+    if (!isValid(held.principal, nowMs)) return undefined
     held.lastUsedMs = nowMs
     if (!this.#isUsed) this.#noteUse()
     return held.principal
@@ -118,8 +115,8 @@ export class KeyRing {
 
   /** The principal of a key by its id; undefined for an unknown or expired one. */
   ofId(id: string, nowMs: number): Principal | undefined {
-    const held = this.#held.get(id)
-    return held === undefined || nowMs >= held.expiresMs ? undefined : held.principal
+    const principal = this.#held.get(id)?.principal
+    return principal !== undefined && isValid(principal, nowMs) ? principal : undefined
   }
 
   /** In the order in which they were added. */
@@ -269,8 +266,8 @@ export class KeyRing {
     const { clock } = this.#parts
     if (this.#isClosed) return clock.wakeAt(Infinity as Micros, this.#wake)
     let expiresMs = Infinity
-    for (const held of this.#held.values()) {
-      if (!held.isOver) expiresMs = Math.min(expiresMs, held.expiresMs)
+    for (const { principal: { validity: { untilMs } } } of this.#held.values()) {
+      if (untilMs > 0) expiresMs = Math.min(expiresMs, untilMs)
     }
     const expiresUs = clock.nowUs() + (expiresMs - this.#nowMs()) * US_PER_MS
     clock.wakeAt(Math.min(expiresUs, this.#writeUsesUs) as Micros, this.#wake)
@@ -278,10 +275,8 @@ export class KeyRing {
 
   readonly #wake = (): void => {
     const nowMs = this.#nowMs()
-    const over = [...this.#held.values()]
-      .filter(({ expiresMs, isOver }) => !isOver && expiresMs <= nowMs)
-    for (const held of over) held.isOver = true
-    this.#tellGone(over)
+    this.#tellGone([...this.#held.values()].filter(({ principal }) =>
+      principal.validity.untilMs > 0 && !isValid(principal, nowMs)))
     if (this.#parts.clock.nowUs() >= this.#writeUsesUs) {
       this.#writeUsesUs = Infinity
       void this.#inTurn(() => this.#writeUses())
@@ -321,12 +316,11 @@ export class KeyRing {
 function heldKey(entry: KeyEntry, old: HeldKey | undefined): HeldKey {
   const isSame = old !== undefined && isSameKey(old.entry, entry)
   const principal = isSame ? old.principal : principalOf(entry)
-  const expiresMs = entry.expiresMs ?? Infinity
-  principal.validity.untilMs = expiresMs
+  if (!isSame || old.entry.expiresMs !== entry.expiresMs) {
+    principal.validity.untilMs = entry.expiresMs ?? Infinity
+  }
   return {
-    entry, principal, expiresMs,
-    lastUsedMs: latest(entry.lastUsedMs, isSame ? old.lastUsedMs : null),
-    isOver: isSame && old.isOver && old.entry.expiresMs === entry.expiresMs,
+    entry, principal, lastUsedMs: latest(entry.lastUsedMs, isSame ? old.lastUsedMs : null),
   }
 }
 

@@ -48,10 +48,6 @@ export function listenersOf(
   return place === undefined ? [callers] : [callers, { kind: 'operators', ...place }]
 }
 
-/** Whether whoever reaches a listener sees what operators see. */
-export const showsAll = (kind: ListenerKind, listeners: readonly Listener[]): boolean =>
-  kind === 'operators' || isLoopback(ofKind(listeners, kind)?.host ?? '')
-
 /** What is wrong with two listeners that are each valid. */
 export function listenerProblems({ config, origins }: LoadedConfig): readonly Problem[] {
   const listeners = listenersOf(config)

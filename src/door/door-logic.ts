@@ -172,14 +172,8 @@ export class DoorLogic implements Logic, Door {
   }
 
   keysGone(): void {
-    this.closeInvalid()
+    this.#closeInvalid()
     this.access.announceGone()
-  }
-
-  closeInvalid(): void {
-    const nowMs = this.#wallMs()
-    this.#streams.closeInvalid(nowMs)
-    this.#sockets.closeInvalid(nowMs)
   }
 
   stop(): void {
@@ -380,7 +374,7 @@ export class DoorLogic implements Logic, Door {
     this.#upstreams.tick(nowUs)
     if (nowUs >= tables.validityUs) {
       tables.validityUs = nowUs + msToUs(VALIDITY_CHECK_MS)
-      this.closeInvalid()
+      this.#closeInvalid()
       tables.paused.check(nowUs)
     }
     if (nowUs >= tables.keepAliveUs) {
@@ -400,6 +394,13 @@ export class DoorLogic implements Logic, Door {
   #refuse(exchange: Exchange, denial: Denial): void {
     if (denial.code !== 'request_crashed') this.#admission.unavailable()
     exchange.denied(0, denial)
+  }
+
+  /** Ends the streams and sockets of keys and tokens that are no longer valid. */
+  #closeInvalid(): void {
+    const nowMs = this.#wallMs()
+    this.#streams.closeInvalid(nowMs)
+    this.#sockets.closeInvalid(nowMs)
   }
 
   #wallMs(): number {

@@ -49,8 +49,10 @@ export class PendingJobs {
   readonly #idHigh: Uint32Array
   readonly #idLow: Uint32Array
 
-  constructor(table: PendingTable, context: PoolContext) {
-    const { held, idHigh, idLow, refs, route, waiting, watched } = table
+  constructor(
+    { waiting, held, refs, watched, route, idHigh, idLow }: PendingTable,
+    context: PoolContext,
+  ) {
     this.ticket = this.#ticket
     this.#waiting = new Waiting(waiting)
     this.#single = new AccountShare(DOOR_POOLS.requests, REQUESTS_PENDING_MAX, held, context)
