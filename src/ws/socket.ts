@@ -156,9 +156,13 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
       this.#joining.add(jobId)
       watches.expect(jobId, tenant)
     }
-    const question = this.#question(jobId, ref, isKnown
-      ? (code, snapshot) => this.#shown(jobId, ref, code, snapshot)
-      : (code, snapshot) => this.#joined(jobId, ref, code, snapshot))
+    const question = isKnown
+      ? this.#question(jobId, ref, (code, snapshot) => this.#shown(jobId, ref, code, snapshot))
+      : this.#question(jobId, ref, (code, snapshot) => this.#joined(jobId, ref, code, snapshot),
+        () => {
+          this.#joining.delete(jobId)
+          watches.giveUp(jobId, false)
+        })
     questions.ask(isKnown ? 'get' : 'watch', jobId, tenant, question)
   }
 
@@ -205,7 +209,10 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
     this.#host.questions.ask('cancel', jobId, this.principal.tenant, question)
   }
 
-  #question(jobId: string, ref: Ref | undefined, answered: Question['answered']): Question {
+  /** @param gaveUp is called when it cannot be answered. */
+  #question(
+    jobId: string, ref: Ref | undefined, answered: Question['answered'], gaveUp = (): void => {},
+  ): Question {
     this.#asked++
     return {
       isBulk: true,
@@ -215,7 +222,7 @@ export class JobSocket implements MessageAsker, Watcher, OpenSocket {
       },
       unavailable: (code: ErrorCode) => {
         this.#asked--
-        if (this.#joining.delete(jobId)) this.#host.watches.giveUp(jobId, false)
+        gaveUp()
         this.#fail(unavailable(code), ref, jobId)
       },
     }
